@@ -1,0 +1,22 @@
+//! The core of aurora-http: a strict HTTP/1.1 engine that never allocates, never reads a clock, never makes a system
+//! call and contains no `unsafe`. It *asks* for I/O operations and is *told* their outcome.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod deadlines;
+pub mod error;
+pub mod format;
+pub mod limits;
+pub mod parse;
+pub mod pool;
+pub mod reactor;
+pub mod readiness;
+pub mod request;
+pub mod response;
+#[cfg(feature = "sim")]
+pub mod sim;
+pub mod time;
+pub mod timers;

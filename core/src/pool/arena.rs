@@ -1,0 +1,1 @@
+//! Bump arena for one call.

@@ -1,0 +1,1 @@
+//! Slot table with generations.

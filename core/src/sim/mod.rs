@@ -1,0 +1,1 @@
+//! Deterministic reactor for tests.
