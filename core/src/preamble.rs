@@ -1,0 +1,81 @@
+//! The part of every response head that changes once a second at most: status line of a 200, `Date`, `Server`.
+
+use heapless::Vec;
+
+use crate::error::BufferFull;
+use crate::format::HttpDate;
+
+/// Longest `Server` value, in bytes.
+pub const SERVER_BYTES_MAX: usize = 64;
+
+const STATUS_LINE_OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
+const BYTES_MAX: usize = STATUS_LINE_OK.len() + "Date: ".len() + 29 + 2 + "Server: ".len() + SERVER_BYTES_MAX + 2;
+
+/// Formatted when the second changes, copied into every response.
+#[derive(Clone, Debug)]
+pub struct Preamble {
+    bytes: Vec<u8, BYTES_MAX>,
+    server: &'static str,
+    date: Option<HttpDate>,
+    unix_time: Option<u64>,
+}
+
+impl Preamble {
+    /// Without a date. An empty `server` leaves the `Server` field out.
+    ///
+    /// # Errors
+    /// [`BufferFull`] when `server` is longer than [`SERVER_BYTES_MAX`] or holds bytes other than printable ASCII.
+    pub fn new(server: &'static str) -> Result<Self, BufferFull> {
+        if server.len() > SERVER_BYTES_MAX || !server.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            return Err(BufferFull);
+        }
+        let mut preamble = Self { bytes: Vec::new(), server, date: None, unix_time: None };
+        preamble.format();
+        Ok(preamble)
+    }
+
+    /// Tells the wall clock, in seconds since 1970; `None` where there is none (RFC 9110 §6.6.1: then no `Date`).
+    pub fn set_unix_time(&mut self, unix_time: Option<u64>) {
+        if self.unix_time != unix_time {
+            self.unix_time = unix_time;
+            self.date = unix_time.and_then(HttpDate::from_unix);
+            self.format();
+        }
+    }
+
+    /// Status line of a 200, then [`fields`](Self::fields).
+    #[inline]
+    pub(crate) fn ok(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// `Date` and `Server`, as far as there are any.
+    #[inline]
+    pub(crate) fn fields(&self) -> &[u8] {
+        &self.bytes[STATUS_LINE_OK.len()..]
+    }
+
+    /// The formatted date, if there is a clock.
+    pub(crate) fn date(&self) -> Option<&HttpDate> {
+        self.date.as_ref()
+    }
+
+    fn format(&mut self) {
+        self.bytes.clear();
+        let mut put = |part: &[u8]| {
+            let fits = self.bytes.extend_from_slice(part);
+            debug_assert!(fits.is_ok(), "BYTES_MAX covers every part");
+        };
+        put(STATUS_LINE_OK);
+        if let Some(date) = &self.date {
+            put(b"Date: ");
+            put(date.as_bytes());
+            put(b"\r\n");
+        }
+        if !self.server.is_empty() {
+            put(b"Server: ");
+            put(self.server.as_bytes());
+            put(b"\r\n");
+        }
+    }
+}

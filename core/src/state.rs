@@ -1,0 +1,220 @@
+//! Every state of a connection and every legal transition, in one table.
+//!
+//! ```text
+//!            bytes                head complete            content wanted
+//!    New ───────────▶ ReadingHead ─────────────▶ Processing ────────────▶ ReadingContent
+//!                        ▲  ▲                      │  ▲   ◀──────────────────   │
+//!                  bytes │  │ next request         │  │      content is there   │
+//!                        │  └──────────────────────┤  │ drained                 │ respond
+//!                    KeepAlive ◀── idle ──┐        ▼  │                         ▼
+//!                                         └───── Writing ◀──────────────────────┘
+//!                                                  │ │ └── switch ──▶ Switched
+//!                                           linger │ │ close              │
+//!                                                  ▼ ▼                    ▼
+//!                                           Lingering ── close ──────▶ Closing ── closed ──▶ Closed
+//! ```
+//! `Close` is legal everywhere before `Closing`; leaving it out keeps the picture readable.
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(u8)]
+pub enum State {
+    /// Accepted; no byte has arrived.
+    New,
+    /// A part of a head is there.
+    ReadingHead,
+    /// The handler asked for content, or unread content is being dropped.
+    ReadingContent,
+    /// The handler is being called, has deferred its answer, or waits for a buffer to answer in.
+    Processing,
+    /// A response, or a part of one, waits for the socket.
+    Writing,
+    /// Idle between two requests; no buffer is held.
+    KeepAlive,
+    /// Our FIN went out behind the last response; what still arrives is dropped (RFC 9112 §9.6).
+    Lingering,
+    /// The connection speaks another protocol after 101 or CONNECT.
+    Switched,
+    /// Waiting until no operation is in flight, then for the close itself.
+    Closing,
+    /// The handle is gone.
+    Closed,
+}
+
+impl State {
+    /// Number of states.
+    pub const COUNT: usize = 10;
+}
+
+/// What moves a connection from one state to the next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Event {
+    /// Bytes of a head may be there.
+    Bytes,
+    /// The head is complete and room to answer is reserved.
+    HeadComplete,
+    /// Content has to be read before anything else can happen.
+    NeedContent,
+    /// The handler is called again.
+    CallHandler,
+    /// There is output to be sent before anything else can happen.
+    Respond,
+    /// All is answered and nothing is there.
+    Idle,
+    /// The last response is out, the peer may still be sending.
+    Linger,
+    /// Another protocol takes over.
+    Switch,
+    /// The connection ends without further ado.
+    Close,
+    /// The close has completed.
+    Closed,
+}
+
+impl Event {
+    /// Number of events.
+    pub const COUNT: usize = 10;
+}
+
+const ILLEGAL: u8 = u8::MAX;
+
+/// Row: state; column: event; value: the next state.
+const TABLE: [[u8; Event::COUNT]; State::COUNT] = {
+    use State::{
+        Closed, Closing, KeepAlive, Lingering, New, Processing, ReadingContent, ReadingHead, Switched, Writing,
+    };
+    let mut table = [[ILLEGAL; Event::COUNT]; State::COUNT];
+    // (from, event, to)
+    let rows = [
+        (New, Event::Bytes, ReadingHead),
+        (New, Event::Respond, Writing), // shed with 503
+        (KeepAlive, Event::Bytes, ReadingHead),
+        (ReadingHead, Event::HeadComplete, Processing),
+        (ReadingHead, Event::Respond, Writing), // refused, timed out, or gathered responses go first
+        (ReadingHead, Event::Idle, KeepAlive),
+        (Processing, Event::CallHandler, Processing), // resumed after Defer
+        (Processing, Event::NeedContent, ReadingContent),
+        (Processing, Event::Respond, Writing),
+        (Processing, Event::Bytes, ReadingHead), // the next pipelined request; responses gather
+        (ReadingContent, Event::CallHandler, Processing),
+        (ReadingContent, Event::Respond, Writing),
+        (ReadingContent, Event::Bytes, ReadingHead), // unread content has been dropped
+        (Writing, Event::CallHandler, Processing),
+        (Writing, Event::NeedContent, ReadingContent),
+        (Writing, Event::Bytes, ReadingHead),
+        (Writing, Event::Linger, Lingering),
+        (Writing, Event::Switch, Switched),
+        (Switched, Event::Linger, Lingering),
+        (Closing, Event::Closed, Closed),
+    ];
+    let mut at = 0;
+    while at < rows.len() {
+        let (from, event, to) = rows[at];
+        table[from as usize][event as usize] = to as u8;
+        at += 1;
+    }
+    // Anything that is not closing yet may close.
+    let mut state = 0;
+    while state < Closing as usize {
+        table[state][Event::Close as usize] = Closing as u8;
+        state += 1;
+    }
+    table
+};
+
+impl State {
+    /// The state after `event`; `None` when the transition is illegal.
+    #[inline]
+    #[must_use]
+    pub const fn after(self, event: Event) -> Option<Self> {
+        Some(match TABLE[self as usize][event as usize] {
+            0 => Self::New,
+            1 => Self::ReadingHead,
+            2 => Self::ReadingContent,
+            3 => Self::Processing,
+            4 => Self::Writing,
+            5 => Self::KeepAlive,
+            6 => Self::Lingering,
+            7 => Self::Switched,
+            8 => Self::Closing,
+            9 => Self::Closed,
+            _ => return None,
+        })
+    }
+
+    /// Whether the connection is on its way out: nothing of what arrives is looked at any more.
+    #[inline]
+    #[must_use]
+    pub const fn is_ending(self) -> bool {
+        matches!(self, Self::Lingering | Self::Closing | Self::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Event, State};
+    use std::vec::Vec;
+
+    const STATES: [State; State::COUNT] = [
+        State::New,
+        State::ReadingHead,
+        State::ReadingContent,
+        State::Processing,
+        State::Writing,
+        State::KeepAlive,
+        State::Lingering,
+        State::Switched,
+        State::Closing,
+        State::Closed,
+    ];
+
+    #[test]
+    fn closing_is_reachable_from_everywhere_and_only_closed_follows() {
+        for state in STATES {
+            let may_close = state.after(Event::Close) == Some(State::Closing);
+            assert_eq!(may_close, !matches!(state, State::Closing | State::Closed), "{state:?}");
+        }
+        assert_eq!(State::Closing.after(Event::Closed), Some(State::Closed));
+        assert_eq!(State::Writing.after(Event::Closed), None);
+    }
+
+    #[test]
+    fn every_state_is_reachable_from_new() {
+        let events = [
+            Event::Bytes,
+            Event::HeadComplete,
+            Event::NeedContent,
+            Event::CallHandler,
+            Event::Respond,
+            Event::Idle,
+            Event::Linger,
+            Event::Switch,
+            Event::Close,
+            Event::Closed,
+        ];
+        let mut reached = Vec::from([State::New]);
+        let mut at = 0;
+        while at < reached.len() {
+            for event in events {
+                if let Some(next) = reached[at].after(event)
+                    && !reached.contains(&next)
+                {
+                    reached.push(next);
+                }
+            }
+            at += 1;
+        }
+        assert_eq!(reached.len(), State::COUNT);
+    }
+
+    #[test]
+    fn a_response_is_never_skipped() {
+        // Nothing goes from a handler's call to idle, lingering or another protocol but through Writing.
+        for state in [State::Processing, State::ReadingContent] {
+            for event in [Event::Idle, Event::Linger, Event::Switch] {
+                assert_eq!(state.after(event), None, "{state:?} {event:?}");
+            }
+        }
+    }
+}

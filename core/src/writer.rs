@@ -1,0 +1,654 @@
+//! The response as a handler writes it: straight into the connection's send buffer.
+//!
+//! The core decides framing, `Content-Length`, chunked, `Date`, `Connection` and whether a body is allowed at all; a
+//! handler cannot get them wrong. The first error latches: every later call returns it, and the connection answers 500
+//! or 503 in place of the response, or breaks it off when a part has left already.
+
+use core::fmt;
+
+use crate::answer::{self, Answer};
+use crate::encode::{self, BodyFraming, BodyKind, Encoder, FieldError};
+use crate::format::format_hex_padded;
+use crate::pool::Lend;
+use crate::preamble::Preamble;
+
+/// Bytes from which a static body is sent in place; shorter ones are copied, so that pipelined responses gather.
+const IN_PLACE_MIN: usize = 512;
+/// Digits of a chunk size: enough for the largest buffer class.
+const CHUNK_DIGITS: usize = 5;
+const CHUNK_HEAD: usize = CHUNK_DIGITS + 2;
+/// Behind a chunk: its CRLF and, perhaps, the last chunk.
+const CHUNK_TAIL: usize = 2 + LAST_CHUNK.len();
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// `Connection`, `Content-Length` or `Transfer-Encoding`, and the empty line.
+const HEAD_END_MAX: usize = 24 + 16 + 20 + 4 + 2 + 16;
+
+/// Writes the response to one request.
+///
+/// Order: [`status`](Self::status), any number of [`field`](Self::field)s, then either one of the `body` methods or
+/// [`stream`](Self::stream) followed by writes. A response that is left unfinished by [`Flow::Finish`] is completed: an
+/// empty 200 if nothing was written.
+///
+/// [`Flow::Finish`]: crate::handler::Flow::Finish
+pub struct ResponseWriter<'a> {
+    /// Everything unsent: responses gathered before this one, then this one.
+    out: &'a mut [u8],
+    len: usize,
+    /// Where this response begins in `out`.
+    begin: usize,
+    lender: &'a mut dyn Lend<'a>,
+    /// Loans made so far, and which of them `out` lies in.
+    loans: usize,
+    grown: Option<usize>,
+    scratch: &'a mut [u8],
+    preamble: &'a Preamble,
+    /// Longest `out` may grow.
+    bytes_max: usize,
+    static_body: &'static [u8],
+    content_max: Option<u64>,
+    stream: Stream,
+    /// Where the open chunk's size goes.
+    chunk: Option<usize>,
+    facts: Facts,
+    status: u16,
+    phase: Phase,
+    error: Option<ResponseError>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// Nothing is written yet.
+    Start,
+    /// The status line is written, fields may follow.
+    Fields,
+    /// The head is complete, the body goes on.
+    Body,
+    /// The response is complete.
+    Done,
+}
+
+/// How far a streamed response has come; kept by the connection between two calls.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Stream {
+    /// No head was written yet.
+    #[default]
+    Unbegun,
+    /// Bytes still to be written of the announced length.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// Ends with the connection.
+    CloseDelimited,
+    /// No body is allowed: what is written is dropped.
+    Dropped,
+    /// Complete.
+    Done,
+}
+
+/// What the request and the connection mean for the response.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Facts(u8);
+
+impl Facts {
+    /// The method is HEAD.
+    pub(crate) const HEAD: Self = Self(1);
+    /// The method is CONNECT.
+    pub(crate) const CONNECT: Self = Self(2);
+    /// The request is HTTP/1.0.
+    pub(crate) const HTTP10: Self = Self(4);
+    /// The connection ends behind this response.
+    pub(crate) const CLOSE: Self = Self(8);
+    /// Unread content is too long, or of unknown length, to be dropped: answering without reading means closing.
+    pub(crate) const CLOSE_UNREAD: Self = Self(16);
+    /// A 100 (Continue) is expected and was not sent.
+    pub(crate) const EXPECTS: Self = Self(32);
+
+    #[inline]
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    #[inline]
+    pub(crate) const fn with(self, other: Self, on: bool) -> Self {
+        if on { Self(self.0 | other.0) } else { Self(self.0 & !other.0) }
+    }
+}
+
+/// What came of a call, for the connection.
+pub(crate) struct Written {
+    pub(crate) len: usize,
+    pub(crate) begin: usize,
+    pub(crate) grown: Option<usize>,
+    pub(crate) static_body: &'static [u8],
+    pub(crate) content_max: Option<u64>,
+    pub(crate) stream: Stream,
+    pub(crate) facts: Facts,
+    pub(crate) error: Option<ResponseError>,
+}
+
+/// Everything a [`ResponseWriter`] stands on.
+pub(crate) struct Ground<'a> {
+    pub(crate) out: &'a mut [u8],
+    pub(crate) len: usize,
+    pub(crate) lender: &'a mut dyn Lend<'a>,
+    pub(crate) scratch: &'a mut [u8],
+    pub(crate) preamble: &'a Preamble,
+    pub(crate) bytes_max: usize,
+    pub(crate) stream: Stream,
+    pub(crate) facts: Facts,
+}
+
+/// Setting up and finishing, by the connection.
+impl<'a> ResponseWriter<'a> {
+    #[inline]
+    pub(crate) fn new(ground: Ground<'a>) -> Self {
+        let phase = match ground.stream {
+            Stream::Unbegun => Phase::Start,
+            Stream::Done => Phase::Done,
+            _ => Phase::Body,
+        };
+        Self {
+            out: ground.out,
+            len: ground.len,
+            begin: ground.len,
+            lender: ground.lender,
+            loans: 0,
+            grown: None,
+            scratch: ground.scratch,
+            preamble: ground.preamble,
+            bytes_max: ground.bytes_max,
+            static_body: &[],
+            content_max: None,
+            stream: ground.stream,
+            chunk: None,
+            facts: ground.facts,
+            status: 200,
+            phase,
+            error: None,
+        }
+    }
+
+    /// Completes the response: what [`Flow::Finish`](crate::handler::Flow::Finish) means for the writer.
+    #[inline]
+    pub(crate) fn finish(&mut self) {
+        if self.phase != Phase::Done && self.error.is_none() {
+            self.finish_begun();
+        }
+    }
+
+    fn finish_begun(&mut self) {
+        if self.phase != Phase::Body {
+            let _ = self.body(&[]);
+            return;
+        }
+        match self.stream {
+            Stream::Length(0) | Stream::CloseDelimited | Stream::Dropped => {}
+            Stream::Chunked => {
+                self.close_chunk();
+                // Room for the last chunk: reserved behind every chunk, and the buffer is empty without one.
+                let _ = self.put(LAST_CHUNK);
+            }
+            _ => {
+                let _ = self.latch(ResponseError::LengthMismatch);
+            }
+        }
+        self.stream = Stream::Done;
+        self.phase = Phase::Done;
+    }
+
+    #[inline]
+    pub(crate) fn into_written(mut self) -> Written {
+        if self.chunk.is_some() {
+            self.close_chunk();
+        }
+        Written {
+            len: self.len,
+            begin: self.begin,
+            grown: self.grown,
+            static_body: self.static_body,
+            content_max: self.content_max,
+            stream: self.stream,
+            facts: self.facts,
+            error: self.error,
+        }
+    }
+}
+
+/// The head.
+impl<'a> ResponseWriter<'a> {
+    /// Sets the status; 200 unless called. Interim responses are the core's business: 200 to 599.
+    ///
+    /// # Errors
+    /// [`ResponseError::Order`] behind the first field, [`ResponseError::InvalidStatus`] outside 200..=599.
+    pub fn status(&mut self, status: u16) -> Result<(), ResponseError> {
+        self.check()?;
+        if self.phase != Phase::Start {
+            return self.latch(ResponseError::Order);
+        }
+        if !(200..=599).contains(&status) {
+            return self.latch(ResponseError::InvalidStatus);
+        }
+        self.status = status;
+        Ok(())
+    }
+
+    /// Adds a field. Repeated ones all reach the wire, in order.
+    ///
+    /// # Errors
+    /// [`ResponseError::InvalidName`] or [`ResponseError::InvalidValue`] for what would break the message (RFC 9110
+    /// §5.1, §5.5), [`ResponseError::Reserved`] for what the core decides, [`ResponseError::Order`] behind the head,
+    /// and what [`ResponseError`] says about room.
+    #[inline]
+    pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), ResponseError> {
+        self.put_field(name, value.as_ref())
+    }
+
+    fn put_field(&mut self, name: &str, value: &[u8]) -> Result<(), ResponseError> {
+        self.check()?;
+        match self.phase {
+            Phase::Start => self.put_begin()?,
+            Phase::Fields => {}
+            Phase::Body | Phase::Done => return self.latch(ResponseError::Order),
+        }
+        self.ensure(name.len().saturating_add(value.len()).saturating_add(4))?;
+        let mut encoder = Encoder::new(&mut self.out[self.len..]);
+        match encoder.field(name, value) {
+            Ok(()) => {
+                self.len += encoder.len();
+                Ok(())
+            }
+            Err(error) => self.latch(error.into()),
+        }
+    }
+
+    /// Status line, `Date`, `Server`.
+    #[inline]
+    fn put_begin(&mut self) -> Result<(), ResponseError> {
+        self.phase = Phase::Fields;
+        let preamble = self.preamble;
+        if self.status == 200 {
+            return self.put(preamble.ok());
+        }
+        self.ensure(encode::STATUS_LINE_BYTES_MAX)?;
+        let mut encoder = Encoder::new(&mut self.out[self.len..]);
+        if encoder.status_line(self.status).is_err() {
+            return self.latch(ResponseError::TooLarge);
+        }
+        self.len += encoder.len();
+        self.put(preamble.fields())
+    }
+
+    /// `Connection`, the framing fields and the empty line.
+    #[inline]
+    fn put_head_end(&mut self, kind: BodyKind) -> Result<BodyFraming, ResponseError> {
+        if self.phase == Phase::Start {
+            self.put_begin()?;
+        }
+        let facts = self.facts;
+        let http10 = facts.has(Facts::HTTP10);
+        let framing =
+            encode::response_body(facts.has(Facts::HEAD), facts.has(Facts::CONNECT), self.status, http10, kind);
+        if framing == BodyFraming::CloseDelimited {
+            self.facts = facts.with(Facts::CLOSE, true);
+        }
+        self.ensure(HEAD_END_MAX)?;
+        let mut encoder = Encoder::new(&mut self.out[self.len..]);
+        let close = self.facts.has(Facts::CLOSE);
+        let put = (|| {
+            if close || http10 {
+                encoder.put(encode::connection_field(http10, !close))?;
+            }
+            match framing {
+                BodyFraming::Length(length) | BodyFraming::NoBody { content_length: Some(length) } => {
+                    encoder.content_length(length)?;
+                }
+                BodyFraming::Chunked => encoder.put(b"Transfer-Encoding: chunked\r\n")?,
+                _ => {}
+            }
+            encoder.put(b"\r\n")
+        })();
+        if put.is_err() {
+            return self.latch(ResponseError::TooLarge);
+        }
+        self.len += encoder.len();
+        Ok(framing)
+    }
+}
+
+/// The body.
+impl<'a> ResponseWriter<'a> {
+    /// Completes the response with a copy of `data`.
+    ///
+    /// # Errors
+    /// What [`ResponseError`] says about room and order.
+    #[inline]
+    pub fn body(&mut self, data: impl AsRef<[u8]>) -> Result<(), ResponseError> {
+        let data = data.as_ref();
+        if self.begin_body(data.len())? { self.put(data) } else { Ok(()) }
+    }
+
+    /// Completes the response with `data`, sent in place when it is long.
+    ///
+    /// # Errors
+    /// What [`ResponseError`] says about room and order.
+    pub fn static_body(&mut self, data: &'static [u8]) -> Result<(), ResponseError> {
+        if !self.begin_body(data.len())? {
+            return Ok(());
+        }
+        if data.len() < IN_PLACE_MIN && data.len() <= self.out.len() - self.len {
+            return self.put(data);
+        }
+        self.static_body = data;
+        Ok(())
+    }
+
+    /// The head for a body of `length` bytes; whether the body is to follow.
+    #[inline]
+    fn begin_body(&mut self, length: usize) -> Result<bool, ResponseError> {
+        self.check()?;
+        if self.phase as u8 >= Phase::Body as u8 {
+            return self.latch(ResponseError::Order);
+        }
+        if self.facts.has(Facts::CLOSE_UNREAD) {
+            self.facts = self.facts.with(Facts::CLOSE, true);
+        }
+        let framing = self.put_head_end(BodyKind::Known(length as u64))?;
+        self.phase = Phase::Done;
+        self.stream = Stream::Done;
+        Ok(matches!(framing, BodyFraming::Length(_)))
+    }
+
+    /// Begins a response whose body follows in pieces: `Some(bytes)` when its length is known, `None` for chunked (or,
+    /// on HTTP/1.0, the end of the connection).
+    ///
+    /// # Errors
+    /// What [`ResponseError`] says about room and order.
+    pub fn stream(&mut self, length: Option<u64>) -> Result<(), ResponseError> {
+        self.check()?;
+        if self.phase as u8 >= Phase::Body as u8 {
+            return self.latch(ResponseError::Order);
+        }
+        let framing = self.put_head_end(length.map_or(BodyKind::Unknown, BodyKind::Known))?;
+        self.phase = Phase::Body;
+        self.stream = match framing {
+            BodyFraming::Length(length) => Stream::Length(length),
+            BodyFraming::Chunked => Stream::Chunked,
+            BodyFraming::CloseDelimited => Stream::CloseDelimited,
+            BodyFraming::NoBody { .. } => Stream::Dropped,
+        };
+        Ok(())
+    }
+
+    /// Writes as much of `data` as there is room for and tells how much that was: 0 when the buffer is full, and then
+    /// the rest belongs into the next [`produce`](crate::handler::Handler::produce) or
+    /// [`receive`](crate::handler::Handler::receive) call. [`Flow::Finish`](crate::handler::Flow::Finish) ends it.
+    ///
+    /// # Errors
+    /// [`ResponseError::Order`] before [`stream`](Self::stream), [`ResponseError::LengthMismatch`] beyond the announced
+    /// length.
+    pub fn write(&mut self, data: &[u8]) -> Result<usize, ResponseError> {
+        self.check_streaming(data.len())?;
+        if self.stream == Stream::Dropped {
+            return Ok(data.len());
+        }
+        let count = data.len().min(self.room());
+        if count == 0 {
+            return Ok(0);
+        }
+        self.open_chunk();
+        self.out[self.len..self.len + count].copy_from_slice(&data[..count]);
+        self.wrote(count);
+        Ok(count)
+    }
+
+    /// Lets `fill` write into the buffer itself: it gets the room there is and returns how much of it it used.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_with(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<usize, ResponseError> {
+        self.check_streaming(0)?;
+        if self.stream == Stream::Dropped {
+            return Ok(0);
+        }
+        let room = match self.stream {
+            Stream::Length(left) => self.room().min(usize::try_from(left).unwrap_or(usize::MAX)),
+            _ => self.room(),
+        };
+        if room == 0 {
+            return Ok(0);
+        }
+        let chunk_before = (self.chunk, self.len);
+        self.open_chunk();
+        let count = fill(&mut self.out[self.len..self.len + room]).min(room);
+        if count == 0 {
+            (self.chunk, self.len) = chunk_before; // an empty chunk would end the body
+        }
+        self.wrote(count);
+        Ok(count)
+    }
+
+    /// Writes `data` without copying it where that is possible (a known length, nothing written in place yet in this
+    /// call); tells how much was taken.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_static(&mut self, data: &'static [u8]) -> Result<usize, ResponseError> {
+        let in_place = match self.stream {
+            Stream::Length(_) | Stream::CloseDelimited => data.len() >= IN_PLACE_MIN && self.static_body.is_empty(),
+            _ => false,
+        };
+        if !in_place {
+            return self.write(data);
+        }
+        self.check_streaming(data.len())?;
+        self.static_body = data;
+        self.count_down(data.len());
+        Ok(data.len())
+    }
+
+    /// Throws away what was written of this response and answers with a short text for `status` instead. Breaks the
+    /// connection off when a part of the response has left already.
+    pub fn fail(&mut self, status: u16) {
+        if self.error.is_some() {
+            return;
+        }
+        self.error = Some(ResponseError::Failed(status));
+    }
+
+    fn check_streaming(&mut self, length: usize) -> Result<(), ResponseError> {
+        self.check()?;
+        if self.phase != Phase::Body {
+            return self.latch(ResponseError::Order);
+        }
+        match self.stream {
+            Stream::Length(left) if length as u64 > left => self.latch(ResponseError::LengthMismatch),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes of body that fit; nothing fits behind what is sent in place.
+    fn room(&self) -> usize {
+        if !self.static_body.is_empty() {
+            return 0;
+        }
+        let spare = self.out.len() - self.len;
+        match (self.stream, self.chunk) {
+            (Stream::Chunked, None) => spare.saturating_sub(CHUNK_HEAD + CHUNK_TAIL),
+            (Stream::Chunked, Some(_)) => spare.saturating_sub(CHUNK_TAIL),
+            _ => spare,
+        }
+    }
+
+    fn open_chunk(&mut self) {
+        if self.stream == Stream::Chunked && self.chunk.is_none() {
+            self.chunk = Some(self.len);
+            self.len += CHUNK_HEAD;
+        }
+    }
+
+    fn close_chunk(&mut self) {
+        let Some(at) = self.chunk.take() else { return };
+        let data = self.len - at - CHUNK_HEAD;
+        let digits = format_hex_padded(data as u64, CHUNK_DIGITS, &mut self.out[at..at + CHUNK_DIGITS]);
+        debug_assert!(digits.is_ok(), "the largest class has five digits");
+        self.out[at + CHUNK_DIGITS..at + CHUNK_HEAD].copy_from_slice(b"\r\n");
+        self.out[self.len..self.len + 2].copy_from_slice(b"\r\n");
+        self.len += 2;
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.len += count;
+        self.count_down(count);
+    }
+
+    fn count_down(&mut self, count: usize) {
+        if let Stream::Length(left) = &mut self.stream {
+            *left -= count as u64;
+        }
+    }
+}
+
+/// Memory for the length of one call.
+impl<'a> ResponseWriter<'a> {
+    /// `len` zeroed-or-stale bytes for the length of this call, from the worker's arena or, when that is full, from the
+    /// buffer pool. Usable beside the writer.
+    ///
+    /// # Errors
+    /// [`ResponseError::PoolExhausted`] when neither has that much; it does not latch.
+    pub fn scratch(&mut self, len: usize) -> Result<&'a mut [u8], ResponseError> {
+        if len <= self.scratch.len() {
+            let (block, rest) = core::mem::take(&mut self.scratch).split_at_mut(len);
+            self.scratch = rest;
+            return Ok(block);
+        }
+        let block = self.lender.lend(len).ok_or(ResponseError::PoolExhausted)?;
+        self.loans += 1;
+        Ok(&mut block[..len])
+    }
+
+    /// Sets the most content, in bytes, that [`Flow::Receive`](crate::handler::Flow::Receive) accepts for this request
+    /// in place of [`Limits::content_bytes_max`](crate::limits::Limits::content_bytes_max).
+    pub fn limit_content(&mut self, bytes_max: u64) {
+        self.content_max = Some(bytes_max);
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> Result<(), ResponseError> {
+        self.ensure(bytes.len())?;
+        self.out[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+        Ok(())
+    }
+
+    /// Makes sure that `count` bytes fit, growing into the next buffer class that has room.
+    #[inline]
+    fn ensure(&mut self, count: usize) -> Result<(), ResponseError> {
+        if count <= self.out.len() - self.len { Ok(()) } else { self.grow(count) }
+    }
+
+    #[cold]
+    fn grow(&mut self, count: usize) -> Result<(), ResponseError> {
+        let wanted = self.len.saturating_add(count);
+        if wanted - self.begin > self.bytes_max {
+            return self.latch(ResponseError::TooLarge);
+        }
+        let Some(larger) = self.lender.lend(wanted) else {
+            return self.latch(ResponseError::PoolExhausted);
+        };
+        larger[..self.len].copy_from_slice(&self.out[..self.len]);
+        self.out = larger;
+        self.grown = Some(self.loans);
+        self.loans += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn check(&self) -> Result<(), ResponseError> {
+        match self.error {
+            None => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+
+    #[cold]
+    fn latch<T>(&mut self, error: ResponseError) -> Result<T, ResponseError> {
+        Err(*self.error.get_or_insert(error))
+    }
+}
+
+impl fmt::Debug for ResponseWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseWriter")
+            .field("status", &self.status)
+            .field("phase", &self.phase)
+            .field("written", &(self.len - self.begin))
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a handler did that the response cannot have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ResponseError {
+    /// The response is longer than [`Limits::response_bytes_max`](crate::limits::Limits::response_bytes_max); answered
+    /// 500 unless handled. [`ResponseWriter::stream`] has no such limit.
+    TooLarge,
+    /// No larger buffer is free; answered 503 unless handled.
+    PoolExhausted,
+    /// The field name is not a token.
+    InvalidName,
+    /// The field value holds CR, LF, NUL or another control byte.
+    InvalidValue,
+    /// The core decides this field.
+    Reserved,
+    /// The status is outside 200..=599.
+    InvalidStatus,
+    /// The call does not fit here: a status behind a field, a field behind the head, a write before `stream`.
+    Order,
+    /// More or fewer bytes than the announced length.
+    LengthMismatch,
+    /// The handler asked for this status by [`ResponseWriter::fail`].
+    Failed(u16),
+}
+
+impl ResponseError {
+    /// The answer in place of the response, while nothing of it has left.
+    pub(crate) const fn answer(self) -> Answer {
+        match self {
+            Self::TooLarge => Answer::new(500).with_text("Response exceeds maximum size\n"),
+            Self::PoolExhausted => Answer::new(503).with_retry_after(answer::RETRY_AFTER_S),
+            Self::Failed(status) => Answer::new(status),
+            _ => Answer::new(500),
+        }
+    }
+}
+
+impl From<FieldError> for ResponseError {
+    fn from(error: FieldError) -> Self {
+        match error {
+            FieldError::Full => Self::TooLarge,
+            FieldError::InvalidName => Self::InvalidName,
+            FieldError::InvalidValue => Self::InvalidValue,
+            FieldError::Reserved => Self::Reserved,
+        }
+    }
+}
+
+impl fmt::Display for ResponseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "the response exceeds the maximum size",
+            Self::PoolExhausted => "no buffer is free",
+            Self::InvalidName => "the field name is not a token",
+            Self::InvalidValue => "the field value holds a control byte",
+            Self::Reserved => "the field is decided by the server",
+            Self::InvalidStatus => "the status is outside 200 to 599",
+            Self::Order => "the call comes too early or too late in the response",
+            Self::LengthMismatch => "the body does not have the announced length",
+            Self::Failed(status) => return write!(f, "the handler failed with status {status}"),
+        })
+    }
+}
+
+impl core::error::Error for ResponseError {}
