@@ -1,0 +1,386 @@
+//! Reading content: for the handler in slices or whole, or to drop it.
+
+use super::exchange::{Dispatched, Exchange, Output};
+use super::{Connection, Context, flag, release};
+use crate::answer::Answer;
+use crate::error::CloseReason;
+use crate::handler::{Content, Flow, Handler};
+use crate::limits::Limits;
+use crate::parse::{Chunk, ChunkedDecoder, HeadScan, with_head};
+use crate::pool::Class;
+use crate::request::BodyLength;
+use crate::state::Event;
+
+/// What is left of a message body.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Body {
+    Finished,
+    /// Bytes still to come.
+    Length(u64),
+    /// `allowed`: content that may still come.
+    Chunked {
+        decoder: ChunkedDecoder,
+        allowed: u64,
+    },
+}
+
+/// Where content lies in the received bytes.
+struct Slice {
+    /// Framing in front of it.
+    skip: usize,
+    len: usize,
+    /// Nothing follows behind it.
+    ended: bool,
+}
+
+impl Body {
+    pub(super) const fn of(length: BodyLength, allowed: u64) -> Self {
+        match length {
+            BodyLength::None | BodyLength::Length(0) => Self::Finished,
+            BodyLength::Length(length) => Self::Length(length),
+            BodyLength::Chunked => Self::Chunked { decoder: ChunkedDecoder::new(), allowed },
+        }
+    }
+
+    #[inline]
+    pub(super) const fn is_finished(&self) -> bool {
+        matches!(self, Self::Finished)
+    }
+
+    /// Bytes of content that are known to be coming; chunked content may be any length.
+    pub(super) const fn announced(&self) -> u64 {
+        match self {
+            Self::Finished => 0,
+            Self::Length(length) => *length,
+            Self::Chunked { .. } => u64::MAX,
+        }
+    }
+
+    /// Sets the most content that may come; `false` when more was announced.
+    pub(super) const fn allow(&mut self, bytes_max: u64) -> bool {
+        match self {
+            Self::Finished => true,
+            Self::Length(length) => *length <= bytes_max,
+            Self::Chunked { allowed, .. } => {
+                *allowed = bytes_max;
+                true
+            }
+        }
+    }
+
+    /// Finds the next content in `bytes`; the refusal's status when the framing is broken or a limit is passed.
+    fn poll(&mut self, bytes: &[u8], limits: &Limits) -> Result<Slice, u16> {
+        match self {
+            Self::Finished => Ok(Slice { skip: 0, len: 0, ended: true }),
+            Self::Length(length) => {
+                let len = usize::try_from(*length).unwrap_or(usize::MAX).min(bytes.len());
+                Ok(Slice { skip: 0, len, ended: len as u64 == *length })
+            }
+            Self::Chunked { decoder, allowed } => match decoder.poll(bytes, limits).map_err(|error| error.status())? {
+                Chunk::NeedMore { consumed } => Ok(Slice { skip: consumed, len: 0, ended: false }),
+                Chunk::Data { len, .. } if len as u64 > *allowed => Err(413),
+                Chunk::Data { skip, len } => Ok(Slice { skip, len, ended: false }),
+                Chunk::End { consumed } => {
+                    *self = Self::Finished;
+                    Ok(Slice { skip: consumed, len: 0, ended: true })
+                }
+            },
+        }
+    }
+
+    /// Counts `count` bytes of content as done with.
+    fn take(&mut self, count: usize) {
+        match self {
+            Self::Finished => {}
+            Self::Length(length) => {
+                *length -= count as u64;
+                if *length == 0 {
+                    *self = Self::Finished;
+                }
+            }
+            Self::Chunked { decoder, allowed } => {
+                decoder.consume_data(count);
+                *allowed -= count as u64;
+            }
+        }
+    }
+}
+
+impl<'p, E> Connection<'p, E> {
+    /// Reads content for whoever waits for it, as far as it is there.
+    pub(super) fn read_content<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
+        match &self.exchange.waiting {
+            Some(Flow::Collect(_)) => self.collect(cx),
+            Some(Flow::Receive(_)) => self.receive(cx),
+            _ => self.discard(cx),
+        }
+    }
+
+    /// Drops content that the handler left unread.
+    fn discard<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
+        loop {
+            let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
+            let slice = match self.exchange.body.poll(bytes, cx.limits) {
+                Ok(slice) => slice,
+                Err(status) => return self.refuse_content(cx, status),
+            };
+            self.exchange.body.take(slice.len);
+            self.exchange.dropped = self.exchange.dropped.saturating_add(slice.len as u32);
+            self.consume(slice.skip + slice.len);
+            if slice.ended {
+                self.exchange.dropped = 0;
+                self.exchange.go(Event::Bytes);
+                return true;
+            }
+            if slice.skip + slice.len == 0 {
+                return self.await_content(cx);
+            }
+        }
+    }
+
+    /// Hands slices of content to the handler.
+    fn receive<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
+        let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
+        let slice = match self.exchange.body.poll(bytes, cx.limits) {
+            Ok(slice) => slice,
+            Err(status) => return self.refuse_content(cx, status),
+        };
+        if slice.len == 0 && !slice.ended {
+            self.consume(slice.skip);
+            return self.await_content(cx);
+        }
+        if self.exchange.has(flag::HUNGRY) && !slice.ended && !self.exchange.has_output() {
+            self.consume(slice.skip);
+            return self.await_content(cx);
+        }
+        match self.exchange.reserve(cx.pool, slice.len) {
+            Ok(()) => {}
+            Err(Dispatched::Starved) => {
+                self.consume(slice.skip);
+                self.exchange.set(flag::STARVED);
+                return false;
+            }
+            Err(_) => {
+                self.consume(slice.skip);
+                self.exchange.go(Event::Respond);
+                return true;
+            }
+        }
+        let Some(Flow::Receive(state)) = self.exchange.waiting.take() else { return false };
+        self.exchange.go(Event::CallHandler);
+        let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
+        let mut content = Content::new(&bytes[slice.skip..slice.skip + slice.len], slice.ended);
+        let before = self.exchange.unsent();
+        let (flow, error, content_max) =
+            self.exchange.call(cx, |handler, response| handler.receive(state, &mut content, response));
+        let consumed = content.consumed();
+        let wrote = self.exchange.unsent() != before;
+        self.exchange.body.take(consumed);
+        self.consume(slice.skip + consumed);
+        self.settle_receive(cx, flow, error, content_max, consumed, wrote, slice.ended && consumed == slice.len)
+    }
+
+    #[allow(clippy::too_many_arguments)] // what one call brought, used once
+    fn settle_receive<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        flow: Flow<E>,
+        error: Option<crate::writer::ResponseError>,
+        content_max: Option<u64>,
+        consumed: usize,
+        wrote: bool,
+        all_read: bool,
+    ) -> bool {
+        let wants_more = error.is_none() && matches!(flow, Flow::Receive(_));
+        if wants_more && !wrote && consumed == 0 {
+            // It waits for more than there is: there must be more to come, and room for it.
+            let ended = all_read || matches!(self.exchange.body, Body::Finished);
+            if ended || !self.make_room(cx, Class::Huge.size()) {
+                self.close(cx, CloseReason::HandlerStalled);
+                return false;
+            }
+            self.exchange.set(flag::HUNGRY);
+        }
+        if error.is_none() && matches!(flow, Flow::Receive(_)) {
+            self.exchange.waiting = Some(flow);
+            // Written but not all taken: what was written goes first, then the rest is offered again.
+            self.exchange.go(if wrote && !all_read && consumed == 0 { Event::Respond } else { Event::NeedContent });
+            return true;
+        }
+        self.exchange.settle(cx, flow, error, content_max, true);
+        true
+    }
+
+    /// Gathers the whole content, in place behind the head where it fits, else in a buffer of its own.
+    fn collect<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
+        let head_len = self.exchange.head_len as usize;
+        let Some(inbound) = &mut self.inbound else { return false };
+        if let (Body::Length(length), Output::Empty | Output::Unsent { .. }) =
+            (self.exchange.body, &self.exchange.output)
+            && (head_len as u64).saturating_add(length) <= inbound.capacity() as u64
+        {
+            let total = head_len + length as usize;
+            if inbound.len() < total {
+                inbound.compact();
+                return self.await_content(cx);
+            }
+            return self.call_collected(cx, Some(length as usize));
+        }
+        if self.exchange.body.is_finished() {
+            return self.call_collected(cx, Some(0));
+        }
+        if self.exchange.has_output() {
+            self.exchange.go(Event::Respond);
+            return true;
+        }
+        self.collect_aside(cx, head_len)
+    }
+
+    /// Copies content from behind the head into a buffer of its own.
+    fn collect_aside<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        head_len: usize,
+    ) -> bool {
+        if !matches!(self.exchange.output, Output::Collected(_)) {
+            self.exchange.release_output(cx.pool);
+            let announced = match self.exchange.body {
+                Body::Length(length) => length as usize,
+                _ => 0,
+            };
+            let Some(buf) = cx.pool.acquire_for(announced) else {
+                self.exchange.set(flag::STARVED);
+                return false;
+            };
+            self.exchange.output = Output::Collected(buf);
+        }
+        loop {
+            let Some(inbound) = &mut self.inbound else { return false };
+            let slice = match self.exchange.body.poll(&inbound.filled()[head_len..], cx.limits) {
+                Ok(slice) => slice,
+                Err(status) => return self.refuse_content(cx, status),
+            };
+            let Output::Collected(collected) = &mut self.exchange.output else { return false };
+            let from = head_len + slice.skip;
+            if collected.append(&inbound.filled()[from..from + slice.len]).is_err() {
+                if !grow(cx, collected) {
+                    self.exchange.set(flag::STARVED);
+                    inbound.cut(head_len, slice.skip);
+                    return false;
+                }
+                inbound.cut(head_len, slice.skip);
+                continue;
+            }
+            self.exchange.body.take(slice.len);
+            inbound.cut(head_len, slice.skip + slice.len);
+            if slice.ended {
+                return self.call_collected(cx, None);
+            }
+            if slice.skip + slice.len == 0 {
+                if inbound.spare_len() < Class::Tiny.size() / 2 && !self.make_room(cx, Class::Large.size()) {
+                    self.exchange.set(flag::STARVED);
+                    return false;
+                }
+                return self.await_content(cx);
+            }
+        }
+    }
+
+    /// The content is whole: `in_place` tells its length behind the head, else it lies in its own buffer.
+    fn call_collected<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        in_place: Option<usize>,
+    ) -> bool {
+        let aside = match core::mem::take(&mut self.exchange.output) {
+            Output::Collected(buf) => Some(buf),
+            output => {
+                self.exchange.output = output;
+                None
+            }
+        };
+        match self.exchange.reserve(cx.pool, 0) {
+            Ok(()) => {}
+            Err(Dispatched::Starved) => {
+                if let Some(buf) = aside {
+                    self.exchange.output = Output::Collected(buf);
+                }
+                self.exchange.set(flag::STARVED);
+                return false;
+            }
+            Err(_) => {
+                self.exchange.go(Event::Respond);
+                return true;
+            }
+        }
+        let Some(Flow::Collect(state)) = self.exchange.waiting.take() else { return false };
+        let Some(inbound) = &self.inbound else { return false };
+        self.exchange.go(Event::CallHandler);
+        self.exchange.body = Body::Finished;
+        let exchange = &mut self.exchange;
+        let behind = in_place.unwrap_or(0);
+        let head_len = exchange.head_len as usize;
+        let (head, rest) = inbound.filled().split_at(head_len);
+        let content = aside.as_ref().map_or(&rest[..behind], |buf| buf.filled());
+        let called = with_head(head, cx.limits, &mut HeadScan::default(), |parsed| match parsed {
+            Ok(Some(request)) => {
+                Some(exchange.call(cx, |handler, response| handler.collected(state, &request, content, response)))
+            }
+            _ => None,
+        });
+        if let Some(buf) = aside {
+            release(cx.pool, buf);
+        }
+        self.consume(head_len + behind);
+        let Some((flow, error, content_max)) = called else {
+            // The same bytes were accepted before.
+            self.close(cx, CloseReason::ResponseFailed);
+            return false;
+        };
+        self.exchange.settle(cx, flow, error, content_max, true);
+        true
+    }
+
+    /// More content is needed: what was written goes first.
+    fn await_content<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
+        if self.exchange.has_output() {
+            self.exchange.go(Event::Respond);
+            return true;
+        }
+        if !matches!(self.exchange.output, Output::Collected(_)) {
+            self.exchange.release_output(cx.pool);
+        }
+        if self.exchange.has(flag::ENDED) {
+            self.close(cx, CloseReason::PeerClosedEarly);
+        }
+        false
+    }
+
+    fn refuse_content<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, status: u16) -> bool {
+        let reason = if matches!(status, 413 | 431) { CloseReason::TooLarge } else { CloseReason::BadRequest };
+        self.refuse(cx, Answer::new(status), reason);
+        true
+    }
+
+    fn consume(&mut self, count: usize) {
+        if let Some(inbound) = &mut self.inbound {
+            inbound.consume(count);
+        }
+    }
+}
+
+/// Moves collected content into the next larger class; `false` when none is free.
+fn grow<H: Handler>(cx: &mut Context<'_, '_, '_, H>, buf: &mut crate::pool::Buf<'_>) -> bool {
+    let _ = (cx, buf);
+    false
+}
+
+impl<E> Exchange<'_, E> {
+    /// Bytes written and not sent: whether a call wrote anything shows in it.
+    fn unsent(&self) -> usize {
+        match &self.output {
+            Output::Unsent { head, body } => head.len() + body.len(),
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,470 @@
+//! One exchange: a request, the handler's calls for it and its response.
+
+use super::content::Body;
+use super::{Context, flag, release};
+use crate::answer::{ANSWER_BYTES_MAX, Answer};
+use crate::error::CloseReason;
+use crate::handler::{Flow, Handler};
+use crate::limits::RateMin;
+use crate::parse::{HeadError, HeadScan};
+use crate::pool::{Buf, BufferPool, Class, Loans, return_loans};
+use crate::request::{BodyLength, Method, Request, Version};
+use crate::state::{Event, State};
+use crate::time::Instant;
+use crate::writer::{Facts, Ground, ResponseError, ResponseWriter, Stream};
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Room that must be free in the send buffer before a handler is called: then an answer can always be given, and a
+/// full buffer never makes a handler run twice.
+const RESERVE: usize = ANSWER_BYTES_MAX + CONTINUE.len();
+
+/// The largest send buffer a first call gets, however much was received: responses beyond it leave in several sends.
+const GATHER_MAX: usize = Class::Medium.size();
+
+/// What was written and has not left, or the content that is being collected: never both.
+#[derive(Debug, Default)]
+pub(super) enum Output<'p> {
+    #[default]
+    Empty,
+    /// Goes out in this order.
+    Unsent { head: Buf<'p>, body: &'p [u8] },
+    /// Content on its way to [`Handler::collected`].
+    Collected(Buf<'p>),
+}
+
+/// State of the exchange and of the connection around it, all but the received bytes.
+pub(super) struct Exchange<'p, E> {
+    pub(super) output: Output<'p>,
+    /// What the handler waits for.
+    pub(super) waiting: Option<Flow<E>>,
+    /// What is left of the request's body.
+    pub(super) body: Body,
+    pub(super) stream: Stream,
+    pub(super) scan: HeadScan,
+    /// Bytes of the head that stay in front of the received bytes, for [`Flow::Collect`].
+    pub(super) head_len: u32,
+    /// Where the response begins in the output, while no part of it has left.
+    response_at: u32,
+    pub(super) served: u32,
+    /// Bytes of unread content and of late input that were dropped.
+    pub(super) dropped: u32,
+    /// The current window of a transfer: when it began (low 32 bits of the milliseconds) and its bytes.
+    window_start: u32,
+    window_bytes: u32,
+    flags: u16,
+    pub(super) facts: Facts,
+    pub(super) state: State,
+    pub(super) reason: Option<CloseReason>,
+    /// Input was thrown away unread: the end must be a lingering one.
+    pub(super) unread: bool,
+}
+
+/// What came of trying to answer the head at the front of the received bytes.
+pub(super) enum Dispatched {
+    /// The handler ran; this many bytes are done with.
+    Answered { head_len: usize },
+    /// What was gathered must leave before there is room to answer.
+    Flush,
+    /// No buffer to answer in is free.
+    Starved,
+    /// The head is not complete.
+    Partial,
+    /// The head is not acceptable.
+    Refused(HeadError),
+}
+
+impl<E> Default for Exchange<'_, E> {
+    fn default() -> Self {
+        Self {
+            output: Output::Empty,
+            waiting: None,
+            body: Body::Finished,
+            stream: Stream::Unbegun,
+            scan: HeadScan::default(),
+            head_len: 0,
+            response_at: 0,
+            served: 0,
+            dropped: 0,
+            window_start: 0,
+            window_bytes: 0,
+            flags: 0,
+            facts: Facts::default(),
+            state: State::New,
+            reason: None,
+            unread: false,
+        }
+    }
+}
+
+/// State, flags, buffers.
+impl<'p, E> Exchange<'p, E> {
+    #[inline]
+    pub(super) const fn has(&self, flags: u16) -> bool {
+        self.flags & flags != 0
+    }
+
+    #[inline]
+    pub(super) const fn set(&mut self, flags: u16) {
+        self.flags |= flags;
+    }
+
+    #[inline]
+    pub(super) const fn clear(&mut self, flags: u16) {
+        self.flags &= !flags;
+    }
+
+    /// The one place where the state changes.
+    #[inline]
+    pub(super) fn go(&mut self, event: Event) {
+        let next = self.state.after(event);
+        debug_assert!(next.is_some(), "{event:?} in {:?}", self.state);
+        self.state = next.unwrap_or(State::Closing);
+        // Only a transfer that goes on keeps its window.
+        self.window_bytes = 0;
+        self.set(flag::PROGRESS);
+    }
+
+    #[inline]
+    pub(super) fn has_output(&self) -> bool {
+        matches!(&self.output, Output::Unsent { head, body } if !head.is_empty() || !body.is_empty())
+    }
+
+    pub(super) fn release_output(&mut self, pool: &mut BufferPool<'_, 'p>) {
+        match core::mem::take(&mut self.output) {
+            Output::Empty => {}
+            Output::Unsent { head: buf, .. } | Output::Collected(buf) => release(pool, buf),
+        }
+    }
+
+    /// Makes sure that an answer fits behind what was gathered. The buffer is as large as what came in, so that
+    /// pipelined responses leave together.
+    #[inline]
+    pub(super) fn reserve(&mut self, pool: &mut BufferPool<'_, 'p>, available: usize) -> Result<(), Dispatched> {
+        match &self.output {
+            Output::Unsent { head, body } if body.is_empty() && head.spare_len() >= RESERVE => Ok(()),
+            Output::Empty => {
+                let wanted = available.clamp(RESERVE, GATHER_MAX);
+                let head = pool.acquire_for(wanted).or_else(|| pool.acquire_for(RESERVE));
+                self.output = Output::Unsent { head: head.ok_or(Dispatched::Starved)?, body: &[] };
+                Ok(())
+            }
+            _ => Err(Dispatched::Flush),
+        }
+    }
+
+    /// A large buffer for the next receive, when much content is still to come and buffers abound.
+    #[cold]
+    pub(super) fn bulk_buffer(&self, pool: &mut BufferPool<'_, 'p>) -> Option<Buf<'p>> {
+        if self.state != State::ReadingContent || self.body.announced() <= Class::Small.size() as u64 {
+            return None;
+        }
+        [Class::Large, Class::Medium]
+            .into_iter()
+            .find(|class| pool.available(*class) > pool.capacity(*class) / 4)
+            .and_then(|class| pool.acquire(class))
+    }
+}
+
+/// Calling the handler.
+impl<'p, E> Exchange<'p, E> {
+    /// Answers a request whose head is complete: everything that is decided by the head alone is decided here.
+    #[inline]
+    pub(super) fn dispatch<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        request: &Request<'_>,
+        available: usize,
+    ) -> Dispatched {
+        if let Err(not_now) = self.reserve(cx.pool, available) {
+            return not_now;
+        }
+        self.go(Event::HeadComplete);
+        self.served += 1;
+        cx.counters.requests += 1;
+        self.clear(flag::BEGUN);
+        self.stream = Stream::Unbegun;
+        self.response_at = self.output_len();
+        self.body = Body::of(request.body_length(), cx.limits.content_bytes_max);
+        self.facts = self.facts_of(cx, request);
+        let head_len = request.head_len();
+        self.head_len = head_len as u32;
+        let (flow, error, content_max) = self.call(cx, |handler, response| handler.request(request, response));
+        let content_is_here = available > head_len;
+        if self.settle(cx, flow, error, content_max, content_is_here) { Dispatched::Answered { head_len: 0 } } else { Dispatched::Answered { head_len } }
+    }
+
+    fn facts_of<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, request: &Request<'_>) -> Facts {
+        let mut close = !request.persistent();
+        if close {
+            self.reason.get_or_insert(CloseReason::PeerAsked);
+        } else if cx.limits.requests_per_connection_max.is_some_and(|max| self.served >= max) {
+            self.reason.get_or_insert(CloseReason::RequestLimit);
+            close = true;
+        } else if let Some(reason) = cx.last {
+            self.reason.get_or_insert(reason);
+            close = true;
+        }
+        let expects = request.expects_continue();
+        let droppable = match request.body_length() {
+            BodyLength::None => true,
+            BodyLength::Length(length) => length <= u64::from(cx.limits.linger_bytes_max) && !expects,
+            BodyLength::Chunked => false,
+        };
+        Facts::default()
+            .with(Facts::HEAD, request.method() == Method::Head)
+            .with(Facts::CONNECT, request.method() == Method::Connect)
+            .with(Facts::HTTP10, request.version() == Version::Http10)
+            .with(Facts::CLOSE, close)
+            .with(Facts::CLOSE_UNREAD, !droppable)
+            .with(Facts::EXPECTS, expects)
+    }
+
+    /// Runs one call of the handler with a writer over the send buffer, which must be reserved.
+    #[inline]
+    pub(super) fn call<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        call: impl FnOnce(&mut H, &mut ResponseWriter<'_>) -> Flow<E>,
+    ) -> (Flow<E>, Option<ResponseError>, Option<u64>) {
+        let Output::Unsent { head, body } = &mut self.output else {
+            return (Flow::Finish, Some(ResponseError::PoolExhausted), None);
+        };
+        let len = head.len();
+        let mut loans = Loans::new(cx.pool, cx.loans);
+        let mut response = ResponseWriter::new(Ground {
+            out: head.writable(),
+            len,
+            lender: &mut loans,
+            scratch: cx.scratch,
+            preamble: cx.preamble,
+            bytes_max: cx.limits.response_bytes_max as usize,
+            stream: self.stream,
+            facts: self.facts,
+        });
+        let flow = call(cx.handler, &mut response);
+        if matches!(flow, Flow::Finish) {
+            response.finish();
+        }
+        let written = response.into_written();
+        self.stream = written.stream;
+        self.facts = written.facts;
+        *body = written.static_body;
+        match written.grown {
+            None => head.set_len(written.len),
+            Some(index) => {
+                if let Some(Some(larger)) = cx.loans.get_mut(index) {
+                    larger.set_len(written.len);
+                    core::mem::swap(head, larger);
+                }
+            }
+        }
+        return_loans(cx.pool, cx.loans);
+        (flow, written.error, written.content_max)
+    }
+
+    /// Decides what follows a call. `true` when the head must stay readable.
+    pub(super) fn settle<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        flow: Flow<E>,
+        error: Option<ResponseError>,
+        content_max: Option<u64>,
+        content_is_here: bool,
+    ) -> bool {
+        if let Some(error) = error {
+            self.replace_response(cx, error.answer());
+            return false;
+        }
+        match flow {
+            Flow::Finish => self.finish_response(),
+            Flow::Produce(_) if self.stream == Stream::Dropped => self.finish_response(),
+            Flow::Produce(_) => {
+                self.waiting = Some(flow);
+                self.go(Event::Respond);
+            }
+            Flow::Collect(_) | Flow::Receive(_) => {
+                return self.want_content(cx, flow, content_max, content_is_here);
+            }
+        }
+        false
+    }
+
+    /// Waits for content, unless there is too much of it. The client is told to go on when it waits for that.
+    fn want_content<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        flow: Flow<E>,
+        content_max: Option<u64>,
+        content_is_here: bool,
+    ) -> bool {
+        let collects = matches!(flow, Flow::Collect(_));
+        let allowed = match content_max {
+            _ if collects => u64::from(cx.limits.content_collected_max),
+            Some(bytes_max) => bytes_max,
+            None => cx.limits.content_bytes_max,
+        };
+        if !self.body.allow(allowed) {
+            self.facts = self.facts.with(Facts::CLOSE, true);
+            self.reason.get_or_insert(CloseReason::TooLarge);
+            self.replace_response(cx, Answer::new(413));
+            return false;
+        }
+        self.facts = self.facts.with(Facts::CLOSE_UNREAD, false);
+        if self.facts.has(Facts::EXPECTS) {
+            self.facts = self.facts.with(Facts::EXPECTS, false);
+            if !content_is_here && !self.body.is_finished() {
+                self.insert_continue();
+            }
+        }
+        self.waiting = Some(flow);
+        self.go(Event::NeedContent);
+        collects
+    }
+
+    /// Puts the interim response in front of whatever was written of the final one.
+    fn insert_continue(&mut self) {
+        let at = self.response_at as usize;
+        let Output::Unsent { head, .. } = &mut self.output else { return };
+        let len = head.len();
+        if head.append(CONTINUE).is_ok() {
+            head.filled_mut().copy_within(at..len, at + CONTINUE.len());
+            head.filled_mut()[at..at + CONTINUE.len()].copy_from_slice(CONTINUE);
+            self.response_at += CONTINUE.len() as u32;
+        }
+    }
+
+    /// The response is complete: the next request, or the end.
+    pub(super) fn finish_response(&mut self) {
+        self.waiting = None;
+        self.stream = Stream::Done;
+        if self.facts.has(Facts::CLOSE) {
+            let unread = !self.body.is_finished();
+            let reason = if unread { CloseReason::ContentUnread } else { CloseReason::CloseDelimited };
+            self.reason.get_or_insert(reason);
+            self.set(flag::LAST);
+            self.go(Event::Respond);
+        } else if self.body.is_finished() {
+            self.go(Event::Bytes);
+        } else {
+            self.go(Event::NeedContent);
+        }
+    }
+
+    /// Answers in place of what the handler wrote; breaks the response off when a part of it has left.
+    pub(super) fn replace_response<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        answer: Answer,
+    ) {
+        cx.counters.failed += 1;
+        let close = self.facts.has(Facts::CLOSE) || self.facts.has(Facts::CLOSE_UNREAD);
+        self.facts = self.facts.with(Facts::CLOSE, close);
+        if self.write_answer(cx, answer) {
+            return self.finish_response();
+        }
+        self.reason.get_or_insert(CloseReason::ResponseFailed);
+        self.waiting = None;
+        self.release_output(cx.pool);
+        self.go(Event::Close);
+    }
+
+    /// The next piece of a produced response.
+    pub(super) fn produce<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
+        let wanted = if matches!(self.stream, Stream::Length(_)) { GATHER_MAX } else { Class::Small.size() };
+        if self.reserve(cx.pool, wanted).is_err() {
+            self.set(flag::STARVED);
+            return false;
+        }
+        let Some(Flow::Produce(state)) = self.waiting.take() else { return false };
+        self.go(Event::CallHandler);
+        let (flow, error, content_max) = self.call(cx, |handler, response| handler.produce(state, response));
+        let stalled = error.is_none() && matches!(flow, Flow::Produce(_)) && !self.has_output();
+        if stalled {
+            self.reason.get_or_insert(CloseReason::HandlerStalled);
+            self.release_output(cx.pool);
+            self.go(Event::Close);
+            return false;
+        }
+        self.settle(cx, flow, error, content_max, true);
+        true
+    }
+}
+
+/// Answers that the connection gives itself.
+impl<'p, E> Exchange<'p, E> {
+    /// Appends an answer to a request that no handler answers any more; `false` when that is impossible.
+    pub(super) fn write_refusal<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        answer: Answer,
+    ) -> bool {
+        if matches!(self.state, State::New | State::ReadingHead) {
+            // No request of this response was dispatched: nothing is known about it.
+            self.facts = Facts::default();
+            self.response_at = self.output_len();
+            self.clear(flag::BEGUN);
+        }
+        if let Output::Collected(_) = self.output {
+            self.release_output(cx.pool);
+            self.response_at = 0;
+        }
+        if self.reserve(cx.pool, 0).is_err() {
+            return false;
+        }
+        self.facts = self.facts.with(Facts::CLOSE, true);
+        self.write_answer(cx, answer)
+    }
+
+    /// Replaces what was written of the current response; `false` when a part of it has left already.
+    fn write_answer<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, answer: Answer) -> bool {
+        if self.has(flag::BEGUN) {
+            return false;
+        }
+        let at = self.response_at as usize;
+        let Output::Unsent { head, body } = &mut self.output else { return false };
+        head.truncate(at);
+        *body = &[];
+        let facts = self.facts;
+        let answer = answer
+            .with_date(cx.preamble.date())
+            .with_close(facts.has(Facts::CLOSE))
+            .with_http10(facts.has(Facts::HTTP10))
+            .with_head_request(facts.has(Facts::HEAD));
+        match answer.write_into(head.spare()) {
+            Ok(count) => {
+                head.advance(count);
+                self.stream = Stream::Done;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn output_len(&self) -> u32 {
+        match &self.output {
+            Output::Unsent { head, .. } => head.len() as u32,
+            _ => 0,
+        }
+    }
+}
+
+/// The minimum rate of a transfer.
+impl<E> Exchange<'_, E> {
+    /// Counts bytes moved. A window that is full of them starts the next one.
+    pub(super) fn count_progress(&mut self, now: Instant, count: u32, rate: Option<RateMin>) {
+        if self.window_bytes == 0 {
+            self.window_start = now.0 as u32;
+        }
+        self.window_bytes = self.window_bytes.saturating_add(count);
+        if rate.is_some_and(|rate| self.window_bytes >= rate.bytes) {
+            self.window_bytes = 0;
+            self.set(flag::PROGRESS);
+        }
+    }
+
+    /// A window has passed: whether too few bytes moved in it.
+    pub(super) fn is_too_slow(&self, _now: Instant, rate: Option<RateMin>) -> bool {
+        rate.is_some_and(|rate| self.window_bytes < rate.bytes)
+    }
+}
