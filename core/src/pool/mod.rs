@@ -1,7 +1,20 @@
-//! Fixed-capacity memory: move-only buffers in size classes, a slot table with generations, an arena.
+//! Fixed-capacity memory: move-only buffers in size classes, a slot table with generations, an arena for one call.
+//!
+//! Nothing here allocates. Every table and every byte comes from the program, every exhaustion is a value, and every
+//! operation on a hot path takes the same few instructions however full the pool is.
 
-pub mod arena;
-pub mod buffer;
-pub mod object;
+mod arena;
+mod buf;
+mod buffer;
+mod cache;
+mod class;
+mod loans;
+mod object;
 
-pub use buffer::Buf;
+pub use arena::{Align, Arena, ArenaFull, Scope};
+pub use buf::Buf;
+pub use buffer::{BUFFER_ALIGNMENT, BufferPool, Buffers, ClassStats, PoolError};
+pub use cache::CacheAligned;
+pub use class::{Class, ClassCounts};
+pub use loans::{LOANS_MAX, Lend, Loans, NoLoans, return_loans, take_loan};
+pub use object::{Entry, Handle, ObjectPool, Slots};

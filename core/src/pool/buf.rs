@@ -1,0 +1,154 @@
+//! Move-only buffers over memory that the program provides.
+
+use core::fmt;
+
+/// Sole owner of one pool buffer; moving it into an operation gives up access to it.
+///
+/// A `Buf` cannot be cloned, so a double release or a use after release cannot be written. Its bytes are split into
+/// three parts: consumed `[..start]`, filled `[start..end]` and spare `[end..]`.
+pub struct Buf<'p> {
+    bytes: &'p mut [u8],
+    start: u32,
+    end: u32,
+}
+
+static_assertions::assert_eq_size!(Buf<'static>, Option<Buf<'static>>);
+
+impl<'p> Buf<'p> {
+    /// An empty buffer over `bytes`. What lies beyond `u32::MAX` bytes is not used.
+    #[inline]
+    #[must_use]
+    pub fn new(bytes: &'p mut [u8]) -> Self {
+        let length = bytes.len().min(u32::MAX as usize);
+        Self { bytes: &mut bytes[..length], start: 0, end: 0 }
+    }
+
+    /// Bytes the memory behind it can hold.
+    #[inline]
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Where its memory starts.
+    #[inline]
+    pub(super) fn address(&self) -> usize {
+        self.bytes.as_ptr().addr()
+    }
+
+    /// What was written and not yet consumed.
+    #[inline]
+    #[must_use]
+    pub fn filled(&self) -> &[u8] {
+        &self.bytes[self.start as usize..self.end as usize]
+    }
+
+    /// What was written and not yet consumed, to be changed in place.
+    #[inline]
+    #[must_use]
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start as usize..self.end as usize]
+    }
+
+    /// Room behind the filled part.
+    #[inline]
+    #[must_use]
+    pub fn spare(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.end as usize..]
+    }
+
+    /// The filled part and the room behind it, at the same time.
+    #[inline]
+    #[must_use]
+    pub fn split_mut(&mut self) -> (&mut [u8], &mut [u8]) {
+        let (written, spare) = self.bytes.split_at_mut(self.end as usize);
+        (&mut written[self.start as usize..], spare)
+    }
+
+    /// Bytes filled.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Whether nothing is filled.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Bytes of room behind the filled part.
+    #[inline]
+    #[must_use]
+    pub fn spare_len(&self) -> usize {
+        self.bytes.len() - self.end as usize
+    }
+
+    /// Counts the first `count` spare bytes as filled; more than there are counts as all of them.
+    #[inline]
+    pub fn advance(&mut self, count: usize) {
+        self.end += count.min(self.spare_len()) as u32;
+    }
+
+    /// Drops the first `count` filled bytes; more than there are counts as all of them. Emptied, it starts over at the
+    /// front of its memory.
+    #[inline]
+    pub fn consume(&mut self, count: usize) {
+        self.start += count.min(self.len()) as u32;
+        if self.start == self.end {
+            self.clear();
+        }
+    }
+
+    /// Keeps the first `count` filled bytes.
+    #[inline]
+    pub fn truncate(&mut self, count: usize) {
+        if count < self.len() {
+            self.end = self.start + count as u32;
+        }
+    }
+
+    /// Makes it empty.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+
+    /// Moves the filled part to the front of the memory, so that all room is behind it.
+    #[inline]
+    pub fn compact(&mut self) {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start as usize..self.end as usize, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+    }
+
+    /// Appends all of `data`, or nothing.
+    ///
+    /// # Errors
+    /// [`BufferFull`](crate::error::BufferFull) when the spare part is shorter than `data`.
+    #[inline]
+    pub fn append(&mut self, data: &[u8]) -> Result<(), crate::error::BufferFull> {
+        let spare = self.spare().get_mut(..data.len()).ok_or(crate::error::BufferFull)?;
+        spare.copy_from_slice(data);
+        self.end += data.len() as u32;
+        Ok(())
+    }
+
+    /// Gives the memory back.
+    #[inline]
+    #[must_use]
+    pub fn into_memory(self) -> &'p mut [u8] {
+        self.bytes
+    }
+}
+
+impl fmt::Debug for Buf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buf({}..{} of {})", self.start, self.end, self.bytes.len())
+    }
+}
