@@ -1,1 +1,234 @@
-//! See the module's owner.
+//! Numbers and dates as text, without the machinery of `core::fmt`.
+
+use core::fmt;
+
+use crate::error::BufferFull;
+
+/// Bytes of the longest `u64` in decimal.
+pub const UINT_BYTES_MAX: usize = 20;
+
+/// Bytes of the longest `i64` in decimal, sign included.
+pub const INT_BYTES_MAX: usize = 20;
+
+/// Bytes of the longest `u64` in hexadecimal.
+pub const HEX_BYTES_MAX: usize = 16;
+
+/// Writes `value` in decimal at the front of `out`, with a `-` when it is negative, and gives the bytes written.
+///
+/// # Errors
+/// [`BufferFull`] when `out` is too short; it is then unchanged.
+#[inline]
+pub fn format_int(value: i64, out: &mut [u8]) -> Result<usize, BufferFull> {
+    if value >= 0 {
+        return format_uint(value.unsigned_abs(), out);
+    }
+    let (sign, digits) = out.split_first_mut().ok_or(BufferFull)?;
+    let length = format_uint(value.unsigned_abs(), digits)?;
+    *sign = b'-';
+    Ok(length + 1)
+}
+
+/// Writes `value` in decimal at the front of `out`, and gives the bytes written.
+///
+/// # Errors
+/// [`BufferFull`] when `out` is too short; it is then unchanged.
+#[inline]
+pub fn format_uint(value: u64, out: &mut [u8]) -> Result<usize, BufferFull> {
+    let length = uint_len(value);
+    write_digits(value, out.get_mut(..length).ok_or(BufferFull)?);
+    Ok(length)
+}
+
+/// Writes `value` in lower-case hexadecimal at the front of `out`, and gives the bytes written.
+///
+/// # Errors
+/// [`BufferFull`] when `out` is too short; it is then unchanged.
+#[inline]
+pub fn format_hex(value: u64, out: &mut [u8]) -> Result<usize, BufferFull> {
+    format_hex_padded(value, hex_len(value), out)
+}
+
+/// Writes `value` in lower-case hexadecimal with exactly `width` digits, zeros in front, and gives `width`.
+///
+/// A chunk size may have leading zeros (RFC 9112 §7.1), so room for one can be kept before its chunk is known.
+///
+/// # Errors
+/// [`BufferFull`] when `out` is shorter than `width` or `value` needs more digits; `out` is then unchanged.
+#[inline]
+pub fn format_hex_padded(value: u64, width: usize, out: &mut [u8]) -> Result<usize, BufferFull> {
+    if hex_len(value) > width {
+        return Err(BufferFull);
+    }
+    let mut rest = value;
+    for digit in out.get_mut(..width).ok_or(BufferFull)?.iter_mut().rev() {
+        *digit = HEX_DIGITS[(rest & 0xf) as usize];
+        rest >>= 4;
+    }
+    Ok(width)
+}
+
+/// Bytes of `value` in decimal: 1 to [`UINT_BYTES_MAX`].
+#[inline]
+#[must_use]
+pub const fn uint_len(value: u64) -> usize {
+    // 1233 / 4096 is just above log10(2): the number of digits, or one less.
+    let bits = u64::BITS - (value | 1).leading_zeros();
+    let guess = (bits as usize * 1233) >> 12;
+    guess + (value >= POWERS_OF_TEN[guess]) as usize
+}
+
+/// Bytes of `value` in decimal, sign included: 1 to [`INT_BYTES_MAX`].
+#[inline]
+#[must_use]
+pub const fn int_len(value: i64) -> usize {
+    uint_len(value.unsigned_abs()) + (value < 0) as usize
+}
+
+/// Bytes of `value` in hexadecimal: 1 to [`HEX_BYTES_MAX`].
+#[inline]
+#[must_use]
+pub const fn hex_len(value: u64) -> usize {
+    (u64::BITS - (value | 1).leading_zeros()).div_ceil(4) as usize
+}
+
+/// Fills `digits`, which is as long as `value` in decimal, from its end: two digits at a time.
+#[inline]
+pub(crate) fn write_digits(mut value: u64, digits: &mut [u8]) {
+    let mut pairs = digits.rchunks_exact_mut(2);
+    for pair in &mut pairs {
+        pair.copy_from_slice(&DIGIT_PAIRS[(value % 100) as usize]);
+        value /= 100;
+    }
+    if let [digit] = pairs.into_remainder() {
+        *digit = b'0' + (value % 10) as u8;
+    }
+}
+
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// `00` to `99`.
+static DIGIT_PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
+
+/// `POWERS_OF_TEN[n]` is the smallest value with `n + 1` digits; zero has one digit too.
+static POWERS_OF_TEN: [u64; UINT_BYTES_MAX] = {
+    let mut powers = [0; UINT_BYTES_MAX];
+    let mut exponent = 1;
+    let mut power = 1;
+    while exponent < UINT_BYTES_MAX {
+        power *= 10;
+        powers[exponent] = power;
+        exponent += 1;
+    }
+    powers
+};
+
+/// A moment as the `Date` field tells it: IMF-fixdate (RFC 9110 §5.6.7), `Sun, 06 Nov 1994 08:49:37 GMT`.
+///
+/// One second is its resolution, so a worker makes one per second and uses it for every response.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct HttpDate([u8; HttpDate::BYTES]);
+
+impl HttpDate {
+    /// Bytes of every date.
+    pub const BYTES: usize = 29;
+
+    /// 9999-12-31 23:59:59 as seconds since 1970: the last second whose year has four digits.
+    pub const UNIX_SECONDS_MAX: u64 = 253_402_300_799;
+
+    /// The date `seconds` after 1970-01-01 00:00:00 UTC, leap seconds not counted. `None` beyond the year 9999.
+    #[must_use]
+    pub const fn from_unix_seconds(seconds: u64) -> Option<Self> {
+        if seconds > Self::UNIX_SECONDS_MAX {
+            return None;
+        }
+        let days = (seconds / 86_400) as u32;
+        let second = (seconds % 86_400) as u32;
+        let (year, month, day) = civil_date(days);
+        // 1970-01-01 was a Thursday.
+        let weekday = WEEKDAYS[((days + 4) % 7) as usize];
+        let month = MONTHS[(month - 1) as usize];
+
+        let mut text = *b"Sun, 06 Nov 1994 08:49:37 GMT";
+        put_three(&mut text, 0, weekday);
+        put_pair(&mut text, 5, day);
+        put_three(&mut text, 8, month);
+        put_pair(&mut text, 12, year / 100);
+        put_pair(&mut text, 14, year % 100);
+        put_pair(&mut text, 17, second / 3600);
+        put_pair(&mut text, 20, second / 60 % 60);
+        put_pair(&mut text, 23, second % 60);
+        Some(Self(text))
+    }
+
+    /// Its text.
+    #[inline]
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
+    /// Its text.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        match core::str::from_utf8(&self.0) {
+            Ok(text) => text,
+            Err(_) => "",
+        }
+    }
+}
+
+impl fmt::Display for HttpDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for HttpDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpDate({})", self.as_str())
+    }
+}
+
+const WEEKDAYS: [&[u8; 3]; 7] = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"];
+
+const MONTHS: [&[u8; 3]; 12] =
+    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+
+/// Year, month (1 to 12) and day (1 to 31) of the Gregorian calendar, `days` after 1970-01-01.
+const fn civil_date(days: u32) -> (u32, u32, u32) {
+    // Years that begin on 1 March end with the leap day, so every cycle is a division. Day 0 is 0000-03-01.
+    let quarter_days = 4 * (days + 719_468) + 3;
+    let century = quarter_days / 146_097;
+    let quarter_days = (quarter_days % 146_097) | 3;
+    let year_of_century = quarter_days / 1461;
+    let day_of_year = quarter_days % 1461 / 4;
+    // From March on, five months are 153 days long: 31, 30, 31, 30, 31.
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let year = 100 * century + year_of_century;
+    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+}
+
+const fn put_pair(text: &mut [u8; HttpDate::BYTES], at: usize, number: u32) {
+    let [tens, ones] = DIGIT_PAIRS[(number % 100) as usize];
+    text[at] = tens;
+    text[at + 1] = ones;
+}
+
+const fn put_three(text: &mut [u8; HttpDate::BYTES], at: usize, letters: &[u8; 3]) {
+    text[at] = letters[0];
+    text[at + 1] = letters[1];
+    text[at + 2] = letters[2];
+}
+
+#[cfg(test)]
+#[path = "format_tests.rs"]
+mod tests;

@@ -6,7 +6,9 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod answer;
 pub mod deadlines;
+pub mod encode;
 pub mod error;
 pub mod format;
 pub mod limits;
@@ -18,5 +20,6 @@ pub mod request;
 pub mod response;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod status;
 pub mod time;
 pub mod timers;
