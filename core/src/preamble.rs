@@ -38,7 +38,7 @@ impl Preamble {
     pub fn set_unix_time(&mut self, unix_time: Option<u64>) {
         if self.unix_time != unix_time {
             self.unix_time = unix_time;
-            self.date = unix_time.and_then(HttpDate::from_unix);
+            self.date = unix_time.and_then(HttpDate::from_unix_seconds);
             self.format();
         }
     }

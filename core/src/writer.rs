@@ -7,9 +7,9 @@
 use core::fmt;
 
 use crate::answer::{self, Answer};
-use crate::encode::{self, BodyFraming, BodyKind, Encoder, FieldError};
-use crate::format::format_hex_padded;
-use crate::pool::Lend;
+use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, connection_field, response_body};
+use crate::format::{UINT_BYTES_MAX, format_hex_padded};
+use crate::pool::arena::{Align, Scope};
 use crate::preamble::Preamble;
 
 /// Bytes from which a static body is sent in place; shorter ones are copied, so that pipelined responses gather.
@@ -21,7 +21,12 @@ const CHUNK_HEAD: usize = CHUNK_DIGITS + 2;
 const CHUNK_TAIL: usize = 2 + LAST_CHUNK.len();
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// `Connection`, `Content-Length` or `Transfer-Encoding`, and the empty line.
-const HEAD_END_MAX: usize = 24 + 16 + 20 + 4 + 2 + 16;
+const HEAD_END_MAX: usize =
+    connection_field(true, true, true).len() + "Content-Length: ".len() + UINT_BYTES_MAX + "\r\n\r\n".len();
+/// A status line with the longest registered reason.
+const STATUS_LINE_MAX: usize = 64;
+/// What a client is told to wait after a 503, in seconds.
+pub(crate) const RETRY_AFTER_S: u32 = 1;
 
 /// Writes the response to one request.
 ///
@@ -36,11 +41,10 @@ pub struct ResponseWriter<'a> {
     len: usize,
     /// Where this response begins in `out`.
     begin: usize,
-    lender: &'a mut dyn Lend<'a>,
-    /// Loans made so far, and which of them `out` lies in.
-    loans: usize,
+    /// Memory for this call.
+    scope: Scope<'a>,
+    /// Which loan `out` lies in, when it had to grow.
     grown: Option<usize>,
-    scratch: &'a mut [u8],
     preamble: &'a Preamble,
     /// Longest `out` may grow.
     bytes_max: usize,
@@ -52,7 +56,7 @@ pub struct ResponseWriter<'a> {
     facts: Facts,
     status: u16,
     phase: Phase,
-    error: Option<ResponseError>,
+    error: Option<WriteError>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -123,15 +127,14 @@ pub(crate) struct Written {
     pub(crate) content_max: Option<u64>,
     pub(crate) stream: Stream,
     pub(crate) facts: Facts,
-    pub(crate) error: Option<ResponseError>,
+    pub(crate) error: Option<WriteError>,
 }
 
 /// Everything a [`ResponseWriter`] stands on.
 pub(crate) struct Ground<'a> {
     pub(crate) out: &'a mut [u8],
     pub(crate) len: usize,
-    pub(crate) lender: &'a mut dyn Lend<'a>,
-    pub(crate) scratch: &'a mut [u8],
+    pub(crate) scope: Scope<'a>,
     pub(crate) preamble: &'a Preamble,
     pub(crate) bytes_max: usize,
     pub(crate) stream: Stream,
@@ -151,10 +154,8 @@ impl<'a> ResponseWriter<'a> {
             out: ground.out,
             len: ground.len,
             begin: ground.len,
-            lender: ground.lender,
-            loans: 0,
+            scope: ground.scope,
             grown: None,
-            scratch: ground.scratch,
             preamble: ground.preamble,
             bytes_max: ground.bytes_max,
             static_body: &[],
@@ -189,7 +190,7 @@ impl<'a> ResponseWriter<'a> {
                 let _ = self.put(LAST_CHUNK);
             }
             _ => {
-                let _ = self.latch(ResponseError::LengthMismatch);
+                let _ = self.latch(WriteError::LengthMismatch);
             }
         }
         self.stream = Stream::Done;
@@ -219,14 +220,14 @@ impl<'a> ResponseWriter<'a> {
     /// Sets the status; 200 unless called. Interim responses are the core's business: 200 to 599.
     ///
     /// # Errors
-    /// [`ResponseError::Order`] behind the first field, [`ResponseError::InvalidStatus`] outside 200..=599.
-    pub fn status(&mut self, status: u16) -> Result<(), ResponseError> {
+    /// [`WriteError::Order`] behind the first field, [`WriteError::InvalidStatus`] outside 200..=599.
+    pub fn status(&mut self, status: u16) -> Result<(), WriteError> {
         self.check()?;
         if self.phase != Phase::Start {
-            return self.latch(ResponseError::Order);
+            return self.latch(WriteError::Order);
         }
         if !(200..=599).contains(&status) {
-            return self.latch(ResponseError::InvalidStatus);
+            return self.latch(WriteError::InvalidStatus);
         }
         self.status = status;
         Ok(())
@@ -235,20 +236,20 @@ impl<'a> ResponseWriter<'a> {
     /// Adds a field. Repeated ones all reach the wire, in order.
     ///
     /// # Errors
-    /// [`ResponseError::InvalidName`] or [`ResponseError::InvalidValue`] for what would break the message (RFC 9110
-    /// §5.1, §5.5), [`ResponseError::Reserved`] for what the core decides, [`ResponseError::Order`] behind the head,
-    /// and what [`ResponseError`] says about room.
+    /// [`WriteError::InvalidName`] or [`WriteError::InvalidValue`] for what would break the message (RFC 9110
+    /// §5.1, §5.5), [`WriteError::Reserved`] for what the core decides, [`WriteError::Order`] behind the head,
+    /// and what [`WriteError`] says about room.
     #[inline]
-    pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), ResponseError> {
+    pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), WriteError> {
         self.put_field(name, value.as_ref())
     }
 
-    fn put_field(&mut self, name: &str, value: &[u8]) -> Result<(), ResponseError> {
+    fn put_field(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
         self.check()?;
         match self.phase {
             Phase::Start => self.put_begin()?,
             Phase::Fields => {}
-            Phase::Body | Phase::Done => return self.latch(ResponseError::Order),
+            Phase::Body | Phase::Done => return self.latch(WriteError::Order),
         }
         self.ensure(name.len().saturating_add(value.len()).saturating_add(4))?;
         let mut encoder = Encoder::new(&mut self.out[self.len..]);
@@ -263,16 +264,16 @@ impl<'a> ResponseWriter<'a> {
 
     /// Status line, `Date`, `Server`.
     #[inline]
-    fn put_begin(&mut self) -> Result<(), ResponseError> {
+    fn put_begin(&mut self) -> Result<(), WriteError> {
         self.phase = Phase::Fields;
         let preamble = self.preamble;
         if self.status == 200 {
             return self.put(preamble.ok());
         }
-        self.ensure(encode::STATUS_LINE_BYTES_MAX)?;
+        self.ensure(STATUS_LINE_MAX)?;
         let mut encoder = Encoder::new(&mut self.out[self.len..]);
         if encoder.status_line(self.status).is_err() {
-            return self.latch(ResponseError::TooLarge);
+            return self.latch(WriteError::TooLarge);
         }
         self.len += encoder.len();
         self.put(preamble.fields())
@@ -280,14 +281,14 @@ impl<'a> ResponseWriter<'a> {
 
     /// `Connection`, the framing fields and the empty line.
     #[inline]
-    fn put_head_end(&mut self, kind: BodyKind) -> Result<BodyFraming, ResponseError> {
+    fn put_head_end(&mut self, kind: BodyKind) -> Result<BodyFraming, WriteError> {
         if self.phase == Phase::Start {
             self.put_begin()?;
         }
         let facts = self.facts;
         let http10 = facts.has(Facts::HTTP10);
         let framing =
-            encode::response_body(facts.has(Facts::HEAD), facts.has(Facts::CONNECT), self.status, http10, kind);
+            response_body(facts.has(Facts::HEAD), facts.has(Facts::CONNECT), self.status, http10, kind);
         if framing == BodyFraming::CloseDelimited {
             self.facts = facts.with(Facts::CLOSE, true);
         }
@@ -296,19 +297,13 @@ impl<'a> ResponseWriter<'a> {
         let close = self.facts.has(Facts::CLOSE);
         let put = (|| {
             if close || http10 {
-                encoder.put(encode::connection_field(http10, !close))?;
+                encoder.put(connection_field(http10, !close, false))?;
             }
-            match framing {
-                BodyFraming::Length(length) | BodyFraming::NoBody { content_length: Some(length) } => {
-                    encoder.content_length(length)?;
-                }
-                BodyFraming::Chunked => encoder.put(b"Transfer-Encoding: chunked\r\n")?,
-                _ => {}
-            }
-            encoder.put(b"\r\n")
+            encoder.framing_field(framing)?;
+            encoder.end_of_head()
         })();
         if put.is_err() {
-            return self.latch(ResponseError::TooLarge);
+            return self.latch(WriteError::TooLarge);
         }
         self.len += encoder.len();
         Ok(framing)
@@ -320,9 +315,9 @@ impl<'a> ResponseWriter<'a> {
     /// Completes the response with a copy of `data`.
     ///
     /// # Errors
-    /// What [`ResponseError`] says about room and order.
+    /// What [`WriteError`] says about room and order.
     #[inline]
-    pub fn body(&mut self, data: impl AsRef<[u8]>) -> Result<(), ResponseError> {
+    pub fn body(&mut self, data: impl AsRef<[u8]>) -> Result<(), WriteError> {
         let data = data.as_ref();
         if self.begin_body(data.len())? { self.put(data) } else { Ok(()) }
     }
@@ -330,8 +325,8 @@ impl<'a> ResponseWriter<'a> {
     /// Completes the response with `data`, sent in place when it is long.
     ///
     /// # Errors
-    /// What [`ResponseError`] says about room and order.
-    pub fn static_body(&mut self, data: &'static [u8]) -> Result<(), ResponseError> {
+    /// What [`WriteError`] says about room and order.
+    pub fn static_body(&mut self, data: &'static [u8]) -> Result<(), WriteError> {
         if !self.begin_body(data.len())? {
             return Ok(());
         }
@@ -344,10 +339,10 @@ impl<'a> ResponseWriter<'a> {
 
     /// The head for a body of `length` bytes; whether the body is to follow.
     #[inline]
-    fn begin_body(&mut self, length: usize) -> Result<bool, ResponseError> {
+    fn begin_body(&mut self, length: usize) -> Result<bool, WriteError> {
         self.check()?;
         if self.phase as u8 >= Phase::Body as u8 {
-            return self.latch(ResponseError::Order);
+            return self.latch(WriteError::Order);
         }
         if self.facts.has(Facts::CLOSE_UNREAD) {
             self.facts = self.facts.with(Facts::CLOSE, true);
@@ -362,11 +357,11 @@ impl<'a> ResponseWriter<'a> {
     /// on HTTP/1.0, the end of the connection).
     ///
     /// # Errors
-    /// What [`ResponseError`] says about room and order.
-    pub fn stream(&mut self, length: Option<u64>) -> Result<(), ResponseError> {
+    /// What [`WriteError`] says about room and order.
+    pub fn stream(&mut self, length: Option<u64>) -> Result<(), WriteError> {
         self.check()?;
         if self.phase as u8 >= Phase::Body as u8 {
-            return self.latch(ResponseError::Order);
+            return self.latch(WriteError::Order);
         }
         let framing = self.put_head_end(length.map_or(BodyKind::Unknown, BodyKind::Known))?;
         self.phase = Phase::Body;
@@ -384,9 +379,9 @@ impl<'a> ResponseWriter<'a> {
     /// [`receive`](crate::handler::Handler::receive) call. [`Flow::Finish`](crate::handler::Flow::Finish) ends it.
     ///
     /// # Errors
-    /// [`ResponseError::Order`] before [`stream`](Self::stream), [`ResponseError::LengthMismatch`] beyond the announced
+    /// [`WriteError::Order`] before [`stream`](Self::stream), [`WriteError::LengthMismatch`] beyond the announced
     /// length.
-    pub fn write(&mut self, data: &[u8]) -> Result<usize, ResponseError> {
+    pub fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
         self.check_streaming(data.len())?;
         if self.stream == Stream::Dropped {
             return Ok(data.len());
@@ -405,7 +400,7 @@ impl<'a> ResponseWriter<'a> {
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    pub fn write_with(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<usize, ResponseError> {
+    pub fn write_with(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<usize, WriteError> {
         self.check_streaming(0)?;
         if self.stream == Stream::Dropped {
             return Ok(0);
@@ -432,7 +427,7 @@ impl<'a> ResponseWriter<'a> {
     ///
     /// # Errors
     /// As [`write`](Self::write).
-    pub fn write_static(&mut self, data: &'static [u8]) -> Result<usize, ResponseError> {
+    pub fn write_static(&mut self, data: &'static [u8]) -> Result<usize, WriteError> {
         let in_place = match self.stream {
             Stream::Length(_) | Stream::CloseDelimited => data.len() >= IN_PLACE_MIN && self.static_body.is_empty(),
             _ => false,
@@ -452,16 +447,16 @@ impl<'a> ResponseWriter<'a> {
         if self.error.is_some() {
             return;
         }
-        self.error = Some(ResponseError::Failed(status));
+        self.error = Some(WriteError::Failed(status));
     }
 
-    fn check_streaming(&mut self, length: usize) -> Result<(), ResponseError> {
+    fn check_streaming(&mut self, length: usize) -> Result<(), WriteError> {
         self.check()?;
         if self.phase != Phase::Body {
-            return self.latch(ResponseError::Order);
+            return self.latch(WriteError::Order);
         }
         match self.stream {
-            Stream::Length(left) if length as u64 > left => self.latch(ResponseError::LengthMismatch),
+            Stream::Length(left) if length as u64 > left => self.latch(WriteError::LengthMismatch),
             _ => Ok(()),
         }
     }
@@ -510,20 +505,21 @@ impl<'a> ResponseWriter<'a> {
 
 /// Memory for the length of one call.
 impl<'a> ResponseWriter<'a> {
-    /// `len` zeroed-or-stale bytes for the length of this call, from the worker's arena or, when that is full, from the
-    /// buffer pool. Usable beside the writer.
+    /// `len` bytes for the length of this call, from the worker's arena or, when that is full, from the buffer pool.
+    /// They hold whatever was there before, and stay usable while the response is written.
     ///
     /// # Errors
-    /// [`ResponseError::PoolExhausted`] when neither has that much; it does not latch.
-    pub fn scratch(&mut self, len: usize) -> Result<&'a mut [u8], ResponseError> {
-        if len <= self.scratch.len() {
-            let (block, rest) = core::mem::take(&mut self.scratch).split_at_mut(len);
-            self.scratch = rest;
-            return Ok(block);
-        }
-        let block = self.lender.lend(len).ok_or(ResponseError::PoolExhausted)?;
-        self.loans += 1;
-        Ok(&mut block[..len])
+    /// [`WriteError::PoolExhausted`] when neither has that much; it does not latch.
+    pub fn scratch(&mut self, len: usize) -> Result<&'a mut [u8], WriteError> {
+        self.scope.alloc(len).map_err(|_| WriteError::PoolExhausted)
+    }
+
+    /// As [`scratch`](Self::scratch), aligned.
+    ///
+    /// # Errors
+    /// As [`scratch`](Self::scratch).
+    pub fn scratch_aligned(&mut self, len: usize, align: Align) -> Result<&'a mut [u8], WriteError> {
+        self.scope.alloc_aligned(len, align).map_err(|_| WriteError::PoolExhausted)
     }
 
     /// Sets the most content, in bytes, that [`Flow::Receive`](crate::handler::Flow::Receive) accepts for this request
@@ -533,7 +529,7 @@ impl<'a> ResponseWriter<'a> {
     }
 
     #[inline]
-    fn put(&mut self, bytes: &[u8]) -> Result<(), ResponseError> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         self.ensure(bytes.len())?;
         self.out[self.len..self.len + bytes.len()].copy_from_slice(bytes);
         self.len += bytes.len();
@@ -542,28 +538,29 @@ impl<'a> ResponseWriter<'a> {
 
     /// Makes sure that `count` bytes fit, growing into the next buffer class that has room.
     #[inline]
-    fn ensure(&mut self, count: usize) -> Result<(), ResponseError> {
+    fn ensure(&mut self, count: usize) -> Result<(), WriteError> {
         if count <= self.out.len() - self.len { Ok(()) } else { self.grow(count) }
     }
 
     #[cold]
-    fn grow(&mut self, count: usize) -> Result<(), ResponseError> {
+    fn grow(&mut self, count: usize) -> Result<(), WriteError> {
         let wanted = self.len.saturating_add(count);
         if wanted - self.begin > self.bytes_max {
-            return self.latch(ResponseError::TooLarge);
+            return self.latch(WriteError::TooLarge);
         }
-        let Some(larger) = self.lender.lend(wanted) else {
-            return self.latch(ResponseError::PoolExhausted);
+        let lender = self.scope.lender();
+        let loan = lender.lent_count();
+        let Some(larger) = lender.lend(wanted) else {
+            return self.latch(WriteError::PoolExhausted);
         };
         larger[..self.len].copy_from_slice(&self.out[..self.len]);
         self.out = larger;
-        self.grown = Some(self.loans);
-        self.loans += 1;
+        self.grown = Some(loan);
         Ok(())
     }
 
     #[inline]
-    fn check(&self) -> Result<(), ResponseError> {
+    fn check(&self) -> Result<(), WriteError> {
         match self.error {
             None => Ok(()),
             Some(error) => Err(error),
@@ -571,7 +568,7 @@ impl<'a> ResponseWriter<'a> {
     }
 
     #[cold]
-    fn latch<T>(&mut self, error: ResponseError) -> Result<T, ResponseError> {
+    fn latch<T>(&mut self, error: WriteError) -> Result<T, WriteError> {
         Err(*self.error.get_or_insert(error))
     }
 }
@@ -590,7 +587,7 @@ impl fmt::Debug for ResponseWriter<'_> {
 /// What a handler did that the response cannot have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum ResponseError {
+pub enum WriteError {
     /// The response is longer than [`Limits::response_bytes_max`](crate::limits::Limits::response_bytes_max); answered
     /// 500 unless handled. [`ResponseWriter::stream`] has no such limit.
     TooLarge,
@@ -612,19 +609,19 @@ pub enum ResponseError {
     Failed(u16),
 }
 
-impl ResponseError {
+impl WriteError {
     /// The answer in place of the response, while nothing of it has left.
-    pub(crate) const fn answer(self) -> Answer {
+    pub(crate) const fn answer(self) -> Answer<'static> {
         match self {
-            Self::TooLarge => Answer::new(500).with_text("Response exceeds maximum size\n"),
-            Self::PoolExhausted => Answer::new(503).with_retry_after(answer::RETRY_AFTER_S),
+            Self::TooLarge => Answer { text: Some(answer::RESPONSE_TOO_LONG), ..Answer::new(500) },
+            Self::PoolExhausted => Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) },
             Self::Failed(status) => Answer::new(status),
             _ => Answer::new(500),
         }
     }
 }
 
-impl From<FieldError> for ResponseError {
+impl From<FieldError> for WriteError {
     fn from(error: FieldError) -> Self {
         match error {
             FieldError::Full => Self::TooLarge,
@@ -635,7 +632,7 @@ impl From<FieldError> for ResponseError {
     }
 }
 
-impl fmt::Display for ResponseError {
+impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TooLarge => "the response exceeds the maximum size",
@@ -651,4 +648,4 @@ impl fmt::Display for ResponseError {
     }
 }
 
-impl core::error::Error for ResponseError {}
+impl core::error::Error for WriteError {}

@@ -1,6 +1,6 @@
 //! Reading content: for the handler in slices or whole, or to drop it.
 
-use super::exchange::{Dispatched, Exchange, Output};
+use super::exchange::{Exchange, NotReady, Output};
 use super::{Connection, Context, flag, release};
 use crate::answer::Answer;
 use crate::error::CloseReason;
@@ -10,6 +10,7 @@ use crate::parse::{Chunk, ChunkedDecoder, HeadScan, with_head};
 use crate::pool::Class;
 use crate::request::BodyLength;
 use crate::state::Event;
+use crate::writer::WriteError;
 
 /// What is left of a message body.
 #[derive(Clone, Copy, Debug)]
@@ -155,12 +156,12 @@ impl<'p, E> Connection<'p, E> {
         }
         match self.exchange.reserve(cx.pool, slice.len) {
             Ok(()) => {}
-            Err(Dispatched::Starved) => {
+            Err(NotReady::Starved) => {
                 self.consume(slice.skip);
                 self.exchange.set(flag::STARVED);
                 return false;
             }
-            Err(_) => {
+            Err(NotReady::Flush) => {
                 self.consume(slice.skip);
                 self.exchange.go(Event::Respond);
                 return true;
@@ -185,7 +186,7 @@ impl<'p, E> Connection<'p, E> {
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         flow: Flow<E>,
-        error: Option<crate::writer::ResponseError>,
+        error: Option<WriteError>,
         content_max: Option<u64>,
         consumed: usize,
         wrote: bool,
@@ -260,16 +261,23 @@ impl<'p, E> Connection<'p, E> {
                 Ok(slice) => slice,
                 Err(status) => return self.refuse_content(cx, status),
             };
-            let Output::Collected(collected) = &mut self.exchange.output else { return false };
+            let Output::Collected(mut collected) = core::mem::take(&mut self.exchange.output) else { return false };
             let from = head_len + slice.skip;
-            if collected.append(&inbound.filled()[from..from + slice.len]).is_err() {
-                if !grow(cx, collected) {
-                    self.exchange.set(flag::STARVED);
-                    inbound.cut(head_len, slice.skip);
-                    return false;
-                }
+            let mut fits = collected.append(&inbound.filled()[from..from + slice.len]).is_ok();
+            if !fits {
+                collected = match cx.pool.grow(collected) {
+                    Ok(mut larger) => {
+                        fits = larger.append(&inbound.filled()[from..from + slice.len]).is_ok();
+                        larger
+                    }
+                    Err(full) => full,
+                };
+            }
+            self.exchange.output = Output::Collected(collected);
+            if !fits {
                 inbound.cut(head_len, slice.skip);
-                continue;
+                self.exchange.set(flag::STARVED);
+                return false;
             }
             self.exchange.body.take(slice.len);
             inbound.cut(head_len, slice.skip + slice.len);
@@ -301,14 +309,14 @@ impl<'p, E> Connection<'p, E> {
         };
         match self.exchange.reserve(cx.pool, 0) {
             Ok(()) => {}
-            Err(Dispatched::Starved) => {
+            Err(NotReady::Starved) => {
                 if let Some(buf) = aside {
                     self.exchange.output = Output::Collected(buf);
                 }
                 self.exchange.set(flag::STARVED);
                 return false;
             }
-            Err(_) => {
+            Err(NotReady::Flush) => {
                 self.exchange.go(Event::Respond);
                 return true;
             }
@@ -367,12 +375,6 @@ impl<'p, E> Connection<'p, E> {
             inbound.consume(count);
         }
     }
-}
-
-/// Moves collected content into the next larger class; `false` when none is free.
-fn grow<H: Handler>(cx: &mut Context<'_, '_, '_, H>, buf: &mut crate::pool::Buf<'_>) -> bool {
-    let _ = (cx, buf);
-    false
 }
 
 impl<E> Exchange<'_, E> {

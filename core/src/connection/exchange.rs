@@ -1,19 +1,16 @@
 //! One exchange: a request, the handler's calls for it and its response.
 
 use super::content::Body;
-use super::{Context, flag, release};
-use crate::answer::{ANSWER_BYTES_MAX, Answer};
+use super::window::Window;
+use super::{Context, Deadline, flag, release};
+use crate::answer::{ANSWER_BYTES_MAX, Answer, CONTINUE, write_answer};
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
-use crate::limits::RateMin;
 use crate::parse::{HeadError, HeadScan};
 use crate::pool::{Buf, BufferPool, Class, Loans, return_loans};
 use crate::request::{BodyLength, Method, Request, Version};
 use crate::state::{Event, State};
-use crate::time::Instant;
-use crate::writer::{Facts, Ground, ResponseError, ResponseWriter, Stream};
-
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+use crate::writer::{Facts, Ground, WriteError, ResponseWriter, Stream};
 
 /// Room that must be free in the send buffer before a handler is called: then an answer can always be given, and a
 /// full buffer never makes a handler run twice.
@@ -49,15 +46,24 @@ pub(super) struct Exchange<'p, E> {
     pub(super) served: u32,
     /// Bytes of unread content and of late input that were dropped.
     pub(super) dropped: u32,
-    /// The current window of a transfer: when it began (low 32 bits of the milliseconds) and its bytes.
-    window_start: u32,
-    window_bytes: u32,
+    pub(super) content_window: Window,
+    pub(super) write_window: Window,
     flags: u16,
     pub(super) facts: Facts,
     pub(super) state: State,
     pub(super) reason: Option<CloseReason>,
+    /// The deadline that was last told.
+    pub(super) armed: Option<Deadline>,
     /// Input was thrown away unread: the end must be a lingering one.
     pub(super) unread: bool,
+}
+
+/// Why no handler can be called now.
+pub(super) enum NotReady {
+    /// What was gathered must leave before there is room to answer.
+    Flush,
+    /// No buffer to answer in is free.
+    Starved,
 }
 
 /// What came of trying to answer the head at the front of the received bytes.
@@ -86,12 +92,13 @@ impl<E> Default for Exchange<'_, E> {
             response_at: 0,
             served: 0,
             dropped: 0,
-            window_start: 0,
-            window_bytes: 0,
+            content_window: Window::default(),
+            write_window: Window::default(),
             flags: 0,
             facts: Facts::default(),
             state: State::New,
             reason: None,
+            armed: None,
             unread: false,
         }
     }
@@ -120,9 +127,6 @@ impl<'p, E> Exchange<'p, E> {
         let next = self.state.after(event);
         debug_assert!(next.is_some(), "{event:?} in {:?}", self.state);
         self.state = next.unwrap_or(State::Closing);
-        // Only a transfer that goes on keeps its window.
-        self.window_bytes = 0;
-        self.set(flag::PROGRESS);
     }
 
     #[inline]
@@ -140,16 +144,16 @@ impl<'p, E> Exchange<'p, E> {
     /// Makes sure that an answer fits behind what was gathered. The buffer is as large as what came in, so that
     /// pipelined responses leave together.
     #[inline]
-    pub(super) fn reserve(&mut self, pool: &mut BufferPool<'_, 'p>, available: usize) -> Result<(), Dispatched> {
+    pub(super) fn reserve(&mut self, pool: &mut BufferPool<'_, 'p>, available: usize) -> Result<(), NotReady> {
         match &self.output {
             Output::Unsent { head, body } if body.is_empty() && head.spare_len() >= RESERVE => Ok(()),
             Output::Empty => {
                 let wanted = available.clamp(RESERVE, GATHER_MAX);
                 let head = pool.acquire_for(wanted).or_else(|| pool.acquire_for(RESERVE));
-                self.output = Output::Unsent { head: head.ok_or(Dispatched::Starved)?, body: &[] };
+                self.output = Output::Unsent { head: head.ok_or(NotReady::Starved)?, body: &[] };
                 Ok(())
             }
-            _ => Err(Dispatched::Flush),
+            _ => Err(NotReady::Flush),
         }
     }
 
@@ -176,14 +180,19 @@ impl<'p, E> Exchange<'p, E> {
         request: &Request<'_>,
         available: usize,
     ) -> Dispatched {
-        if let Err(not_now) = self.reserve(cx.pool, available) {
-            return not_now;
+        match self.reserve(cx.pool, available) {
+            Ok(()) => {}
+            Err(NotReady::Flush) => return Dispatched::Flush,
+            Err(NotReady::Starved) => return Dispatched::Starved,
         }
         self.go(Event::HeadComplete);
         self.served += 1;
         cx.counters.requests += 1;
         self.clear(flag::BEGUN);
+        self.set(flag::PROGRESS);
         self.stream = Stream::Unbegun;
+        self.content_window = Window::default();
+        self.write_window = Window::default();
         self.response_at = self.output_len();
         self.body = Body::of(request.body_length(), cx.limits.content_bytes_max);
         self.facts = self.facts_of(cx, request);
@@ -226,17 +235,16 @@ impl<'p, E> Exchange<'p, E> {
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         call: impl FnOnce(&mut H, &mut ResponseWriter<'_>) -> Flow<E>,
-    ) -> (Flow<E>, Option<ResponseError>, Option<u64>) {
+    ) -> (Flow<E>, Option<WriteError>, Option<u64>) {
         let Output::Unsent { head, body } = &mut self.output else {
-            return (Flow::Finish, Some(ResponseError::PoolExhausted), None);
+            return (Flow::Finish, Some(WriteError::PoolExhausted), None);
         };
         let len = head.len();
         let mut loans = Loans::new(cx.pool, cx.loans);
         let mut response = ResponseWriter::new(Ground {
             out: head.writable(),
             len,
-            lender: &mut loans,
-            scratch: cx.scratch,
+            scope: cx.arena.scope(&mut loans),
             preamble: cx.preamble,
             bytes_max: cx.limits.response_bytes_max as usize,
             stream: self.stream,
@@ -268,7 +276,7 @@ impl<'p, E> Exchange<'p, E> {
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         flow: Flow<E>,
-        error: Option<ResponseError>,
+        error: Option<WriteError>,
         content_max: Option<u64>,
         content_is_here: bool,
     ) -> bool {
@@ -355,7 +363,7 @@ impl<'p, E> Exchange<'p, E> {
     pub(super) fn replace_response<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
-        answer: Answer,
+        answer: Answer<'_>,
     ) {
         cx.counters.failed += 1;
         let close = self.facts.has(Facts::CLOSE) || self.facts.has(Facts::CLOSE_UNREAD);
@@ -397,7 +405,7 @@ impl<'p, E> Exchange<'p, E> {
     pub(super) fn write_refusal<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
-        answer: Answer,
+        answer: Answer<'_>,
     ) -> bool {
         if matches!(self.state, State::New | State::ReadingHead) {
             // No request of this response was dispatched: nothing is known about it.
@@ -417,7 +425,7 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// Replaces what was written of the current response; `false` when a part of it has left already.
-    fn write_answer<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, answer: Answer) -> bool {
+    fn write_answer<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, answer: Answer<'_>) -> bool {
         if self.has(flag::BEGUN) {
             return false;
         }
@@ -426,12 +434,14 @@ impl<'p, E> Exchange<'p, E> {
         head.truncate(at);
         *body = &[];
         let facts = self.facts;
-        let answer = answer
-            .with_date(cx.preamble.date())
-            .with_close(facts.has(Facts::CLOSE))
-            .with_http10(facts.has(Facts::HTTP10))
-            .with_head_request(facts.has(Facts::HEAD));
-        match answer.write_into(head.spare()) {
+        let answer = Answer {
+            date: cx.preamble.date(),
+            close: facts.has(Facts::CLOSE),
+            http10: facts.has(Facts::HTTP10),
+            head_request: facts.has(Facts::HEAD),
+            ..answer
+        };
+        match write_answer(head.spare(), &answer) {
             Ok(count) => {
                 head.advance(count);
                 self.stream = Stream::Done;
@@ -449,22 +459,3 @@ impl<'p, E> Exchange<'p, E> {
     }
 }
 
-/// The minimum rate of a transfer.
-impl<E> Exchange<'_, E> {
-    /// Counts bytes moved. A window that is full of them starts the next one.
-    pub(super) fn count_progress(&mut self, now: Instant, count: u32, rate: Option<RateMin>) {
-        if self.window_bytes == 0 {
-            self.window_start = now.0 as u32;
-        }
-        self.window_bytes = self.window_bytes.saturating_add(count);
-        if rate.is_some_and(|rate| self.window_bytes >= rate.bytes) {
-            self.window_bytes = 0;
-            self.set(flag::PROGRESS);
-        }
-    }
-
-    /// A window has passed: whether too few bytes moved in it.
-    pub(super) fn is_too_slow(&self, _now: Instant, rate: Option<RateMin>) -> bool {
-        rate.is_some_and(|rate| self.window_bytes < rate.bytes)
-    }
-}

@@ -7,6 +7,7 @@
 
 mod content;
 mod exchange;
+mod window;
 
 use core::fmt;
 
@@ -16,9 +17,9 @@ use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
 use crate::limits::{Limits, RateMin};
 use crate::parse::{HeadScan, with_head};
-use crate::pool::{Buf, BufferPool, Class};
+use crate::pool::{Arena, Buf, BufferPool, Class};
 use crate::preamble::Preamble;
-use crate::reactor::{IoError, Shutdown};
+use crate::reactor::{IoError, Op, Shutdown};
 use crate::state::{Event, State};
 use crate::time::Instant;
 use content::Body;
@@ -33,7 +34,7 @@ pub struct Context<'c, 's, 'p, H: Handler> {
     /// Room to remember buffers lent to the handler for one call.
     pub loans: &'c mut [Option<Buf<'p>>],
     /// Scratch memory for one call.
-    pub scratch: &'c mut [u8],
+    pub arena: &'c mut Arena<'p>,
     /// `Date` and `Server`.
     pub preamble: &'c Preamble,
     /// Policy.
@@ -161,7 +162,7 @@ mod flag {
     pub(super) const HUNGRY: u16 = 1 << 10;
     /// The receive in flight uses a lent buffer.
     pub(super) const LENT: u16 = 1 << 11;
-    /// The deadline starts anew although its class is the same.
+    /// The deadline starts anew although its class is the same: a window is complete, or an exchange.
     pub(super) const PROGRESS: u16 = 1 << 12;
 }
 
@@ -239,12 +240,29 @@ impl<E> Connection<'_, E> {
         }
     }
 
-    /// Whether the current deadline starts anew: the window of a transfer was completed. Asking clears it.
+    /// Whether the deadline changed since the last call: `Some(None)` when none runs any more, `Some(Some(class))` when
+    /// one of that class begins now, or begins anew.
     #[inline]
-    pub fn take_progress(&mut self) -> bool {
-        let progress = self.exchange.has(flag::PROGRESS);
-        self.exchange.clear(flag::PROGRESS);
-        progress
+    pub fn deadline_change(&mut self, now: Instant) -> Option<Option<Deadline>> {
+        let wanted = self.deadline();
+        let exchange = &mut self.exchange;
+        let armed = exchange.armed;
+        if wanted == armed && !exchange.has(flag::PROGRESS) {
+            return None;
+        }
+        exchange.clear(flag::PROGRESS);
+        exchange.armed = wanted;
+        match armed {
+            Some(Deadline::Content) => exchange.content_window.pause(now),
+            Some(Deadline::Write) => exchange.write_window.pause(now),
+            _ => {}
+        }
+        match wanted {
+            Some(Deadline::Content) => exchange.content_window.resume(now),
+            Some(Deadline::Write) => exchange.write_window.resume(now),
+            _ => {}
+        }
+        Some(wanted)
     }
 }
 
@@ -280,7 +298,8 @@ impl<'p, E> Connection<'p, E> {
         let exchange = &mut self.exchange;
         exchange.clear(flag::HUNGRY);
         match exchange.state {
-            State::ReadingContent => exchange.count_progress(cx.now, count, content_rate(cx.limits)),
+            State::ReadingContent if exchange.content_window.count(cx.now, count, content_rate(cx.limits)) => {}
+            State::ReadingContent => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
             State::Writing | State::Lingering | State::Closing | State::Closed => return self.drop_late(cx, count),
             _ => {}
         }
@@ -329,8 +348,10 @@ impl<'p, E> Connection<'p, E> {
         body = body.get(count as usize - of_head..).unwrap_or_default();
         head.consume(of_head);
         if !head.is_empty() || !body.is_empty() {
-            self.exchange.count_progress(cx.now, count, write_rate(cx.limits));
             self.exchange.output = Output::Unsent { head, body };
+            if !self.exchange.write_window.count(cx.now, count, write_rate(cx.limits)) {
+                self.close(cx, CloseReason::WriteTimeout);
+            }
             return;
         }
         release(cx.pool, head);
@@ -351,6 +372,7 @@ impl<'p, E> Connection<'p, E> {
 
     /// A deadline has passed.
     pub fn handle_timeout<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, deadline: Deadline) {
+        self.exchange.armed = None;
         if self.deadline() != Some(deadline) {
             return;
         }
@@ -359,16 +381,8 @@ impl<'p, E> Connection<'p, E> {
             Deadline::Idle => self.close(cx, CloseReason::IdleTimeout),
             Deadline::Linger => self.close(cx, self.exchange.reason.unwrap_or(CloseReason::PeerClosed)),
             Deadline::Head => self.refuse(cx, Answer::new(408), CloseReason::HeadTimeout),
-            Deadline::Content => {
-                if self.exchange.is_too_slow(cx.now, content_rate(cx.limits)) {
-                    self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout);
-                }
-            }
-            Deadline::Write => {
-                if self.exchange.is_too_slow(cx.now, write_rate(cx.limits)) {
-                    self.close(cx, CloseReason::WriteTimeout);
-                }
-            }
+            Deadline::Content => self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
+            Deadline::Write => self.close(cx, CloseReason::WriteTimeout),
         }
     }
 
@@ -390,7 +404,7 @@ impl<'p, E> Connection<'p, E> {
     pub fn refuse<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
-        answer: Answer,
+        answer: Answer<'_>,
         reason: CloseReason,
     ) {
         cx.counters.refused += 1;
@@ -405,6 +419,12 @@ impl<'p, E> Connection<'p, E> {
         self.exchange.unread = true;
         self.drop_inbound(cx);
         self.exchange.go(Event::Respond);
+    }
+
+    /// Ends it before anything was read.
+    pub(crate) fn refuse_new(&mut self, reason: CloseReason) {
+        self.exchange.reason.get_or_insert(reason);
+        self.exchange.go(Event::Close);
     }
 
     /// Ends it as soon as nothing is lost: at once when idle or new, behind the response otherwise.
@@ -495,6 +515,38 @@ impl<'p, E> Connection<'p, E> {
             }
         }
         None
+    }
+
+    /// Whether what [`next_action`](Self::next_action) would answer is no operation.
+    #[inline]
+    #[must_use]
+    pub fn has_control(&self) -> bool {
+        let exchange = &self.exchange;
+        match exchange.state {
+            State::Lingering => !exchange.has(flag::SHUT),
+            State::Closing => exchange.has(flag::RECV | flag::SEND) && self.has_action(),
+            _ => false,
+        }
+    }
+
+    /// An action's operation was not taken: everything is as before it.
+    #[cold]
+    pub fn handle_rejected(&mut self, pool: &mut BufferPool<'_, 'p>, op: Op<'p>) {
+        match op {
+            Op::Recv { into, .. } => {
+                self.exchange.clear(flag::RECV | flag::LENT);
+                match into {
+                    Some(buf) if buf.is_empty() => release(pool, buf),
+                    into => self.inbound = into,
+                }
+            }
+            Op::Send { head, body, .. } => {
+                self.exchange.clear(flag::SEND);
+                self.exchange.output = Output::Unsent { head, body };
+            }
+            Op::Close { .. } => self.exchange.clear(flag::CLOSE),
+            Op::Accept { .. } => {}
+        }
     }
 
     /// Whether [`next_action`](Self::next_action) would answer with something: for a caller that can take one only.

@@ -139,6 +139,29 @@ impl<'p> Buf<'p> {
         Ok(())
     }
 
+    /// The filled part and the room behind it as one piece, for writing both; [`set_len`](Self::set_len) then tells how
+    /// much of it is filled.
+    #[inline]
+    #[must_use]
+    pub fn writable(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start as usize..]
+    }
+
+    /// Counts the first `len` bytes of [`writable`](Self::writable) as filled; more than there are counts as all.
+    #[inline]
+    pub fn set_len(&mut self, len: usize) {
+        self.end = self.start + len.min(self.bytes.len() - self.start as usize) as u32;
+    }
+
+    /// Takes `count` bytes out of the filled part, behind its first `at`: what follows moves up.
+    pub fn cut(&mut self, at: usize, count: usize) {
+        let filled = self.filled_mut();
+        let at = at.min(filled.len());
+        let count = count.min(filled.len() - at);
+        filled.copy_within(at + count.., at);
+        self.end -= count as u32;
+    }
+
     /// Gives the memory back.
     #[inline]
     #[must_use]

@@ -1,0 +1,300 @@
+//! The engine's side of the loop: completions in, operations out.
+
+use super::{Control, Engine};
+use crate::connection::{Action, Context, Deadline};
+use crate::error::CloseReason;
+use crate::handler::Handler;
+use crate::pool::{Buf, Handle};
+use crate::reactor::{Completion, IoHandle, Op, OpKind, OpToken, Outcome, Submission};
+use crate::stop::Mode;
+use crate::time::Instant;
+
+/// What a connection needs, out of the engine's other fields.
+macro_rules! context {
+    ($engine:expr, $now:expr) => {
+        Context {
+            handler: &mut $engine.handler,
+            pool: &mut $engine.pool,
+            loans: &mut *$engine.loans,
+            arena: &mut $engine.arena,
+            preamble: &$engine.preamble,
+            limits: &$engine.limits,
+            counters: &mut $engine.counters,
+            now: $now,
+            last: if matches!($engine.mode, Mode::Run) { None } else { Some(CloseReason::Stopped) },
+        }
+    };
+}
+
+/// What the loop calls.
+impl<'p, H: Handler> Engine<'_, 'p, H> {
+    /// A turn begins: deadlines, a stop, connections that wait for buffers.
+    #[inline]
+    pub fn begin_turn(&mut self, now: Instant, mode: Mode) {
+        if mode > self.mode {
+            self.stop(now, mode);
+        }
+        if self.deadlines.poll_timeout().is_some_and(|at| at <= now) {
+            self.expire(now);
+        }
+        if self.accept_paused_until.is_some_and(|at| at <= now) {
+            self.resume_accepting();
+        }
+        if self.stop_deadline.is_some_and(|at| at <= now) {
+            self.stop(now, Mode::Abort);
+        }
+        if !self.starved.is_empty() {
+            self.feed(now);
+        }
+    }
+
+    /// An operation has completed. Hands back the connection's next operation, if it has one; everything else waits in
+    /// a list for [`next_control`](Self::next_control).
+    #[inline]
+    pub fn handle_completion(&mut self, now: Instant, completion: Completion<'p>) -> Option<Submission<'p>> {
+        let token = completion.token;
+        let handle = Handle { index: token.slot(), generation: token.generation() };
+        let Some(slot) = self.slots.get_mut(handle) else {
+            self.handle_other(now, completion);
+            return None;
+        };
+        let connection = &mut slot.connection;
+        match completion.outcome {
+            Outcome::Recv { result, buf } => {
+                if buf.is_some() && connection.is_receiving_lent() {
+                    self.lent -= 1;
+                }
+                connection.handle_received(&mut context!(self, now), result, buf);
+            }
+            Outcome::Send { result, head, body } => {
+                connection.handle_sent(&mut context!(self, now), result, head, body);
+            }
+            Outcome::Close => {
+                connection.handle_closed();
+                self.free(handle);
+                return None;
+            }
+            Outcome::Accept(_) => return None,
+        }
+        self.settle(now, handle)
+    }
+
+    /// A submission was refused because the reactor is full: it is tried again in the next turn.
+    #[cold]
+    pub fn handle_rejected(&mut self, submission: Submission<'p>) {
+        let index = submission.token.slot();
+        match self.slots.by_index_mut(index) {
+            Some(slot) => {
+                slot.connection.handle_rejected(&mut self.pool, submission.op);
+                self.ready.push(self.nodes, index);
+            }
+            None => self.handle_rejected_listener(submission.token),
+        }
+    }
+
+    /// The next buffer to lend to the reactor, while there are enough.
+    #[inline]
+    pub fn next_provision(&mut self) -> Option<Buf<'p>> {
+        if self.lent >= self.lent_max || self.pool.available(self.receive_class) <= self.send_reserve {
+            return None;
+        }
+        let buf = self.pool.acquire(self.receive_class)?;
+        self.lent += 1;
+        Some(buf)
+    }
+
+    /// The reactor has no room for another lent buffer.
+    #[cold]
+    pub fn handle_unprovided(&mut self, buf: Buf<'p>) {
+        self.handle_reclaimed(buf);
+        self.lent_max = self.lent.max(1);
+    }
+
+    /// A lent buffer came back unused.
+    pub fn handle_reclaimed(&mut self, buf: Buf<'p>) {
+        self.lent = self.lent.saturating_sub(1);
+        let foreign = self.pool.release(buf);
+        debug_assert!(foreign.is_ok(), "every lent buffer comes from the pool");
+    }
+
+    /// The next thing that the reactor should do.
+    #[inline]
+    pub fn next_control(&mut self) -> Option<Control<'p>> {
+        if self.listeners_due
+            && let Some(control) = self.next_listener_control()
+        {
+            return Some(control);
+        }
+        if self.ready.is_empty() { None } else { self.next_ready_control() }
+    }
+
+    /// The next thing for a connection in the ready list. It stays in front until it wants no more.
+    fn next_ready_control(&mut self) -> Option<Control<'p>> {
+        while let Some(index) = self.ready.pop(self.nodes) {
+            let Some(slot) = self.slots.by_index_mut(index) else { continue };
+            let Some(action) = slot.connection.next_action(&mut self.pool) else { continue };
+            let io = slot.io;
+            if slot.connection.has_action() {
+                self.ready.push_front(self.nodes, index);
+            }
+            let generation = self.slots.generation_of(index).unwrap_or_default();
+            return Some(control(action, Handle { index, generation }, io));
+        }
+        None
+    }
+}
+
+/// One connection.
+impl<'p, H: Handler> Engine<'_, 'p, H> {
+    /// After anything happened to a connection: its deadline, its place in the lists, its next operation.
+    #[inline]
+    fn settle(&mut self, now: Instant, handle: Handle) -> Option<Submission<'p>> {
+        let index = handle.index;
+        self.update_deadline(now, index);
+        let slot = self.slots.by_index_mut(index)?;
+        if slot.connection.is_starved() {
+            self.counters.starved += 1;
+            self.starved.push(self.nodes, index);
+        }
+        if slot.connection.has_control() {
+            self.ready.push(self.nodes, index);
+            return None;
+        }
+        let action = slot.connection.next_action(&mut self.pool)?;
+        let io = slot.io;
+        if slot.connection.has_action() {
+            self.ready.push(self.nodes, index);
+        }
+        match control(action, handle, io) {
+            Control::Submit(submission) => Some(submission),
+            // has_control() said that there is none.
+            Control::Shutdown { .. } | Control::Cancel { .. } => None,
+        }
+    }
+
+    /// As [`settle`](Self::settle), for what happens outside of a completion.
+    fn settle_later(&mut self, now: Instant, index: u32) {
+        self.update_deadline(now, index);
+        let Some(slot) = self.slots.by_index_mut(index) else { return };
+        if slot.connection.is_starved() {
+            self.starved.push(self.nodes, index);
+        }
+        self.ready.push(self.nodes, index);
+    }
+
+    #[inline]
+    pub(super) fn update_deadline(&mut self, now: Instant, index: u32) {
+        let Some(slot) = self.slots.by_index_mut(index) else { return };
+        let Some(change) = slot.connection.deadline_change(now) else { return };
+        let timeout = change.and_then(|class| Some((class, self.timeouts[class as usize]?)));
+        match timeout {
+            Some((class, timeout_ms)) => {
+                self.deadlines.arm(self.nodes, index, class as usize, now.plus_ms(timeout_ms));
+            }
+            None => self.deadlines.cancel(self.nodes, index),
+        }
+    }
+
+    /// The handle is gone: so is the slot.
+    fn free(&mut self, handle: Handle) {
+        self.deadlines.cancel(self.nodes, handle.index);
+        let Some(slot) = self.slots.remove(handle) else { return };
+        self.counters.active -= 1;
+        self.counters.closed.count(slot.connection.close_reason().unwrap_or(CloseReason::PeerClosed));
+        self.resume_accepting();
+    }
+}
+
+/// Rare events.
+impl<'p, H: Handler> Engine<'_, 'p, H> {
+    /// A completion that belongs to a listener, or to nobody: what it brings is taken, then released.
+    #[cold]
+    fn handle_other(&mut self, now: Instant, completion: Completion<'p>) {
+        match completion.outcome {
+            Outcome::Accept(result) => self.handle_accepted(now, completion.token, result, completion.more),
+            Outcome::Close => self.handle_closed_listener(completion.token),
+            Outcome::Recv { buf: Some(buf), .. } | Outcome::Send { head: buf, .. } => {
+                let foreign = self.pool.release(buf);
+                debug_assert!(foreign.is_ok(), "every buffer in flight comes from the pool");
+            }
+            Outcome::Recv { buf: None, .. } => {}
+        }
+    }
+
+    #[cold]
+    fn expire(&mut self, now: Instant) {
+        while let Some((index, class)) = self.deadlines.pop_expired(self.nodes, now) {
+            let Some(slot) = self.slots.by_index_mut(index) else { continue };
+            if let Some(deadline) = Deadline::ALL.get(class) {
+                slot.connection.handle_timeout(&mut context!(self, now), *deadline);
+            }
+            self.settle_later(now, index);
+        }
+    }
+
+    /// Tries those who wait for a buffer, in order, as long as it helps.
+    #[cold]
+    fn feed(&mut self, now: Instant) {
+        while let Some(index) = self.starved.pop(self.nodes) {
+            let Some(slot) = self.slots.by_index_mut(index) else { continue };
+            if !slot.connection.is_starved() {
+                continue;
+            }
+            // Whoever waits for a lent buffer cannot be helped before one is there.
+            if self.lent == 0 && self.pool.available(self.receive_class) <= self.send_reserve {
+                self.starved.push_front(self.nodes, index);
+                return;
+            }
+            slot.connection.handle_buffers(&mut context!(self, now));
+            if slot.connection.is_starved() {
+                self.starved.push_front(self.nodes, index);
+                return;
+            }
+            self.settle_later(now, index);
+        }
+    }
+
+    /// Stops accepting, closes what is idle; an abort closes everything.
+    #[cold]
+    pub fn stop(&mut self, now: Instant, mode: Mode) {
+        if mode <= self.mode {
+            return;
+        }
+        self.mode = mode;
+        self.stop_deadline = match (mode, self.limits.timeouts.stop_timeout_ms) {
+            (Mode::Drain, Some(timeout_ms)) => Some(now.plus_ms(timeout_ms)),
+            _ => None,
+        };
+        self.accept_paused_until = None;
+        self.listeners_due = true;
+        let mut at = None;
+        while let Some(index) = self.slots.next_occupied_after(at) {
+            at = Some(index);
+            let Some(slot) = self.slots.by_index_mut(index) else { continue };
+            let connection = &mut slot.connection;
+            if mode == Mode::Abort {
+                connection.close(&mut context!(self, now), CloseReason::Aborted);
+            } else {
+                connection.stop(&mut context!(self, now), CloseReason::Stopped);
+            }
+            self.settle_later(now, index);
+        }
+    }
+}
+
+#[inline]
+fn control(action: Action<'_>, handle: Handle, io: IoHandle) -> Control<'_> {
+    let token = |kind| OpToken::new(handle.index, handle.generation, kind);
+    match action {
+        Action::Recv { into } => {
+            Control::Submit(Submission { token: token(OpKind::Recv), op: Op::Recv { io, into } })
+        }
+        Action::Send { head, body } => {
+            Control::Submit(Submission { token: token(OpKind::Send), op: Op::Send { io, head, body } })
+        }
+        Action::Close => Control::Submit(Submission { token: token(OpKind::Close), op: Op::Close { io } }),
+        Action::Shutdown(how) => Control::Shutdown { io, how },
+        Action::CancelRecv => Control::Cancel { token: token(OpKind::Recv), io },
+        Action::CancelSend => Control::Cancel { token: token(OpKind::Send), io },
+    }
+}

@@ -1,0 +1,319 @@
+//! Many connections: slots, buffers, deadlines, listeners. It asks for operations and is told their outcome; no I/O.
+
+mod drive;
+mod listener;
+
+use core::fmt;
+
+use crate::connection::{Connection, Deadline, receive_class};
+use crate::counters::Counters;
+use crate::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
+use crate::fifo::{Fifo, Linked, Links};
+use crate::handler::Handler;
+use crate::limits::Limits;
+use crate::pool::{Arena, Buf, BufferPool, Class, Entry, ObjectPool};
+use crate::preamble::Preamble;
+use crate::reactor::{IoHandle, OpToken, Shutdown, Submission};
+use crate::stop::Mode;
+use crate::time::Instant;
+use listener::{Listener, Listening};
+
+/// Most listeners of one engine.
+pub const LISTENERS_MAX: usize = 8;
+
+/// How long accepting rests after an error such as too many open files, unless a connection closes before.
+const ACCEPT_PAUSE_MS: u32 = 100;
+
+/// How often the wall clock is looked at.
+const DATE_INTERVAL_MS: u32 = 250;
+
+/// Buffers lent to the reactor while that many are free.
+const LENT_MAX: usize = 64;
+
+/// Memory that an engine stands on, provided by the program. Its length sets the number of connections.
+#[derive(Debug)]
+pub struct Storage<'s, 'p, E> {
+    /// One per connection.
+    pub slots: &'s mut [Entry<Slot<'p, E>>],
+    /// One per connection.
+    pub nodes: &'s mut [SlotNode],
+    /// Buffers that one call of the handler may borrow; a handful, at most 128.
+    pub loans: &'s mut [Option<Buf<'p>>],
+    /// Scratch memory for one call of the handler; any size.
+    pub scratch: &'p mut [u8],
+}
+
+/// What an engine keeps per connection.
+#[derive(Debug)]
+pub struct Slot<'p, E> {
+    connection: Connection<'p, E>,
+    io: IoHandle,
+}
+
+/// A connection's places in the engine's lists; in a table of their own, so that a slot can be used again while a list
+/// still names it.
+#[derive(Clone, Copy, Debug)]
+pub struct SlotNode {
+    deadline: DeadlineNode,
+    links: Links,
+}
+
+impl SlotNode {
+    /// In no list.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { deadline: DeadlineNode::new(), links: Links::new() }
+    }
+}
+
+impl Default for SlotNode {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl DeadlineSlots for [SlotNode] {
+    #[inline]
+    fn node(&mut self, index: u32) -> &mut DeadlineNode {
+        &mut self[index as usize].deadline
+    }
+}
+
+impl Linked for [SlotNode] {
+    #[inline]
+    fn links(&mut self, index: u32) -> Option<&mut Links> {
+        self.get_mut(index as usize).map(|node| &mut node.links)
+    }
+}
+
+/// What the engine wants from the reactor besides lent buffers.
+#[derive(Debug)]
+pub enum Control<'p> {
+    /// Start an operation.
+    Submit(Submission<'p>),
+    /// End one or both directions of a connection.
+    Shutdown {
+        /// The connection.
+        io: IoHandle,
+        /// Which directions.
+        how: Shutdown,
+    },
+    /// Ask for the end of an operation in flight.
+    Cancel {
+        /// The operation.
+        token: OpToken,
+        /// Its handle.
+        io: IoHandle,
+    },
+}
+
+/// N connections in slots, with their buffers and deadlines.
+pub struct Engine<'s, 'p, H: Handler> {
+    slots: ObjectPool<'s, Slot<'p, H::Exchange>>,
+    nodes: &'s mut [SlotNode],
+    pool: BufferPool<'s, 'p>,
+    loans: &'s mut [Option<Buf<'p>>],
+    arena: Arena<'p>,
+    handler: H,
+    limits: Limits,
+    timeouts: [Option<u32>; Deadline::COUNT],
+    preamble: Preamble,
+    counters: Counters,
+    deadlines: Deadlines<{ Deadline::COUNT }>,
+    /// Slots that want something which no completion brings along.
+    ready: Fifo,
+    /// Slots that wait for a buffer, in order.
+    starved: Fifo,
+    listeners: heapless::Vec<Listener, LISTENERS_MAX>,
+    /// A listener may have something to do.
+    listeners_due: bool,
+    accept_paused_until: Option<Instant>,
+    lent: usize,
+    lent_max: usize,
+    receive_class: Class,
+    /// Buffers of the receiving class that are never lent, where sends use the same class.
+    send_reserve: usize,
+    date_due: Instant,
+    mode: Mode,
+    stop_deadline: Option<Instant>,
+}
+
+/// The list numbers of [`Links`].
+const READY: usize = 0;
+const STARVED: usize = 1;
+
+/// Setting up, and looking in.
+impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
+    /// An engine over `storage` and `pool`.
+    ///
+    /// # Errors
+    /// [`EngineError`] says what the storage lacks.
+    pub fn new(
+        storage: Storage<'s, 'p, H::Exchange>,
+        pool: BufferPool<'s, 'p>,
+        handler: H,
+        limits: Limits,
+        preamble: Preamble,
+    ) -> Result<Self, EngineError> {
+        let receive_class = receive_class(&limits);
+        let receive_buffers = pool.capacity(receive_class);
+        if storage.slots.is_empty() || storage.nodes.len() < storage.slots.len() {
+            return Err(EngineError::NoSlots);
+        }
+        // One to receive into and one to answer in, or nothing ever moves.
+        let shared = pool.capacity(Class::Tiny) == 0 || receive_class == Class::Tiny;
+        let send_reserve = if shared { receive_buffers.div_ceil(4) } else { 0 };
+        if receive_buffers <= send_reserve {
+            return Err(EngineError::NoBuffers);
+        }
+        Ok(Self {
+            slots: ObjectPool::new(storage.slots),
+            nodes: storage.nodes,
+            pool,
+            loans: storage.loans,
+            arena: Arena::new(storage.scratch),
+            handler,
+            timeouts: Deadline::ALL.map(|deadline| deadline.timeout_ms(&limits)),
+            limits,
+            preamble,
+            counters: Counters::default(),
+            deadlines: Deadlines::new(),
+            ready: Fifo::new(READY),
+            starved: Fifo::new(STARVED),
+            listeners: heapless::Vec::new(),
+            listeners_due: false,
+            accept_paused_until: None,
+            lent: 0,
+            lent_max: LENT_MAX.min(receive_buffers - send_reserve),
+            receive_class,
+            send_reserve,
+            date_due: Instant(0),
+            mode: Mode::Run,
+            stop_deadline: None,
+        })
+    }
+
+    /// Accepts connections from `io` from now on.
+    ///
+    /// # Errors
+    /// [`EngineError::TooManyListeners`] beyond [`LISTENERS_MAX`].
+    pub fn listen(&mut self, io: IoHandle) -> Result<(), EngineError> {
+        self.listeners
+            .push(Listener { io, state: Listening::Paused })
+            .map_err(|_| EngineError::TooManyListeners)?;
+        self.listeners_due = true;
+        Ok(())
+    }
+
+    /// Serves a connection that the program accepted itself.
+    ///
+    /// # Errors
+    /// Hands the handle back when no slot is free, or while stopping.
+    pub fn adopt(&mut self, now: Instant, io: IoHandle) -> Result<(), IoHandle> {
+        if self.mode != Mode::Run {
+            return Err(io);
+        }
+        let slot = Slot { connection: Connection::new(), io };
+        let handle = self.slots.insert(slot).map_err(|slot| slot.io)?;
+        self.counters.accepted += 1;
+        self.counters.active += 1;
+        self.update_deadline(now, handle.index);
+        self.ready.push(self.nodes, handle.index);
+        Ok(())
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The buffer pool.
+    #[must_use]
+    pub const fn pool(&self) -> &BufferPool<'s, 'p> {
+        &self.pool
+    }
+
+    /// The program's handler.
+    #[must_use]
+    pub const fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// The program's handler.
+    pub const fn handler_mut(&mut self) -> &mut H {
+        &mut self.handler
+    }
+
+    /// Gives the handler and the buffers back.
+    #[must_use]
+    pub fn into_parts(self) -> (H, BufferPool<'s, 'p>, Counters) {
+        (self.handler, self.pool, self.counters)
+    }
+
+    /// Whether a stop has run its course: no connection, no listener, nothing in flight.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.mode != Mode::Run
+            && self.slots.is_empty()
+            && self.listeners.iter().all(|listener| listener.state == Listening::Closed)
+    }
+
+    /// When the loop must turn again though nothing happens.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.ready.is_empty() || self.listeners_due {
+            return Some(Instant(0));
+        }
+        [self.deadlines.poll_timeout(), self.accept_paused_until, self.stop_deadline].into_iter().flatten().min()
+    }
+
+    /// Whether the wall clock should be told again.
+    #[inline]
+    #[must_use]
+    pub fn needs_date(&self, now: Instant) -> bool {
+        now >= self.date_due
+    }
+
+    /// Tells the wall clock, in seconds since 1970, for `Date`; `None` where there is none.
+    pub fn set_unix_time(&mut self, now: Instant, unix_time: Option<u64>) {
+        self.date_due = now.plus_ms(DATE_INTERVAL_MS);
+        self.preamble.set_unix_time(unix_time);
+    }
+}
+
+
+impl<H: Handler> fmt::Debug for Engine<'_, '_, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("connections", &self.slots.len())
+            .field("capacity", &self.slots.capacity())
+            .field("mode", &self.mode)
+            .field("counters", &self.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an engine cannot be set up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// No slot, or fewer nodes than slots.
+    NoSlots,
+    /// The pool has too few buffers to receive into and to answer in.
+    NoBuffers,
+    /// More listeners than [`LISTENERS_MAX`].
+    TooManyListeners,
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSlots => f.write_str("an engine needs at least one slot, and a node for each"),
+            Self::NoBuffers => f.write_str("the pool needs at least one buffer to receive into and one to answer in"),
+            Self::TooManyListeners => write!(f, "an engine serves at most {LISTENERS_MAX} listeners"),
+        }
+    }
+}
+
+impl core::error::Error for EngineError {}

@@ -1,0 +1,127 @@
+//! First in, first out, through links that a table of slots carries: never twice in the same list, never a scan.
+
+/// Behind the last one.
+const END: u32 = u32::MAX;
+/// In no list.
+const UNLISTED: u32 = u32::MAX - 1;
+
+/// Links of one slot: a list uses the link of its number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links([u32; Links::LISTS]);
+
+impl Links {
+    /// Lists that a slot can be in at the same time.
+    pub(crate) const LISTS: usize = 2;
+
+    pub(crate) const fn new() -> Self {
+        Self([UNLISTED; Self::LISTS])
+    }
+}
+
+/// Tables that carry [`Links`].
+pub(crate) trait Linked {
+    fn links(&mut self, index: u32) -> Option<&mut Links>;
+}
+
+/// One list.
+#[derive(Debug)]
+pub(crate) struct Fifo {
+    link: usize,
+    first: u32,
+    last: u32,
+}
+
+impl Fifo {
+    /// A list that uses link number `link`, below [`Links::LISTS`].
+    pub(crate) const fn new(link: usize) -> Self {
+        Self { link, first: END, last: END }
+    }
+
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.first == END
+    }
+
+    /// Appends a slot, unless it is listed already.
+    pub(crate) fn push(&mut self, table: &mut (impl Linked + ?Sized), index: u32) {
+        let Some(next) = self.next_of(table, index) else { return };
+        if *next != UNLISTED {
+            return;
+        }
+        *next = END;
+        if self.first == END {
+            self.first = index;
+        } else if let Some(next) = self.next_of(table, self.last) {
+            *next = index;
+        }
+        self.last = index;
+    }
+
+    /// Puts a slot in front, unless it is listed already.
+    pub(crate) fn push_front(&mut self, table: &mut (impl Linked + ?Sized), index: u32) {
+        let first = self.first;
+        let Some(next) = self.next_of(table, index) else { return };
+        if *next != UNLISTED {
+            return;
+        }
+        *next = first;
+        if first == END {
+            self.last = index;
+        }
+        self.first = index;
+    }
+
+    /// Takes the first slot out.
+    pub(crate) fn pop(&mut self, table: &mut (impl Linked + ?Sized)) -> Option<u32> {
+        let index = self.first;
+        let next = self.next_of(table, index)?;
+        let behind = core::mem::replace(next, UNLISTED);
+        self.first = behind;
+        Some(index)
+    }
+
+    fn next_of<'t>(&self, table: &'t mut (impl Linked + ?Sized), index: u32) -> Option<&'t mut u32> {
+        table.links(index)?.0.get_mut(self.link)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fifo, Linked, Links};
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+    use std::vec::Vec;
+
+    struct Table(Vec<Links>);
+
+    impl Linked for Table {
+        fn links(&mut self, index: u32) -> Option<&mut Links> {
+            self.0.get_mut(index as usize)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_two_deques_without_duplicates(steps in prop::collection::vec((0_u8..3, 0_usize..2, 0_u32..12), 0..200)) {
+            let mut table = Table(std::vec![Links::new(); 10]);
+            let mut lists = [Fifo::new(0), Fifo::new(1)];
+            let mut models = [VecDeque::new(), VecDeque::new()];
+            for (step, list, index) in steps {
+                let (fifo, model) = (&mut lists[list], &mut models[list]);
+                let fresh = index < 10 && !model.contains(&index);
+                match step {
+                    0 => {
+                        fifo.push(&mut table, index);
+                        if fresh { model.push_back(index); }
+                    }
+                    1 => {
+                        fifo.push_front(&mut table, index);
+                        if fresh { model.push_front(index); }
+                    }
+                    _ => prop_assert_eq!(fifo.pop(&mut table), model.pop_front()),
+                }
+                prop_assert_eq!(fifo.is_empty(), model.is_empty());
+            }
+        }
+    }
+}

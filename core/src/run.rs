@@ -1,0 +1,79 @@
+//! The event loop: short enough that anyone may copy it and put something of his own between the steps.
+
+use crate::engine::{Control, Engine};
+use crate::handler::Handler;
+use crate::reactor::{IoError, Reactor};
+use crate::stop::StopFlag;
+
+/// Serves until `stop` says otherwise and everything is closed.
+///
+/// # Errors
+/// What made the reactor unusable.
+pub fn run<'p, H: Handler>(
+    engine: &mut Engine<'_, 'p, H>,
+    reactor: &mut (impl Reactor<'p> + ?Sized),
+    stop: &StopFlag,
+) -> Result<(), IoError> {
+    while !engine.is_drained() {
+        turn(engine, reactor, stop)?;
+    }
+    while let Some(buf) = reactor.reclaim() {
+        engine.handle_reclaimed(buf);
+    }
+    Ok(())
+}
+
+/// One pass of the loop: for programs that have a loop of their own.
+///
+/// # Errors
+/// What made the reactor unusable.
+pub fn turn<'p, H: Handler>(
+    engine: &mut Engine<'_, 'p, H>,
+    reactor: &mut (impl Reactor<'p> + ?Sized),
+    stop: &StopFlag,
+) -> Result<(), IoError> {
+    let now = reactor.now();
+    engine.begin_turn(now, stop.mode());
+    if engine.needs_date(now) {
+        engine.set_unix_time(now, reactor.unix_time());
+    }
+    issue(engine, reactor);
+    let timeout = engine.poll_timeout().map(|at| now.until(at));
+    reactor.wait(timeout)?;
+    let now = reactor.now();
+    while let Some(completion) = reactor.next_completion() {
+        if let Some(submission) = engine.handle_completion(now, completion)
+            && let Err(submission) = reactor.submit(submission)
+        {
+            engine.handle_rejected(submission);
+        }
+        issue(engine, reactor);
+    }
+    Ok(())
+}
+
+/// Hands on what the engine wants: buffers to lend, and operations. What a full reactor refuses waits for the next turn.
+#[inline]
+fn issue<'p, H: Handler>(
+    engine: &mut Engine<'_, 'p, H>,
+    reactor: &mut (impl Reactor<'p> + ?Sized),
+) {
+    while let Some(buf) = engine.next_provision() {
+        if let Err(buf) = reactor.provide(buf) {
+            engine.handle_unprovided(buf);
+            break;
+        }
+    }
+    while let Some(control) = engine.next_control() {
+        match control {
+            Control::Submit(submission) => {
+                if let Err(submission) = reactor.submit(submission) {
+                    engine.handle_rejected(submission);
+                    break;
+                }
+            }
+            Control::Shutdown { io, how } => reactor.shutdown(io, how),
+            Control::Cancel { token, io } => reactor.cancel(token, io),
+        }
+    }
+}
