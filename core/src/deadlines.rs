@@ -145,20 +145,8 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     /// Call it until it answers `None`. A deadline at the end of time never expires.
     #[inline]
     pub fn pop_expired(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), now: Instant) -> Option<(u32, usize)> {
-        let mut earliest = NEVER;
-        let mut found = None;
-        for (class, list) in self.lists.iter().enumerate() {
-            if list.head_at < earliest {
-                earliest = list.head_at;
-                found = Some((list.head, class));
-            }
-        }
-        let (index, class) = found?;
-        if earliest > now {
-            return None;
-        }
-        self.cancel(slots, index);
-        Some((index, class))
+        let earliest = self.poll_timeout()?;
+        if earliest > now { None } else { self.pop_at(slots, earliest) }
     }
 
     /// When the next deadline is; `None` when there is none. Touches no slot.
@@ -189,6 +177,15 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     #[must_use]
     pub fn is_armed(&self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) -> bool {
         slots.node(index).class != UNARMED
+    }
+
+    /// Takes out the first head whose deadline is `earliest`.
+    #[cold]
+    fn pop_at(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), earliest: Instant) -> Option<(u32, usize)> {
+        let class = self.lists.iter().position(|list| list.head_at == earliest)?;
+        let index = self.lists[class].head;
+        self.cancel(slots, index);
+        Some((index, class))
     }
 
     /// Closes the gap around `node`, which is a copy.
