@@ -1,1 +1,261 @@
-//! See the module's owner.
+//! Deadlines of connections: one list per class, every operation O(1).
+//!
+//! All deadlines of a class (idle, head, write, …) have the same timeout, so whoever arms last expires last: each
+//! class is a doubly linked list through nodes that the slots carry, appended at its tail. It is exact, and no wheel
+//! has to turn.
+
+use crate::time::Instant;
+
+/// No neighbour. A table never has so many slots.
+const NONE: u32 = u32::MAX;
+
+/// Class of a node that is in no list.
+const UNARMED: u8 = u8::MAX;
+
+/// Head of an empty list; what is due then never expires.
+const NEVER: Instant = Instant(u64::MAX);
+
+/// A slot's place in the lists of a [`Deadlines`]: a slot has at most one deadline at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadlineNode {
+    at: Instant,
+    prev: u32,
+    next: u32,
+    class: u8,
+}
+
+static_assertions::const_assert!(size_of::<DeadlineNode>() <= 24);
+
+impl DeadlineNode {
+    /// In no list.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { at: NEVER, prev: NONE, next: NONE, class: UNARMED }
+    }
+
+    /// When the slot's deadline is; `None` when it has none.
+    #[inline]
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Instant> {
+        if self.class == UNARMED { None } else { Some(self.at) }
+    }
+
+    /// The class of the slot's deadline; `None` when it has none.
+    #[inline]
+    #[must_use]
+    pub const fn class(&self) -> Option<usize> {
+        if self.class == UNARMED { None } else { Some(self.class as usize) }
+    }
+}
+
+impl Default for DeadlineNode {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where the nodes are: in a table of their own, or inside the slots.
+pub trait DeadlineSlots {
+    /// The node of slot `index`, which was given to [`Deadlines::arm`] or [`Deadlines::cancel`] before.
+    fn node(&mut self, index: u32) -> &mut DeadlineNode;
+}
+
+impl DeadlineSlots for [DeadlineNode] {
+    /// # Panics
+    /// When `index` is not below the length.
+    #[inline]
+    fn node(&mut self, index: u32) -> &mut DeadlineNode {
+        &mut self[index as usize]
+    }
+}
+
+/// The deadlines of all slots, in `CLASSES` lists (at most 255), each in order of time.
+///
+/// Nodes belong to one `Deadlines` for their whole life: pass the same slots to every call.
+#[derive(Debug)]
+pub struct Deadlines<const CLASSES: usize> {
+    lists: [List; CLASSES],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct List {
+    /// The head's deadline, [`NEVER`] when empty: cached, so that looking for the earliest touches no slot.
+    head_at: Instant,
+    head: u32,
+    tail: u32,
+}
+
+impl<const CLASSES: usize> Deadlines<CLASSES> {
+    const CLASSES_FIT: () = assert!(CLASSES <= UNARMED as usize, "at most 255 classes");
+
+    /// No deadline is armed.
+    #[must_use]
+    pub const fn new() -> Self {
+        let () = Self::CLASSES_FIT;
+        Self { lists: [List { head_at: NEVER, head: NONE, tail: NONE }; CLASSES] }
+    }
+
+    /// Gives slot `index` the deadline `at` of `class`, instead of the one that it had, if any, of whichever class.
+    ///
+    /// O(1) as long as no deadline in the class is later than `at`; else (the clock or the class's timeout changed)
+    /// it walks over the later ones, so that the order holds.
+    ///
+    /// # Panics
+    /// When `class` is not below `CLASSES`, or the slot does not exist.
+    #[inline]
+    pub fn arm(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, class: usize, at: Instant) {
+        let list = &mut self.lists[class];
+        let node = slots.node(index);
+        if usize::from(node.class) == class {
+            if node.at == at {
+                return;
+            }
+            if node.next == NONE && at > node.at {
+                node.at = at;
+                if node.prev == NONE {
+                    list.head_at = at;
+                }
+                return;
+            }
+        }
+        if node.class != UNARMED {
+            let node = *node;
+            self.unlink(slots, &node);
+        }
+        self.append(slots, index, class, at);
+    }
+
+    /// Takes the slot's deadline away. Harmless when it has none.
+    ///
+    /// # Panics
+    /// When the slot does not exist.
+    #[inline]
+    pub fn cancel(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) {
+        let node = slots.node(index);
+        if node.class == UNARMED {
+            return;
+        }
+        let node = core::mem::take(node);
+        self.unlink(slots, &node);
+    }
+
+    /// Takes out the earliest deadline that is not after `now`: its slot and its class. Of equal ones, the lower class
+    /// comes first, and within a class the one that was armed first.
+    ///
+    /// Call it until it answers `None`. A deadline at the end of time never expires.
+    #[inline]
+    pub fn pop_expired(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), now: Instant) -> Option<(u32, usize)> {
+        let earliest = self.poll_timeout()?;
+        if earliest > now { None } else { self.pop_at(slots, earliest) }
+    }
+
+    /// When the next deadline is; `None` when there is none. Touches no slot.
+    #[inline]
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let earliest = self.lists.iter().map(|list| list.head_at).min()?;
+        if earliest == NEVER { None } else { Some(earliest) }
+    }
+
+    /// The slot whose deadline is the next of its class: of idle connections, the one that is idle longest. `None`
+    /// when the class is empty.
+    ///
+    /// # Panics
+    /// When `class` is not below `CLASSES`.
+    #[inline]
+    #[must_use]
+    pub fn oldest(&self, class: usize) -> Option<u32> {
+        let head = self.lists[class].head;
+        if head == NONE { None } else { Some(head) }
+    }
+
+    /// Whether the slot has a deadline, of whichever class.
+    ///
+    /// # Panics
+    /// When the slot does not exist.
+    #[inline]
+    #[must_use]
+    pub fn is_armed(&self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) -> bool {
+        slots.node(index).class != UNARMED
+    }
+
+    /// Takes out the first head whose deadline is `earliest`.
+    #[cold]
+    fn pop_at(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), earliest: Instant) -> Option<(u32, usize)> {
+        let class = self.lists.iter().position(|list| list.head_at == earliest)?;
+        let index = self.lists[class].head;
+        self.cancel(slots, index);
+        Some((index, class))
+    }
+
+    /// Closes the gap around `node`, which is a copy.
+    #[inline]
+    fn unlink(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), node: &DeadlineNode) {
+        let list = &mut self.lists[usize::from(node.class)];
+        let next_at = if node.next == NONE {
+            list.tail = node.prev;
+            NEVER
+        } else {
+            let next = slots.node(node.next);
+            next.prev = node.prev;
+            next.at
+        };
+        if node.prev == NONE {
+            list.head = node.next;
+            list.head_at = next_at;
+        } else {
+            slots.node(node.prev).next = node.next;
+        }
+    }
+
+    /// Links the slot's node, which is in no list, behind the last one that is not later.
+    #[inline]
+    fn append(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, class: usize, at: Instant) {
+        let list = &mut self.lists[class];
+        let prev = list.tail;
+        if prev == NONE {
+            list.head = index;
+            list.head_at = at;
+        } else {
+            let last = slots.node(prev);
+            if at < last.at {
+                return self.insert_before_later(slots, index, class, at);
+            }
+            last.next = index;
+        }
+        list.tail = index;
+        *slots.node(index) = DeadlineNode { at, prev, next: NONE, class: class as u8 };
+    }
+
+    /// Links the slot's node in front of all that are later, of which there is at least one.
+    #[cold]
+    fn insert_before_later(
+        &mut self,
+        slots: &mut (impl DeadlineSlots + ?Sized),
+        index: u32,
+        class: usize,
+        at: Instant,
+    ) {
+        let list = &mut self.lists[class];
+        let mut next = list.tail;
+        let mut prev = slots.node(next).prev;
+        while prev != NONE && slots.node(prev).at > at {
+            next = prev;
+            prev = slots.node(next).prev;
+        }
+        slots.node(next).prev = index;
+        if prev == NONE {
+            list.head = index;
+            list.head_at = at;
+        } else {
+            slots.node(prev).next = index;
+        }
+        *slots.node(index) = DeadlineNode { at, prev, next, class: class as u8 };
+    }
+}
+
+impl<const CLASSES: usize> Default for Deadlines<CLASSES> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -265,7 +265,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     /// [`release`](Self::release) would not take.
     pub fn grow(&mut self, buf: Buf<'p>) -> Result<Buf<'p>, Buf<'p>> {
         // Asked first: once the larger one is acquired, nothing may fail.
-        if !class_of(&buf).is_some_and(|class| self.available(class) < self.capacity(class)) {
+        if class_of(&buf).is_none_or(|class| self.available(class) == self.capacity(class)) {
             return Err(buf);
         }
         let Some(mut larger) = self.acquire_for(buf.capacity() + 1) else { return Err(buf) };
@@ -350,7 +350,7 @@ impl fmt::Debug for BufferPool<'_, '_> {
 /// The class that a buffer belongs to; `None` when its length or alignment is not that of a pool's buffer.
 #[inline]
 fn class_of(buf: &Buf<'_>) -> Option<Class> {
-    if buf.address() % BUFFER_ALIGNMENT == 0 { Class::of_size(buf.capacity()) } else { None }
+    if buf.address().is_multiple_of(BUFFER_ALIGNMENT) { Class::of_size(buf.capacity()) } else { None }
 }
 
 /// Bytes from the start of `memory` to the next multiple of 64.

@@ -231,3 +231,20 @@ impl<T: fmt::Debug> fmt::Debug for ObjectPool<'_, T> {
         f.debug_map().entries(self.iter()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations_wrap_where_tokens_stop_carrying_them() {
+        let mut slots = Slots::<(), 1>::new();
+        slots.entries[0].generation = GENERATION_MASK;
+        let mut pool = ObjectPool::new(slots.entries());
+        let last = pool.insert(()).unwrap();
+        assert_eq!(last.generation, 0x00ff_ffff);
+        assert_eq!(pool.remove(last), Some(()));
+        let first = pool.insert(()).unwrap();
+        assert_eq!((first.generation, pool.get(last)), (0, None));
+    }
+}

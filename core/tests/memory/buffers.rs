@@ -1,0 +1,287 @@
+//! `BufferPool` against counts per class.
+
+use aurora_http_core::pool::{Buf, BufferPool, Buffers, Class, ClassCounts, ClassStats, PoolError};
+use proptest::prelude::*;
+
+const COUNTS: ClassCounts = ClassCounts::new([3, 2, 2, 0, 1]);
+
+fn table(counts: ClassCounts) -> Vec<Option<Buf<'static>>> {
+    std::iter::repeat_with(|| None).take(counts.total()).collect()
+}
+
+/// Memory for `counts` at whatever address the allocator says, so that carving has to align it.
+fn slab(counts: ClassCounts) -> Vec<u8> {
+    vec![0; counts.slab_bytes() + 63]
+}
+
+#[test]
+fn classes_are_four_times_each_other_and_chosen_by_length() {
+    let sizes = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10];
+    assert_eq!(Class::ALL.map(Class::size), sizes);
+    assert_eq!(Class::for_len(0), Some(Class::Tiny));
+    for (index, class) in Class::ALL.into_iter().enumerate() {
+        assert_eq!(class.index(), index);
+        assert_eq!(Class::for_len(class.size()), Some(class));
+        assert_eq!(Class::for_len(class.size() + 1), class.larger());
+        assert_eq!(class.larger(), Class::ALL.get(index + 1).copied());
+        assert_eq!(Class::of_size(class.size()), Some(class));
+        assert_eq!((Class::of_size(class.size() - 1), Class::of_size(class.size() + 1)), (None, None));
+    }
+    assert_eq!(Class::for_len(usize::MAX), None);
+}
+
+#[test]
+fn counts_say_what_they_need_and_saturate() {
+    const COUNTS: ClassCounts = ClassCounts::NONE.with(Class::Tiny, 2).with(Class::Huge, 1);
+    assert_eq!(COUNTS, ClassCounts::new([2, 0, 0, 0, 1]));
+    assert_eq!((COUNTS.total(), COUNTS.slab_bytes()), (3, 2 * 1024 + 256 * 1024));
+    let most = ClassCounts::new([u32::MAX; 5]);
+    assert_eq!(most.slab_bytes() as u128, (u128::from(u32::MAX) * 341 * 1024).min(usize::MAX as u128));
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Acquire(Class),
+    AcquireFor(usize),
+    Release(prop::sample::Index),
+    Grow(prop::sample::Index),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let class = prop::sample::select(Class::ALL.to_vec());
+    prop_oneof![
+        2 => class.clone().prop_map(Step::Acquire),
+        2 => (class, 0_usize..3).prop_map(|(class, less)| Step::AcquireFor(class.size() + 1 - less)),
+        3 => any::<prop::sample::Index>().prop_map(Step::Release),
+        1 => any::<prop::sample::Index>().prop_map(Step::Grow),
+    ]
+}
+
+/// What a pool should say.
+struct Model {
+    free: [u32; 5],
+    stats: [ClassStats; 5],
+}
+
+impl Model {
+    /// The class that `acquire_for` would serve from, if any; counts refusals on its way.
+    fn acquire(&mut self, first: Option<Class>, only: bool) -> Option<Class> {
+        let candidates = Class::ALL.into_iter().filter(|&class| Some(class) >= first && first.is_some());
+        for class in candidates {
+            let (index, absent) = (class.index(), COUNTS.of(class) == 0);
+            if self.free[index] > 0 {
+                self.free[index] -= 1;
+                self.stats[index].in_use += 1;
+                self.stats[index].high_water = self.stats[index].high_water.max(self.stats[index].in_use);
+                return Some(class);
+            }
+            self.stats[index].refused += u64::from(only || !absent);
+            if only {
+                break;
+            }
+        }
+        None
+    }
+
+    fn release(&mut self, class: Class) {
+        self.free[class.index()] += 1;
+        self.stats[class.index()].in_use -= 1;
+    }
+}
+
+fn assert_disjoint_and_aligned(live: &mut [Buf<'_>]) {
+    let mut ranges: Vec<_> = live.iter_mut().map(whole).collect();
+    ranges.sort_by_key(|range| range.start);
+    assert!(ranges.iter().all(|range| range.start % 64 == 0), "aligned to a cache line: {ranges:?}");
+    assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start), "no overlap: {ranges:?}");
+}
+
+fn whole(buf: &mut Buf<'_>) -> std::ops::Range<usize> {
+    let filled = buf.filled().len();
+    let end = buf.spare().as_ptr_range().end.addr();
+    assert!(filled <= buf.capacity());
+    end - buf.capacity()..end
+}
+
+proptest! {
+    #![proptest_config(crate::config())]
+
+    #[test]
+    fn a_pool_counts_like_its_model(steps in prop::collection::vec(step(), 1..60), offset in 0_usize..64) {
+        let mut memory = vec![0; COUNTS.slab_bytes() + 63 + 64];
+        let mut free = table(COUNTS);
+        let mut pool = BufferPool::new(&mut free, COUNTS).unwrap();
+        pool.carve(&mut memory[offset..]).unwrap();
+        let mut model = Model { free: Class::ALL.map(|class| COUNTS.of(class)), stats: Default::default() };
+        let mut live: Vec<Buf<'_>> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Acquire(class) => {
+                    let buf = pool.acquire(class);
+                    prop_assert_eq!(buf.as_ref().map(Buf::capacity), model.acquire(Some(class), true).map(Class::size));
+                    live.extend(buf);
+                }
+                Step::AcquireFor(len) => {
+                    let buf = pool.acquire_for(len);
+                    let class = model.acquire(Class::for_len(len), false);
+                    prop_assert_eq!(buf.as_ref().map(Buf::capacity), class.map(Class::size));
+                    prop_assert!(buf.as_ref().is_none_or(|buf| buf.is_empty() && buf.spare_len() >= len));
+                    live.extend(buf);
+                }
+                Step::Release(index) if !live.is_empty() => {
+                    let mut buf = live.swap_remove(index.index(live.len()));
+                    buf.advance(7);
+                    let (class, place) = (Class::of_size(buf.capacity()).unwrap(), whole(&mut buf));
+                    prop_assert!(pool.release(buf).is_ok());
+                    // The one that was released last is the first to go out again, and empty.
+                    let mut again = pool.acquire(class).unwrap();
+                    prop_assert_eq!(whole(&mut again), place);
+                    prop_assert!(again.is_empty());
+                    prop_assert!(pool.release(again).is_ok());
+                    model.release(class);
+                }
+                Step::Grow(index) if !live.is_empty() => {
+                    let mut buf = live.swap_remove(index.index(live.len()));
+                    let old = Class::of_size(buf.capacity()).unwrap();
+                    buf.clear();
+                    buf.append(b"consumed; kept").unwrap();
+                    buf.consume(10);
+                    let grown = pool.grow(buf);
+                    let class = model.acquire(old.larger(), false);
+                    prop_assert_eq!(grown.as_ref().ok().map(Buf::capacity), class.map(Class::size));
+                    if class.is_some() {
+                        model.release(old);
+                    }
+                    let buf = grown.unwrap_or_else(|buf| buf);
+                    prop_assert_eq!(buf.filled(), b"kept");
+                    live.push(buf);
+                }
+                Step::Release(_) | Step::Grow(_) => {}
+            }
+            assert_disjoint_and_aligned(&mut live);
+            for class in Class::ALL {
+                prop_assert_eq!(pool.available(class), model.free[class.index()] as usize);
+                prop_assert_eq!(pool.stats(class), model.stats[class.index()]);
+            }
+            prop_assert_eq!(pool.in_use(), live.len());
+        }
+        for buf in live {
+            prop_assert!(pool.release(buf).is_ok());
+        }
+        prop_assert_eq!(pool.drain().count(), COUNTS.total());
+    }
+}
+
+#[test]
+fn a_pool_is_carved_to_the_byte() {
+    let mut memory = slab(COUNTS);
+    let start = memory.as_ptr().addr().wrapping_neg() % 64;
+    let aligned = &mut memory[start..][..COUNTS.slab_bytes()];
+    let (mut free, needed) = (table(COUNTS), COUNTS.slab_bytes());
+    let mut pool = BufferPool::new(&mut free, COUNTS).unwrap();
+    let (short, last) = aligned.split_at_mut(needed - 1);
+    assert_eq!(pool.carve(short).unwrap_err(), PoolError::SlabTooShort { needed, has: needed - 1 });
+    assert_eq!(last.len(), 1);
+    assert!(Class::ALL.iter().all(|&class| pool.available(class) == 0), "nothing was added");
+
+    let mut free = table(COUNTS);
+    let mut pool = BufferPool::new(&mut free, COUNTS).unwrap();
+    assert_eq!(pool.carve(aligned).unwrap().len(), 0);
+    for class in Class::ALL {
+        assert_eq!(pool.available(class), COUNTS.of(class) as usize);
+    }
+}
+
+#[test]
+fn carving_skips_to_a_boundary_and_completes_what_is_there() {
+    let counts = ClassCounts::NONE.with(Class::Tiny, 2).with(Class::Small, 1);
+    let mut memory = vec![0; 1024 + 64 + 4096 + 64];
+    let mut tiny = Buffers::<1, 1024>::new();
+    let mut free = table(counts);
+    let mut pool = BufferPool::new(&mut free, counts).unwrap();
+    pool.add_buffers(&mut tiny).unwrap();
+    let start = memory.as_ptr().addr().wrapping_neg() % 64;
+    let rest = pool.carve(&mut memory[start + 1..][..63 + 4096 + 1024 + 5]).unwrap();
+    assert_eq!(rest.len(), 5);
+    assert_eq!((pool.available(Class::Tiny), pool.available(Class::Small)), (2, 1));
+    assert_eq!(pool.carve(rest).unwrap().len(), 5, "nothing was missing");
+}
+
+#[test]
+fn what_does_not_belong_into_a_pool_is_refused() {
+    let counts = ClassCounts::NONE.with(Class::Tiny, 1);
+    let mut short = [];
+    let error = BufferPool::new(&mut short, counts).unwrap_err();
+    assert_eq!(error, PoolError::TableTooShort { needed: 1, has: 0 });
+
+    let (mut one, mut two, mut small) =
+        (Buffers::<1, 1024>::new(), Buffers::<1, 1024>::new(), Buffers::<3, 4096>::new());
+    let mut free = table(counts);
+    let mut pool = BufferPool::new(&mut free, counts).unwrap();
+    let mut blocks = small.blocks();
+    let (first, second) = (blocks.next().unwrap(), blocks.next().unwrap());
+    assert_eq!(pool.add(&mut first[..1000]), Err(PoolError::NotAClassSize { len: 1000 }));
+    assert_eq!(pool.add(&mut second[8..8 + 1024]), Err(PoolError::Misaligned));
+    assert_eq!(pool.add(blocks.next().unwrap()), Err(PoolError::ClassFull(Class::Small)));
+    assert_eq!(pool.add_buffers(&mut one), Ok(()));
+    let taken = pool.acquire(Class::Tiny).unwrap();
+    let full = pool.add_buffers(&mut two);
+    assert_eq!(full, Err(PoolError::ClassFull(Class::Tiny)), "the one in use will come back");
+    pool.release(taken).unwrap();
+}
+
+#[test]
+fn a_foreign_buffer_is_taken_where_one_is_missing_and_handed_back_elsewhere() {
+    let counts = ClassCounts::NONE.with(Class::Tiny, 2).with(Class::Small, 1);
+    let (mut own, mut small) = (Buffers::<1, 1024>::new(), Buffers::<1, 4096>::new());
+    let (mut foreign, mut medium) = (Buffers::<4, 1024>::new(), Buffers::<1, { 16 << 10 }>::new());
+    let mut foreign = foreign.blocks().map(Buf::new);
+    let mut free = table(counts);
+    let mut pool = BufferPool::new(&mut free, counts).unwrap();
+    pool.add_buffers(&mut own).unwrap();
+    pool.add_buffers(&mut small).unwrap();
+
+    assert!(pool.release(foreign.next().unwrap()).is_ok(), "there is room for a second one");
+    assert_eq!((pool.available(Class::Tiny), pool.in_use()), (2, 0));
+    assert!(pool.release(foreign.next().unwrap()).is_err(), "the class is full");
+    let absent = pool.release(Buf::new(medium.blocks().next().unwrap())).unwrap_err();
+    assert_eq!(absent.capacity(), 16 << 10, "the class has no capacity");
+    let memory = foreign.next().unwrap().into_memory();
+    assert!(pool.release(Buf::new(&mut memory[..1000])).is_err(), "no class has this length");
+
+    // One that the pool cannot take back is not grown either, and stays as it was.
+    let mut buf = foreign.next().unwrap();
+    buf.append(b"kept").unwrap();
+    let buf = pool.grow(buf).unwrap_err();
+    assert_eq!((buf.filled(), pool.in_use()), (&b"kept"[..], 0));
+}
+
+#[test]
+fn a_misaligned_buffer_never_gets_in() {
+    let counts = ClassCounts::NONE.with(Class::Tiny, 1);
+    let mut memory = Buffers::<1, 4096>::new();
+    let mut free = table(counts);
+    let mut pool = BufferPool::new(&mut free, counts).unwrap();
+    let block = memory.blocks().next().unwrap();
+    assert!(pool.release(Buf::new(&mut block[32..32 + 1024])).is_err());
+    assert_eq!(pool.available(Class::Tiny), 0);
+}
+
+#[test]
+fn drained_memory_fills_the_next_pool() {
+    let mut memory = slab(COUNTS);
+    let mut free = table(COUNTS);
+    let mut pool = BufferPool::new(&mut free, COUNTS).unwrap();
+    pool.carve(&mut memory).unwrap();
+    let held = pool.acquire(Class::Tiny).unwrap();
+    let mut next_free = table(COUNTS);
+    let mut next = BufferPool::new(&mut next_free, COUNTS).unwrap();
+    for buf in pool.drain() {
+        next.add(buf.into_memory()).unwrap();
+    }
+    assert!(pool.pop_any().is_none());
+    assert_eq!(pool.in_use(), 1, "what is out stays out");
+    pool.release(held).unwrap();
+    next.add(pool.pop_any().unwrap().into_memory()).unwrap();
+    assert_eq!(next.drain().count(), COUNTS.total());
+}
