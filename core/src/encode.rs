@@ -7,7 +7,7 @@
 use core::fmt;
 
 use crate::error::BufferFull;
-use crate::format::{HttpDate, uint_len, write_digits};
+use crate::format::{HttpDate, UINT_BYTES_MAX, uint_len, write_digits};
 use crate::status;
 
 /// Writes into borrowed memory, front to back. Each method writes all of its part or nothing.
@@ -216,6 +216,15 @@ impl<'a> Encoder<'a> {
         self.spare.split_off_mut(..length).ok_or(BufferFull)
     }
 }
+
+/// Most bytes of what the core adds to a head behind its status line, `Upgrade` apart: `Date`, `Connection`, the
+/// framing and the empty line. With so much room kept, a head that a handler filled can always be finished.
+pub const OWN_FIELDS_BYTES_MAX: usize = DATE_LINE_BYTES
+    + connection_field(true, true, true).len()
+    + CONTENT_LENGTH.len()
+    + UINT_BYTES_MAX
+    + "\r\n".len()
+    + "\r\n".len();
 
 /// Bytes of a status line without its reason.
 pub(crate) const STATUS_LINE_BYTES: usize = "HTTP/1.1 200 \r\n".len();
@@ -483,14 +492,14 @@ const fn has_control(word: u64) -> bool {
 /// Copies `from` to `to`, which is as long. Up to 32 bytes without a call: both ends, which may overlap.
 #[inline]
 fn copy(to: &mut [u8], from: &[u8]) {
+    // The longest first: the shortest parts are constants, for which nothing of this is left.
     match from.len() {
-        0 => {}
-        1 => copy_ends::<1>(to, from),
-        2..=3 => copy_ends::<2>(to, from),
-        4..=7 => copy_ends::<4>(to, from),
-        8..=15 => copy_ends::<8>(to, from),
-        16..=32 => copy_ends::<16>(to, from),
-        _ => to.copy_from_slice(from),
+        33.. => to.copy_from_slice(from),
+        16.. => copy_ends::<16>(to, from),
+        8.. => copy_ends::<8>(to, from),
+        4.. => copy_ends::<4>(to, from),
+        2.. => copy_ends::<2>(to, from),
+        _ => copy_ends::<1>(to, from),
     }
 }
 

@@ -3,8 +3,14 @@ use std::vec::Vec;
 use std::{format, vec};
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::*;
+
+/// The same cases in every run.
+fn config() -> ProptestConfig {
+    ProptestConfig { rng_seed: RngSeed::Fixed(9112), failure_persistence: None, ..ProptestConfig::default() }
+}
 
 /// What `write` puts, after it was tried with every shorter room: there it must fail with `full` and write nothing.
 fn put_all<E: Copy + PartialEq + fmt::Debug>(full: E, write: impl Fn(&mut Encoder<'_>) -> Result<(), E>) -> Vec<u8> {
@@ -234,7 +240,27 @@ fn connection_options() {
     }
 }
 
+#[test]
+fn the_room_kept_for_the_core_s_fields_is_exactly_enough() {
+    let date = HttpDate::from_unix_seconds(0).unwrap();
+    let mut longest = 0;
+    for flags in 0..8 {
+        for framing in [BodyFraming::Chunked, BodyFraming::Length(u64::MAX), BodyFraming::CloseDelimited] {
+            let mut out = [0; OWN_FIELDS_BYTES_MAX];
+            let mut encoder = Encoder::new(&mut out);
+            encoder.date_field(&date).unwrap();
+            encoder.put(connection_field(flags & 1 != 0, flags & 2 != 0, flags & 4 != 0)).unwrap();
+            encoder.framing_field(framing).unwrap();
+            encoder.end_of_head().unwrap();
+            longest = longest.max(encoder.len());
+        }
+    }
+    assert_eq!(longest, OWN_FIELDS_BYTES_MAX);
+}
+
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn bytes_of_any_length_are_copied(bytes in prop::collection::vec(any::<u8>(), 0..80), before in 0..9_usize) {
         let mut out = [0xaa; 96];

@@ -91,12 +91,35 @@ pub const fn hex_len(value: u64) -> usize {
     (u64::BITS - (value | 1).leading_zeros()).div_ceil(4) as usize
 }
 
-/// Fills `digits`, which is as long as `value` in decimal, from its end: two digits at a time.
+/// Fills `digits`, which is as long as `value` in decimal.
 #[inline]
-pub(crate) fn write_digits(mut value: u64, digits: &mut [u8]) {
+pub(crate) fn write_digits(value: u64, digits: &mut [u8]) {
+    // Most numbers in a head are short: lengths, seconds, a status.
+    match digits {
+        [one] => *one = b'0' | value as u8,
+        [tens, ones] => [*tens, *ones] = digit_pair(value as u32),
+        [hundreds, tens, ones] => {
+            let value = value as u32;
+            *hundreds = b'0' | (value / 100) as u8;
+            [*tens, *ones] = digit_pair(value % 100);
+        }
+        _ => write_many_digits(value, digits),
+    }
+}
+
+/// The two digits of `number`, which is below 100.
+#[inline]
+const fn digit_pair(number: u32) -> [u8; 2] {
+    // The table is as long as the mask, so that no look-up can panic.
+    DIGIT_PAIRS[(number & 0x7f) as usize]
+}
+
+/// From the end, two digits at a time.
+#[inline(never)]
+fn write_many_digits(mut value: u64, digits: &mut [u8]) {
     let mut pairs = digits.rchunks_exact_mut(2);
     for pair in &mut pairs {
-        pair.copy_from_slice(&DIGIT_PAIRS[(value % 100) as usize]);
+        pair.copy_from_slice(&digit_pair((value % 100) as u32));
         value /= 100;
     }
     if let [digit] = pairs.into_remainder() {
@@ -106,9 +129,9 @@ pub(crate) fn write_digits(mut value: u64, digits: &mut [u8]) {
 
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// `00` to `99`.
-static DIGIT_PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
+/// `00` to `99`; what follows is never looked up.
+static DIGIT_PAIRS: [[u8; 2]; 128] = {
+    let mut pairs = [[b'0'; 2]; 128];
     let mut number = 0;
     while number < 100 {
         pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
@@ -218,7 +241,7 @@ const fn civil_date(days: u32) -> (u32, u32, u32) {
 }
 
 const fn put_pair(text: &mut [u8; HttpDate::BYTES], at: usize, number: u32) {
-    let [tens, ones] = DIGIT_PAIRS[(number % 100) as usize];
+    let [tens, ones] = digit_pair(number);
     text[at] = tens;
     text[at + 1] = ones;
 }

@@ -2,8 +2,14 @@ use std::string::{String, ToString};
 use std::{format, vec};
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::*;
+
+/// The same cases in every run.
+fn config() -> ProptestConfig {
+    ProptestConfig { rng_seed: RngSeed::Fixed(9112), failure_persistence: None, ..ProptestConfig::default() }
+}
 
 /// Checks `write` against `expected` in a buffer of exactly its length, in a longer one, and in every shorter one.
 fn assert_formats(expected: &str, write: impl Fn(&mut [u8]) -> Result<usize, BufferFull>) {
@@ -58,6 +64,8 @@ fn padded_hex_has_exactly_its_width() {
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn integers_as_std_formats_them(signed: i64, unsigned: u64, shift in 0..64_u32) {
         // Shifted, every length is as likely as any other.

@@ -124,7 +124,6 @@ impl<'a> Response<'a> {
     ///
     /// # Errors
     /// [`ResponseError`]. All or nothing as a value: on an error what `out` holds is no response.
-    #[inline]
     pub fn build_into(&self, out: &mut [u8]) -> Result<usize, ResponseError> {
         self.check_upgrade()?;
         let mut encoder = Encoder::new(out);
