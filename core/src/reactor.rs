@@ -9,11 +9,18 @@
 //! 3. [`Reactor::submit`] never blocks and never completes inline; completions are pulled by
 //!    [`Reactor::next_completion`]. A reactor may look at eager work (a send on a writable socket) in the same turn,
 //!    but no connection gets more than one receive and one send per turn, so that a turn ends.
-//! 4. `Recv { into: None }` on a reactor without lent buffers completes with [`IoError::NoBuffers`].
-//! 5. An invalid or stale handle completes with an error; it harms nothing.
+//! 4. `Recv { into: None }` on a reactor without lent buffers completes with [`IoError::NoBuffers`], at the latest when
+//!    bytes are there. While it waits for bytes it holds no lent buffer.
+//! 5. An invalid or stale handle completes with an error; it harms nothing. A handle is stale once its `Close` has
+//!    completed, until an `Accept` hands the same index out again.
 //! 6. [`Reactor::wait`] returns at once when completions are pending, and rounds a timeout *up* to its unit.
-//! 7. At most one operation of a kind is in flight per slot.
+//! 7. At most one operation of a kind is in flight per slot, and per handle.
 //! 8. `Close` is submitted only when nothing else is in flight on the handle.
+//! 9. All operations in flight on one handle carry the same slot and generation, and a token's kind is its operation's.
+//!
+//! A submission that breaks rule 5, 7 or 9, or that receives into a buffer without room, completes with
+//! [`IoError::Unsupported`] and gives its buffers back. Completions in one turn come in no particular order, except that
+//! `Close` is the last of its handle.
 
 use core::time::Duration;
 
@@ -248,7 +255,8 @@ pub trait Reactor<'p> {
     fn reclaim(&mut self) -> Option<Buf<'p>>;
 
     /// Ends one or both directions. Ordered before later submissions, so that operations in flight finish and the peer
-    /// sees our FIN. Harmless on an invalid handle.
+    /// sees our FIN: a receive in flight completes when reading ends, and a send in flight may fail when writing does,
+    /// so wait for its completion first if its bytes matter. Harmless on an invalid handle.
     fn shutdown(&mut self, io: IoHandle, how: Shutdown);
 
     /// Asks for an early end. The operation still completes exactly once, with its buffer: cancelled, or with the
@@ -306,6 +314,11 @@ pub type ReadyFn<'f> = dyn FnMut(IoHandle, Ready) + 'f;
 
 /// What epoll, kqueue and polled network stacks supply: non-blocking calls and a wait, edge-triggered. [`Readiness`]
 /// makes a [`Reactor`] of it.
+///
+/// What edge-triggered means here: after `WouldBlock`, and after a count below what was asked for, [`wait`](Self::wait)
+/// reports the handle once more can be done, and need not report it again until the next such answer. Two things need
+/// no further report: bytes and FIN behind a report that said `ended`, and what [`shutdown`](Self::shutdown) ended. Every
+/// call on a handle that is not open fails and harms nothing.
 ///
 /// [`Readiness`]: crate::readiness::Readiness
 pub trait NonBlocking {

@@ -1,1 +1,615 @@
-//! See the module's owner.
+//! Makes a completion-style [`Reactor`] of non-blocking calls: try first, park on *would block*.
+//!
+//! Written once, for epoll, kqueue and polled network stacks alike. What it knows of a handle is two flags, *maybe
+//! readable* and *maybe writable*; both are set when the handle is new and by every event, and both may be wrong: the
+//! next attempt finds out. An operation whose flag is set is queued for an attempt, any other one is parked and costs
+//! nothing until an event names its handle.
+//!
+//! - A short receive drained the handle, a short send filled it: the flag falls, and the next operation is parked
+//!   without a call. Steady state is one wait, one receive and one send per request, and nothing else. Once the end was
+//!   reported (`ended`) no event will come any more, so receives go on until they return 0 or an error.
+//! - A turn lasts from one [`wait`](Reactor::wait) to the next. A handle gets one receive and one send in it, a listener
+//!   [`ACCEPTS_PER_TURN`] accepts; what is submitted beyond that goes into the next turn, whose wait then does not block.
+//! - `Accept` completes once and is not armed (`more` is false): submitting the next one costs a few instructions
+//!   beside two system calls per connection, and a full engine holds newcomers back by not submitting.
+//! - `Recv { into: None }` takes a lent buffer only for an attempt that may succeed, and puts it back when it does not.
+
+use core::time::Duration;
+
+use crate::pool::Buf;
+use crate::reactor::{
+    Attempt, Completion, IoError, IoHandle, NonBlocking, Op, OpKind, OpToken, Outcome, Reactor, Ready, Shutdown,
+    Submission,
+};
+use crate::time::Instant;
+
+/// Connections that one listener hands out per turn, so that a flood of them does not starve the open ones.
+pub const ACCEPTS_PER_TURN: u16 = 64;
+
+/// "No entry" in a link. Beyond the end of every table, so that looking it up is the test for it.
+const NONE: u32 = u32::MAX;
+
+// The two readiness flags, and two bits further up the operations that wait for them: `flags & flags >> 2` is what can
+// be tried.
+const READABLE: u16 = 1;
+const WRITABLE: u16 = 1 << 1;
+/// A receive is here, or (with `ACCEPT`) an accept.
+const RECV: u16 = 1 << 2;
+const SEND: u16 = 1 << 3;
+/// The end was reported: no event will follow.
+const ENDED: u16 = 1 << 4;
+const QUEUED_NOW: u16 = 1 << 5;
+const QUEUED_LATER: u16 = 1 << 6;
+const ACCEPT: u16 = 1 << 7;
+const CANCEL_RECV: u16 = 1 << 8;
+const CANCEL_SEND: u16 = 1 << 9;
+const CLOSE: u16 = 1 << 10;
+
+/// What is set on a handle that nothing is known of.
+const FRESH: u16 = READABLE | WRITABLE;
+/// Ends an operation whatever the readiness is.
+const FORCED: u16 = CANCEL_RECV | CANCEL_SEND | CLOSE;
+/// What the hot path leaves to [`Readiness::complete_rare`].
+const RARE: u16 = FORCED | ACCEPT;
+
+/// What [`Readiness`] keeps per handle: 88 bytes where pointers have 64 bits.
+pub struct Parked<'p> {
+    /// Of the receive; `None` for a lent one.
+    into: Option<Buf<'p>>,
+    /// Of the send.
+    head: Option<Buf<'p>>,
+    body: &'p [u8],
+    /// Slot and generation of every operation on this handle.
+    owner: OpToken,
+    flags: u16,
+    /// The turn of the last receive or accept, to allow one per turn. A turn's number may come round again after
+    /// 65 536 of them; that delays an operation by one turn.
+    recv_turn: u16,
+    send_turn: u16,
+    /// Accepts in the turn `recv_turn`.
+    accepted: u16,
+    next_now: u32,
+    next_later: u32,
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Parked<'static>>() == 88);
+
+impl Parked<'_> {
+    /// An entry without operations.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            into: None,
+            head: None,
+            body: &[],
+            owner: OpToken::from_bits(0),
+            flags: FRESH,
+            recv_turn: 0,
+            send_turn: 0,
+            accepted: 0,
+            next_now: NONE,
+            next_later: NONE,
+        }
+    }
+
+    /// The operations that can be tried, as `READABLE` and `WRITABLE`.
+    #[inline(always)]
+    fn due(&self) -> u16 {
+        self.flags & (self.flags >> 2) & (READABLE | WRITABLE)
+    }
+
+    #[inline(always)]
+    fn may_recv(&self, turn: u16) -> bool {
+        self.recv_turn != turn || (self.flags & ACCEPT != 0 && self.accepted < ACCEPTS_PER_TURN)
+    }
+
+    /// Whether an operation may take the place `seat`: it is free, nothing is being closed, and what else is in flight
+    /// has the same owner.
+    #[inline(always)]
+    fn admits(&self, seat: u16, owner: OpToken) -> bool {
+        self.flags & (seat | CLOSE) == 0 && (self.flags & (RECV | SEND) == 0 || self.owner == owner)
+    }
+}
+
+impl Default for Parked<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The entries that this turn works through, linked by `next_now`.
+struct Queue {
+    first: u32,
+    /// Means nothing without a first one.
+    last: u32,
+}
+
+impl Queue {
+    #[inline(always)]
+    fn push(&mut self, parked: &mut [Parked<'_>], index: u32) {
+        let Some(entry) = parked.get_mut(index as usize) else { return };
+        if entry.flags & QUEUED_NOW != 0 {
+            return;
+        }
+        entry.flags |= QUEUED_NOW;
+        entry.next_now = NONE;
+        if self.first == NONE {
+            self.first = index;
+        } else if let Some(last) = parked.get_mut(self.last as usize) {
+            last.next_now = index;
+        }
+        self.last = index;
+    }
+}
+
+/// A stack of lent buffers; what was given back last is warm.
+struct Lent<'s, 'p> {
+    places: &'s mut [Option<Buf<'p>>],
+    count: usize,
+}
+
+impl<'p> Lent<'_, 'p> {
+    #[inline(always)]
+    fn push(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
+        let Some(place) = self.places.get_mut(self.count) else { return Err(buf) };
+        *place = Some(buf);
+        self.count += 1;
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Option<Buf<'p>> {
+        self.count = self.count.checked_sub(1)?;
+        self.places.get_mut(self.count)?.take()
+    }
+}
+
+/// A [`Reactor`] over a [`NonBlocking`], with a caller's table of parked operations.
+pub struct Readiness<'s, 'p, T> {
+    io: T,
+    parked: &'s mut [Parked<'p>],
+    now: Queue,
+    /// The top of a stack, linked by `next_later`: what had its share of this turn.
+    later: u32,
+    turn: u16,
+    lent: Lent<'s, 'p>,
+    /// An operation that cannot be carried out; it completes with an error in its turn.
+    refused: Option<Completion<'p>>,
+}
+
+impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
+    /// A reactor for handles below `parked.len()` that can hold `lent.len()` lent buffers.
+    ///
+    /// What the storage held before is dropped: reclaim lent buffers and wait for all completions before using it again.
+    #[must_use]
+    pub fn new(io: T, parked: &'s mut [Parked<'p>], lent: &'s mut [Option<Buf<'p>>]) -> Self {
+        parked.fill_with(Parked::new);
+        lent.fill_with(|| None);
+        let now = Queue { first: NONE, last: NONE };
+        Self { io, parked, now, later: NONE, turn: 1, lent: Lent { places: lent, count: 0 }, refused: None }
+    }
+
+    /// What carries out the calls, to look at its sockets.
+    #[must_use]
+    pub fn get_ref(&self) -> &T {
+        &self.io
+    }
+
+    /// What carries out the calls, to add listeners and streams or to take them away.
+    ///
+    /// Take a socket away only when no operation is in flight on it.
+    #[must_use]
+    pub fn get_mut(&mut self) -> &mut T {
+        &mut self.io
+    }
+
+    /// Gives up the table; what was in flight is dropped without a completion.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.io
+    }
+
+    #[inline(always)]
+    fn push_now(&mut self, index: u32) {
+        self.now.push(self.parked, index);
+    }
+
+    #[cold]
+    fn push_later(&mut self, index: u32) {
+        let Some(entry) = self.parked.get_mut(index as usize) else { return };
+        if entry.flags & QUEUED_LATER == 0 {
+            entry.flags |= QUEUED_LATER;
+            entry.next_later = self.later;
+            self.later = index;
+        }
+    }
+
+    /// Queues a receive or accept that can be tried.
+    #[inline(always)]
+    fn schedule_recv(&mut self, index: u32) {
+        let Some(entry) = self.parked.get_mut(index as usize) else { return };
+        if entry.may_recv(self.turn) {
+            self.push_now(index);
+        } else {
+            self.push_later(index);
+        }
+    }
+
+    /// Queues a send that can be tried.
+    #[inline(always)]
+    fn schedule_send(&mut self, index: u32) {
+        let Some(entry) = self.parked.get_mut(index as usize) else { return };
+        if entry.send_turn != self.turn {
+            self.push_now(index);
+        } else {
+            self.push_later(index);
+        }
+    }
+
+    /// Queues the entry for whatever can be done with it.
+    #[cold]
+    fn schedule(&mut self, index: u32) {
+        let Some(entry) = self.parked.get_mut(index as usize) else { return };
+        let due = entry.due();
+        if entry.flags & FORCED != 0 {
+            self.push_now(index);
+        }
+        if due & READABLE != 0 {
+            self.schedule_recv(index);
+        }
+        if due & WRITABLE != 0 {
+            self.schedule_send(index);
+        }
+    }
+
+    /// Starts the next turn: what had its share of the last one is queued again.
+    #[inline(always)]
+    fn next_turn(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+        while let Some(entry) = self.parked.get_mut(self.later as usize) {
+            let index = self.later;
+            self.later = entry.next_later;
+            entry.flags &= !QUEUED_LATER;
+            self.push_now(index);
+        }
+    }
+
+    /// Tries the accept of `index`; `None` parks it.
+    fn try_accept(&mut self, index: u32) -> Option<Completion<'p>> {
+        let result = match self.io.accept(IoHandle(index)) {
+            Attempt::WouldBlock => {
+                self.parked.get_mut(index as usize)?.flags &= !READABLE;
+                return None;
+            }
+            Attempt::Failed(error) => Err(error),
+            Attempt::Done(handle) => match self.parked.get_mut(handle as usize) {
+                Some(entry) => {
+                    // The index may have been another socket's.
+                    entry.flags = entry.flags & !ENDED | FRESH;
+                    Ok(IoHandle(handle))
+                }
+                None => {
+                    self.io.close(IoHandle(handle));
+                    Err(IoError::FileLimit)
+                }
+            },
+        };
+        let entry = self.parked.get_mut(index as usize)?;
+        entry.flags &= !(RECV | ACCEPT);
+        entry.accepted = if entry.recv_turn == self.turn { entry.accepted + 1 } else { 1 };
+        entry.recv_turn = self.turn;
+        let outcome = Outcome::Accept(result);
+        Some(Completion { token: entry.owner.with_kind(OpKind::Accept), outcome, more: false })
+    }
+
+    /// Cancelled operations, a close, and a listener's work, one at a time.
+    #[cold]
+    fn complete_rare(&mut self, index: u32) -> Option<Completion<'p>> {
+        let entry = self.parked.get_mut(index as usize)?;
+        let error = IoError::Canceled;
+        let outcome = if entry.flags & CANCEL_RECV != 0 {
+            let accept = entry.flags & ACCEPT != 0;
+            entry.flags &= !(CANCEL_RECV | RECV | ACCEPT);
+            if accept {
+                Outcome::Accept(Err(error))
+            } else {
+                Outcome::Recv { result: Err(error), buf: entry.into.take() }
+            }
+        } else if entry.flags & CANCEL_SEND != 0 {
+            entry.flags &= !(CANCEL_SEND | SEND);
+            Outcome::Send { result: Err(error), head: entry.head.take()?, body: entry.body }
+        } else if entry.flags & CLOSE != 0 {
+            entry.flags = entry.flags & (QUEUED_NOW | QUEUED_LATER) | FRESH;
+            self.io.close(IoHandle(index));
+            Outcome::Close
+        } else {
+            return self.complete_listener(index);
+        };
+        let kind = match outcome {
+            Outcome::Accept(_) => OpKind::Accept,
+            Outcome::Recv { .. } => OpKind::Recv,
+            Outcome::Send { .. } => OpKind::Send,
+            Outcome::Close => OpKind::Close,
+        };
+        let token = entry.owner.with_kind(kind);
+        self.schedule(index);
+        Some(Completion { token, outcome, more: false })
+    }
+
+    /// An accept, and a send if somebody submitted one to a listener: it fails in the call.
+    fn complete_listener(&mut self, index: u32) -> Option<Completion<'p>> {
+        let entry = self.parked.get_mut(index as usize)?;
+        if entry.due() & WRITABLE != 0 && entry.send_turn != self.turn {
+            let completion = try_send(&mut self.io, index, entry, self.turn);
+            if completion.is_some() {
+                self.schedule(index);
+                return completion;
+            }
+        }
+        let entry = self.parked.get_mut(index as usize)?;
+        if entry.due() & READABLE != 0 && entry.may_recv(self.turn) { self.try_accept(index) } else { None }
+    }
+
+    /// Takes an accept or a close.
+    #[cold]
+    #[allow(clippy::result_large_err)]
+    fn submit_rare(&mut self, token: OpToken, op: Op<'p>) -> Result<(), Submission<'p>> {
+        let owner = token.with_kind(OpKind::Accept);
+        let (index, seat) = match op {
+            Op::Accept { listener } => (listener.0, RECV),
+            Op::Close { io } => (io.0, CLOSE),
+            Op::Recv { .. } | Op::Send { .. } => return self.refuse(token, op),
+        };
+        let Some(entry) = self.parked.get_mut(index as usize).filter(|entry| entry.admits(seat, owner)) else {
+            return self.refuse(token, op);
+        };
+        entry.owner = owner;
+        entry.flags |= if seat == RECV {
+            RECV | ACCEPT
+        } else {
+            // Nothing should be in flight. If something is, its buffers come back before the handle goes.
+            let recv = if entry.flags & RECV != 0 { CANCEL_RECV } else { 0 };
+            let send = if entry.flags & SEND != 0 { CANCEL_SEND } else { 0 };
+            CLOSE | recv | send
+        };
+        self.schedule(index);
+        Ok(())
+    }
+
+    /// Takes an operation that cannot be carried out, to complete it with an error.
+    #[cold]
+    #[allow(clippy::result_large_err)]
+    fn refuse(&mut self, token: OpToken, op: Op<'p>) -> Result<(), Submission<'p>> {
+        if self.refused.is_some() {
+            return Err(Submission { token, op });
+        }
+        let error = IoError::Unsupported;
+        let outcome = match op {
+            Op::Accept { .. } => Outcome::Accept(Err(error)),
+            Op::Recv { into, .. } => Outcome::Recv { result: Err(error), buf: into },
+            Op::Send { head, body, .. } => Outcome::Send { result: Err(error), head, body },
+            Op::Close { .. } => Outcome::Close,
+        };
+        self.refused = Some(Completion { token, outcome, more: false });
+        Ok(())
+    }
+}
+
+/// Tries the receive of `entry`; `None` parks it.
+#[inline(always)]
+fn try_recv<'p, T: NonBlocking>(
+    io: &mut T,
+    lent: &mut Lent<'_, 'p>,
+    index: u32,
+    entry: &mut Parked<'p>,
+    turn: u16,
+) -> Option<Completion<'p>> {
+    let (result, buf) = if entry.into.is_some() {
+        let result = attempt_recv(io, index, &mut entry.into, &mut entry.flags)?;
+        (result, entry.into.take())
+    } else if let Some(place) = lent.places.get_mut(lent.count.wrapping_sub(1)) {
+        let result = attempt_recv(io, index, place, &mut entry.flags)?;
+        lent.count -= 1;
+        (result, place.take())
+    } else {
+        (Err(IoError::NoBuffers), None)
+    };
+    entry.flags &= !RECV;
+    entry.recv_turn = turn;
+    let outcome = Outcome::Recv { result, buf };
+    Some(Completion { token: entry.owner.with_kind(OpKind::Recv), outcome, more: false })
+}
+
+/// Receives into the spare part of the buffer in `place` and counts the bytes as filled; `None` when it would block.
+#[inline(always)]
+fn attempt_recv<T: NonBlocking>(
+    io: &mut T,
+    index: u32,
+    place: &mut Option<Buf<'_>>,
+    flags: &mut u16,
+) -> Option<Result<u32, IoError>> {
+    let spare = place.as_mut().map(Buf::spare).unwrap_or_default();
+    let room = spare.len();
+    match io.recv(IoHandle(index), spare) {
+        Attempt::Done(count) => {
+            let count = count.min(room as u32);
+            if let Some(buf) = place {
+                buf.advance(count as usize);
+            }
+            // Short: drained. FIN is not short, it can be received again.
+            if count < room as u32 && count != 0 && *flags & ENDED == 0 {
+                *flags &= !READABLE;
+            }
+            Some(Ok(count))
+        }
+        Attempt::WouldBlock => {
+            *flags &= !READABLE;
+            None
+        }
+        Attempt::Failed(error) => Some(Err(error)),
+    }
+}
+
+/// Tries the send of `entry`; `None` parks it.
+#[inline(always)]
+fn try_send<'p, T: NonBlocking>(io: &mut T, index: u32, entry: &mut Parked<'p>, turn: u16) -> Option<Completion<'p>> {
+    let filled = entry.head.as_ref()?.filled();
+    let body = entry.body;
+    let result = match io.send(IoHandle(index), [filled, body]) {
+        Attempt::Done(count) => {
+            // Short: full.
+            if (count as usize) < filled.len() + body.len() {
+                entry.flags &= !WRITABLE;
+            }
+            Ok(count)
+        }
+        Attempt::WouldBlock => {
+            entry.flags &= !WRITABLE;
+            return None;
+        }
+        Attempt::Failed(error) => Err(error),
+    };
+    let head = entry.head.take()?;
+    entry.flags &= !SEND;
+    entry.send_turn = turn;
+    let outcome = Outcome::Send { result, head, body };
+    Some(Completion { token: entry.owner.with_kind(OpKind::Send), outcome, more: false })
+}
+
+impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
+    #[inline]
+    fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
+        let Submission { token, op } = submission;
+        let owner = token.with_kind(OpKind::Accept);
+        match op {
+            Op::Recv { io, into } => match self.parked.get_mut(io.0 as usize) {
+                // Receiving into no room would return 0, and that means FIN.
+                Some(entry) if entry.admits(RECV, owner) && into.as_ref().is_none_or(|buf| buf.spare_len() > 0) => {
+                    entry.into = into;
+                    entry.owner = owner;
+                    entry.flags |= RECV;
+                    if entry.flags & READABLE != 0 {
+                        self.schedule_recv(io.0);
+                    }
+                    Ok(())
+                }
+                _ => self.refuse(token, Op::Recv { io, into }),
+            },
+            Op::Send { io, head, body } => match self.parked.get_mut(io.0 as usize) {
+                Some(entry) if entry.admits(SEND, owner) => {
+                    entry.head = Some(head);
+                    entry.body = body;
+                    entry.owner = owner;
+                    entry.flags |= SEND;
+                    if entry.flags & WRITABLE != 0 {
+                        self.schedule_send(io.0);
+                    }
+                    Ok(())
+                }
+                _ => self.refuse(token, Op::Send { io, head, body }),
+            },
+            op => self.submit_rare(token, op),
+        }
+    }
+
+    #[inline]
+    fn provide(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
+        if buf.spare_len() == 0 {
+            return Err(buf);
+        }
+        self.lent.push(buf)
+    }
+
+    fn reclaim(&mut self) -> Option<Buf<'p>> {
+        self.lent.pop()
+    }
+
+    fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
+        self.io.shutdown(io, how);
+        let Some(entry) = self.parked.get_mut(io.0 as usize) else { return };
+        // Not every stack reports what its own shutdown ended, so that parked operations are looked at again.
+        entry.flags |= match how {
+            Shutdown::Both => READABLE | WRITABLE | ENDED,
+            Shutdown::Read => READABLE | ENDED,
+            Shutdown::Write => WRITABLE,
+        };
+        self.schedule(io.0);
+    }
+
+    fn cancel(&mut self, token: OpToken, io: IoHandle) {
+        let Some(entry) = self.parked.get_mut(io.0 as usize) else { return };
+        if entry.owner != token.with_kind(OpKind::Accept) {
+            return;
+        }
+        entry.flags |= match (token.kind(), entry.flags & ACCEPT != 0) {
+            (OpKind::Accept, true) | (OpKind::Recv, false) if entry.flags & RECV != 0 => CANCEL_RECV,
+            (OpKind::Send, _) if entry.flags & SEND != 0 => CANCEL_SEND,
+            _ => return,
+        };
+        self.push_now(io.0);
+    }
+
+    #[inline]
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), IoError> {
+        self.next_turn();
+        let pending = self.now.first != NONE || self.refused.is_some();
+        let timeout = if pending { Some(Duration::ZERO) } else { timeout };
+        let Self { io, parked, now, .. } = self;
+        io.wait(timeout, &mut |IoHandle(index), ready: Ready| {
+            let Some(entry) = parked.get_mut(index as usize) else { return };
+            let readable = if ready.readable | ready.ended { READABLE } else { 0 };
+            let writable = if ready.writable { WRITABLE } else { 0 };
+            let ended = if ready.ended { ENDED } else { 0 };
+            entry.flags |= readable | writable | ended;
+            // In a new turn nothing has had its share yet: what is due is due now.
+            if entry.due() != 0 {
+                now.push(parked, index);
+            }
+        })
+    }
+
+    #[inline]
+    fn next_completion(&mut self) -> Option<Completion<'p>> {
+        let turn = self.turn;
+        loop {
+            let index = self.now.first;
+            let Some(entry) = self.parked.get_mut(index as usize) else { return self.refused.take() };
+            self.now.first = entry.next_now;
+            entry.flags &= !QUEUED_NOW;
+            if entry.flags & RARE != 0 {
+                match self.complete_rare(index) {
+                    None => continue,
+                    completion => return completion,
+                }
+            }
+            let due = entry.due();
+            let recv = due & READABLE != 0 && entry.recv_turn != turn;
+            if due & WRITABLE != 0
+                && entry.send_turn != turn
+                && let Some(completion) = try_send(&mut self.io, index, entry, turn)
+            {
+                if recv {
+                    self.push_now(index);
+                }
+                return Some(completion);
+            }
+            if recv && let Some(completion) = try_recv(&mut self.io, &mut self.lent, index, entry, turn) {
+                return Some(completion);
+            }
+        }
+    }
+
+    #[inline]
+    fn now(&self) -> Instant {
+        self.io.now()
+    }
+
+    #[inline]
+    fn unix_time(&self) -> Option<u64> {
+        self.io.unix_time()
+    }
+}
+
+#[cfg(test)]
+#[path = "readiness_tests.rs"]
+mod tests;

@@ -1,0 +1,254 @@
+//! A [`NonBlocking`] with a script of malice: would-block anywhere, one byte at a time, spurious, late and repeated
+//! events, events for closed handles. It keeps to the edges that the trait promises, and to nothing more.
+
+use std::collections::VecDeque;
+use std::vec::Vec;
+
+use super::*;
+use crate::reactor::ReadyFn;
+
+/// Bytes that a script is read from; when it is used up, every answer is the harmless one (0).
+#[derive(Default)]
+pub(super) struct Script {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Script {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    fn pick(&mut self, choices: usize) -> usize {
+        let byte = self.bytes.get(self.at).copied().unwrap_or(0);
+        self.at += 1;
+        usize::from(byte) % choices
+    }
+
+    fn spent(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Socket {
+    pub(super) open: bool,
+    pub(super) inbound: VecDeque<u8>,
+    pub(super) fin: bool,
+    pub(super) broken: bool,
+    /// Sends fail: shut down by the owner.
+    pub(super) write_ended: bool,
+    pub(super) outbound: Vec<u8>,
+    /// Bytes that a send may still take.
+    pub(super) room: usize,
+    /// Connections to accept.
+    pub(super) backlog: usize,
+    /// A short send or a refused one: an edge is due when there is room again.
+    blocked: bool,
+    edge: Ready,
+    end_reported: bool,
+}
+
+impl Socket {
+    /// Whether a receive would give something.
+    pub(super) fn readable(&self) -> bool {
+        self.broken || self.fin || !self.inbound.is_empty()
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Fake {
+    pub(super) sockets: Vec<Socket>,
+    pub(super) script: Script,
+    pub(super) accept_error: Option<IoError>,
+    pub(super) calls: Calls,
+    /// The timeout of the last wait.
+    pub(super) timeout: Option<Duration>,
+    /// The last wait had no timeout and nothing to report: a real one would never return.
+    pub(super) stuck: bool,
+}
+
+/// How often what was called.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct Calls {
+    pub(super) accept: u32,
+    pub(super) recv: u32,
+    pub(super) send: u32,
+    pub(super) wait: u32,
+    pub(super) close: u32,
+}
+
+impl Fake {
+    /// `count` open sockets with room for `room` bytes, and no malice.
+    pub(super) fn new(count: usize, room: usize) -> Self {
+        let sockets = (0..count).map(|_| Socket { open: true, room, ..Socket::default() }).collect();
+        Self { sockets, ..Self::default() }
+    }
+
+    pub(super) fn deliver(&mut self, index: usize, bytes: impl IntoIterator<Item = u8>) {
+        let socket = &mut self.sockets[index];
+        if socket.open && !socket.fin && !socket.broken {
+            socket.inbound.extend(bytes);
+            socket.edge.readable = true;
+        }
+    }
+
+    pub(super) fn finish(&mut self, index: usize) {
+        let socket = &mut self.sockets[index];
+        socket.fin = true;
+        socket.edge = Ready { readable: true, ended: true, ..socket.edge };
+    }
+
+    /// The FIN of a stack whose events do not tell it from bytes, or tell nothing else.
+    pub(super) fn finish_reported_as(&mut self, index: usize, edge: Ready) {
+        self.sockets[index].fin = true;
+        self.sockets[index].edge = edge;
+    }
+
+    pub(super) fn reset(&mut self, index: usize) {
+        let socket = &mut self.sockets[index];
+        socket.broken = true;
+        socket.edge = Ready { readable: true, writable: true, ended: true };
+    }
+
+    pub(super) fn make_room(&mut self, index: usize, bytes: usize) {
+        let socket = &mut self.sockets[index];
+        socket.room += bytes;
+        if socket.blocked && socket.room > 0 {
+            socket.blocked = false;
+            socket.edge.writable = true;
+        }
+    }
+
+    pub(super) fn knock(&mut self, listener: usize, connections: usize) {
+        self.sockets[listener].backlog += connections;
+        self.sockets[listener].edge.readable = true;
+    }
+
+    fn open_one(&mut self) -> u32 {
+        let index = self.sockets.iter().position(|socket| !socket.open).unwrap_or(self.sockets.len());
+        if index == self.sockets.len() {
+            self.sockets.push(Socket::default());
+        }
+        self.sockets[index] = Socket { open: true, room: 16, ..Socket::default() };
+        index as u32
+    }
+}
+
+impl NonBlocking for Fake {
+    fn accept(&mut self, listener: IoHandle) -> Attempt {
+        self.calls.accept += 1;
+        let malice = self.script.pick(4) == 1;
+        let Some(socket) = self.sockets.get_mut(listener.0 as usize).filter(|socket| socket.open) else {
+            return Attempt::Failed(IoError::Unsupported);
+        };
+        if let Some(error) = self.accept_error.take() {
+            return Attempt::Failed(error);
+        }
+        if malice || socket.backlog == 0 {
+            socket.edge.readable |= malice;
+            return Attempt::WouldBlock;
+        }
+        socket.backlog -= 1;
+        Attempt::Done(self.open_one())
+    }
+
+    fn recv(&mut self, io: IoHandle, spare: &mut [u8]) -> Attempt {
+        self.calls.recv += 1;
+        assert!(!spare.is_empty(), "a receive without room");
+        let malice = self.script.pick(4);
+        let Some(socket) = self.sockets.get_mut(io.0 as usize).filter(|socket| socket.open) else {
+            return Attempt::Failed(IoError::Unsupported);
+        };
+        if malice == 1 {
+            socket.edge.readable = true;
+            return Attempt::WouldBlock;
+        }
+        if socket.inbound.is_empty() {
+            return match (socket.broken, socket.fin) {
+                (true, _) => Attempt::Failed(IoError::ConnectionReset),
+                (false, true) => Attempt::Done(0),
+                (false, false) => Attempt::WouldBlock,
+            };
+        }
+        let most = if malice == 2 { 1 } else { spare.len() };
+        let count = socket.inbound.len().min(most);
+        for (place, byte) in spare.iter_mut().zip(socket.inbound.drain(..count)) {
+            *place = byte;
+        }
+        if count < spare.len() && !socket.inbound.is_empty() && !socket.end_reported {
+            socket.edge.readable = true;
+        }
+        Attempt::Done(count as u32)
+    }
+
+    fn send(&mut self, io: IoHandle, parts: [&[u8]; 2]) -> Attempt {
+        self.calls.send += 1;
+        let malice = self.script.pick(4);
+        let Some(socket) = self.sockets.get_mut(io.0 as usize).filter(|socket| socket.open) else {
+            return Attempt::Failed(IoError::Unsupported);
+        };
+        if socket.broken || socket.write_ended {
+            return Attempt::Failed(IoError::ConnectionReset);
+        }
+        let total = parts[0].len() + parts[1].len();
+        let most = if malice == 2 { 1 } else { usize::MAX };
+        let count = if malice == 1 { 0 } else { total.min(socket.room).min(most) };
+        socket.outbound.extend(parts[0].iter().chain(parts[1]).take(count));
+        socket.room -= count;
+        if count < total {
+            socket.blocked = socket.room == 0;
+            socket.edge.writable |= socket.room > 0;
+        }
+        if count == 0 && total > 0 { Attempt::WouldBlock } else { Attempt::Done(count as u32) }
+    }
+
+    fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
+        // No event: some stacks give none.
+        if let Some(socket) = self.sockets.get_mut(io.0 as usize) {
+            socket.fin |= how != Shutdown::Write;
+            socket.write_ended |= how != Shutdown::Read;
+        }
+    }
+
+    fn close(&mut self, io: IoHandle) {
+        self.calls.close += 1;
+        if let Some(socket) = self.sockets.get_mut(io.0 as usize) {
+            *socket = Socket::default();
+        }
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<(), IoError> {
+        self.calls.wait += 1;
+        self.timeout = timeout;
+        let quiet = self.script.spent() && self.sockets.iter().all(|socket| socket.edge == Ready::default());
+        self.stuck = quiet && timeout.is_none();
+        for index in 0..self.sockets.len() {
+            let malice = self.script.pick(8);
+            let socket = &mut self.sockets[index];
+            if malice == 1 {
+                continue; // Late: the edge stays pending.
+            }
+            let mut edge = core::mem::take(&mut socket.edge);
+            socket.end_reported |= edge.ended;
+            match malice {
+                // Coalesced with flags that have no cause.
+                2 => edge.readable = true,
+                3 => edge.writable = true,
+                4 => edge = Ready { readable: true, writable: true, ended: edge.ended },
+                // Without a cause, or twice, or of a handle closed meanwhile.
+                5 => ready(IoHandle(index as u32), Ready { readable: true, writable: true, ended: true }),
+                6 => ready(IoHandle(index as u32 + 1), Ready { ended: true, ..Ready::default() }),
+                _ => {}
+            }
+            if edge != Ready::default() {
+                ready(IoHandle(index as u32), edge);
+            }
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Instant {
+        Instant(u64::from(self.calls.wait))
+    }
+}
