@@ -7,19 +7,29 @@
 extern crate std;
 
 pub mod answer;
+pub mod connection;
+pub mod counters;
 pub mod deadlines;
 pub mod encode;
+pub mod engine;
 pub mod error;
+mod fifo;
 pub mod format;
+pub mod handler;
 pub mod limits;
 pub mod parse;
 pub mod pool;
+pub mod preamble;
 pub mod reactor;
 pub mod readiness;
 pub mod request;
 pub mod response;
+pub mod run;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod state;
 pub mod status;
+pub mod stop;
 pub mod time;
 pub mod timers;
+pub mod writer;

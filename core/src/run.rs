@@ -54,10 +54,7 @@ pub fn turn<'p, H: Handler>(
 
 /// Hands on what the engine wants: buffers to lend, and operations. What a full reactor refuses waits for the next turn.
 #[inline]
-fn issue<'p, H: Handler>(
-    engine: &mut Engine<'_, 'p, H>,
-    reactor: &mut (impl Reactor<'p> + ?Sized),
-) {
+fn issue<'p, H: Handler>(engine: &mut Engine<'_, 'p, H>, reactor: &mut (impl Reactor<'p> + ?Sized)) {
     while let Some(buf) = engine.next_provision() {
         if let Err(buf) = reactor.provide(buf) {
             engine.handle_unprovided(buf);

@@ -9,7 +9,7 @@ use core::fmt;
 use crate::answer::{self, Answer};
 use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, connection_field, response_body};
 use crate::format::{UINT_BYTES_MAX, format_hex_padded};
-use crate::pool::arena::{Align, Scope};
+use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
 
 /// Bytes from which a static body is sent in place; shorter ones are copied, so that pipelined responses gather.
@@ -121,7 +121,6 @@ impl Facts {
 /// What came of a call, for the connection.
 pub(crate) struct Written {
     pub(crate) len: usize,
-    pub(crate) begin: usize,
     pub(crate) grown: Option<usize>,
     pub(crate) static_body: &'static [u8],
     pub(crate) content_max: Option<u64>,
@@ -190,7 +189,7 @@ impl<'a> ResponseWriter<'a> {
                 let _ = self.put(LAST_CHUNK);
             }
             _ => {
-                let _ = self.latch(WriteError::LengthMismatch);
+                let _ = self.latch::<()>(WriteError::LengthMismatch);
             }
         }
         self.stream = Stream::Done;
@@ -204,7 +203,6 @@ impl<'a> ResponseWriter<'a> {
         }
         Written {
             len: self.len,
-            begin: self.begin,
             grown: self.grown,
             static_body: self.static_body,
             content_max: self.content_max,
@@ -287,8 +285,7 @@ impl<'a> ResponseWriter<'a> {
         }
         let facts = self.facts;
         let http10 = facts.has(Facts::HTTP10);
-        let framing =
-            response_body(facts.has(Facts::HEAD), facts.has(Facts::CONNECT), self.status, http10, kind);
+        let framing = response_body(facts.has(Facts::HEAD), facts.has(Facts::CONNECT), self.status, http10, kind);
         if framing == BodyFraming::CloseDelimited {
             self.facts = facts.with(Facts::CLOSE, true);
         }

@@ -238,11 +238,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Copies content from behind the head into a buffer of its own.
-    fn collect_aside<H: Handler<Exchange = E>>(
-        &mut self,
-        cx: &mut Context<'_, '_, 'p, H>,
-        head_len: usize,
-    ) -> bool {
+    fn collect_aside<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, head_len: usize) -> bool {
         if !matches!(self.exchange.output, Output::Collected(_)) {
             self.exchange.release_output(cx.pool);
             let announced = match self.exchange.body {

@@ -10,7 +10,7 @@ use crate::parse::{HeadError, HeadScan};
 use crate::pool::{Buf, BufferPool, Class, Loans, return_loans};
 use crate::request::{BodyLength, Method, Request, Version};
 use crate::state::{Event, State};
-use crate::writer::{Facts, Ground, WriteError, ResponseWriter, Stream};
+use crate::writer::{Facts, Ground, ResponseWriter, Stream, WriteError};
 
 /// Room that must be free in the send buffer before a handler is called: then an answer can always be given, and a
 /// full buffer never makes a handler run twice.
@@ -200,7 +200,11 @@ impl<'p, E> Exchange<'p, E> {
         self.head_len = head_len as u32;
         let (flow, error, content_max) = self.call(cx, |handler, response| handler.request(request, response));
         let content_is_here = available > head_len;
-        if self.settle(cx, flow, error, content_max, content_is_here) { Dispatched::Answered { head_len: 0 } } else { Dispatched::Answered { head_len } }
+        if self.settle(cx, flow, error, content_max, content_is_here) {
+            Dispatched::Answered { head_len: 0 }
+        } else {
+            Dispatched::Answered { head_len }
+        }
     }
 
     fn facts_of<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, request: &Request<'_>) -> Facts {
@@ -458,4 +462,3 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 }
-

@@ -22,8 +22,8 @@ use crate::preamble::Preamble;
 use crate::reactor::{IoError, Op, Shutdown};
 use crate::state::{Event, State};
 use crate::time::Instant;
-use content::Body;
 use exchange::{Dispatched, Exchange, Output};
+use window::Progress;
 
 /// What a connection needs from its surroundings during a call.
 pub struct Context<'c, 's, 'p, H: Handler> {
@@ -298,8 +298,11 @@ impl<'p, E> Connection<'p, E> {
         let exchange = &mut self.exchange;
         exchange.clear(flag::HUNGRY);
         match exchange.state {
-            State::ReadingContent if exchange.content_window.count(cx.now, count, content_rate(cx.limits)) => {}
-            State::ReadingContent => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
+            State::ReadingContent => match exchange.content_window.count(cx.now, count, content_rate(cx.limits)) {
+                Progress::Going => {}
+                Progress::Complete => exchange.set(flag::PROGRESS),
+                Progress::TooSlow => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
+            },
             State::Writing | State::Lingering | State::Closing | State::Closed => return self.drop_late(cx, count),
             _ => {}
         }
@@ -349,8 +352,10 @@ impl<'p, E> Connection<'p, E> {
         head.consume(of_head);
         if !head.is_empty() || !body.is_empty() {
             self.exchange.output = Output::Unsent { head, body };
-            if !self.exchange.write_window.count(cx.now, count, write_rate(cx.limits)) {
-                self.close(cx, CloseReason::WriteTimeout);
+            match self.exchange.write_window.count(cx.now, count, write_rate(cx.limits)) {
+                Progress::Going => {}
+                Progress::Complete => self.exchange.set(flag::PROGRESS),
+                Progress::TooSlow => self.close(cx, CloseReason::WriteTimeout),
             }
             return;
         }

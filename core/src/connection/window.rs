@@ -14,6 +14,17 @@ pub(super) struct Window {
     running: bool,
 }
 
+/// How a transfer does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Progress {
+    /// The window goes on.
+    Going,
+    /// The window has enough bytes: the next one begins.
+    Complete,
+    /// The window has passed without enough of them.
+    TooSlow,
+}
+
 impl Window {
     /// No operation is in flight any more: the time until the next one does not count.
     pub(super) const fn pause(&mut self, now: Instant) {
@@ -31,18 +42,18 @@ impl Window {
         }
     }
 
-    /// Bytes moved. `false` when the window has passed without enough of them; one that has enough starts the next.
+    /// Bytes moved.
     ///
     /// The deadline sees a transfer that stands still; this sees one that drips, however often it is interrupted.
-    pub(super) fn count(&mut self, now: Instant, bytes: u32, rate: Option<RateMin>) -> bool {
-        let Some(rate) = rate else { return true };
+    pub(super) fn count(&mut self, now: Instant, bytes: u32, rate: Option<RateMin>) -> Progress {
+        let Some(rate) = rate else { return Progress::Going };
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes >= rate.bytes {
             *self = Self::default();
-            return true;
+            return Progress::Complete;
         }
         let running_ms = if self.running { (now.0 as u32).wrapping_sub(self.since) } else { 0 };
-        self.elapsed_ms.saturating_add(running_ms) < rate.window_ms
+        if self.elapsed_ms.saturating_add(running_ms) < rate.window_ms { Progress::Going } else { Progress::TooSlow }
     }
 }
 
@@ -56,27 +67,27 @@ mod tests {
     fn only_time_in_flight_counts() {
         let mut window = Window::default();
         window.resume(Instant(0));
-        assert!(window.count(Instant(900), 1, RATE));
+        assert_eq!(window.count(Instant(900), 1, RATE), Progress::Going);
         window.pause(Instant(900));
         window.resume(Instant(50_000));
-        assert!(window.count(Instant(50_099), 1, RATE), "999 ms were in flight");
-        assert!(!window.count(Instant(50_100), 1, RATE), "1 000 ms were in flight");
+        assert_eq!(window.count(Instant(50_099), 1, RATE), Progress::Going, "999 ms were in flight");
+        assert_eq!(window.count(Instant(50_100), 1, RATE), Progress::TooSlow, "1 000 ms were in flight");
     }
 
     #[test]
     fn enough_bytes_start_the_next_window() {
         let mut window = Window::default();
         window.resume(Instant(0));
-        assert!(window.count(Instant(999), 100, RATE));
+        assert_eq!(window.count(Instant(999), 100, RATE), Progress::Complete);
         window.resume(Instant(999));
-        assert!(window.count(Instant(1_998), 99, RATE));
-        assert!(!window.count(Instant(2_999), 0, RATE));
+        assert_eq!(window.count(Instant(1_998), 99, RATE), Progress::Going);
+        assert_eq!(window.count(Instant(2_999), 0, RATE), Progress::TooSlow);
     }
 
     #[test]
     fn without_a_rate_nothing_is_too_slow() {
         let mut window = Window::default();
         window.resume(Instant(0));
-        assert!(window.count(Instant(u64::from(u32::MAX)), 1, None));
+        assert_eq!(window.count(Instant(u64::from(u32::MAX)), 1, None), Progress::Going);
     }
 }

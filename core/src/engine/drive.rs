@@ -286,9 +286,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 fn control(action: Action<'_>, handle: Handle, io: IoHandle) -> Control<'_> {
     let token = |kind| OpToken::new(handle.index, handle.generation, kind);
     match action {
-        Action::Recv { into } => {
-            Control::Submit(Submission { token: token(OpKind::Recv), op: Op::Recv { io, into } })
-        }
+        Action::Recv { into } => Control::Submit(Submission { token: token(OpKind::Recv), op: Op::Recv { io, into } }),
         Action::Send { head, body } => {
             Control::Submit(Submission { token: token(OpKind::Send), op: Op::Send { io, head, body } })
         }

@@ -21,9 +21,6 @@ use listener::{Listener, Listening};
 /// Most listeners of one engine.
 pub const LISTENERS_MAX: usize = 8;
 
-/// How long accepting rests after an error such as too many open files, unless a connection closes before.
-const ACCEPT_PAUSE_MS: u32 = 100;
-
 /// How often the wall clock is looked at.
 const DATE_INTERVAL_MS: u32 = 250;
 
@@ -31,7 +28,6 @@ const DATE_INTERVAL_MS: u32 = 250;
 const LENT_MAX: usize = 64;
 
 /// Memory that an engine stands on, provided by the program. Its length sets the number of connections.
-#[derive(Debug)]
 pub struct Storage<'s, 'p, E> {
     /// One per connection.
     pub slots: &'s mut [Entry<Slot<'p, E>>],
@@ -198,9 +194,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// # Errors
     /// [`EngineError::TooManyListeners`] beyond [`LISTENERS_MAX`].
     pub fn listen(&mut self, io: IoHandle) -> Result<(), EngineError> {
-        self.listeners
-            .push(Listener { io, state: Listening::Paused })
-            .map_err(|_| EngineError::TooManyListeners)?;
+        self.listeners.push(Listener { io, state: Listening::Paused }).map_err(|_| EngineError::TooManyListeners)?;
         self.listeners_due = true;
         Ok(())
     }
@@ -281,7 +275,6 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         self.preamble.set_unix_time(unix_time);
     }
 }
-
 
 impl<H: Handler> fmt::Debug for Engine<'_, '_, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
