@@ -1,7 +1,7 @@
 //! `Arena`, `Scope` and `Loans`: disjoint, aligned, and everything back in the pool.
 
 use aurora_http_core::pool::{
-    Align, Arena, ArenaFull, Buf, BufferPool, Class, ClassCounts, LOANS_MAX, Lend, Loans, NoLoans, return_loans,
+    Align, Arena, ArenaFull, Buf, BufferPool, Class, ClassCounts, LOANS_MAX, Lend, Loans, NoLoans, Scope, return_loans,
     take_loan,
 };
 use proptest::prelude::*;
@@ -151,4 +151,53 @@ fn forgotten_loans_return_when_their_entry_is_needed() {
         assert_eq!(lent, Some(1024));
         assert_eq!(pool.in_use(), 1);
     }
+}
+
+/// What a handler would write to: one lifetime, though pool, table and memory have their own.
+struct Writer<'a> {
+    out: &'a mut [u8],
+    len: usize,
+    /// The loan that `out` is, once it has grown.
+    grown: Option<usize>,
+    scope: Scope<'a>,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, data: &[u8]) -> bool {
+        let end = self.len + data.len();
+        if end > self.out.len() {
+            let lender = self.scope.lender();
+            self.grown = Some(lender.lent_count());
+            let Some(larger) = lender.lend(end) else { return false };
+            larger[..self.len].copy_from_slice(&self.out[..self.len]);
+            self.out = larger;
+        }
+        self.out[self.len..end].copy_from_slice(data);
+        self.len = end;
+        true
+    }
+}
+
+#[test]
+fn a_writer_of_one_lifetime_grows_past_its_buffer_and_keeps_it() {
+    let (mut memory, mut free, mut loans_table) = (slab(COUNTS), table(COUNTS.total()), table(4));
+    let mut pool = BufferPool::new(&mut free, COUNTS).unwrap();
+    pool.carve(&mut memory).unwrap();
+    let (mut base, mut send) = ([0; 16], pool.acquire(Class::Tiny).unwrap());
+    let mut arena = Arena::new(&mut base);
+    let (len, grown) = {
+        let mut loans = Loans::new(&mut pool, &mut loans_table);
+        let scope = arena.scope(&mut loans);
+        let mut writer = Writer { out: send.spare(), len: 0, grown: None, scope };
+        let scratch = writer.scope.alloc(100).unwrap();
+        scratch.fill(b'x');
+        assert!((0..50).all(|_| writer.write(scratch)));
+        (writer.len, writer.grown)
+    };
+    let mut larger = take_loan(&mut loans_table, grown.unwrap()).unwrap();
+    larger.advance(len);
+    return_loans(&mut pool, &mut loans_table);
+    pool.release(send).unwrap();
+    assert_eq!((larger.capacity(), larger.filled()), (16 << 10, &[b'x'; 5000][..]));
+    assert_eq!(pool.in_use(), 1, "only what goes out");
 }
