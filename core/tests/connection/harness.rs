@@ -1,0 +1,153 @@
+//! Drives one [`Connection`] as an engine and a perfect network would.
+
+use aurora_http_core::connection::{Action, Connection, Context};
+use aurora_http_core::counters::Counters;
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::Handler;
+use aurora_http_core::limits::Limits;
+use aurora_http_core::pool::{Arena, Buf, BufferPool, Class, ClassCounts};
+use aurora_http_core::preamble::Preamble;
+use aurora_http_core::reactor::{IoError, Shutdown};
+use aurora_http_core::state::State;
+use aurora_http_core::time::Instant;
+
+pub(crate) struct Bench<H: Handler> {
+    pub(crate) connection: Connection<'static, H::Exchange>,
+    pub(crate) handler: H,
+    pub(crate) pool: BufferPool<'static, 'static>,
+    loans: Vec<Option<Buf<'static>>>,
+    arena: Arena<'static>,
+    preamble: Preamble,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Counters,
+    pub(crate) now: Instant,
+    pub(crate) last: Option<CloseReason>,
+    receiving: Option<Option<Buf<'static>>>,
+    pub(crate) sends: usize,
+    pub(crate) shut: Option<Shutdown>,
+    pub(crate) output: Vec<u8>,
+    /// Most bytes that one send takes.
+    pub(crate) send_max: usize,
+}
+
+pub(crate) const COUNTS: ClassCounts = ClassCounts::new([8, 8, 4, 2, 2]);
+
+impl<H: Handler> Bench<H> {
+    pub(crate) fn new(handler: H) -> Self {
+        Self::with_buffers(handler, COUNTS)
+    }
+
+    pub(crate) fn with_buffers(handler: H, counts: ClassCounts) -> Self {
+        let table = Vec::leak((0..counts.total()).map(|_| None).collect());
+        let mut pool = BufferPool::new(table, counts).unwrap();
+        pool.carve(vec![0; counts.slab_bytes() + 63].leak()).unwrap();
+        let mut bench = Self {
+            connection: Connection::new(),
+            handler,
+            pool,
+            loans: (0..8).map(|_| None).collect(),
+            arena: Arena::new(vec![0; 1024].leak()),
+            preamble: Preamble::new("").unwrap(),
+            limits: Limits::default(),
+            counters: Counters::default(),
+            now: Instant(0),
+            last: None,
+            receiving: None,
+            sends: 0,
+            shut: None,
+            output: Vec::new(),
+            send_max: usize::MAX,
+        };
+        bench.act();
+        bench
+    }
+
+    pub(crate) fn with<R>(
+        &mut self,
+        f: impl FnOnce(&mut Connection<'static, H::Exchange>, &mut Context<'_, 'static, 'static, H>) -> R,
+    ) -> R {
+        let mut cx = Context {
+            handler: &mut self.handler,
+            pool: &mut self.pool,
+            loans: &mut self.loans,
+            arena: &mut self.arena,
+            preamble: &self.preamble,
+            limits: &self.limits,
+            counters: &mut self.counters,
+            now: self.now,
+            last: self.last,
+        };
+        f(&mut self.connection, &mut cx)
+    }
+
+    /// Does what the connection wants, until it wants nothing or a receive without input.
+    pub(crate) fn act(&mut self) {
+        loop {
+            let Some(action) = self.connection.next_action(&mut self.pool) else { return };
+            match action {
+                Action::Recv { into } => self.receiving = Some(into),
+                Action::Send { head, body } => {
+                    self.sends += 1;
+                    let all = [head.filled(), body].concat();
+                    let count = all.len().min(self.send_max);
+                    self.output.extend_from_slice(&all[..count]);
+                    self.with(|connection, cx| connection.handle_sent(cx, Ok(count as u32), head, body));
+                }
+                Action::Shutdown(how) => self.shut = Some(how),
+                Action::CancelRecv => {
+                    let buf = self.receiving.take().expect("a receive is in flight");
+                    self.with(|connection, cx| connection.handle_received(cx, Err(IoError::Canceled), buf));
+                }
+                Action::CancelSend => unreachable!("sends complete at once"),
+                Action::Close => {
+                    assert!(self.receiving.is_none(), "no close with a receive in flight");
+                    self.connection.handle_closed();
+                }
+                _ => unreachable!("{action:?}"),
+            }
+        }
+    }
+
+    /// Delivers bytes as far as the connection takes them; tells how many that were.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let Some(into) = self.receiving.take() else { break };
+            let mut buf = into.unwrap_or_else(|| self.pool.acquire(Class::Small).expect("a lent buffer"));
+            let count = buf.spare_len().min(bytes.len() - taken);
+            assert!(count > 0, "never a receive without room");
+            buf.append(&bytes[taken..taken + count]).unwrap();
+            taken += count;
+            self.with(|connection, cx| connection.handle_received(cx, Ok(count as u32), Some(buf)));
+            self.act();
+        }
+        taken
+    }
+
+    pub(crate) fn fin(&mut self) {
+        if let Some(into) = self.receiving.take() {
+            self.with(|connection, cx| connection.handle_received(cx, Ok(0), into));
+            self.act();
+        }
+    }
+
+    /// Lets time pass, and the deadline that runs with it.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        self.now = Instant(self.now.0 + ms);
+        let deadline = self.connection.deadline().expect("a deadline runs");
+        self.with(|connection, cx| connection.handle_timeout(cx, deadline));
+        self.act();
+    }
+
+    pub(crate) fn take_output(&mut self) -> String {
+        String::from_utf8(std::mem::take(&mut self.output)).unwrap()
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.connection.state()
+    }
+
+    pub(crate) fn is_receiving(&self) -> bool {
+        self.receiving.is_some()
+    }
+}

@@ -1,0 +1,192 @@
+//! What a connection does in each of its states.
+
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{Content, Flow, Handler, handler_fn};
+use aurora_http_core::request::{BodyLength, Request};
+use aurora_http_core::state::State;
+use aurora_http_core::writer::ResponseWriter;
+
+use crate::harness::Bench;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+fn hello() -> Bench<impl Handler> {
+    Bench::new(handler_fn(|_, response: &mut ResponseWriter<'_>| {
+        let _ = response.body(b"hello");
+    }))
+}
+
+/// Echoes content: whole with `/collect`, in slices otherwise.
+struct Echo;
+
+impl Handler for Echo {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        if request.path() == b"/collect" {
+            return Flow::Collect(());
+        }
+        let length = match request.body_length() {
+            BodyLength::Length(length) => Some(length),
+            _ => None,
+        };
+        let _ = response.stream(length);
+        Flow::Receive(())
+    }
+
+    fn collected(
+        &mut self,
+        (): (),
+        request: &Request<'_>,
+        content: &[u8],
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<()> {
+        assert_eq!(request.path(), b"/collect");
+        let _ = response.body(content);
+        Flow::Finish
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        let count = response.write(content.bytes()).unwrap_or(0);
+        content.consume(count);
+        if content.ended() && content.bytes().is_empty() { Flow::Finish } else { Flow::Receive(()) }
+    }
+}
+
+#[test]
+fn one_request_one_response_and_no_buffer_when_idle() {
+    let mut bench = hello();
+    assert_eq!(bench.state(), State::New);
+    bench.send(GET);
+    assert_eq!(bench.take_output(), HELLO);
+    assert_eq!(bench.state(), State::KeepAlive);
+    assert_eq!(bench.pool.in_use(), 0);
+    assert!(bench.is_receiving());
+}
+
+#[test]
+fn pipelined_responses_leave_in_one_send() {
+    let mut bench = hello();
+    bench.send(&GET.repeat(16));
+    assert_eq!(bench.take_output(), HELLO.repeat(16));
+    assert_eq!(bench.sends, 1);
+    assert_eq!(bench.connection.requests_served(), 16);
+}
+
+#[test]
+fn a_head_in_single_bytes_is_answered_once() {
+    let mut bench = hello();
+    for byte in GET {
+        bench.send(&[*byte]);
+    }
+    assert_eq!(bench.take_output(), HELLO);
+    assert_eq!(bench.pool.in_use(), 0);
+}
+
+#[test]
+fn a_bad_request_gets_one_answer_and_a_lingering_close() {
+    let mut bench = hello();
+    bench.send(b"GET / HTTP/1.1\r\nHost : x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let output = bench.take_output();
+    assert!(output.starts_with("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"), "{output}");
+    assert_eq!(bench.state(), State::Lingering);
+    bench.send(GET);
+    assert_eq!(bench.take_output(), "");
+    bench.fin();
+    assert_eq!(bench.state(), State::Closed);
+    assert_eq!(bench.connection.close_reason(), Some(CloseReason::BadRequest));
+    assert_eq!(bench.pool.in_use(), 0);
+}
+
+#[test]
+fn connection_close_closes_behind_the_response() {
+    let mut bench = hello();
+    bench.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(bench.take_output(), "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(bench.state(), State::Closed);
+    assert_eq!(bench.connection.close_reason(), Some(CloseReason::PeerAsked));
+}
+
+#[test]
+fn content_is_collected_in_place_aside_and_from_chunks() {
+    for length in [0, 1, 100, 3_000, 4_096, 5_000, 70_000, 262_144] {
+        let content: Vec<u8> = (0..length).map(|at| b'a' + (at % 26) as u8).collect();
+        let plain =
+            [format!("POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n").as_bytes(), &content]
+                .concat();
+        let mut chunked = b"POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        for chunk in content.chunks(1_000) {
+            chunked.extend(format!("{:x}\r\n", chunk.len()).bytes());
+            chunked.extend(chunk);
+            chunked.extend(b"\r\n");
+        }
+        chunked.extend(b"0\r\n\r\n");
+        for request in [plain, chunked] {
+            let mut bench = Bench::new(Echo);
+            bench.limits.response_bytes_max = 300_000;
+            bench.send(&[&request[..], GET].concat());
+            let output = bench.take_output();
+            let (head, body) = output.split_once("\r\n\r\n").unwrap();
+            if length > 260_000 {
+                // Content and response cannot both have the largest class: the response is too large for what is left.
+                continue;
+            }
+            assert_eq!(head, format!("HTTP/1.1 200 OK\r\nContent-Length: {length}"));
+            assert_eq!(&body.as_bytes()[..length], content);
+            assert_eq!(bench.state(), State::KeepAlive, "{length}");
+            assert_eq!(bench.pool.in_use(), 0);
+        }
+    }
+}
+
+#[test]
+fn an_echo_of_any_size_runs_in_two_buffers() {
+    for length in [0, 1, 1_000, 5_000, 1_000_000] {
+        let content: Vec<u8> = (0..length).map(|at| b'a' + (at % 26) as u8).collect();
+        let mut bench = Bench::new(Echo);
+        bench.send_max = 700;
+        bench.send(format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n").as_bytes());
+        let mut most = 0;
+        for slice in content.chunks(333) {
+            assert_eq!(bench.send(slice), slice.len());
+            most = most.max(bench.pool.in_use());
+        }
+        let output = bench.take_output();
+        let (head, body) = output.split_once("\r\n\r\n").unwrap();
+        assert_eq!(head, format!("HTTP/1.1 200 OK\r\nContent-Length: {length}"));
+        assert!(body.as_bytes() == content, "{length}");
+        assert_eq!(bench.state(), State::KeepAlive);
+        assert!(most <= 2, "{most}");
+        assert_eq!(bench.pool.in_use(), 0);
+    }
+}
+
+#[test]
+fn continue_is_sent_when_content_is_wanted_and_not_there() {
+    let head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    let mut bench = Bench::new(Echo);
+    bench.send(head);
+    let output = bench.take_output();
+    assert!(output.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"), "{output}");
+    bench.send(b"ok");
+    assert_eq!(bench.take_output(), "ok");
+    // Already there: no interim response.
+    bench.send(&[&head[..], b"ok"].concat());
+    let output = bench.take_output();
+    assert!(output.starts_with("HTTP/1.1 200 OK\r\n") && output.ends_with("\r\n\r\nok"), "{output}");
+}
+
+#[test]
+fn a_slow_head_is_answered_408() {
+    let mut bench = hello();
+    bench.send(b"GET / HT");
+    bench.pass(30_000);
+    let output = bench.take_output();
+    assert!(output.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{output}");
+    assert_eq!(bench.state(), State::Lingering);
+    bench.pass(1_000);
+    assert_eq!(bench.state(), State::Closed);
+    assert_eq!(bench.connection.close_reason(), Some(CloseReason::HeadTimeout));
+    assert_eq!(bench.pool.in_use(), 0);
+}
