@@ -1,4 +1,38 @@
 //! From bytes to requests: the adapter around httparse and our own rules on top of its lexing.
+//!
+//! httparse is a fast lexer for field lines. What HTTP/1.1 demands of a server stands here: the request line
+//! ([RFC 9112 §3]), line ends ([§2.2]), field lines ([§5]), the framing of the content ([§6.3]) as one table, and the
+//! chunked coding ([§7.1]). No rule can be switched off.
+//!
+//! - [`with_head`] and [`parse_head`] turn received bytes into a [`Request`](crate::request::Request).
+//! - [`ChunkedDecoder`] finds the content in a chunked message body.
+//!
+//! [RFC 9112 §3]: https://www.rfc-editor.org/rfc/rfc9112#section-3
+//! [§2.2]: https://www.rfc-editor.org/rfc/rfc9112#section-2.2
+//! [§5]: https://www.rfc-editor.org/rfc/rfc9112#section-5
+//! [§6.3]: https://www.rfc-editor.org/rfc/rfc9112#section-6.3
+//! [§7.1]: https://www.rfc-editor.org/rfc/rfc9112#section-7.1
+
+mod bytes;
+mod chunked;
+mod error;
+mod field_line;
+mod framing;
+mod head;
+mod host;
+mod known;
+mod request_line;
+mod scan;
+mod target;
+
+pub use chunked::{Chunk, ChunkError, ChunkedDecoder};
+pub use error::HeadError;
+pub use field_line::FieldLineError;
+pub use framing::{BodyLength, FramingError};
+pub use head::{EMPTY_FIELD, FieldSlot, parse_head, with_head};
+pub(crate) use known::flag;
+pub use request_line::METHOD_BYTES_MAX;
+pub use scan::HeadScan;
 
 /// Most fields that any configuration can allow.
 pub const FIELDS_CAPACITY: usize = 128;

@@ -1,0 +1,348 @@
+//! The chunked transfer coding (RFC 9112 §7.1), in any number of pieces.
+//!
+//! Every byte of framing is looked at once, and none has to be kept: a chunk size, an extension and a trailer field may
+//! be split anywhere. Trailer fields are checked by the rules of the head and dropped: they are never merged into the
+//! fields of the head (RFC 9110 §6.5.1), so that none of them can change framing, routing or authentication.
+
+use core::fmt;
+
+use super::bytes::{QUOTED, TOKEN, VALUE, is};
+use super::field_line::{FieldLineError, Place};
+use crate::limits::Limits;
+
+/// Most hexadecimal digits of a chunk size, leading zeros included: what a `u64` holds.
+const SIZE_DIGITS_MAX: u8 = 16;
+
+/// Finds the content in a chunked message body.
+///
+/// ```
+/// use aurora_http_core::limits::Limits;
+/// use aurora_http_core::parse::{Chunk, ChunkedDecoder};
+///
+/// let limits = Limits::default();
+/// let mut body = &b"5\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1\r\n"[..];
+/// let mut decoder = ChunkedDecoder::new();
+/// let mut content = Vec::new();
+/// loop {
+///     match decoder.poll(body, &limits)? {
+///         Chunk::Data { skip, len } => {
+///             content.extend_from_slice(&body[skip..skip + len]);
+///             decoder.consume_data(len);
+///             body = &body[skip + len..];
+///         }
+///         Chunk::NeedMore { .. } => unreachable!("all of it is here"),
+///         Chunk::End { consumed } => {
+///             body = &body[consumed..];
+///             break;
+///         }
+///     }
+/// }
+/// assert_eq!((&content[..], body), (&b"hello"[..], &b"GET / HTTP/1.1\r\n"[..]));
+/// # Ok::<(), aurora_http_core::parse::ChunkError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkedDecoder {
+    /// While a size is read: its value so far. Then: bytes of the chunk that have not been consumed.
+    remaining: u64,
+    /// Bytes of chunk extensions in this message.
+    extension_bytes: u16,
+    /// Bytes of the trailer section.
+    trailer_bytes: u16,
+    /// Digits of the size that is being read.
+    digits: u8,
+    state: State,
+}
+
+const _: () = assert!(size_of::<ChunkedDecoder>() <= 16);
+
+/// What [`ChunkedDecoder::poll`] found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Chunk {
+    /// Drop the first `consumed` bytes, which is all of them; more are needed.
+    NeedMore {
+        /// Bytes of framing.
+        consumed: usize,
+    },
+    /// Drop the first `skip` bytes; the next `len` are content. Take any number of them, tell
+    /// [`ChunkedDecoder::consume_data`], and poll with what follows.
+    Data {
+        /// Bytes of framing.
+        skip: usize,
+        /// Bytes of content, at least 1.
+        len: usize,
+    },
+    /// Drop the first `consumed` bytes; the next message follows them.
+    End {
+        /// Bytes of framing.
+        consumed: usize,
+    },
+}
+
+/// What was wrong with a chunked message body. It ends the connection: where the next message starts is unknown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ChunkError {
+    /// A chunk size that does not start with a hexadecimal digit, or has another byte in it.
+    Size,
+    /// A chunk size of more than 16 digits.
+    SizeTooLong,
+    /// White space behind a chunk size, an extension name or its value with nothing behind it.
+    TrailingBlank,
+    /// A chunk extension outside the grammar.
+    Extension,
+    /// More chunk extensions than [`Limits::chunk_extension_bytes_max`] in one message.
+    ExtensionsTooLong,
+    /// A line feed without a carriage return, or a carriage return without a line feed, in a chunk's line.
+    LineEnd,
+    /// A chunk's data not followed by CRLF.
+    DataEnd,
+    /// A malformed trailer field.
+    Trailer(FieldLineError),
+    /// A trailer section longer than [`Limits::trailer_bytes_max`].
+    TrailersTooLong,
+}
+
+impl ChunkError {
+    /// The status code of the answer: 400 or 431.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::TrailersTooLong => 431,
+            _ => 400,
+        }
+    }
+}
+
+impl fmt::Display for ChunkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Size => "a malformed chunk size",
+            Self::SizeTooLong => "a chunk size of more than 16 digits",
+            Self::TrailingBlank => "white space at the end of a chunk's line",
+            Self::Extension => "a malformed chunk extension",
+            Self::ExtensionsTooLong => "chunk extensions over the limit",
+            Self::LineEnd => "a line end other than CRLF in a chunk's line",
+            Self::DataEnd => "chunk data without CRLF behind it",
+            Self::Trailer(error) => return write!(f, "in the trailer section: {error}"),
+            Self::TrailersTooLong => "a trailer section over the limit",
+        })
+    }
+}
+
+impl core::error::Error for ChunkError {}
+
+/// What the next byte belongs to.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Size,
+    /// White space behind the size: an extension has to follow.
+    BlankAfterSize,
+    Extension(Extension),
+    SizeLineFeed,
+    Data,
+    DataCarriageReturn,
+    DataLineFeed,
+    Trailers(Place),
+    Finished,
+    /// For good: nothing behind a fault is taken for content.
+    Failed(ChunkError),
+}
+
+/// Where in `*( BWS ";" BWS name [ BWS "=" BWS value ] )` the next byte stands (RFC 9112 §7.1.1).
+#[derive(Clone, Copy, Debug)]
+enum Extension {
+    /// Behind `;`, perhaps with white space.
+    BeforeName,
+    Name,
+    BlankAfterName,
+    /// Behind `=`, perhaps with white space.
+    BeforeValue,
+    TokenValue,
+    QuotedValue,
+    /// Behind a backslash in a quoted string.
+    QuotedPair,
+    AfterQuoted,
+    BlankAfterValue,
+    /// Behind the CR.
+    LineEnd,
+}
+
+impl Default for ChunkedDecoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ChunkedDecoder {
+    /// At the start of a message body.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { remaining: 0, extension_bytes: 0, trailer_bytes: 0, digits: 0, state: State::Size }
+    }
+
+    /// Whether the whole message body was seen.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        matches!(self.state, State::Finished)
+    }
+
+    /// Reads framing up to the next content, the end of the message body, or the end of `bytes`.
+    ///
+    /// `bytes` starts where the last answer left off. Content that was offered and not consumed is offered again.
+    ///
+    /// # Errors
+    /// What is wrong with the message body, with the [status](ChunkError::status) of its answer; once failed, always
+    /// the same.
+    pub fn poll(&mut self, bytes: &[u8], limits: &Limits) -> Result<Chunk, ChunkError> {
+        for (at, &byte) in bytes.iter().enumerate() {
+            match self.state {
+                State::Data => {
+                    let available = bytes.len() - at;
+                    // Compared as u64: a chunk may be longer than a 32-bit address space.
+                    let len = if self.remaining < available as u64 { self.remaining as usize } else { available };
+                    return Ok(Chunk::Data { skip: at, len });
+                }
+                State::Finished => return Ok(Chunk::End { consumed: at }),
+                state => {
+                    self.state = match self.step(state, byte, limits) {
+                        Ok(next) => next,
+                        Err(error) => {
+                            self.state = State::Failed(error);
+                            return Err(error);
+                        }
+                    };
+                }
+            }
+        }
+        match self.state {
+            State::Finished => Ok(Chunk::End { consumed: bytes.len() }),
+            State::Failed(error) => Err(error),
+            _ => Ok(Chunk::NeedMore { consumed: bytes.len() }),
+        }
+    }
+
+    /// Counts `count` bytes of the content that [`poll`](Self::poll) offered as taken; more than there are count as all
+    /// of the chunk.
+    pub fn consume_data(&mut self, count: usize) {
+        if matches!(self.state, State::Data) {
+            self.remaining = self.remaining.saturating_sub(count as u64);
+            if self.remaining == 0 {
+                self.state = State::DataCarriageReturn;
+            }
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, state: State, byte: u8, limits: &Limits) -> Result<State, ChunkError> {
+        match (state, byte) {
+            (State::Size, _) => self.size_byte(byte, limits),
+            (State::BlankAfterSize, b' ' | b'\t' | b';') => self.extension_start(byte, limits),
+            (State::BlankAfterSize, b'\r') => Err(ChunkError::TrailingBlank),
+            (State::BlankAfterSize, b'\n') => Err(ChunkError::LineEnd),
+            (State::BlankAfterSize, _) => Err(ChunkError::Size),
+            (State::Extension(place), _) => self.extension_byte(place, byte, limits),
+            (State::SizeLineFeed, b'\n') => Ok(self.size_end()),
+            (State::SizeLineFeed, _) => Err(ChunkError::LineEnd),
+            (State::DataCarriageReturn, b'\r') => Ok(State::DataLineFeed),
+            (State::DataLineFeed, b'\n') => Ok(State::Size),
+            (State::DataCarriageReturn | State::DataLineFeed, _) => Err(ChunkError::DataEnd),
+            (State::Trailers(place), _) => self.trailer_byte(place, byte, limits),
+            (State::Failed(error), _) => Err(error),
+            (State::Data | State::Finished, _) => Ok(state),
+        }
+    }
+
+    #[inline]
+    fn size_byte(&mut self, byte: u8, limits: &Limits) -> Result<State, ChunkError> {
+        if let Some(digit) = char::from(byte).to_digit(16) {
+            if self.digits == SIZE_DIGITS_MAX {
+                return Err(ChunkError::SizeTooLong);
+            }
+            self.digits += 1;
+            // 16 digits of 4 bits cannot overflow.
+            self.remaining = self.remaining << 4 | u64::from(digit);
+            return Ok(State::Size);
+        }
+        match byte {
+            b'\n' => Err(ChunkError::LineEnd),
+            _ if self.digits == 0 => Err(ChunkError::Size),
+            b'\r' => Ok(State::SizeLineFeed),
+            b' ' | b'\t' | b';' => self.extension_start(byte, limits),
+            _ => Err(ChunkError::Size),
+        }
+    }
+
+    /// White space behind the size, or the semicolon of the first extension.
+    fn extension_start(&mut self, byte: u8, limits: &Limits) -> Result<State, ChunkError> {
+        self.count_extension_byte(limits)?;
+        Ok(if byte == b';' { State::Extension(Extension::BeforeName) } else { State::BlankAfterSize })
+    }
+
+    fn extension_byte(&mut self, place: Extension, byte: u8, limits: &Limits) -> Result<State, ChunkError> {
+        let next = place.step(byte)?;
+        match (place, next) {
+            (_, Extension::LineEnd) => return Ok(State::SizeLineFeed),
+            _ => self.count_extension_byte(limits)?,
+        }
+        Ok(State::Extension(next))
+    }
+
+    fn count_extension_byte(&mut self, limits: &Limits) -> Result<(), ChunkError> {
+        if self.extension_bytes >= limits.chunk_extension_bytes_max {
+            return Err(ChunkError::ExtensionsTooLong);
+        }
+        self.extension_bytes += 1;
+        Ok(())
+    }
+
+    /// Behind the line of a chunk: its data, or the trailer section when it is the last one.
+    fn size_end(&mut self) -> State {
+        self.digits = 0;
+        if self.remaining == 0 { State::Trailers(Place::LineStart) } else { State::Data }
+    }
+
+    fn trailer_byte(&mut self, place: Place, byte: u8, limits: &Limits) -> Result<State, ChunkError> {
+        match place.step(byte).map_err(ChunkError::Trailer)? {
+            Place::End => Ok(State::Finished),
+            Place::LastLineFeed => Ok(State::Trailers(Place::LastLineFeed)),
+            next => {
+                if self.trailer_bytes >= limits.trailer_bytes_max {
+                    return Err(ChunkError::TrailersTooLong);
+                }
+                self.trailer_bytes += 1;
+                Ok(State::Trailers(next))
+            }
+        }
+    }
+}
+
+impl Extension {
+    /// Whether `byte` may stand here, and where the next one stands.
+    fn step(self, byte: u8) -> Result<Self, ChunkError> {
+        match (self, byte) {
+            (Self::BeforeName, b' ' | b'\t') => Ok(Self::BeforeName),
+            (Self::BeforeName | Self::Name, _) if is(byte, TOKEN) => Ok(Self::Name),
+            (Self::Name | Self::BlankAfterName, b' ' | b'\t') => Ok(Self::BlankAfterName),
+            (Self::Name | Self::BlankAfterName, b'=') => Ok(Self::BeforeValue),
+
+            (Self::BeforeValue, b' ' | b'\t') => Ok(Self::BeforeValue),
+            (Self::BeforeValue, b'"') => Ok(Self::QuotedValue),
+            (Self::BeforeValue | Self::TokenValue, _) if is(byte, TOKEN) => Ok(Self::TokenValue),
+
+            (Self::QuotedValue, b'"') => Ok(Self::AfterQuoted),
+            (Self::QuotedValue, b'\\') => Ok(Self::QuotedPair),
+            (Self::QuotedValue, _) if is(byte, QUOTED) => Ok(Self::QuotedValue),
+            (Self::QuotedPair, _) if is(byte, VALUE) => Ok(Self::QuotedValue),
+
+            (Self::TokenValue | Self::AfterQuoted | Self::BlankAfterValue, b' ' | b'\t') => Ok(Self::BlankAfterValue),
+
+            (Self::Name | Self::BlankAfterName, b';') => Ok(Self::BeforeName),
+            (Self::TokenValue | Self::AfterQuoted | Self::BlankAfterValue, b';') => Ok(Self::BeforeName),
+            (Self::Name | Self::TokenValue | Self::AfterQuoted, b'\r') => Ok(Self::LineEnd),
+
+            (Self::BlankAfterName | Self::BlankAfterValue, b'\r') => Err(ChunkError::TrailingBlank),
+            (_, b'\n') => Err(ChunkError::LineEnd),
+            _ => Err(ChunkError::Extension),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Heads: in one shot when they are whole, by the line scanner when they are not.
+//!
+//! The one shot reads the request line, lets httparse lex the field lines, and applies our rules on top in one pass over
+//! the fields. It only ever accepts. Whatever it does not accept goes to the line scanner ([`super::scan`]), which says
+//! whether the head is incomplete, what is wrong with it, or that an empty line before it was to be skipped.
+
+use super::FIELDS_CAPACITY;
+use super::error::HeadError;
+use super::field_line::FieldLineError;
+use super::known::Known;
+use super::request_line::{RequestLine, request_line};
+use super::scan::{HeadScan, ScanLimits};
+use crate::limits::Limits;
+use crate::request::{Facts, Request};
+
+/// Storage for one parsed field.
+pub type FieldSlot<'a> = httparse::Header<'a>;
+
+/// An unused [`FieldSlot`], to make arrays of.
+pub const EMPTY_FIELD: FieldSlot<'static> = httparse::EMPTY_HEADER;
+
+/// Fields that are tried first: nearly every head has fewer, and 16 slots are 512 bytes of stack (64-bit).
+const FEW: usize = 16;
+/// Fields that are tried next: the default limit.
+const MANY: usize = 64;
+
+/// Parses the head at the front of `bytes`; `None` while it is incomplete.
+///
+/// Only the first [`Limits::head_bytes_max`] bytes are looked at. At most `fields.len()`, [`Limits::fields_max`] and
+/// [`FIELDS_CAPACITY`] fields are accepted. While the answer is `None`, call again with the same bytes, more behind
+/// them, and the same `scan`: however the bytes are split, the answer is the same and each one is scanned a bounded
+/// number of times.
+///
+/// # Errors
+/// What is wrong with the head, with the [status](HeadError::status) of its answer.
+#[inline]
+pub fn parse_head<'a>(
+    bytes: &'a [u8],
+    fields: &'a mut [FieldSlot<'a>],
+    limits: &Limits,
+    scan: &mut HeadScan,
+) -> Result<Option<Request<'a>>, HeadError> {
+    let fields_max = fields_max(limits).min(fields.len() as u16);
+    match attempt(bytes, fields, fields_max, limits, scan) {
+        Attempt::Settled(result) => result,
+        // Cannot be: no more than the slots' number was asked for.
+        Attempt::MoreSlots => Err(HeadError::TooManyFields),
+    }
+}
+
+/// Parses the head at the front of `bytes` as [`parse_head`] does, and hands the result to `f`.
+///
+/// Storage for the fields is on the stack: 16 slots first, then 64, then [`FIELDS_CAPACITY`], the larger ones only when
+/// a head needs them and [`Limits::fields_max`] allows it, and in functions of their own: a device that keeps the limit
+/// at 16 never pays for more stack.
+#[inline]
+pub fn with_head<R>(
+    bytes: &[u8],
+    limits: &Limits,
+    scan: &mut HeadScan,
+    f: impl FnOnce(Result<Option<Request<'_>>, HeadError>) -> R,
+) -> R {
+    let mut slots = [EMPTY_FIELD; FEW];
+    match attempt(bytes, &mut slots, fields_max(limits), limits, scan) {
+        Attempt::Settled(result) => f(result),
+        Attempt::MoreSlots => with_many(bytes, limits, scan, f),
+    }
+}
+
+#[inline(never)]
+fn with_many<R>(
+    bytes: &[u8],
+    limits: &Limits,
+    scan: &mut HeadScan,
+    f: impl FnOnce(Result<Option<Request<'_>>, HeadError>) -> R,
+) -> R {
+    let mut slots = [EMPTY_FIELD; MANY];
+    match attempt(bytes, &mut slots, fields_max(limits), limits, scan) {
+        Attempt::Settled(result) => f(result),
+        Attempt::MoreSlots => with_most(bytes, limits, scan, f),
+    }
+}
+
+#[inline(never)]
+fn with_most<R>(
+    bytes: &[u8],
+    limits: &Limits,
+    scan: &mut HeadScan,
+    f: impl FnOnce(Result<Option<Request<'_>>, HeadError>) -> R,
+) -> R {
+    let mut slots = [EMPTY_FIELD; FIELDS_CAPACITY];
+    f(parse_head(bytes, &mut slots, limits, scan))
+}
+
+fn fields_max(limits: &Limits) -> u16 {
+    limits.fields_max.min(FIELDS_CAPACITY as u16)
+}
+
+/// What came of parsing with a number of slots.
+enum Attempt<'a> {
+    Settled(Result<Option<Request<'a>>, HeadError>),
+    /// More fields than slots, though not more than the limit.
+    MoreSlots,
+}
+
+#[inline(always)]
+fn attempt<'a>(
+    bytes: &'a [u8],
+    slots: &'a mut [FieldSlot<'a>],
+    fields_max: u16,
+    limits: &Limits,
+    scan: &mut HeadScan,
+) -> Attempt<'a> {
+    let window = &bytes[..bytes.len().min(limits.head_bytes_max as usize)];
+    let usable = slots.len().min(fields_max as usize);
+    let slots = &mut slots[..usable];
+    if scan.is_fresh() {
+        match OneShot::read(window, 0, slots, limits.target_bytes_max) {
+            Ok(shot) => {
+                if let Ok(facts) = shot.judge(&slots[..shot.fields]) {
+                    let request = Request::new(&window[..shot.head_len], &slots[..shot.fields], facts);
+                    return Attempt::Settled(Ok(Some(request)));
+                }
+            }
+            Err(HeadError::TooManyFields) if usable < fields_max as usize => return Attempt::MoreSlots,
+            Err(_) => {}
+        }
+    }
+    let limits = (limits.head_bytes_max, ScanLimits { target_bytes_max: limits.target_bytes_max, fields_max });
+    by_lines(window, slots, limits, scan)
+}
+
+/// The line scanner's verdict; a head that is complete by now is read in one shot.
+#[cold]
+#[inline(never)]
+fn by_lines<'a>(
+    window: &'a [u8],
+    slots: &'a mut [FieldSlot<'a>],
+    (head_bytes_max, limits): (u32, ScanLimits),
+    scan: &mut HeadScan,
+) -> Attempt<'a> {
+    let head_len = match scan.advance(window, limits) {
+        Ok(Some(head_len)) => head_len,
+        Ok(None) if window.len() >= head_bytes_max as usize => return Attempt::Settled(Err(HeadError::HeadTooLong)),
+        Ok(None) => return Attempt::Settled(Ok(None)),
+        Err(error) => return Attempt::Settled(Err(error)),
+    };
+    if scan.fields() > slots.len() {
+        return Attempt::MoreSlots;
+    }
+    let head = &window[..head_len];
+    let judged = OneShot::read(head, scan.line_at(), slots, limits.target_bytes_max)
+        .and_then(|shot| Ok((shot.judge(&slots[..shot.fields])?, shot.fields)));
+    Attempt::Settled(judged.map(|(facts, count)| Some(Request::new(head, &slots[..count], facts))))
+}
+
+/// A complete, well-formed head, not yet judged.
+#[derive(Clone, Copy)]
+struct OneShot {
+    /// 2 behind a skipped CRLF.
+    line_at: usize,
+    line: RequestLine,
+    known: Known,
+    /// Fields parsed into the slots.
+    fields: usize,
+    head_len: usize,
+}
+
+impl OneShot {
+    /// Reads a complete head at the front of `window`, whose request line is at `line_at`.
+    ///
+    /// # Errors
+    /// Of any kind when it is incomplete or malformed; [`HeadError::TooManyFields`] when there are too few slots, which
+    /// may also be said of an incomplete head.
+    #[inline(always)]
+    fn read<'a>(
+        window: &'a [u8],
+        line_at: usize,
+        slots: &mut [FieldSlot<'a>],
+        target_bytes_max: u32,
+    ) -> Result<Self, HeadError> {
+        count_scanned(window.len());
+        let line = request_line(&window[line_at..], target_bytes_max)?;
+        let lines_at = line_at + line.len();
+        let (lines_len, fields) = match httparse::parse_headers(&window[lines_at..], slots) {
+            Ok(httparse::Status::Complete(parsed)) => parsed,
+            Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
+            Ok(httparse::Status::Partial) | Err(_) => return Err(HeadError::HeadTooLong),
+        };
+        let head_len = lines_at + lines_len;
+        // httparse takes a bare LF for a line end. The last two line ends are here, the others before each name.
+        if !window[..head_len].ends_with(b"\r\n\r\n") {
+            return Err(HeadError::FieldLine(FieldLineError::BareLf));
+        }
+        let mut known = Known::new();
+        let mut bare_lf = false;
+        let base = window.as_ptr().addr();
+        for (index, field) in fields.iter().enumerate() {
+            let name_at = field.name.as_ptr().addr().wrapping_sub(base);
+            bare_lf |= window.get(name_at.wrapping_sub(2)) != Some(&b'\r');
+            known.add(index, field.name.as_bytes(), field.value);
+        }
+        if bare_lf {
+            return Err(HeadError::FieldLine(FieldLineError::BareLf));
+        }
+        Ok(Self { line_at, line, known, fields: fields.len(), head_len })
+    }
+
+    /// What the known fields say together, in a fixed order: Host, framing, Expect.
+    #[inline(always)]
+    fn judge(&self, fields: &[FieldSlot<'_>]) -> Result<Facts, HeadError> {
+        let line = &self.line;
+        self.known.check_host(fields, line.version)?;
+        let body_length = self.known.body_length(fields, line.version)?;
+        self.known.check_expectation(line.version)?;
+        Ok(Facts {
+            body_length,
+            target_len: line.target_len as u32,
+            path_at: line.target.path_at as u32,
+            path_len: line.target.path_len as u32,
+            line_at: self.line_at as u8,
+            method: line.method,
+            method_len: line.method_len as u8,
+            version: line.version,
+            form: line.target.form,
+            flags: self.known.flags,
+            host_index: self.known.host_index(),
+        })
+    }
+}
+
+/// Counts the bytes that are looked at, in this crate's own tests.
+#[inline(always)]
+pub(super) fn count_scanned(bytes: usize) {
+    #[cfg(test)]
+    tests::SCANNED.set(tests::SCANNED.get() + bytes);
+    let _ = bytes;
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;

@@ -1,0 +1,175 @@
+//! `uri-host [ ":" port ]`: the value of Host (RFC 9110 §7.2) and the authority of a request target, without userinfo.
+
+use core::net::Ipv6Addr;
+use core::str;
+
+use super::bytes::{REG_NAME, all, is, span};
+
+/// The port of an authority.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Port {
+    /// No colon.
+    Absent,
+    /// A colon with nothing behind it, which RFC 3986 §3.2.3 allows.
+    Empty,
+    /// A number.
+    Number(u16),
+}
+
+/// Whether `value` is a well-formed authority with a host that is not empty.
+#[inline]
+pub(super) fn is_authority(value: &[u8]) -> bool {
+    // From the end: a port, then a registered name or an IPv4 address without escapes, which is nearly every host.
+    let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let before = &value[..value.len() - digits];
+    let name = match before.split_last() {
+        Some((b':', name)) if digits < 5 => name,
+        _ => value,
+    };
+    (!name.is_empty() && all(name, REG_NAME)) || authority(value).is_some()
+}
+
+/// The port of an authority; `None` when it is malformed or its host is empty.
+#[cold]
+pub(super) fn authority(value: &[u8]) -> Option<Port> {
+    let host_len = if value.first() == Some(&b'[') { literal_len(value)? } else { name_len(value) };
+    match &value[host_len..] {
+        _ if host_len == 0 => None,
+        [] => Some(Port::Absent),
+        [b':', digits @ ..] => port(digits),
+        _ => None,
+    }
+}
+
+/// At most five digits, at most 65535.
+fn port(digits: &[u8]) -> Option<Port> {
+    if digits.len() > 5 {
+        return None;
+    }
+    let mut number = 0u32;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number * 10 + u32::from(digit);
+    }
+    if digits.is_empty() {
+        return Some(Port::Empty);
+    }
+    u16::try_from(number).ok().map(Port::Number)
+}
+
+/// Length of a registered name at the front, `%` with two hexadecimal digits included.
+fn name_len(value: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        at += span(&value[at..], REG_NAME);
+        match &value[at..] {
+            [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => at += 3,
+            _ => return at,
+        }
+    }
+}
+
+/// Length of `"[" ( IPv6address / IPvFuture ) "]"` at the front (RFC 3986 §3.2.2). Zone identifiers are not part of it.
+fn literal_len(value: &[u8]) -> Option<usize> {
+    let close = value.iter().position(|&byte| byte == b']')?;
+    let inside = value.get(1..close)?;
+    let valid = match inside {
+        [b'v' | b'V', future @ ..] => is_future(future),
+        _ => str::from_utf8(inside).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok()),
+    };
+    valid.then_some(close + 1)
+}
+
+/// `1*HEXDIG "." 1*( unreserved / sub-delims / ":" )`, behind the `v`.
+fn is_future(bytes: &[u8]) -> bool {
+    let version_len = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    match &bytes[version_len..] {
+        [b'.', address @ ..] if version_len > 0 && !address.is_empty() => {
+            address.iter().all(|&byte| byte == b':' || is(byte, REG_NAME))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_formed_authorities() {
+        let rows: [(&[u8], Port); 20] = [
+            (b"x", Port::Absent),
+            (b"example.com", Port::Absent),
+            (b"example.com.", Port::Absent),
+            (b"example.com:", Port::Empty),
+            (b"example.com:0", Port::Number(0)),
+            (b"example.com:80", Port::Number(80)),
+            (b"example.com:00080", Port::Number(80)),
+            (b"example.com:65535", Port::Number(65535)),
+            (b"127.0.0.1", Port::Absent),
+            (b"127.0.0.1:8080", Port::Number(8080)),
+            (b"999.999.999.999", Port::Absent), // no IPv4 address, but a registered name
+            (b"sub_domain.example:80", Port::Number(80)),
+            (b"caf%C3%A9.example:1", Port::Number(1)),
+            (b"%41", Port::Absent),
+            (b"a!$&'()*+,;=~b", Port::Absent),
+            (b"[::1]", Port::Absent),
+            (b"[::1]:80", Port::Number(80)),
+            (b"[2001:DB8::192.0.2.1]:", Port::Empty),
+            (b"[v1.fe80::a+en1]:443", Port::Number(443)),
+            (b"[VF.a]", Port::Absent),
+        ];
+        for (value, port) in rows {
+            assert_eq!(authority(value), Some(port), "{:?}", value.escape_ascii());
+            assert!(is_authority(value), "{:?}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn malformed_authorities() {
+        let rows: [&[u8]; 35] = [
+            b"",
+            b":",
+            b":80",
+            b"a:65536",
+            b"a:99999",
+            b"a:100000",
+            b"a:000080",
+            b"a:+1",
+            b"a:-1",
+            b"a:8 0",
+            b"a:80:80",
+            b"a:b",
+            b"a b",
+            b"a,b:c",
+            b"a\tb",
+            b"user@a",
+            b"user:pass@a",
+            b"a/",
+            b"a?b",
+            b"a#b",
+            b"a%",
+            b"a%4",
+            b"a%4g",
+            b"a%zz:80",
+            b"caf\xc3\xa9",
+            b"[",
+            b"[]",
+            b"[::1",
+            b"::1",
+            b"[::1]80",
+            b"[::1]a",
+            b"[1:2:3:4:5:6:7:8:9]",
+            b"[fe80::1%25eth0]",
+            b"[v.a]",
+            b"[v1.]",
+        ];
+        for value in rows {
+            assert_eq!(authority(value), None, "{:?}", value.escape_ascii());
+            assert!(!is_authority(value), "{:?}", value.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The line scanner: the one authority on what is wrong with a head, byte by byte, in any number of pieces.
+//!
+//! The answer is a function of the bytes up to the first fault, never of how they arrived. Each byte is looked at once;
+//! a request line once more when it is complete.
+
+use super::bytes::{TARGET, TOKEN, is};
+use super::error::HeadError;
+use super::field_line::Place;
+use super::request_line::{METHOD_BYTES_MAX, request_line};
+
+/// How far a head that arrives in pieces has been looked at.
+///
+/// `HeadScan::default()` is a fresh head. Pass the same value with the same bytes and more behind them; start with a
+/// fresh one for the next head.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeadScan {
+    /// Bytes looked at.
+    at: u32,
+    /// Where the current element of the request line began.
+    mark: u32,
+    /// Complete field lines.
+    fields: u16,
+    /// Where the request line begins: RFC 9112 §2.2 has one empty line before it skipped.
+    line_at: u8,
+    state: State,
+}
+
+const _: () = assert!(size_of::<HeadScan>() <= 16);
+
+/// What the next byte belongs to.
+#[derive(Clone, Copy, Debug, Default)]
+enum State {
+    /// The very first byte.
+    #[default]
+    Start,
+    /// The line feed of an empty line before the request line.
+    BlankLineFeed,
+    /// The first byte behind that empty line.
+    AfterBlankLine,
+    Method,
+    Target,
+    Version,
+    /// A field line, or the empty line.
+    Fields(Place),
+}
+
+/// What a scan goes by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ScanLimits {
+    pub(super) target_bytes_max: u32,
+    pub(super) fields_max: u16,
+}
+
+impl HeadScan {
+    /// Whether nothing has been looked at.
+    #[inline]
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.at == 0
+    }
+
+    /// Where the request line begins.
+    pub(super) const fn line_at(&self) -> usize {
+        self.line_at as usize
+    }
+
+    /// Complete field lines so far.
+    pub(super) const fn fields(&self) -> usize {
+        self.fields as usize
+    }
+
+    /// Looks at the bytes of `window` that are new; `Some` is the length of the complete head.
+    ///
+    /// # Errors
+    /// The first fault. Asked again, the answer is the same.
+    pub(super) fn advance(&mut self, window: &[u8], limits: ScanLimits) -> Result<Option<usize>, HeadError> {
+        while !matches!(self.state, State::Fields(Place::End)) {
+            let Some(&byte) = window.get(self.at as usize) else {
+                return Ok(None);
+            };
+            super::head::count_scanned(1);
+            self.state = match self.state {
+                State::Fields(place) => self.field_byte(place, byte, limits)?,
+                _ => self.request_line_byte(byte, window, limits)?,
+            };
+            self.at += 1;
+        }
+        Ok(Some(self.at as usize))
+    }
+
+    /// Steps through a field line, and counts it when it is complete.
+    #[inline]
+    fn field_byte(&mut self, place: Place, byte: u8, limits: ScanLimits) -> Result<State, HeadError> {
+        let next = place.step(byte)?;
+        if matches!((place, next), (Place::LineFeed, Place::LineStart)) {
+            if self.fields >= limits.fields_max {
+                return Err(HeadError::TooManyFields);
+            }
+            self.fields += 1;
+        }
+        Ok(State::Fields(next))
+    }
+
+    fn request_line_byte(&mut self, byte: u8, window: &[u8], limits: ScanLimits) -> Result<State, HeadError> {
+        let length = (self.at - self.mark) as usize;
+        match (self.state, byte) {
+            (State::Start, b'\r') => Ok(State::BlankLineFeed),
+            (State::BlankLineFeed, b'\n') => {
+                self.line_at = BLANK_LINE_LEN;
+                self.mark = u32::from(BLANK_LINE_LEN);
+                Ok(State::AfterBlankLine)
+            }
+            (State::BlankLineFeed, _) => Err(HeadError::BareCr),
+            (State::AfterBlankLine, b'\r') => Err(HeadError::BlankLines),
+            (State::Target | State::Version, b'\n') if !self.ends_line(length) => Err(HeadError::BareLf),
+            (State::Start | State::AfterBlankLine | State::Method, b'\n') => Err(HeadError::BareLf),
+            (State::Start | State::AfterBlankLine | State::Method, _) => self.method_byte(byte, length),
+            (State::Target, _) => self.target_byte(byte, length, limits),
+            _ => self.version_byte(byte, length, window, limits),
+        }
+    }
+
+    /// Whether the next byte is where the line feed of the request line belongs.
+    fn ends_line(&self, length: usize) -> bool {
+        matches!(self.state, State::Version) && length == VERSION_AND_CR_LEN
+    }
+
+    fn method_byte(&mut self, byte: u8, length: usize) -> Result<State, HeadError> {
+        match byte {
+            b' ' if length > 0 => {
+                self.mark = self.at + 1;
+                Ok(State::Target)
+            }
+            _ if !is(byte, TOKEN) => Err(HeadError::Method),
+            _ if length >= METHOD_BYTES_MAX => Err(HeadError::MethodTooLong),
+            _ => Ok(State::Method),
+        }
+    }
+
+    fn target_byte(&mut self, byte: u8, length: usize, limits: ScanLimits) -> Result<State, HeadError> {
+        match byte {
+            b' ' if length > 0 => {
+                self.mark = self.at + 1;
+                Ok(State::Version)
+            }
+            _ if !is(byte, TARGET) => Err(HeadError::Target),
+            _ if length as u64 >= u64::from(limits.target_bytes_max) => Err(HeadError::TargetTooLong),
+            _ => Ok(State::Target),
+        }
+    }
+
+    /// Compares with the shape of a version; with its line feed the request line is complete and is judged as a whole.
+    fn version_byte(
+        &mut self,
+        byte: u8,
+        length: usize,
+        window: &[u8],
+        limits: ScanLimits,
+    ) -> Result<State, HeadError> {
+        match (length, byte) {
+            (0..5, _) if byte == b"HTTP/"[length] => Ok(State::Version),
+            (5 | 7, b'0'..=b'9') | (6, b'.') | (8, b'\r') => Ok(State::Version),
+            (VERSION_AND_CR_LEN, b'\n') => {
+                let line = &window[self.line_at()..=self.at as usize];
+                super::head::count_scanned(line.len());
+                request_line(line, limits.target_bytes_max)?;
+                Ok(State::Fields(Place::LineStart))
+            }
+            (VERSION_AND_CR_LEN, _) => Err(HeadError::BareCr),
+            _ => Err(HeadError::Version),
+        }
+    }
+}
+
+/// Bytes of an empty line.
+const BLANK_LINE_LEN: u8 = b"\r\n".len() as u8;
+
+/// Bytes between the second space of the request line and its line feed.
+const VERSION_AND_CR_LEN: usize = b"HTTP/1.1\r".len();

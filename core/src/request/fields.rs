@@ -1,0 +1,156 @@
+//! The fields of a head: look-up, iteration, lists.
+
+use core::fmt;
+use core::slice;
+
+use crate::parse::FieldSlot;
+
+/// One field line (RFC 9112 §5).
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct Field<'a> {
+    /// The name, as it was sent. Names are case-insensitive.
+    pub name: &'a str,
+    /// The value without the white space around it. Bytes from 0x80 on are opaque.
+    pub value: &'a [u8],
+}
+
+impl fmt::Debug for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.value.escape_ascii())
+    }
+}
+
+/// The fields of a head, in the order they were sent.
+#[derive(Clone, Copy)]
+pub struct Fields<'a> {
+    slots: &'a [FieldSlot<'a>],
+}
+
+impl<'a> Fields<'a> {
+    #[inline(always)]
+    pub(crate) const fn new(slots: &'a [FieldSlot<'a>]) -> Self {
+        Self { slots }
+    }
+
+    /// How many field lines there are.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is no field.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The value of the first field called `name`, in any case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.slots.iter().find(|slot| slot.name.eq_ignore_ascii_case(name)).map(|slot| slot.value)
+    }
+
+    /// The values of all fields called `name`, in any case and in order.
+    #[must_use]
+    pub fn get_all<'n>(&self, name: &'n str) -> GetAll<'a, 'n> {
+        GetAll { slots: self.slots.iter(), name }
+    }
+
+    /// All fields, in order.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'a> {
+        Iter { slots: self.slots.iter() }
+    }
+
+    /// The value of the field at `index`.
+    #[inline]
+    pub(crate) fn value_at(&self, index: u8) -> Option<&'a [u8]> {
+        self.slots.get(index as usize).map(|slot| slot.value)
+    }
+
+    /// The elements of the comma-separated list that all fields called `name` form together (RFC 9110 §5.6.1), without
+    /// the white space around them; empty ones are skipped. Not for lists with quoted strings.
+    #[must_use]
+    pub(crate) fn list(&self, name: &'static str) -> ListElements<'a> {
+        ListElements { values: self.get_all(name), rest: b"" }
+    }
+}
+
+impl fmt::Debug for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(*self).finish()
+    }
+}
+
+impl<'a> IntoIterator for Fields<'a> {
+    type Item = Field<'a>;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+/// All fields of a head: see [`Fields::iter`].
+#[derive(Clone)]
+pub struct Iter<'a> {
+    slots: slice::Iter<'a, FieldSlot<'a>>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        self.slots.next().map(|slot| Field { name: slot.name, value: slot.value })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.slots.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+/// The values of all fields of one name: see [`Fields::get_all`].
+#[derive(Clone)]
+pub struct GetAll<'a, 'n> {
+    slots: slice::Iter<'a, FieldSlot<'a>>,
+    name: &'n str,
+}
+
+impl<'a> Iterator for GetAll<'a, '_> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.slots.find(|slot| slot.name.eq_ignore_ascii_case(self.name)).map(|slot| slot.value)
+    }
+}
+
+/// The elements of a comma-separated list over all fields of one name.
+#[derive(Clone)]
+pub struct ListElements<'a> {
+    values: GetAll<'a, 'static>,
+    /// What is left of the current value.
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for ListElements<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        loop {
+            if self.rest.is_empty() {
+                self.rest = self.values.next()?;
+            }
+            let end = self.rest.iter().position(|&byte| byte == b',').unwrap_or(self.rest.len());
+            let (element, rest) = self.rest.split_at(end);
+            self.rest = rest.get(1..).unwrap_or_default();
+            let element = element.trim_ascii();
+            if !element.is_empty() {
+                return Some(element);
+            }
+        }
+    }
+}
