@@ -41,6 +41,18 @@ impl Default for ClosedCounters {
 }
 
 impl ClosedCounters {
+    /// From counts in the order of [`CloseReason::ALL`]: for programs that copy them between threads.
+    #[must_use]
+    pub const fn from_array(counts: [u64; CloseReason::COUNT]) -> Self {
+        Self(counts)
+    }
+
+    /// The counts in the order of [`CloseReason::ALL`].
+    #[must_use]
+    pub const fn to_array(self) -> [u64; CloseReason::COUNT] {
+        self.0
+    }
+
     /// Connections that ended for `reason`.
     #[must_use]
     pub const fn of(&self, reason: CloseReason) -> u64 {

@@ -1,7 +1,7 @@
 //! What a program supplies: a [`Handler`], called once the head of a request is there, and again as its exchange needs.
 
 use crate::request::Request;
-use crate::writer::ResponseWriter;
+use crate::writer::{ResponseWriter, WriteError};
 
 /// Answers requests. One per worker: it is called from one thread only and may keep state of its own.
 ///
@@ -108,9 +108,13 @@ impl<'a> Content<'a> {
 }
 
 /// Makes a [`Handler`] of a function that answers at once: `handler_fn(|request, response| …)`.
-pub const fn handler_fn<F>(function: F) -> HandlerFn<F>
+///
+/// The function returns nothing or a `Result` of the writer's, so that `?` works in it. Such an error needs no further
+/// care: the writer keeps the first one, and the response is replaced.
+pub const fn handler_fn<F, R>(function: F) -> HandlerFn<F>
 where
-    F: FnMut(&Request<'_>, &mut ResponseWriter<'_>),
+    F: FnMut(&Request<'_>, &mut ResponseWriter<'_>) -> R,
+    R: Answered,
 {
     HandlerFn { function }
 }
@@ -121,15 +125,36 @@ pub struct HandlerFn<F> {
     function: F,
 }
 
-impl<F> Handler for HandlerFn<F>
+/// What a function for [`handler_fn`] may return: nothing, or `Result<(), WriteError>`.
+pub trait Answered {
+    /// Tells the writer of an error that it does not know yet.
+    fn settle(self, response: &mut ResponseWriter<'_>);
+}
+
+impl Answered for () {
+    #[inline]
+    fn settle(self, _response: &mut ResponseWriter<'_>) {}
+}
+
+impl Answered for Result<(), WriteError> {
+    #[inline]
+    fn settle(self, response: &mut ResponseWriter<'_>) {
+        if let Err(error) = self {
+            response.fail_with(error);
+        }
+    }
+}
+
+impl<F, R> Handler for HandlerFn<F>
 where
-    F: FnMut(&Request<'_>, &mut ResponseWriter<'_>),
+    F: FnMut(&Request<'_>, &mut ResponseWriter<'_>) -> R,
+    R: Answered,
 {
     type Exchange = core::convert::Infallible;
 
     #[inline]
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        (self.function)(request, response);
+        (self.function)(request, response).settle(response);
         Flow::Finish
     }
 }

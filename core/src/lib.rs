@@ -7,6 +7,7 @@
 extern crate std;
 
 pub mod answer;
+pub mod budget;
 pub mod connection;
 pub mod counters;
 pub mod deadlines;

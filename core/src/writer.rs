@@ -447,6 +447,12 @@ impl<'a> ResponseWriter<'a> {
         self.error = Some(WriteError::Failed(status));
     }
 
+    /// As the error's own answer, unless an earlier one was latched: what a handler returned.
+    #[cold]
+    pub(crate) fn fail_with(&mut self, error: WriteError) {
+        self.error.get_or_insert(error);
+    }
+
     fn check_streaming(&mut self, length: usize) -> Result<(), WriteError> {
         self.check()?;
         if self.phase != Phase::Body {

@@ -34,7 +34,7 @@ pub struct Context<'c, 's, 'p, H: Handler> {
     /// Room to remember buffers lent to the handler for one call.
     pub loans: &'c mut [Option<Buf<'p>>],
     /// Scratch memory for one call.
-    pub arena: &'c mut Arena<'p>,
+    pub arena: &'c mut Arena<'s>,
     /// `Date` and `Server`.
     pub preamble: &'c Preamble,
     /// Policy.

@@ -24,8 +24,8 @@ pub const LISTENERS_MAX: usize = 8;
 /// How often the wall clock is looked at.
 const DATE_INTERVAL_MS: u32 = 250;
 
-/// Buffers lent to the reactor while that many are free.
-const LENT_MAX: usize = 64;
+/// Most buffers lent to the reactor: it lends fewer while fewer are free.
+pub const LENT_MAX: usize = 64;
 
 /// Memory that an engine stands on, provided by the program. Its length sets the number of connections.
 pub struct Storage<'s, 'p, E> {
@@ -36,7 +36,7 @@ pub struct Storage<'s, 'p, E> {
     /// Buffers that one call of the handler may borrow; a handful, at most 128.
     pub loans: &'s mut [Option<Buf<'p>>],
     /// Scratch memory for one call of the handler; any size.
-    pub scratch: &'p mut [u8],
+    pub scratch: &'s mut [u8],
 }
 
 /// What an engine keeps per connection.
@@ -109,7 +109,7 @@ pub struct Engine<'s, 'p, H: Handler> {
     nodes: &'s mut [SlotNode],
     pool: BufferPool<'s, 'p>,
     loans: &'s mut [Option<Buf<'p>>],
-    arena: Arena<'p>,
+    arena: Arena<'s>,
     handler: H,
     limits: Limits,
     timeouts: [Option<u32>; Deadline::COUNT],
