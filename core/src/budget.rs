@@ -6,14 +6,11 @@ use crate::engine::{Slot, SlotNode};
 use crate::pool::{Buf, ClassCounts, Entry};
 use crate::readiness::Parked;
 
-/// Connections that are held beyond the slots while they wait for one.
-pub const LOBBY: usize = 1;
-
 /// The most operations, controls included, that one worker can have under way at once: the length of a kernel's queue
 /// of completions that can never overflow. `usize::MAX` when it does not fit a `usize`.
 #[must_use]
 pub const fn ops_max(connections: usize, listeners: usize) -> usize {
-    let sockets = connections.saturating_add(LOBBY); // the lobby's connection is one more
+    let sockets = connections.saturating_add(listeners); // in the lobby waits one for each listener
     sockets
         .saturating_mul(2) // one receive and one send each; the close comes when both are over
         .saturating_add(listeners) // one accept each; the close comes when it is over
@@ -26,7 +23,7 @@ pub const fn ops_max(connections: usize, listeners: usize) -> usize {
 /// The most sockets that one worker has at once: the length of a backend's table. `usize::MAX` when it does not fit.
 #[must_use]
 pub const fn handles_max(connections: usize, listeners: usize) -> usize {
-    connections.saturating_add(listeners).saturating_add(LOBBY)
+    connections.saturating_add(listeners).saturating_add(listeners) // the lobby: one for each listener
 }
 
 /// A sensible number of buffers of each class for so many connections.

@@ -18,8 +18,8 @@ use core::time::Duration;
 
 use crate::pool::Buf;
 use crate::reactor::{
-    Attempt, Completion, IoError, IoHandle, NonBlocking, Op, OpKind, OpToken, Outcome, Reactor, Ready, Shutdown,
-    Submission,
+    Attempt, Completion, IoError, IoHandle, NonBlocking, Op, OpKind, OpToken, Outcome, Peer, Peers, Reactor, Ready,
+    Shutdown, Submission,
 };
 use crate::time::Instant;
 
@@ -476,6 +476,12 @@ fn try_send<'p, T: NonBlocking>(io: &mut T, index: u32, entry: &mut Parked<'p>, 
     Some(Completion { token: entry.owner.with_kind(OpKind::Send), outcome, more: false })
 }
 
+impl<T: NonBlocking> Peers for Readiness<'_, '_, T> {
+    fn peer(&self, io: IoHandle) -> Option<Peer> {
+        self.io.peer(io)
+    }
+}
+
 impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
     #[inline]
     fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
@@ -607,6 +613,10 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
     #[inline]
     fn unix_time(&self) -> Option<u64> {
         self.io.unix_time()
+    }
+
+    fn peers(&self) -> &dyn Peers {
+        self
     }
 }
 
