@@ -45,9 +45,8 @@ pub(super) fn span(bytes: &[u8], class: u8) -> usize {
 /// Whether every byte of `bytes` is in `class`.
 #[inline(always)]
 pub(super) fn all(bytes: &[u8], class: u8) -> bool {
-    let four = |&[a, b, c, d]: &[u8; 4]| {
-        CLASSES[a as usize] & CLASSES[b as usize] & CLASSES[c as usize] & CLASSES[d as usize]
-    };
+    let four =
+        |&[a, b, c, d]: &[u8; 4]| CLASSES[a as usize] & CLASSES[b as usize] & CLASSES[c as usize] & CLASSES[d as usize];
     // The last four may overlap those before them: no loop over what is left.
     let Some(last) = bytes.last_chunk() else {
         return bytes.iter().all(|&byte| is(byte, class));

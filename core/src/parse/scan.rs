@@ -149,13 +149,7 @@ impl HeadScan {
     }
 
     /// Compares with the shape of a version; with its line feed the request line is complete and is judged as a whole.
-    fn version_byte(
-        &mut self,
-        byte: u8,
-        length: usize,
-        window: &[u8],
-        limits: ScanLimits,
-    ) -> Result<State, HeadError> {
+    fn version_byte(&mut self, byte: u8, length: usize, window: &[u8], limits: ScanLimits) -> Result<State, HeadError> {
         match (length, byte) {
             (0..5, _) if byte == b"HTTP/"[length] => Ok(State::Version),
             (5 | 7, b'0'..=b'9') | (6, b'.') | (8, b'\r') => Ok(State::Version),
