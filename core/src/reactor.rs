@@ -18,9 +18,9 @@
 //! 8. `Close` is submitted only when nothing else is in flight on the handle.
 //! 9. All operations in flight on one handle carry the same slot and generation, and a token's kind is its operation's.
 //!
-//! A submission that breaks rule 5, 7 or 9, or that receives into a buffer without room, completes with
-//! [`IoError::Unsupported`] and gives its buffers back. Completions in one turn come in no particular order, except that
-//! `Close` is the last of its handle.
+//! A submission that breaks rule 5, 7 or 9 completes with [`IoError::Unsupported`] and gives its buffers back; so does
+//! a receive into a buffer without room, at the latest when bytes are there. Completions in one turn come in no
+//! particular order, except that `Close` is the last of its handle.
 
 use core::net::SocketAddr;
 use core::time::Duration;
