@@ -178,7 +178,7 @@ impl<'a> ResponseWriter<'a> {
 
     fn finish_begun(&mut self) {
         if self.phase != Phase::Body {
-            let _ = self.body(&[]);
+            let _ = self.body([]);
             return;
         }
         match self.stream {

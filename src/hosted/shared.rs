@@ -43,7 +43,7 @@ impl SharedCounters {
         put(&cells.starved, counters.starved);
         put(&cells.bytes_received, counters.bytes_received);
         put(&cells.bytes_sent, counters.bytes_sent);
-        let ended = counters.accepted.wrapping_sub(counters.active);
+        let ended = counters.closed.total();
         if cells.ended.load(Ordering::Relaxed) != ended {
             put(&cells.ended, ended);
             for (cell, count) in cells.closed.iter().zip(counters.closed.to_array()) {

@@ -6,6 +6,7 @@ use super::{Context, Deadline, flag, release};
 use crate::answer::{ANSWER_BYTES_MAX, Answer, CONTINUE, write_answer};
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
+use crate::limits::Limits;
 use crate::parse::{HeadError, HeadScan};
 use crate::pool::{Buf, BufferPool, Class, Loans, return_loans};
 use crate::request::{BodyLength, Method, Request, Version};
@@ -132,6 +133,15 @@ impl<'p, E> Exchange<'p, E> {
     #[inline]
     pub(super) fn has_output(&self) -> bool {
         matches!(&self.output, Output::Unsent { head, body } if !head.is_empty() || !body.is_empty())
+    }
+
+    /// What was written leaves the buffer: a response that is not complete can no longer be replaced.
+    #[inline]
+    pub(super) const fn leave(&mut self, head_len: usize, body_len: usize) {
+        if self.waiting.is_some() && head_len + body_len > self.response_at as usize {
+            self.set(flag::BEGUN);
+        }
+        self.response_at = 0;
     }
 
     pub(super) fn release_output(&mut self, pool: &mut BufferPool<'_, 'p>) {
@@ -289,8 +299,8 @@ impl<'p, E> Exchange<'p, E> {
             return false;
         }
         match flow {
-            Flow::Finish => self.finish_response(),
-            Flow::Produce(_) if self.stream == Stream::Dropped => self.finish_response(),
+            Flow::Finish => self.finish_response(cx.limits),
+            Flow::Produce(_) if self.stream == Stream::Dropped => self.finish_response(cx.limits),
             Flow::Produce(_) => {
                 self.waiting = Some(flow);
                 self.go(Event::Respond);
@@ -347,17 +357,22 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// The response is complete: the next request, or the end.
-    pub(super) fn finish_response(&mut self) {
+    pub(super) fn finish_response(&mut self, limits: &Limits) {
         self.waiting = None;
         self.stream = Stream::Done;
-        if self.facts.has(Facts::CLOSE) {
+        if self.body.is_finished() && !self.facts.has(Facts::CLOSE) {
+            return self.go(Event::Bytes);
+        }
+        // Content that is not worth reading ends the connection, even where the response promised otherwise; content
+        // that the client holds back until it is asked for would never come.
+        let too_long = self.body.announced() > u64::from(limits.linger_bytes_max);
+        let held_back = self.facts.has(Facts::EXPECTS) && !self.body.is_finished();
+        if self.facts.has(Facts::CLOSE) || too_long || held_back {
             let unread = !self.body.is_finished();
             let reason = if unread { CloseReason::ContentUnread } else { CloseReason::CloseDelimited };
             self.reason.get_or_insert(reason);
             self.set(flag::LAST);
             self.go(Event::Respond);
-        } else if self.body.is_finished() {
-            self.go(Event::Bytes);
         } else {
             self.go(Event::NeedContent);
         }
@@ -373,7 +388,7 @@ impl<'p, E> Exchange<'p, E> {
         let close = self.facts.has(Facts::CLOSE) || self.facts.has(Facts::CLOSE_UNREAD);
         self.facts = self.facts.with(Facts::CLOSE, close);
         if self.write_answer(cx, answer) {
-            return self.finish_response();
+            return self.finish_response(cx.limits);
         }
         self.reason.get_or_insert(CloseReason::ResponseFailed);
         self.waiting = None;

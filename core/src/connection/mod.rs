@@ -200,6 +200,12 @@ impl<E> Connection<'_, E> {
         self.exchange.has(flag::STARVED)
     }
 
+    /// Whether it waits for a lent buffer to receive into, and holds none meanwhile.
+    #[must_use]
+    pub fn is_starved_to_receive(&self) -> bool {
+        self.is_starved() && self.inbound.is_none()
+    }
+
     /// Whether the receive in flight took a lent buffer or waits for one.
     #[inline]
     #[must_use]
@@ -277,6 +283,7 @@ impl<'p, E> Connection<'p, E> {
     ) {
         self.exchange.clear(flag::RECV | flag::RECV_CANCELED | flag::LENT);
         match buf {
+            Some(buf) if self.exchange.state == State::Closing => return release(cx.pool, buf),
             Some(buf) if !buf.is_empty() => self.inbound = Some(buf),
             Some(buf) => release(cx.pool, buf),
             None => {}
@@ -287,8 +294,7 @@ impl<'p, E> Connection<'p, E> {
                 cx.counters.bytes_received += u64::from(count);
                 self.handle_bytes(cx, count);
             }
-            Err(IoError::NoBuffers) if !self.exchange.state.is_ending() => self.exchange.set(flag::STARVED),
-            Err(IoError::Canceled) if self.exchange.state == State::Closing => self.drop_inbound(cx),
+            Err(IoError::NoBuffers) => self.exchange.set(flag::STARVED),
             Err(_) => self.close(cx, CloseReason::PeerReset),
         }
     }
@@ -324,7 +330,6 @@ impl<'p, E> Connection<'p, E> {
             State::New | State::KeepAlive => self.close(cx, CloseReason::PeerClosed),
             State::Writing => {} // half-closed: what is being answered goes out first
             State::Lingering => self.close(cx, CloseReason::PeerClosed),
-            State::Closing | State::Closed => self.drop_inbound(cx),
             _ => self.close(cx, CloseReason::PeerClosedEarly),
         }
     }
@@ -451,9 +456,7 @@ impl<'p, E> Connection<'p, E> {
             State::Writing if !exchange.has(flag::SEND) => {
                 let Output::Unsent { head, body } = core::mem::take(&mut exchange.output) else { return None };
                 exchange.set(flag::SEND);
-                if exchange.waiting.is_some() {
-                    exchange.set(flag::BEGUN);
-                }
+                exchange.leave(head.len(), body.len());
                 Some(Action::Send { head, body })
             }
             State::New | State::KeepAlive | State::ReadingHead | State::ReadingContent
@@ -470,7 +473,12 @@ impl<'p, E> Connection<'p, E> {
     #[inline]
     fn next_recv(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
         let into = match self.inbound.take() {
-            Some(buf) if !buf.is_empty() => Some(buf),
+            Some(mut buf) if !buf.is_empty() => {
+                if buf.spare_len() == 0 {
+                    buf.compact();
+                }
+                Some(buf)
+            }
             Some(buf) => {
                 release(pool, buf);
                 self.exchange.bulk_buffer(pool)

@@ -21,7 +21,13 @@ macro_rules! context {
             limits: &$engine.limits,
             counters: &mut $engine.counters,
             now: $now,
-            last: if matches!($engine.mode, Mode::Run) { None } else { Some(CloseReason::Stopped) },
+            last: if !matches!($engine.mode, Mode::Run) {
+                Some(CloseReason::Stopped)
+            } else if !$engine.lobby.is_empty() {
+                Some(CloseReason::Evicted)
+            } else {
+                None
+            },
         }
     };
 }
@@ -43,7 +49,10 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.stop_deadline.is_some_and(|at| at <= now) {
             self.stop(now, Mode::Abort);
         }
-        if !self.starved.is_empty() {
+        if self.lobby_due.is_some_and(|at| at <= now) {
+            self.make_room(now);
+        }
+        if !self.starved.is_empty() || !self.starved_to_receive.is_empty() {
             self.feed(now);
         }
     }
@@ -71,7 +80,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             }
             Outcome::Close => {
                 connection.handle_closed();
-                self.free(handle);
+                self.free(now, handle);
                 return None;
             }
             Outcome::Accept(_) => return None,
@@ -153,8 +162,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.update_deadline(now, index);
         let slot = self.slots.by_index_mut(index)?;
         if slot.connection.is_starved() {
-            self.counters.starved += 1;
-            self.starved.push(self.nodes, index);
+            self.wait_in_line(index);
+            return None;
         }
         if slot.connection.has_control() {
             self.ready.push(self.nodes, index);
@@ -177,9 +186,18 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.update_deadline(now, index);
         let Some(slot) = self.slots.by_index_mut(index) else { return };
         if slot.connection.is_starved() {
-            self.starved.push(self.nodes, index);
+            self.wait_in_line(index);
         }
         self.ready.push(self.nodes, index);
+    }
+
+    #[cold]
+    fn wait_in_line(&mut self, index: u32) {
+        let Some(slot) = self.slots.by_index(index) else { return };
+        self.counters.starved += 1;
+        let line =
+            if slot.connection.is_starved_to_receive() { &mut self.starved_to_receive } else { &mut self.starved };
+        line.push(self.nodes, index);
     }
 
     #[inline]
@@ -196,12 +214,21 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     }
 
     /// The handle is gone: so is the slot.
-    fn free(&mut self, handle: Handle) {
+    fn free(&mut self, now: Instant, handle: Handle) {
         self.deadlines.cancel(self.nodes, handle.index);
         let Some(slot) = self.slots.remove(handle) else { return };
         self.counters.active -= 1;
         self.counters.closed.count(slot.connection.close_reason().unwrap_or(CloseReason::PeerClosed));
         self.resume_accepting();
+        self.admit(now);
+    }
+
+    /// Ends one connection so that its slot becomes free.
+    pub(super) fn evict(&mut self, now: Instant, index: u32) {
+        if let Some(slot) = self.slots.by_index_mut(index) {
+            slot.connection.close(&mut context!(self, now), CloseReason::Evicted);
+            self.settle_later(now, index);
+        }
     }
 }
 
@@ -232,24 +259,31 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// Tries those who wait for a buffer, in order, as long as it helps.
+    /// Tries those who wait for a buffer. Who holds input goes first, each once per turn, because different ones wait
+    /// for different classes; there are no more of them than buffers. Who waits to receive goes in order, while it helps.
     #[cold]
     fn feed(&mut self, now: Instant) {
+        let last = self.starved.last();
         while let Some(index) = self.starved.pop(self.nodes) {
-            let Some(slot) = self.slots.by_index_mut(index) else { continue };
-            if !slot.connection.is_starved() {
-                continue;
+            self.feed_one(now, index);
+            if Some(index) == last {
+                break;
             }
-            // Whoever waits for a lent buffer cannot be helped before one is there.
-            if self.lent == 0 && self.pool.available(self.receive_class) <= self.send_reserve {
-                self.starved.push_front(self.nodes, index);
-                return;
-            }
+        }
+        let mut lendable = self.lent + self.pool.available(self.receive_class).saturating_sub(self.send_reserve);
+        while lendable > 0
+            && let Some(index) = self.starved_to_receive.pop(self.nodes)
+        {
+            self.feed_one(now, index);
+            lendable -= 1;
+        }
+    }
+
+    fn feed_one(&mut self, now: Instant, index: u32) {
+        if let Some(slot) = self.slots.by_index_mut(index)
+            && slot.connection.is_starved()
+        {
             slot.connection.handle_buffers(&mut context!(self, now));
-            if slot.connection.is_starved() {
-                self.starved.push_front(self.nodes, index);
-                return;
-            }
             self.settle_later(now, index);
         }
     }
@@ -266,6 +300,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             _ => None,
         };
         self.accept_paused_until = None;
+        self.lobby_due = None;
         self.listeners_due = true;
         let mut at = None;
         while let Some(index) = self.slots.next_occupied_after(at) {

@@ -118,12 +118,18 @@ pub struct Engine<'s, 'p, H: Handler> {
     deadlines: Deadlines<{ Deadline::COUNT }>,
     /// Slots that want something which no completion brings along.
     ready: Fifo,
-    /// Slots that wait for a buffer, in order.
+    /// Slots that hold input and wait for a buffer to answer in, or for a larger one.
     starved: Fifo,
+    /// Slots that wait for a lent buffer, in order; they hold none.
+    starved_to_receive: Fifo,
     listeners: heapless::Vec<Listener, LISTENERS_MAX>,
     /// A listener may have something to do.
     listeners_due: bool,
     accept_paused_until: Option<Instant>,
+    /// Accepted, and waiting for a slot: at most one per listener.
+    lobby: heapless::Deque<IoHandle, LISTENERS_MAX>,
+    /// When the oldest partial head becomes old enough to make room for the lobby.
+    lobby_due: Option<Instant>,
     lent: usize,
     lent_max: usize,
     receive_class: Class,
@@ -137,6 +143,7 @@ pub struct Engine<'s, 'p, H: Handler> {
 /// The list numbers of [`Links`].
 const READY: usize = 0;
 const STARVED: usize = 1;
+const STARVED_TO_RECEIVE: usize = 2;
 
 /// Setting up, and looking in.
 impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
@@ -176,9 +183,12 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             deadlines: Deadlines::new(),
             ready: Fifo::new(READY),
             starved: Fifo::new(STARVED),
+            starved_to_receive: Fifo::new(STARVED_TO_RECEIVE),
             listeners: heapless::Vec::new(),
             listeners_due: false,
             accept_paused_until: None,
+            lobby: heapless::Deque::new(),
+            lobby_due: None,
             lent: 0,
             lent_max: LENT_MAX.min(receive_buffers - send_reserve),
             receive_class,
@@ -196,23 +206,6 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     pub fn listen(&mut self, io: IoHandle) -> Result<(), EngineError> {
         self.listeners.push(Listener { io, state: Listening::Paused }).map_err(|_| EngineError::TooManyListeners)?;
         self.listeners_due = true;
-        Ok(())
-    }
-
-    /// Serves a connection that the program accepted itself.
-    ///
-    /// # Errors
-    /// Hands the handle back when no slot is free, or while stopping.
-    pub fn adopt(&mut self, now: Instant, io: IoHandle) -> Result<(), IoHandle> {
-        if self.mode != Mode::Run {
-            return Err(io);
-        }
-        let slot = Slot { connection: Connection::new(), io };
-        let handle = self.slots.insert(slot).map_err(|slot| slot.io)?;
-        self.counters.accepted += 1;
-        self.counters.active += 1;
-        self.update_deadline(now, handle.index);
-        self.ready.push(self.nodes, handle.index);
         Ok(())
     }
 
@@ -250,6 +243,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     pub fn is_drained(&self) -> bool {
         self.mode != Mode::Run
             && self.slots.is_empty()
+            && self.lobby.is_empty()
             && self.listeners.iter().all(|listener| listener.state == Listening::Closed)
     }
 
@@ -259,7 +253,10 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         if !self.ready.is_empty() || self.listeners_due {
             return Some(Instant(0));
         }
-        [self.deadlines.poll_timeout(), self.accept_paused_until, self.stop_deadline].into_iter().flatten().min()
+        [self.deadlines.poll_timeout(), self.accept_paused_until, self.lobby_due, self.stop_deadline]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether the wall clock should be told again.
