@@ -10,20 +10,20 @@ use crate::readiness::Parked;
 /// of completions that can never overflow. `usize::MAX` when it does not fit a `usize`.
 #[must_use]
 pub const fn ops_max(connections: usize, listeners: usize) -> usize {
-    let sockets = connections.saturating_add(listeners); // in the lobby waits one for each listener
-    sockets
+    connections
         .saturating_mul(2) // one receive and one send each; the close comes when both are over
         .saturating_add(listeners) // one accept each; the close comes when it is over
-        .saturating_add(sockets) // one shutdown each, while receive and send are still in flight
-        .saturating_add(sockets.saturating_mul(2)) // one cancel for each receive and each send
+        .saturating_add(connections) // one shutdown each, while receive and send are still in flight
+        .saturating_add(connections.saturating_mul(2)) // one cancel for each receive and each send
         .saturating_add(listeners) // one cancel for each accept
         .saturating_add(1) // the wake
+    // The lobby: none. Nothing is asked of a connection before it has a slot.
 }
 
 /// The most sockets that one worker has at once: the length of a backend's table. `usize::MAX` when it does not fit.
 #[must_use]
 pub const fn handles_max(connections: usize, listeners: usize) -> usize {
-    connections.saturating_add(listeners).saturating_add(listeners) // the lobby: one for each listener
+    connections.saturating_add(listeners).saturating_add(listeners) // the lobby: one connection per listener may wait for a slot
 }
 
 /// A sensible number of buffers of each class for so many connections.
@@ -115,10 +115,10 @@ mod tests {
 
     #[test]
     fn operations_are_counted_one_by_one() {
-        // The queue of one connection and one listener, by name: the lobby's connection counts like any other.
+        // The queue of one connection and one listener, by name.
         let connection = ["receive", "send", "shutdown", "cancel receive", "cancel send"].len();
         let listener = ["accept", "cancel accept"].len();
-        assert_eq!(ops_max(1, 1), (1 + LOBBY) * connection + listener + 1);
+        assert_eq!(ops_max(1, 1), connection + listener + 1);
         assert_eq!(ops_max(1024, 2) - ops_max(1023, 2), connection);
         assert_eq!(ops_max(7, 5) - ops_max(7, 4), listener);
         assert_eq!(ops_max(usize::MAX, 1), usize::MAX);
@@ -148,7 +148,7 @@ mod tests {
         };
         let memory = budget.memory::<()>(8);
         assert_eq!((memory.buffers, memory.scratch), (3 * 4096, 1000));
-        assert_eq!(memory.handles, (100 + 1 + LOBBY) * (PARKED_BYTES + 8));
+        assert_eq!(memory.handles, (100 + 1 + 1) * (PARKED_BYTES + 8));
         assert_eq!(memory.tables, (3 + 4 + 5) * size_of::<Buf<'static>>());
         let twice = Budget { connections: 200, ..budget }.memory::<()>(8);
         assert_eq!(twice.slots, 2 * memory.slots);
