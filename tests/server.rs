@@ -1,7 +1,8 @@
 //! The facade over real sockets, in this process.
 #![cfg(all(feature = "epoll", target_os = "linux"))]
 
-mod support;
+#[path = "support/http.rs"]
+mod http;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
@@ -14,8 +15,8 @@ use aurora_http::{
     Backend, Class, ClassCounts, CloseReason, Content, Flow, Handler, Limits, Request, ResponseWriter, Running, Server,
     ServerError, StopFlag, StopHandle, Timeouts, Worker, WorkerContext, WorkerOutcome, WriteError, handler_fn,
 };
+use http::{Client, DEADLINE, eventually};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use support::{Client, DEADLINE, eventually};
 
 fn local() -> Server {
     Server::bind("127.0.0.1:0").unwrap().connections(64)

@@ -11,7 +11,7 @@ pub(crate) struct Links([u32; Links::LISTS]);
 
 impl Links {
     /// Lists that a slot can be in at the same time.
-    pub(crate) const LISTS: usize = 3;
+    pub(crate) const LISTS: usize = 4;
 
     pub(crate) const fn new() -> Self {
         Self([UNLISTED; Self::LISTS])

@@ -1,5 +1,7 @@
 //! What a program supplies: a [`Handler`], called once the head of a request is there, and again as its exchange needs.
 
+use crate::error::CloseReason;
+use crate::reactor::{IoHandle, Peer, Peers};
 use crate::request::Request;
 use crate::writer::{ResponseWriter, WriteError};
 
@@ -52,6 +54,67 @@ pub trait Handler {
         response.fail(500);
         Flow::Finish
     }
+
+    /// The token of a deferred answer was resolved, after [`Flow::Defer`]: answer, or defer again.
+    ///
+    /// Answers 500 unless implemented.
+    fn resume(&mut self, state: Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
+        let _ = state;
+        response.fail(500);
+        Flow::Finish
+    }
+
+    /// The client of a deferred answer has ended its side. `None`, which is what happens unless this is implemented,
+    /// drops the state and closes the connection; `Some` keeps waiting for the answer, for clients that only closed
+    /// their sending half. Also called, and its answer ignored, when the connection broke or the deadline passed.
+    fn vanished(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {
+        let _ = state;
+        None
+    }
+
+    /// A connection was accepted; `false` closes it at once. Costs nothing unless implemented.
+    #[inline]
+    fn accepted(&mut self, connection: &ConnectionInfo<'_>) -> bool {
+        let _ = connection;
+        true
+    }
+
+    /// A connection is gone. Costs nothing unless implemented.
+    #[inline]
+    fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests_served: u32) {
+        let _ = (id, reason, requests_served);
+    }
+}
+
+/// A connection as long as it is open: a slot, and how often the slot was used before.
+pub type ConnectionId = crate::pool::Handle;
+
+/// What can be known of a connection.
+#[derive(Clone, Copy)]
+pub struct ConnectionInfo<'a> {
+    pub(crate) peers: &'a dyn Peers,
+    pub(crate) io: IoHandle,
+    pub(crate) id: ConnectionId,
+}
+
+impl ConnectionInfo<'_> {
+    /// Names the connection as long as it is open.
+    #[must_use]
+    pub const fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Who is at the other end; `None` where the reactor does not know. It is looked up when it is asked for.
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        self.peers.peer(self.io)
+    }
+}
+
+impl core::fmt::Debug for ConnectionInfo<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ConnectionInfo").field("id", &self.id).field("peer", &self.peer()).finish()
+    }
 }
 
 /// What an exchange wants next.
@@ -70,6 +133,18 @@ pub enum Flow<E> {
     Receive(E),
     /// Call [`Handler::produce`] whenever the send buffer is empty.
     Produce(E),
+    /// What was written goes out; call [`Handler::resume`] once the token from
+    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) was resolved. 503 when that takes too long.
+    Defer(E),
+    /// Behind [`ResponseWriter::switch_protocols`](crate::writer::ResponseWriter::switch_protocols) or
+    /// [`ResponseWriter::open_tunnel`](crate::writer::ResponseWriter::open_tunnel): the connection carries raw bytes
+    /// from now on, what had already arrived first. [`Handler::receive`] gets them (the client's end is
+    /// [`Content::ended`]) and writes without framing; [`Flow::Produce`] and [`Flow::Defer`] work as before, and
+    /// [`Flow::Finish`] closes.
+    Upgrade(E),
+    /// As [`Flow::Upgrade`], but the socket and what had already arrived are given to the embedding program:
+    /// [`Engine::next_detached`](crate::engine::Engine::next_detached).
+    Detach(E),
 }
 
 /// Content offered to [`Handler::receive`].

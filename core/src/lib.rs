@@ -11,6 +11,7 @@ pub mod budget;
 pub mod connection;
 pub mod counters;
 pub mod deadlines;
+pub mod defer;
 pub mod encode;
 pub mod engine;
 pub mod error;

@@ -14,8 +14,10 @@ pub(crate) use method::MethodKind;
 pub use percent::{QueryError, decode_path_into};
 pub use query::Query;
 
+use crate::handler::{ConnectionId, ConnectionInfo};
 pub use crate::parse::BodyLength;
 use crate::parse::{FieldSlot, flag};
+use crate::reactor::Peer;
 
 /// The version that a request is served as.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -48,9 +50,10 @@ pub struct Request<'a> {
     head: &'a [u8],
     fields: Fields<'a>,
     facts: Facts,
+    connection: Option<&'a ConnectionInfo<'a>>,
 }
 
-const _: () = assert!(size_of::<Request<'static>>() <= 72);
+const _: () = assert!(size_of::<Request<'static>>() <= 80);
 
 /// What the parser found out about a head, apart from its fields. Lengths fit in 32 bits because a head does.
 #[derive(Clone, Copy)]
@@ -75,7 +78,29 @@ pub(crate) struct Facts {
 impl<'a> Request<'a> {
     #[inline(always)]
     pub(crate) const fn new(head: &'a [u8], slots: &'a [FieldSlot<'a>], facts: Facts) -> Self {
-        Self { head, fields: Fields::new(slots), facts }
+        Self { head, fields: Fields::new(slots), facts, connection: None }
+    }
+
+    /// The same request, on a connection.
+    #[inline]
+    pub(crate) fn on<'b>(&self, connection: &'b ConnectionInfo<'b>) -> Request<'b>
+    where
+        'a: 'b,
+    {
+        Request { connection: Some(connection), ..*self }
+    }
+
+    /// Who is at the other end of the connection, looked up now; `None` where that is not known, and for a request
+    /// that was parsed without a connection.
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        self.connection?.peer()
+    }
+
+    /// The connection's id, as in [`Handler::accepted`](crate::handler::Handler::accepted).
+    #[must_use]
+    pub fn connection_id(&self) -> Option<ConnectionId> {
+        Some(self.connection?.id())
     }
 
     /// The method. Methods are case-sensitive: `get` is an extension method.

@@ -18,6 +18,9 @@ pub fn run<'p, H: Handler>(
 ) -> Result<(), IoError> {
     while !engine.is_drained() {
         turn(engine, reactor, stop)?;
+        if engine.has_detached() {
+            engine.close_detached(reactor.now());
+        }
     }
     while let Some(buf) = reactor.reclaim() {
         engine.handle_reclaimed(buf);
@@ -49,16 +52,17 @@ pub fn turn_within<'p, H: Handler>(
     wait_max: Option<Duration>,
 ) -> Result<(), IoError> {
     let now = reactor.now();
-    engine.begin_turn(now, stop.mode());
-    if engine.needs_date(now) {
-        engine.set_unix_time(now, reactor.unix_time());
-    }
+    engine.begin_turn(now, stop.mode(), reactor.peers());
     issue(engine, reactor);
     let timeout = engine.poll_timeout().map(|at| now.until(at));
     reactor.wait(timeout.into_iter().chain(wait_max).min())?;
     let now = reactor.now();
+    // Behind the wait, which may have been long.
+    if engine.needs_date(now) {
+        engine.set_unix_time(now, reactor.unix_time());
+    }
     while let Some(completion) = reactor.next_completion() {
-        if let Some(submission) = engine.handle_completion(now, completion)
+        if let Some(submission) = engine.handle_completion(now, completion, reactor.peers())
             && let Err(submission) = reactor.submit(submission)
         {
             engine.handle_rejected(submission);

@@ -4,7 +4,9 @@ use super::{Control, Engine, Slot};
 use crate::connection::{Connection, Deadline};
 use crate::error::CloseReason;
 use crate::handler::Handler;
-use crate::reactor::{IoError, IoHandle, Op, OpKind, OpToken, Submission};
+use crate::handler::{ConnectionId, ConnectionInfo};
+use crate::limits::Overload;
+use crate::reactor::{IoError, IoHandle, NoPeers, Op, OpKind, OpToken, Peers, Submission};
 use crate::stop::Mode;
 use crate::time::Instant;
 
@@ -69,6 +71,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         token: OpToken,
         result: Result<IoHandle, IoError>,
         more: bool,
+        peers: &dyn Peers,
     ) {
         self.listeners_due = true;
         if let Some(listener) = self.listener_mut(token)
@@ -77,7 +80,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             listener.state = Listening::Paused;
         }
         match result {
-            Ok(io) => self.adopt_accepted(now, io),
+            Ok(io) => self.adopt_accepted(now, io, peers),
             Err(IoError::Canceled) => {}
             Err(_) => {
                 self.counters.accept_errors += 1;
@@ -100,36 +103,69 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     }
 
     /// A connection came: into a slot, else into the lobby, for which room is made.
-    fn adopt_accepted(&mut self, now: Instant, io: IoHandle) {
+    fn adopt_accepted(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) {
         self.counters.accepted += 1;
+        if self.mode == Mode::Run && self.limits.overload == Overload::Refuse && self.free_slots() == 1 {
+            return self.refuse_newcomer(now, io);
+        }
+        match self.insert_new(now, io, peers) {
+            Ok(()) => {}
+            Err(io) => {
+                let full = self.lobby.push_back(io);
+                debug_assert!(full.is_ok(), "one place per listener, and no accept while someone waits");
+                self.make_room(now);
+            }
+        }
+    }
+
+    /// A new connection into a slot; one that nobody wants is closed there.
+    fn insert_new(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) -> Result<(), IoHandle> {
         let mut connection = Connection::new();
         if self.mode != Mode::Run {
             // It came while the accept was being cancelled: taken, then closed.
             connection.refuse_new(CloseReason::Stopped);
         }
-        if let Err(io) = self.insert(now, connection, io) {
-            let full = self.lobby.push_back(io);
-            debug_assert!(full.is_ok(), "one place per listener, and no accept while someone waits");
-            self.make_room(now);
+        let id = self.insert(now, connection, io)?;
+        if self.mode == Mode::Run && !self.handler.accepted(&ConnectionInfo { peers, io, id }) {
+            if let Some(slot) = self.slots.get_mut(id) {
+                slot.connection.refuse_new(CloseReason::Shed);
+            }
+            self.update_deadline(now, id.index);
+        }
+        Ok(())
+    }
+
+    /// The last slot is kept for telling newcomers that all others are taken, unless one of these can be freed.
+    #[cold]
+    fn refuse_newcomer(&mut self, now: Instant, io: IoHandle) {
+        self.make_room(now);
+        if let Ok(id) = self.insert(now, Connection::new(), io) {
+            self.shed(now, id);
         }
     }
 
-    fn insert(&mut self, now: Instant, connection: Connection<'p, H::Exchange>, io: IoHandle) -> Result<(), IoHandle> {
+    fn free_slots(&self) -> usize {
+        self.slots.capacity() - self.slots.len()
+    }
+
+    fn insert(
+        &mut self,
+        now: Instant,
+        connection: Connection<'p, H::Exchange>,
+        io: IoHandle,
+    ) -> Result<ConnectionId, IoHandle> {
         let handle = self.slots.insert(Slot { connection, io }).map_err(|slot| slot.io)?;
         self.counters.active += 1;
         self.update_deadline(now, handle.index);
         self.ready.push(self.nodes, handle.index);
-        Ok(())
+        Ok(handle)
     }
 
     /// A slot is free: whoever waits in the lobby gets it.
     pub(super) fn admit(&mut self, now: Instant) {
         while let Some(io) = self.lobby.pop_front() {
-            let mut connection = Connection::new();
-            if self.mode != Mode::Run {
-                connection.refuse_new(CloseReason::Stopped);
-            }
-            if let Err(io) = self.insert(now, connection, io) {
+            // Whoever it is was already there when someone could have asked; nobody is to be asked now.
+            if let Err(io) = self.insert_new(now, io, &NoPeers) {
                 let kept = self.lobby.push_front(io);
                 debug_assert!(kept.is_ok(), "it was there before");
                 return self.make_room(now);

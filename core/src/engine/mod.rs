@@ -8,6 +8,7 @@ use core::fmt;
 use crate::connection::{Connection, Deadline, receive_class};
 use crate::counters::Counters;
 use crate::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
+use crate::defer::Deferrals;
 use crate::fifo::{Fifo, Linked, Links};
 use crate::handler::Handler;
 use crate::limits::Limits;
@@ -35,6 +36,8 @@ pub struct Storage<'s, 'p, E> {
     pub nodes: &'s mut [SlotNode],
     /// Buffers that one call of the handler may borrow; a handful, at most 128.
     pub loans: &'s mut [Option<Buf<'p>>],
+    /// Cells for deferred answers, one per connection; [`Deferrals::NONE`] when no handler defers.
+    pub deferrals: Deferrals<'s>,
     /// Scratch memory for one call of the handler; any size.
     pub scratch: &'s mut [u8],
 }
@@ -103,6 +106,17 @@ pub enum Control<'p> {
     },
 }
 
+/// A connection that left the engine: [`Flow::Detach`](crate::handler::Flow::Detach).
+#[derive(Debug)]
+pub struct Detached<'p, E> {
+    /// Its handle; nothing is in flight on it.
+    pub io: IoHandle,
+    /// What had arrived behind the request; give it back by [`Engine::handle_reclaimed`].
+    pub leftover: Option<Buf<'p>>,
+    /// The handler's state.
+    pub state: E,
+}
+
 /// N connections in slots, with their buffers and deadlines.
 pub struct Engine<'s, 'p, H: Handler> {
     slots: ObjectPool<'s, Slot<'p, H::Exchange>>,
@@ -122,6 +136,11 @@ pub struct Engine<'s, 'p, H: Handler> {
     starved: Fifo,
     /// Slots that wait for a lent buffer, in order; they hold none.
     starved_to_receive: Fifo,
+    /// Slots whose connection the program can have.
+    detached: Fifo,
+    deferrals: Deferrals<'s>,
+    /// Exchanges under way.
+    in_flight: u32,
     listeners: heapless::Vec<Listener, LISTENERS_MAX>,
     /// A listener may have something to do.
     listeners_due: bool,
@@ -144,6 +163,7 @@ pub struct Engine<'s, 'p, H: Handler> {
 const READY: usize = 0;
 const STARVED: usize = 1;
 const STARVED_TO_RECEIVE: usize = 2;
+const DETACHED: usize = 3;
 
 /// Setting up, and looking in.
 impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
@@ -184,6 +204,9 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             ready: Fifo::new(READY),
             starved: Fifo::new(STARVED),
             starved_to_receive: Fifo::new(STARVED_TO_RECEIVE),
+            detached: Fifo::new(DETACHED),
+            deferrals: storage.deferrals,
+            in_flight: 0,
             listeners: heapless::Vec::new(),
             listeners_due: false,
             accept_paused_until: None,

@@ -29,7 +29,8 @@ const MANY: usize = 64;
 /// Only the first [`Limits::head_bytes_max`] bytes are looked at. At most `fields.len()`, [`Limits::fields_max`] and
 /// [`FIELDS_CAPACITY`] fields are accepted. While the answer is `None`, call again with the same bytes, more behind
 /// them, and the same `scan`: however the bytes are split, the answer is the same and each one is scanned a bounded
-/// number of times.
+/// number of times. The slots are borrowed as long as the request, so every call needs new ones; [`with_head`] brings
+/// its own.
 ///
 /// # Errors
 /// What is wrong with the head, with the [status](HeadError::status) of its answer.
