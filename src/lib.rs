@@ -1,3 +1,57 @@
-//! An embeddable HTTP/1.1 server engine.
+//! An embeddable HTTP/1.1 server engine: bounded, strict, and without any allocation once it serves.
+//!
+//! ```no_run
+//! use aurora_http::{Request, ResponseWriter, Server, ServerError, WriteError, handler_fn};
+//!
+//! fn hello(_request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+//!     response.field("Content-Type", "text/plain")?;
+//!     response.body("Hello, World!\n")
+//! }
+//!
+//! fn main() -> Result<(), ServerError> {
+//!     Server::bind("127.0.0.1:8080")?.workers(2).serve(|_worker| handler_fn(hello))?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Server`] is the convenient top of a stack of layers, each usable on its own:
+//!
+//! | layer | what it adds |
+//! |---|---|
+//! | [`Server`] | threads, listeners, signals, a report |
+//! | [`Worker`] | storage, an engine and a reactor for one thread, yours if you like |
+//! | [`run`](core::run) | the event loop: 15 lines that anyone may copy |
+//! | [`Engine`](core::engine::Engine) | many connections: slots, buffers, deadlines; no I/O |
+//! | [`Connection`](core::connection::Connection) | one connection: parsing, framing, keep-alive; no I/O |
+//!
+//! What a program supplies is a [`Handler`]; closures and functions become one by [`handler_fn`].
+//!
+//! # Cargo features
+//! `epoll`, `kqueue`, `uring`, all on by default: a backend that does not exist on the target compiles to nothing. This
+//! version has epoll, for Linux; the other two are planned. Without any backend, and on systems that are no Unix, only
+//! [`core`] is left.
 #![forbid(unsafe_code)]
+
 pub use aurora_http_core as core;
+/// The backend that this build has on Linux.
+#[cfg(all(feature = "epoll", target_os = "linux"))]
+pub use aurora_http_epoll as epoll;
+
+pub use aurora_http_core::counters::Counters;
+pub use aurora_http_core::error::CloseReason;
+pub use aurora_http_core::handler::{Answered, Content, Flow, Handler, handler_fn};
+pub use aurora_http_core::limits::{Limits, RateMin, Timeouts};
+pub use aurora_http_core::pool::{Class, ClassCounts};
+pub use aurora_http_core::reactor::IoError;
+pub use aurora_http_core::request::{Method, Request, Version};
+pub use aurora_http_core::stop::StopFlag;
+pub use aurora_http_core::writer::{ResponseWriter, WriteError};
+
+#[cfg(unix)]
+pub use hosted::{
+    Announcement, Backend, BufferMemory, Report, Running, Server, ServerError, StopHandle, Worker, WorkerContext,
+    WorkerOutcome, WorkerReport, WorkerStorage, buffer_memory,
+};
+
+#[cfg(unix)]
+mod hosted;

@@ -18,6 +18,10 @@ pub struct Counters {
     pub refused: u64,
     /// Responses replaced by 413, 500 or 503 because the handler could not complete its own.
     pub failed: u64,
+    /// Requests answered 503 because too many exchanges were under way.
+    pub shed: u64,
+    /// Connections given to the program by [`Flow::Detach`](crate::handler::Flow::Detach).
+    pub detached: u64,
     /// Accepts that failed: no descriptors left, aborted by the peer, …
     pub accept_errors: u64,
     /// Times a connection had to wait for a buffer.
@@ -41,6 +45,18 @@ impl Default for ClosedCounters {
 }
 
 impl ClosedCounters {
+    /// From counts in the order of [`CloseReason::ALL`]: for programs that copy them between threads.
+    #[must_use]
+    pub const fn from_array(counts: [u64; CloseReason::COUNT]) -> Self {
+        Self(counts)
+    }
+
+    /// The counts in the order of [`CloseReason::ALL`].
+    #[must_use]
+    pub const fn to_array(self) -> [u64; CloseReason::COUNT] {
+        self.0
+    }
+
     /// Connections that ended for `reason`.
     #[must_use]
     pub const fn of(&self, reason: CloseReason) -> u64 {
@@ -65,6 +81,8 @@ impl AddAssign<&Self> for Counters {
         self.requests += other.requests;
         self.refused += other.refused;
         self.failed += other.failed;
+        self.shed += other.shed;
+        self.detached += other.detached;
         self.accept_errors += other.accept_errors;
         self.starved += other.starved;
         self.bytes_received += other.bytes_received;

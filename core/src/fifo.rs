@@ -11,7 +11,7 @@ pub(crate) struct Links([u32; Links::LISTS]);
 
 impl Links {
     /// Lists that a slot can be in at the same time.
-    pub(crate) const LISTS: usize = 2;
+    pub(crate) const LISTS: usize = 4;
 
     pub(crate) const fn new() -> Self {
         Self([UNLISTED; Self::LISTS])
@@ -40,6 +40,11 @@ impl Fifo {
     #[inline]
     pub(crate) const fn is_empty(&self) -> bool {
         self.first == END
+    }
+
+    /// The last one in line.
+    pub(crate) const fn last(&self) -> Option<u32> {
+        if self.first == END { None } else { Some(self.last) }
     }
 
     /// Appends a slot, unless it is listed already.

@@ -1,7 +1,9 @@
 //! What a program supplies: a [`Handler`], called once the head of a request is there, and again as its exchange needs.
 
+use crate::error::CloseReason;
+use crate::reactor::{IoHandle, Peer, Peers};
 use crate::request::Request;
-use crate::writer::ResponseWriter;
+use crate::writer::{ResponseWriter, WriteError};
 
 /// Answers requests. One per worker: it is called from one thread only and may keep state of its own.
 ///
@@ -52,6 +54,67 @@ pub trait Handler {
         response.fail(500);
         Flow::Finish
     }
+
+    /// The token of a deferred answer was resolved, after [`Flow::Defer`]: answer, or defer again.
+    ///
+    /// Answers 500 unless implemented.
+    fn resume(&mut self, state: Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
+        let _ = state;
+        response.fail(500);
+        Flow::Finish
+    }
+
+    /// The client of a deferred answer has ended its side. `None`, which is what happens unless this is implemented,
+    /// drops the state and closes the connection; `Some` keeps waiting for the answer, for clients that only closed
+    /// their sending half. Also called, and its answer ignored, when the connection broke or the deadline passed.
+    fn vanished(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {
+        let _ = state;
+        None
+    }
+
+    /// A connection was accepted; `false` closes it at once. Costs nothing unless implemented.
+    #[inline]
+    fn accepted(&mut self, connection: &ConnectionInfo<'_>) -> bool {
+        let _ = connection;
+        true
+    }
+
+    /// A connection is gone. Costs nothing unless implemented.
+    #[inline]
+    fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests_served: u32) {
+        let _ = (id, reason, requests_served);
+    }
+}
+
+/// A connection as long as it is open: a slot, and how often the slot was used before.
+pub type ConnectionId = crate::pool::Handle;
+
+/// What can be known of a connection.
+#[derive(Clone, Copy)]
+pub struct ConnectionInfo<'a> {
+    pub(crate) peers: &'a dyn Peers,
+    pub(crate) io: IoHandle,
+    pub(crate) id: ConnectionId,
+}
+
+impl ConnectionInfo<'_> {
+    /// Names the connection as long as it is open.
+    #[must_use]
+    pub const fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Who is at the other end; `None` where the reactor does not know. It is looked up when it is asked for.
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        self.peers.peer(self.io)
+    }
+}
+
+impl core::fmt::Debug for ConnectionInfo<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ConnectionInfo").field("id", &self.id).field("peer", &self.peer()).finish()
+    }
 }
 
 /// What an exchange wants next.
@@ -70,6 +133,18 @@ pub enum Flow<E> {
     Receive(E),
     /// Call [`Handler::produce`] whenever the send buffer is empty.
     Produce(E),
+    /// What was written goes out; call [`Handler::resume`] once the token from
+    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) was resolved. 503 when that takes too long.
+    Defer(E),
+    /// Behind [`ResponseWriter::switch_protocols`](crate::writer::ResponseWriter::switch_protocols) or
+    /// [`ResponseWriter::open_tunnel`](crate::writer::ResponseWriter::open_tunnel): the connection carries raw bytes
+    /// from now on, what had already arrived first. [`Handler::receive`] gets them (the client's end is
+    /// [`Content::ended`]) and writes without framing; [`Flow::Produce`] and [`Flow::Defer`] work as before, and
+    /// [`Flow::Finish`] closes.
+    Upgrade(E),
+    /// As [`Flow::Upgrade`], but the socket and what had already arrived are given to the embedding program:
+    /// [`Engine::next_detached`](crate::engine::Engine::next_detached).
+    Detach(E),
 }
 
 /// Content offered to [`Handler::receive`].
@@ -108,9 +183,13 @@ impl<'a> Content<'a> {
 }
 
 /// Makes a [`Handler`] of a function that answers at once: `handler_fn(|request, response| …)`.
-pub const fn handler_fn<F>(function: F) -> HandlerFn<F>
+///
+/// The function returns nothing or a `Result` of the writer's, so that `?` works in it. Such an error needs no further
+/// care: the writer keeps the first one, and the response is replaced.
+pub const fn handler_fn<F, R>(function: F) -> HandlerFn<F>
 where
-    F: FnMut(&Request<'_>, &mut ResponseWriter<'_>),
+    F: FnMut(&Request<'_>, &mut ResponseWriter<'_>) -> R,
+    R: Answered,
 {
     HandlerFn { function }
 }
@@ -121,15 +200,36 @@ pub struct HandlerFn<F> {
     function: F,
 }
 
-impl<F> Handler for HandlerFn<F>
+/// What a function for [`handler_fn`] may return: nothing, or `Result<(), WriteError>`.
+pub trait Answered {
+    /// Tells the writer of an error that it does not know yet.
+    fn settle(self, response: &mut ResponseWriter<'_>);
+}
+
+impl Answered for () {
+    #[inline]
+    fn settle(self, _response: &mut ResponseWriter<'_>) {}
+}
+
+impl Answered for Result<(), WriteError> {
+    #[inline]
+    fn settle(self, response: &mut ResponseWriter<'_>) {
+        if let Err(error) = self {
+            response.fail_with(error);
+        }
+    }
+}
+
+impl<F, R> Handler for HandlerFn<F>
 where
-    F: FnMut(&Request<'_>, &mut ResponseWriter<'_>),
+    F: FnMut(&Request<'_>, &mut ResponseWriter<'_>) -> R,
+    R: Answered,
 {
     type Exchange = core::convert::Infallible;
 
     #[inline]
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        (self.function)(request, response);
+        (self.function)(request, response).settle(response);
         Flow::Finish
     }
 }

@@ -7,9 +7,11 @@
 extern crate std;
 
 pub mod answer;
+pub mod budget;
 pub mod connection;
 pub mod counters;
 pub mod deadlines;
+pub mod defer;
 pub mod encode;
 pub mod engine;
 pub mod error;

@@ -24,8 +24,22 @@ pub struct Limits {
     pub response_bytes_max: u32,
     /// Bytes read and dropped from a connection that is lingering or whose handler left content unread.
     pub linger_bytes_max: u32,
+    /// Exchanges under way at the same time; 503 beyond it, and the connection is kept. `None`: as many as connections.
+    pub in_flight_max: Option<u32>,
+    /// What a newcomer gets when no slot is free and none can be freed.
+    pub overload: Overload,
     /// How long things may take.
     pub timeouts: Timeouts,
+}
+
+/// What happens to a newcomer when no slot is free and none can be freed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Overload {
+    /// One waits in the lobby, the others in the kernel's backlog. Meanwhile responses say `Connection: close`.
+    #[default]
+    Wait,
+    /// 503 with `Retry-After`, in a slot that is kept for that.
+    Refuse,
 }
 
 /// How long each phase may take, in milliseconds. `None` switches one off; none is off by default.
@@ -43,6 +57,8 @@ pub struct Timeouts {
     pub rate_min: Option<RateMin>,
     /// A deferred answer; then 503 and close.
     pub defer_timeout_ms: Option<u32>,
+    /// An upgraded connection or a tunnel on which nothing arrives; then close.
+    pub upgraded_timeout_ms: Option<u32>,
     /// Idle between requests; then close.
     pub idle_timeout_ms: Option<u32>,
     /// Lingering (RFC 9112 §9.6); then close.
@@ -73,6 +89,8 @@ impl Default for Limits {
             requests_per_connection_max: Some(100),
             response_bytes_max: 64 * 1024,
             linger_bytes_max: 64 * 1024,
+            in_flight_max: None,
+            overload: Overload::Wait,
             timeouts: Timeouts::default(),
         }
     }
@@ -93,6 +111,8 @@ impl Limits {
             requests_per_connection_max: Some(100),
             response_bytes_max: 1024,
             linger_bytes_max: 4 * 1024,
+            in_flight_max: None,
+            overload: Overload::Wait,
             timeouts: Timeouts {
                 first_byte_timeout_ms: Some(5_000),
                 head_timeout_ms: Some(5_000),
@@ -100,6 +120,7 @@ impl Limits {
                 write_timeout_ms: Some(5_000),
                 rate_min: Some(RateMin { bytes: 5_000, window_ms: 10_000 }),
                 defer_timeout_ms: Some(10_000),
+                upgraded_timeout_ms: Some(10_000),
                 idle_timeout_ms: Some(2_000),
                 linger_timeout_ms: Some(500),
                 stop_timeout_ms: Some(5_000),
@@ -117,6 +138,7 @@ impl Default for Timeouts {
             write_timeout_ms: Some(30_000),
             rate_min: Some(RateMin { bytes: 5_000, window_ms: 10_000 }),
             defer_timeout_ms: Some(60_000),
+            upgraded_timeout_ms: Some(60_000),
             idle_timeout_ms: Some(60_000),
             linger_timeout_ms: Some(1_000),
             stop_timeout_ms: Some(30_000),

@@ -18,10 +18,11 @@
 //! 8. `Close` is submitted only when nothing else is in flight on the handle.
 //! 9. All operations in flight on one handle carry the same slot and generation, and a token's kind is its operation's.
 //!
-//! A submission that breaks rule 5, 7 or 9, or that receives into a buffer without room, completes with
-//! [`IoError::Unsupported`] and gives its buffers back. Completions in one turn come in no particular order, except that
-//! `Close` is the last of its handle.
+//! A submission that breaks rule 5, 7 or 9 completes with [`IoError::Unsupported`] and gives its buffers back; so does
+//! a receive into a buffer without room, at the latest when bytes are there. Completions in one turn come in no
+//! particular order, except that `Close` is the last of its handle.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::pool::Buf;
@@ -279,6 +280,37 @@ pub trait Reactor<'p> {
     fn unix_time(&self) -> Option<u64> {
         None
     }
+
+    /// Who is at the other end of its connections; nobody unless overridden.
+    fn peers(&self) -> &dyn Peers {
+        &NoPeers
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Peer {
+    /// An address and a port.
+    Ip(SocketAddr),
+    /// A process on the same machine, by a Unix-domain socket.
+    Unix,
+}
+
+/// Looks up the other end of a connection.
+pub trait Peers {
+    /// Who is at the other end of `io`; `None` when that cannot be found out.
+    fn peer(&self, io: IoHandle) -> Option<Peer>;
+}
+
+/// Knows nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPeers;
+
+impl Peers for NoPeers {
+    fn peer(&self, _io: IoHandle) -> Option<Peer> {
+        None
+    }
 }
 
 /// Ends a [`Reactor::wait`] from another thread, or makes the next one return at once. Several wakes may count as one.
@@ -342,6 +374,11 @@ pub trait NonBlocking {
     fn now(&self) -> Instant;
     /// Seconds since 1970-01-01 00:00:00 UTC; `None` where there is no wall clock.
     fn unix_time(&self) -> Option<u64> {
+        None
+    }
+    /// Who is at the other end of a connection; `None` where that is not known.
+    fn peer(&self, io: IoHandle) -> Option<Peer> {
+        let _ = io;
         None
     }
 }

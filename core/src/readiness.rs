@@ -18,8 +18,8 @@ use core::time::Duration;
 
 use crate::pool::Buf;
 use crate::reactor::{
-    Attempt, Completion, IoError, IoHandle, NonBlocking, Op, OpKind, OpToken, Outcome, Reactor, Ready, Shutdown,
-    Submission,
+    Attempt, Completion, IoError, IoHandle, NonBlocking, Op, OpKind, OpToken, Outcome, Peer, Peers, Reactor, Ready,
+    Shutdown, Submission,
 };
 use crate::time::Instant;
 
@@ -59,7 +59,7 @@ pub struct Parked<'p> {
     /// Of the send.
     head: Option<Buf<'p>>,
     body: &'p [u8],
-    /// Slot and generation of every operation on this handle.
+    /// Names the slot and generation of every operation on this handle; its kind means nothing.
     owner: OpToken,
     flags: u16,
     /// The turn of the last receive or accept, to allow one per turn. A turn's number may come round again after
@@ -107,8 +107,13 @@ impl Parked<'_> {
     /// Whether an operation may take the place `seat`: it is free, nothing is being closed, and what else is in flight
     /// has the same owner.
     #[inline(always)]
-    fn admits(&self, seat: u16, owner: OpToken) -> bool {
-        self.flags & (seat | CLOSE) == 0 && (self.flags & (RECV | SEND) == 0 || self.owner == owner)
+    fn admits(&self, seat: u16, token: OpToken) -> bool {
+        self.flags & (seat | CLOSE) == 0 && (self.flags & (RECV | SEND) == 0 || self.is_owned_by(token))
+    }
+
+    #[inline(always)]
+    fn is_owned_by(&self, token: OpToken) -> bool {
+        self.owner.with_kind(OpKind::Accept) == token.with_kind(OpKind::Accept)
     }
 }
 
@@ -354,16 +359,15 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     #[cold]
     #[allow(clippy::result_large_err)]
     fn submit_rare(&mut self, token: OpToken, op: Op<'p>) -> Result<(), Submission<'p>> {
-        let owner = token.with_kind(OpKind::Accept);
         let (index, seat) = match op {
             Op::Accept { listener } => (listener.0, RECV),
             Op::Close { io } => (io.0, CLOSE),
             Op::Recv { .. } | Op::Send { .. } => return self.refuse(token, op),
         };
-        let Some(entry) = self.parked.get_mut(index as usize).filter(|entry| entry.admits(seat, owner)) else {
+        let Some(entry) = self.parked.get_mut(index as usize).filter(|entry| entry.admits(seat, token)) else {
             return self.refuse(token, op);
         };
-        entry.owner = owner;
+        entry.owner = token;
         entry.flags |= if seat == RECV {
             RECV | ACCEPT
         } else {
@@ -430,6 +434,10 @@ fn attempt_recv<T: NonBlocking>(
 ) -> Option<Result<u32, IoError>> {
     let spare = place.as_mut().map(Buf::spare).unwrap_or_default();
     let room = spare.len();
+    if room == 0 {
+        // A call would return 0, and that means FIN.
+        return Some(Err(IoError::Unsupported));
+    }
     match io.recv(IoHandle(index), spare) {
         Attempt::Done(count) => {
             let count = count.min(room as u32);
@@ -476,17 +484,21 @@ fn try_send<'p, T: NonBlocking>(io: &mut T, index: u32, entry: &mut Parked<'p>, 
     Some(Completion { token: entry.owner.with_kind(OpKind::Send), outcome, more: false })
 }
 
+impl<T: NonBlocking> Peers for Readiness<'_, '_, T> {
+    fn peer(&self, io: IoHandle) -> Option<Peer> {
+        self.io.peer(io)
+    }
+}
+
 impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
     #[inline]
     fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
         let Submission { token, op } = submission;
-        let owner = token.with_kind(OpKind::Accept);
         match op {
             Op::Recv { io, into } => match self.parked.get_mut(io.0 as usize) {
-                // Receiving into no room would return 0, and that means FIN.
-                Some(entry) if entry.admits(RECV, owner) && into.as_ref().is_none_or(|buf| buf.spare_len() > 0) => {
+                Some(entry) if entry.admits(RECV, token) => {
                     entry.into = into;
-                    entry.owner = owner;
+                    entry.owner = token;
                     entry.flags |= RECV;
                     if entry.flags & READABLE != 0 {
                         self.schedule_recv(io.0);
@@ -496,10 +508,10 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
                 _ => self.refuse(token, Op::Recv { io, into }),
             },
             Op::Send { io, head, body } => match self.parked.get_mut(io.0 as usize) {
-                Some(entry) if entry.admits(SEND, owner) => {
+                Some(entry) if entry.admits(SEND, token) => {
                     entry.head = Some(head);
                     entry.body = body;
-                    entry.owner = owner;
+                    entry.owner = token;
                     entry.flags |= SEND;
                     if entry.flags & WRITABLE != 0 {
                         self.schedule_send(io.0);
@@ -538,7 +550,7 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
 
     fn cancel(&mut self, token: OpToken, io: IoHandle) {
         let Some(entry) = self.parked.get_mut(io.0 as usize) else { return };
-        if entry.owner != token.with_kind(OpKind::Accept) {
+        if !entry.is_owned_by(token) {
             return;
         }
         entry.flags |= match (token.kind(), entry.flags & ACCEPT != 0) {
@@ -607,6 +619,10 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
     #[inline]
     fn unix_time(&self) -> Option<u64> {
         self.io.unix_time()
+    }
+
+    fn peers(&self) -> &dyn Peers {
+        self
     }
 }
 

@@ -326,7 +326,9 @@ fn what_breaks_the_contract_is_answered_and_gives_its_buffers_back() {
 
     let mut full = buf(2);
     full.append(b"ab").unwrap();
+    reactor.get_mut().deliver(0, *b"c");
     reactor.submit(recv(0, Some(full))).unwrap();
+    reactor.wait(None).unwrap();
     assert_eq!(received(&mut reactor).0, Err(IoError::Unsupported), "0 bytes would mean FIN");
 }
 

@@ -10,11 +10,14 @@ mod query;
 
 pub use fields::{Field, Fields, GetAll, Iter, ListElements};
 pub use method::Method;
+pub(crate) use method::MethodKind;
 pub use percent::{QueryError, decode_path_into};
 pub use query::Query;
 
+use crate::handler::{ConnectionId, ConnectionInfo};
 pub use crate::parse::BodyLength;
 use crate::parse::{FieldSlot, flag};
+use crate::reactor::Peer;
 
 /// The version that a request is served as.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -43,44 +46,94 @@ pub enum TargetForm {
 /// It borrows from the receive buffer and is valid during the handler's call; copying it copies the references.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    parts: RequestParts<'a>,
+    /// All of the head, a skipped CRLF before it included.
+    head: &'a [u8],
     fields: Fields<'a>,
+    facts: Facts,
+    connection: Option<&'a ConnectionInfo<'a>>,
 }
 
-/// What the parser found out, apart from the fields themselves.
+const _: () = assert!(size_of::<Request<'static>>() <= 80);
+
+/// What the parser found out about a head, apart from its fields. Lengths fit in 32 bits because a head does.
 #[derive(Clone, Copy)]
-pub(crate) struct RequestParts<'a> {
-    pub(crate) method: Method<'a>,
-    pub(crate) target: &'a [u8],
-    pub(crate) form: TargetForm,
-    pub(crate) path: &'a [u8],
-    pub(crate) query: Option<&'a [u8]>,
-    pub(crate) version: Version,
-    pub(crate) host: Option<&'a [u8]>,
+pub(crate) struct Facts {
     pub(crate) body_length: BodyLength,
+    pub(crate) target_len: u32,
+    /// Where the path starts in the target.
+    pub(crate) path_at: u32,
+    pub(crate) path_len: u32,
+    /// Where the request line starts in the head: 2 behind a skipped CRLF.
+    pub(crate) line_at: u8,
+    pub(crate) method: MethodKind,
+    pub(crate) method_len: u8,
+    pub(crate) version: Version,
+    pub(crate) form: TargetForm,
     /// Bits of [`flag`].
     pub(crate) flags: u8,
-    pub(crate) head_len: u32,
+    /// Index of Host among the fields; out of range when there is none.
+    pub(crate) host_index: u8,
 }
 
 impl<'a> Request<'a> {
     #[inline(always)]
-    pub(crate) fn new(parts: RequestParts<'a>, slots: &'a [FieldSlot<'a>]) -> Self {
-        Self { parts, fields: Fields::new(slots) }
+    pub(crate) const fn new(head: &'a [u8], slots: &'a [FieldSlot<'a>], facts: Facts) -> Self {
+        Self { head, fields: Fields::new(slots), facts, connection: None }
+    }
+
+    /// The same request, on a connection.
+    #[inline]
+    pub(crate) fn on<'b>(&self, connection: &'b ConnectionInfo<'b>) -> Request<'b>
+    where
+        'a: 'b,
+    {
+        Request { connection: Some(connection), ..*self }
+    }
+
+    /// Who is at the other end of the connection, looked up now; `None` where that is not known, and for a request
+    /// that was parsed without a connection.
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        self.connection?.peer()
+    }
+
+    /// The connection's id, as in [`Handler::accepted`](crate::handler::Handler::accepted).
+    #[must_use]
+    pub fn connection_id(&self) -> Option<ConnectionId> {
+        Some(self.connection?.id())
     }
 
     /// The method. Methods are case-sensitive: `get` is an extension method.
     #[inline]
     #[must_use]
-    pub const fn method(&self) -> Method<'a> {
-        self.parts.method
+    pub fn method(&self) -> Method<'a> {
+        match self.facts.method {
+            MethodKind::Get => Method::Get,
+            MethodKind::Head => Method::Head,
+            MethodKind::Post => Method::Post,
+            MethodKind::Put => Method::Put,
+            MethodKind::Delete => Method::Delete,
+            MethodKind::Connect => Method::Connect,
+            MethodKind::Options => Method::Options,
+            MethodKind::Trace => Method::Trace,
+            MethodKind::Patch => Method::Patch,
+            MethodKind::Extension => Method::Extension(self.extension_method()),
+        }
+    }
+
+    #[cold]
+    fn extension_method(&self) -> &'a str {
+        let token = &self.head[self.facts.line_at as usize..][..self.facts.method_len as usize];
+        // Never empty: a token is ASCII.
+        str::from_utf8(token).unwrap_or_default()
     }
 
     /// The request target as it was sent; its bytes are visible ASCII.
     #[inline]
     #[must_use]
-    pub const fn target(&self) -> &'a [u8] {
-        self.parts.target
+    pub fn target(&self) -> &'a [u8] {
+        let target_at = self.facts.line_at as usize + self.facts.method_len as usize + 1;
+        &self.head[target_at..][..self.facts.target_len as usize]
     }
 
     /// The request target as it was sent, as text. Costs a pass over it.
@@ -88,14 +141,14 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn target_str(&self) -> &'a str {
         // Never empty: the target was checked to be ASCII.
-        str::from_utf8(self.parts.target).unwrap_or_default()
+        str::from_utf8(self.target()).unwrap_or_default()
     }
 
     /// The form of the request target.
     #[inline]
     #[must_use]
     pub const fn target_form(&self) -> TargetForm {
-        self.parts.form
+        self.facts.form
     }
 
     /// The path as it was sent, before any `?`. Escapes are not decoded: see [`decode_path_into`].
@@ -104,22 +157,36 @@ impl<'a> Request<'a> {
     /// without path and query, which means the same: RFC 9112 §3.2.4), and empty in authority-form.
     #[inline]
     #[must_use]
-    pub const fn path(&self) -> &'a [u8] {
-        self.parts.path
+    pub fn path(&self) -> &'a [u8] {
+        if self.facts.path_len == 0 {
+            return self.empty_path();
+        }
+        &self.target()[self.facts.path_at as usize..][..self.facts.path_len as usize]
+    }
+
+    #[cold]
+    fn empty_path(&self) -> &'a [u8] {
+        match (self.facts.form, self.facts.method, self.query()) {
+            (TargetForm::Absolute, MethodKind::Options, None) => b"*",
+            // RFC 9110 §4.2.3: an empty path is the path "/".
+            (TargetForm::Absolute, ..) => b"/",
+            _ => b"",
+        }
     }
 
     /// The query behind the first `?`; `None` without one. It may be empty.
     #[inline]
     #[must_use]
     pub fn query(&self) -> Option<Query<'a>> {
-        self.parts.query.map(Query::new)
+        let question_mark = self.facts.path_at as usize + self.facts.path_len as usize;
+        self.target().get(question_mark + 1..).map(Query::new)
     }
 
     /// The version it is served as.
     #[inline]
     #[must_use]
     pub const fn version(&self) -> Version {
-        self.parts.version
+        self.facts.version
     }
 
     /// The fields, in the order they were sent.
@@ -133,22 +200,33 @@ impl<'a> Request<'a> {
     /// (RFC 9112 §3.3), else the Host field. `None` is possible on HTTP/1.0 only.
     #[inline]
     #[must_use]
-    pub const fn host(&self) -> Option<&'a [u8]> {
-        self.parts.host
+    pub fn host(&self) -> Option<&'a [u8]> {
+        match self.facts.form {
+            TargetForm::Origin | TargetForm::Asterisk => self.fields.value_at(self.facts.host_index),
+            TargetForm::Absolute | TargetForm::Authority => Some(self.authority()),
+        }
+    }
+
+    /// The authority of a target in absolute- or authority-form.
+    #[cold]
+    fn authority(&self) -> &'a [u8] {
+        let before_path = &self.target()[..self.facts.path_at as usize];
+        let scheme = before_path.windows(3).position(|bytes| bytes == b"://");
+        &before_path[scheme.map_or(0, |scheme_len| scheme_len + 3)..]
     }
 
     /// How the content is delimited (RFC 9112 §6.3).
     #[inline]
     #[must_use]
     pub const fn body_length(&self) -> BodyLength {
-        self.parts.body_length
+        self.facts.body_length
     }
 
     /// The value of Content-Length; `None` without one.
     #[inline]
     #[must_use]
     pub const fn content_length(&self) -> Option<u64> {
-        match self.parts.body_length {
+        match self.facts.body_length {
             BodyLength::Length(length) => Some(length),
             BodyLength::None | BodyLength::Chunked => None,
         }
@@ -158,7 +236,7 @@ impl<'a> Request<'a> {
     #[inline]
     #[must_use]
     pub const fn is_chunked(&self) -> bool {
-        matches!(self.parts.body_length, BodyLength::Chunked)
+        matches!(self.facts.body_length, BodyLength::Chunked)
     }
 
     /// Whether the client waits for 100 (Continue) before it sends the content: HTTP/1.1, `Expect: 100-continue`, and
@@ -166,7 +244,7 @@ impl<'a> Request<'a> {
     #[inline]
     #[must_use]
     pub const fn expects_continue(&self) -> bool {
-        self.has(flag::EXPECT_CONTINUE) && self.is_http11() && self.parts.body_length.has_content()
+        self.has(flag::EXPECT_CONTINUE) && self.is_http11() && self.facts.body_length.has_content()
     }
 
     /// Whether the client offers another protocol on this connection: HTTP/1.1, an Upgrade field, and Connection lists
@@ -204,16 +282,16 @@ impl<'a> Request<'a> {
     #[inline]
     #[must_use]
     pub const fn head_len(&self) -> usize {
-        self.parts.head_len as usize
+        self.head.len()
     }
 
     const fn is_http11(&self) -> bool {
-        matches!(self.parts.version, Version::Http11)
+        matches!(self.facts.version, Version::Http11)
     }
 
     /// Whether all of `bits` are set.
     const fn has(&self, bits: u8) -> bool {
-        self.parts.flags & bits == bits
+        self.facts.flags & bits == bits
     }
 }
 

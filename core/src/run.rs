@@ -1,5 +1,7 @@
 //! The event loop: short enough that anyone may copy it and put something of his own between the steps.
 
+use core::time::Duration;
+
 use crate::engine::{Control, Engine};
 use crate::handler::Handler;
 use crate::reactor::{IoError, Reactor};
@@ -16,6 +18,9 @@ pub fn run<'p, H: Handler>(
 ) -> Result<(), IoError> {
     while !engine.is_drained() {
         turn(engine, reactor, stop)?;
+        if engine.has_detached() {
+            engine.close_detached(reactor.now());
+        }
     }
     while let Some(buf) = reactor.reclaim() {
         engine.handle_reclaimed(buf);
@@ -23,7 +28,7 @@ pub fn run<'p, H: Handler>(
     Ok(())
 }
 
-/// One pass of the loop: for programs that have a loop of their own.
+/// One pass of the loop. Waits until something happens.
 ///
 /// # Errors
 /// What made the reactor unusable.
@@ -32,17 +37,32 @@ pub fn turn<'p, H: Handler>(
     reactor: &mut (impl Reactor<'p> + ?Sized),
     stop: &StopFlag,
 ) -> Result<(), IoError> {
+    turn_within(engine, reactor, stop, None)
+}
+
+/// One pass of the loop that waits no longer than `wait_max`: with zero, for programs that have a loop of their own.
+///
+/// # Errors
+/// What made the reactor unusable.
+#[inline]
+pub fn turn_within<'p, H: Handler>(
+    engine: &mut Engine<'_, 'p, H>,
+    reactor: &mut (impl Reactor<'p> + ?Sized),
+    stop: &StopFlag,
+    wait_max: Option<Duration>,
+) -> Result<(), IoError> {
     let now = reactor.now();
-    engine.begin_turn(now, stop.mode());
+    engine.begin_turn(now, stop.mode(), reactor.peers());
+    issue(engine, reactor);
+    let timeout = engine.poll_timeout().map(|at| now.until(at));
+    reactor.wait(timeout.into_iter().chain(wait_max).min())?;
+    let now = reactor.now();
+    // Behind the wait, which may have been long.
     if engine.needs_date(now) {
         engine.set_unix_time(now, reactor.unix_time());
     }
-    issue(engine, reactor);
-    let timeout = engine.poll_timeout().map(|at| now.until(at));
-    reactor.wait(timeout)?;
-    let now = reactor.now();
     while let Some(completion) = reactor.next_completion() {
-        if let Some(submission) = engine.handle_completion(now, completion)
+        if let Some(submission) = engine.handle_completion(now, completion, reactor.peers())
             && let Err(submission) = reactor.submit(submission)
         {
             engine.handle_rejected(submission);

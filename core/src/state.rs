@@ -9,7 +9,7 @@
 //!                    KeepAlive ◀── idle ──┐        ▼  │                         ▼
 //!                                         └───── Writing ◀──────────────────────┘
 //!                                                  │ │ └── switch ──▶ Switched
-//!                                           linger │ │ close              │
+//!                                           linger │ │ close              │ (and back to Processing for a call)
 //!                                                  ▼ ▼                    ▼
 //!                                           Lingering ── close ──────▶ Closing ── closed ──▶ Closed
 //! ```
@@ -105,7 +105,8 @@ const TABLE: [[u8; Event::COUNT]; State::COUNT] = {
         (Writing, Event::Bytes, ReadingHead),
         (Writing, Event::Linger, Lingering),
         (Writing, Event::Switch, Switched),
-        (Switched, Event::Linger, Lingering),
+        (Processing, Event::Switch, Switched), // nothing was written: waits for more raw bytes
+        (Switched, Event::CallHandler, Processing),
         (Closing, Event::Closed, Closed),
     ];
     let mut at = 0;
@@ -210,9 +211,9 @@ mod tests {
 
     #[test]
     fn a_response_is_never_skipped() {
-        // Nothing goes from a handler's call to idle, lingering or another protocol but through Writing.
-        for state in [State::Processing, State::ReadingContent] {
-            for event in [Event::Idle, Event::Linger, Event::Switch] {
+        // Nothing goes from a handler's call to idle or lingering but through Writing.
+        for state in [State::Processing, State::ReadingContent, State::Switched] {
+            for event in [Event::Idle, Event::Linger] {
                 assert_eq!(state.after(event), None, "{state:?} {event:?}");
             }
         }

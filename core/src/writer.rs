@@ -7,6 +7,8 @@
 use core::fmt;
 
 use crate::answer::{self, Answer};
+use crate::connection::Place;
+use crate::defer::DeferToken;
 use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, connection_field, response_body};
 use crate::format::{UINT_BYTES_MAX, format_hex_padded};
 use crate::pool::{Align, Scope};
@@ -54,6 +56,8 @@ pub struct ResponseWriter<'a> {
     /// Where the open chunk's size goes.
     chunk: Option<usize>,
     facts: Facts,
+    place: &'a Place<'a>,
+    defer_serial: u16,
     status: u16,
     phase: Phase,
     error: Option<WriteError>,
@@ -85,6 +89,8 @@ pub(crate) enum Stream {
     CloseDelimited,
     /// No body is allowed: what is written is dropped.
     Dropped,
+    /// Another protocol's bytes.
+    Raw,
     /// Complete.
     Done,
 }
@@ -106,6 +112,8 @@ impl Facts {
     pub(crate) const CLOSE_UNREAD: Self = Self(16);
     /// A 100 (Continue) is expected and was not sent.
     pub(crate) const EXPECTS: Self = Self(32);
+    /// The client offers to switch to another protocol.
+    pub(crate) const UPGRADE: Self = Self(64);
 
     #[inline]
     pub(crate) const fn has(self, other: Self) -> bool {
@@ -126,6 +134,7 @@ pub(crate) struct Written {
     pub(crate) content_max: Option<u64>,
     pub(crate) stream: Stream,
     pub(crate) facts: Facts,
+    pub(crate) defer_serial: u16,
     pub(crate) error: Option<WriteError>,
 }
 
@@ -138,6 +147,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) bytes_max: usize,
     pub(crate) stream: Stream,
     pub(crate) facts: Facts,
+    pub(crate) place: &'a Place<'a>,
+    pub(crate) defer_serial: u16,
 }
 
 /// Setting up and finishing, by the connection.
@@ -162,6 +173,8 @@ impl<'a> ResponseWriter<'a> {
             stream: ground.stream,
             chunk: None,
             facts: ground.facts,
+            place: ground.place,
+            defer_serial: ground.defer_serial,
             status: 200,
             phase,
             error: None,
@@ -178,11 +191,11 @@ impl<'a> ResponseWriter<'a> {
 
     fn finish_begun(&mut self) {
         if self.phase != Phase::Body {
-            let _ = self.body(&[]);
+            let _ = self.body([]);
             return;
         }
         match self.stream {
-            Stream::Length(0) | Stream::CloseDelimited | Stream::Dropped => {}
+            Stream::Length(0) | Stream::CloseDelimited | Stream::Dropped | Stream::Raw => {}
             Stream::Chunked => {
                 self.close_chunk();
                 // Room for the last chunk: reserved behind every chunk, and the buffer is empty without one.
@@ -208,6 +221,7 @@ impl<'a> ResponseWriter<'a> {
             content_max: self.content_max,
             stream: self.stream,
             facts: self.facts,
+            defer_serial: self.defer_serial,
             error: self.error,
         }
     }
@@ -447,6 +461,12 @@ impl<'a> ResponseWriter<'a> {
         self.error = Some(WriteError::Failed(status));
     }
 
+    /// As the error's own answer, unless an earlier one was latched: what a handler returned.
+    #[cold]
+    pub(crate) fn fail_with(&mut self, error: WriteError) {
+        self.error.get_or_insert(error);
+    }
+
     fn check_streaming(&mut self, length: usize) -> Result<(), WriteError> {
         self.check()?;
         if self.phase != Phase::Body {
@@ -497,6 +517,87 @@ impl<'a> ResponseWriter<'a> {
         if let Stream::Length(left) = &mut self.stream {
             *left -= count as u64;
         }
+    }
+}
+
+/// Answers that are not the usual kind.
+impl ResponseWriter<'_> {
+    /// A token for the answer to this exchange: resolve it from anywhere, and return
+    /// [`Flow::Defer`](crate::handler::Flow::Defer).
+    ///
+    /// # Errors
+    /// [`WriteError::Unsupported`] when the engine was set up without cells for deferred answers.
+    pub fn defer(&mut self) -> Result<DeferToken, WriteError> {
+        self.check()?;
+        let id = self.place.id;
+        let Some(cell) = self.place.deferrals.cell(id.index) else {
+            return self.latch(WriteError::Unsupported);
+        };
+        // Never 0, which means that nothing is deferred.
+        self.defer_serial = (self.defer_serial & 0x7fff) % 0x7fff + 1;
+        let tag = (id.generation & 0xffff) << 15 | u32::from(self.defer_serial);
+        cell.arm(tag);
+        Ok(DeferToken::new(self.place.deferrals.worker(), id.index, tag))
+    }
+
+    /// Answers 101 (Switching Protocols) to `protocol`, one that the request's `Upgrade` field offers, with the fields
+    /// that the protocol asks for. Return [`Flow::Upgrade`](crate::handler::Flow::Upgrade) or `Detach` then.
+    ///
+    /// # Errors
+    /// [`WriteError::NotOffered`] when the request does not ask for an upgrade (RFC 9110 §7.8), else what
+    /// [`WriteError`] says.
+    pub fn switch_protocols(&mut self, protocol: &str, fields: &[(&str, &[u8])]) -> Result<(), WriteError> {
+        self.check()?;
+        if !self.facts.has(Facts::UPGRADE) {
+            return self.latch(WriteError::NotOffered);
+        }
+        if self.phase != Phase::Start {
+            return self.latch(WriteError::Order);
+        }
+        self.status = 101;
+        self.put_begin()?;
+        for (name, value) in fields {
+            self.put_field(name, value)?;
+        }
+        self.ensure(protocol.len().saturating_add(HEAD_END_MAX))?;
+        let mut encoder = Encoder::new(&mut self.out[self.len..]);
+        let put = (|| {
+            encoder.put(connection_field(false, true, true))?;
+            encoder.upgrade_field(protocol.as_bytes())?;
+            Ok(encoder.end_of_head()?)
+        })();
+        if let Err(error) = put {
+            return self.latch(FieldError::into(error));
+        }
+        self.len += encoder.len();
+        self.begin_raw();
+        Ok(())
+    }
+
+    /// Answers 200, or the 2xx that [`status`](Self::status) set, to CONNECT. Return
+    /// [`Flow::Upgrade`](crate::handler::Flow::Upgrade) or `Detach` then.
+    ///
+    /// # Errors
+    /// [`WriteError::NotOffered`] when the method is not CONNECT, else what [`WriteError`] says.
+    pub fn open_tunnel(&mut self) -> Result<(), WriteError> {
+        self.check()?;
+        if !self.facts.has(Facts::CONNECT) {
+            return self.latch(WriteError::NotOffered);
+        }
+        if self.phase as u8 >= Phase::Body as u8 || !(200..=299).contains(&self.status) {
+            return self.latch(WriteError::Order);
+        }
+        // No Connection field: HTTP ends here, whatever was asked of the connection.
+        self.facts = self.facts.with(Facts::CLOSE, false).with(Facts::HTTP10, false);
+        self.put_head_end(BodyKind::Unknown)?;
+        self.begin_raw();
+        Ok(())
+    }
+
+    fn begin_raw(&mut self) {
+        self.facts = self.facts.with(Facts::CLOSE, false);
+        self.phase = Phase::Body;
+        self.stream = Stream::Raw;
     }
 }
 
@@ -602,6 +703,10 @@ pub enum WriteError {
     Order,
     /// More or fewer bytes than the announced length.
     LengthMismatch,
+    /// The request does not offer to switch protocols.
+    NotOffered,
+    /// The engine was not set up for it.
+    Unsupported,
     /// The handler asked for this status by [`ResponseWriter::fail`].
     Failed(u16),
 }
@@ -640,6 +745,8 @@ impl fmt::Display for WriteError {
             Self::InvalidStatus => "the status is outside 200 to 599",
             Self::Order => "the call comes too early or too late in the response",
             Self::LengthMismatch => "the body does not have the announced length",
+            Self::NotOffered => "the request does not offer to switch protocols",
+            Self::Unsupported => "the engine was set up without cells for deferred answers",
             Self::Failed(status) => return write!(f, "the handler failed with status {status}"),
         })
     }

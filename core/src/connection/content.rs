@@ -16,6 +16,8 @@ use crate::writer::WriteError;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Body {
     Finished,
+    /// Another protocol's bytes, to the end of the connection.
+    Raw,
     /// Bytes still to come.
     Length(u64),
     /// `allowed`: content that may still come.
@@ -48,10 +50,14 @@ impl Body {
         matches!(self, Self::Finished)
     }
 
+    pub(super) const fn is_raw(&self) -> bool {
+        matches!(self, Self::Raw)
+    }
+
     /// Bytes of content that are known to be coming; chunked content may be any length.
     pub(super) const fn announced(&self) -> u64 {
         match self {
-            Self::Finished => 0,
+            Self::Finished | Self::Raw => 0,
             Self::Length(length) => *length,
             Self::Chunked { .. } => u64::MAX,
         }
@@ -60,7 +66,7 @@ impl Body {
     /// Sets the most content that may come; `false` when more was announced.
     pub(super) const fn allow(&mut self, bytes_max: u64) -> bool {
         match self {
-            Self::Finished => true,
+            Self::Finished | Self::Raw => true,
             Self::Length(length) => *length <= bytes_max,
             Self::Chunked { allowed, .. } => {
                 *allowed = bytes_max;
@@ -73,6 +79,7 @@ impl Body {
     fn poll(&mut self, bytes: &[u8], limits: &Limits) -> Result<Slice, u16> {
         match self {
             Self::Finished => Ok(Slice { skip: 0, len: 0, ended: true }),
+            Self::Raw => Ok(Slice { skip: 0, len: bytes.len(), ended: false }),
             Self::Length(length) => {
                 let len = usize::try_from(*length).unwrap_or(usize::MAX).min(bytes.len());
                 Ok(Slice { skip: 0, len, ended: len as u64 == *length })
@@ -92,7 +99,7 @@ impl Body {
     /// Counts `count` bytes of content as done with.
     fn take(&mut self, count: usize) {
         match self {
-            Self::Finished => {}
+            Self::Finished | Self::Raw => {}
             Self::Length(length) => {
                 *length -= count as u64;
                 if *length == 0 {
@@ -115,6 +122,16 @@ impl<'p, E> Connection<'p, E> {
             Some(Flow::Receive(_)) => self.receive(cx),
             _ => self.discard(cx),
         }
+    }
+
+    /// Hands raw bytes to the handler of an upgraded connection, what had already arrived first.
+    #[cold]
+    pub(super) fn read_raw<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
+        match self.exchange.waiting.take() {
+            Some(Flow::Upgrade(state)) => self.exchange.waiting = Some(Flow::Receive(state)),
+            waiting => self.exchange.waiting = waiting,
+        }
+        matches!(self.exchange.waiting, Some(Flow::Receive(_))) && self.receive(cx)
     }
 
     /// Drops content that the handler left unread.
@@ -142,10 +159,11 @@ impl<'p, E> Connection<'p, E> {
     /// Hands slices of content to the handler.
     fn receive<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
-        let slice = match self.exchange.body.poll(bytes, cx.limits) {
+        let mut slice = match self.exchange.body.poll(bytes, cx.limits) {
             Ok(slice) => slice,
             Err(status) => return self.refuse_content(cx, status),
         };
+        slice.ended |= self.exchange.body.is_raw() && self.exchange.has(flag::ENDED);
         if slice.len == 0 && !slice.ended {
             self.consume(slice.skip);
             return self.await_content(cx);
@@ -202,7 +220,12 @@ impl<'p, E> Connection<'p, E> {
             }
             self.exchange.set(flag::HUNGRY);
         }
-        if error.is_none() && matches!(flow, Flow::Receive(_)) {
+        if wants_more && self.exchange.body.is_raw() && all_read {
+            // Nothing more will come.
+            self.exchange.finish_response(cx);
+            return true;
+        }
+        if wants_more && !self.exchange.body.is_raw() {
             self.exchange.waiting = Some(flow);
             // Written but not all taken: what was written goes first, then the rest is offered again.
             self.exchange.go(if wrote && !all_read && consumed == 0 { Event::Respond } else { Event::NeedContent });

@@ -10,7 +10,7 @@ use crate::parse::{HeadError, HeadScan};
 use crate::pool::{Buf, BufferPool, Class, Loans, return_loans};
 use crate::request::{BodyLength, Method, Request, Version};
 use crate::state::{Event, State};
-use crate::writer::{Facts, Ground, ResponseWriter, Stream, WriteError};
+use crate::writer::{Facts, Ground, RETRY_AFTER_S, ResponseWriter, Stream, WriteError};
 
 /// Room that must be free in the send buffer before a handler is called: then an answer can always be given, and a
 /// full buffer never makes a handler run twice.
@@ -44,6 +44,8 @@ pub(super) struct Exchange<'p, E> {
     /// Where the response begins in the output, while no part of it has left.
     response_at: u32,
     pub(super) served: u32,
+    /// How often an answer was deferred.
+    defer_serial: u16,
     /// Bytes of unread content and of late input that were dropped.
     pub(super) dropped: u32,
     pub(super) content_window: Window,
@@ -91,6 +93,7 @@ impl<E> Default for Exchange<'_, E> {
             head_len: 0,
             response_at: 0,
             served: 0,
+            defer_serial: 0,
             dropped: 0,
             content_window: Window::default(),
             write_window: Window::default(),
@@ -132,6 +135,15 @@ impl<'p, E> Exchange<'p, E> {
     #[inline]
     pub(super) fn has_output(&self) -> bool {
         matches!(&self.output, Output::Unsent { head, body } if !head.is_empty() || !body.is_empty())
+    }
+
+    /// What was written leaves the buffer: a response that is not complete can no longer be replaced.
+    #[inline]
+    pub(super) const fn leave(&mut self, head_len: usize, body_len: usize) {
+        if self.waiting.is_some() && head_len + body_len > self.response_at as usize {
+            self.set(flag::BEGUN);
+        }
+        self.response_at = 0;
     }
 
     pub(super) fn release_output(&mut self, pool: &mut BufferPool<'_, 'p>) {
@@ -189,7 +201,8 @@ impl<'p, E> Exchange<'p, E> {
         self.served += 1;
         cx.counters.requests += 1;
         self.clear(flag::BEGUN);
-        self.set(flag::PROGRESS);
+        self.set(flag::PROGRESS | flag::COUNTED);
+        *cx.in_flight += 1;
         self.stream = Stream::Unbegun;
         self.content_window = Window::default();
         self.write_window = Window::default();
@@ -198,7 +211,15 @@ impl<'p, E> Exchange<'p, E> {
         self.facts = self.facts_of(cx, request);
         let head_len = request.head_len();
         self.head_len = head_len as u32;
-        let (flow, error, content_max) = self.call(cx, |handler, response| handler.request(request, response));
+        if cx.limits.in_flight_max.is_some_and(|max| *cx.in_flight > max) {
+            cx.counters.shed += 1;
+            let answer = Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) };
+            self.replace_response(cx, answer);
+            return Dispatched::Answered { head_len };
+        }
+        let info = cx.place.info();
+        let request = request.on(&info);
+        let (flow, error, content_max) = self.call(cx, |handler, response| handler.request(&request, response));
         let content_is_here = available > head_len;
         if self.settle(cx, flow, error, content_max, content_is_here) {
             Dispatched::Answered { head_len: 0 }
@@ -231,6 +252,7 @@ impl<'p, E> Exchange<'p, E> {
             .with(Facts::CLOSE, close)
             .with(Facts::CLOSE_UNREAD, !droppable)
             .with(Facts::EXPECTS, expects)
+            .with(Facts::UPGRADE, request.wants_upgrade())
     }
 
     /// Runs one call of the handler with a writer over the send buffer, which must be reserved.
@@ -253,6 +275,8 @@ impl<'p, E> Exchange<'p, E> {
             bytes_max: cx.limits.response_bytes_max as usize,
             stream: self.stream,
             facts: self.facts,
+            place: cx.place,
+            defer_serial: self.defer_serial,
         });
         let flow = call(cx.handler, &mut response);
         if matches!(flow, Flow::Finish) {
@@ -261,6 +285,7 @@ impl<'p, E> Exchange<'p, E> {
         let written = response.into_written();
         self.stream = written.stream;
         self.facts = written.facts;
+        self.defer_serial = written.defer_serial;
         *body = written.static_body;
         match written.grown {
             None => head.set_len(written.len),
@@ -289,17 +314,98 @@ impl<'p, E> Exchange<'p, E> {
             return false;
         }
         match flow {
-            Flow::Finish => self.finish_response(),
-            Flow::Produce(_) if self.stream == Stream::Dropped => self.finish_response(),
+            Flow::Finish => self.finish_response(cx),
+            Flow::Produce(_) if self.stream == Stream::Dropped => self.finish_response(cx),
             Flow::Produce(_) => {
                 self.waiting = Some(flow);
                 self.go(Event::Respond);
             }
+            Flow::Defer(_) => self.defer(cx.pool, flow),
+            Flow::Upgrade(_) | Flow::Detach(_) => self.switch(cx, flow),
+            Flow::Receive(_) if self.stream == Stream::Raw => self.switch(cx, flow),
             Flow::Collect(_) | Flow::Receive(_) => {
                 return self.want_content(cx, flow, content_max, content_is_here);
             }
         }
         false
+    }
+
+    /// Waits for the answer, without a buffer. What was written goes out first.
+    fn defer(&mut self, pool: &mut BufferPool<'_, 'p>, flow: Flow<E>) {
+        self.waiting = Some(flow);
+        if self.has_output() {
+            self.go(Event::Respond);
+        } else {
+            self.release_output(pool);
+        }
+    }
+
+    /// Waits for raw bytes, behind the response that switched to them.
+    fn switch<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
+        if self.stream != Stream::Raw || !(self.body.is_finished() || self.body.is_raw()) {
+            // Not switched, or content is still to come as HTTP.
+            return self.replace_response(cx, Answer::new(500));
+        }
+        self.body = Body::Raw;
+        if matches!(flow, Flow::Detach(_)) {
+            self.set(flag::DETACHED);
+        }
+        self.waiting = Some(flow);
+        if self.has_output() {
+            self.go(Event::Respond);
+        } else {
+            self.release_output(cx.pool);
+            self.go(Event::Switch);
+        }
+    }
+
+    #[inline]
+    pub(super) const fn is_deferred(&self) -> bool {
+        matches!(self.waiting, Some(Flow::Defer(_)))
+    }
+
+    /// Calls the handler again once its deferred answer is there.
+    pub(super) fn resume<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
+        if !self.has(flag::RESOLVED) || !self.is_deferred() {
+            return false;
+        }
+        if self.reserve(cx.pool, 0).is_err() {
+            self.set(flag::STARVED);
+            return false;
+        }
+        let Some(Flow::Defer(state)) = self.waiting.take() else { return false };
+        self.end_deferral(cx);
+        self.go(Event::CallHandler);
+        let (flow, error, content_max) = self.call(cx, |handler, response| handler.resume(state, response));
+        self.settle(cx, flow, error, content_max, true);
+        true
+    }
+
+    /// Tokens of the current deferral are stale from now on.
+    #[cold]
+    pub(super) fn end_deferral<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>) {
+        self.clear(flag::RESOLVED);
+        if let Some(cell) = cx.place.deferrals.cell(cx.place.id.index) {
+            cell.clear();
+        }
+    }
+
+    /// The exchange ends without its response: the handler's state is dropped.
+    pub(super) fn abandon<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        if let Some(Flow::Defer(state)) = self.waiting.take() {
+            self.end_deferral(cx);
+            let _ = cx.handler.vanished(state);
+        }
+        self.count_out(cx);
+    }
+
+    /// The exchange is no longer under way.
+    #[inline]
+    fn count_out<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        if self.has(flag::COUNTED) {
+            self.clear(flag::COUNTED);
+            *cx.in_flight -= 1;
+        }
     }
 
     /// Waits for content, unless there is too much of it. The client is told to go on when it waits for that.
@@ -347,17 +453,29 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// The response is complete: the next request, or the end.
-    pub(super) fn finish_response(&mut self) {
+    pub(super) fn finish_response<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         self.waiting = None;
+        self.count_out(cx);
+        if self.body.is_raw() {
+            self.stream = Stream::Done;
+            self.reason.get_or_insert(CloseReason::UpgradeFinished);
+            self.set(flag::LAST);
+            return self.go(Event::Respond);
+        }
         self.stream = Stream::Done;
-        if self.facts.has(Facts::CLOSE) {
+        if self.body.is_finished() && !self.facts.has(Facts::CLOSE) {
+            return self.go(Event::Bytes);
+        }
+        // Content that is not worth reading ends the connection, even where the response promised otherwise; content
+        // that the client holds back until it is asked for would never come.
+        let too_long = self.body.announced() > u64::from(cx.limits.linger_bytes_max);
+        let held_back = self.facts.has(Facts::EXPECTS) && !self.body.is_finished();
+        if self.facts.has(Facts::CLOSE) || too_long || held_back {
             let unread = !self.body.is_finished();
             let reason = if unread { CloseReason::ContentUnread } else { CloseReason::CloseDelimited };
             self.reason.get_or_insert(reason);
             self.set(flag::LAST);
             self.go(Event::Respond);
-        } else if self.body.is_finished() {
-            self.go(Event::Bytes);
         } else {
             self.go(Event::NeedContent);
         }
@@ -373,10 +491,15 @@ impl<'p, E> Exchange<'p, E> {
         let close = self.facts.has(Facts::CLOSE) || self.facts.has(Facts::CLOSE_UNREAD);
         self.facts = self.facts.with(Facts::CLOSE, close);
         if self.write_answer(cx, answer) {
-            return self.finish_response();
+            return self.finish_response(cx);
         }
-        self.reason.get_or_insert(CloseReason::ResponseFailed);
-        self.waiting = None;
+        self.break_off(cx, CloseReason::ResponseFailed);
+    }
+
+    /// Ends the connection in the middle of a response.
+    fn break_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
+        self.reason.get_or_insert(reason);
+        self.abandon(cx);
         self.release_output(cx.pool);
         self.go(Event::Close);
     }
@@ -393,9 +516,7 @@ impl<'p, E> Exchange<'p, E> {
         let (flow, error, content_max) = self.call(cx, |handler, response| handler.produce(state, response));
         let stalled = error.is_none() && matches!(flow, Flow::Produce(_)) && !self.has_output();
         if stalled {
-            self.reason.get_or_insert(CloseReason::HandlerStalled);
-            self.release_output(cx.pool);
-            self.go(Event::Close);
+            self.break_off(cx, CloseReason::HandlerStalled);
             return false;
         }
         self.settle(cx, flow, error, content_max, true);

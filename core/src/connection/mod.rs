@@ -13,15 +13,17 @@ use core::fmt;
 
 use crate::answer::Answer;
 use crate::counters::Counters;
+use crate::defer::Deferrals;
 use crate::error::CloseReason;
-use crate::handler::{Flow, Handler};
+use crate::handler::{ConnectionId, ConnectionInfo, Flow, Handler};
 use crate::limits::{Limits, RateMin};
 use crate::parse::{HeadScan, with_head};
 use crate::pool::{Arena, Buf, BufferPool, Class};
 use crate::preamble::Preamble;
-use crate::reactor::{IoError, Op, Shutdown};
+use crate::reactor::{IoError, IoHandle, Op, Peers, Shutdown};
 use crate::state::{Event, State};
 use crate::time::Instant;
+use crate::writer::{RETRY_AFTER_S, Stream};
 use exchange::{Dispatched, Exchange, Output};
 use window::Progress;
 
@@ -34,7 +36,7 @@ pub struct Context<'c, 's, 'p, H: Handler> {
     /// Room to remember buffers lent to the handler for one call.
     pub loans: &'c mut [Option<Buf<'p>>],
     /// Scratch memory for one call.
-    pub arena: &'c mut Arena<'p>,
+    pub arena: &'c mut Arena<'s>,
     /// `Date` and `Server`.
     pub preamble: &'c Preamble,
     /// Policy.
@@ -43,8 +45,31 @@ pub struct Context<'c, 's, 'p, H: Handler> {
     pub counters: &'c mut Counters,
     /// The current time.
     pub now: Instant,
+    /// Where the connection is.
+    pub place: &'c Place<'c>,
+    /// Exchanges under way, on all connections of the engine.
+    pub in_flight: &'c mut u32,
     /// Why the next response is the last one on its connection, if it is: a graceful stop, or a newcomer without a slot.
     pub last: Option<CloseReason>,
+}
+
+/// Where a connection is: for handlers that ask who is at the other end, and for deferred answers.
+#[derive(Clone, Copy)]
+pub struct Place<'c> {
+    /// Knows the other ends.
+    pub peers: &'c dyn Peers,
+    /// The connection's handle.
+    pub io: IoHandle,
+    /// The connection's slot.
+    pub id: ConnectionId,
+    /// Cells for deferred answers.
+    pub deferrals: Deferrals<'c>,
+}
+
+impl Place<'_> {
+    pub(crate) const fn info(&self) -> ConnectionInfo<'_> {
+        ConnectionInfo { peers: self.peers, io: self.io, id: self.id }
+    }
 }
 
 /// One connection and its exchange.
@@ -92,6 +117,10 @@ pub enum Deadline {
     Content,
     /// Progress of a send.
     Write,
+    /// A deferred answer.
+    Defer,
+    /// Raw bytes of an upgraded connection.
+    Upgraded,
     /// Idle between requests.
     Idle,
     /// Lingering.
@@ -100,11 +129,19 @@ pub enum Deadline {
 
 impl Deadline {
     /// Number of classes.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 8;
 
     /// All classes, by number.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::FirstByte, Self::Head, Self::Content, Self::Write, Self::Idle, Self::Linger];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::FirstByte,
+        Self::Head,
+        Self::Content,
+        Self::Write,
+        Self::Defer,
+        Self::Upgraded,
+        Self::Idle,
+        Self::Linger,
+    ];
 
     /// The timeout of this class in milliseconds, `None` when it is switched off.
     #[must_use]
@@ -115,6 +152,8 @@ impl Deadline {
             Self::Head => timeouts.head_timeout_ms,
             Self::Content => progress_window(timeouts.content_timeout_ms, timeouts.rate_min).map(|rate| rate.window_ms),
             Self::Write => progress_window(timeouts.write_timeout_ms, timeouts.rate_min).map(|rate| rate.window_ms),
+            Self::Defer => timeouts.defer_timeout_ms,
+            Self::Upgraded => timeouts.upgraded_timeout_ms,
             Self::Idle => timeouts.idle_timeout_ms,
             Self::Linger => timeouts.linger_timeout_ms,
         }
@@ -164,6 +203,12 @@ mod flag {
     pub(super) const LENT: u16 = 1 << 11;
     /// The deadline starts anew although its class is the same: a window is complete, or an exchange.
     pub(super) const PROGRESS: u16 = 1 << 12;
+    /// The exchange counts as under way.
+    pub(super) const COUNTED: u16 = 1 << 13;
+    /// The deferred answer is there.
+    pub(super) const RESOLVED: u16 = 1 << 14;
+    /// The embedding program gets the connection.
+    pub(super) const DETACHED: u16 = 1 << 15;
 }
 
 impl<E> Default for Connection<'_, E> {
@@ -200,6 +245,12 @@ impl<E> Connection<'_, E> {
         self.exchange.has(flag::STARVED)
     }
 
+    /// Whether it waits for a lent buffer to receive into, and holds none meanwhile.
+    #[must_use]
+    pub fn is_starved_to_receive(&self) -> bool {
+        self.is_starved() && self.inbound.is_none()
+    }
+
     /// Whether the receive in flight took a lent buffer or waits for one.
     #[inline]
     #[must_use]
@@ -219,6 +270,15 @@ impl<E> Connection<'_, E> {
         self.exchange.served
     }
 
+    /// Whether the embedding program can have it: [`take_detached`](Self::take_detached).
+    #[inline]
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        self.exchange.state == State::Switched
+            && self.exchange.has(flag::DETACHED)
+            && !self.exchange.has(flag::RECV | flag::SEND)
+    }
+
     /// Why it ends, once it does.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
@@ -235,6 +295,8 @@ impl<E> Connection<'_, E> {
             State::ReadingContent if self.exchange.has(flag::RECV) => Some(Deadline::Content),
             State::Writing if self.exchange.has(flag::SEND) => Some(Deadline::Write),
             State::KeepAlive => Some(Deadline::Idle),
+            State::Processing if self.exchange.is_deferred() => Some(Deadline::Defer),
+            State::Switched if self.exchange.has(flag::RECV) => Some(Deadline::Upgraded),
             State::Lingering => Some(Deadline::Linger),
             _ => None,
         }
@@ -277,6 +339,7 @@ impl<'p, E> Connection<'p, E> {
     ) {
         self.exchange.clear(flag::RECV | flag::RECV_CANCELED | flag::LENT);
         match buf {
+            Some(buf) if self.exchange.state == State::Closing => return release(cx.pool, buf),
             Some(buf) if !buf.is_empty() => self.inbound = Some(buf),
             Some(buf) => release(cx.pool, buf),
             None => {}
@@ -287,8 +350,8 @@ impl<'p, E> Connection<'p, E> {
                 cx.counters.bytes_received += u64::from(count);
                 self.handle_bytes(cx, count);
             }
-            Err(IoError::NoBuffers) if !self.exchange.state.is_ending() => self.exchange.set(flag::STARVED),
-            Err(IoError::Canceled) if self.exchange.state == State::Closing => self.drop_inbound(cx),
+            Err(IoError::NoBuffers) => self.exchange.set(flag::STARVED),
+            Err(IoError::Canceled) if self.exchange.has(flag::DETACHED) => {}
             Err(_) => self.close(cx, CloseReason::PeerReset),
         }
     }
@@ -303,6 +366,9 @@ impl<'p, E> Connection<'p, E> {
                 Progress::Complete => exchange.set(flag::PROGRESS),
                 Progress::TooSlow => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
             },
+            State::Switched => exchange.set(flag::PROGRESS),
+            // A receive that was armed while the answer was deferred: the bytes of the next request wait.
+            State::Writing if !exchange.has(flag::LAST) => return,
             State::Writing | State::Lingering | State::Closing | State::Closed => return self.drop_late(cx, count),
             _ => {}
         }
@@ -323,9 +389,29 @@ impl<'p, E> Connection<'p, E> {
         match self.exchange.state {
             State::New | State::KeepAlive => self.close(cx, CloseReason::PeerClosed),
             State::Writing => {} // half-closed: what is being answered goes out first
+            State::Switched => self.advance(cx),
             State::Lingering => self.close(cx, CloseReason::PeerClosed),
-            State::Closing | State::Closed => self.drop_inbound(cx),
+            State::Processing if self.exchange.is_deferred() => self.client_vanished(cx),
             _ => self.close(cx, CloseReason::PeerClosedEarly),
+        }
+    }
+
+    fn client_vanished<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        let Some(Flow::Defer(state)) = self.exchange.waiting.take() else { return };
+        match cx.handler.vanished(state) {
+            Some(state) => self.exchange.waiting = Some(Flow::Defer(state)),
+            None => {
+                self.exchange.end_deferral(cx);
+                self.close(cx, CloseReason::PeerClosedEarly);
+            }
+        }
+    }
+
+    /// The token of the deferred answer was resolved.
+    pub fn handle_resolved<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        if self.exchange.is_deferred() {
+            self.exchange.set(flag::RESOLVED);
+            self.advance(cx);
         }
     }
 
@@ -388,6 +474,29 @@ impl<'p, E> Connection<'p, E> {
             Deadline::Head => self.refuse(cx, Answer::new(408), CloseReason::HeadTimeout),
             Deadline::Content => self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
             Deadline::Write => self.close(cx, CloseReason::WriteTimeout),
+            Deadline::Defer => {
+                self.exchange.abandon(cx);
+                let answer = Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) };
+                self.refuse(cx, answer, CloseReason::DeferTimeout);
+            }
+            Deadline::Upgraded => self.close(cx, CloseReason::IdleTimeout),
+        }
+    }
+
+    /// Answers a newcomer 503 before it has said anything.
+    pub(crate) fn shed<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        let answer = Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) };
+        self.refuse(cx, answer, CloseReason::Shed);
+    }
+
+    /// Gives state and leftover bytes away; the connection is over without a close.
+    pub(crate) fn take_detached(&mut self) -> Option<(E, Option<Buf<'p>>)> {
+        if !self.is_detached() {
+            return None;
+        }
+        match self.exchange.waiting.take() {
+            Some(Flow::Detach(state)) => Some((state, self.inbound.take())),
+            _ => None,
         }
     }
 
@@ -398,7 +507,7 @@ impl<'p, E> Connection<'p, E> {
         }
         self.exchange.reason.get_or_insert(reason);
         self.exchange.go(Event::Close);
-        self.exchange.waiting = None;
+        self.exchange.abandon(cx);
         self.exchange.clear(flag::STARVED);
         self.exchange.release_output(cx.pool);
         self.drop_inbound(cx);
@@ -417,7 +526,7 @@ impl<'p, E> Connection<'p, E> {
             return self.close(cx, reason);
         }
         self.exchange.reason.get_or_insert(reason);
-        self.exchange.waiting = None;
+        self.exchange.abandon(cx);
         self.exchange.set(flag::LAST);
         self.exchange.clear(flag::STARVED);
         // What is left of the input is never looked at again, so nothing can be answered twice.
@@ -451,9 +560,7 @@ impl<'p, E> Connection<'p, E> {
             State::Writing if !exchange.has(flag::SEND) => {
                 let Output::Unsent { head, body } = core::mem::take(&mut exchange.output) else { return None };
                 exchange.set(flag::SEND);
-                if exchange.waiting.is_some() {
-                    exchange.set(flag::BEGUN);
-                }
+                exchange.leave(head.len(), body.len());
                 Some(Action::Send { head, body })
             }
             State::New | State::KeepAlive | State::ReadingHead | State::ReadingContent
@@ -461,6 +568,7 @@ impl<'p, E> Connection<'p, E> {
             {
                 self.next_recv(pool)
             }
+            State::Processing | State::Switched => self.next_parked(pool),
             State::Lingering => self.next_lingering(),
             State::Closing => self.next_closing(pool),
             _ => None,
@@ -470,7 +578,12 @@ impl<'p, E> Connection<'p, E> {
     #[inline]
     fn next_recv(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
         let into = match self.inbound.take() {
-            Some(buf) if !buf.is_empty() => Some(buf),
+            Some(mut buf) if !buf.is_empty() => {
+                if buf.spare_len() == 0 {
+                    buf.compact();
+                }
+                Some(buf)
+            }
             Some(buf) => {
                 release(pool, buf);
                 self.exchange.bulk_buffer(pool)
@@ -480,6 +593,20 @@ impl<'p, E> Connection<'p, E> {
         };
         self.exchange.set(if into.is_some() { flag::RECV } else { flag::RECV | flag::LENT });
         Some(Action::Recv { into })
+    }
+
+    /// While an answer is deferred, one receive notices that the client goes away; while another protocol is spoken,
+    /// it brings the bytes.
+    #[cold]
+    fn next_parked(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
+        if !self.has_action() {
+            return None;
+        }
+        if self.exchange.has(flag::DETACHED) {
+            self.exchange.set(flag::RECV_CANCELED);
+            return Some(Action::CancelRecv);
+        }
+        self.next_recv(pool)
     }
 
     #[cold]
@@ -533,6 +660,7 @@ impl<'p, E> Connection<'p, E> {
         match exchange.state {
             State::Lingering => !exchange.has(flag::SHUT),
             State::Closing => exchange.has(flag::RECV | flag::SEND) && self.has_action(),
+            State::Switched => exchange.has(flag::DETACHED) && self.has_action(),
             _ => false,
         }
     }
@@ -567,6 +695,15 @@ impl<'p, E> Connection<'p, E> {
             State::New | State::KeepAlive | State::ReadingHead | State::ReadingContent => {
                 !exchange.has(flag::RECV | flag::STARVED)
             }
+            State::Processing => {
+                exchange.is_deferred()
+                    && !exchange.has(flag::RECV | flag::STARVED | flag::ENDED)
+                    && self.inbound.as_ref().is_none_or(|inbound| inbound.is_empty())
+            }
+            State::Switched if exchange.has(flag::DETACHED) => {
+                exchange.has(flag::RECV) && !exchange.has(flag::RECV_CANCELED)
+            }
+            State::Switched => !exchange.has(flag::RECV | flag::STARVED | flag::ENDED),
             State::Lingering => !exchange.has(flag::SHUT) || !exchange.has(flag::RECV | flag::STARVED),
             State::Closing => {
                 let lacks = |operation, canceled| exchange.has(operation) && !exchange.has(canceled);
@@ -590,7 +727,9 @@ impl<'p, E> Connection<'p, E> {
                 State::New | State::KeepAlive | State::ReadingHead => self.read_head(cx),
                 State::ReadingContent => self.read_content(cx),
                 State::Writing => self.write(cx),
-                State::Processing | State::Lingering | State::Switched | State::Closing | State::Closed => false,
+                State::Processing => self.exchange.resume(cx),
+                State::Switched => self.read_raw(cx),
+                State::Lingering | State::Closing | State::Closed => false,
             };
             if !goes_on {
                 break;
@@ -707,6 +846,14 @@ impl<'p, E> Connection<'p, E> {
         exchange.release_output(cx.pool);
         match &exchange.waiting {
             Some(Flow::Produce(_)) => exchange.produce(cx),
+            Some(Flow::Defer(_)) => {
+                exchange.go(Event::CallHandler);
+                true
+            }
+            Some(_) if exchange.stream == Stream::Raw => {
+                exchange.go(Event::Switch);
+                true
+            }
             Some(_) => {
                 exchange.go(Event::NeedContent);
                 true

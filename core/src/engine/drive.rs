@@ -1,18 +1,20 @@
 //! The engine's side of the loop: completions in, operations out.
 
-use super::{Control, Engine};
-use crate::connection::{Action, Context, Deadline};
+use super::{Control, Detached, Engine};
+use crate::connection::{Action, Context, Deadline, Place};
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::pool::{Buf, Handle};
-use crate::reactor::{Completion, IoHandle, Op, OpKind, OpToken, Outcome, Submission};
+use crate::reactor::{Completion, IoHandle, NoPeers, Op, OpKind, OpToken, Outcome, Peers, Submission};
 use crate::stop::Mode;
 use crate::time::Instant;
 
 /// What a connection needs, out of the engine's other fields.
 macro_rules! context {
-    ($engine:expr, $now:expr) => {
+    ($engine:expr, $now:expr, $peers:expr, $handle:expr, $io:expr) => {
         Context {
+            place: &Place { peers: $peers, io: $io, id: $handle, deferrals: $engine.deferrals },
+            in_flight: &mut $engine.in_flight,
             handler: &mut $engine.handler,
             pool: &mut $engine.pool,
             loans: &mut *$engine.loans,
@@ -21,7 +23,13 @@ macro_rules! context {
             limits: &$engine.limits,
             counters: &mut $engine.counters,
             now: $now,
-            last: if matches!($engine.mode, Mode::Run) { None } else { Some(CloseReason::Stopped) },
+            last: if !matches!($engine.mode, Mode::Run) {
+                Some(CloseReason::Stopped)
+            } else if !$engine.lobby.is_empty() {
+                Some(CloseReason::Evicted)
+            } else {
+                None
+            },
         }
     };
 }
@@ -30,7 +38,7 @@ macro_rules! context {
 impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// A turn begins: deadlines, a stop, connections that wait for buffers.
     #[inline]
-    pub fn begin_turn(&mut self, now: Instant, mode: Mode) {
+    pub fn begin_turn(&mut self, now: Instant, mode: Mode, peers: &dyn Peers) {
         if mode > self.mode {
             self.stop(now, mode);
         }
@@ -43,35 +51,46 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.stop_deadline.is_some_and(|at| at <= now) {
             self.stop(now, Mode::Abort);
         }
-        if !self.starved.is_empty() {
-            self.feed(now);
+        if self.lobby_due.is_some_and(|at| at <= now) {
+            self.make_room(now);
+        }
+        if self.deferrals.take_bell() {
+            self.resume(now, peers);
+        }
+        if !self.starved.is_empty() || !self.starved_to_receive.is_empty() {
+            self.feed(now, peers);
         }
     }
 
     /// An operation has completed. Hands back the connection's next operation, if it has one; everything else waits in
     /// a list for [`next_control`](Self::next_control).
     #[inline]
-    pub fn handle_completion(&mut self, now: Instant, completion: Completion<'p>) -> Option<Submission<'p>> {
+    pub fn handle_completion(
+        &mut self,
+        now: Instant,
+        completion: Completion<'p>,
+        peers: &dyn Peers,
+    ) -> Option<Submission<'p>> {
         let token = completion.token;
         let handle = Handle { index: token.slot(), generation: token.generation() };
         let Some(slot) = self.slots.get_mut(handle) else {
-            self.handle_other(now, completion);
+            self.handle_other(now, completion, peers);
             return None;
         };
-        let connection = &mut slot.connection;
+        let (connection, io) = (&mut slot.connection, slot.io);
         match completion.outcome {
             Outcome::Recv { result, buf } => {
                 if buf.is_some() && connection.is_receiving_lent() {
                     self.lent -= 1;
                 }
-                connection.handle_received(&mut context!(self, now), result, buf);
+                connection.handle_received(&mut context!(self, now, peers, handle, io), result, buf);
             }
             Outcome::Send { result, head, body } => {
-                connection.handle_sent(&mut context!(self, now), result, head, body);
+                connection.handle_sent(&mut context!(self, now, peers, handle, io), result, head, body);
             }
             Outcome::Close => {
                 connection.handle_closed();
-                self.free(handle);
+                self.free(now, handle);
                 return None;
             }
             Outcome::Accept(_) => return None,
@@ -128,6 +147,44 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.ready.is_empty() { None } else { self.next_ready_control() }
     }
 
+    /// The next connection that a handler gave away; its slot is free again. A loop that does not ask for them closes
+    /// them by [`close_detached`](Self::close_detached).
+    pub fn next_detached(&mut self, now: Instant) -> Option<Detached<'p, H::Exchange>> {
+        while let Some(index) = self.detached.pop(self.nodes) {
+            let Some((state, leftover)) = self.slots.by_index_mut(index)?.connection.take_detached() else { continue };
+            self.deadlines.cancel(self.nodes, index);
+            let slot = self.slots.remove(self.handle_of(index))?;
+            self.counters.active -= 1;
+            self.counters.detached += 1;
+            self.resume_accepting();
+            self.admit(now);
+            return Some(Detached { io: slot.io, leftover, state });
+        }
+        None
+    }
+
+    /// Closes the connections that handlers gave away and nobody took.
+    #[cold]
+    pub fn close_detached(&mut self, now: Instant) {
+        while let Some(index) = self.detached.pop(self.nodes) {
+            let handle = self.handle_of(index);
+            if let Some(slot) = self.slots.by_index_mut(index)
+                && slot.connection.is_detached()
+            {
+                let mut context = context!(self, now, &NoPeers, handle, slot.io);
+                slot.connection.close(&mut context, CloseReason::UpgradeFinished);
+                self.settle_later(now, index);
+            }
+        }
+    }
+
+    /// Whether [`next_detached`](Self::next_detached) may have one.
+    #[inline]
+    #[must_use]
+    pub fn has_detached(&self) -> bool {
+        !self.detached.is_empty()
+    }
+
     /// The next thing for a connection in the ready list. It stays in front until it wants no more.
     fn next_ready_control(&mut self) -> Option<Control<'p>> {
         while let Some(index) = self.ready.pop(self.nodes) {
@@ -137,8 +194,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             if slot.connection.has_action() {
                 self.ready.push_front(self.nodes, index);
             }
-            let generation = self.slots.generation_of(index).unwrap_or_default();
-            return Some(control(action, Handle { index, generation }, io));
+            return Some(control(action, self.handle_of(index), io));
         }
         None
     }
@@ -153,14 +209,19 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.update_deadline(now, index);
         let slot = self.slots.by_index_mut(index)?;
         if slot.connection.is_starved() {
-            self.counters.starved += 1;
-            self.starved.push(self.nodes, index);
+            self.wait_in_line(index);
+            return None;
         }
         if slot.connection.has_control() {
             self.ready.push(self.nodes, index);
             return None;
         }
-        let action = slot.connection.next_action(&mut self.pool)?;
+        let Some(action) = slot.connection.next_action(&mut self.pool) else {
+            if slot.connection.is_detached() {
+                self.detached.push(self.nodes, index);
+            }
+            return None;
+        };
         let io = slot.io;
         if slot.connection.has_action() {
             self.ready.push(self.nodes, index);
@@ -176,10 +237,21 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     fn settle_later(&mut self, now: Instant, index: u32) {
         self.update_deadline(now, index);
         let Some(slot) = self.slots.by_index_mut(index) else { return };
-        if slot.connection.is_starved() {
-            self.starved.push(self.nodes, index);
+        if slot.connection.is_detached() {
+            self.detached.push(self.nodes, index);
+        } else if slot.connection.is_starved() {
+            self.wait_in_line(index);
         }
         self.ready.push(self.nodes, index);
+    }
+
+    #[cold]
+    fn wait_in_line(&mut self, index: u32) {
+        let Some(slot) = self.slots.by_index(index) else { return };
+        self.counters.starved += 1;
+        let line =
+            if slot.connection.is_starved_to_receive() { &mut self.starved_to_receive } else { &mut self.starved };
+        line.push(self.nodes, index);
     }
 
     #[inline]
@@ -196,12 +268,32 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     }
 
     /// The handle is gone: so is the slot.
-    fn free(&mut self, handle: Handle) {
+    fn free(&mut self, now: Instant, handle: Handle) {
         self.deadlines.cancel(self.nodes, handle.index);
         let Some(slot) = self.slots.remove(handle) else { return };
+        let reason = slot.connection.close_reason().unwrap_or(CloseReason::PeerClosed);
+        self.handler.closed(handle, reason, slot.connection.requests_served());
         self.counters.active -= 1;
-        self.counters.closed.count(slot.connection.close_reason().unwrap_or(CloseReason::PeerClosed));
+        self.counters.closed.count(reason);
         self.resume_accepting();
+        self.admit(now);
+    }
+
+    /// Tells a newcomer that there is no room.
+    pub(super) fn shed(&mut self, now: Instant, handle: Handle) {
+        if let Some(slot) = self.slots.get_mut(handle) {
+            slot.connection.shed(&mut context!(self, now, &NoPeers, handle, slot.io));
+            self.settle_later(now, handle.index);
+        }
+    }
+
+    /// Ends one connection so that its slot becomes free.
+    pub(super) fn evict(&mut self, now: Instant, index: u32) {
+        let handle = self.handle_of(index);
+        if let Some(slot) = self.slots.by_index_mut(index) {
+            slot.connection.close(&mut context!(self, now, &NoPeers, handle, slot.io), CloseReason::Evicted);
+            self.settle_later(now, index);
+        }
     }
 }
 
@@ -209,9 +301,9 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// A completion that belongs to a listener, or to nobody: what it brings is taken, then released.
     #[cold]
-    fn handle_other(&mut self, now: Instant, completion: Completion<'p>) {
+    fn handle_other(&mut self, now: Instant, completion: Completion<'p>, peers: &dyn Peers) {
         match completion.outcome {
-            Outcome::Accept(result) => self.handle_accepted(now, completion.token, result, completion.more),
+            Outcome::Accept(result) => self.handle_accepted(now, completion.token, result, completion.more, peers),
             Outcome::Close => self.handle_closed_listener(completion.token),
             Outcome::Recv { buf: Some(buf), .. } | Outcome::Send { head: buf, .. } => {
                 let foreign = self.pool.release(buf);
@@ -224,34 +316,65 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     #[cold]
     fn expire(&mut self, now: Instant) {
         while let Some((index, class)) = self.deadlines.pop_expired(self.nodes, now) {
+            let handle = self.handle_of(index);
             let Some(slot) = self.slots.by_index_mut(index) else { continue };
             if let Some(deadline) = Deadline::ALL.get(class) {
-                slot.connection.handle_timeout(&mut context!(self, now), *deadline);
+                slot.connection.handle_timeout(&mut context!(self, now, &NoPeers, handle, slot.io), *deadline);
             }
             self.settle_later(now, index);
         }
     }
 
-    /// Tries those who wait for a buffer, in order, as long as it helps.
+    /// Tries those who wait for a buffer. Who holds input goes first, each once per turn, because different ones wait
+    /// for different classes; there are no more of them than buffers. Who waits to receive goes in order, while it helps.
     #[cold]
-    fn feed(&mut self, now: Instant) {
+    fn feed(&mut self, now: Instant, peers: &dyn Peers) {
+        let last = self.starved.last();
         while let Some(index) = self.starved.pop(self.nodes) {
-            let Some(slot) = self.slots.by_index_mut(index) else { continue };
-            if !slot.connection.is_starved() {
-                continue;
+            self.feed_one(now, index, peers);
+            if Some(index) == last {
+                break;
             }
-            // Whoever waits for a lent buffer cannot be helped before one is there.
-            if self.lent == 0 && self.pool.available(self.receive_class) <= self.send_reserve {
-                self.starved.push_front(self.nodes, index);
-                return;
-            }
-            slot.connection.handle_buffers(&mut context!(self, now));
-            if slot.connection.is_starved() {
-                self.starved.push_front(self.nodes, index);
-                return;
-            }
+        }
+        let mut lendable = self.lent + self.pool.available(self.receive_class).saturating_sub(self.send_reserve);
+        while lendable > 0
+            && let Some(index) = self.starved_to_receive.pop(self.nodes)
+        {
+            self.feed_one(now, index, peers);
+            lendable -= 1;
+        }
+    }
+
+    fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
+        let handle = self.handle_of(index);
+        if let Some(slot) = self.slots.by_index_mut(index)
+            && slot.connection.is_starved()
+        {
+            slot.connection.handle_buffers(&mut context!(self, now, peers, handle, slot.io));
             self.settle_later(now, index);
         }
+    }
+
+    /// Calls the handlers whose deferred answers are there.
+    #[cold]
+    fn resume(&mut self, now: Instant, peers: &dyn Peers) {
+        let mut from = 0;
+        while let Some(index) = self.deferrals.next_resolved(from) {
+            from = index + 1;
+            if let Some(cell) = self.deferrals.cell(index) {
+                cell.clear();
+            }
+            let handle = self.handle_of(index);
+            if let Some(slot) = self.slots.by_index_mut(index) {
+                slot.connection.handle_resolved(&mut context!(self, now, peers, handle, slot.io));
+                self.settle_later(now, index);
+            }
+        }
+    }
+
+    /// The current handle of a slot.
+    pub(super) fn handle_of(&self, index: u32) -> Handle {
+        Handle { index, generation: self.slots.generation_of(index).unwrap_or_default() }
     }
 
     /// Stops accepting, closes what is idle; an abort closes everything.
@@ -266,16 +389,19 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             _ => None,
         };
         self.accept_paused_until = None;
+        self.lobby_due = None;
         self.listeners_due = true;
         let mut at = None;
         while let Some(index) = self.slots.next_occupied_after(at) {
             at = Some(index);
+            let handle = self.handle_of(index);
             let Some(slot) = self.slots.by_index_mut(index) else { continue };
             let connection = &mut slot.connection;
+            let mut context = context!(self, now, &NoPeers, handle, slot.io);
             if mode == Mode::Abort {
-                connection.close(&mut context!(self, now), CloseReason::Aborted);
+                connection.close(&mut context, CloseReason::Aborted);
             } else {
-                connection.stop(&mut context!(self, now), CloseReason::Stopped);
+                connection.stop(&mut context, CloseReason::Stopped);
             }
             self.settle_later(now, index);
         }

@@ -1,15 +1,20 @@
 //! Taking connections, and when not to.
 
 use super::{Control, Engine, Slot};
-use crate::connection::Connection;
+use crate::connection::{Connection, Deadline};
 use crate::error::CloseReason;
 use crate::handler::Handler;
-use crate::reactor::{IoError, IoHandle, Op, OpKind, OpToken, Submission};
+use crate::handler::{ConnectionId, ConnectionInfo};
+use crate::limits::Overload;
+use crate::reactor::{IoError, IoHandle, NoPeers, Op, OpKind, OpToken, Peers, Submission};
 use crate::stop::Mode;
 use crate::time::Instant;
 
 /// How long accepting rests after an error such as too many open files, unless a connection closes before.
 const ACCEPT_PAUSE_MS: u32 = 100;
+
+/// How old an incomplete head must be before its connection may be ended for a newcomer.
+const STALE_MS: u32 = 2_000;
 
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -35,7 +40,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// Accepts when there is room, ends it when stopping.
     pub(super) fn next_listener_control(&mut self) -> Option<Control<'p>> {
         let stopping = self.mode != Mode::Run;
-        let accepts = !stopping && !self.slots.is_full() && self.accept_paused_until.is_none();
+        let accepts = !stopping && self.lobby.is_empty() && self.accept_paused_until.is_none();
         let first = self.slots.capacity() as u32;
         for (index, listener) in (first..).zip(self.listeners.iter_mut()) {
             let io = listener.io;
@@ -66,6 +71,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         token: OpToken,
         result: Result<IoHandle, IoError>,
         more: bool,
+        peers: &dyn Peers,
     ) {
         self.listeners_due = true;
         if let Some(listener) = self.listener_mut(token)
@@ -74,7 +80,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             listener.state = Listening::Paused;
         }
         match result {
-            Ok(io) => self.adopt_accepted(now, io),
+            Ok(io) => self.adopt_accepted(now, io, peers),
             Err(IoError::Canceled) => {}
             Err(_) => {
                 self.counters.accept_errors += 1;
@@ -83,17 +89,115 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    fn adopt_accepted(&mut self, now: Instant, io: IoHandle) {
+    /// Serves a connection that the program accepted itself.
+    ///
+    /// # Errors
+    /// Hands the handle back when no slot is free, or while stopping.
+    pub fn adopt(&mut self, now: Instant, io: IoHandle) -> Result<(), IoHandle> {
+        if self.mode != Mode::Run {
+            return Err(io);
+        }
+        self.insert(now, Connection::new(), io)?;
+        self.counters.accepted += 1;
+        Ok(())
+    }
+
+    /// A connection came: into a slot, else into the lobby, for which room is made.
+    fn adopt_accepted(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) {
+        self.counters.accepted += 1;
+        if self.mode == Mode::Run && self.limits.overload == Overload::Refuse && self.free_slots() == 1 {
+            return self.refuse_newcomer(now, io);
+        }
+        match self.insert_new(now, io, peers) {
+            Ok(()) => {}
+            Err(io) => {
+                let full = self.lobby.push_back(io);
+                debug_assert!(full.is_ok(), "one place per listener, and no accept while someone waits");
+                self.make_room(now);
+            }
+        }
+    }
+
+    /// A new connection into a slot; one that nobody wants is closed there.
+    fn insert_new(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) -> Result<(), IoHandle> {
         let mut connection = Connection::new();
         if self.mode != Mode::Run {
             // It came while the accept was being cancelled: taken, then closed.
             connection.refuse_new(CloseReason::Stopped);
         }
-        let Ok(handle) = self.slots.insert(Slot { connection, io }) else { return };
-        self.counters.accepted += 1;
+        let id = self.insert(now, connection, io)?;
+        if self.mode == Mode::Run && !self.handler.accepted(&ConnectionInfo { peers, io, id }) {
+            if let Some(slot) = self.slots.get_mut(id) {
+                slot.connection.refuse_new(CloseReason::Shed);
+            }
+            self.update_deadline(now, id.index);
+        }
+        Ok(())
+    }
+
+    /// The last slot is kept for telling newcomers that all others are taken, unless one of these can be freed.
+    #[cold]
+    fn refuse_newcomer(&mut self, now: Instant, io: IoHandle) {
+        self.make_room(now);
+        if let Ok(id) = self.insert(now, Connection::new(), io) {
+            self.shed(now, id);
+        }
+    }
+
+    fn free_slots(&self) -> usize {
+        self.slots.capacity() - self.slots.len()
+    }
+
+    fn insert(
+        &mut self,
+        now: Instant,
+        connection: Connection<'p, H::Exchange>,
+        io: IoHandle,
+    ) -> Result<ConnectionId, IoHandle> {
+        let handle = self.slots.insert(Slot { connection, io }).map_err(|slot| slot.io)?;
         self.counters.active += 1;
         self.update_deadline(now, handle.index);
         self.ready.push(self.nodes, handle.index);
+        Ok(handle)
+    }
+
+    /// A slot is free: whoever waits in the lobby gets it.
+    pub(super) fn admit(&mut self, now: Instant) {
+        while let Some(io) = self.lobby.pop_front() {
+            // Whoever it is was already there when someone could have asked; nobody is to be asked now.
+            if let Err(io) = self.insert_new(now, io, &NoPeers) {
+                let kept = self.lobby.push_front(io);
+                debug_assert!(kept.is_ok(), "it was there before");
+                return self.make_room(now);
+            }
+        }
+        self.lobby_due = None;
+    }
+
+    /// Ends the connection that is missed least: the longest idle one, then the oldest head that is not complete after
+    /// a while. With none of them, responses say `Connection: close` as long as someone waits, and the time is noted
+    /// when a head will be old enough.
+    #[cold]
+    pub(super) fn make_room(&mut self, now: Instant) {
+        self.lobby_due = None;
+        if let Some(index) = self.deadlines.oldest(Deadline::Idle as usize) {
+            return self.evict(now, index);
+        }
+        for class in [Deadline::FirstByte, Deadline::Head] {
+            let Some(index) = self.deadlines.oldest(class as usize) else { continue };
+            let Some(stale_at) = self.stale_at(class, index) else { continue };
+            if stale_at <= now {
+                return self.evict(now, index);
+            }
+            self.lobby_due = Some(self.lobby_due.map_or(stale_at, |due| due.min(stale_at)));
+        }
+    }
+
+    /// When a connection that waits for its head has waited long enough to be ended for a newcomer.
+    fn stale_at(&self, class: Deadline, index: u32) -> Option<Instant> {
+        let deadline = self.nodes.get(index as usize)?.deadline.deadline()?;
+        let began = deadline.0.saturating_sub(u64::from(self.timeouts[class as usize]?));
+        Some(Instant(began).plus_ms(STALE_MS))
     }
 
     pub(super) fn handle_closed_listener(&mut self, token: OpToken) {

@@ -8,6 +8,7 @@ use core::fmt;
 use crate::connection::{Connection, Deadline, receive_class};
 use crate::counters::Counters;
 use crate::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
+use crate::defer::Deferrals;
 use crate::fifo::{Fifo, Linked, Links};
 use crate::handler::Handler;
 use crate::limits::Limits;
@@ -24,8 +25,8 @@ pub const LISTENERS_MAX: usize = 8;
 /// How often the wall clock is looked at.
 const DATE_INTERVAL_MS: u32 = 250;
 
-/// Buffers lent to the reactor while that many are free.
-const LENT_MAX: usize = 64;
+/// Most buffers lent to the reactor: it lends fewer while fewer are free.
+pub const LENT_MAX: usize = 64;
 
 /// Memory that an engine stands on, provided by the program. Its length sets the number of connections.
 pub struct Storage<'s, 'p, E> {
@@ -35,8 +36,10 @@ pub struct Storage<'s, 'p, E> {
     pub nodes: &'s mut [SlotNode],
     /// Buffers that one call of the handler may borrow; a handful, at most 128.
     pub loans: &'s mut [Option<Buf<'p>>],
+    /// Cells for deferred answers, one per connection; [`Deferrals::NONE`] when no handler defers.
+    pub deferrals: Deferrals<'s>,
     /// Scratch memory for one call of the handler; any size.
-    pub scratch: &'p mut [u8],
+    pub scratch: &'s mut [u8],
 }
 
 /// What an engine keeps per connection.
@@ -103,13 +106,24 @@ pub enum Control<'p> {
     },
 }
 
+/// A connection that left the engine: [`Flow::Detach`](crate::handler::Flow::Detach).
+#[derive(Debug)]
+pub struct Detached<'p, E> {
+    /// Its handle; nothing is in flight on it.
+    pub io: IoHandle,
+    /// What had arrived behind the request; give it back by [`Engine::handle_reclaimed`].
+    pub leftover: Option<Buf<'p>>,
+    /// The handler's state.
+    pub state: E,
+}
+
 /// N connections in slots, with their buffers and deadlines.
 pub struct Engine<'s, 'p, H: Handler> {
     slots: ObjectPool<'s, Slot<'p, H::Exchange>>,
     nodes: &'s mut [SlotNode],
     pool: BufferPool<'s, 'p>,
     loans: &'s mut [Option<Buf<'p>>],
-    arena: Arena<'p>,
+    arena: Arena<'s>,
     handler: H,
     limits: Limits,
     timeouts: [Option<u32>; Deadline::COUNT],
@@ -118,12 +132,23 @@ pub struct Engine<'s, 'p, H: Handler> {
     deadlines: Deadlines<{ Deadline::COUNT }>,
     /// Slots that want something which no completion brings along.
     ready: Fifo,
-    /// Slots that wait for a buffer, in order.
+    /// Slots that hold input and wait for a buffer to answer in, or for a larger one.
     starved: Fifo,
+    /// Slots that wait for a lent buffer, in order; they hold none.
+    starved_to_receive: Fifo,
+    /// Slots whose connection the program can have.
+    detached: Fifo,
+    deferrals: Deferrals<'s>,
+    /// Exchanges under way.
+    in_flight: u32,
     listeners: heapless::Vec<Listener, LISTENERS_MAX>,
     /// A listener may have something to do.
     listeners_due: bool,
     accept_paused_until: Option<Instant>,
+    /// Accepted, and waiting for a slot: at most one per listener.
+    lobby: heapless::Deque<IoHandle, LISTENERS_MAX>,
+    /// When the oldest partial head becomes old enough to make room for the lobby.
+    lobby_due: Option<Instant>,
     lent: usize,
     lent_max: usize,
     receive_class: Class,
@@ -137,6 +162,8 @@ pub struct Engine<'s, 'p, H: Handler> {
 /// The list numbers of [`Links`].
 const READY: usize = 0;
 const STARVED: usize = 1;
+const STARVED_TO_RECEIVE: usize = 2;
+const DETACHED: usize = 3;
 
 /// Setting up, and looking in.
 impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
@@ -176,9 +203,15 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             deadlines: Deadlines::new(),
             ready: Fifo::new(READY),
             starved: Fifo::new(STARVED),
+            starved_to_receive: Fifo::new(STARVED_TO_RECEIVE),
+            detached: Fifo::new(DETACHED),
+            deferrals: storage.deferrals,
+            in_flight: 0,
             listeners: heapless::Vec::new(),
             listeners_due: false,
             accept_paused_until: None,
+            lobby: heapless::Deque::new(),
+            lobby_due: None,
             lent: 0,
             lent_max: LENT_MAX.min(receive_buffers - send_reserve),
             receive_class,
@@ -196,23 +229,6 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     pub fn listen(&mut self, io: IoHandle) -> Result<(), EngineError> {
         self.listeners.push(Listener { io, state: Listening::Paused }).map_err(|_| EngineError::TooManyListeners)?;
         self.listeners_due = true;
-        Ok(())
-    }
-
-    /// Serves a connection that the program accepted itself.
-    ///
-    /// # Errors
-    /// Hands the handle back when no slot is free, or while stopping.
-    pub fn adopt(&mut self, now: Instant, io: IoHandle) -> Result<(), IoHandle> {
-        if self.mode != Mode::Run {
-            return Err(io);
-        }
-        let slot = Slot { connection: Connection::new(), io };
-        let handle = self.slots.insert(slot).map_err(|slot| slot.io)?;
-        self.counters.accepted += 1;
-        self.counters.active += 1;
-        self.update_deadline(now, handle.index);
-        self.ready.push(self.nodes, handle.index);
         Ok(())
     }
 
@@ -250,6 +266,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     pub fn is_drained(&self) -> bool {
         self.mode != Mode::Run
             && self.slots.is_empty()
+            && self.lobby.is_empty()
             && self.listeners.iter().all(|listener| listener.state == Listening::Closed)
     }
 
@@ -259,7 +276,10 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         if !self.ready.is_empty() || self.listeners_due {
             return Some(Instant(0));
         }
-        [self.deadlines.poll_timeout(), self.accept_paused_until, self.stop_deadline].into_iter().flatten().min()
+        [self.deadlines.poll_timeout(), self.accept_paused_until, self.lobby_due, self.stop_deadline]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether the wall clock should be told again.

@@ -24,22 +24,34 @@ pub(super) fn is(byte: u8, class: u8) -> bool {
 /// How many bytes at the front of `bytes` are in `class`.
 #[inline(always)]
 pub(super) fn span(bytes: &[u8], class: u8) -> usize {
-    let mut rest = bytes;
+    let mut at = 0;
     // Four look-ups and one branch per round.
-    while let Some((&[a, b, c, d], tail)) = rest.split_first_chunk::<4>() {
+    for &[a, b, c, d] in bytes.as_chunks::<4>().0 {
         let all = CLASSES[a as usize] & CLASSES[b as usize] & CLASSES[c as usize] & CLASSES[d as usize];
         if all & class == 0 {
             break;
         }
-        rest = tail;
+        at += 4;
     }
-    while let Some((&byte, tail)) = rest.split_first() {
+    for &byte in &bytes[at..] {
         if !is(byte, class) {
             break;
         }
-        rest = tail;
+        at += 1;
     }
-    bytes.len() - rest.len()
+    at
+}
+
+/// Whether every byte of `bytes` is in `class`.
+#[inline(always)]
+pub(super) fn all(bytes: &[u8], class: u8) -> bool {
+    let four =
+        |&[a, b, c, d]: &[u8; 4]| CLASSES[a as usize] & CLASSES[b as usize] & CLASSES[c as usize] & CLASSES[d as usize];
+    // The last four may overlap those before them: no loop over what is left.
+    let Some(last) = bytes.last_chunk() else {
+        return bytes.iter().all(|&byte| is(byte, class));
+    };
+    bytes.as_chunks().0.iter().all(|chunk| four(chunk) & class != 0) && four(last) & class != 0
 }
 
 const fn classes() -> [u8; 256] {
@@ -119,8 +131,10 @@ mod tests {
                 let mut bytes = [b'a'; 20];
                 bytes[at] = b' ';
                 assert_eq!(span(&bytes[..length], TOKEN), at);
+                assert!(!all(&bytes[..length], TOKEN));
             }
             assert_eq!(span(&[b'a'; 20][..length], TOKEN), length);
+            assert!(all(&[b'a'; 20][..length], TOKEN));
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The one shot reads the request line, lets httparse lex the field lines, and applies our rules on top in one pass over
 //! the fields. It only ever accepts. Whatever it does not accept goes to the line scanner ([`super::scan`]), which says
-//! whether the head is incomplete or what is wrong with it.
+//! whether the head is incomplete, what is wrong with it, or that an empty line before it was to be skipped.
 
 use super::FIELDS_CAPACITY;
 use super::error::HeadError;
@@ -11,7 +11,7 @@ use super::known::Known;
 use super::request_line::{RequestLine, request_line};
 use super::scan::{HeadScan, ScanLimits};
 use crate::limits::Limits;
-use crate::request::{Request, RequestParts};
+use crate::request::{Facts, Request};
 
 /// Storage for one parsed field.
 pub type FieldSlot<'a> = httparse::Header<'a>;
@@ -29,7 +29,8 @@ const MANY: usize = 64;
 /// Only the first [`Limits::head_bytes_max`] bytes are looked at. At most `fields.len()`, [`Limits::fields_max`] and
 /// [`FIELDS_CAPACITY`] fields are accepted. While the answer is `None`, call again with the same bytes, more behind
 /// them, and the same `scan`: however the bytes are split, the answer is the same and each one is scanned a bounded
-/// number of times.
+/// number of times. The slots are borrowed as long as the request, so every call needs new ones; [`with_head`] brings
+/// its own.
 ///
 /// # Errors
 /// What is wrong with the head, with the [status](HeadError::status) of its answer.
@@ -115,10 +116,11 @@ fn attempt<'a>(
     let usable = slots.len().min(fields_max as usize);
     let slots = &mut slots[..usable];
     if scan.is_fresh() {
-        match OneShot::read(window, slots, limits.target_bytes_max) {
+        match OneShot::read(window, 0, slots, limits.target_bytes_max) {
             Ok(shot) => {
-                if let Ok(parts) = shot.judge() {
-                    return Attempt::Settled(Ok(Some(Request::new(parts, &slots[..shot.fields]))));
+                if let Ok(facts) = shot.judge(&slots[..shot.fields]) {
+                    let request = Request::new(&window[..shot.head_len], &slots[..shot.fields], facts);
+                    return Attempt::Settled(Ok(Some(request)));
                 }
             }
             Err(HeadError::TooManyFields) if usable < fields_max as usize => return Attempt::MoreSlots,
@@ -147,34 +149,40 @@ fn by_lines<'a>(
     if scan.fields() > slots.len() {
         return Attempt::MoreSlots;
     }
-    let judged = OneShot::read(&window[..head_len], slots, limits.target_bytes_max)
-        .and_then(|shot| Ok((shot.judge()?, shot.fields)));
-    Attempt::Settled(judged.map(|(parts, count)| Some(Request::new(parts, &slots[..count]))))
+    let head = &window[..head_len];
+    let judged = OneShot::read(head, scan.line_at(), slots, limits.target_bytes_max)
+        .and_then(|shot| Ok((shot.judge(&slots[..shot.fields])?, shot.fields)));
+    Attempt::Settled(judged.map(|(facts, count)| Some(Request::new(head, &slots[..count], facts))))
 }
 
 /// A complete, well-formed head, not yet judged.
 #[derive(Clone, Copy)]
-struct OneShot<'a> {
-    line: RequestLine<'a>,
-    known: Known<'a>,
+struct OneShot {
+    /// 2 behind a skipped CRLF.
+    line_at: usize,
+    line: RequestLine,
+    known: Known,
     /// Fields parsed into the slots.
     fields: usize,
     head_len: usize,
 }
 
-impl<'a> OneShot<'a> {
-    /// Reads a complete head at the front of `window`.
+impl OneShot {
+    /// Reads a complete head at the front of `window`, whose request line is at `line_at`.
     ///
     /// # Errors
     /// Of any kind when it is incomplete or malformed; [`HeadError::TooManyFields`] when there are too few slots, which
     /// may also be said of an incomplete head.
     #[inline(always)]
-    fn read(window: &'a [u8], slots: &mut [FieldSlot<'a>], target_bytes_max: u32) -> Result<Self, HeadError> {
+    fn read<'a>(
+        window: &'a [u8],
+        line_at: usize,
+        slots: &mut [FieldSlot<'a>],
+        target_bytes_max: u32,
+    ) -> Result<Self, HeadError> {
         count_scanned(window.len());
-        // RFC 9112 §2.2: one empty line before the request line is skipped.
-        let skipped = if window.starts_with(b"\r\n") { 2 } else { 0 };
-        let line = request_line(&window[skipped..], target_bytes_max)?;
-        let lines_at = skipped + line.len;
+        let line = request_line(&window[line_at..], target_bytes_max)?;
+        let lines_at = line_at + line.len();
         let (lines_len, fields) = match httparse::parse_headers(&window[lines_at..], slots) {
             Ok(httparse::Status::Complete(parsed)) => parsed,
             Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
@@ -188,35 +196,36 @@ impl<'a> OneShot<'a> {
         let mut known = Known::new();
         let mut bare_lf = false;
         let base = window.as_ptr().addr();
-        for field in fields {
+        for (index, field) in fields.iter().enumerate() {
             let name_at = field.name.as_ptr().addr().wrapping_sub(base);
             bare_lf |= window.get(name_at.wrapping_sub(2)) != Some(&b'\r');
-            known.add(field.name.as_bytes(), field.value);
+            known.add(index, field.name.as_bytes(), field.value);
         }
         if bare_lf {
             return Err(HeadError::FieldLine(FieldLineError::BareLf));
         }
-        Ok(Self { line, known, fields: fields.len(), head_len })
+        Ok(Self { line_at, line, known, fields: fields.len(), head_len })
     }
 
     /// What the known fields say together, in a fixed order: Host, framing, Expect.
     #[inline(always)]
-    fn judge(&self) -> Result<RequestParts<'a>, HeadError> {
-        let version = self.line.version;
-        let host = self.known.host(version)?;
-        let body_length = self.known.body_length(version)?;
-        self.known.check_expectation(version)?;
-        Ok(RequestParts {
-            method: self.line.method,
-            target: self.line.target,
-            form: self.line.parts.form,
-            path: self.line.parts.path,
-            query: self.line.parts.query,
-            version,
-            host: self.line.parts.authority.or(host),
+    fn judge(&self, fields: &[FieldSlot<'_>]) -> Result<Facts, HeadError> {
+        let line = &self.line;
+        self.known.check_host(fields, line.version)?;
+        let body_length = self.known.body_length(fields, line.version)?;
+        self.known.check_expectation(line.version)?;
+        Ok(Facts {
             body_length,
+            target_len: line.target_len as u32,
+            path_at: line.target.path_at as u32,
+            path_len: line.target.path_len as u32,
+            line_at: self.line_at as u8,
+            method: line.method,
+            method_len: line.method_len as u8,
+            version: line.version,
+            form: line.target.form,
             flags: self.known.flags,
-            head_len: self.head_len as u32,
+            host_index: self.known.host_index(),
         })
     }
 }

@@ -3,7 +3,7 @@
 use core::net::Ipv6Addr;
 use core::str;
 
-use super::bytes::{REG_NAME, is, span};
+use super::bytes::{REG_NAME, all, is, span};
 
 /// The port of an authority.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,21 +16,23 @@ pub(super) enum Port {
     Number(u16),
 }
 
-/// Checks an authority; `None` when it is malformed or its host is empty.
+/// Whether `value` is a well-formed authority with a host that is not empty.
 #[inline]
-pub(super) fn authority(value: &[u8]) -> Option<Port> {
-    let plain = span(value, REG_NAME);
-    match value.get(plain) {
-        None if plain > 0 => Some(Port::Absent),
-        Some(b':') if plain > 0 => port(&value[plain + 1..]),
-        _ => unusual(value),
-    }
+pub(super) fn is_authority(value: &[u8]) -> bool {
+    // From the end: a port, then a registered name or an IPv4 address without escapes, which is nearly every host.
+    let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let before = &value[..value.len() - digits];
+    let name = match before.split_last() {
+        Some((b':', name)) if digits < 5 => name,
+        _ => value,
+    };
+    (!name.is_empty() && all(name, REG_NAME)) || authority(value).is_some()
 }
 
-/// Hosts with escapes, address literals, and everything malformed.
+/// The port of an authority; `None` when it is malformed or its host is empty.
 #[cold]
-fn unusual(value: &[u8]) -> Option<Port> {
-    let host_len = if value.first() == Some(&b'[') { literal_len(value)? } else { escaped_len(value) };
+pub(super) fn authority(value: &[u8]) -> Option<Port> {
+    let host_len = if value.first() == Some(&b'[') { literal_len(value)? } else { name_len(value) };
     match &value[host_len..] {
         _ if host_len == 0 => None,
         [] => Some(Port::Absent),
@@ -40,7 +42,6 @@ fn unusual(value: &[u8]) -> Option<Port> {
 }
 
 /// At most five digits, at most 65535.
-#[inline]
 fn port(digits: &[u8]) -> Option<Port> {
     if digits.len() > 5 {
         return None;
@@ -60,7 +61,7 @@ fn port(digits: &[u8]) -> Option<Port> {
 }
 
 /// Length of a registered name at the front, `%` with two hexadecimal digits included.
-fn escaped_len(value: &[u8]) -> usize {
+fn name_len(value: &[u8]) -> usize {
     let mut at = 0;
     loop {
         at += span(&value[at..], REG_NAME);
@@ -123,6 +124,7 @@ mod tests {
         ];
         for (value, port) in rows {
             assert_eq!(authority(value), Some(port), "{:?}", value.escape_ascii());
+            assert!(is_authority(value), "{:?}", value.escape_ascii());
         }
     }
 
@@ -167,6 +169,7 @@ mod tests {
         ];
         for value in rows {
             assert_eq!(authority(value), None, "{:?}", value.escape_ascii());
+            assert!(!is_authority(value), "{:?}", value.escape_ascii());
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::error::HeadError;
 use super::framing::{self, BodyLength};
 use super::host;
+use super::{FIELDS_CAPACITY, FieldSlot};
 use crate::request::Version;
 
 /// What the known fields of a head say, as bits of [`Known::flags`].
@@ -29,55 +30,71 @@ pub(super) enum Occurrence<'a> {
     Repeated,
 }
 
-impl<'a> Occurrence<'a> {
+/// Where a field that may stand once is: an index among the fields, or one of two marks beyond them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Place(u8);
+
+impl Place {
+    const NOWHERE: Self = Self(u8::MAX);
+    const REPEATED: Self = Self(u8::MAX - 1);
+
     #[inline(always)]
-    fn add(&mut self, value: &'a [u8]) {
-        *self = match self {
-            Self::Never => Self::Once(value),
-            _ => Self::Repeated,
-        };
+    fn add(&mut self, index: usize) {
+        *self = if *self == Self::NOWHERE { Self(index as u8) } else { Self::REPEATED };
+    }
+
+    #[inline(always)]
+    fn look_up<'a>(self, fields: &[FieldSlot<'a>]) -> Occurrence<'a> {
+        match fields.get(self.0 as usize) {
+            Some(field) => Occurrence::Once(field.value),
+            None if self == Self::NOWHERE => Occurrence::Never,
+            None => Occurrence::Repeated,
+        }
     }
 }
 
+const _: () = assert!(FIELDS_CAPACITY < Place::REPEATED.0 as usize);
+
 /// The known fields of one head.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Known<'a> {
-    host: Occurrence<'a>,
-    content_length: Occurrence<'a>,
-    transfer_encoding: Occurrence<'a>,
+pub(super) struct Known {
+    host: Place,
+    content_length: Place,
+    transfer_encoding: Place,
     pub(super) flags: u8,
 }
 
-impl<'a> Known<'a> {
+impl Known {
     #[inline(always)]
     pub(super) const fn new() -> Self {
-        Self {
-            host: Occurrence::Never,
-            content_length: Occurrence::Never,
-            transfer_encoding: Occurrence::Never,
-            flags: 0,
-        }
+        Self { host: Place::NOWHERE, content_length: Place::NOWHERE, transfer_encoding: Place::NOWHERE, flags: 0 }
+    }
+
+    /// Index of Host, when there is one; else out of range.
+    #[inline(always)]
+    pub(super) const fn host_index(&self) -> u8 {
+        self.host.0
     }
 
     /// Takes note of a field; `name` is a token, so that setting bit 5 folds its letters and nothing else into another
     /// token byte that occurs in these names.
     #[inline(always)]
-    pub(super) fn add(&mut self, name: &[u8], value: &'a [u8]) {
+    pub(super) fn add(&mut self, index: usize, name: &[u8], value: &[u8]) {
         match name.len() {
-            4 if fold4(name, 0) == word4(b"host") => self.host.add(value),
+            4 if fold4(name, 0) == word4(b"host") => self.host.add(index),
             6 if fold4(name, 0) == word4(b"expe") && fold4(name, 2) == word4(b"pect") => self.add_expect(value),
             7 if fold4(name, 0) == word4(b"upgr") && fold4(name, 3) == word4(b"rade") => self.add_upgrade(value),
             10 if fold8(name, 0) == word8(b"connecti") && fold8(name, 2) == word8(b"nnection") => {
                 self.add_connection(value);
             }
             14 if fold8(name, 0) == word8(b"content-") && fold8(name, 6) == word8(b"t-length") => {
-                self.content_length.add(value);
+                self.content_length.add(index);
             }
             17 if fold8(name, 0) == word8(b"transfer")
                 && fold8(name, 8) == word8(b"-encodin")
                 && fold8(name, 9) == word8(b"encoding") =>
             {
-                self.transfer_encoding.add(value);
+                self.transfer_encoding.add(index);
             }
             _ => {}
         }
@@ -118,17 +135,17 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// The value of Host; `None` where it may be missing.
+    /// Checks Host, which may be missing on HTTP/1.0 only.
     ///
     /// # Errors
     /// Missing on HTTP/1.1; repeated or malformed on any version.
     #[inline(always)]
-    pub(super) fn host(&self, version: Version) -> Result<Option<&'a [u8]>, HeadError> {
-        match self.host {
-            Occurrence::Once(value) if host::authority(value).is_some() => Ok(Some(value)),
+    pub(super) fn check_host(&self, fields: &[FieldSlot<'_>], version: Version) -> Result<(), HeadError> {
+        match self.host.look_up(fields) {
+            Occurrence::Once(value) if host::is_authority(value) => Ok(()),
             Occurrence::Once(_) => Err(HeadError::Host),
             Occurrence::Repeated => Err(HeadError::HostRepeated),
-            Occurrence::Never if version == Version::Http10 => Ok(None),
+            Occurrence::Never if version == Version::Http10 => Ok(()),
             Occurrence::Never => Err(HeadError::HostMissing),
         }
     }
@@ -138,8 +155,13 @@ impl<'a> Known<'a> {
     /// # Errors
     /// As the table in [`framing`] says.
     #[inline(always)]
-    pub(super) fn body_length(&self, version: Version) -> Result<BodyLength, HeadError> {
-        Ok(framing::body_length(self.transfer_encoding, self.content_length, version)?)
+    pub(super) fn body_length(&self, fields: &[FieldSlot<'_>], version: Version) -> Result<BodyLength, HeadError> {
+        if self.transfer_encoding == Place::NOWHERE && self.content_length == Place::NOWHERE {
+            return Ok(BodyLength::None); // the table's first row, and nearly every request
+        }
+        let (transfer_encoding, content_length) =
+            (self.transfer_encoding.look_up(fields), self.content_length.look_up(fields));
+        Ok(framing::body_length(transfer_encoding, content_length, version)?)
     }
 
     /// Refuses what is expected beyond `100-continue`. HTTP/1.0 has no Expect: it is ignored there (RFC 9110 §10.1.1).
@@ -176,16 +198,11 @@ const fn word8(bytes: &[u8; 8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn known(name: &[u8], value: &'static [u8]) -> Known<'static> {
+    fn is_noted(name: &[u8]) -> bool {
         let mut known = Known::new();
-        known.add(name, value);
-        known
-    }
-
-    /// Whether anything was taken note of.
-    fn is_noted(known: &Known<'_>) -> bool {
-        let counted = [known.host, known.content_length, known.transfer_encoding];
-        known.flags != 0 || counted.iter().any(|occurrence| *occurrence != Occurrence::Never)
+        known.add(0, name, b"close");
+        let places = [known.host, known.content_length, known.transfer_encoding];
+        known.flags != 0 || places.iter().any(|place| *place != Place::NOWHERE)
     }
 
     /// Each name in any case is recognised, and no name that differs in one byte is.
@@ -194,19 +211,19 @@ mod tests {
         let names: [&[u8]; 6] =
             [b"host", b"expect", b"upgrade", b"connection", b"content-length", b"transfer-encoding"];
         for name in names {
-            assert!(is_noted(&known(name, b"close")), "{:?}", name.escape_ascii());
-            assert!(is_noted(&known(&name.to_ascii_uppercase(), b"close")));
+            assert!(is_noted(name), "{:?}", name.escape_ascii());
+            assert!(is_noted(&name.to_ascii_uppercase()));
             for at in 0..name.len() {
                 for byte in (0..=255).filter(|&byte| super::super::bytes::is(byte, super::super::bytes::TOKEN)) {
                     let mut other = name.to_vec();
                     other[at] = byte;
                     let same = other.eq_ignore_ascii_case(name);
-                    assert_eq!(is_noted(&known(&other, b"close")), same, "{:?}", other.escape_ascii());
+                    assert_eq!(is_noted(&other), same, "{:?}", other.escape_ascii());
                 }
             }
         }
         for name in [&b"content_length"[..], b"transfer_encoding", b"content-type", b"cookie", b"x", b"te"] {
-            assert!(!is_noted(&known(name, b"close")), "{:?}", name.escape_ascii());
+            assert!(!is_noted(name), "{:?}", name.escape_ascii());
         }
     }
 }

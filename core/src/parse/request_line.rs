@@ -3,49 +3,56 @@
 use super::bytes::{PATH, TARGET, TOKEN, span};
 use super::error::HeadError;
 use super::target::Target;
-use crate::request::{Method, TargetForm, Version};
+use crate::request::{MethodKind, TargetForm, Version};
 
 /// Longest method in bytes: 501 beyond it (RFC 9112 §3). The longest registered one has 17.
 pub const METHOD_BYTES_MAX: usize = 32;
 
 /// A request line taken apart.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RequestLine<'a> {
-    pub(super) method: Method<'a>,
-    /// The raw request target.
-    pub(super) target: &'a [u8],
-    pub(super) parts: Target<'a>,
+pub(super) struct RequestLine {
+    pub(super) method: MethodKind,
+    pub(super) method_len: usize,
+    pub(super) target_len: usize,
+    pub(super) target: Target,
     pub(super) version: Version,
-    /// Bytes of the line, CRLF included.
-    pub(super) len: usize,
 }
+
+impl RequestLine {
+    /// Bytes of the line, CRLF included.
+    #[inline(always)]
+    pub(super) const fn len(&self) -> usize {
+        self.method_len + 1 + self.target_len + VERSION_LEN
+    }
+}
+
+/// Bytes from the space behind the target to the end of the line.
+const VERSION_LEN: usize = b" HTTP/1.1\r\n".len();
 
 /// Reads the request line at the front of `bytes`.
 ///
 /// An incomplete line is an error too, of whatever kind: only for a complete line that the scanner found well-shaped is
 /// the error the answer.
 #[inline(always)]
-pub(super) fn request_line(bytes: &[u8], target_bytes_max: u32) -> Result<RequestLine<'_>, HeadError> {
+pub(super) fn request_line(bytes: &[u8], target_bytes_max: u32) -> Result<RequestLine, HeadError> {
     let (method, method_len) = method(bytes)?;
     let rest = bytes.get(method_len + 1..).ok_or(HeadError::Target)?;
     let (target_len, path_len) = target_len(rest);
-    let (version, version_len) = version(rest, target_len)?;
+    let version = version(&rest[target_len..])?;
     if target_len as u64 > u64::from(target_bytes_max) {
         return Err(HeadError::TargetTooLong);
     }
-    let target = &rest[..target_len];
-    let parts = if path_len > 0 && method != Method::Connect {
-        let query = if path_len < target_len { Some(&target[path_len + 1..]) } else { None };
-        Target { form: TargetForm::Origin, path: &target[..path_len], query, authority: None }
+    let target = if path_len > 0 && method != MethodKind::Connect {
+        Target { form: TargetForm::Origin, path_at: 0, path_len }
     } else {
-        Target::other_form(method, target)?
+        Target::other_form(method, &rest[..target_len])?
     };
-    Ok(RequestLine { method, target, parts, version, len: method_len + 1 + target_len + version_len })
+    Ok(RequestLine { method, method_len, target_len, target, version })
 }
 
 /// The method and its length; a space stands behind it.
 #[inline(always)]
-fn method(bytes: &[u8]) -> Result<(Method<'_>, usize), HeadError> {
+fn method(bytes: &[u8]) -> Result<(MethodKind, usize), HeadError> {
     const fn word(method: &[u8]) -> u64 {
         let mut word = [0; 8];
         let mut at = 0;
@@ -63,34 +70,33 @@ fn method(bytes: &[u8]) -> Result<(Method<'_>, usize), HeadError> {
     // Every complete request line is longer than a word.
     let start = u64::from_le_bytes(*bytes.first_chunk().ok_or(HeadError::Method)?);
     if low(start, 4) == word(b"GET ") {
-        return Ok((Method::Get, 3));
+        return Ok((MethodKind::Get, 3));
     }
     if low(start, 5) == word(b"POST ") {
-        return Ok((Method::Post, 4));
+        return Ok((MethodKind::Post, 4));
     }
     match start {
-        _ if low(start, 4) == word(b"PUT ") => Ok((Method::Put, 3)),
-        _ if low(start, 5) == word(b"HEAD ") => Ok((Method::Head, 4)),
-        _ if low(start, 6) == word(b"PATCH ") => Ok((Method::Patch, 5)),
-        _ if low(start, 6) == word(b"TRACE ") => Ok((Method::Trace, 5)),
-        _ if low(start, 7) == word(b"DELETE ") => Ok((Method::Delete, 6)),
-        _ if start == word(b"OPTIONS ") => Ok((Method::Options, 7)),
-        _ if start == word(b"CONNECT ") => Ok((Method::Connect, 7)),
+        _ if low(start, 4) == word(b"PUT ") => Ok((MethodKind::Put, 3)),
+        _ if low(start, 5) == word(b"HEAD ") => Ok((MethodKind::Head, 4)),
+        _ if low(start, 6) == word(b"PATCH ") => Ok((MethodKind::Patch, 5)),
+        _ if low(start, 6) == word(b"TRACE ") => Ok((MethodKind::Trace, 5)),
+        _ if low(start, 7) == word(b"DELETE ") => Ok((MethodKind::Delete, 6)),
+        _ if start == word(b"OPTIONS ") => Ok((MethodKind::Options, 7)),
+        _ if start == word(b"CONNECT ") => Ok((MethodKind::Connect, 7)),
         _ => extension_method(bytes),
     }
 }
 
 #[cold]
-fn extension_method(bytes: &[u8]) -> Result<(Method<'_>, usize), HeadError> {
+fn extension_method(bytes: &[u8]) -> Result<(MethodKind, usize), HeadError> {
     let len = span(&bytes[..bytes.len().min(METHOD_BYTES_MAX + 1)], TOKEN);
     if len > METHOD_BYTES_MAX {
         return Err(HeadError::MethodTooLong);
     }
-    let token = core::str::from_utf8(&bytes[..len]).map_err(|_| HeadError::Method)?;
     if len == 0 || bytes.get(len) != Some(&b' ') {
         return Err(HeadError::Method);
     }
-    Ok((Method::Extension(token), len))
+    Ok((MethodKind::Extension, len))
 }
 
 /// Length of the target at the front, and of its path when it is in origin-form (else 0).
@@ -108,19 +114,18 @@ fn target_len(bytes: &[u8]) -> (usize, usize) {
     }
 }
 
-/// The version behind the target, and the bytes from the space in front of it to the end of the line.
+/// The version, from the space in front of it to the end of the line.
 #[inline(always)]
-fn version(bytes: &[u8], target_len: usize) -> Result<(Version, usize), HeadError> {
-    const TAIL_LEN: usize = b" HTTP/1.1\r\n".len();
-    let tail: &[u8; TAIL_LEN] = bytes.get(target_len..).and_then(<[u8]>::first_chunk).ok_or(HeadError::Version)?;
+fn version(bytes: &[u8]) -> Result<Version, HeadError> {
+    let tail: &[u8; VERSION_LEN] = bytes.first_chunk().ok_or(HeadError::Version)?;
     if tail == b" HTTP/1.1\r\n" {
-        return Ok((Version::Http11, TAIL_LEN));
+        return Ok(Version::Http11);
     }
-    other_version(tail).map(|version| (version, TAIL_LEN))
+    other_version(tail)
 }
 
 #[cold]
-fn other_version(tail: &[u8; 11]) -> Result<Version, HeadError> {
+fn other_version(tail: &[u8; VERSION_LEN]) -> Result<Version, HeadError> {
     match tail {
         // HTTP/1.0 differs in what it can do.
         b" HTTP/1.0\r\n" => Ok(Version::Http10),

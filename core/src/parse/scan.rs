@@ -20,6 +20,8 @@ pub struct HeadScan {
     mark: u32,
     /// Complete field lines.
     fields: u16,
+    /// Where the request line begins: RFC 9112 §2.2 has one empty line before it skipped.
+    line_at: u8,
     state: State,
 }
 
@@ -54,6 +56,11 @@ impl HeadScan {
     #[inline]
     pub(super) const fn is_fresh(&self) -> bool {
         self.at == 0
+    }
+
+    /// Where the request line begins.
+    pub(super) const fn line_at(&self) -> usize {
+        self.line_at as usize
     }
 
     /// Complete field lines so far.
@@ -98,7 +105,8 @@ impl HeadScan {
         match (self.state, byte) {
             (State::Start, b'\r') => Ok(State::BlankLineFeed),
             (State::BlankLineFeed, b'\n') => {
-                self.mark = self.at + 1;
+                self.line_at = BLANK_LINE_LEN;
+                self.mark = u32::from(BLANK_LINE_LEN);
                 Ok(State::AfterBlankLine)
             }
             (State::BlankLineFeed, _) => Err(HeadError::BareCr),
@@ -146,8 +154,7 @@ impl HeadScan {
             (0..5, _) if byte == b"HTTP/"[length] => Ok(State::Version),
             (5 | 7, b'0'..=b'9') | (6, b'.') | (8, b'\r') => Ok(State::Version),
             (VERSION_AND_CR_LEN, b'\n') => {
-                let start = if window.first() == Some(&b'\r') { 2 } else { 0 };
-                let line = &window[start..=self.at as usize];
+                let line = &window[self.line_at()..=self.at as usize];
                 super::head::count_scanned(line.len());
                 request_line(line, limits.target_bytes_max)?;
                 Ok(State::Fields(Place::LineStart))
@@ -157,6 +164,9 @@ impl HeadScan {
         }
     }
 }
+
+/// Bytes of an empty line.
+const BLANK_LINE_LEN: u8 = b"\r\n".len() as u8;
 
 /// Bytes between the second space of the request line and its line feed.
 const VERSION_AND_CR_LEN: usize = b"HTTP/1.1\r".len();

@@ -64,6 +64,12 @@ impl<'a> Fields<'a> {
         Iter { slots: self.slots.iter() }
     }
 
+    /// The value of the field at `index`.
+    #[inline]
+    pub(crate) fn value_at(&self, index: u8) -> Option<&'a [u8]> {
+        self.slots.get(index as usize).map(|slot| slot.value)
+    }
+
     /// The elements of the comma-separated list that all fields called `name` form together (RFC 9110 §5.6.1), without
     /// the white space around them; empty ones are skipped. Not for lists with quoted strings.
     #[must_use]

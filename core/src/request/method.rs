@@ -46,6 +46,21 @@ impl<'a> Method<'a> {
     }
 }
 
+/// Which method it is; the token of an extension method stays in the head.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum MethodKind {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Connect,
+    Options,
+    Trace,
+    Patch,
+    Extension,
+}
+
 impl fmt::Display for Method<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -56,6 +56,8 @@ impl<'a> Iterator for Query<'a> {
 
 /// What is in front of and behind the first `separator`; all and nothing without one.
 fn split_once(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
-    let end = bytes.iter().position(|&byte| byte == separator).unwrap_or(bytes.len());
-    (&bytes[..end], bytes.get(end + 1..).unwrap_or_default())
+    match bytes.iter().position(|&byte| byte == separator) {
+        Some(end) => (&bytes[..end], &bytes[end + 1..]),
+        None => bytes.split_at(bytes.len()),
+    }
 }

@@ -1,13 +1,14 @@
 //! Drives one [`Connection`] as an engine and a perfect network would.
 
-use aurora_http_core::connection::{Action, Connection, Context, Deadline};
+use aurora_http_core::connection::{Action, Connection, Context, Deadline, Place};
 use aurora_http_core::counters::Counters;
+use aurora_http_core::defer::{DeferCell, Deferrals};
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::Handler;
 use aurora_http_core::limits::Limits;
-use aurora_http_core::pool::{Arena, Buf, BufferPool, Class, ClassCounts};
+use aurora_http_core::pool::{Arena, Buf, BufferPool, Class, ClassCounts, Handle};
 use aurora_http_core::preamble::Preamble;
-use aurora_http_core::reactor::{IoError, Shutdown};
+use aurora_http_core::reactor::{IoError, IoHandle, NoPeers, Shutdown};
 use aurora_http_core::state::State;
 use aurora_http_core::time::Instant;
 
@@ -22,6 +23,8 @@ pub(crate) struct Bench<H: Handler> {
     pub(crate) counters: Counters,
     pub(crate) now: Instant,
     pub(crate) last: Option<CloseReason>,
+    pub(crate) in_flight: u32,
+    pub(crate) deferrals: Deferrals<'static>,
     receiving: Option<Option<Buf<'static>>>,
     /// Sends wait for [`complete_send`](Self::complete_send) instead of completing at once.
     pub(crate) hold_sends: bool,
@@ -57,6 +60,8 @@ impl<H: Handler> Bench<H> {
             counters: Counters::default(),
             now: Instant(0),
             last: None,
+            in_flight: 0,
+            deferrals: Deferrals::new(0, vec![DeferCell::new()].leak(), Box::leak(Box::default())),
             receiving: None,
             hold_sends: false,
             sending: None,
@@ -86,7 +91,10 @@ impl<H: Handler> Bench<H> {
         &mut self,
         f: impl FnOnce(&mut Connection<'static, H::Exchange>, &mut Context<'_, 'static, 'static, H>) -> R,
     ) -> R {
+        let id = Handle { index: 0, generation: 0 };
         let mut cx = Context {
+            place: &Place { peers: &NoPeers, io: IoHandle(0), id, deferrals: self.deferrals },
+            in_flight: &mut self.in_flight,
             handler: &mut self.handler,
             pool: &mut self.pool,
             loans: &mut self.loans,
@@ -164,6 +172,12 @@ impl<H: Handler> Bench<H> {
         self.with(|connection, cx| connection.handle_sent(cx, Ok(count as u32), head, body));
         self.act();
         count
+    }
+
+    /// Someone resolved a token.
+    pub(crate) fn resolved(&mut self) {
+        self.with(|connection, cx| connection.handle_resolved(cx));
+        self.act();
     }
 
     pub(crate) fn fin(&mut self) {

@@ -1,4 +1,6 @@
 //! A connection without an engine and without I/O: bytes in, bytes out, virtual time.
 
+mod deferred;
 mod harness;
 mod states;
+mod upgraded;

@@ -1,0 +1,66 @@
+# What the scripts beside this file share. They source it from the root of the repository.
+set -uo pipefail
+
+# Where everything that is built goes.
+output=${CARGO_TARGET_DIR:-target}
+case $output in /*) ;; *) output=$PWD/$output ;; esac
+
+# The exit status by which a check says that it cannot run here.
+SKIP_STATUS=77
+
+# skip REASON: ends this check as one that cannot run here.
+skip() {
+  printf 'SKIPPED: %s\n' "$*"
+  exit "$SKIP_STATUS"
+}
+
+# needs COMMAND WHY PACKAGE...: has the Debian packages installed when the command is missing.
+needs() {
+  local command=$1 why=$2
+  shift 2
+  command -v "$command" >/dev/null || apt_install "$why" "$@"
+}
+
+# apt_install WHY PACKAGE...: installs Debian packages, visibly; fails where that is not possible or not wanted.
+apt_install() {
+  local why=$1 log
+  shift
+  if [ "${AURORA_CI_INSTALL:-1}" != 1 ]; then
+    printf 'Not installing %s (%s): AURORA_CI_INSTALL is not 1.\n' "$*" "$why"
+    return 1
+  fi
+  if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+    printf 'Cannot install %s (%s): that takes apt-get and root.\n' "$*" "$why"
+    return 1
+  fi
+  printf 'Installing with apt-get: %s (%s)\n' "$*" "$why"
+  log=$(mktemp)
+  if { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+    -o DPkg::Lock::Timeout=120 "$@"; } >"$log" 2>&1 </dev/null; then
+    rm -f "$log"
+  else
+    tail -n 20 "$log"
+    rm -f "$log"
+    return 1
+  fi
+}
+
+# cargo_tool CRATE VERSION: puts a cargo subcommand on PATH, built into the target directory when the machine has none.
+cargo_tool() {
+  local crate=$1 version=$2 tools=$output/ci-tools
+  PATH=$tools/bin:$PATH
+  command -v "$crate" >/dev/null && return
+  [ "${AURORA_CI_INSTALL:-1}" = 1 ] || return 1
+  printf 'Installing with cargo: %s %s\n' "$crate" "$version"
+  cargo install --quiet --locked --root "$tools" --version "$version" "$crate"
+}
+
+# features MANIFEST: the names of a package's features, `default` aside.
+features() {
+  awk '/^\[/ { inside = $0 == "[features]" } inside && /^[a-z][a-z0-9_-]* *=/ && $1 != "default" { print $1 }' "$1"
+}
+
+# version_at_least VERSION MINIMUM
+version_at_least() {
+  [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]
+}

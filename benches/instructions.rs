@@ -1,0 +1,53 @@
+//! Parses a head a number of times and nothing else, to be run under callgrind:
+//! `instructions <aurora|httparse> <bare|wrk|browser|api> <iterations>`. The difference between two runs is the cost of
+//! the iterations alone. Without a parser and a head it parses every head once with each.
+
+use std::env;
+use std::hint::black_box;
+use std::process::ExitCode;
+
+use aurora_http::core::limits::Limits;
+use aurora_http::core::parse::{HeadScan, with_head};
+
+#[path = "support/heads.rs"]
+mod heads;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let [parser, name, iterations] = &arguments[..] else {
+        for (_, head) in heads::HEADS {
+            aurora(head, 1);
+            httparse(head, 1);
+        }
+        return ExitCode::SUCCESS;
+    };
+    let head = heads::HEADS.iter().find(|(known, _)| known == name).map(|(_, head)| *head);
+    match (parser.as_str(), head, iterations.parse()) {
+        ("aurora", Some(head), Ok(iterations)) => aurora(head, iterations),
+        ("httparse", Some(head), Ok(iterations)) => httparse(head, iterations),
+        _ => return ExitCode::FAILURE,
+    }
+    ExitCode::SUCCESS
+}
+
+#[inline(never)]
+fn aurora(head: &[u8], iterations: u32) {
+    let limits = Limits::default();
+    for _ in 0..iterations {
+        let complete = with_head(black_box(head), &limits, &mut HeadScan::default(), |parsed| {
+            matches!(black_box(&parsed), Ok(Some(_)))
+        });
+        assert!(complete);
+    }
+}
+
+#[inline(never)]
+fn httparse(head: &[u8], iterations: u32) {
+    for _ in 0..iterations {
+        let mut fields = [httparse::EMPTY_HEADER; 16];
+        let mut request = httparse::Request::new(&mut fields);
+        let parsed = request.parse(black_box(head));
+        black_box(&request);
+        assert!(matches!(parsed, Ok(httparse::Status::Complete(_))));
+    }
+}

@@ -1,0 +1,159 @@
+//! What a worker is sized for, as closed-form sums: operations in flight, handles, bytes.
+//!
+//! Everything is allocated before the first accept, so these sums are what a program takes, not what it may grow to.
+
+use crate::engine::{Slot, SlotNode};
+use crate::pool::{Buf, ClassCounts, Entry};
+use crate::readiness::Parked;
+
+/// The most operations, controls included, that one worker can have under way at once: the length of a kernel's queue
+/// of completions that can never overflow. `usize::MAX` when it does not fit a `usize`.
+#[must_use]
+pub const fn ops_max(connections: usize, listeners: usize) -> usize {
+    connections
+        .saturating_mul(2) // one receive and one send each; the close comes when both are over
+        .saturating_add(listeners) // one accept each; the close comes when it is over
+        .saturating_add(connections) // one shutdown each, while receive and send are still in flight
+        .saturating_add(connections.saturating_mul(2)) // one cancel for each receive and each send
+        .saturating_add(listeners) // one cancel for each accept
+        .saturating_add(1) // the wake
+    // The lobby: none. Nothing is asked of a connection before it has a slot.
+}
+
+/// The most sockets that one worker has at once: the length of a backend's table. `usize::MAX` when it does not fit.
+#[must_use]
+pub const fn handles_max(connections: usize, listeners: usize) -> usize {
+    connections.saturating_add(listeners).saturating_add(listeners) // the lobby: one connection per listener may wait for a slot
+}
+
+/// A sensible number of buffers of each class for so many connections.
+///
+/// An idle connection holds none, so they follow the connections that are busy at once, at most: a quarter of them with
+/// a small buffer to receive into and a tiny one to answer in, every sixteenth with a long head or streamed content,
+/// and so on. 5.25 MiB for 1024 connections; no fewer than for 64 of them, no more than for 8192.
+#[must_use]
+pub const fn buffers_for(connections: usize) -> ClassCounts {
+    let busy = match connections {
+        0..64 => 64,
+        64..8192 => connections as u32,
+        _ => 8192,
+    };
+    let large = if busy / 64 < 4 { 4 } else { busy / 64 };
+    let huge = if busy / 128 < 2 { 2 } else { busy / 128 };
+    ClassCounts::new([busy / 4, busy / 4, busy / 16, large, huge])
+}
+
+/// The numbers that the memory of one worker follows from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Budget {
+    /// Connections: slots.
+    pub connections: usize,
+    /// Listeners.
+    pub listeners: usize,
+    /// Buffers of each class.
+    pub buffers: ClassCounts,
+    /// Buffers that one call of the handler may borrow.
+    pub loans: usize,
+    /// Buffers that may be lent to the reactor.
+    pub lent: usize,
+    /// Scratch memory for one call of the handler, in bytes.
+    pub scratch_bytes: usize,
+}
+
+/// Bytes that one worker takes, by what they are for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Memory {
+    /// Connections and the places of each in the engine's lists; what a connection costs that holds no buffer, apart
+    /// from its handle.
+    pub slots: usize,
+    /// The backend's table of handles, with the operations that are parked on them.
+    pub handles: usize,
+    /// Where free, borrowed and lent buffers are kept.
+    pub tables: usize,
+    /// The buffers.
+    pub buffers: usize,
+    /// Scratch memory.
+    pub scratch: usize,
+}
+
+impl Memory {
+    /// All of it.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.slots
+            .saturating_add(self.handles)
+            .saturating_add(self.tables)
+            .saturating_add(self.buffers)
+            .saturating_add(self.scratch)
+    }
+}
+
+/// Bytes that a readiness-based backend keeps per handle, besides what the core keeps for it.
+const PARKED_BYTES: usize = size_of::<Parked<'static>>();
+
+impl Budget {
+    /// The bytes of one worker whose handler keeps an `E` per exchange, on a readiness-based backend with
+    /// `handle_bytes` of its own per handle.
+    #[must_use]
+    pub const fn memory<E>(&self, handle_bytes: usize) -> Memory {
+        let slot = size_of::<Entry<Slot<'static, E>>>() + size_of::<SlotNode>();
+        let places = self.buffers.total().saturating_add(self.loans).saturating_add(self.lent);
+        Memory {
+            slots: self.connections.saturating_mul(slot),
+            handles: handles_max(self.connections, self.listeners).saturating_mul(PARKED_BYTES + handle_bytes),
+            tables: places.saturating_mul(size_of::<Option<Buf<'static>>>()),
+            buffers: self.buffers.slab_bytes(),
+            scratch: self.scratch_bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::Class;
+
+    #[test]
+    fn operations_are_counted_one_by_one() {
+        // The queue of one connection and one listener, by name.
+        let connection = ["receive", "send", "shutdown", "cancel receive", "cancel send"].len();
+        let listener = ["accept", "cancel accept"].len();
+        assert_eq!(ops_max(1, 1), connection + listener + 1);
+        assert_eq!(ops_max(1024, 2) - ops_max(1023, 2), connection);
+        assert_eq!(ops_max(7, 5) - ops_max(7, 4), listener);
+        assert_eq!(ops_max(usize::MAX, 1), usize::MAX);
+    }
+
+    #[test]
+    fn buffers_grow_with_the_connections_between_two_bounds() {
+        let mib = |connections| buffers_for(connections).slab_bytes() as f64 / 1024.0 / 1024.0;
+        assert_eq!(mib(1024), 5.25);
+        assert_eq!((buffers_for(1), buffers_for(1_000_000)), (buffers_for(64), buffers_for(8192)));
+        for connections in [1, 64, 65, 100, 1000, 8192, usize::MAX] {
+            for class in Class::ALL {
+                assert!(buffers_for(connections).of(class) >= 2, "{connections} {class:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_linear_in_connections_and_exchanges() {
+        let budget = Budget {
+            connections: 100,
+            listeners: 1,
+            buffers: ClassCounts::NONE.with(Class::Small, 3),
+            loans: 4,
+            lent: 5,
+            scratch_bytes: 1000,
+        };
+        let memory = budget.memory::<()>(8);
+        assert_eq!((memory.buffers, memory.scratch), (3 * 4096, 1000));
+        assert_eq!(memory.handles, (100 + 1 + 1) * (PARKED_BYTES + 8));
+        assert_eq!(memory.tables, (3 + 4 + 5) * size_of::<Buf<'static>>());
+        let twice = Budget { connections: 200, ..budget }.memory::<()>(8);
+        assert_eq!(twice.slots, 2 * memory.slots);
+        assert!(budget.memory::<[u64; 16]>(8).slots >= memory.slots + 100 * 16 * 8);
+        let parts = [memory.slots, memory.handles, memory.tables, memory.buffers, memory.scratch];
+        assert_eq!(memory.total(), parts.iter().sum());
+    }
+}

@@ -1,0 +1,83 @@
+//! The start-up line.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use aurora_http_core::budget::Memory;
+
+/// What a server that is ready tells about itself. `Display` gives the start-up line:
+///
+/// ```text
+/// listening on 127.0.0.1:8080 backend=epoll workers=2 connections=1024 memory=5.9MiB/worker
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Announcement {
+    /// The address, with the real port where 0 was asked for.
+    pub address: SocketAddr,
+    /// The backend.
+    pub backend: &'static str,
+    /// Why [`Backend::Auto`](super::Backend::Auto) took no better one, if there is one.
+    pub note: Option<String>,
+    /// Workers.
+    pub workers: usize,
+    /// Connections per worker.
+    pub connections: usize,
+    /// What each worker takes, all of it before the first accept.
+    pub memory: Memory,
+}
+
+impl fmt::Display for Announcement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, backend, workers, connections, memory, note } = self;
+        let bytes = Bytes(memory.total());
+        write!(
+            f,
+            "listening on {address} backend={backend} workers={workers} connections={connections} memory={bytes}/worker"
+        )?;
+        match note {
+            Some(note) => write!(f, " ({note})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Bytes in a unit that leaves few digits.
+struct Bytes(usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0 as f64;
+        let (unit, name) = match self.0 {
+            0x4000_0000.. => (f64::from(1 << 30), "GiB"),
+            0x10_0000.. => (f64::from(1 << 20), "MiB"),
+            _ => (1024.0, "KiB"),
+        };
+        write!(f, "{:.1}{name}", bytes / unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_has_the_real_address_and_human_units() {
+        let memory = Memory { buffers: 5 << 20, slots: 300 << 10, ..Memory::default() };
+        let mut announcement = Announcement {
+            address: "[::1]:80".parse().unwrap(),
+            backend: "epoll",
+            note: None,
+            workers: 2,
+            connections: 7,
+            memory,
+        };
+        let line = "listening on [::1]:80 backend=epoll workers=2 connections=7 memory=5.3MiB/worker";
+        assert_eq!(announcement.to_string(), line);
+        announcement.note = Some("it rains".into());
+        assert_eq!(announcement.to_string(), format!("{line} (it rains)"));
+        for (bytes, text) in [(0, "0.0KiB"), (1536, "1.5KiB"), (1 << 20, "1.0MiB"), (3 << 29, "1.5GiB")] {
+            assert_eq!(Bytes(bytes).to_string(), text);
+        }
+    }
+}

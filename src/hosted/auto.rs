@@ -1,0 +1,137 @@
+//! Which backend serves: asked for by name, or the best one that is there.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::ServerError;
+
+/// What performs the I/O.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// The best one that this build has and this system allows; [`Announcement::note`](super::Announcement::note) says
+    /// why the better ones were passed over.
+    #[default]
+    Auto,
+    /// epoll, on Linux.
+    Epoll,
+    /// io_uring, on Linux. Planned: this version answers with an error.
+    Uring,
+    /// kqueue, on macOS and the BSDs. Planned: this version answers with an error.
+    Kqueue,
+}
+
+impl Backend {
+    /// Its name on command lines and in the start-up line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Epoll => "epoll",
+            Self::Uring => "uring",
+            Self::Kqueue => "kqueue",
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Backend {
+    type Err = ServerError;
+
+    fn from_str(name: &str) -> Result<Self, ServerError> {
+        [Self::Auto, Self::Epoll, Self::Uring, Self::Kqueue]
+            .into_iter()
+            .find(|backend| backend.name() == name)
+            .ok_or_else(|| ServerError::setting("backend", name, "use auto, epoll, uring or kqueue"))
+    }
+}
+
+/// A backend that this build has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Chosen {
+    #[cfg(all(feature = "epoll", target_os = "linux"))]
+    Epoll,
+}
+
+impl Chosen {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            #[cfg(all(feature = "epoll", target_os = "linux"))]
+            Self::Epoll => "epoll",
+        }
+    }
+}
+
+/// What [`Backend::Auto`] tries, the best first.
+const LADDER: [Backend; 3] = [Backend::Uring, Backend::Epoll, Backend::Kqueue];
+
+/// The backend to use and, for [`Backend::Auto`], why no better one.
+pub(super) fn choose(wanted: Backend) -> Result<(Chosen, Option<String>), ServerError> {
+    if wanted != Backend::Auto {
+        return match probe(wanted) {
+            Ok(chosen) => Ok((chosen, None)),
+            Err(reason) => Err(ServerError::Backend { backend: wanted, reason: reason.into() }),
+        };
+    }
+    let mut reasons = String::new();
+    for backend in LADDER {
+        match probe(backend) {
+            Ok(chosen) => return Ok((chosen, Some(reasons).filter(|reasons| !reasons.is_empty()))),
+            Err(reason) => {
+                let separator = if reasons.is_empty() { "" } else { "; " };
+                reasons = format!("{reasons}{separator}{reason}");
+            }
+        }
+    }
+    Err(ServerError::Backend { backend: wanted, reason: reasons })
+}
+
+/// Whether a backend can be used here, or why not.
+fn probe(backend: Backend) -> Result<Chosen, &'static str> {
+    match backend {
+        #[cfg(all(feature = "epoll", target_os = "linux"))]
+        Backend::Epoll => Ok(Chosen::Epoll),
+        #[cfg(not(all(feature = "epoll", target_os = "linux")))]
+        Backend::Epoll if cfg!(target_os = "linux") => Err("this build has no epoll backend (cargo feature epoll)"),
+        #[cfg(not(all(feature = "epoll", target_os = "linux")))]
+        Backend::Epoll => Err("epoll exists on Linux only"),
+        Backend::Uring => Err("this build has no io_uring backend"),
+        Backend::Kqueue => Err("this build has no kqueue backend"),
+        Backend::Auto => Err("auto is no backend"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for name in ["auto", "epoll", "uring", "kqueue"] {
+            assert_eq!(name.parse::<Backend>().unwrap().to_string(), name);
+        }
+        let error = "iocp".parse::<Backend>().unwrap_err();
+        assert_eq!(error.to_string(), "backend = iocp: use auto, epoll, uring or kqueue");
+    }
+
+    #[test]
+    fn what_is_not_built_in_is_an_error_and_never_another_backend() {
+        for (backend, name) in [(Backend::Uring, "io_uring"), (Backend::Kqueue, "kqueue")] {
+            let error = choose(backend).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("backend = {backend}: this build has no {name} backend")), "{error}");
+        }
+    }
+
+    #[cfg(all(feature = "epoll", target_os = "linux"))]
+    #[test]
+    fn auto_says_what_it_passed_over() {
+        let (chosen, note) = choose(Backend::Auto).unwrap();
+        assert_eq!((chosen, note.as_deref()), (Chosen::Epoll, Some("this build has no io_uring backend")));
+        assert_eq!(choose(Backend::Epoll).unwrap(), (Chosen::Epoll, None));
+    }
+}

@@ -1,0 +1,238 @@
+//! The configuration of a server, and what is wrong with it.
+
+use std::net::SocketAddr;
+
+use aurora_http_core::budget::{Budget, buffers_for};
+use aurora_http_core::engine::LENT_MAX;
+use aurora_http_core::limits::{Limits, Timeouts};
+use aurora_http_core::parse::FIELDS_CAPACITY;
+use aurora_http_core::pool::{Class, ClassCounts};
+use aurora_http_core::preamble::{Preamble, SERVER_BYTES_MAX};
+
+use super::auto::Backend;
+use super::error::ServerError;
+
+/// Most connections of one worker: what every backend can number.
+const CONNECTIONS_MAX: usize = 1 << 23;
+/// Shortest limit for a head: a bare request with a Host field and some fields fits.
+const HEAD_BYTES_MIN: u32 = 256;
+/// Shortest limit for a response: its head and a short text fit.
+const RESPONSE_BYTES_MIN: u32 = 512;
+/// Scratch memory for one call of the handler; the pool lends more.
+const SCRATCH_BYTES: usize = 16 * 1024;
+/// Buffers that one call of the handler may borrow.
+const LOANS: usize = 16;
+/// Listeners of one worker.
+pub(super) const LISTENERS: usize = 1;
+
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    /// Tried in this order until one can be listened on.
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) backend: Backend,
+    pub(super) workers: usize,
+    /// Per worker.
+    pub(super) connections: usize,
+    pub(super) backlog: u32,
+    pub(super) limits: Limits,
+    /// Per worker; from the connections unless set.
+    pub(super) buffers: Option<ClassCounts>,
+    pub(super) server_name: &'static str,
+}
+
+impl Config {
+    pub(super) fn new(addresses: Vec<SocketAddr>) -> Self {
+        Self {
+            addresses,
+            backend: Backend::Auto,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            connections: 1024,
+            backlog: 1024,
+            limits: Limits::default(),
+            buffers: None,
+            server_name: "",
+        }
+    }
+
+    pub(super) fn class_counts(&self) -> ClassCounts {
+        self.buffers.unwrap_or_else(|| buffers_for(self.connections))
+    }
+
+    pub(super) fn budget(&self) -> Budget {
+        Budget {
+            connections: self.connections,
+            listeners: LISTENERS,
+            buffers: self.class_counts(),
+            loans: LOANS,
+            lent: LENT_MAX,
+            scratch_bytes: SCRATCH_BYTES,
+        }
+    }
+
+    pub(super) fn preamble(&self) -> Result<Preamble, ServerError> {
+        Preamble::new(self.server_name).map_err(|_| {
+            let advice = format!("use at most {SERVER_BYTES_MAX} bytes of printable ASCII");
+            ServerError::setting("server_name", format!("{:?}", self.server_name), advice)
+        })
+    }
+
+    /// Names the first value that cannot be, before anything is started.
+    pub(super) fn validate(&self) -> Result<(), ServerError> {
+        if self.workers == 0 {
+            return Err(ServerError::setting("workers", 0, "nobody would serve; use at least 1"));
+        }
+        if self.connections == 0 || self.connections > CONNECTIONS_MAX {
+            let advice = format!("use 1 to {CONNECTIONS_MAX} per worker");
+            return Err(ServerError::setting("connections", self.connections, advice));
+        }
+        if self.backlog == 0 {
+            return Err(ServerError::setting("backlog", 0, "no connection could wait for its accept; use at least 1"));
+        }
+        self.preamble()?;
+        self.validate_buffers()?;
+        self.validate_limits()?;
+        validate_timeouts(&self.limits.timeouts)
+    }
+
+    fn validate_buffers(&self) -> Result<(), ServerError> {
+        let counts = self.class_counts();
+        let head_bytes_max = self.limits.head_bytes_max as usize;
+        let receive = if head_bytes_max <= Class::Tiny.size() { Class::Tiny } else { Class::Small };
+        // Where sends use the class of receives, one of each must be there at the same time.
+        let shared = receive == Class::Tiny || counts.of(Class::Tiny) == 0;
+        let needed = if shared { 2 } else { 1 };
+        if counts.of(receive) < needed {
+            let advice =
+                format!("requests are received into buffers of {} bytes; use at least {needed}", receive.size());
+            return Err(ServerError::setting("buffers", format!("{} of that size", counts.of(receive)), advice));
+        }
+        Ok(())
+    }
+
+    fn validate_limits(&self) -> Result<(), ServerError> {
+        let Limits { head_bytes_max, fields_max, target_bytes_max, .. } = self.limits;
+        let Limits { content_collected_max, response_bytes_max, .. } = self.limits;
+        if head_bytes_max < HEAD_BYTES_MIN {
+            let advice = format!("no browser's request fits; use at least {HEAD_BYTES_MIN}");
+            return Err(ServerError::setting("limits.head_bytes_max", head_bytes_max, advice));
+        }
+        if fields_max == 0 || usize::from(fields_max) > FIELDS_CAPACITY {
+            let advice = format!("use 1 to {FIELDS_CAPACITY}");
+            return Err(ServerError::setting("limits.fields_max", fields_max, advice));
+        }
+        if target_bytes_max == 0 || target_bytes_max >= head_bytes_max {
+            let advice = format!("the target is a part of the head; use 1 to {}", head_bytes_max - 1);
+            return Err(ServerError::setting("limits.target_bytes_max", target_bytes_max, advice));
+        }
+        if response_bytes_max < RESPONSE_BYTES_MIN {
+            let advice = format!("no response's head fits; use at least {RESPONSE_BYTES_MIN}");
+            return Err(ServerError::setting("limits.response_bytes_max", response_bytes_max, advice));
+        }
+        if self.limits.requests_per_connection_max == Some(0) {
+            let advice = "no request would be served; use at least 1, or None for no limit";
+            return Err(ServerError::setting("limits.requests_per_connection_max", 0, advice));
+        }
+        let counts = self.class_counts();
+        let largest = Class::ALL.into_iter().rfind(|class| counts.of(*class) > 0).map_or(0, Class::size);
+        for (name, bytes) in [
+            ("limits.head_bytes_max", head_bytes_max),
+            ("limits.content_collected_max", content_collected_max),
+            ("limits.response_bytes_max", response_bytes_max),
+        ] {
+            if bytes as usize > largest {
+                let advice = format!("the largest buffers have {largest} bytes; lower it, or configure larger buffers");
+                return Err(ServerError::setting(name, bytes, advice));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn validate_timeouts(timeouts: &Timeouts) -> Result<(), ServerError> {
+    let rate = timeouts.rate_min;
+    for (name, value_ms) in [
+        ("limits.timeouts.first_byte_timeout_ms", timeouts.first_byte_timeout_ms),
+        ("limits.timeouts.head_timeout_ms", timeouts.head_timeout_ms),
+        ("limits.timeouts.content_timeout_ms", timeouts.content_timeout_ms),
+        ("limits.timeouts.write_timeout_ms", timeouts.write_timeout_ms),
+        ("limits.timeouts.defer_timeout_ms", timeouts.defer_timeout_ms),
+        ("limits.timeouts.idle_timeout_ms", timeouts.idle_timeout_ms),
+        ("limits.timeouts.linger_timeout_ms", timeouts.linger_timeout_ms),
+        ("limits.timeouts.rate_min.window_ms", rate.map(|rate| rate.window_ms)),
+        ("limits.timeouts.rate_min.bytes", rate.map(|rate| rate.bytes)),
+    ] {
+        if value_ms == Some(0) {
+            return Err(ServerError::setting(
+                name,
+                0,
+                "nothing could be so fast; use at least 1, or None to switch it off",
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config::new(vec!["127.0.0.1:0".parse().unwrap()])
+    }
+
+    #[test]
+    fn the_defaults_are_valid_for_any_number_of_connections() {
+        config().validate().unwrap();
+        for connections in [1, 10, 100_000, CONNECTIONS_MAX] {
+            Config { connections, ..config() }.validate().unwrap();
+        }
+        let limits = Limits::small_device();
+        let buffers = Some(ClassCounts::NONE.with(Class::Tiny, 2));
+        Config { limits, buffers, ..config() }.validate().unwrap();
+    }
+
+    #[test]
+    fn every_wrong_value_is_named_and_comes_with_advice() {
+        type Spoil = fn(&mut Config);
+        let rows: [(Spoil, &str); 19] = [
+            (|c| c.workers = 0, "workers = 0: nobody would serve; use at least 1"),
+            (|c| c.connections = 0, "connections = 0: use 1 to 8388608 per worker"),
+            (|c| c.connections = usize::MAX, "connections = 18446744073709551615: use 1 to"),
+            (|c| c.backlog = 0, "backlog = 0: "),
+            (|c| c.server_name = "a\r\nb", "server_name = \"a\\r\\nb\": use at most 64 bytes of printable ASCII"),
+            (|c| c.limits.head_bytes_max = 255, "limits.head_bytes_max = 255: "),
+            (|c| c.limits.head_bytes_max = 262_145, "limits.head_bytes_max = 262145: the largest buffers have 262144"),
+            (|c| c.limits.fields_max = 0, "limits.fields_max = 0: use 1 to 128"),
+            (|c| c.limits.fields_max = 129, "limits.fields_max = 129: use 1 to 128"),
+            (|c| c.limits.target_bytes_max = 0, "limits.target_bytes_max = 0: "),
+            (|c| c.limits.target_bytes_max = 65_536, "limits.target_bytes_max = 65536: the target is a part"),
+            (|c| c.limits.response_bytes_max = 511, "limits.response_bytes_max = 511: "),
+            (|c| c.limits.requests_per_connection_max = Some(0), "limits.requests_per_connection_max = 0: "),
+            (
+                |c| c.buffers = Some(buffers_for(64).with(Class::Huge, 0)),
+                "limits.content_collected_max = 262144: the largest buffers have 65536 bytes; lower it, or",
+            ),
+            (|c| c.buffers = Some(buffers_for(64).with(Class::Small, 0)), "buffers = 0 of that size: requests are"),
+            (
+                |c| c.buffers = Some(ClassCounts::NONE.with(Class::Small, 1)),
+                "buffers = 1 of that size: requests are received into buffers of 4096 bytes; use at least 2",
+            ),
+            (|c| c.limits.timeouts.idle_timeout_ms = Some(0), "limits.timeouts.idle_timeout_ms = 0: "),
+            (|c| c.limits.timeouts.rate_min.as_mut().unwrap().window_ms = 0, "limits.timeouts.rate_min.window_ms = 0"),
+            (|c| c.limits.timeouts.rate_min.as_mut().unwrap().bytes = 0, "limits.timeouts.rate_min.bytes = 0: "),
+        ];
+        for (spoil, expected) in rows {
+            let mut config = config();
+            spoil(&mut config);
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}\n{expected}");
+        }
+    }
+
+    #[test]
+    fn what_is_switched_off_is_valid() {
+        let timeouts = Timeouts { idle_timeout_ms: None, rate_min: None, stop_timeout_ms: None, ..Timeouts::default() };
+        let limits = Limits { requests_per_connection_max: None, timeouts, ..Limits::default() };
+        Config { limits, ..config() }.validate().unwrap();
+    }
+}

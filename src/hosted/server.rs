@@ -1,0 +1,210 @@
+//! The builder of a server.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::ToSocketAddrs;
+
+use aurora_http_core::handler::Handler;
+use aurora_http_core::limits::Limits;
+use aurora_http_core::pool::ClassCounts;
+
+use super::announce::Announcement;
+use super::auto::{Backend, choose};
+use super::config::Config;
+use super::error::ServerError;
+use super::report::{Report, WorkerOutcome};
+use super::running::{OnEnd, Running, WorkerContext, launch};
+use super::signals::Watch;
+use super::storage::WorkerStorage;
+
+/// A server to be: an address, and how to serve on it.
+///
+/// ```no_run
+/// use aurora_http::{Server, handler_fn};
+///
+/// # fn main() -> Result<(), aurora_http::ServerError> {
+/// let report = Server::bind("127.0.0.1:8080")?
+///     .workers(2)
+///     .connections(10_000)
+///     .serve(|_worker| handler_fn(|_request, response| response.body("Hello, World!\n")))?;
+/// println!("served {} requests", report.counters.requests);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Everything is checked before anything starts, and an error names the value that is wrong. All memory is allocated
+/// before the first accept; see [`Announcement::memory`].
+#[must_use = "a server serves when it is told to: see `serve` and `start`"]
+pub struct Server {
+    config: Config,
+    signals: bool,
+    announce: Announce,
+}
+
+/// Where the start-up line goes.
+enum Announce {
+    /// To the standard output, by [`Server::serve`] alone.
+    Print,
+    Quiet,
+    Call(Box<dyn FnOnce(&Announcement)>),
+}
+
+/// Configuration.
+impl Server {
+    /// A server for `address`: `"127.0.0.1:8080"`, `"localhost:8080"`, `([0, 0, 0, 0], 80)`, a
+    /// [`SocketAddr`](std::net::SocketAddr). Port 0 lets the system choose. Where a name has several addresses, the
+    /// first that can be listened on is taken. The port is not taken before the server starts.
+    ///
+    /// # Errors
+    /// [`ServerError::Address`] when it is no address, or the name is not known.
+    pub fn bind(address: impl ToSocketAddrs + fmt::Debug) -> Result<Self, ServerError> {
+        let resolved = address.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        let failed = |error| ServerError::Address { address: format!("{address:?}"), error };
+        let addresses = resolved.map_err(failed)?;
+        if addresses.is_empty() {
+            return Err(failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
+        }
+        Ok(Self { config: Config::new(addresses), signals: true, announce: Announce::Print })
+    }
+
+    /// Threads that serve, each with memory, a listener and connections of its own. One per available CPU unless set.
+    pub const fn workers(mut self, workers: usize) -> Self {
+        self.config.workers = workers;
+        self
+    }
+
+    /// What performs the I/O. [`Backend::Auto`] unless set.
+    pub const fn backend(mut self, backend: Backend) -> Self {
+        self.config.backend = backend;
+        self
+    }
+
+    /// Most connections per worker; 1024 unless set. Those beyond wait in the [`backlog`](Self::backlog).
+    ///
+    /// The soft limit of file descriptors is raised to the hard one when it is too low for them.
+    pub const fn connections(mut self, connections: usize) -> Self {
+        self.config.connections = connections;
+        self
+    }
+
+    /// What a connection may cost, and for how long; [`Limits::default`] unless set.
+    pub const fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// Buffers per worker; what [`buffers_for`](aurora_http_core::budget::buffers_for) says unless set.
+    pub const fn buffers(mut self, buffers: ClassCounts) -> Self {
+        self.config.buffers = Some(buffers);
+        self
+    }
+
+    /// The value of the `Server` field; there is none unless set.
+    pub const fn server_name(mut self, name: &'static str) -> Self {
+        self.config.server_name = name;
+        self
+    }
+
+    /// Connections that the system holds for each worker until they are accepted; 1024 unless set. The system has a
+    /// maximum of its own (`net.core.somaxconn`).
+    pub const fn backlog(mut self, backlog: u32) -> Self {
+        self.config.backlog = backlog;
+        self
+    }
+
+    /// Whether SIGINT and SIGTERM stop [`serve`](Self::serve): the first one gracefully, the second one at once. They
+    /// do unless switched off.
+    pub const fn signals(mut self, signals: bool) -> Self {
+        self.signals = signals;
+        self
+    }
+
+    /// Says nothing at the start.
+    pub fn quiet(mut self) -> Self {
+        self.announce = Announce::Quiet;
+        self
+    }
+
+    /// Calls `announce` once the server is ready, instead of printing the start-up line.
+    pub fn announce(mut self, announce: impl FnOnce(&Announcement) + 'static) -> Self {
+        self.announce = Announce::Call(Box::new(announce));
+        self
+    }
+}
+
+/// Serving.
+impl Server {
+    /// Serves until SIGINT, SIGTERM, or [`WorkerContext::stop_handle`]. Prints the start-up line to the standard output
+    /// unless told otherwise.
+    ///
+    /// `factory` makes the handler of each worker, on the worker's own thread.
+    ///
+    /// # Errors
+    /// What keeps the server from starting, and [`ServerError::AllWorkersFailed`] when it ended without being told to.
+    pub fn serve<F, H>(self, factory: F) -> Result<Report, ServerError>
+    where
+        F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
+        H: Handler,
+    {
+        let Self { config, signals, announce } = self;
+        let system = |error| ServerError::System { what: "watch for signals", error };
+        let mut watch = if signals { Some(Watch::new().map_err(system)?) } else { None };
+        let on_end = watch.as_ref().map(Watch::handle).map(|handle| Box::new(move || handle.close()) as OnEnd);
+        let running = launch(config, factory, on_end)?;
+        match announce {
+            Announce::Quiet => {}
+            Announce::Call(announce) => announce(running.announcement()),
+            Announce::Print => print(running.announcement()),
+        }
+        if let Some(watch) = &mut watch {
+            watch.each(|earlier| if earlier == 0 { running.stop() } else { running.abort() });
+        }
+        let report = running.join();
+        if report.workers.iter().any(|worker| worker.outcome == WorkerOutcome::Finished) {
+            Ok(report)
+        } else {
+            Err(ServerError::AllWorkersFailed(Box::new(report)))
+        }
+    }
+
+    /// Serves on threads of its own and returns at once: for programs that do something else meanwhile. Watches no
+    /// signals, and prints nothing.
+    ///
+    /// # Errors
+    /// What keeps the server from starting; then no thread is left.
+    pub fn start<F, H>(self, factory: F) -> Result<Running, ServerError>
+    where
+        F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
+        H: Handler,
+    {
+        let running = launch(self.config, factory, None)?;
+        if let Announce::Call(announce) = self.announce {
+            announce(running.announcement());
+        }
+        Ok(running)
+    }
+
+    /// Memory for a [`Worker`](super::Worker) on the calling thread, sized by this configuration; the number of
+    /// workers, signals and announcements mean nothing to it.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration.
+    pub fn storage<E>(self) -> Result<WorkerStorage<E>, ServerError> {
+        self.config.validate()?;
+        let (chosen, _) = choose(self.config.backend)?;
+        super::descriptors::ensure(1, self.config.connections)?;
+        Ok(WorkerStorage::new(self.config, chosen))
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("config", &self.config).field("signals", &self.signals).finish_non_exhaustive()
+    }
+}
+
+/// Whoever reads the standard output may be gone: that is no reason to stop.
+fn print(announcement: &Announcement) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{announcement}").and_then(|()| out.flush());
+}

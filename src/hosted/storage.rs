@@ -1,0 +1,144 @@
+//! Everything a worker stands on, allocated before its first accept and never after.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use aurora_http_core::budget::{Memory, handles_max};
+use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
+use aurora_http_core::handler::Handler;
+use aurora_http_core::pool::{Buf, BufferPool, Entry};
+use aurora_http_core::readiness::Parked;
+
+use super::auto::Chosen;
+use super::config::{Config, LISTENERS};
+use super::error::ServerError;
+use super::stash;
+
+/// The memory of one [`Worker`](super::Worker), made by [`Server::storage`](super::Server::storage).
+///
+/// Make it on the thread that will use it, so that the system places it well. Dropping it gives the buffers to the next
+/// server of this process; see [`buffer_memory`](super::buffer_memory).
+pub struct WorkerStorage<E> {
+    pub(super) config: Config,
+    pub(super) chosen: Chosen,
+    slots: Vec<Entry<Slot<'static, E>>>,
+    nodes: Vec<SlotNode>,
+    loans: Vec<Option<Buf<'static>>>,
+    /// Buffers that are free.
+    free: Vec<Option<Buf<'static>>>,
+    scratch: Vec<u8>,
+    handles: Handles,
+}
+
+/// A backend's tables.
+struct Handles {
+    #[cfg(all(feature = "epoll", target_os = "linux"))]
+    entries: Vec<aurora_http_epoll::Entry>,
+    parked: Vec<Parked<'static>>,
+    lent: Vec<Option<Buf<'static>>>,
+}
+
+impl<E> WorkerStorage<E> {
+    /// For a configuration that was validated.
+    pub(super) fn new(config: Config, chosen: Chosen) -> Self {
+        let budget = config.budget();
+        let connections = budget.connections;
+        let handles = handles_max(connections, LISTENERS);
+        Self {
+            chosen,
+            slots: table(connections, Entry::new),
+            nodes: table(connections, SlotNode::new),
+            loans: table(budget.loans, || None),
+            free: table(budget.buffers.total(), || None),
+            scratch: vec![0; budget.scratch_bytes],
+            handles: Handles {
+                #[cfg(all(feature = "epoll", target_os = "linux"))]
+                entries: table(handles, aurora_http_epoll::Entry::new),
+                parked: table(handles, Parked::new),
+                lent: table(budget.lent, || None),
+            },
+            config,
+        }
+    }
+
+    /// The bytes it takes.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        memory::<E>(&self.config, self.chosen)
+    }
+
+    /// The first address it is configured for.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.config.addresses.first().copied()
+    }
+
+    /// An engine over a part of it, and what is left for the reactor.
+    pub(super) fn engine<H: Handler<Exchange = E>>(
+        &mut self,
+        handler: H,
+    ) -> Result<(Engine<'_, 'static, H>, ReactorStorage<'_>), ServerError> {
+        self.reclaim();
+        let config = &self.config;
+        let counts = config.class_counts();
+        let misfit =
+            |error: &dyn fmt::Display| ServerError::setting("buffers", format!("{counts:?}"), error.to_string());
+        let mut pool = BufferPool::new(&mut self.free, counts).map_err(|error| misfit(&error))?;
+        stash::fill(&mut pool, counts).map_err(|error| misfit(&error))?;
+        let storage = Storage {
+            slots: &mut self.slots,
+            nodes: &mut self.nodes,
+            loans: &mut self.loans,
+            scratch: &mut self.scratch,
+        };
+        let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
+        let reactor = ReactorStorage {
+            #[cfg(all(feature = "epoll", target_os = "linux"))]
+            entries: &mut self.handles.entries,
+            parked: &mut self.handles.parked,
+            lent: &mut self.handles.lent,
+        };
+        Ok((engine.map_err(|error| misfit(&error))?, reactor))
+    }
+
+    /// Gives the buffers that no connection holds any more to the next server.
+    fn reclaim(&mut self) {
+        let tables = self.free.iter_mut().chain(&mut self.handles.lent).chain(&mut self.loans);
+        stash::put(tables.filter_map(Option::take));
+    }
+}
+
+/// What a reactor stands on.
+pub(super) struct ReactorStorage<'s> {
+    #[cfg(all(feature = "epoll", target_os = "linux"))]
+    pub(super) entries: &'s mut [aurora_http_epoll::Entry],
+    pub(super) parked: &'s mut [Parked<'static>],
+    pub(super) lent: &'s mut [Option<Buf<'static>>],
+}
+
+impl<E> Drop for WorkerStorage<E> {
+    fn drop(&mut self) {
+        self.reclaim();
+    }
+}
+
+impl<E> fmt::Debug for WorkerStorage<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerStorage").field("config", &self.config).field("memory", &self.memory()).finish()
+    }
+}
+
+/// The bytes that one worker takes.
+pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
+    let handle_bytes = match chosen {
+        #[cfg(all(feature = "epoll", target_os = "linux"))]
+        Chosen::Epoll => size_of::<aurora_http_epoll::Entry>(),
+    };
+    config.budget().memory::<E>(handle_bytes)
+}
+
+fn table<T>(len: usize, entry: impl FnMut() -> T) -> Vec<T> {
+    let mut table = Vec::new();
+    table.reserve_exact(len);
+    table.resize_with(len, entry);
+    table
+}

@@ -1,0 +1,181 @@
+//! One thread's share of a server: storage, engine and reactor.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use aurora_http_core::counters::Counters;
+use aurora_http_core::engine::Engine;
+use aurora_http_core::handler::Handler;
+use aurora_http_core::reactor::{IoError, Reactor};
+use aurora_http_core::run::{run, turn, turn_within};
+use aurora_http_core::stop::StopFlag;
+
+use super::shared::SharedCounters;
+
+/// Serves on the thread that calls it: the one thing that every thread of a [`Server`](super::Server) has.
+///
+/// ```no_run
+/// use aurora_http::{Server, StopFlag, Worker, handler_fn};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut storage = Server::bind("127.0.0.1:8080")?.connections(64).storage()?;
+/// let mut worker = Worker::epoll(&mut storage, handler_fn(|_request, response| response.body("Hello!\n")))?;
+/// println!("listening on {}", worker.local_addr());
+/// worker.run(&StopFlag::new())?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A program with an event loop of its own watches the worker's descriptor (`AsFd`), calls [`poll`](Self::poll) when
+/// that is readable, and at the latest after [`timeout`](Self::timeout).
+pub struct Worker<'s, H: Handler, R> {
+    engine: Engine<'s, 'static, H>,
+    reactor: R,
+    address: SocketAddr,
+}
+
+impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
+    /// Serves until `stop` says otherwise and everything is closed.
+    ///
+    /// Set the flag from another thread and wake the worker, or from the handler.
+    ///
+    /// # Errors
+    /// What made the reactor unusable.
+    pub fn run(&mut self, stop: &StopFlag) -> Result<(), IoError> {
+        run(&mut self.engine, &mut self.reactor, stop)
+    }
+
+    /// As [`run`](Self::run), for others to watch.
+    pub(super) fn run_watched(&mut self, stop: &StopFlag, shared: &SharedCounters) -> Result<(), IoError> {
+        while !self.engine.is_drained() {
+            let result = turn(&mut self.engine, &mut self.reactor, stop);
+            shared.publish(self.engine.counters());
+            result?;
+        }
+        // Nothing is left to do but to take the lent buffers back.
+        run(&mut self.engine, &mut self.reactor, stop)
+    }
+
+    /// One pass of the loop. Waits until something happens.
+    ///
+    /// # Errors
+    /// What made the reactor unusable.
+    pub fn turn(&mut self, stop: &StopFlag) -> Result<(), IoError> {
+        turn(&mut self.engine, &mut self.reactor, stop)
+    }
+
+    /// One pass of the loop that does not wait; `true` when a stop has run its course.
+    ///
+    /// # Errors
+    /// What made the reactor unusable.
+    pub fn poll(&mut self, stop: &StopFlag) -> Result<bool, IoError> {
+        turn_within(&mut self.engine, &mut self.reactor, stop, Some(Duration::ZERO))?;
+        Ok(self.engine.is_drained())
+    }
+
+    /// How long nothing has to be done unless something happens; `None`: for ever.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.engine.poll_timeout().map(|at| self.reactor.now().until(at))
+    }
+
+    /// The address it listens on, with the real port where 0 was asked for.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        self.engine.counters()
+    }
+
+    /// The engine: its pool, its handler.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine<'_, 'static, H> {
+        &self.engine
+    }
+
+    /// The handler.
+    pub const fn handler_mut(&mut self) -> &mut H {
+        self.engine.handler_mut()
+    }
+
+    /// The reactor: its sockets.
+    #[must_use]
+    pub const fn reactor(&self) -> &R {
+        &self.reactor
+    }
+}
+
+impl<H: Handler, R> fmt::Debug for Worker<'_, H, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("address", &self.address).field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(feature = "epoll", target_os = "linux"))]
+mod epoll {
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+    use aurora_http_core::handler::Handler;
+    use aurora_http_core::reactor::IoError;
+    use aurora_http_epoll::{Epoll, Reactor, Waker};
+
+    use super::Worker;
+    use crate::hosted::auto::Chosen;
+    use crate::hosted::error::ServerError;
+    use crate::hosted::listen;
+    use crate::hosted::storage::WorkerStorage;
+
+    impl<'s, H: Handler> Worker<'s, H, Reactor<'s, 'static>> {
+        /// A worker on epoll, with a listener of its own on the first address of the storage's configuration.
+        ///
+        /// # Errors
+        /// [`ServerError::PortInUse`], [`ServerError::Listen`] or [`ServerError::Reactor`].
+        pub fn epoll(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
+            let address = storage.address();
+            let address = address.ok_or_else(|| ServerError::setting("address", "", "it names no address"))?;
+            let listener = listen::listen(Chosen::Epoll, address, storage.config.backlog, false)
+                .map_err(|error| ServerError::listen(address, error))?;
+            Self::epoll_with(storage, listener, handler)
+        }
+
+        /// A worker on epoll, with a listener that the program opened: an inherited one, or one of several on one
+        /// address. Accepted connections inherit its `TCP_NODELAY`.
+        ///
+        /// # Errors
+        /// [`ServerError::Reactor`].
+        pub fn epoll_with(
+            storage: &'s mut WorkerStorage<H::Exchange>,
+            listener: OwnedFd,
+            handler: H,
+        ) -> Result<Self, ServerError> {
+            let failed = |error: IoError| ServerError::Reactor { backend: Chosen::Epoll.name(), error };
+            let address = listen::local_addr(&listener).map_err(failed)?;
+            let (mut engine, tables) = storage.engine(handler)?;
+            let mut epoll = Epoll::new(tables.entries).map_err(failed)?;
+            let listener = epoll.add_listener(listener).map_err(failed)?;
+            let reactor = Reactor::new(epoll, tables.parked, tables.lent);
+            let listening = engine.listen(listener);
+            debug_assert!(listening.is_ok(), "the engine is new and has room for one");
+            Ok(Self { engine, reactor, address })
+        }
+
+        /// What ends the worker's wait from another thread.
+        ///
+        /// # Errors
+        /// [`IoError::FileLimit`] when no descriptor is left.
+        pub fn waker(&self) -> Result<Waker, IoError> {
+            self.reactor.get_ref().waker()
+        }
+    }
+
+    impl<H: Handler> AsFd for Worker<'_, H, Reactor<'_, 'static>> {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.reactor.get_ref().as_fd()
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The contract of `aurora_http_core::reactor`, rule by rule, on every reactor there is.
+//!
+//! The rows are generic over [`support::Harness`]; a new reactor needs a harness and one line at the end of this file.
+
+mod support;
+
+#[path = "reactor_contract/ending.rs"]
+mod ending;
+#[path = "reactor_contract/transfer.rs"]
+mod transfer;
+#[path = "reactor_contract/turns.rs"]
+mod turns;
+
+macro_rules! rows {
+    ($harness:ty; $($part:ident: $($row:ident)*;)*) => {
+        $($(
+            #[test]
+            fn $row() {
+                crate::$part::$row::<$harness>();
+            }
+        )*)*
+    };
+}
+
+macro_rules! contract {
+    ($module:ident, $harness:ty) => {
+        mod $module {
+            rows! { $harness;
+                transfer:
+                    accept_hands_out_connections_one_by_one
+                    a_receive_appends_to_its_own_buffer
+                    a_receive_takes_a_lent_buffer
+                    without_a_lent_buffer_a_receive_says_so
+                    idle_receives_hold_no_lent_buffer
+                    lent_buffers_are_taken_up_to_the_capacity_and_given_back
+                    a_send_puts_the_body_behind_the_head
+                    a_megabyte_arrives_in_order
+                    a_megabyte_leaves_in_order_to_a_slow_reader
+                    a_client_of_one_byte_at_a_time_is_understood
+                    both_directions_work_at_once
+                    a_handle_used_again_knows_nothing_of_its_past;
+                ending:
+                    fin_comes_after_the_bytes_and_stays
+                    fin_leaves_the_other_direction_open
+                    a_reset_fails_the_receive_and_gives_the_buffer_back
+                    a_reset_fails_sends
+                    shutdown_write_shows_the_client_a_fin_behind_what_was_sent
+                    shutdown_read_ends_a_receive_in_flight
+                    shutdown_both_ends_everything_in_flight
+                    close_ends_the_connection_once
+                    closing_a_listener_ends_it
+                    a_stale_handle_completes_with_errors
+                    an_invalid_handle_completes_with_errors
+                    the_wrong_kind_of_handle_completes_with_errors
+                    a_second_operation_of_a_kind_is_refused
+                    a_buffer_without_room_is_refused;
+                turns:
+                    cancel_ends_a_receive_in_flight
+                    cancel_ends_a_receive_that_waits_for_a_lent_buffer
+                    cancel_ends_a_send_in_flight
+                    cancel_ends_an_accept_in_flight
+                    cancel_does_not_lose_what_was_there_already
+                    cancelling_what_is_not_in_flight_is_harmless
+                    submit_completes_nothing_inline
+                    wait_returns_at_once_when_something_is_pending
+                    wait_lasts_at_least_its_timeout
+                    a_wake_ends_a_wait_before_or_while_it_blocks
+                    wakes_coalesce
+                    a_busy_connection_has_one_receive_and_one_send_per_turn
+                    reactors_in_one_process_do_not_meet
+                    anything_in_any_order_completes_once;
+            }
+        }
+    };
+}
+
+contract!(sim, crate::support::sim::SimHarness);
+#[cfg(target_os = "linux")]
+contract!(epoll, crate::support::epoll::EpollHarness);
