@@ -206,7 +206,7 @@ fn the_ends_of_a_connection_are_reported_as_such() {
         let expected = if reset { Attempt::Failed(IoError::ConnectionReset) } else { Attempt::Done(0) };
         assert_eq!(epoll.recv(io, &mut [0; 8]), expected);
         epoll.shutdown(io, Shutdown::Both);
-        assert_eq!(epoll.send(io, [b"x", b""]), Attempt::Failed(IoError::ConnectionReset), "no SIGPIPE");
+        assert_eq!(epoll.send(io, [b"x", b""]), Attempt::Failed(IoError::ConnectionReset));
         epoll.close(io);
         epoll.close(io);
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use aurora_http_core::budget::{Memory, handles_max};
+use aurora_http_core::defer::Deferrals;
 use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::pool::{Buf, BufferPool, Entry};
@@ -88,6 +89,7 @@ impl<E> WorkerStorage<E> {
             slots: &mut self.slots,
             nodes: &mut self.nodes,
             loans: &mut self.loans,
+            deferrals: Deferrals::NONE,
             scratch: &mut self.scratch,
         };
         let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
