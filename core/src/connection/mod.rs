@@ -571,7 +571,7 @@ impl<'p, E> Connection<'p, E> {
             }
             State::Processing | State::Switched => self.next_parked(pool),
             State::Lingering => self.next_lingering(),
-            State::Closing => self.next_closing(),
+            State::Closing => self.next_closing(pool),
             _ => None,
         }
     }
@@ -629,7 +629,10 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Shutdown, join, close: never a close with an operation in flight.
-    fn next_closing(&mut self) -> Option<Action<'p>> {
+    fn next_closing(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
+        if let Some(buf) = self.inbound.take() {
+            release(pool, buf); // pipelined requests behind a response that broke off
+        }
         let exchange = &mut self.exchange;
         let in_flight = exchange.has(flag::RECV | flag::SEND);
         if exchange.has(flag::CLOSE) {
