@@ -1,9 +1,11 @@
-//! Parses a head a number of times and nothing else, to count instructions. The difference between two runs is the cost
-//! of the iterations alone:
+//! Parses a head a number of times and nothing else, to count instructions. The difference between two runs is the
+//! cost of the iterations alone:
 //!
 //! ```text
 //! RUSTFLAGS='-C target-cpu=x86-64-v3' cargo bench --bench instructions --no-run
-//! for n in 1000 2000; do valgrind --tool=callgrind --callgrind-out-file=/dev/null <executable> aurora wrk $n; done
+//! for n in 1000 2000; do
+//!     valgrind --tool=callgrind --callgrind-out-file=/dev/null <executable> aurora wrk $n
+//! done
 //! ```
 //!
 //! Parsers: `aurora`, `httparse`; heads: `bare`, `wrk`, `browser`, `api`. Without arguments every head is parsed once by
