@@ -3,6 +3,9 @@
 #[path = "conformance/mod.rs"]
 mod wire;
 
+#[path = "conformance/deadlines.rs"]
+mod deadlines;
+
 use wire::bare::{Bare, whole};
 use wire::rows;
 
