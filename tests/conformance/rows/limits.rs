@@ -40,7 +40,12 @@ fn heads() -> Vec<Case> {
     rows.push(too_large("64 KiB of a head without an end", &head_of("GET /", 70_000)[..65_536], 431));
     let behind = Case::new("too long a head behind a request").get_root(GET).sends(head_of("GET /", 65_537));
     rows.push(behind.gets(Reply::new(431)).closes(TooLarge));
-    let small = |case: Case| case.limits(|limits| limits.head_bytes_max = 1_024);
+    let small = |case: Case| {
+        case.limits(|limits| {
+            limits.head_bytes_max = 1_024;
+            limits.target_bytes_max = 256;
+        })
+    };
     rows.push(small(Case::new("a head of 1024 bytes where that is the limit").get_root(head_of("GET /", 1_024))));
     rows.push(small(too_large("a head of 1025 bytes where 1024 is the limit", head_of("GET /", 1_025), 431)));
     rows
