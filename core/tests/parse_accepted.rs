@@ -247,7 +247,8 @@ fn s26_expectations() {
 
 #[test]
 fn upgrades_and_connection_options() {
-    let rows: [(&str, &[u8], Option<&[&str]>); 9] = [
+    type Row = (&'static str, &'static [u8], Option<&'static [&'static str]>);
+    let rows: [Row; 9] = [
         ("HTTP/1.1", b"Connection: Upgrade\r\nUpgrade: websocket\r\n", Some(&["websocket"])),
         ("HTTP/1.1", b"upgrade: a/1, b\r\nconnection: x, upgrade\r\nUpgrade: ,c\r\n", Some(&["a/1", "b", "c"])),
         ("HTTP/1.1", b"Connection: keep-alive\r\nConnection: UPGRADE\r\nUpgrade: h2c\r\n", Some(&["h2c"])),
