@@ -5,10 +5,13 @@ mod wire;
 
 #[path = "conformance/deadlines.rs"]
 mod deadlines;
+#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[path = "conformance/faults.rs"]
+mod faults;
 
 use wire::bare::{Bare, whole};
 use wire::rows;
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "epoll", target_os = "linux"))]
 use wire::socket::Hosted;
 
 #[test]
@@ -19,7 +22,7 @@ fn on_a_bare_connection() {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "epoll", target_os = "linux"))]
 #[test]
 fn on_a_server_over_sockets() {
     let cases = rows::all();

@@ -2,14 +2,14 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aurora_http::{Limits, Report, Running, Server};
 
 use super::bare::{SENTINEL, check_broken, check_closing, check_seen};
 use super::case::{Case, End, Step, head};
 use super::probe::{Log, Probe, Seen};
-use super::reply::{self, Framing, Reply, Response, is_imf_fixdate};
+use super::reply::{self, Reply, Response, is_imf_fixdate};
 
 /// Far more than a server needs for anything; then a test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,10 +21,18 @@ pub(crate) struct Hosted {
 }
 
 impl Hosted {
+    /// So many at a time.
+    pub(crate) const CONNECTIONS: usize = 32;
+
     pub(crate) fn new(limits: Limits) -> Self {
         let probe = Probe::default();
         let log = probe.log.clone();
-        let server = Server::bind("127.0.0.1:0").expect("an address").workers(1).connections(32).limits(limits).quiet();
+        let server = Server::bind("127.0.0.1:0")
+            .expect("an address")
+            .workers(1)
+            .connections(Self::CONNECTIONS)
+            .limits(limits)
+            .quiet();
         Self { running: server.start(move |_| probe.clone()).expect("a server"), log }
     }
 
@@ -151,6 +159,12 @@ impl Client {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
+    /// Dropping it resets the connection.
+    pub(crate) fn reset_on_drop(&self) {
+        let none = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
+        none.expect("SO_LINGER");
+    }
+
     /// The next response.
     pub(crate) fn reply(&mut self, expected: &Reply, may_continue: bool) -> Result<Response, String> {
         loop {
@@ -197,12 +211,11 @@ impl Client {
     }
 }
 
-/// A GET of `target` on a connection of its own: the body.
-pub(crate) fn get(address: SocketAddr, target: &str) -> Result<Vec<u8>, String> {
-    let mut client = Client::connect(address);
-    client.send(&head(&format!("GET {target}"), &["Connection: close"]))?;
-    let response = client.reply(&Reply::new(200), false)?;
-    Reply::new(200).framed(Framing::Length).check(&response)?;
-    client.expect_end()?;
-    Ok(response.body)
+/// Asks until it is so.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        std::thread::yield_now();
+    }
 }
