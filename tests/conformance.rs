@@ -8,6 +8,8 @@ mod deadlines;
 #[cfg(all(feature = "epoll", target_os = "linux"))]
 #[path = "conformance/faults.rs"]
 mod faults;
+#[path = "conformance/table.rs"]
+mod table;
 
 use wire::bare::{Bare, whole};
 use wire::rows;
