@@ -7,9 +7,11 @@ mod example;
 mod http;
 
 use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
 
 use example::{Example, example, example_path};
-use http::{Client, Response};
+use http::{Client, DEADLINE, Response};
 use rustix::process::Signal;
 
 #[test]
@@ -51,6 +53,36 @@ fn sigterm_finishes_what_has_begun_and_a_second_one_does_not() {
 }
 
 #[test]
+fn sigterm_under_load_cuts_no_response() {
+    let server = Example::start("bench_server", &["--workers", "2"]);
+    let address = server.address;
+    let (tell, told) = mpsc::channel();
+    let load = || {
+        let tell = tell.clone();
+        thread::spawn(move || {
+            let mut client = Client::connect(address);
+            let mut complete = 0;
+            while client.try_send("GET /bytes/300000 HTTP/1.1\r\nHost: a\r\n\r\n") && !client.is_ended() {
+                // A response that has begun and is cut ends the thread with a panic.
+                let response = client.response("GET");
+                assert_eq!((response.status, response.body.len()), (200, 300_000));
+                complete += 1;
+                let _ = tell.send(());
+            }
+            complete
+        })
+    };
+    let threads: Vec<_> = (0..16).map(|_| load()).collect();
+    for _ in 0..200 {
+        told.recv_timeout(DEADLINE).unwrap();
+    }
+    server.signal(Signal::TERM);
+    let complete: usize = threads.into_iter().map(|thread| thread.join().expect("no response is cut")).sum();
+    assert!(complete >= 200);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
 fn every_endpoint_of_the_bench_server_answers() {
     let server = Example::start("bench_server", &["--workers", "1"]);
     let text = Some("text/plain");
@@ -58,7 +90,9 @@ fn every_endpoint_of_the_bench_server_answers() {
     let plain = "Hello, World!";
     let json = r#"{"message":"Hello, World!"}"#;
     let digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-\n";
-    let rows: [(&str, &str, u16, &[(&str, Option<&str>)], &str); 20] = [
+    // Method, path, status, some fields, body.
+    type Row<'a> = (&'a str, &'a str, u16, &'a [(&'a str, Option<&'a str>)], &'a str);
+    let rows: [Row<'_>; 20] = [
         ("GET", "/", 200, &[("Content-Type", text), ("Content-Length", Some("13"))], plain),
         ("GET", "/plaintext", 200, &[("Content-Type", text), ("Server", Some("aurora"))], plain),
         ("GET", "/plaintext?a=b", 200, &[], plain),
