@@ -248,7 +248,7 @@ impl<E> Connection<'_, E> {
     /// Whether it waits for a lent buffer to receive into, and holds none meanwhile.
     #[must_use]
     pub fn is_starved_to_receive(&self) -> bool {
-        self.is_starved() && self.inbound.is_none()
+        self.is_starved() && self.inbound.is_none() && !self.exchange.has(flag::RESOLVED)
     }
 
     /// Whether the receive in flight took a lent buffer or waits for one.
@@ -354,8 +354,8 @@ impl<'p, E> Connection<'p, E> {
                 cx.counters.bytes_received += u64::from(count);
                 self.handle_bytes(cx, count);
             }
+            Err(IoError::Canceled | IoError::NoBuffers) if self.exchange.has(flag::DETACHED) => {}
             Err(IoError::NoBuffers) => self.exchange.set(flag::STARVED),
-            Err(IoError::Canceled) if self.exchange.has(flag::DETACHED) => {}
             Err(IoError::Canceled) if self.exchange.state == State::Lingering => self.drop_inbound(cx),
             Err(_) => self.close(cx, CloseReason::PeerReset),
         }
@@ -396,19 +396,8 @@ impl<'p, E> Connection<'p, E> {
             State::Writing => {} // half-closed: what is being answered goes out first
             State::Switched => self.advance(cx),
             State::Lingering => self.close(cx, CloseReason::PeerClosed),
-            State::Processing if self.exchange.is_deferred() => self.client_vanished(cx),
+            State::Processing if self.exchange.is_deferred() => self.exchange.client_vanished(cx),
             _ => self.close(cx, CloseReason::PeerClosedEarly),
-        }
-    }
-
-    fn client_vanished<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        let Some(Flow::Defer(state)) = self.exchange.waiting.take() else { return };
-        match cx.handler.vanished(state) {
-            Some(state) => self.exchange.waiting = Some(Flow::Defer(state)),
-            None => {
-                self.exchange.end_deferral(cx);
-                self.close(cx, CloseReason::PeerClosedEarly);
-            }
         }
     }
 
@@ -442,6 +431,7 @@ impl<'p, E> Connection<'p, E> {
         body = body.get(count as usize - of_head..).unwrap_or_default();
         head.consume(of_head);
         if !head.is_empty() || !body.is_empty() {
+            self.exchange.keep_rest(head.len() + body.len());
             self.exchange.output = Output::Unsent { head, body };
             self.count_sent(cx, count);
             return;
@@ -759,7 +749,10 @@ impl<'p, E> Connection<'p, E> {
                 State::New | State::KeepAlive | State::ReadingHead => self.read_head(cx),
                 State::ReadingContent => self.read_content(cx),
                 State::Writing => self.write(cx),
-                State::Processing => self.exchange.resume(cx),
+                State::Processing => {
+                    let content_is_here = self.inbound.as_ref().is_some_and(|inbound| !inbound.is_empty());
+                    self.exchange.resume(cx, content_is_here)
+                }
                 State::Switched => self.read_raw(cx),
                 State::Lingering | State::Closing | State::Closed => false,
             };
@@ -880,6 +873,7 @@ impl<'p, E> Connection<'p, E> {
             Some(Flow::Produce(_)) => exchange.produce(cx),
             Some(Flow::Defer(_)) => {
                 exchange.go(Event::CallHandler);
+                exchange.await_answer(cx);
                 true
             }
             Some(_) if exchange.stream == Stream::Raw => {
