@@ -2,7 +2,7 @@
 
 use crate::error::CloseReason;
 use crate::reactor::{IoHandle, Peer, Peers};
-use crate::request::Request;
+use crate::request::{Request, Trailers};
 use crate::writer::{ResponseWriter, WriteError};
 
 /// Answers requests. One per worker: it is called from one thread only and may keep state of its own.
@@ -174,11 +174,12 @@ pub struct Content<'a> {
     bytes: &'a [u8],
     consumed: usize,
     ended: bool,
+    trailers: Option<Trailers<'a>>,
 }
 
 impl<'a> Content<'a> {
-    pub(crate) const fn new(bytes: &'a [u8], ended: bool) -> Self {
-        Self { bytes, consumed: 0, ended }
+    pub(crate) const fn new(bytes: &'a [u8], ended: bool, trailers: Option<Trailers<'a>>) -> Self {
+        Self { bytes, consumed: 0, ended, trailers }
     }
 
     /// What is there and not yet consumed.
@@ -196,6 +197,14 @@ impl<'a> Content<'a> {
     #[must_use]
     pub const fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// The trailer fields behind chunked content, once it has [`ended`](Self::ended), for handlers that
+    /// [asked](crate::writer::ResponseWriter::keep_trailers) for them. `None` when it did not, and for content that is
+    /// not chunked.
+    #[must_use]
+    pub const fn trailers(&self) -> Option<Trailers<'a>> {
+        self.trailers
     }
 
     pub(crate) const fn consumed(&self) -> usize {

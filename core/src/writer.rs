@@ -116,6 +116,8 @@ impl Facts {
     pub(crate) const UPGRADE: Self = Self(64);
     /// How much content may come was decided.
     pub(crate) const LIMITED: Self = Self(128);
+    /// The handler wants the trailer section.
+    pub(crate) const TRAILERS: Self = Self(256);
 
     #[inline]
     pub(crate) const fn has(self, other: Self) -> bool {
@@ -632,6 +634,33 @@ impl<'a> ResponseWriter<'a> {
     /// returns `Receive`; it is remembered for the rest of the request.
     pub fn limit_content(&mut self, bytes_max: u64) {
         self.content_max = Some(bytes_max);
+    }
+
+    /// Asks for the trailer fields of chunked content, which are dropped otherwise: [`Content::trailers`] has them in the
+    /// [`receive`](crate::handler::Handler::receive) call that brings the end. Call it before that, at the latest when
+    /// returning the first [`Flow::Receive`](crate::handler::Flow::Receive).
+    ///
+    /// [`Content::trailers`]: crate::handler::Content::trailers
+    pub const fn keep_trailers(&mut self) {
+        self.facts = self.facts.with(Facts::TRAILERS, true);
+    }
+
+    /// The status that the response has so far: the one set, or that of the answer that replaces it after an error.
+    #[must_use]
+    pub const fn status_so_far(&self) -> u16 {
+        match self.error {
+            None => self.status,
+            Some(error) => error.answer().status,
+        }
+    }
+
+    /// Bytes written of the response in this call, head and framing included. What [`Flow::Finish`] completes comes
+    /// behind that, and an answer in place of the response does not show.
+    ///
+    /// [`Flow::Finish`]: crate::handler::Flow::Finish
+    #[must_use]
+    pub const fn written(&self) -> usize {
+        self.len - self.begin + self.static_body.len()
     }
 
     #[inline]
