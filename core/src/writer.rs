@@ -546,7 +546,7 @@ impl ResponseWriter<'_> {
         self.defer_serial = (self.defer_serial & 0x7fff) % 0x7fff + 1;
         let tag = (id.generation & 0xffff) << 15 | u32::from(self.defer_serial);
         cell.arm(tag);
-        Ok(DeferToken::new(self.place.deferrals.worker(), id.index, tag))
+        Ok(self.place.deferrals.token(id.index, tag))
     }
 
     /// Answers 101 (Switching Protocols) to `protocol`, one that the request's `Upgrade` field offers, with the fields
