@@ -287,7 +287,9 @@ fn s16_hosts() {
 
 #[test]
 fn h2_fields() {
-    let lines = b"Cookie: a=1\r\nEmpty:\r\nBlank: \t \r\ncookie: b=2\r\nOpaque: \x80caf\xe9\xff\r\nCOOKIE:c=3\t\r\nInner: a \t b\r\n!#$%&'*+-.^_`|~1: y\r\n";
+    let lines = b"Cookie: a=1\r\nEmpty:\r\nBlank: \t \r\ncookie: b=2\r\n\
+        Opaque: \x80caf\xe9\xff\r\nCOOKIE:c=3\t\r\n\
+        Inner: a \t b\r\n!#$%&'*+-.^_`|~1: y\r\n";
     accepted_lines("HTTP/1.1", lines, |request| {
         let fields = request.fields();
         assert_eq!(fields.len(), 9);

@@ -1,8 +1,8 @@
 //! Heads: in one shot when they are whole, by the line scanner when they are not.
 //!
-//! The one shot reads the request line, lets httparse lex the field lines, and applies our rules on top in one pass over
-//! the fields. It only ever accepts. Whatever it does not accept goes to the line scanner ([`super::scan`]), which says
-//! whether the head is incomplete, what is wrong with it, or that an empty line before it was to be skipped.
+//! The one shot reads the request line, lets httparse lex the field lines, and applies our rules on top in one pass
+//! over the fields. It only ever accepts. Whatever it does not accept goes to the line scanner ([`super::scan`]), which
+//! says whether the head is incomplete, what is wrong with it, or that an empty line before it was to be skipped.
 
 use super::FIELDS_CAPACITY;
 use super::error::HeadError;
