@@ -304,7 +304,7 @@ impl<'p, E> Connection<'p, E> {
                 return self.call_collected(cx, None);
             }
             if slice.skip + slice.len == 0 {
-                if inbound.spare_len() < Class::Tiny.size() / 2 && !self.make_room(cx, Class::Large.size()) {
+                if inbound.spare_len() < Class::Tiny.size() / 2 && !self.make_room(cx, Class::Huge.size()) {
                     self.exchange.set(flag::STARVED);
                     return false;
                 }

@@ -132,6 +132,11 @@ impl<'p, E> Exchange<'p, E> {
         self.state = next.unwrap_or(State::Closing);
     }
 
+    /// Whether the receive in flight has a buffer of its own, and was not told to end.
+    pub(super) const fn pins_buffer(&self) -> bool {
+        self.has(flag::RECV) && !self.has(flag::LENT | flag::RECV_CANCELED)
+    }
+
     #[inline]
     pub(super) fn has_output(&self) -> bool {
         matches!(&self.output, Output::Unsent { head, body } if !head.is_empty() || !body.is_empty())

@@ -352,6 +352,7 @@ impl<'p, E> Connection<'p, E> {
             }
             Err(IoError::NoBuffers) => self.exchange.set(flag::STARVED),
             Err(IoError::Canceled) if self.exchange.has(flag::DETACHED) => {}
+            Err(IoError::Canceled) if self.exchange.state == State::Lingering => self.drop_inbound(cx),
             Err(_) => self.close(cx, CloseReason::PeerReset),
         }
     }
@@ -570,7 +571,7 @@ impl<'p, E> Connection<'p, E> {
             }
             State::Processing | State::Switched => self.next_parked(pool),
             State::Lingering => self.next_lingering(),
-            State::Closing => self.next_closing(),
+            State::Closing => self.next_closing(pool),
             _ => None,
         }
     }
@@ -615,6 +616,11 @@ impl<'p, E> Connection<'p, E> {
             self.exchange.set(flag::SHUT);
             return Some(Action::Shutdown(Shutdown::Write));
         }
+        if self.exchange.pins_buffer() {
+            // What arrives is dropped; a lent buffer will do for that.
+            self.exchange.set(flag::RECV_CANCELED);
+            return Some(Action::CancelRecv);
+        }
         if self.exchange.has(flag::RECV | flag::STARVED) {
             return None;
         }
@@ -623,7 +629,10 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Shutdown, join, close: never a close with an operation in flight.
-    fn next_closing(&mut self) -> Option<Action<'p>> {
+    fn next_closing(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
+        if let Some(buf) = self.inbound.take() {
+            release(pool, buf); // pipelined requests behind a response that broke off
+        }
         let exchange = &mut self.exchange;
         let in_flight = exchange.has(flag::RECV | flag::SEND);
         if exchange.has(flag::CLOSE) {
@@ -655,7 +664,7 @@ impl<'p, E> Connection<'p, E> {
     pub fn has_control(&self) -> bool {
         let exchange = &self.exchange;
         match exchange.state {
-            State::Lingering => !exchange.has(flag::SHUT),
+            State::Lingering => !exchange.has(flag::SHUT) || exchange.pins_buffer(),
             State::Closing => exchange.has(flag::RECV | flag::SEND) && self.has_action(),
             State::Switched => exchange.has(flag::DETACHED) && self.has_action(),
             _ => false,
@@ -701,7 +710,9 @@ impl<'p, E> Connection<'p, E> {
                 exchange.has(flag::RECV) && !exchange.has(flag::RECV_CANCELED)
             }
             State::Switched => !exchange.has(flag::RECV | flag::STARVED | flag::ENDED),
-            State::Lingering => !exchange.has(flag::SHUT) || !exchange.has(flag::RECV | flag::STARVED),
+            State::Lingering => {
+                !exchange.has(flag::SHUT) || exchange.pins_buffer() || !exchange.has(flag::RECV | flag::STARVED)
+            }
             State::Closing => {
                 let lacks = |operation, canceled| exchange.has(operation) && !exchange.has(canceled);
                 !exchange.has(flag::CLOSE)

@@ -57,7 +57,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.deferrals.take_bell() {
             self.resume(now, peers);
         }
-        if !self.starved.is_empty() || !self.starved_to_receive.is_empty() {
+        if !self.starved.is_empty() || !self.starved_to_receive.is_empty() || self.famine_due.is_some() {
             self.feed(now, peers);
         }
     }
@@ -279,7 +279,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.admit(now);
     }
 
-    /// Tells a newcomer that there is no room.
+    /// Ends a connection with 503 before its request is there.
     pub(super) fn shed(&mut self, now: Instant, handle: Handle) {
         if let Some(slot) = self.slots.get_mut(handle) {
             slot.connection.shed(&mut context!(self, now, &NoPeers, handle, slot.io));
@@ -329,6 +329,11 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// for different classes; there are no more of them than buffers. Who waits to receive goes in order, while it helps.
     #[cold]
     fn feed(&mut self, now: Instant, peers: &dyn Peers) {
+        if self.famine_due.is_some_and(|at| at <= now)
+            && let Some(index) = self.deadlines.oldest(Deadline::Head as usize)
+        {
+            self.shed(now, self.handle_of(index));
+        }
         let last = self.starved.last();
         while let Some(index) = self.starved.pop(self.nodes) {
             self.feed_one(now, index, peers);
@@ -343,6 +348,9 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.feed_one(now, index, peers);
             lendable -= 1;
         }
+        let waiting = !self.starved.is_empty() || !self.starved_to_receive.is_empty();
+        let oldest = self.deadlines.oldest(Deadline::Head as usize).filter(|_| waiting);
+        self.famine_due = oldest.and_then(|index| self.stale_at(Deadline::Head, index));
     }
 
     fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {

@@ -105,15 +105,20 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// A connection came: into a slot, else into the lobby, for which room is made.
     fn adopt_accepted(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) {
         self.counters.accepted += 1;
-        if self.mode == Mode::Run && self.limits.overload == Overload::Refuse && self.free_slots() == 1 {
-            return self.refuse_newcomer(now, io);
+        // The last slot is kept for telling newcomers that all others are taken.
+        let refuses = self.mode == Mode::Run && self.limits.overload == Overload::Refuse;
+        let newcomer = if refuses && self.free_slots() == 1 { Err(io) } else { self.insert_new(now, io, peers) };
+        let Err(io) = newcomer else { return };
+        if self.make_room(now) || !refuses {
+            let full = self.lobby.push_back(io);
+            debug_assert!(full.is_ok(), "one place per listener, and no accept while someone waits");
+            return;
         }
-        match self.insert_new(now, io, peers) {
-            Ok(()) => {}
+        match self.insert(now, Connection::new(), io) {
+            Ok(id) => self.shed(now, id),
             Err(io) => {
                 let full = self.lobby.push_back(io);
                 debug_assert!(full.is_ok(), "one place per listener, and no accept while someone waits");
-                self.make_room(now);
             }
         }
     }
@@ -135,15 +140,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         Ok(())
     }
 
-    /// The last slot is kept for telling newcomers that all others are taken, unless one of these can be freed.
-    #[cold]
-    fn refuse_newcomer(&mut self, now: Instant, io: IoHandle) {
-        self.make_room(now);
-        if let Ok(id) = self.insert(now, Connection::new(), io) {
-            self.shed(now, id);
-        }
-    }
-
     fn free_slots(&self) -> usize {
         self.slots.capacity() - self.slots.len()
     }
@@ -163,38 +159,48 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// A slot is free: whoever waits in the lobby gets it.
     pub(super) fn admit(&mut self, now: Instant) {
-        while let Some(io) = self.lobby.pop_front() {
+        // The slot that is kept for refusals is none to serve in.
+        let kept = usize::from(self.limits.overload == Overload::Refuse && self.mode == Mode::Run);
+        while self.free_slots() > kept
+            && let Some(io) = self.lobby.pop_front()
+        {
             // Whoever it is was already there when someone could have asked; nobody is to be asked now.
             if let Err(io) = self.insert_new(now, io, &NoPeers) {
                 let kept = self.lobby.push_front(io);
                 debug_assert!(kept.is_ok(), "it was there before");
-                return self.make_room(now);
+                self.make_room(now);
+                return;
             }
         }
-        self.lobby_due = None;
+        if self.lobby.is_empty() {
+            self.lobby_due = None;
+        }
     }
 
     /// Ends the connection that is missed least: the longest idle one, then the oldest head that is not complete after
     /// a while. With none of them, responses say `Connection: close` as long as someone waits, and the time is noted
-    /// when a head will be old enough.
+    /// when a head will be old enough. `true` when a slot will be free soon.
     #[cold]
-    pub(super) fn make_room(&mut self, now: Instant) {
+    pub(super) fn make_room(&mut self, now: Instant) -> bool {
         self.lobby_due = None;
         if let Some(index) = self.deadlines.oldest(Deadline::Idle as usize) {
-            return self.evict(now, index);
+            self.evict(now, index);
+            return true;
         }
         for class in [Deadline::FirstByte, Deadline::Head] {
             let Some(index) = self.deadlines.oldest(class as usize) else { continue };
             let Some(stale_at) = self.stale_at(class, index) else { continue };
             if stale_at <= now {
-                return self.evict(now, index);
+                self.evict(now, index);
+                return true;
             }
             self.lobby_due = Some(self.lobby_due.map_or(stale_at, |due| due.min(stale_at)));
         }
+        false
     }
 
     /// When a connection that waits for its head has waited long enough to be ended for a newcomer.
-    fn stale_at(&self, class: Deadline, index: u32) -> Option<Instant> {
+    pub(super) fn stale_at(&self, class: Deadline, index: u32) -> Option<Instant> {
         let deadline = self.nodes.get(index as usize)?.deadline.deadline()?;
         let began = deadline.0.saturating_sub(u64::from(self.timeouts[class as usize]?));
         Some(Instant(began).plus_ms(STALE_MS))

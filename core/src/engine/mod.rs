@@ -149,6 +149,8 @@ pub struct Engine<'s, 'p, H: Handler> {
     lobby: heapless::Deque<IoHandle, LISTENERS_MAX>,
     /// When the oldest partial head becomes old enough to make room for the lobby.
     lobby_due: Option<Instant>,
+    /// When the oldest partial head becomes old enough to give its buffer to those who wait for one.
+    famine_due: Option<Instant>,
     lent: usize,
     lent_max: usize,
     receive_class: Class,
@@ -212,6 +214,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             accept_paused_until: None,
             lobby: heapless::Deque::new(),
             lobby_due: None,
+            famine_due: None,
             lent: 0,
             lent_max: LENT_MAX.min(receive_buffers - send_reserve),
             receive_class,
@@ -276,7 +279,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         if !self.ready.is_empty() || self.listeners_due {
             return Some(Instant(0));
         }
-        [self.deadlines.poll_timeout(), self.accept_paused_until, self.lobby_due, self.stop_deadline]
+        [self.deadlines.poll_timeout(), self.accept_paused_until, self.lobby_due, self.famine_due, self.stop_deadline]
             .into_iter()
             .flatten()
             .min()
