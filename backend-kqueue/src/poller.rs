@@ -312,6 +312,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_end_of_one_direction_says_nothing_of_the_other() {
+        let none = Ready::default();
+        let clear = EventFlags::CLEAR;
+        for (filter, flags, expected) in [
+            (EventFilter::Read(3), clear, Ready { readable: true, ..none }),
+            (EventFilter::Read(3), clear | EventFlags::EOF, Ready { readable: true, ended: true, ..none }),
+            (EventFilter::Write(3), clear, Ready { writable: true, ..none }),
+            (EventFilter::Write(3), clear | EventFlags::EOF, Ready { writable: true, ..none }),
+        ] {
+            assert_eq!(ready_of(&Event::new(filter, flags, core::ptr::null_mut())), Some(expected));
+        }
+    }
+
+    #[test]
     fn timeouts_are_rounded_up_to_milliseconds() {
         let max = Duration::from_millis(i32::MAX as u64);
         for (timeout, expected_ms) in [

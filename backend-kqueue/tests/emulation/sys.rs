@@ -65,6 +65,10 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    pub(crate) fn new(filter: EventFilter, flags: EventFlags, data: *mut c_void) -> Self {
+        Self { filter, flags, data: data.addr() }
+    }
+
     pub(crate) fn filter(&self) -> EventFilter {
         self.filter
     }
@@ -77,6 +81,8 @@ impl Event {
         core::ptr::without_provenance_mut(self.data)
     }
 }
+
+const USER_EVENT: Event = Event { filter: EventFilter::User, flags: EventFlags::CLEAR, data: 0 };
 
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -141,8 +147,7 @@ impl Queue {
     ) -> Result<&'e mut [Event], Errno> {
         let mut batch = [const { MaybeUninit::uninit() }; BATCH];
         let (batch, _) = epoll::wait(&self.epoll, &mut batch[..], timeout)?;
-        let nothing = Event { filter: EventFilter::User, flags: EventFlags::CLEAR, data: 0 };
-        let mut translated = [nothing; EVENTS_MAX];
+        let mut translated = [USER_EVENT; EVENTS_MAX];
         let mut count = 0;
         for event in batch.iter().flat_map(|event| self.translate(event)).flatten() {
             let again = self.count.fetch_add(1, Ordering::Relaxed) % 7 == 6;
@@ -159,7 +164,7 @@ impl Queue {
         let bits = event.data.u64();
         if bits == USER {
             let _ = read(&self.eventfd, &mut [0; 8]);
-            return [Some(Event { filter: EventFilter::User, flags: EventFlags::CLEAR, data: 0 }), None];
+            return [Some(USER_EVENT), None];
         }
         let (number, data) = ((bits >> 32) as RawFd, bits as u32 as usize);
         let flags = event.flags;
@@ -167,7 +172,7 @@ impl Queue {
         let ended = broken || flags.contains(Epoll::RDHUP);
         let filtered = |filter, there, ended| {
             let flags = if ended { EventFlags::CLEAR | EventFlags::EOF } else { EventFlags::CLEAR };
-            Some(Event { filter, flags, data }).filter(|_| there)
+            Some(Event::new(filter, flags, core::ptr::without_provenance_mut(data))).filter(|_| there)
         };
         [
             filtered(EventFilter::Write(number), flags.contains(Epoll::OUT), broken),
