@@ -39,8 +39,8 @@ pub use aurora_http_epoll as epoll;
 
 pub use aurora_http_core::counters::Counters;
 pub use aurora_http_core::error::CloseReason;
-pub use aurora_http_core::handler::{Answered, Content, Flow, Handler, handler_fn};
-pub use aurora_http_core::limits::{Limits, RateMin, Timeouts};
+pub use aurora_http_core::handler::{Answered, ConnectionId, ConnectionInfo, Content, Flow, Handler, handler_fn};
+pub use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 pub use aurora_http_core::pool::{Class, ClassCounts};
 pub use aurora_http_core::reactor::IoError;
 pub use aurora_http_core::request::{Method, Request, Version};
@@ -55,3 +55,8 @@ pub use hosted::{
 
 #[cfg(unix)]
 mod hosted;
+
+/// The server of the README compiles.
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../README.md")]
+struct Readme;

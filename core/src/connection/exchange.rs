@@ -240,9 +240,6 @@ impl<'p, E> Exchange<'p, E> {
         } else if cx.limits.requests_per_connection_max.is_some_and(|max| self.served >= max) {
             self.reason.get_or_insert(CloseReason::RequestLimit);
             close = true;
-        } else if let Some(reason) = cx.last {
-            self.reason.get_or_insert(reason);
-            close = true;
         }
         let expects = request.expects_continue();
         let droppable = match request.body_length() {
@@ -260,6 +257,16 @@ impl<'p, E> Exchange<'p, E> {
             .with(Facts::UPGRADE, request.wants_upgrade())
     }
 
+    /// This response is the last one, however long its exchange has been under way: it says so unless its head is
+    /// written.
+    #[cold]
+    fn end_behind_response(&mut self, reason: CloseReason) {
+        if self.stream == Stream::Unbegun && !self.facts.has(Facts::CLOSE) {
+            self.facts = self.facts.with(Facts::CLOSE, true);
+            self.reason.get_or_insert(reason);
+        }
+    }
+
     /// Runs one call of the handler with a writer over the send buffer, which must be reserved.
     #[inline]
     pub(super) fn call<H: Handler<Exchange = E>>(
@@ -267,6 +274,9 @@ impl<'p, E> Exchange<'p, E> {
         cx: &mut Context<'_, '_, 'p, H>,
         call: impl FnOnce(&mut H, &mut ResponseWriter<'_>) -> Flow<E>,
     ) -> (Flow<E>, Option<WriteError>, Option<u64>) {
+        if let Some(reason) = cx.last {
+            self.end_behind_response(reason);
+        }
         let Output::Unsent { head, body } = &mut self.output else {
             return (Flow::Finish, Some(WriteError::PoolExhausted), None);
         };

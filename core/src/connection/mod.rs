@@ -285,18 +285,22 @@ impl<E> Connection<'_, E> {
         self.exchange.reason
     }
 
-    /// The deadline that runs now, as a function of the state.
+    /// The deadline that runs now, as a function of the state: the same before and after
+    /// [`next_action`](Self::next_action) hands out the operation that it limits.
     #[inline]
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
-        match self.exchange.state {
+        let exchange = &self.exchange;
+        let sends = || exchange.has(flag::SEND) || matches!(exchange.output, Output::Unsent { .. });
+        let receives = |unless| exchange.has(flag::RECV) || !exchange.has(unless);
+        match exchange.state {
             State::New => Some(Deadline::FirstByte),
             State::ReadingHead => Some(Deadline::Head),
-            State::ReadingContent if self.exchange.has(flag::RECV) => Some(Deadline::Content),
-            State::Writing if self.exchange.has(flag::SEND) => Some(Deadline::Write),
+            State::ReadingContent if receives(flag::STARVED) => Some(Deadline::Content),
+            State::Writing if sends() => Some(Deadline::Write),
             State::KeepAlive => Some(Deadline::Idle),
-            State::Processing if self.exchange.is_deferred() => Some(Deadline::Defer),
-            State::Switched if self.exchange.has(flag::RECV) => Some(Deadline::Upgraded),
+            State::Processing if exchange.is_deferred() => Some(Deadline::Defer),
+            State::Switched if receives(flag::STARVED | flag::ENDED | flag::DETACHED) => Some(Deadline::Upgraded),
             State::Lingering => Some(Deadline::Linger),
             _ => None,
         }
@@ -439,15 +443,27 @@ impl<'p, E> Connection<'p, E> {
         head.consume(of_head);
         if !head.is_empty() || !body.is_empty() {
             self.exchange.output = Output::Unsent { head, body };
-            match self.exchange.write_window.count(cx.now, count, write_rate(cx.limits)) {
-                Progress::Going => {}
-                Progress::Complete => self.exchange.set(flag::PROGRESS),
-                Progress::TooSlow => self.close(cx, CloseReason::WriteTimeout),
-            }
+            self.count_sent(cx, count);
             return;
         }
         release(cx.pool, head);
+        if self.exchange.waiting.is_some() && !self.count_sent(cx, count) {
+            return;
+        }
         self.advance(cx);
+    }
+
+    /// Counts what was sent of a response that goes on; `false` when that was too slow, and the connection is closed.
+    fn count_sent<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) -> bool {
+        match self.exchange.write_window.count(cx.now, count, write_rate(cx.limits)) {
+            Progress::Going => {}
+            Progress::Complete => self.exchange.set(flag::PROGRESS),
+            Progress::TooSlow => {
+                self.close(cx, CloseReason::WriteTimeout);
+                return false;
+            }
+        }
+        true
     }
 
     /// The close in flight has completed.
@@ -515,16 +531,19 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Answers the request at hand with an error and ends the connection behind it; without an answer when a part of
-    /// a response has left already, or no buffer is free.
+    /// a response has left already, the whole response is written, or no buffer is free.
     pub fn refuse<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         answer: Answer<'_>,
         reason: CloseReason,
     ) {
-        cx.counters.refused += 1;
-        if !self.exchange.write_refusal(cx, answer) {
-            return self.close(cx, reason);
+        let answered = self.exchange.state == State::ReadingContent && self.exchange.waiting.is_none();
+        if !answered {
+            cx.counters.refused += 1;
+            if !self.exchange.write_refusal(cx, answer) {
+                return self.close(cx, reason);
+            }
         }
         self.exchange.reason.get_or_insert(reason);
         self.exchange.abandon(cx);
@@ -534,6 +553,11 @@ impl<'p, E> Connection<'p, E> {
         self.exchange.unread = true;
         self.drop_inbound(cx);
         self.exchange.go(Event::Respond);
+        if !self.exchange.has_output() {
+            // The response has left; only what came behind it was wrong.
+            self.exchange.release_output(cx.pool);
+            self.end(cx);
+        }
     }
 
     /// Ends it before anything was read.

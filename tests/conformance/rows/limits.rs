@@ -1,12 +1,13 @@
 //! Every limit, at it and one past it.
 
 use aurora_http_core::error::CloseReason::{BadRequest, TooLarge};
+use aurora_http_core::limits::Limits;
 
 use crate::wire::case::{Case, GET, chunked, chunks, content, head, refused};
 use crate::wire::reply::Reply;
 
 pub(crate) fn rows() -> Vec<Case> {
-    [heads(), fields(), targets(), collected(), contents(), extensions(), trailers()].concat()
+    [heads(), fields(), targets(), collected(), contents(), extensions(), trailers(), small_device()].concat()
 }
 
 fn too_large(id: impl Into<String>, input: impl AsRef<[u8]>, status: u16) -> Case {
@@ -40,7 +41,12 @@ fn heads() -> Vec<Case> {
     rows.push(too_large("64 KiB of a head without an end", &head_of("GET /", 70_000)[..65_536], 431));
     let behind = Case::new("too long a head behind a request").get_root(GET).sends(head_of("GET /", 65_537));
     rows.push(behind.gets(Reply::new(431)).closes(TooLarge));
-    let small = |case: Case| case.limits(|limits| limits.head_bytes_max = 1_024);
+    let small = |case: Case| {
+        case.limits(|limits| {
+            limits.head_bytes_max = 1_024;
+            limits.target_bytes_max = 256;
+        })
+    };
     rows.push(small(Case::new("a head of 1024 bytes where that is the limit").get_root(head_of("GET /", 1_024))));
     rows.push(small(too_large("a head of 1025 bytes where 1024 is the limit", head_of("GET /", 1_025), 431)));
     rows
@@ -193,5 +199,53 @@ fn trailers() -> Vec<Case> {
             .sends(chunked("/receive", body(lengths)));
         rows.push(case.calls("POST", "/receive").gets(Reply::new(431)).closes(TooLarge));
     }
+    rows
+}
+
+/// All of them again, as a device with little memory has them.
+fn small_device() -> Vec<Case> {
+    let mut rows = Vec::new();
+    let mut pair = |what: &str, fits: Case, refused: Case| {
+        for (case, place) in [(fits, "at"), (refused, "past")] {
+            let case = Case { id: format!("small device, {place} {what}"), ..case };
+            rows.push(case.limits(|limits| *limits = Limits::small_device()));
+        }
+    };
+    let case = || Case::new("");
+    let post = |target: &str, body: &[u8]| {
+        [&head(&format!("POST {target}"), &[&format!("Content-Length: {}", body.len())]), body].concat()
+    };
+    let whole = |target: &str, input: Vec<u8>, content: &[u8], reply: usize| {
+        case().sends(input).calls_with("POST", target, content).gets(Reply::new(200).body(reply.to_string()))
+    };
+    let broken = |target: &str, input: Vec<u8>, status: u16| {
+        let reason = if status == 400 { BadRequest } else { TooLarge };
+        case().sends(input).calls("POST", target).gets(Reply::new(status)).closes(reason)
+    };
+    pair("1 KiB of head", case().get_root(head_of("GET /", 1_024)), too_large("", head_of("GET /", 1_025), 431));
+    let with = |count: usize| head("GET /", &vec!["X: y"; count - 1]);
+    pair("16 fields", case().get_root(with(16)), too_large("", with(17), 431));
+    let line = |length: usize| head(&format!("GET /{}", "t".repeat(length - 1)), &[]);
+    let target = format!("/{}", "t".repeat(255));
+    pair(
+        "256 bytes of target",
+        case().sends(line(256)).calls("GET", target).gets(Reply::ok()),
+        too_large("", line(257), 414),
+    );
+    let count = "/collect/count";
+    let (fits, over) = (content(1_024), content(1_025));
+    pair("1 KiB collected", whole(count, post(count, &fits), &fits, 1_024), broken(count, post(count, &over), 413));
+    let coded = |content: &[u8]| chunked(count, chunks(content, 100));
+    pair("1 KiB collected in chunks", whole(count, coded(&fits), &fits, 1_024), broken(count, coded(&over), 413));
+    let (fits, over) = (content(64 * 1_024), content(64 * 1_024 + 1));
+    let sliced = |content: &[u8]| chunked("/receive", chunks(content, 1_000));
+    // What is refused at the head need not be sent whole: more than the linger limit would not be taken.
+    let refused_early = post("/receive", &over)[..2_000].to_vec();
+    pair("64 KiB", whole("/receive", post("/receive", &fits), &fits, 65_536), broken("/receive", refused_early, 413));
+    pair("64 KiB in chunks", whole("/receive", sliced(&fits), &fits, 65_536), broken("/receive", sliced(&over), 413));
+    let extended = |length: usize| chunked("/receive", format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(length - 1)));
+    pair("64 bytes of extensions", whole("/receive", extended(64), b"x", 1), broken("/receive", extended(65), 400));
+    let trailed = |length: usize| chunked("/receive", format!("1\r\nx\r\n0\r\nT: {}\r\n\r\n", "t".repeat(length - 5)));
+    pair("256 bytes of trailers", whole("/receive", trailed(256), b"x", 1), broken("/receive", trailed(257), 431));
     rows
 }
