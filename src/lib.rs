@@ -28,14 +28,17 @@
 //!
 //! # Cargo features
 //! `epoll`, `kqueue`, `uring`, all on by default: a backend that does not exist on the target compiles to nothing. This
-//! version has epoll, for Linux; the other two are planned. Without any backend, and on systems that are no Unix, only
-//! [`core`] is left.
+//! version has epoll, for Linux, and kqueue, for macOS and FreeBSD; io_uring is planned. Without any backend, and on
+//! systems that are no Unix, only [`core`] is left. `kqueue-emulation` is for the tests of this repository.
 #![forbid(unsafe_code)]
 
 pub use aurora_http_core as core;
 /// The backend that this build has on Linux.
 #[cfg(all(feature = "epoll", target_os = "linux"))]
 pub use aurora_http_epoll as epoll;
+/// The backend that this build has on macOS and FreeBSD.
+#[cfg(all(feature = "kqueue", any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")))]
+pub use aurora_http_kqueue as kqueue;
 
 pub use aurora_http_core::counters::Counters;
 pub use aurora_http_core::error::CloseReason;

@@ -34,7 +34,9 @@ pub struct WorkerStorage<E> {
 /// A backend's tables.
 struct Handles {
     #[cfg(all(feature = "epoll", target_os = "linux"))]
-    entries: Vec<aurora_http_epoll::Entry>,
+    epoll: Vec<aurora_http_epoll::Entry>,
+    #[cfg(all(feature = "kqueue", any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")))]
+    kqueue: Vec<aurora_http_kqueue::Entry>,
     parked: Vec<Parked<'static>>,
     lent: Vec<Option<Buf<'static>>>,
 }
@@ -54,7 +56,12 @@ impl<E> WorkerStorage<E> {
             scratch: vec![0; budget.scratch_bytes],
             handles: Handles {
                 #[cfg(all(feature = "epoll", target_os = "linux"))]
-                entries: table(handles, aurora_http_epoll::Entry::new),
+                epoll: table(handles, aurora_http_epoll::Entry::new),
+                #[cfg(all(
+                    feature = "kqueue",
+                    any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")
+                ))]
+                kqueue: table(handles, aurora_http_kqueue::Entry::new),
                 parked: table(handles, Parked::new),
                 lent: table(budget.lent, || None),
             },
@@ -95,7 +102,12 @@ impl<E> WorkerStorage<E> {
         let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
         let reactor = ReactorStorage {
             #[cfg(all(feature = "epoll", target_os = "linux"))]
-            entries: &mut self.handles.entries,
+            epoll: &mut self.handles.epoll,
+            #[cfg(all(
+                feature = "kqueue",
+                any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")
+            ))]
+            kqueue: &mut self.handles.kqueue,
             parked: &mut self.handles.parked,
             lent: &mut self.handles.lent,
         };
@@ -112,7 +124,9 @@ impl<E> WorkerStorage<E> {
 /// What a reactor stands on.
 pub(super) struct ReactorStorage<'s> {
     #[cfg(all(feature = "epoll", target_os = "linux"))]
-    pub(super) entries: &'s mut [aurora_http_epoll::Entry],
+    pub(super) epoll: &'s mut [aurora_http_epoll::Entry],
+    #[cfg(all(feature = "kqueue", any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")))]
+    pub(super) kqueue: &'s mut [aurora_http_kqueue::Entry],
     pub(super) parked: &'s mut [Parked<'static>],
     pub(super) lent: &'s mut [Option<Buf<'static>>],
 }
@@ -134,6 +148,11 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
     let handle_bytes = match chosen {
         #[cfg(all(feature = "epoll", target_os = "linux"))]
         Chosen::Epoll => size_of::<aurora_http_epoll::Entry>(),
+        #[cfg(all(
+            feature = "kqueue",
+            any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")
+        ))]
+        Chosen::Kqueue => size_of::<aurora_http_kqueue::Entry>(),
     };
     config.budget().memory::<E>(handle_bytes)
 }

@@ -507,7 +507,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Gives state and leftover bytes away; the connection is over without a close.
-    pub(crate) fn take_detached(&mut self) -> Option<(E, Option<Buf<'p>>)> {
+    pub fn take_detached(&mut self) -> Option<(E, Option<Buf<'p>>)> {
         if !self.is_detached() {
             return None;
         }
