@@ -389,7 +389,7 @@ const ABOVE: [(&str, &[&str]); 11] = [
         ],
     ),
     (
-        "core/src/readiness.rs",
+        "core/src/readiness",
         &["parse", "request", "response", "connection", "engine", "run", "sim", "handler", "writer", "state", "limits"],
     ),
     ("core/src/connection/", &["engine", "run", "readiness", "sim"]),
