@@ -1,6 +1,7 @@
 //! How long a connection may take: which deadline runs when, and when it begins anew.
 
 use super::exchange::Output;
+use super::window::Direction;
 use super::{Connection, flag};
 use crate::limits::{Limits, RateMin};
 use crate::state::State;
@@ -118,16 +119,12 @@ impl<E> Connection<'_, E> {
         }
         exchange.clear(flag::PROGRESS);
         exchange.armed = wanted;
-        match armed {
-            Some(Deadline::Content) => exchange.content_window.pause(now),
-            Some(Deadline::Write) => exchange.write_window.pause(now),
-            _ => {}
-        }
-        match wanted {
-            Some(Deadline::Content) => exchange.content_window.resume(now),
-            Some(Deadline::Write) => exchange.write_window.resume(now),
-            _ => {}
-        }
+        let direction = match wanted {
+            Some(Deadline::Content) => Some(Direction::Content),
+            Some(Deadline::Write) => Some(Direction::Write),
+            _ => None,
+        };
+        exchange.windows.run(now, direction);
         Some(wanted)
     }
 }

@@ -29,7 +29,7 @@ use crate::writer::RETRY_AFTER_S;
 pub use deadline::Deadline;
 use deadline::{content_rate, write_rate};
 use exchange::{Exchange, Output};
-use window::Progress;
+use window::{Direction, Progress};
 
 /// What a connection needs from its surroundings during a call.
 pub struct Context<'c, 's, 'p, H: Handler> {
@@ -254,11 +254,13 @@ impl<'p, E> Connection<'p, E> {
         let exchange = &mut self.exchange;
         exchange.clear(flag::HUNGRY);
         match exchange.state {
-            State::ReadingContent => match exchange.content_window.count(cx.now, count, content_rate(cx.limits)) {
-                Progress::Going => {}
-                Progress::Complete => exchange.set(flag::PROGRESS),
-                Progress::TooSlow => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
-            },
+            State::ReadingContent => {
+                match exchange.windows.count(cx.now, Direction::Content, count, content_rate(cx.limits)) {
+                    Progress::Going => {}
+                    Progress::Complete => exchange.set(flag::PROGRESS),
+                    Progress::TooSlow => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
+                }
+            }
             State::Switched => exchange.set(flag::PROGRESS),
             // A receive that was armed while the answer was deferred: the bytes of the next request wait.
             State::Writing if !exchange.has(flag::LAST) => return,
@@ -343,7 +345,7 @@ impl<'p, E> Connection<'p, E> {
 
     /// Counts what was sent of a response that goes on; `false` when that was too slow, and the connection is closed.
     fn count_sent<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) -> bool {
-        match self.exchange.write_window.count(cx.now, count, write_rate(cx.limits)) {
+        match self.exchange.windows.count(cx.now, Direction::Write, count, write_rate(cx.limits)) {
             Progress::Going => {}
             Progress::Complete => self.exchange.set(flag::PROGRESS),
             Progress::TooSlow => {
