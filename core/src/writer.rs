@@ -330,7 +330,18 @@ impl<'a> ResponseWriter<'a> {
     #[inline]
     pub fn body(&mut self, data: impl AsRef<[u8]>) -> Result<(), WriteError> {
         let data = data.as_ref();
-        if self.begin_body(data.len())? { self.put(data) } else { Ok(()) }
+        if self.begin_body(data.len())? { self.put(data) } else { self.omit(data) }
+    }
+
+    /// What HEAD is answered is what GET would be: a body that does not fit is an error although it is not written.
+    #[cold]
+    fn omit(&mut self, data: &[u8]) -> Result<(), WriteError> {
+        let written = self.len - self.begin;
+        let would_follow = self.facts.has(Facts::HEAD) && !matches!(self.status, 204 | 205 | 304);
+        if would_follow && data.len() > self.bytes_max.saturating_sub(written) {
+            return self.latch(WriteError::TooLarge);
+        }
+        Ok(())
     }
 
     /// Completes the response with `data`, sent in place when it is long.

@@ -25,7 +25,7 @@ use crate::state::{Event, State};
 use crate::time::Instant;
 use crate::writer::{RETRY_AFTER_S, Stream};
 use exchange::{Dispatched, Exchange, Output};
-use window::Progress;
+use window::{Direction, Progress};
 
 /// What a connection needs from its surroundings during a call.
 pub struct Context<'c, 's, 'p, H: Handler> {
@@ -318,16 +318,12 @@ impl<E> Connection<'_, E> {
         }
         exchange.clear(flag::PROGRESS);
         exchange.armed = wanted;
-        match armed {
-            Some(Deadline::Content) => exchange.content_window.pause(now),
-            Some(Deadline::Write) => exchange.write_window.pause(now),
-            _ => {}
-        }
-        match wanted {
-            Some(Deadline::Content) => exchange.content_window.resume(now),
-            Some(Deadline::Write) => exchange.write_window.resume(now),
-            _ => {}
-        }
+        let direction = match wanted {
+            Some(Deadline::Content) => Some(Direction::Content),
+            Some(Deadline::Write) => Some(Direction::Write),
+            _ => None,
+        };
+        exchange.windows.run(now, direction);
         Some(wanted)
     }
 }
@@ -366,11 +362,13 @@ impl<'p, E> Connection<'p, E> {
         let exchange = &mut self.exchange;
         exchange.clear(flag::HUNGRY);
         match exchange.state {
-            State::ReadingContent => match exchange.content_window.count(cx.now, count, content_rate(cx.limits)) {
-                Progress::Going => {}
-                Progress::Complete => exchange.set(flag::PROGRESS),
-                Progress::TooSlow => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
-            },
+            State::ReadingContent => {
+                match exchange.windows.count(cx.now, Direction::Content, count, content_rate(cx.limits)) {
+                    Progress::Going => {}
+                    Progress::Complete => exchange.set(flag::PROGRESS),
+                    Progress::TooSlow => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
+                }
+            }
             State::Switched => exchange.set(flag::PROGRESS),
             // A receive that was armed while the answer was deferred: the bytes of the next request wait.
             State::Writing if !exchange.has(flag::LAST) => return,
@@ -455,7 +453,7 @@ impl<'p, E> Connection<'p, E> {
 
     /// Counts what was sent of a response that goes on; `false` when that was too slow, and the connection is closed.
     fn count_sent<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) -> bool {
-        match self.exchange.write_window.count(cx.now, count, write_rate(cx.limits)) {
+        match self.exchange.windows.count(cx.now, Direction::Write, count, write_rate(cx.limits)) {
             Progress::Going => {}
             Progress::Complete => self.exchange.set(flag::PROGRESS),
             Progress::TooSlow => {
@@ -507,7 +505,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Gives state and leftover bytes away; the connection is over without a close.
-    pub(crate) fn take_detached(&mut self) -> Option<(E, Option<Buf<'p>>)> {
+    pub fn take_detached(&mut self) -> Option<(E, Option<Buf<'p>>)> {
         if !self.is_detached() {
             return None;
         }
