@@ -197,8 +197,9 @@ fn pipelined_requests_are_answered_in_order() {
 fn what_cannot_be_ends_with_words_and_without_success() {
     let running = Example::start("hello", &["--workers", "1"]);
     let address = running.address.to_string();
+    let taken = ["--addr", &address];
     let mut rows: Vec<(&[&str], &str)> = vec![
-        (&["--addr", &address], "the port is in use; stop the program that listens there, or choose another port"),
+        (&taken, "the port is in use; stop the program that listens there, or choose another port"),
         (&["--addr", "nonsense"], "cannot listen on \"nonsense\": "),
         (&["--addr=203.0.113.1:80"], "; use an address of this machine"),
         (&["--backend", "uring"], "backend = uring: this build has no io_uring backend; choose another one, or auto"),
