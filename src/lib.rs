@@ -28,29 +28,34 @@
 //!
 //! # Cargo features
 //! `epoll`, `kqueue`, `uring`, all on by default: a backend that does not exist on the target compiles to nothing. This
-//! version has epoll, for Linux; the other two are planned. Without any backend, and on systems that are no Unix, only
-//! [`core`] is left.
+//! version has epoll, for Linux, and kqueue, for macOS and FreeBSD; io_uring is planned. Without any backend, and on
+//! systems that are no Unix, only [`core`] is left. `kqueue-emulation` is for the tests of this repository.
 #![forbid(unsafe_code)]
 
 pub use aurora_http_core as core;
 /// The backend that this build has on Linux.
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_epoll)]
 pub use aurora_http_epoll as epoll;
+/// The backend that this build has on macOS and FreeBSD.
+#[cfg(has_kqueue)]
+pub use aurora_http_kqueue as kqueue;
 
 pub use aurora_http_core::counters::Counters;
+pub use aurora_http_core::defer::DeferToken;
+pub use aurora_http_core::encode::FieldLine;
 pub use aurora_http_core::error::CloseReason;
 pub use aurora_http_core::handler::{Answered, ConnectionId, ConnectionInfo, Content, Flow, Handler, handler_fn};
 pub use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 pub use aurora_http_core::pool::{Class, ClassCounts};
-pub use aurora_http_core::reactor::IoError;
-pub use aurora_http_core::request::{Method, Request, Version};
+pub use aurora_http_core::reactor::{IoError, Peer};
+pub use aurora_http_core::request::{Method, Request, Trailers, Version};
 pub use aurora_http_core::stop::StopFlag;
 pub use aurora_http_core::writer::{ResponseWriter, WriteError};
 
 #[cfg(unix)]
 pub use hosted::{
-    Announcement, Backend, BufferMemory, Report, Running, Server, ServerError, StopHandle, Worker, WorkerContext,
-    WorkerOutcome, WorkerReport, WorkerStorage, buffer_memory,
+    Announcement, Backend, BufferMemory, Report, Resumer, Running, Server, ServerError, StopHandle, Worker,
+    WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, buffer_memory,
 };
 
 #[cfg(unix)]

@@ -148,8 +148,9 @@ pub enum Flow<E> {
     /// [`Content::ended`]) and writes without framing; [`Flow::Produce`] and [`Flow::Defer`] work as before, and
     /// [`Flow::Finish`] closes.
     Upgrade(E),
-    /// As [`Flow::Upgrade`], but the socket and what had already arrived are given to the embedding program:
-    /// [`Engine::next_detached`](crate::engine::Engine::next_detached).
+    /// As [`Flow::Upgrade`], but the socket and what had already arrived are given to the embedding program, which takes
+    /// them by [`Engine::next_detached`](crate::engine::Engine::next_detached); a loop that does not closes the
+    /// connection. The client's end may be seen already: the socket tells it again.
     Detach(E),
 }
 

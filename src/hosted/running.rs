@@ -20,8 +20,9 @@ use super::auto::{Chosen, choose};
 use super::config::Config;
 use super::error::ServerError;
 use super::report::{Report, WorkerOutcome, WorkerReport};
+use super::resumer::{Board, Resumer};
 use super::shared::SharedCounters;
-use super::storage::{WorkerStorage, memory};
+use super::storage::{self, WorkerStorage, memory};
 use super::worker::Worker;
 use super::{descriptors, listen};
 
@@ -162,6 +163,16 @@ impl WorkerContext {
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle { shared: Arc::clone(&self.shared) }
     }
+
+    /// What resolves the tokens of deferred answers, from any thread.
+    #[must_use]
+    pub fn resumer(&self) -> Resumer {
+        self.shared.board.resumer()
+    }
+
+    fn seat(&self) -> storage::Seat {
+        storage::Seat { board: Arc::clone(&self.shared.board), worker: self.id }
+    }
 }
 
 /// Called when the last worker has ended.
@@ -173,6 +184,8 @@ struct Shared {
     /// Set once all workers are there.
     wakers: OnceLock<Vec<Box<dyn Wake>>>,
     counters: Vec<SharedCounters>,
+    /// For deferred answers.
+    board: Arc<Board>,
     alive: AtomicUsize,
     on_end: Option<OnEnd>,
 }
@@ -222,7 +235,8 @@ where
     };
     let counters = (0..config.workers).map(|_| SharedCounters::default()).collect();
     let alive = AtomicUsize::new(config.workers);
-    let shared = Arc::new(Shared { stop: StopFlag::new(), wakers: OnceLock::new(), counters, alive, on_end });
+    let board = Board::new(config.workers);
+    let shared = Arc::new(Shared { stop: StopFlag::new(), wakers: OnceLock::new(), counters, board, alive, on_end });
     let crew = Crew { chosen, config, factory: Arc::new(factory), shared: Arc::clone(&shared) };
     let threads = crew.start(listeners)?;
     Ok(Running { announcement, shared, threads })
@@ -319,10 +333,18 @@ where
     F: Fn(&WorkerContext) -> H,
     H: Handler,
 {
-    let mut storage = WorkerStorage::<H::Exchange>::new(config, seat.chosen);
+    let mut storage = WorkerStorage::<H::Exchange>::new(config, seat.chosen, context.seat());
     match seat.chosen {
-        #[cfg(all(feature = "epoll", target_os = "linux"))]
-        Chosen::Epoll => seat.serve(Worker::epoll_with(&mut storage, listener, factory(context)), Worker::waker),
+        #[cfg(has_epoll)]
+        Chosen::Epoll => {
+            let worker = Worker::epoll_with(&mut storage, listener, factory(context));
+            seat.serve(worker, |worker| worker.waker())
+        }
+        #[cfg(has_kqueue)]
+        Chosen::Kqueue => {
+            let worker = Worker::kqueue_with(&mut storage, listener, factory(context));
+            seat.serve(worker, |worker| worker.waker())
+        }
     }
 }
 

@@ -13,9 +13,10 @@ use super::auto::{Backend, choose};
 use super::config::Config;
 use super::error::ServerError;
 use super::report::{Report, WorkerOutcome};
+use super::resumer::Board;
 use super::running::{OnEnd, Running, WorkerContext, launch};
 use super::signals::Watch;
-use super::storage::WorkerStorage;
+use super::storage::{Seat, WorkerStorage};
 
 /// A server to be: an address, and how to serve on it.
 ///
@@ -193,7 +194,7 @@ impl Server {
         self.config.validate()?;
         let (chosen, _) = choose(self.config.backend)?;
         super::descriptors::ensure(1, self.config.connections)?;
-        Ok(WorkerStorage::new(self.config, chosen))
+        Ok(WorkerStorage::new(self.config, chosen, Seat { board: Board::new(1), worker: 0 }))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use aurora_http_core::budget::{Memory, handles_max};
-use aurora_http_core::defer::Deferrals;
 use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::pool::{Buf, BufferPool, Entry};
@@ -13,6 +13,7 @@ use aurora_http_core::readiness::Parked;
 use super::auto::Chosen;
 use super::config::{Config, LISTENERS};
 use super::error::ServerError;
+use super::resumer::{Board, Resumer};
 use super::stash;
 
 /// The memory of one [`Worker`](super::Worker), made by [`Server::storage`](super::Server::storage).
@@ -29,21 +30,32 @@ pub struct WorkerStorage<E> {
     free: Vec<Option<Buf<'static>>>,
     scratch: Vec<u8>,
     handles: Handles,
+    pub(super) seat: Seat,
+}
+
+/// A worker's place among the workers of its server.
+#[derive(Clone)]
+pub(super) struct Seat {
+    pub(super) board: Arc<Board>,
+    pub(super) worker: usize,
 }
 
 /// A backend's tables.
 struct Handles {
-    #[cfg(all(feature = "epoll", target_os = "linux"))]
-    entries: Vec<aurora_http_epoll::Entry>,
+    #[cfg(has_epoll)]
+    epoll: Vec<aurora_http_epoll::Entry>,
+    #[cfg(has_kqueue)]
+    kqueue: Vec<aurora_http_kqueue::Entry>,
     parked: Vec<Parked<'static>>,
     lent: Vec<Option<Buf<'static>>>,
 }
 
 impl<E> WorkerStorage<E> {
     /// For a configuration that was validated.
-    pub(super) fn new(config: Config, chosen: Chosen) -> Self {
+    pub(super) fn new(config: Config, chosen: Chosen, seat: Seat) -> Self {
         let budget = config.budget();
         let connections = budget.connections;
+        seat.board.set_up(seat.worker, connections);
         let handles = handles_max(connections, LISTENERS);
         Self {
             chosen,
@@ -53,13 +65,22 @@ impl<E> WorkerStorage<E> {
             free: table(budget.buffers.total(), || None),
             scratch: vec![0; budget.scratch_bytes],
             handles: Handles {
-                #[cfg(all(feature = "epoll", target_os = "linux"))]
-                entries: table(handles, aurora_http_epoll::Entry::new),
+                #[cfg(has_epoll)]
+                epoll: table(handles, aurora_http_epoll::Entry::new),
+                #[cfg(has_kqueue)]
+                kqueue: table(handles, aurora_http_kqueue::Entry::new),
                 parked: table(handles, Parked::new),
                 lent: table(budget.lent, || None),
             },
             config,
+            seat,
         }
+    }
+
+    /// What resolves tokens of deferred answers, for the handler to be. Also of workers on this storage that come later.
+    #[must_use]
+    pub fn resumer(&self) -> Resumer {
+        self.seat.board.resumer()
     }
 
     /// The bytes it takes.
@@ -79,6 +100,8 @@ impl<E> WorkerStorage<E> {
         handler: H,
     ) -> Result<(Engine<'_, 'static, H>, ReactorStorage<'_>), ServerError> {
         self.reclaim();
+        let deferrals = self.seat.board.deferrals(self.seat.worker);
+        deferrals.reset();
         let config = &self.config;
         let counts = config.class_counts();
         let misfit =
@@ -89,13 +112,15 @@ impl<E> WorkerStorage<E> {
             slots: &mut self.slots,
             nodes: &mut self.nodes,
             loans: &mut self.loans,
-            deferrals: Deferrals::NONE,
+            deferrals,
             scratch: &mut self.scratch,
         };
         let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
         let reactor = ReactorStorage {
-            #[cfg(all(feature = "epoll", target_os = "linux"))]
-            entries: &mut self.handles.entries,
+            #[cfg(has_epoll)]
+            epoll: &mut self.handles.epoll,
+            #[cfg(has_kqueue)]
+            kqueue: &mut self.handles.kqueue,
             parked: &mut self.handles.parked,
             lent: &mut self.handles.lent,
         };
@@ -111,8 +136,10 @@ impl<E> WorkerStorage<E> {
 
 /// What a reactor stands on.
 pub(super) struct ReactorStorage<'s> {
-    #[cfg(all(feature = "epoll", target_os = "linux"))]
-    pub(super) entries: &'s mut [aurora_http_epoll::Entry],
+    #[cfg(has_epoll)]
+    pub(super) epoll: &'s mut [aurora_http_epoll::Entry],
+    #[cfg(has_kqueue)]
+    pub(super) kqueue: &'s mut [aurora_http_kqueue::Entry],
     pub(super) parked: &'s mut [Parked<'static>],
     pub(super) lent: &'s mut [Option<Buf<'static>>],
 }
@@ -120,6 +147,9 @@ pub(super) struct ReactorStorage<'s> {
 impl<E> Drop for WorkerStorage<E> {
     fn drop(&mut self) {
         self.reclaim();
+        // Who resolves from now on is told that nobody is there.
+        self.seat.board.deferrals(self.seat.worker).reset();
+        self.seat.board.set_waker(self.seat.worker, None);
     }
 }
 
@@ -132,8 +162,10 @@ impl<E> fmt::Debug for WorkerStorage<E> {
 /// The bytes that one worker takes.
 pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
     let handle_bytes = match chosen {
-        #[cfg(all(feature = "epoll", target_os = "linux"))]
+        #[cfg(has_epoll)]
         Chosen::Epoll => size_of::<aurora_http_epoll::Entry>(),
+        #[cfg(has_kqueue)]
+        Chosen::Kqueue => size_of::<aurora_http_kqueue::Entry>(),
     };
     config.budget().memory::<E>(handle_bytes)
 }

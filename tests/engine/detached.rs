@@ -44,7 +44,7 @@ const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\
 
 impl<H: Handler> World<H> {
     fn take(&mut self) -> Option<Detached<'static, H::Exchange>> {
-        self.engine.next_detached(Instant(0))
+        self.engine.next_detached()
     }
 
     /// Takes what is left of a connection that has left the engine.

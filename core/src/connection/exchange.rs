@@ -1,10 +1,9 @@
 //! One exchange: a request, the handler's calls for it and its response.
 
 use super::content::Body;
-use super::window::Window;
+use super::window::Windows;
 use super::{Context, Deadline, flag, release};
 use crate::answer::{ANSWER_BYTES_MAX, Answer, CONTINUE, write_answer};
-use crate::defer::DeferCell;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
 use crate::parse::{HeadError, HeadScan};
@@ -49,8 +48,7 @@ pub(super) struct Exchange<'p, E> {
     defer_serial: u16,
     /// Bytes of unread content and of late input that were dropped.
     pub(super) dropped: u32,
-    pub(super) content_window: Window,
-    pub(super) write_window: Window,
+    pub(super) windows: Windows,
     flags: u16,
     pub(super) facts: Facts,
     pub(super) state: State,
@@ -110,8 +108,7 @@ impl<E> Default for Exchange<'_, E> {
             served: 0,
             defer_serial: 0,
             dropped: 0,
-            content_window: Window::default(),
-            write_window: Window::default(),
+            windows: Windows::default(),
             flags: 0,
             facts: Facts::default(),
             state: State::New,
@@ -231,8 +228,7 @@ impl<'p, E> Exchange<'p, E> {
         self.set(flag::PROGRESS | flag::COUNTED);
         *cx.in_flight += 1;
         self.stream = Stream::Unbegun;
-        self.content_window = Window::default();
-        self.write_window = Window::default();
+        self.windows = Windows::default();
         self.response_at = self.output_len();
         self.body = Body::of(request.body_length(), cx.limits.content_bytes_max);
         self.facts = self.facts_of(cx, request);
@@ -372,124 +368,9 @@ impl<'p, E> Exchange<'p, E> {
         false
     }
 
-    /// Waits for the answer, without a buffer. What was written goes out first.
-    #[cold]
-    fn defer<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
-        let place = cx.place;
-        if !place.deferrals.cell(place.id.index).is_some_and(DeferCell::is_armed) {
-            // Nobody has a token: it could never be resolved.
-            return self.replace_response(cx, Answer::new(500));
-        }
-        self.waiting = Some(flow);
-        self.set(flag::PROGRESS);
-        if self.has_output() {
-            self.go(Event::Respond);
-        } else {
-            self.release_output(cx.pool);
-            self.await_answer(cx);
-        }
-    }
-
-    /// Nothing is left to send before the deferred answer. The client may have ended its side before that.
-    pub(super) fn await_answer<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        if self.has(flag::ENDED) {
-            self.client_vanished(cx);
-        }
-    }
-
-    /// The client of a deferred answer has ended its side: the handler may wait on, or the connection closes.
-    #[cold]
-    pub(super) fn client_vanished<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        let Some(Flow::Defer(state)) = self.waiting.take() else { return };
-        match cx.handler.vanished(state) {
-            Some(state) => self.waiting = Some(Flow::Defer(state)),
-            None => {
-                self.end_deferral(cx);
-                self.break_off(cx, CloseReason::PeerClosedEarly);
-            }
-        }
-    }
-
-    /// From the response that switches on, nothing is HTTP any more, and the exchange is over; `false` when content is
-    /// still to come as HTTP, and the response was replaced.
-    #[cold]
-    fn begin_raw<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
-        if self.body.is_raw() {
-            return true;
-        }
-        if !self.body.is_finished() {
-            self.replace_response(cx, Answer::new(500));
-            return false;
-        }
-        self.body = Body::Raw;
-        self.count_out(cx);
-        true
-    }
-
-    /// Waits for raw bytes, behind the response that switched to them.
-    fn switch<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
-        if matches!(flow, Flow::Detach(_)) {
-            self.set(flag::DETACHED);
-        }
-        self.waiting = Some(flow);
-        if self.has_output() {
-            self.go(Event::Respond);
-        } else {
-            self.release_output(cx.pool);
-            self.go(Event::Switch);
-        }
-    }
-
-    #[inline]
-    pub(super) const fn is_deferred(&self) -> bool {
-        matches!(self.waiting, Some(Flow::Defer(_)))
-    }
-
-    /// Calls the handler again once its deferred answer is there.
-    pub(super) fn resume<H: Handler<Exchange = E>>(
-        &mut self,
-        cx: &mut Context<'_, '_, 'p, H>,
-        content_is_here: bool,
-    ) -> bool {
-        if !self.has(flag::RESOLVED) || !self.is_deferred() {
-            return false;
-        }
-        if self.reserve(cx.pool, 0).is_err() {
-            self.set(flag::STARVED);
-            return false;
-        }
-        let Some(Flow::Defer(state)) = self.waiting.take() else { return false };
-        self.end_deferral(cx);
-        // The receive that was to notice the client's end may have waited for a buffer: the answer does not.
-        self.clear(flag::STARVED);
-        self.go(Event::CallHandler);
-        let (flow, error, content_max) = self.call(cx, |handler, response| handler.resume(state, response));
-        let here = Here { head: false, content: content_is_here || self.has(flag::BEGUN) };
-        self.settle(cx, flow, error, content_max, here);
-        true
-    }
-
-    /// Tokens of the current deferral are stale from now on.
-    #[cold]
-    pub(super) fn end_deferral<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>) {
-        self.clear(flag::RESOLVED);
-        if let Some(cell) = cx.place.deferrals.cell(cx.place.id.index) {
-            cell.clear();
-        }
-    }
-
-    /// The exchange ends without its response: the handler's state is dropped.
-    pub(super) fn abandon<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        if let Some(Flow::Defer(state)) = self.waiting.take() {
-            self.end_deferral(cx);
-            let _ = cx.handler.vanished(state);
-        }
-        self.count_out(cx);
-    }
-
     /// The exchange is no longer under way.
     #[inline]
-    fn count_out<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+    pub(super) fn count_out<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         if self.has(flag::COUNTED) {
             self.clear(flag::COUNTED);
             *cx.in_flight -= 1;
@@ -589,8 +470,9 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// Ends the connection in the middle of a response.
-    fn break_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
-        self.reason.get_or_insert(reason);
+    pub(super) fn break_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
+        // Whatever was to happen behind the response.
+        self.reason = Some(reason);
         self.abandon(cx);
         self.clear(flag::STARVED);
         self.release_output(cx.pool);
