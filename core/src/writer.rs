@@ -11,7 +11,7 @@ use core::fmt;
 
 use crate::connection::Place;
 use crate::defer::DeferToken;
-use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, connection_field, response_body};
+use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, FieldLine, connection_field, response_body};
 use crate::format::UINT_BYTES_MAX;
 use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
@@ -259,13 +259,35 @@ impl<'a> ResponseWriter<'a> {
         self.put_field(name, value.as_ref())
     }
 
-    fn put_field(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
+    /// Adds a field that was checked when it was made, usually by the compiler: a copy, and nothing else.
+    ///
+    /// # Errors
+    /// [`WriteError::Order`] behind the head, and what [`WriteError`] says about room.
+    #[inline]
+    pub fn field_line(&mut self, line: FieldLine<'_>) -> Result<(), WriteError> {
+        self.begin_field()?;
+        self.ensure(line.len().saturating_add(2))?;
+        let mut encoder = Encoder::new(&mut self.out[self.len..]);
+        if encoder.field_line(line).is_err() {
+            return self.latch(WriteError::TooLarge);
+        }
+        self.len += encoder.len();
+        Ok(())
+    }
+
+    /// The status line must stand before a field.
+    #[inline]
+    fn begin_field(&mut self) -> Result<(), WriteError> {
         self.check()?;
         match self.phase {
-            Phase::Start => self.put_begin()?,
-            Phase::Fields => {}
-            Phase::Body | Phase::Done => return self.latch(WriteError::Order),
+            Phase::Start => self.put_begin(),
+            Phase::Fields => Ok(()),
+            Phase::Body | Phase::Done => self.latch(WriteError::Order),
         }
+    }
+
+    fn put_field(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
+        self.begin_field()?;
         self.ensure(name.len().saturating_add(value.len()).saturating_add(4))?;
         let mut encoder = Encoder::new(&mut self.out[self.len..]);
         match encoder.field(name, value) {

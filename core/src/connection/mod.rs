@@ -412,7 +412,10 @@ impl<'p, E> Connection<'p, E> {
         if matches!(self.exchange.state, State::Closing | State::Closed) {
             return;
         }
-        self.exchange.reason.get_or_insert(reason);
+        // A reason that was set with the response counts once the response is out; what cuts it counts instead of it.
+        if self.exchange.state != State::Lingering || self.exchange.reason.is_none() {
+            self.exchange.reason = Some(reason);
+        }
         self.exchange.go(Event::Close);
         self.exchange.abandon(cx);
         self.exchange.clear(flag::STARVED);
