@@ -41,6 +41,7 @@ pub use aurora_http_epoll as epoll;
 pub use aurora_http_kqueue as kqueue;
 
 pub use aurora_http_core::counters::Counters;
+pub use aurora_http_core::encode::FieldLine;
 pub use aurora_http_core::error::CloseReason;
 pub use aurora_http_core::handler::{Answered, ConnectionId, ConnectionInfo, Content, Flow, Handler, handler_fn};
 pub use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};

@@ -69,6 +69,13 @@ impl<H: Handler + 'static> World<H> {
         }
     }
 
+    /// Another listener.
+    pub(crate) fn listen(&mut self) -> IoHandle {
+        let listener = self.sim.listen().expect("sockets are left");
+        self.engine.listen(listener).expect("listeners are left");
+        listener
+    }
+
     pub(crate) fn connect(&mut self) -> Client {
         self.sim.connect(self.listener).expect("sockets are left")
     }

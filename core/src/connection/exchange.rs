@@ -510,7 +510,8 @@ impl<'p, E> Exchange<'p, E> {
 
     /// Ends the connection in the middle of a response.
     fn break_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
-        self.reason.get_or_insert(reason);
+        // Whatever was to happen behind the response.
+        self.reason = Some(reason);
         self.abandon(cx);
         self.release_output(cx.pool);
         self.go(Event::Close);
