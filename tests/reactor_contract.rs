@@ -77,3 +77,5 @@ macro_rules! contract {
 contract!(sim, crate::support::sim::SimHarness);
 #[cfg(target_os = "linux")]
 contract!(epoll, crate::support::epoll::EpollHarness);
+#[cfg(target_os = "linux")]
+contract!(uring, crate::support::uring::UringHarness);

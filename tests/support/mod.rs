@@ -7,6 +7,8 @@
 pub(crate) mod epoll;
 pub(crate) mod rig;
 pub(crate) mod sim;
+#[cfg(target_os = "linux")]
+pub(crate) mod uring;
 
 use aurora_http_core::reactor::{IoHandle, Reactor, Wake};
 use aurora_http_core::sim::ClientRecv;
