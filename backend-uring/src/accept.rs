@@ -9,7 +9,7 @@ use aurora_http_core::reactor::{Completion, IoError, IoHandle, OpKind, Outcome};
 use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 
-use crate::ops::{self, Kind};
+use crate::ops;
 use crate::reactor::Uring;
 use crate::socket::{os_error, passes};
 use crate::table::{ACCEPT, CLOSE, FAILED_ACCEPT, NONE, OPEN, TRY};
@@ -66,9 +66,8 @@ impl Uring<'_> {
         if entry.flags & ACCEPT != 0 {
             self.cancel_accept(index);
         }
-        for _ in 0..armed {
-            // They all have the same name, and each cancel ends one.
-            self.push_plain(&ops::cancel(Kind::Accept, index));
+        if armed > 0 {
+            self.push_plain(&ops::cancel_accepts(index));
         }
         while let Some(entry) = self.table.get(waiting as usize) {
             let next = entry.next;

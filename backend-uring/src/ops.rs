@@ -115,6 +115,16 @@ pub(crate) fn cancel(kind: Kind, index: u32) -> Entry {
         .user_data(io_uring_user_data::from_u64(name(Kind::Nothing, 0)))
 }
 
+/// Asks for the end of all accepts of the entry `index`: they have one name, and cancelling one at a time would find the
+/// same one again until it is gone.
+pub(crate) fn cancel_accepts(index: u32) -> Entry {
+    let accepts = types::CancelBuilder::user_data_u64(name(Kind::Accept, index)).all();
+    opcode::AsyncCancel2::new(accepts)
+        .build()
+        .flags(rustix_uring::squeue::Flags::SKIP_SUCCESS)
+        .user_data(io_uring_user_data::from_u64(name(Kind::Nothing, 0)))
+}
+
 /// Tells once when `eventfd` can be read.
 pub(crate) fn wake(eventfd: RawFd) -> Entry {
     const POLLIN: u32 = 1;
