@@ -43,13 +43,18 @@ pub(crate) struct Lent<'s> {
 }
 
 impl<'s> Lent<'s> {
+    /// What so many places take besides themselves.
+    pub(crate) const fn bytes(places: usize) -> usize {
+        places.next_power_of_two() * size_of::<io_uring_buf>() + places * size_of::<u16>()
+    }
+
     /// For as many buffers as there are places (at most 32 768); what they hold is dropped.
     pub(crate) fn new(places: &'s mut [Option<Buf<'static>>]) -> Result<Self, Errno> {
         let len = places.len().min(LENT_MAX);
         let places = &mut places[..len];
         places.fill_with(|| None);
         let entries = len.next_power_of_two();
-        let pages = Pages::new(entries * size_of::<io_uring_buf>() + len * size_of::<u16>())?;
+        let pages = Pages::new(Self::bytes(len))?;
         let mut lent = Self { pages, places, free: 0, entries: entries as u16, tail: 0, registered: false };
         for id in (0..len).rev() {
             lent.push_free(id as u16);

@@ -20,7 +20,6 @@ pub(crate) const SEND_MAX: usize = 0x7fff_f000;
 // The header first: its place is the message's.
 #[repr(C)]
 struct Message {
-    #[expect(dead_code, reason = "the kernel reads it")]
     header: MsgHdr,
     parts: [iovec; 2],
 }
@@ -31,8 +30,11 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
+    /// What they take.
+    pub(crate) const BYTES: usize = MESSAGES * size_of::<Message>();
+
     pub(crate) fn new() -> Result<Self, Errno> {
-        Ok(Self { pages: Pages::new(MESSAGES * size_of::<Message>())?, used: 0 })
+        Ok(Self { pages: Pages::new(Self::BYTES)?, used: 0 })
     }
 
     pub(crate) const fn is_full(&self) -> bool {

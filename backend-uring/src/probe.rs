@@ -28,6 +28,11 @@ pub struct Rungs {
     pub registered_ring: bool,
 }
 
+impl Rungs {
+    /// The foot of the ladder.
+    pub const NONE: Self = Self { deferred_work: false, registered_ring: false };
+}
+
 impl fmt::Display for Rungs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { deferred_work, registered_ring } = *self;

@@ -73,10 +73,7 @@ impl<'s> Uring<'s> {
     pub fn new(table: &'s mut [Entry], lent: &'s mut [Option<Buf<'static>>]) -> Result<Self, Refusal> {
         let length = table.len().min(NONE as usize);
         let table = &mut table[..length];
-        // Receives, sends and their cancels per handle, and the wake; then the accepts, which are more than one per
-        // listener. What the kernel has no room for would wait in its memory, and not be lost.
-        let completions = ops_max(length, 0).saturating_add(ACCEPTS_MAX as usize);
-        let ring = Ring::new(u32::try_from(completions).unwrap_or(u32::MAX))?;
+        let ring = Ring::new(completions_max(length))?;
         let waker = Waker::new().map_err(refusal)?;
         let mut lent = Lent::new(lent).map_err(refusal)?;
         show(&ring, &mut lent).map_err(|error| match error {
@@ -106,6 +103,13 @@ impl<'s> Uring<'s> {
             refused: None,
             thread: PhantomData,
         })
+    }
+
+    /// Bytes that it takes besides a table of `handles` and `lent` places: the queues and rings that it shares with the
+    /// kernel.
+    #[must_use]
+    pub const fn queue_bytes(handles: usize, lent: usize) -> usize {
+        crate::ring::bytes(completions_max(handles)) + Lent::bytes(lent) + Messages::BYTES
     }
 
     /// Which parts of the ladder it stands on.
@@ -214,6 +218,13 @@ impl<'s> Uring<'s> {
         }
         self.ready_last = index;
     }
+}
+
+/// The most completions that can wait at once: of receives, sends and their cancels per handle, of the wake, and of the
+/// accepts, which are more than one per listener.
+const fn completions_max(handles: usize) -> u32 {
+    let completions = ops_max(handles, 0).saturating_add(ACCEPTS_MAX as usize);
+    if completions > u32::MAX as usize { u32::MAX } else { completions as u32 }
 }
 
 /// Lets the kernel take lent buffers.

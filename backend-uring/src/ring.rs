@@ -191,6 +191,14 @@ impl Drop for Ring {
 /// The most completions that a kernel's queue holds.
 const COMPLETIONS_MAX: u32 = 65_536;
 
+/// What the two queues take.
+pub(crate) const fn bytes(completions: u32) -> usize {
+    let completions = if completions < COMPLETIONS_MAX { completions.next_power_of_two() } else { COMPLETIONS_MAX };
+    let submissions = if completions < SUBMISSIONS { completions } else { SUBMISSIONS };
+    submissions as usize * (size_of::<squeue::Entry>() + size_of::<u32>())
+        + completions as usize * size_of::<cqueue::Entry>()
+}
+
 /// The best queues that the kernel will set up, and whether it defers work to us.
 fn build(completions: u32) -> Result<(IoUring, bool), Errno> {
     let submissions = SUBMISSIONS.min(completions);

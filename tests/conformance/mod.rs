@@ -1,7 +1,9 @@
 //! The table of cases, and what plays them.
 
+// Every test crate uses its own part of this.
+#![allow(dead_code)]
+
 #[path = "../../core/tests/connection/harness.rs"]
-#[allow(dead_code)] // each test uses a part of it
 pub(crate) mod harness;
 
 pub(crate) mod bare;
@@ -9,5 +11,5 @@ pub(crate) mod case;
 pub(crate) mod probe;
 pub(crate) mod reply;
 pub(crate) mod rows;
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_backend)]
 pub(crate) mod socket;

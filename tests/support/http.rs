@@ -56,6 +56,11 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).expect("the server takes it");
     }
 
+    /// Sends, unless the server has ended the connection.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
     /// Sends from another thread, for more than the sockets between hold.
     pub(crate) fn send_aside(&self, bytes: Vec<u8>) -> thread::JoinHandle<()> {
         let mut stream = self.stream.try_clone().expect("another handle");

@@ -1,7 +1,7 @@
 //! One exchange: a request, the handler's calls for it and its response.
 
 use super::content::Body;
-use super::window::Window;
+use super::window::Windows;
 use super::{Context, Deadline, flag, release};
 use crate::answer::{ANSWER_BYTES_MAX, Answer, CONTINUE, write_answer};
 use crate::error::CloseReason;
@@ -48,8 +48,7 @@ pub(super) struct Exchange<'p, E> {
     defer_serial: u16,
     /// Bytes of unread content and of late input that were dropped.
     pub(super) dropped: u32,
-    pub(super) content_window: Window,
-    pub(super) write_window: Window,
+    pub(super) windows: Windows,
     flags: u16,
     pub(super) facts: Facts,
     pub(super) state: State,
@@ -95,8 +94,7 @@ impl<E> Default for Exchange<'_, E> {
             served: 0,
             defer_serial: 0,
             dropped: 0,
-            content_window: Window::default(),
-            write_window: Window::default(),
+            windows: Windows::default(),
             flags: 0,
             facts: Facts::default(),
             state: State::New,
@@ -209,8 +207,7 @@ impl<'p, E> Exchange<'p, E> {
         self.set(flag::PROGRESS | flag::COUNTED);
         *cx.in_flight += 1;
         self.stream = Stream::Unbegun;
-        self.content_window = Window::default();
-        self.write_window = Window::default();
+        self.windows = Windows::default();
         self.response_at = self.output_len();
         self.body = Body::of(request.body_length(), cx.limits.content_bytes_max);
         self.facts = self.facts_of(cx, request);

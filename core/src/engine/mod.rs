@@ -49,6 +49,12 @@ pub struct Slot<'p, E> {
     io: IoHandle,
 }
 
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(
+    size_of::<Entry<Slot<'static, [u64; 2]>>>() + size_of::<SlotNode>() <= 256,
+    "what an idle connection costs, with sixteen bytes of the handler's"
+);
+
 /// A connection's places in the engine's lists; in a table of their own, so that a slot can be used again while a list
 /// still names it.
 #[derive(Clone, Copy, Debug)]

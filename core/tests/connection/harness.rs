@@ -1,5 +1,8 @@
 //! Drives one [`Connection`] as an engine and a perfect network would.
 
+// Every test crate uses its own part of this.
+#![allow(dead_code)]
+
 use aurora_http_core::connection::{Action, Connection, Context, Deadline, Place};
 use aurora_http_core::counters::Counters;
 use aurora_http_core::defer::{DeferCell, Deferrals};

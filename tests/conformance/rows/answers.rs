@@ -134,7 +134,11 @@ fn failures() -> Vec<Case> {
     let mut rows = Vec::new();
     for length in [65_536, 65_537, 70_000, 1_000_000] {
         let reply = Reply::new(500).body("Response exceeds maximum size\n").without("X");
-        rows.push(get(format!("H8 {length} bytes are too many"), &format!("/large/{length}"), reply).get_root(GET));
+        let target = format!("/large/{length}");
+        rows.push(get(format!("H8 {length} bytes are too many"), &target, reply.clone()).get_root(GET));
+        let case = Case::new(format!("H8 {length} bytes are too many for HEAD as well"));
+        let case = case.sends(head(&format!("HEAD {target}"), &[])).calls("HEAD", &target);
+        rows.push(case.gets(reply.head_only().field("Content-Length", "30")).get_root(GET));
     }
     for status in [400, 403, 500, 503] {
         let reply = Reply::new(status).without("X-Gone").field("Content-Type", "text/plain");
