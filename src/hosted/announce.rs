@@ -17,6 +17,8 @@ pub struct Announcement {
     pub address: SocketAddr,
     /// The backend.
     pub backend: &'static str,
+    /// What was found of it, where that varies with the system: of io_uring the rungs of its ladder.
+    pub backend_detail: Option<String>,
     /// Why [`Backend::Auto`](super::Backend::Auto) took no better one, if there is one.
     pub note: Option<String>,
     /// Workers.
@@ -29,12 +31,13 @@ pub struct Announcement {
 
 impl fmt::Display for Announcement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, backend, workers, connections, memory, note } = self;
+        let Self { address, backend, backend_detail, workers, connections, memory, note } = self;
         let bytes = Bytes(memory.total());
-        write!(
-            f,
-            "listening on {address} backend={backend} workers={workers} connections={connections} memory={bytes}/worker"
-        )?;
+        write!(f, "listening on {address} backend={backend}")?;
+        if let Some(detail) = backend_detail {
+            write!(f, "[{detail}]")?;
+        }
+        write!(f, " workers={workers} connections={connections} memory={bytes}/worker")?;
         match note {
             Some(note) => write!(f, " ({note})"),
             None => Ok(()),
@@ -67,6 +70,7 @@ mod tests {
         let mut announcement = Announcement {
             address: "[::1]:80".parse().unwrap(),
             backend: "epoll",
+            backend_detail: None,
             note: None,
             workers: 2,
             connections: 7,
@@ -74,6 +78,9 @@ mod tests {
         };
         let line = "listening on [::1]:80 backend=epoll workers=2 connections=7 memory=5.3MiB/worker";
         assert_eq!(announcement.to_string(), line);
+        announcement.backend_detail = Some("basic".into());
+        assert!(announcement.to_string().contains(" backend=epoll[basic] workers=2 "), "{announcement}");
+        announcement.backend_detail = None;
         announcement.note = Some("it rains".into());
         assert_eq!(announcement.to_string(), format!("{line} (it rains)"));
         for (bytes, text) in [(0, "0.0KiB"), (1536, "1.5KiB"), (1 << 20, "1.0MiB"), (3 << 29, "1.5GiB")] {

@@ -74,6 +74,8 @@ fn spreads(chosen: Chosen) -> bool {
         Chosen::Epoll => true,
         #[cfg(has_kqueue)]
         Chosen::Kqueue => aurora_http_kqueue::ListenOptions::SPREADS,
+        #[cfg(has_uring)]
+        Chosen::Uring(_) => true,
     }
 }
 
@@ -91,6 +93,12 @@ pub(super) fn listen(chosen: Chosen, address: SocketAddr, backlog: u32, shared: 
             use aurora_http_kqueue::ListenOptions;
             let options = ListenOptions { backlog, reuse_port: shared, ..ListenOptions::default() };
             aurora_http_kqueue::listen(address, &options)
+        }
+        #[cfg(has_uring)]
+        Chosen::Uring(_) => {
+            use aurora_http_uring::ListenOptions;
+            let options = ListenOptions { backlog, reuse_port: shared, ..ListenOptions::default() };
+            aurora_http_uring::listen(address, &options)
         }
     }
 }

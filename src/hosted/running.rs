@@ -16,7 +16,7 @@ use aurora_http_core::reactor::{IoError, Reactor, Wake};
 use aurora_http_core::stop::StopFlag;
 
 use super::announce::Announcement;
-use super::auto::{Chosen, choose};
+use super::auto::{Backend, Chosen, choose, choose_after};
 use super::config::Config;
 use super::error::ServerError;
 use super::report::{Report, WorkerOutcome, WorkerReport};
@@ -174,7 +174,8 @@ struct Shared {
     wakers: OnceLock<Vec<Box<dyn Wake>>>,
     counters: Vec<SharedCounters>,
     alive: AtomicUsize,
-    on_end: Option<OnEnd>,
+    /// Set when the workers begin to serve.
+    on_end: OnceLock<OnEnd>,
 }
 
 impl Shared {
@@ -203,28 +204,54 @@ impl fmt::Debug for Shared {
 }
 
 /// Starts all workers, or none: everything that can be wrong is found out before the first accept.
-pub(super) fn launch<F, H>(config: Config, factory: F, on_end: Option<OnEnd>) -> Result<Running, ServerError>
+pub(super) fn launch<F, H>(config: Config, factory: F, mut on_end: Option<OnEnd>) -> Result<Running, ServerError>
 where
     F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
     H: Handler,
 {
     config.validate()?;
-    let (chosen, note) = choose(config.backend)?;
     descriptors::ensure(config.workers, config.connections)?;
-    let (listeners, address) = listen::open(chosen, &config)?;
+    let factory = Arc::new(factory);
+    let (mut chosen, mut note) = choose(config.backend)?;
+    loop {
+        let error = match launch_on(chosen, note, &config, &factory, &mut on_end) {
+            Err(error) if config.backend == Backend::Auto => error,
+            launched => return launched,
+        };
+        (chosen, note) = match choose_after(chosen, &error) {
+            Some(next) => next?,
+            None => return Err(error),
+        };
+    }
+}
+
+fn launch_on<F, H>(
+    chosen: Chosen,
+    note: Option<String>,
+    config: &Config,
+    factory: &Arc<F>,
+    on_end: &mut Option<OnEnd>,
+) -> Result<Running, ServerError>
+where
+    F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
+    H: Handler,
+{
+    let (listeners, address) = listen::open(chosen, config)?;
     let announcement = Announcement {
         address,
         backend: chosen.name(),
+        backend_detail: chosen.detail(),
         note,
         workers: config.workers,
         connections: config.connections,
-        memory: memory::<H::Exchange>(&config, chosen),
+        memory: memory::<H::Exchange>(config, chosen),
     };
     let counters = (0..config.workers).map(|_| SharedCounters::default()).collect();
     let alive = AtomicUsize::new(config.workers);
-    let shared = Arc::new(Shared { stop: StopFlag::new(), wakers: OnceLock::new(), counters, alive, on_end });
-    let crew = Crew { chosen, config, factory: Arc::new(factory), shared: Arc::clone(&shared) };
-    let threads = crew.start(listeners)?;
+    let (wakers, ended) = (OnceLock::new(), OnceLock::new());
+    let shared = Arc::new(Shared { stop: StopFlag::new(), wakers, counters, alive, on_end: ended });
+    let crew = Crew { chosen, config: config.clone(), factory: Arc::clone(factory), shared: Arc::clone(&shared) };
+    let threads = crew.start(listeners, on_end)?;
     Ok(Running { announcement, shared, threads })
 }
 
@@ -244,7 +271,11 @@ where
     F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
     H: Handler,
 {
-    fn start(&self, listeners: Vec<OwnedFd>) -> Result<Vec<JoinHandle<WorkerOutcome>>, ServerError> {
+    fn start(
+        &self,
+        listeners: Vec<OwnedFd>,
+        on_end: &mut Option<OnEnd>,
+    ) -> Result<Vec<JoinHandle<WorkerOutcome>>, ServerError> {
         let (ready, readies) = mpsc::channel();
         let mut threads = Vec::with_capacity(listeners.len());
         let mut starts = Vec::with_capacity(listeners.len());
@@ -268,6 +299,9 @@ where
         if failed.is_none() && wakers.len() == threads.len() {
             // Nobody else sets them.
             let _ = self.shared.wakers.set(wakers);
+            if let Some(on_end) = on_end.take() {
+                let _ = self.shared.on_end.set(on_end);
+            }
             for start in starts {
                 let _ = start.send(());
             }
@@ -331,6 +365,11 @@ where
             let worker = Worker::kqueue_with(&mut storage, listener, factory(context));
             seat.serve(worker, |worker| worker.waker())
         }
+        #[cfg(has_uring)]
+        Chosen::Uring(_) => {
+            let worker = Worker::uring_with(&mut storage, listener, factory(context));
+            seat.serve(worker, |worker| worker.waker())
+        }
     }
 }
 
@@ -372,7 +411,7 @@ struct Last(Arc<Shared>);
 impl Drop for Last {
     fn drop(&mut self) {
         if self.0.alive.fetch_sub(1, Ordering::AcqRel) == 1
-            && let Some(on_end) = &self.0.on_end
+            && let Some(on_end) = self.0.on_end.get()
         {
             on_end();
         }

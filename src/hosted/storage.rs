@@ -37,8 +37,42 @@ struct Handles {
     epoll: Vec<aurora_http_epoll::Entry>,
     #[cfg(has_kqueue)]
     kqueue: Vec<aurora_http_kqueue::Entry>,
+    #[cfg(has_uring)]
+    uring: Vec<aurora_http_uring::Entry>,
     parked: Vec<Parked<'static>>,
     lent: Vec<Option<Buf<'static>>>,
+}
+
+impl Handles {
+    /// The tables of one backend.
+    fn new(backend: Chosen, connections: usize, lent: usize) -> Self {
+        let handles = handles_max(connections, LISTENERS);
+        let mut tables = Self {
+            #[cfg(has_epoll)]
+            epoll: Vec::new(),
+            #[cfg(has_kqueue)]
+            kqueue: Vec::new(),
+            #[cfg(has_uring)]
+            uring: Vec::new(),
+            parked: Vec::new(),
+            lent: table(lent, || None),
+        };
+        match backend {
+            #[cfg(has_epoll)]
+            Chosen::Epoll => {
+                tables.epoll = table(handles, aurora_http_epoll::Entry::new);
+                tables.parked = table(handles, Parked::new);
+            }
+            #[cfg(has_kqueue)]
+            Chosen::Kqueue => {
+                tables.kqueue = table(handles, aurora_http_kqueue::Entry::new);
+                tables.parked = table(handles, Parked::new);
+            }
+            #[cfg(has_uring)]
+            Chosen::Uring(_) => tables.uring = table(handles, aurora_http_uring::Entry::new),
+        }
+        tables
+    }
 }
 
 impl<E> WorkerStorage<E> {
@@ -46,7 +80,6 @@ impl<E> WorkerStorage<E> {
     pub(super) fn new(config: Config, chosen: Chosen) -> Self {
         let budget = config.budget();
         let connections = budget.connections;
-        let handles = handles_max(connections, LISTENERS);
         Self {
             chosen,
             slots: table(connections, Entry::new),
@@ -54,14 +87,7 @@ impl<E> WorkerStorage<E> {
             loans: table(budget.loans, || None),
             free: table(budget.buffers.total(), || None),
             scratch: vec![0; budget.scratch_bytes],
-            handles: Handles {
-                #[cfg(has_epoll)]
-                epoll: table(handles, aurora_http_epoll::Entry::new),
-                #[cfg(has_kqueue)]
-                kqueue: table(handles, aurora_http_kqueue::Entry::new),
-                parked: table(handles, Parked::new),
-                lent: table(budget.lent, || None),
-            },
+            handles: Handles::new(chosen, connections, budget.lent),
             config,
         }
     }
@@ -77,12 +103,18 @@ impl<E> WorkerStorage<E> {
         self.config.addresses.first().copied()
     }
 
-    /// An engine over a part of it, and what is left for the reactor.
+    /// An engine over a part of it, and what is left for the reactor of `backend`.
     pub(super) fn engine<H: Handler<Exchange = E>>(
         &mut self,
+        backend: Chosen,
         handler: H,
     ) -> Result<(Engine<'_, 'static, H>, ReactorStorage<'_>), ServerError> {
         self.reclaim();
+        if self.chosen.name() != backend.name() {
+            // The program takes another backend than the configuration says.
+            self.handles = Handles::new(backend, self.config.connections, self.handles.lent.len());
+        }
+        self.chosen = backend;
         let config = &self.config;
         let counts = config.class_counts();
         let misfit =
@@ -102,6 +134,8 @@ impl<E> WorkerStorage<E> {
             epoll: &mut self.handles.epoll,
             #[cfg(has_kqueue)]
             kqueue: &mut self.handles.kqueue,
+            #[cfg(has_uring)]
+            uring: &mut self.handles.uring,
             parked: &mut self.handles.parked,
             lent: &mut self.handles.lent,
         };
@@ -121,6 +155,8 @@ pub(super) struct ReactorStorage<'s> {
     pub(super) epoll: &'s mut [aurora_http_epoll::Entry],
     #[cfg(has_kqueue)]
     pub(super) kqueue: &'s mut [aurora_http_kqueue::Entry],
+    #[cfg(has_uring)]
+    pub(super) uring: &'s mut [aurora_http_uring::Entry],
     pub(super) parked: &'s mut [Parked<'static>],
     pub(super) lent: &'s mut [Option<Buf<'static>>],
 }
@@ -144,6 +180,13 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
         Chosen::Epoll => size_of::<aurora_http_epoll::Entry>(),
         #[cfg(has_kqueue)]
         Chosen::Kqueue => size_of::<aurora_http_kqueue::Entry>(),
+        #[cfg(has_uring)]
+        Chosen::Uring(_) => {
+            let (budget, handles) = (config.budget(), handles_max(config.connections, LISTENERS));
+            let table = handles.saturating_mul(size_of::<aurora_http_uring::Entry>());
+            let queues = aurora_http_uring::Uring::queue_bytes(handles, budget.lent);
+            return Memory { handles: table.saturating_add(queues), ..budget.memory::<E>(0) };
+        }
     };
     config.budget().memory::<E>(handle_bytes)
 }

@@ -158,7 +158,7 @@ mod epoll {
         ) -> Result<Self, ServerError> {
             let failed = |error: IoError| ServerError::Reactor { backend: Chosen::Epoll.name(), error };
             let address = listen::local_addr(&listener).map_err(failed)?;
-            let (mut engine, tables) = storage.engine(handler)?;
+            let (mut engine, tables) = storage.engine(Chosen::Epoll, handler)?;
             let mut epoll = Epoll::new(tables.epoll).map_err(failed)?;
             let listener = epoll.add_listener(listener).map_err(failed)?;
             let reactor = Reactor::new(epoll, tables.parked, tables.lent);
@@ -222,7 +222,7 @@ mod kqueue {
         ) -> Result<Self, ServerError> {
             let failed = |error: IoError| ServerError::Reactor { backend: Chosen::Kqueue.name(), error };
             let address = listen::local_addr(&listener).map_err(failed)?;
-            let (mut engine, tables) = storage.engine(handler)?;
+            let (mut engine, tables) = storage.engine(Chosen::Kqueue, handler)?;
             let mut kqueue = Kqueue::new(tables.kqueue).map_err(failed)?;
             let listener = kqueue.add_listener(listener).map_err(failed)?;
             let reactor = Reactor::new(kqueue, tables.parked, tables.lent);
@@ -243,6 +243,75 @@ mod kqueue {
     impl<H: Handler> AsFd for Worker<'_, H, Reactor<'_, 'static>> {
         fn as_fd(&self) -> BorrowedFd<'_> {
             self.reactor.get_ref().as_fd()
+        }
+    }
+}
+
+#[cfg(has_uring)]
+mod uring {
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+    use aurora_http_core::handler::Handler;
+    use aurora_http_core::reactor::IoError;
+    use aurora_http_uring::{Rungs, Uring, Waker};
+
+    use super::Worker;
+    use crate::hosted::auto::{Backend, Chosen};
+    use crate::hosted::error::ServerError;
+    use crate::hosted::listen;
+    use crate::hosted::storage::WorkerStorage;
+
+    /// What is found of io_uring is not known before the reactor is there.
+    const URING: Chosen = Chosen::Uring(Rungs::NONE);
+
+    impl<'s, H: Handler> Worker<'s, H, Uring<'s>> {
+        /// A worker on io_uring, with a listener of its own on the first address of the storage's configuration. It
+        /// stays on the thread that makes it.
+        ///
+        /// # Errors
+        /// [`ServerError::PortInUse`], [`ServerError::Listen`], [`ServerError::Reactor`], or [`ServerError::Backend`] with
+        /// the reason why io_uring cannot be used.
+        pub fn uring(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
+            let address = storage.address();
+            let address = address.ok_or_else(|| ServerError::setting("address", "", "it names no address"))?;
+            let listener = listen::listen(URING, address, storage.config.backlog, false)
+                .map_err(|error| ServerError::listen(address, error))?;
+            Self::uring_with(storage, listener, handler)
+        }
+
+        /// A worker on io_uring, with a listener that the program opened: an inherited one, or one of several on one
+        /// address. It is made blocking. Accepted connections inherit its `TCP_NODELAY`.
+        ///
+        /// # Errors
+        /// [`ServerError::Reactor`], or [`ServerError::Backend`] with the reason why io_uring cannot be used.
+        pub fn uring_with(
+            storage: &'s mut WorkerStorage<H::Exchange>,
+            listener: OwnedFd,
+            handler: H,
+        ) -> Result<Self, ServerError> {
+            let failed = |error: IoError| ServerError::Reactor { backend: URING.name(), error };
+            let address = listen::local_addr(&listener).map_err(failed)?;
+            let (mut engine, tables) = storage.engine(URING, handler)?;
+            let mut reactor = Uring::new(tables.uring, tables.lent)
+                .map_err(|refusal| ServerError::Backend { backend: Backend::Uring, reason: refusal.to_string() })?;
+            let listener = reactor.add_listener(listener).map_err(failed)?;
+            let listening = engine.listen(listener);
+            debug_assert!(listening.is_ok(), "the engine is new and has room for one");
+            Ok(Self { engine, reactor, address })
+        }
+
+        /// What ends the worker's wait from another thread.
+        ///
+        /// # Errors
+        /// [`IoError::FileLimit`] when no descriptor is left.
+        pub fn waker(&self) -> Result<Waker, IoError> {
+            self.reactor.waker()
+        }
+    }
+
+    impl<H: Handler> AsFd for Worker<'_, H, Uring<'_>> {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.reactor.as_fd()
         }
     }
 }
