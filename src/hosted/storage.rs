@@ -1,7 +1,6 @@
 //! Everything a worker stands on, allocated before its first accept and never after.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use aurora_http_core::budget::{Memory, handles_max};
 use aurora_http_core::defer::Deferrals;
@@ -11,7 +10,7 @@ use aurora_http_core::pool::{Buf, BufferPool, Entry};
 use aurora_http_core::readiness::Parked;
 
 use super::auto::Chosen;
-use super::config::{Config, LISTENERS};
+use super::config::Config;
 use super::error::ServerError;
 use super::stash;
 
@@ -46,7 +45,7 @@ impl<E> WorkerStorage<E> {
     pub(super) fn new(config: Config, chosen: Chosen) -> Self {
         let budget = config.budget();
         let connections = budget.connections;
-        let handles = handles_max(connections, LISTENERS);
+        let handles = handles_max(connections, budget.listeners);
         Self {
             chosen,
             slots: table(connections, Entry::new),
@@ -73,11 +72,6 @@ impl<E> WorkerStorage<E> {
     #[must_use]
     pub fn memory(&self) -> Memory {
         memory::<E>(&self.config, self.chosen)
-    }
-
-    /// The first address it is configured for.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.config.addresses.first().copied()
     }
 
     /// An engine over a part of it, and what is left for the reactor.
