@@ -1,6 +1,6 @@
 //! How long a server takes to start, and to stop when it is idle: `cargo bench --bench lifecycle`.
 
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_epoll)]
 mod lifecycle {
     use std::hint::black_box;
     use std::time::{Duration, Instant};
@@ -51,6 +51,6 @@ mod lifecycle {
 }
 
 fn main() {
-    #[cfg(all(feature = "epoll", target_os = "linux"))]
+    #[cfg(has_epoll)]
     lifecycle::measure();
 }

@@ -34,13 +34,14 @@
 
 pub use aurora_http_core as core;
 /// The backend that this build has on Linux.
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_epoll)]
 pub use aurora_http_epoll as epoll;
 /// The backend that this build has on macOS and FreeBSD.
-#[cfg(all(feature = "kqueue", any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")))]
+#[cfg(has_kqueue)]
 pub use aurora_http_kqueue as kqueue;
 
 pub use aurora_http_core::counters::Counters;
+pub use aurora_http_core::encode::FieldLine;
 pub use aurora_http_core::error::CloseReason;
 pub use aurora_http_core::handler::{Answered, ConnectionId, ConnectionInfo, Content, Flow, Handler, handler_fn};
 pub use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};

@@ -5,7 +5,7 @@ mod wire;
 
 #[path = "conformance/deadlines.rs"]
 mod deadlines;
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_backend)]
 #[path = "conformance/faults.rs"]
 mod faults;
 #[path = "conformance/table.rs"]
@@ -13,7 +13,7 @@ mod table;
 
 use wire::bare::{Bare, whole};
 use wire::rows;
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_backend)]
 use wire::socket::Hosted;
 
 #[test]
@@ -24,7 +24,7 @@ fn on_a_bare_connection() {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_backend)]
 #[test]
 fn on_a_server_over_sockets() {
     let cases = rows::all();

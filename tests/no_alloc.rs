@@ -2,7 +2,7 @@
 //!
 //! An allocator counts what worker threads allocate from the moment that the server is ready; thousands of requests of
 //! every kind go over real sockets. Then the same in a child process whose allocator aborts at the first one.
-#![cfg(all(feature = "epoll", target_os = "linux"))]
+#![cfg(has_backend)]
 
 #[path = "support/http.rs"]
 mod http;

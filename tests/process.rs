@@ -1,5 +1,5 @@
 //! What a server takes from its process, and gives back: descriptors, threads, buffer memory. One test at a time.
-#![cfg(all(feature = "epoll", target_os = "linux"))]
+#![cfg(all(has_backend, target_os = "linux"))]
 
 #[path = "support/http.rs"]
 mod http;

@@ -224,7 +224,7 @@ fn requests_before_change_nothing() {
     play(&cases);
 }
 
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_backend)]
 #[test]
 fn over_sockets() {
     let server = wire::socket::Hosted::new(aurora_http::Limits::default());

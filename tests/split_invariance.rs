@@ -90,7 +90,7 @@ fn at_random() {
     report(&wrong, cases.len() * 3);
 }
 
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_backend)]
 #[test]
 fn over_sockets() {
     let server = wire::socket::Hosted::new(aurora_http::Limits::default());

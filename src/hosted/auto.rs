@@ -54,21 +54,18 @@ impl FromStr for Backend {
 /// A backend that this build has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Chosen {
-    #[cfg(all(feature = "epoll", target_os = "linux"))]
+    #[cfg(has_epoll)]
     Epoll,
-    #[cfg(all(feature = "kqueue", any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")))]
+    #[cfg(has_kqueue)]
     Kqueue,
 }
 
 impl Chosen {
     pub(super) const fn name(self) -> &'static str {
         match self {
-            #[cfg(all(feature = "epoll", target_os = "linux"))]
+            #[cfg(has_epoll)]
             Self::Epoll => "epoll",
-            #[cfg(all(
-                feature = "kqueue",
-                any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")
-            ))]
+            #[cfg(has_kqueue)]
             Self::Kqueue => "kqueue",
         }
     }
@@ -102,29 +99,20 @@ pub(super) fn choose(wanted: Backend) -> Result<(Chosen, Option<String>), Server
 /// Whether a backend can be used here, or why not.
 fn probe(backend: Backend) -> Result<Chosen, &'static str> {
     match backend {
-        #[cfg(all(feature = "epoll", target_os = "linux"))]
+        #[cfg(has_epoll)]
         Backend::Epoll => Ok(Chosen::Epoll),
-        #[cfg(not(all(feature = "epoll", target_os = "linux")))]
+        #[cfg(not(has_epoll))]
         Backend::Epoll if cfg!(target_os = "linux") => Err("this build has no epoll backend (cargo feature epoll)"),
-        #[cfg(not(all(feature = "epoll", target_os = "linux")))]
+        #[cfg(not(has_epoll))]
         Backend::Epoll => Err("epoll exists on Linux only"),
         Backend::Uring => Err("this build has no io_uring backend"),
-        #[cfg(all(
-            feature = "kqueue",
-            any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")
-        ))]
+        #[cfg(has_kqueue)]
         Backend::Kqueue => Ok(Chosen::Kqueue),
-        #[cfg(not(all(
-            feature = "kqueue",
-            any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")
-        )))]
+        #[cfg(not(has_kqueue))]
         Backend::Kqueue if cfg!(any(target_vendor = "apple", target_os = "freebsd")) => {
             Err("this build has no kqueue backend (cargo feature kqueue)")
         }
-        #[cfg(not(all(
-            feature = "kqueue",
-            any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")
-        )))]
+        #[cfg(not(has_kqueue))]
         Backend::Kqueue => Err("the kqueue backend is for macOS and FreeBSD"),
         Backend::Auto => Err("auto is no backend"),
     }
@@ -147,16 +135,13 @@ mod tests {
     fn what_is_not_built_in_is_an_error_and_never_another_backend() {
         let error = choose(Backend::Uring).unwrap_err().to_string();
         assert!(error.starts_with("backend = uring: this build has no io_uring backend"), "{error}");
-        #[cfg(not(all(
-            feature = "kqueue",
-            any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")
-        )))]
+        #[cfg(not(has_kqueue))]
         assert!(choose(Backend::Kqueue).unwrap_err().to_string().starts_with("backend = kqueue: "));
-        #[cfg(not(all(feature = "epoll", target_os = "linux")))]
+        #[cfg(not(has_epoll))]
         assert!(choose(Backend::Epoll).unwrap_err().to_string().starts_with("backend = epoll: "));
     }
 
-    #[cfg(all(feature = "epoll", target_os = "linux"))]
+    #[cfg(has_epoll)]
     #[test]
     fn auto_says_what_it_passed_over() {
         let (chosen, note) = choose(Backend::Auto).unwrap();
@@ -164,7 +149,7 @@ mod tests {
         assert_eq!(choose(Backend::Epoll).unwrap(), (Chosen::Epoll, None));
     }
 
-    #[cfg(all(feature = "kqueue", any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")))]
+    #[cfg(has_kqueue)]
     #[test]
     fn kqueue_is_taken_by_name_and_where_there_is_nothing_better() {
         assert_eq!(choose(Backend::Kqueue).unwrap(), (Chosen::Kqueue, None));

@@ -152,12 +152,9 @@ fn open_one(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<
 /// Whether the system spreads connections over several listeners on one address.
 fn spreads(chosen: Chosen) -> bool {
     match chosen {
-        #[cfg(all(feature = "epoll", target_os = "linux"))]
+        #[cfg(has_epoll)]
         Chosen::Epoll => true,
-        #[cfg(all(
-            feature = "kqueue",
-            any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")
-        ))]
+        #[cfg(has_kqueue)]
         Chosen::Kqueue => aurora_http_kqueue::ListenOptions::SPREADS,
     }
 }
@@ -165,16 +162,13 @@ fn spreads(chosen: Chosen) -> bool {
 /// A socket of one backend.
 fn listen(chosen: Chosen, address: SocketAddr, backlog: u32, shared: bool) -> Result<OwnedFd, IoError> {
     match chosen {
-        #[cfg(all(feature = "epoll", target_os = "linux"))]
+        #[cfg(has_epoll)]
         Chosen::Epoll => {
             use aurora_http_epoll::ListenOptions;
             let options = ListenOptions { backlog, reuse_port: shared, ..ListenOptions::default() };
             aurora_http_epoll::listen(address, &options)
         }
-        #[cfg(all(
-            feature = "kqueue",
-            any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")
-        ))]
+        #[cfg(has_kqueue)]
         Chosen::Kqueue => {
             use aurora_http_kqueue::ListenOptions;
             let options = ListenOptions { backlog, reuse_port: shared, ..ListenOptions::default() };

@@ -1,12 +1,6 @@
 //! Servers on operating systems: configuration, threads, listeners, memory. No protocol code.
 // Without a backend there is no `Chosen`, and what depends on one can never run.
-#![cfg_attr(
-    not(any(
-        all(feature = "epoll", target_os = "linux"),
-        all(feature = "kqueue", any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation"))
-    )),
-    allow(unused, unreachable_code)
-)]
+#![cfg_attr(not(has_backend), allow(unused, unreachable_code))]
 
 mod address;
 mod announce;

@@ -384,15 +384,12 @@ where
     }
     let mut storage = WorkerStorage::<H::Exchange>::new(config, seat.chosen);
     match seat.chosen {
-        #[cfg(all(feature = "epoll", target_os = "linux"))]
+        #[cfg(has_epoll)]
         Chosen::Epoll => {
             let worker = Worker::epoll_with(&mut storage, listeners, factory(context));
             seat.serve(worker, |worker| worker.waker())
         }
-        #[cfg(all(
-            feature = "kqueue",
-            any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")
-        ))]
+        #[cfg(has_kqueue)]
         Chosen::Kqueue => {
             let worker = Worker::kqueue_with(&mut storage, listeners, factory(context));
             seat.serve(worker, |worker| worker.waker())

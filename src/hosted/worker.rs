@@ -20,6 +20,9 @@ use super::unix::SocketFile;
 /// ```no_run
 /// use aurora_http::{Server, StopFlag, Worker, handler_fn};
 ///
+/// # #[cfg(not(has_epoll))]
+/// # fn main() {}
+/// # #[cfg(has_epoll)]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut storage = Server::bind("127.0.0.1:8080")?.connections(64).storage()?;
 /// let mut worker = Worker::epoll(&mut storage, handler_fn(|_request, response| response.body("Hello!\n")))?;
@@ -132,7 +135,7 @@ impl<H: Handler, R> fmt::Debug for Worker<'_, H, R> {
     }
 }
 
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_epoll)]
 mod epoll {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -197,7 +200,7 @@ mod epoll {
     }
 }
 
-#[cfg(all(feature = "kqueue", any(target_vendor = "apple", target_os = "freebsd", feature = "kqueue-emulation")))]
+#[cfg(has_kqueue)]
 mod kqueue {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -11,5 +11,5 @@ pub(crate) mod case;
 pub(crate) mod probe;
 pub(crate) mod reply;
 pub(crate) mod rows;
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_backend)]
 pub(crate) mod socket;
