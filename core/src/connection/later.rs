@@ -1,4 +1,4 @@
-//! Exchanges that go on without HTTP's own rhythm: deferred answers, and other protocols behind 101 and CONNECT.
+//! Exchanges that go on later: answers that are deferred, connections that switch to another protocol.
 
 use super::content::Body;
 use super::exchange::{Exchange, Here};
