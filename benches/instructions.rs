@@ -1,6 +1,15 @@
-//! Parses a head a number of times and nothing else, to be run under callgrind:
-//! `instructions <aurora|httparse> <bare|wrk|browser|api> <iterations>`. The difference between two runs is the cost of
-//! the iterations alone. Without a parser and a head it parses every head once with each.
+//! Parses a head a number of times and nothing else, to count instructions. The difference between two runs is the
+//! cost of the iterations alone:
+//!
+//! ```text
+//! RUSTFLAGS='-C target-cpu=x86-64-v3' cargo bench --bench instructions --no-run
+//! for n in 1000 2000; do
+//!     valgrind --tool=callgrind --callgrind-out-file=/dev/null <executable> aurora wrk $n
+//! done
+//! ```
+//!
+//! Parsers: `aurora`, `httparse`; heads: `bare`, `wrk`, `browser`, `api`. Without arguments every head is parsed once by
+//! each.
 
 use std::env;
 use std::hint::black_box;

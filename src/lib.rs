@@ -28,19 +28,23 @@
 //!
 //! # Cargo features
 //! `epoll`, `kqueue`, `uring`, all on by default: a backend that does not exist on the target compiles to nothing. This
-//! version has epoll, for Linux; the other two are planned. Without any backend, and on systems that are no Unix, only
-//! [`core`] is left.
+//! version has epoll, for Linux, and kqueue, for macOS and FreeBSD; io_uring is planned. Without any backend, and on
+//! systems that are no Unix, only [`core`] is left. `kqueue-emulation` is for the tests of this repository.
 #![forbid(unsafe_code)]
 
 pub use aurora_http_core as core;
 /// The backend that this build has on Linux.
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_epoll)]
 pub use aurora_http_epoll as epoll;
+/// The backend that this build has on macOS and FreeBSD.
+#[cfg(has_kqueue)]
+pub use aurora_http_kqueue as kqueue;
 
 pub use aurora_http_core::counters::Counters;
+pub use aurora_http_core::encode::FieldLine;
 pub use aurora_http_core::error::CloseReason;
-pub use aurora_http_core::handler::{Answered, Content, Flow, Handler, handler_fn};
-pub use aurora_http_core::limits::{Limits, RateMin, Timeouts};
+pub use aurora_http_core::handler::{Answered, ConnectionId, ConnectionInfo, Content, Flow, Handler, handler_fn};
+pub use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 pub use aurora_http_core::pool::{Class, ClassCounts};
 pub use aurora_http_core::reactor::IoError;
 pub use aurora_http_core::request::{Method, Request, Version};
@@ -55,3 +59,8 @@ pub use hosted::{
 
 #[cfg(unix)]
 mod hosted;
+
+/// The server of the README compiles.
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -76,4 +76,9 @@ macro_rules! contract {
 
 contract!(sim, crate::support::sim::SimHarness);
 #[cfg(target_os = "linux")]
-contract!(epoll, crate::support::epoll::EpollHarness);
+contract!(epoll, crate::support::sockets::EpollHarness);
+// On Linux over an emulation: it shows that the backend does its part, not that kqueue does.
+#[cfg(target_os = "linux")]
+contract!(kqueue_emulated, crate::support::sockets::KqueueHarness);
+#[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+contract!(kqueue, crate::support::sockets::KqueueHarness);

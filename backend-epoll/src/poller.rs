@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Ready, ReadyFn, Shutdown};
+use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Peer, Ready, ReadyFn, Shutdown};
 use aurora_http_core::time::Instant;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -266,6 +266,10 @@ impl NonBlocking for Epoll<'_> {
     fn unix_time(&self) -> Option<u64> {
         // Whole seconds: the clock of the last tick will do, and is cheaper.
         u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).ok()
+    }
+
+    fn peer(&self, io: IoHandle) -> Option<Peer> {
+        socket::peer(self.descriptor(io)?)
     }
 }
 

@@ -95,6 +95,35 @@ impl CloseReason {
         Self::Aborted,
     ];
 
+    /// Whether nothing was lost: no request without its answer, no answer without its end, as far as this side knows.
+    #[must_use]
+    pub const fn is_orderly(self) -> bool {
+        match self {
+            Self::PeerClosed
+            | Self::PeerAsked
+            | Self::IdleTimeout
+            | Self::ContentUnread
+            | Self::RequestLimit
+            | Self::Evicted
+            | Self::CloseDelimited
+            | Self::UpgradeFinished
+            | Self::Stopped => true,
+            Self::PeerClosedEarly
+            | Self::PeerReset
+            | Self::FirstByteTimeout
+            | Self::HeadTimeout
+            | Self::ContentTimeout
+            | Self::WriteTimeout
+            | Self::DeferTimeout
+            | Self::BadRequest
+            | Self::TooLarge
+            | Self::Shed
+            | Self::ResponseFailed
+            | Self::HandlerStalled
+            | Self::Aborted => false,
+        }
+    }
+
     /// Its name in logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {

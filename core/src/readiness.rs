@@ -14,6 +14,8 @@
 //!   beside two system calls per connection, and a full engine holds newcomers back by not submitting.
 //! - `Recv { into: None }` takes a lent buffer only for an attempt that may succeed, and puts it back when it does not.
 
+mod parked;
+
 use core::time::Duration;
 
 use crate::pool::Buf;
@@ -23,151 +25,14 @@ use crate::reactor::{
 };
 use crate::time::Instant;
 
+pub use parked::Parked;
+use parked::{
+    ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, ENDED, FORCED, FRESH, Lent, NONE, QUEUED_LATER, QUEUED_NOW, Queue, RARE,
+    READABLE, RECV, SEND, WRITABLE,
+};
+
 /// Connections that one listener hands out per turn, so that a flood of them does not starve the open ones.
 pub const ACCEPTS_PER_TURN: u16 = 64;
-
-/// "No entry" in a link. Beyond the end of every table, so that looking it up is the test for it.
-const NONE: u32 = u32::MAX;
-
-// The two readiness flags, and two bits further up the operations that wait for them: `flags & flags >> 2` is what can
-// be tried.
-const READABLE: u16 = 1;
-const WRITABLE: u16 = 1 << 1;
-/// A receive is here, or (with `ACCEPT`) an accept.
-const RECV: u16 = 1 << 2;
-const SEND: u16 = 1 << 3;
-/// The end was reported: no event will follow.
-const ENDED: u16 = 1 << 4;
-const QUEUED_NOW: u16 = 1 << 5;
-const QUEUED_LATER: u16 = 1 << 6;
-const ACCEPT: u16 = 1 << 7;
-const CANCEL_RECV: u16 = 1 << 8;
-const CANCEL_SEND: u16 = 1 << 9;
-const CLOSE: u16 = 1 << 10;
-
-/// What is set on a handle that nothing is known of.
-const FRESH: u16 = READABLE | WRITABLE;
-/// Ends an operation whatever the readiness is.
-const FORCED: u16 = CANCEL_RECV | CANCEL_SEND | CLOSE;
-/// What the hot path leaves to [`Readiness::complete_rare`].
-const RARE: u16 = FORCED | ACCEPT;
-
-/// What [`Readiness`] keeps per handle: 88 bytes where pointers have 64 bits.
-pub struct Parked<'p> {
-    /// Of the receive; `None` for a lent one.
-    into: Option<Buf<'p>>,
-    /// Of the send.
-    head: Option<Buf<'p>>,
-    body: &'p [u8],
-    /// Names the slot and generation of every operation on this handle; its kind means nothing.
-    owner: OpToken,
-    flags: u16,
-    /// The turn of the last receive or accept, to allow one per turn. A turn's number may come round again after
-    /// 65 536 of them; that delays an operation by one turn.
-    recv_turn: u16,
-    send_turn: u16,
-    /// Accepts in the turn `recv_turn`.
-    accepted: u16,
-    next_now: u32,
-    next_later: u32,
-}
-
-#[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Parked<'static>>() == 88);
-
-impl Parked<'_> {
-    /// An entry without operations.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            into: None,
-            head: None,
-            body: &[],
-            owner: OpToken::from_bits(0),
-            flags: FRESH,
-            recv_turn: 0,
-            send_turn: 0,
-            accepted: 0,
-            next_now: NONE,
-            next_later: NONE,
-        }
-    }
-
-    /// The operations that can be tried, as `READABLE` and `WRITABLE`.
-    #[inline(always)]
-    fn due(&self) -> u16 {
-        self.flags & (self.flags >> 2) & (READABLE | WRITABLE)
-    }
-
-    #[inline(always)]
-    fn may_recv(&self, turn: u16) -> bool {
-        self.recv_turn != turn || (self.flags & ACCEPT != 0 && self.accepted < ACCEPTS_PER_TURN)
-    }
-
-    /// Whether an operation may take the place `seat`: it is free, nothing is being closed, and what else is in flight
-    /// has the same owner.
-    #[inline(always)]
-    fn admits(&self, seat: u16, token: OpToken) -> bool {
-        self.flags & (seat | CLOSE) == 0 && (self.flags & (RECV | SEND) == 0 || self.is_owned_by(token))
-    }
-
-    #[inline(always)]
-    fn is_owned_by(&self, token: OpToken) -> bool {
-        self.owner.with_kind(OpKind::Accept) == token.with_kind(OpKind::Accept)
-    }
-}
-
-impl Default for Parked<'_> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// The entries that this turn works through, linked by `next_now`.
-struct Queue {
-    first: u32,
-    /// Means nothing without a first one.
-    last: u32,
-}
-
-impl Queue {
-    #[inline(always)]
-    fn push(&mut self, parked: &mut [Parked<'_>], index: u32) {
-        let Some(entry) = parked.get_mut(index as usize) else { return };
-        if entry.flags & QUEUED_NOW != 0 {
-            return;
-        }
-        entry.flags |= QUEUED_NOW;
-        entry.next_now = NONE;
-        if self.first == NONE {
-            self.first = index;
-        } else if let Some(last) = parked.get_mut(self.last as usize) {
-            last.next_now = index;
-        }
-        self.last = index;
-    }
-}
-
-/// A stack of lent buffers; what was given back last is warm.
-struct Lent<'s, 'p> {
-    places: &'s mut [Option<Buf<'p>>],
-    count: usize,
-}
-
-impl<'p> Lent<'_, 'p> {
-    #[inline(always)]
-    fn push(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
-        let Some(place) = self.places.get_mut(self.count) else { return Err(buf) };
-        *place = Some(buf);
-        self.count += 1;
-        Ok(())
-    }
-
-    fn pop(&mut self) -> Option<Buf<'p>> {
-        self.count = self.count.checked_sub(1)?;
-        self.places.get_mut(self.count)?.take()
-    }
-}
 
 /// A [`Reactor`] over a [`NonBlocking`], with a caller's table of parked operations.
 pub struct Readiness<'s, 'p, T> {

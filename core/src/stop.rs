@@ -17,7 +17,8 @@ pub enum Mode {
 
 /// Shared between a running engine and whoever may stop it; wake the reactor after setting it.
 ///
-/// Plain loads and stores, so that it exists on every core. It only moves forward: run, drain, abort.
+/// Plain loads and stores where a core has no more, so that it exists on every one; there, set it from one place only.
+/// It only moves forward: run, drain, abort.
 #[derive(Debug, Default)]
 pub struct StopFlag(AtomicU8);
 
@@ -30,6 +31,10 @@ impl StopFlag {
 
     /// Asks for a graceful stop, unless an abort was asked for already.
     pub fn drain(&self) {
+        // Between a load and a store, another thread's abort would be lost.
+        #[cfg(target_has_atomic = "8")]
+        self.0.fetch_max(Mode::Drain as u8, Ordering::AcqRel);
+        #[cfg(not(target_has_atomic = "8"))]
         if self.mode() == Mode::Run {
             self.0.store(Mode::Drain as u8, Ordering::Release);
         }

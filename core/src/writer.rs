@@ -4,15 +4,18 @@
 //! handler cannot get them wrong. The first error latches: every later call returns it, and the connection answers 500
 //! or 503 in place of the response, or breaks it off when a part has left already.
 
+mod body;
+mod error;
+
 use core::fmt;
 
-use crate::answer::{self, Answer};
 use crate::connection::Place;
 use crate::defer::DeferToken;
-use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, connection_field, response_body};
-use crate::format::{UINT_BYTES_MAX, format_hex_padded};
+use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, FieldLine, connection_field, response_body};
+use crate::format::UINT_BYTES_MAX;
 use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
+pub use error::WriteError;
 
 /// Bytes from which a static body is sent in place; shorter ones are copied, so that pipelined responses gather.
 const IN_PLACE_MIN: usize = 512;
@@ -256,13 +259,35 @@ impl<'a> ResponseWriter<'a> {
         self.put_field(name, value.as_ref())
     }
 
-    fn put_field(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
+    /// Adds a field that was checked when it was made, usually by the compiler: a copy, and nothing else.
+    ///
+    /// # Errors
+    /// [`WriteError::Order`] behind the head, and what [`WriteError`] says about room.
+    #[inline]
+    pub fn field_line(&mut self, line: FieldLine<'_>) -> Result<(), WriteError> {
+        self.begin_field()?;
+        self.ensure(line.len().saturating_add(2))?;
+        let mut encoder = Encoder::new(&mut self.out[self.len..]);
+        if encoder.field_line(line).is_err() {
+            return self.latch(WriteError::TooLarge);
+        }
+        self.len += encoder.len();
+        Ok(())
+    }
+
+    /// The status line must stand before a field.
+    #[inline]
+    fn begin_field(&mut self) -> Result<(), WriteError> {
         self.check()?;
         match self.phase {
-            Phase::Start => self.put_begin()?,
-            Phase::Fields => {}
-            Phase::Body | Phase::Done => return self.latch(WriteError::Order),
+            Phase::Start => self.put_begin(),
+            Phase::Fields => Ok(()),
+            Phase::Body | Phase::Done => self.latch(WriteError::Order),
         }
+    }
+
+    fn put_field(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
+        self.begin_field()?;
         self.ensure(name.len().saturating_add(value.len()).saturating_add(4))?;
         let mut encoder = Encoder::new(&mut self.out[self.len..]);
         match encoder.field(name, value) {
@@ -318,205 +343,6 @@ impl<'a> ResponseWriter<'a> {
         }
         self.len += encoder.len();
         Ok(framing)
-    }
-}
-
-/// The body.
-impl<'a> ResponseWriter<'a> {
-    /// Completes the response with a copy of `data`.
-    ///
-    /// # Errors
-    /// What [`WriteError`] says about room and order.
-    #[inline]
-    pub fn body(&mut self, data: impl AsRef<[u8]>) -> Result<(), WriteError> {
-        let data = data.as_ref();
-        if self.begin_body(data.len())? { self.put(data) } else { Ok(()) }
-    }
-
-    /// Completes the response with `data`, sent in place when it is long.
-    ///
-    /// # Errors
-    /// What [`WriteError`] says about room and order.
-    pub fn static_body(&mut self, data: &'static [u8]) -> Result<(), WriteError> {
-        if !self.begin_body(data.len())? {
-            return Ok(());
-        }
-        if data.len() < IN_PLACE_MIN && data.len() <= self.out.len() - self.len {
-            return self.put(data);
-        }
-        self.static_body = data;
-        Ok(())
-    }
-
-    /// The head for a body of `length` bytes; whether the body is to follow.
-    #[inline]
-    fn begin_body(&mut self, length: usize) -> Result<bool, WriteError> {
-        self.check()?;
-        if self.phase as u8 >= Phase::Body as u8 {
-            return self.latch(WriteError::Order);
-        }
-        if self.facts.has(Facts::CLOSE_UNREAD) {
-            self.facts = self.facts.with(Facts::CLOSE, true);
-        }
-        let framing = self.put_head_end(BodyKind::Known(length as u64))?;
-        self.phase = Phase::Done;
-        self.stream = Stream::Done;
-        Ok(matches!(framing, BodyFraming::Length(_)))
-    }
-
-    /// Begins a response whose body follows in pieces: `Some(bytes)` when its length is known, `None` for chunked (or,
-    /// on HTTP/1.0, the end of the connection).
-    ///
-    /// # Errors
-    /// What [`WriteError`] says about room and order.
-    pub fn stream(&mut self, length: Option<u64>) -> Result<(), WriteError> {
-        self.check()?;
-        if self.phase as u8 >= Phase::Body as u8 {
-            return self.latch(WriteError::Order);
-        }
-        let framing = self.put_head_end(length.map_or(BodyKind::Unknown, BodyKind::Known))?;
-        self.phase = Phase::Body;
-        self.stream = match framing {
-            BodyFraming::Length(length) => Stream::Length(length),
-            BodyFraming::Chunked => Stream::Chunked,
-            BodyFraming::CloseDelimited => Stream::CloseDelimited,
-            BodyFraming::NoBody { .. } => Stream::Dropped,
-        };
-        Ok(())
-    }
-
-    /// Writes as much of `data` as there is room for and tells how much that was: 0 when the buffer is full, and then
-    /// the rest belongs into the next [`produce`](crate::handler::Handler::produce) or
-    /// [`receive`](crate::handler::Handler::receive) call. [`Flow::Finish`](crate::handler::Flow::Finish) ends it.
-    ///
-    /// # Errors
-    /// [`WriteError::Order`] before [`stream`](Self::stream), [`WriteError::LengthMismatch`] beyond the announced
-    /// length.
-    pub fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
-        self.check_streaming(data.len())?;
-        if self.stream == Stream::Dropped {
-            return Ok(data.len());
-        }
-        let count = data.len().min(self.room());
-        if count == 0 {
-            return Ok(0);
-        }
-        self.open_chunk();
-        self.out[self.len..self.len + count].copy_from_slice(&data[..count]);
-        self.wrote(count);
-        Ok(count)
-    }
-
-    /// Lets `fill` write into the buffer itself: it gets the room there is and returns how much of it it used.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write).
-    pub fn write_with(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<usize, WriteError> {
-        self.check_streaming(0)?;
-        if self.stream == Stream::Dropped {
-            return Ok(0);
-        }
-        let room = match self.stream {
-            Stream::Length(left) => self.room().min(usize::try_from(left).unwrap_or(usize::MAX)),
-            _ => self.room(),
-        };
-        if room == 0 {
-            return Ok(0);
-        }
-        let chunk_before = (self.chunk, self.len);
-        self.open_chunk();
-        let count = fill(&mut self.out[self.len..self.len + room]).min(room);
-        if count == 0 {
-            (self.chunk, self.len) = chunk_before; // an empty chunk would end the body
-        }
-        self.wrote(count);
-        Ok(count)
-    }
-
-    /// Writes `data` without copying it where that is possible (a known length, nothing written in place yet in this
-    /// call); tells how much was taken.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write).
-    pub fn write_static(&mut self, data: &'static [u8]) -> Result<usize, WriteError> {
-        let in_place = match self.stream {
-            Stream::Length(_) | Stream::CloseDelimited => data.len() >= IN_PLACE_MIN && self.static_body.is_empty(),
-            _ => false,
-        };
-        if !in_place {
-            return self.write(data);
-        }
-        self.check_streaming(data.len())?;
-        self.static_body = data;
-        self.count_down(data.len());
-        Ok(data.len())
-    }
-
-    /// Throws away what was written of this response and answers with a short text for `status` instead. Breaks the
-    /// connection off when a part of the response has left already.
-    pub fn fail(&mut self, status: u16) {
-        if self.error.is_some() {
-            return;
-        }
-        self.error = Some(WriteError::Failed(status));
-    }
-
-    /// As the error's own answer, unless an earlier one was latched: what a handler returned.
-    #[cold]
-    pub(crate) fn fail_with(&mut self, error: WriteError) {
-        self.error.get_or_insert(error);
-    }
-
-    fn check_streaming(&mut self, length: usize) -> Result<(), WriteError> {
-        self.check()?;
-        if self.phase != Phase::Body {
-            return self.latch(WriteError::Order);
-        }
-        match self.stream {
-            Stream::Length(left) if length as u64 > left => self.latch(WriteError::LengthMismatch),
-            _ => Ok(()),
-        }
-    }
-
-    /// Bytes of body that fit; nothing fits behind what is sent in place.
-    fn room(&self) -> usize {
-        if !self.static_body.is_empty() {
-            return 0;
-        }
-        let spare = self.out.len() - self.len;
-        match (self.stream, self.chunk) {
-            (Stream::Chunked, None) => spare.saturating_sub(CHUNK_HEAD + CHUNK_TAIL),
-            (Stream::Chunked, Some(_)) => spare.saturating_sub(CHUNK_TAIL),
-            _ => spare,
-        }
-    }
-
-    fn open_chunk(&mut self) {
-        if self.stream == Stream::Chunked && self.chunk.is_none() {
-            self.chunk = Some(self.len);
-            self.len += CHUNK_HEAD;
-        }
-    }
-
-    fn close_chunk(&mut self) {
-        let Some(at) = self.chunk.take() else { return };
-        let data = self.len - at - CHUNK_HEAD;
-        let digits = format_hex_padded(data as u64, CHUNK_DIGITS, &mut self.out[at..at + CHUNK_DIGITS]);
-        debug_assert!(digits.is_ok(), "the largest class has five digits");
-        self.out[at + CHUNK_DIGITS..at + CHUNK_HEAD].copy_from_slice(b"\r\n");
-        self.out[self.len..self.len + 2].copy_from_slice(b"\r\n");
-        self.len += 2;
-    }
-
-    fn wrote(&mut self, count: usize) {
-        self.len += count;
-        self.count_down(count);
-    }
-
-    fn count_down(&mut self, count: usize) {
-        if let Stream::Length(left) = &mut self.stream {
-            *left -= count as u64;
-        }
     }
 }
 
@@ -681,75 +507,3 @@ impl fmt::Debug for ResponseWriter<'_> {
             .finish_non_exhaustive()
     }
 }
-
-/// What a handler did that the response cannot have.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// The response is longer than [`Limits::response_bytes_max`](crate::limits::Limits::response_bytes_max); answered
-    /// 500 unless handled. [`ResponseWriter::stream`] has no such limit.
-    TooLarge,
-    /// No larger buffer is free; answered 503 unless handled.
-    PoolExhausted,
-    /// The field name is not a token.
-    InvalidName,
-    /// The field value holds CR, LF, NUL or another control byte.
-    InvalidValue,
-    /// The core decides this field.
-    Reserved,
-    /// The status is outside 200..=599.
-    InvalidStatus,
-    /// The call does not fit here: a status behind a field, a field behind the head, a write before `stream`.
-    Order,
-    /// More or fewer bytes than the announced length.
-    LengthMismatch,
-    /// The request does not offer to switch protocols.
-    NotOffered,
-    /// The engine was not set up for it.
-    Unsupported,
-    /// The handler asked for this status by [`ResponseWriter::fail`].
-    Failed(u16),
-}
-
-impl WriteError {
-    /// The answer in place of the response, while nothing of it has left.
-    pub(crate) const fn answer(self) -> Answer<'static> {
-        match self {
-            Self::TooLarge => Answer { text: Some(answer::RESPONSE_TOO_LONG), ..Answer::new(500) },
-            Self::PoolExhausted => Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) },
-            Self::Failed(status) => Answer::new(status),
-            _ => Answer::new(500),
-        }
-    }
-}
-
-impl From<FieldError> for WriteError {
-    fn from(error: FieldError) -> Self {
-        match error {
-            FieldError::Full => Self::TooLarge,
-            FieldError::InvalidName => Self::InvalidName,
-            FieldError::InvalidValue => Self::InvalidValue,
-            FieldError::Reserved => Self::Reserved,
-        }
-    }
-}
-
-impl fmt::Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TooLarge => "the response exceeds the maximum size",
-            Self::PoolExhausted => "no buffer is free",
-            Self::InvalidName => "the field name is not a token",
-            Self::InvalidValue => "the field value holds a control byte",
-            Self::Reserved => "the field is decided by the server",
-            Self::InvalidStatus => "the status is outside 200 to 599",
-            Self::Order => "the call comes too early or too late in the response",
-            Self::LengthMismatch => "the body does not have the announced length",
-            Self::NotOffered => "the request does not offer to switch protocols",
-            Self::Unsupported => "the engine was set up without cells for deferred answers",
-            Self::Failed(status) => return write!(f, "the handler failed with status {status}"),
-        })
-    }
-}
-
-impl core::error::Error for WriteError {}

@@ -247,7 +247,8 @@ fn s26_expectations() {
 
 #[test]
 fn upgrades_and_connection_options() {
-    let rows: [(&str, &[u8], Option<&[&str]>); 9] = [
+    type Row = (&'static str, &'static [u8], Option<&'static [&'static str]>);
+    let rows: [Row; 9] = [
         ("HTTP/1.1", b"Connection: Upgrade\r\nUpgrade: websocket\r\n", Some(&["websocket"])),
         ("HTTP/1.1", b"upgrade: a/1, b\r\nconnection: x, upgrade\r\nUpgrade: ,c\r\n", Some(&["a/1", "b", "c"])),
         ("HTTP/1.1", b"Connection: keep-alive\r\nConnection: UPGRADE\r\nUpgrade: h2c\r\n", Some(&["h2c"])),
@@ -286,7 +287,9 @@ fn s16_hosts() {
 
 #[test]
 fn h2_fields() {
-    let lines = b"Cookie: a=1\r\nEmpty:\r\nBlank: \t \r\ncookie: b=2\r\nOpaque: \x80caf\xe9\xff\r\nCOOKIE:c=3\t\r\nInner: a \t b\r\n!#$%&'*+-.^_`|~1: y\r\n";
+    let lines = b"Cookie: a=1\r\nEmpty:\r\nBlank: \t \r\ncookie: b=2\r\n\
+        Opaque: \x80caf\xe9\xff\r\nCOOKIE:c=3\t\r\n\
+        Inner: a \t b\r\n!#$%&'*+-.^_`|~1: y\r\n";
     accepted_lines("HTTP/1.1", lines, |request| {
         let fields = request.fields();
         assert_eq!(fields.len(), 9);

@@ -97,7 +97,7 @@ fn one_shot_and_line_scanner_agree_on_every_single_mutation() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn one_shot_and_line_scanner_agree_on_mutations(

@@ -17,7 +17,7 @@ pub enum Backend {
     Epoll,
     /// io_uring, on Linux. Planned: this version answers with an error.
     Uring,
-    /// kqueue, on macOS and the BSDs. Planned: this version answers with an error.
+    /// kqueue, on macOS and FreeBSD.
     Kqueue,
 }
 
@@ -54,21 +54,26 @@ impl FromStr for Backend {
 /// A backend that this build has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Chosen {
-    #[cfg(all(feature = "epoll", target_os = "linux"))]
+    #[cfg(has_epoll)]
     Epoll,
+    #[cfg(has_kqueue)]
+    Kqueue,
 }
 
 impl Chosen {
     pub(super) const fn name(self) -> &'static str {
         match self {
-            #[cfg(all(feature = "epoll", target_os = "linux"))]
+            #[cfg(has_epoll)]
             Self::Epoll => "epoll",
+            #[cfg(has_kqueue)]
+            Self::Kqueue => "kqueue",
         }
     }
 }
 
-/// What [`Backend::Auto`] tries, the best first.
-const LADDER: [Backend; 3] = [Backend::Uring, Backend::Epoll, Backend::Kqueue];
+/// What [`Backend::Auto`] tries, the best first. What can never be there is not worth a word.
+const LADDER: &[Backend] =
+    if cfg!(target_os = "linux") { &[Backend::Uring, Backend::Epoll, Backend::Kqueue] } else { &[Backend::Kqueue] };
 
 /// The backend to use and, for [`Backend::Auto`], why no better one.
 pub(super) fn choose(wanted: Backend) -> Result<(Chosen, Option<String>), ServerError> {
@@ -79,7 +84,7 @@ pub(super) fn choose(wanted: Backend) -> Result<(Chosen, Option<String>), Server
         };
     }
     let mut reasons = String::new();
-    for backend in LADDER {
+    for &backend in LADDER {
         match probe(backend) {
             Ok(chosen) => return Ok((chosen, Some(reasons).filter(|reasons| !reasons.is_empty()))),
             Err(reason) => {
@@ -94,14 +99,21 @@ pub(super) fn choose(wanted: Backend) -> Result<(Chosen, Option<String>), Server
 /// Whether a backend can be used here, or why not.
 fn probe(backend: Backend) -> Result<Chosen, &'static str> {
     match backend {
-        #[cfg(all(feature = "epoll", target_os = "linux"))]
+        #[cfg(has_epoll)]
         Backend::Epoll => Ok(Chosen::Epoll),
-        #[cfg(not(all(feature = "epoll", target_os = "linux")))]
+        #[cfg(not(has_epoll))]
         Backend::Epoll if cfg!(target_os = "linux") => Err("this build has no epoll backend (cargo feature epoll)"),
-        #[cfg(not(all(feature = "epoll", target_os = "linux")))]
+        #[cfg(not(has_epoll))]
         Backend::Epoll => Err("epoll exists on Linux only"),
         Backend::Uring => Err("this build has no io_uring backend"),
-        Backend::Kqueue => Err("this build has no kqueue backend"),
+        #[cfg(has_kqueue)]
+        Backend::Kqueue => Ok(Chosen::Kqueue),
+        #[cfg(not(has_kqueue))]
+        Backend::Kqueue if cfg!(any(target_vendor = "apple", target_os = "freebsd")) => {
+            Err("this build has no kqueue backend (cargo feature kqueue)")
+        }
+        #[cfg(not(has_kqueue))]
+        Backend::Kqueue => Err("the kqueue backend is for macOS and FreeBSD"),
         Backend::Auto => Err("auto is no backend"),
     }
 }
@@ -121,17 +133,28 @@ mod tests {
 
     #[test]
     fn what_is_not_built_in_is_an_error_and_never_another_backend() {
-        for (backend, name) in [(Backend::Uring, "io_uring"), (Backend::Kqueue, "kqueue")] {
-            let error = choose(backend).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("backend = {backend}: this build has no {name} backend")), "{error}");
-        }
+        let error = choose(Backend::Uring).unwrap_err().to_string();
+        assert!(error.starts_with("backend = uring: this build has no io_uring backend"), "{error}");
+        #[cfg(not(has_kqueue))]
+        assert!(choose(Backend::Kqueue).unwrap_err().to_string().starts_with("backend = kqueue: "));
+        #[cfg(not(has_epoll))]
+        assert!(choose(Backend::Epoll).unwrap_err().to_string().starts_with("backend = epoll: "));
     }
 
-    #[cfg(all(feature = "epoll", target_os = "linux"))]
+    #[cfg(has_epoll)]
     #[test]
     fn auto_says_what_it_passed_over() {
         let (chosen, note) = choose(Backend::Auto).unwrap();
         assert_eq!((chosen, note.as_deref()), (Chosen::Epoll, Some("this build has no io_uring backend")));
         assert_eq!(choose(Backend::Epoll).unwrap(), (Chosen::Epoll, None));
+    }
+
+    #[cfg(has_kqueue)]
+    #[test]
+    fn kqueue_is_taken_by_name_and_where_there_is_nothing_better() {
+        assert_eq!(choose(Backend::Kqueue).unwrap(), (Chosen::Kqueue, None));
+        if cfg!(not(target_os = "linux")) {
+            assert_eq!(choose(Backend::Auto).unwrap(), (Chosen::Kqueue, None), "and nothing was passed over");
+        }
     }
 }

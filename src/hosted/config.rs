@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use aurora_http_core::budget::{Budget, buffers_for};
 use aurora_http_core::engine::LENT_MAX;
-use aurora_http_core::limits::{Limits, Timeouts};
+use aurora_http_core::limits::{Limits, Overload, Timeouts};
 use aurora_http_core::parse::FIELDS_CAPACITY;
 use aurora_http_core::pool::{Class, ClassCounts};
 use aurora_http_core::preamble::{Preamble, SERVER_BYTES_MAX};
@@ -132,6 +132,14 @@ impl Config {
             let advice = "no request would be served; use at least 1, or None for no limit";
             return Err(ServerError::setting("limits.requests_per_connection_max", 0, advice));
         }
+        if self.limits.in_flight_max == Some(0) {
+            let advice = "every request would be refused; use at least 1, or None for no limit";
+            return Err(ServerError::setting("limits.in_flight_max", 0, advice));
+        }
+        if self.limits.overload == Overload::Refuse && self.connections == 1 {
+            let advice = "one of them is kept to refuse newcomers in; use at least 2, or limits.overload = Wait";
+            return Err(ServerError::setting("connections", 1, advice));
+        }
         let counts = self.class_counts();
         let largest = Class::ALL.into_iter().rfind(|class| counts.of(*class) > 0).map_or(0, Class::size);
         for (name, bytes) in [
@@ -194,7 +202,7 @@ mod tests {
     #[test]
     fn every_wrong_value_is_named_and_comes_with_advice() {
         type Spoil = fn(&mut Config);
-        let rows: [(Spoil, &str); 19] = [
+        let rows: [(Spoil, &str); 21] = [
             (|c| c.workers = 0, "workers = 0: nobody would serve; use at least 1"),
             (|c| c.connections = 0, "connections = 0: use 1 to 8388608 per worker"),
             (|c| c.connections = usize::MAX, "connections = 18446744073709551615: use 1 to"),
@@ -208,6 +216,11 @@ mod tests {
             (|c| c.limits.target_bytes_max = 65_536, "limits.target_bytes_max = 65536: the target is a part"),
             (|c| c.limits.response_bytes_max = 511, "limits.response_bytes_max = 511: "),
             (|c| c.limits.requests_per_connection_max = Some(0), "limits.requests_per_connection_max = 0: "),
+            (|c| c.limits.in_flight_max = Some(0), "limits.in_flight_max = 0: "),
+            (
+                |c| (c.limits.overload, c.connections) = (Overload::Refuse, 1),
+                "connections = 1: one of them is kept to refuse newcomers in; use at least 2",
+            ),
             (
                 |c| c.buffers = Some(buffers_for(64).with(Class::Huge, 0)),
                 "limits.content_collected_max = 262144: the largest buffers have 65536 bytes; lower it, or",

@@ -1,17 +1,21 @@
-//! Listening sockets: one per worker on one address.
+//! Listening sockets: one per worker on one address, or one for all of them.
 //!
-//! Several workers share their address by `SO_REUSEPORT`, and with that option the system would let a second server of
+//! Where the system spreads connections over the listeners of one address (Linux by `SO_REUSEPORT`, FreeBSD by
+//! `SO_REUSEPORT_LB`), every worker has a socket of its own. With that option the system would let a second server of
 //! the same user in as well, which then takes every other connection. So a socket without the option claims the address
 //! first: that fails when anybody listens there. It never listens itself, hence takes no connection, and is held until
-//! ours are open. (Two servers that start within these microseconds still get past each other.) One worker alone needs
-//! no sharing, and does without the option.
+//! ours are open, where the system lets them in beside it. (Two servers that start within these microseconds still get
+//! past each other.) One worker alone needs no sharing, and does without the option.
+//!
+//! Elsewhere, which is on macOS, all workers have the same socket, each by a descriptor of its own. A connection wakes
+//! every worker that waits; the first one takes it, and the others find nothing and wait again.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use aurora_http_core::reactor::IoError;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
+use rustix::net::{AddressFamily, SocketType, ipproto, sockopt};
 
 use super::auto::Chosen;
 use super::config::Config;
@@ -31,8 +35,14 @@ pub(super) fn open(chosen: Chosen, config: &Config) -> Result<(Vec<OwnedFd>, Soc
 
 fn open_at(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<(Vec<OwnedFd>, SocketAddr), IoError> {
     let shared = config.workers > 1;
+    if shared && !spreads(chosen) {
+        return open_one(chosen, config, address);
+    }
     // A port that the system chooses is nobody else's.
-    let claim = if shared && address.port() != 0 { Some(claim(address).map_err(os)?) } else { None };
+    let mut claim = if shared && address.port() != 0 { Some(claim(address).map_err(os)?) } else { None };
+    if cfg!(not(target_os = "linux")) {
+        claim = None;
+    }
     let first = listen(chosen, address, config.backlog, shared)?;
     let local = local_addr(&first)?;
     let mut sockets = Vec::with_capacity(config.workers);
@@ -44,22 +54,51 @@ fn open_at(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<(Vec<
     Ok((sockets, local))
 }
 
+/// One socket, and a descriptor of it per worker. Its backlog is that of all of them together.
+fn open_one(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<(Vec<OwnedFd>, SocketAddr), IoError> {
+    let workers = u32::try_from(config.workers).unwrap_or(u32::MAX);
+    let socket = listen(chosen, address, config.backlog.saturating_mul(workers), false)?;
+    let local = local_addr(&socket)?;
+    let mut sockets = Vec::with_capacity(config.workers);
+    for _ in 1..config.workers {
+        sockets.push(rustix::io::fcntl_dupfd_cloexec(&socket, 0).map_err(os)?);
+    }
+    sockets.push(socket);
+    Ok((sockets, local))
+}
+
+/// Whether the system spreads connections over several listeners on one address.
+fn spreads(chosen: Chosen) -> bool {
+    match chosen {
+        #[cfg(has_epoll)]
+        Chosen::Epoll => true,
+        #[cfg(has_kqueue)]
+        Chosen::Kqueue => aurora_http_kqueue::ListenOptions::SPREADS,
+    }
+}
+
 /// A socket of one backend.
 pub(super) fn listen(chosen: Chosen, address: SocketAddr, backlog: u32, shared: bool) -> Result<OwnedFd, IoError> {
     match chosen {
-        #[cfg(all(feature = "epoll", target_os = "linux"))]
+        #[cfg(has_epoll)]
         Chosen::Epoll => {
             use aurora_http_epoll::ListenOptions;
             let options = ListenOptions { backlog, reuse_port: shared, ..ListenOptions::default() };
             aurora_http_epoll::listen(address, &options)
+        }
+        #[cfg(has_kqueue)]
+        Chosen::Kqueue => {
+            use aurora_http_kqueue::ListenOptions;
+            let options = ListenOptions { backlog, reuse_port: shared, ..ListenOptions::default() };
+            aurora_http_kqueue::listen(address, &options)
         }
     }
 }
 
 fn claim(address: SocketAddr) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::empty(), Some(ipproto::TCP))?;
-    rustix::io::ioctl_fioclex(&socket)?;
+    let socket = rustix::net::socket(family, SocketType::STREAM, Some(ipproto::TCP))?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     // Past connections that the system still remembers are no obstacle, and neither will this socket be.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     rustix::net::bind(&socket, &address)?;

@@ -1,6 +1,6 @@
 //! Servers on operating systems: configuration, threads, listeners, memory. No protocol code.
 // Without a backend there is no `Chosen`, and what depends on one can never run.
-#![cfg_attr(not(all(feature = "epoll", target_os = "linux")), allow(unused, unreachable_code))]
+#![cfg_attr(not(has_backend), allow(unused, unreachable_code))]
 
 mod announce;
 mod auto;

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use aurora_http_core::counters::Counters;
 use aurora_http_core::handler::Handler;
-use aurora_http_core::reactor::{Reactor, Wake};
+use aurora_http_core::reactor::{IoError, Reactor, Wake};
 use aurora_http_core::stop::StopFlag;
 
 use super::announce::Announcement;
@@ -236,8 +236,8 @@ struct Crew<F> {
     shared: Arc<Shared>,
 }
 
-/// What a worker tells when it could serve, with its number.
-type Ready = (usize, Result<Box<dyn Wake>, ServerError>);
+/// What a worker tells before it serves.
+type Ready = Result<Box<dyn Wake>, ServerError>;
 
 impl<F, H> Crew<F>
 where
@@ -259,7 +259,7 @@ where
         }
         drop(ready);
         let mut wakers = Vec::with_capacity(threads.len());
-        for (_, result) in readies {
+        for result in readies {
             match result {
                 Ok(waker) => wakers.push(waker),
                 Err(error) => failed = failed.or(Some(error)),
@@ -296,9 +296,9 @@ where
         let context = WorkerContext { id, shared: Arc::clone(&self.shared) };
         thread::Builder::new().name(format!("aurora-{id}")).spawn(move || {
             let _last = Last(Arc::clone(&context.shared));
-            let seat = Seat { id, ready, started, shared: Arc::clone(&context.shared) };
+            let seat = Seat { chosen, id, ready, started, shared: Arc::clone(&context.shared) };
             // What the worker had is dropped on the way out, so that nobody sees it in a broken state.
-            catch_unwind(AssertUnwindSafe(|| work(chosen, config, listener, &*factory, &context, seat)))
+            catch_unwind(AssertUnwindSafe(|| work(config, listener, &*factory, &context, seat)))
                 .unwrap_or_else(|panic| WorkerOutcome::Panicked(panic_message(&*panic)))
         })
     }
@@ -306,6 +306,7 @@ where
 
 /// A worker's end of the start.
 struct Seat {
+    chosen: Chosen,
     id: usize,
     ready: Sender<Ready>,
     started: Receiver<()>,
@@ -313,46 +314,43 @@ struct Seat {
 }
 
 /// A worker's whole life.
-fn work<F, H>(
-    chosen: Chosen,
-    config: Config,
-    listener: OwnedFd,
-    factory: &F,
-    context: &WorkerContext,
-    seat: Seat,
-) -> WorkerOutcome
+fn work<F, H>(config: Config, listener: OwnedFd, factory: &F, context: &WorkerContext, seat: Seat) -> WorkerOutcome
 where
     F: Fn(&WorkerContext) -> H,
     H: Handler,
 {
-    let mut storage = WorkerStorage::<H::Exchange>::new(config, chosen);
-    match chosen {
-        #[cfg(all(feature = "epoll", target_os = "linux"))]
+    let mut storage = WorkerStorage::<H::Exchange>::new(config, seat.chosen);
+    match seat.chosen {
+        #[cfg(has_epoll)]
         Chosen::Epoll => {
-            let worker = Worker::epoll_with(&mut storage, listener, factory(context)).and_then(|worker| {
-                let waker = worker.waker();
-                let waker = waker.map_err(|error| ServerError::Reactor { backend: chosen.name(), error })?;
-                Ok((worker, Box::new(waker) as Box<dyn Wake>))
-            });
-            seat.serve(worker)
+            let worker = Worker::epoll_with(&mut storage, listener, factory(context));
+            seat.serve(worker, |worker| worker.waker())
+        }
+        #[cfg(has_kqueue)]
+        Chosen::Kqueue => {
+            let worker = Worker::kqueue_with(&mut storage, listener, factory(context));
+            seat.serve(worker, |worker| worker.waker())
         }
     }
 }
 
 impl Seat {
     /// Tells whether the worker can serve, waits until all can, and serves.
-    fn serve<H: Handler, R: Reactor<'static>>(
+    fn serve<'s, H: Handler, R: Reactor<'static>, W: Wake + 'static>(
         self,
-        worker: Result<(Worker<'_, H, R>, Box<dyn Wake>), ServerError>,
+        worker: Result<Worker<'s, H, R>, ServerError>,
+        waker: impl FnOnce(&Worker<'s, H, R>) -> Result<W, IoError>,
     ) -> WorkerOutcome {
-        let Self { id, ready, started, shared } = self;
-        let mut worker = match worker {
-            Ok((worker, waker)) => {
-                let _ = ready.send((id, Ok(waker)));
+        let Self { chosen, id, ready, started, shared } = self;
+        let failed = |error| ServerError::Reactor { backend: chosen.name(), error };
+        let made = worker.and_then(|worker| Ok((waker(&worker).map_err(failed)?, worker)));
+        let mut worker = match made {
+            Ok((waker, worker)) => {
+                let _ = ready.send(Ok(Box::new(waker)));
                 worker
             }
             Err(error) => {
-                let _ = ready.send((id, Err(error)));
+                let _ = ready.send(Err(error));
                 return WorkerOutcome::Finished;
             }
         };

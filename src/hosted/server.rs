@@ -46,7 +46,7 @@ enum Announce {
     /// To the standard output, by [`Server::serve`] alone.
     Print,
     Quiet,
-    Call(Box<dyn FnOnce(&Announcement)>),
+    Call(Box<dyn FnOnce(&Announcement) + Send>),
 }
 
 /// Configuration.
@@ -126,7 +126,7 @@ impl Server {
     }
 
     /// Calls `announce` once the server is ready, instead of printing the start-up line.
-    pub fn announce(mut self, announce: impl FnOnce(&Announcement) + 'static) -> Self {
+    pub fn announce(mut self, announce: impl FnOnce(&Announcement) + Send + 'static) -> Self {
         self.announce = Announce::Call(Box::new(announce));
         self
     }

@@ -33,8 +33,10 @@ pub struct WorkerStorage<E> {
 
 /// A backend's tables.
 struct Handles {
-    #[cfg(all(feature = "epoll", target_os = "linux"))]
-    entries: Vec<aurora_http_epoll::Entry>,
+    #[cfg(has_epoll)]
+    epoll: Vec<aurora_http_epoll::Entry>,
+    #[cfg(has_kqueue)]
+    kqueue: Vec<aurora_http_kqueue::Entry>,
     parked: Vec<Parked<'static>>,
     lent: Vec<Option<Buf<'static>>>,
 }
@@ -53,8 +55,10 @@ impl<E> WorkerStorage<E> {
             free: table(budget.buffers.total(), || None),
             scratch: vec![0; budget.scratch_bytes],
             handles: Handles {
-                #[cfg(all(feature = "epoll", target_os = "linux"))]
-                entries: table(handles, aurora_http_epoll::Entry::new),
+                #[cfg(has_epoll)]
+                epoll: table(handles, aurora_http_epoll::Entry::new),
+                #[cfg(has_kqueue)]
+                kqueue: table(handles, aurora_http_kqueue::Entry::new),
                 parked: table(handles, Parked::new),
                 lent: table(budget.lent, || None),
             },
@@ -94,8 +98,10 @@ impl<E> WorkerStorage<E> {
         };
         let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
         let reactor = ReactorStorage {
-            #[cfg(all(feature = "epoll", target_os = "linux"))]
-            entries: &mut self.handles.entries,
+            #[cfg(has_epoll)]
+            epoll: &mut self.handles.epoll,
+            #[cfg(has_kqueue)]
+            kqueue: &mut self.handles.kqueue,
             parked: &mut self.handles.parked,
             lent: &mut self.handles.lent,
         };
@@ -111,8 +117,10 @@ impl<E> WorkerStorage<E> {
 
 /// What a reactor stands on.
 pub(super) struct ReactorStorage<'s> {
-    #[cfg(all(feature = "epoll", target_os = "linux"))]
-    pub(super) entries: &'s mut [aurora_http_epoll::Entry],
+    #[cfg(has_epoll)]
+    pub(super) epoll: &'s mut [aurora_http_epoll::Entry],
+    #[cfg(has_kqueue)]
+    pub(super) kqueue: &'s mut [aurora_http_kqueue::Entry],
     pub(super) parked: &'s mut [Parked<'static>],
     pub(super) lent: &'s mut [Option<Buf<'static>>],
 }
@@ -132,8 +140,10 @@ impl<E> fmt::Debug for WorkerStorage<E> {
 /// The bytes that one worker takes.
 pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
     let handle_bytes = match chosen {
-        #[cfg(all(feature = "epoll", target_os = "linux"))]
+        #[cfg(has_epoll)]
         Chosen::Epoll => size_of::<aurora_http_epoll::Entry>(),
+        #[cfg(has_kqueue)]
+        Chosen::Kqueue => size_of::<aurora_http_kqueue::Entry>(),
     };
     config.budget().memory::<E>(handle_bytes)
 }

@@ -18,6 +18,9 @@ use super::shared::SharedCounters;
 /// ```no_run
 /// use aurora_http::{Server, StopFlag, Worker, handler_fn};
 ///
+/// # #[cfg(not(has_epoll))]
+/// # fn main() {}
+/// # #[cfg(has_epoll)]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut storage = Server::bind("127.0.0.1:8080")?.connections(64).storage()?;
 /// let mut worker = Worker::epoll(&mut storage, handler_fn(|_request, response| response.body("Hello!\n")))?;
@@ -116,7 +119,7 @@ impl<H: Handler, R> fmt::Debug for Worker<'_, H, R> {
     }
 }
 
-#[cfg(all(feature = "epoll", target_os = "linux"))]
+#[cfg(has_epoll)]
 mod epoll {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -156,9 +159,73 @@ mod epoll {
             let failed = |error: IoError| ServerError::Reactor { backend: Chosen::Epoll.name(), error };
             let address = listen::local_addr(&listener).map_err(failed)?;
             let (mut engine, tables) = storage.engine(handler)?;
-            let mut epoll = Epoll::new(tables.entries).map_err(failed)?;
+            let mut epoll = Epoll::new(tables.epoll).map_err(failed)?;
             let listener = epoll.add_listener(listener).map_err(failed)?;
             let reactor = Reactor::new(epoll, tables.parked, tables.lent);
+            let listening = engine.listen(listener);
+            debug_assert!(listening.is_ok(), "the engine is new and has room for one");
+            Ok(Self { engine, reactor, address })
+        }
+
+        /// What ends the worker's wait from another thread.
+        ///
+        /// # Errors
+        /// [`IoError::FileLimit`] when no descriptor is left.
+        pub fn waker(&self) -> Result<Waker, IoError> {
+            self.reactor.get_ref().waker()
+        }
+    }
+
+    impl<H: Handler> AsFd for Worker<'_, H, Reactor<'_, 'static>> {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.reactor.get_ref().as_fd()
+        }
+    }
+}
+
+#[cfg(has_kqueue)]
+mod kqueue {
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+    use aurora_http_core::handler::Handler;
+    use aurora_http_core::reactor::IoError;
+    use aurora_http_kqueue::{Kqueue, Reactor, Waker};
+
+    use super::Worker;
+    use crate::hosted::auto::Chosen;
+    use crate::hosted::error::ServerError;
+    use crate::hosted::listen;
+    use crate::hosted::storage::WorkerStorage;
+
+    impl<'s, H: Handler> Worker<'s, H, Reactor<'s, 'static>> {
+        /// A worker on kqueue, with a listener of its own on the first address of the storage's configuration.
+        ///
+        /// # Errors
+        /// [`ServerError::PortInUse`], [`ServerError::Listen`] or [`ServerError::Reactor`].
+        pub fn kqueue(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
+            let address = storage.address();
+            let address = address.ok_or_else(|| ServerError::setting("address", "", "it names no address"))?;
+            let listener = listen::listen(Chosen::Kqueue, address, storage.config.backlog, false)
+                .map_err(|error| ServerError::listen(address, error))?;
+            Self::kqueue_with(storage, listener, handler)
+        }
+
+        /// A worker on kqueue, with a listener that the program opened: an inherited one, or one of several on one
+        /// address. Accepted connections inherit its `TCP_NODELAY`.
+        ///
+        /// # Errors
+        /// [`ServerError::Reactor`].
+        pub fn kqueue_with(
+            storage: &'s mut WorkerStorage<H::Exchange>,
+            listener: OwnedFd,
+            handler: H,
+        ) -> Result<Self, ServerError> {
+            let failed = |error: IoError| ServerError::Reactor { backend: Chosen::Kqueue.name(), error };
+            let address = listen::local_addr(&listener).map_err(failed)?;
+            let (mut engine, tables) = storage.engine(handler)?;
+            let mut kqueue = Kqueue::new(tables.kqueue).map_err(failed)?;
+            let listener = kqueue.add_listener(listener).map_err(failed)?;
+            let reactor = Reactor::new(kqueue, tables.parked, tables.lent);
             let listening = engine.listen(listener);
             debug_assert!(listening.is_ok(), "the engine is new and has room for one");
             Ok(Self { engine, reactor, address })

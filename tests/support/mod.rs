@@ -3,10 +3,10 @@
 // Every test crate uses its own part of this.
 #![allow(dead_code)]
 
-#[cfg(target_os = "linux")]
-pub(crate) mod epoll;
 pub(crate) mod rig;
 pub(crate) mod sim;
+#[cfg(unix)]
+pub(crate) mod sockets;
 
 use aurora_http_core::reactor::{IoHandle, Reactor, Wake};
 use aurora_http_core::sim::ClientRecv;

@@ -282,15 +282,17 @@ impl<'p, E> Connection<'p, E> {
             };
             let Output::Collected(mut collected) = core::mem::take(&mut self.exchange.output) else { return false };
             let from = head_len + slice.skip;
-            let mut fits = collected.append(&inbound.filled()[from..from + slice.len]).is_ok();
-            if !fits {
+            let data = &inbound.filled()[from..from + slice.len];
+            let mut fits = collected.append(data).is_ok();
+            while !fits {
                 collected = match cx.pool.grow(collected) {
-                    Ok(mut larger) => {
-                        fits = larger.append(&inbound.filled()[from..from + slice.len]).is_ok();
-                        larger
+                    Ok(larger) => larger,
+                    Err(full) => {
+                        collected = full;
+                        break;
                     }
-                    Err(full) => full,
                 };
+                fits = collected.append(data).is_ok();
             }
             self.exchange.output = Output::Collected(collected);
             if !fits {
@@ -304,7 +306,7 @@ impl<'p, E> Connection<'p, E> {
                 return self.call_collected(cx, None);
             }
             if slice.skip + slice.len == 0 {
-                if inbound.spare_len() < Class::Tiny.size() / 2 && !self.make_room(cx, Class::Large.size()) {
+                if inbound.spare_len() < Class::Tiny.size() / 2 && !self.make_room(cx, Class::Huge.size()) {
                     self.exchange.set(flag::STARVED);
                     return false;
                 }

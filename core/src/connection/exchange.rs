@@ -1,7 +1,7 @@
 //! One exchange: a request, the handler's calls for it and its response.
 
 use super::content::Body;
-use super::window::Window;
+use super::window::Windows;
 use super::{Context, Deadline, flag, release};
 use crate::answer::{ANSWER_BYTES_MAX, Answer, CONTINUE, write_answer};
 use crate::error::CloseReason;
@@ -48,8 +48,7 @@ pub(super) struct Exchange<'p, E> {
     defer_serial: u16,
     /// Bytes of unread content and of late input that were dropped.
     pub(super) dropped: u32,
-    pub(super) content_window: Window,
-    pub(super) write_window: Window,
+    pub(super) windows: Windows,
     flags: u16,
     pub(super) facts: Facts,
     pub(super) state: State,
@@ -95,8 +94,7 @@ impl<E> Default for Exchange<'_, E> {
             served: 0,
             defer_serial: 0,
             dropped: 0,
-            content_window: Window::default(),
-            write_window: Window::default(),
+            windows: Windows::default(),
             flags: 0,
             facts: Facts::default(),
             state: State::New,
@@ -130,6 +128,11 @@ impl<'p, E> Exchange<'p, E> {
         let next = self.state.after(event);
         debug_assert!(next.is_some(), "{event:?} in {:?}", self.state);
         self.state = next.unwrap_or(State::Closing);
+    }
+
+    /// Whether the receive in flight has a buffer of its own, and was not told to end.
+    pub(super) const fn pins_buffer(&self) -> bool {
+        self.has(flag::RECV) && !self.has(flag::LENT | flag::RECV_CANCELED)
     }
 
     #[inline]
@@ -204,8 +207,7 @@ impl<'p, E> Exchange<'p, E> {
         self.set(flag::PROGRESS | flag::COUNTED);
         *cx.in_flight += 1;
         self.stream = Stream::Unbegun;
-        self.content_window = Window::default();
-        self.write_window = Window::default();
+        self.windows = Windows::default();
         self.response_at = self.output_len();
         self.body = Body::of(request.body_length(), cx.limits.content_bytes_max);
         self.facts = self.facts_of(cx, request);
@@ -235,9 +237,6 @@ impl<'p, E> Exchange<'p, E> {
         } else if cx.limits.requests_per_connection_max.is_some_and(|max| self.served >= max) {
             self.reason.get_or_insert(CloseReason::RequestLimit);
             close = true;
-        } else if let Some(reason) = cx.last {
-            self.reason.get_or_insert(reason);
-            close = true;
         }
         let expects = request.expects_continue();
         let droppable = match request.body_length() {
@@ -255,6 +254,16 @@ impl<'p, E> Exchange<'p, E> {
             .with(Facts::UPGRADE, request.wants_upgrade())
     }
 
+    /// This response is the last one, however long its exchange has been under way: it says so unless its head is
+    /// written.
+    #[cold]
+    fn end_behind_response(&mut self, reason: CloseReason) {
+        if self.stream == Stream::Unbegun && !self.facts.has(Facts::CLOSE) {
+            self.facts = self.facts.with(Facts::CLOSE, true);
+            self.reason.get_or_insert(reason);
+        }
+    }
+
     /// Runs one call of the handler with a writer over the send buffer, which must be reserved.
     #[inline]
     pub(super) fn call<H: Handler<Exchange = E>>(
@@ -262,6 +271,9 @@ impl<'p, E> Exchange<'p, E> {
         cx: &mut Context<'_, '_, 'p, H>,
         call: impl FnOnce(&mut H, &mut ResponseWriter<'_>) -> Flow<E>,
     ) -> (Flow<E>, Option<WriteError>, Option<u64>) {
+        if let Some(reason) = cx.last {
+            self.end_behind_response(reason);
+        }
         let Output::Unsent { head, body } = &mut self.output else {
             return (Flow::Finish, Some(WriteError::PoolExhausted), None);
         };
@@ -498,7 +510,8 @@ impl<'p, E> Exchange<'p, E> {
 
     /// Ends the connection in the middle of a response.
     fn break_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
-        self.reason.get_or_insert(reason);
+        // Whatever was to happen behind the response.
+        self.reason = Some(reason);
         self.abandon(cx);
         self.release_output(cx.pool);
         self.go(Event::Close);

@@ -5,7 +5,10 @@
 //! outcome. The [`Engine`](crate::engine::Engine) drives many of them; a program with a single byte stream may drive
 //! one itself.
 
+mod actions;
+mod advance;
 mod content;
+mod deadline;
 mod exchange;
 mod window;
 
@@ -16,16 +19,17 @@ use crate::counters::Counters;
 use crate::defer::Deferrals;
 use crate::error::CloseReason;
 use crate::handler::{ConnectionId, ConnectionInfo, Flow, Handler};
-use crate::limits::{Limits, RateMin};
-use crate::parse::{HeadScan, with_head};
+use crate::limits::Limits;
 use crate::pool::{Arena, Buf, BufferPool, Class};
 use crate::preamble::Preamble;
-use crate::reactor::{IoError, IoHandle, Op, Peers, Shutdown};
+use crate::reactor::{IoError, IoHandle, Peers, Shutdown};
 use crate::state::{Event, State};
 use crate::time::Instant;
-use crate::writer::{RETRY_AFTER_S, Stream};
-use exchange::{Dispatched, Exchange, Output};
-use window::Progress;
+use crate::writer::RETRY_AFTER_S;
+pub use deadline::Deadline;
+use deadline::{content_rate, write_rate};
+use exchange::{Exchange, Output};
+use window::{Direction, Progress};
 
 /// What a connection needs from its surroundings during a call.
 pub struct Context<'c, 's, 'p, H: Handler> {
@@ -103,76 +107,6 @@ pub enum Action<'p> {
     CancelSend,
     /// Close the handle; nothing else is in flight.
     Close,
-}
-
-/// Classes of deadlines; within one, every timeout has the same length.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
-pub enum Deadline {
-    /// From accept to the first byte.
-    FirstByte,
-    /// The whole head.
-    Head,
-    /// Progress of content.
-    Content,
-    /// Progress of a send.
-    Write,
-    /// A deferred answer.
-    Defer,
-    /// Raw bytes of an upgraded connection.
-    Upgraded,
-    /// Idle between requests.
-    Idle,
-    /// Lingering.
-    Linger,
-}
-
-impl Deadline {
-    /// Number of classes.
-    pub const COUNT: usize = 8;
-
-    /// All classes, by number.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::FirstByte,
-        Self::Head,
-        Self::Content,
-        Self::Write,
-        Self::Defer,
-        Self::Upgraded,
-        Self::Idle,
-        Self::Linger,
-    ];
-
-    /// The timeout of this class in milliseconds, `None` when it is switched off.
-    #[must_use]
-    pub fn timeout_ms(self, limits: &Limits) -> Option<u32> {
-        let timeouts = &limits.timeouts;
-        match self {
-            Self::FirstByte => timeouts.first_byte_timeout_ms,
-            Self::Head => timeouts.head_timeout_ms,
-            Self::Content => progress_window(timeouts.content_timeout_ms, timeouts.rate_min).map(|rate| rate.window_ms),
-            Self::Write => progress_window(timeouts.write_timeout_ms, timeouts.rate_min).map(|rate| rate.window_ms),
-            Self::Defer => timeouts.defer_timeout_ms,
-            Self::Upgraded => timeouts.upgraded_timeout_ms,
-            Self::Idle => timeouts.idle_timeout_ms,
-            Self::Linger => timeouts.linger_timeout_ms,
-        }
-    }
-}
-
-/// Progress timeout and minimum rate as one rule: so many bytes in each window. A window is never longer than the
-/// progress timeout, so a transfer that stands still fails by its rate.
-fn progress_window(timeout_ms: Option<u32>, rate: Option<RateMin>) -> Option<RateMin> {
-    match (timeout_ms, rate) {
-        (None, None) => None,
-        (Some(window_ms), None) => Some(RateMin { bytes: 1, window_ms }),
-        (None, Some(rate)) => Some(rate),
-        (Some(timeout_ms), Some(rate)) if timeout_ms >= rate.window_ms => Some(rate),
-        (Some(timeout_ms), Some(rate)) => {
-            let bytes = u64::from(rate.bytes) * u64::from(timeout_ms) / u64::from(rate.window_ms.max(1));
-            Some(RateMin { bytes: (bytes as u32).max(1), window_ms: timeout_ms })
-        }
-    }
 }
 
 /// Bits of [`Connection`]'s flag word.
@@ -284,48 +218,6 @@ impl<E> Connection<'_, E> {
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.exchange.reason
     }
-
-    /// The deadline that runs now, as a function of the state.
-    #[inline]
-    #[must_use]
-    pub fn deadline(&self) -> Option<Deadline> {
-        match self.exchange.state {
-            State::New => Some(Deadline::FirstByte),
-            State::ReadingHead => Some(Deadline::Head),
-            State::ReadingContent if self.exchange.has(flag::RECV) => Some(Deadline::Content),
-            State::Writing if self.exchange.has(flag::SEND) => Some(Deadline::Write),
-            State::KeepAlive => Some(Deadline::Idle),
-            State::Processing if self.exchange.is_deferred() => Some(Deadline::Defer),
-            State::Switched if self.exchange.has(flag::RECV) => Some(Deadline::Upgraded),
-            State::Lingering => Some(Deadline::Linger),
-            _ => None,
-        }
-    }
-
-    /// Whether the deadline changed since the last call: `Some(None)` when none runs any more, `Some(Some(class))` when
-    /// one of that class begins now, or begins anew.
-    #[inline]
-    pub fn deadline_change(&mut self, now: Instant) -> Option<Option<Deadline>> {
-        let wanted = self.deadline();
-        let exchange = &mut self.exchange;
-        let armed = exchange.armed;
-        if wanted == armed && !exchange.has(flag::PROGRESS) {
-            return None;
-        }
-        exchange.clear(flag::PROGRESS);
-        exchange.armed = wanted;
-        match armed {
-            Some(Deadline::Content) => exchange.content_window.pause(now),
-            Some(Deadline::Write) => exchange.write_window.pause(now),
-            _ => {}
-        }
-        match wanted {
-            Some(Deadline::Content) => exchange.content_window.resume(now),
-            Some(Deadline::Write) => exchange.write_window.resume(now),
-            _ => {}
-        }
-        Some(wanted)
-    }
 }
 
 /// What happens to a connection.
@@ -352,6 +244,7 @@ impl<'p, E> Connection<'p, E> {
             }
             Err(IoError::NoBuffers) => self.exchange.set(flag::STARVED),
             Err(IoError::Canceled) if self.exchange.has(flag::DETACHED) => {}
+            Err(IoError::Canceled) if self.exchange.state == State::Lingering => self.drop_inbound(cx),
             Err(_) => self.close(cx, CloseReason::PeerReset),
         }
     }
@@ -361,11 +254,13 @@ impl<'p, E> Connection<'p, E> {
         let exchange = &mut self.exchange;
         exchange.clear(flag::HUNGRY);
         match exchange.state {
-            State::ReadingContent => match exchange.content_window.count(cx.now, count, content_rate(cx.limits)) {
-                Progress::Going => {}
-                Progress::Complete => exchange.set(flag::PROGRESS),
-                Progress::TooSlow => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
-            },
+            State::ReadingContent => {
+                match exchange.windows.count(cx.now, Direction::Content, count, content_rate(cx.limits)) {
+                    Progress::Going => {}
+                    Progress::Complete => exchange.set(flag::PROGRESS),
+                    Progress::TooSlow => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
+                }
+            }
             State::Switched => exchange.set(flag::PROGRESS),
             // A receive that was armed while the answer was deferred: the bytes of the next request wait.
             State::Writing if !exchange.has(flag::LAST) => return,
@@ -438,15 +333,27 @@ impl<'p, E> Connection<'p, E> {
         head.consume(of_head);
         if !head.is_empty() || !body.is_empty() {
             self.exchange.output = Output::Unsent { head, body };
-            match self.exchange.write_window.count(cx.now, count, write_rate(cx.limits)) {
-                Progress::Going => {}
-                Progress::Complete => self.exchange.set(flag::PROGRESS),
-                Progress::TooSlow => self.close(cx, CloseReason::WriteTimeout),
-            }
+            self.count_sent(cx, count);
             return;
         }
         release(cx.pool, head);
+        if self.exchange.waiting.is_some() && !self.count_sent(cx, count) {
+            return;
+        }
         self.advance(cx);
+    }
+
+    /// Counts what was sent of a response that goes on; `false` when that was too slow, and the connection is closed.
+    fn count_sent<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) -> bool {
+        match self.exchange.windows.count(cx.now, Direction::Write, count, write_rate(cx.limits)) {
+            Progress::Going => {}
+            Progress::Complete => self.exchange.set(flag::PROGRESS),
+            Progress::TooSlow => {
+                self.close(cx, CloseReason::WriteTimeout);
+                return false;
+            }
+        }
+        true
     }
 
     /// The close in flight has completed.
@@ -490,7 +397,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Gives state and leftover bytes away; the connection is over without a close.
-    pub(crate) fn take_detached(&mut self) -> Option<(E, Option<Buf<'p>>)> {
+    pub fn take_detached(&mut self) -> Option<(E, Option<Buf<'p>>)> {
         if !self.is_detached() {
             return None;
         }
@@ -505,7 +412,10 @@ impl<'p, E> Connection<'p, E> {
         if matches!(self.exchange.state, State::Closing | State::Closed) {
             return;
         }
-        self.exchange.reason.get_or_insert(reason);
+        // A reason that was set with the response counts once the response is out; what cuts it counts instead of it.
+        if self.exchange.state != State::Lingering || self.exchange.reason.is_none() {
+            self.exchange.reason = Some(reason);
+        }
         self.exchange.go(Event::Close);
         self.exchange.abandon(cx);
         self.exchange.clear(flag::STARVED);
@@ -514,16 +424,19 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Answers the request at hand with an error and ends the connection behind it; without an answer when a part of
-    /// a response has left already, or no buffer is free.
+    /// a response has left already, the whole response is written, or no buffer is free.
     pub fn refuse<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         answer: Answer<'_>,
         reason: CloseReason,
     ) {
-        cx.counters.refused += 1;
-        if !self.exchange.write_refusal(cx, answer) {
-            return self.close(cx, reason);
+        let answered = self.exchange.state == State::ReadingContent && self.exchange.waiting.is_none();
+        if !answered {
+            cx.counters.refused += 1;
+            if !self.exchange.write_refusal(cx, answer) {
+                return self.close(cx, reason);
+            }
         }
         self.exchange.reason.get_or_insert(reason);
         self.exchange.abandon(cx);
@@ -533,6 +446,11 @@ impl<'p, E> Connection<'p, E> {
         self.exchange.unread = true;
         self.drop_inbound(cx);
         self.exchange.go(Event::Respond);
+        if !self.exchange.has_output() {
+            // The response has left; only what came behind it was wrong.
+            self.exchange.release_output(cx.pool);
+            self.end(cx);
+        }
     }
 
     /// Ends it before anything was read.
@@ -550,364 +468,11 @@ impl<'p, E> Connection<'p, E> {
     }
 }
 
-/// What a connection wants.
-impl<'p, E> Connection<'p, E> {
-    /// The next thing to do, `None` when there is nothing to be done until something happens. Ask again afterwards.
-    #[inline]
-    pub fn next_action(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
-        let exchange = &mut self.exchange;
-        match exchange.state {
-            State::Writing if !exchange.has(flag::SEND) => {
-                let Output::Unsent { head, body } = core::mem::take(&mut exchange.output) else { return None };
-                exchange.set(flag::SEND);
-                exchange.leave(head.len(), body.len());
-                Some(Action::Send { head, body })
-            }
-            State::New | State::KeepAlive | State::ReadingHead | State::ReadingContent
-                if !exchange.has(flag::RECV | flag::STARVED) =>
-            {
-                self.next_recv(pool)
-            }
-            State::Processing | State::Switched => self.next_parked(pool),
-            State::Lingering => self.next_lingering(),
-            State::Closing => self.next_closing(),
-            _ => None,
-        }
-    }
-
-    #[inline]
-    fn next_recv(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
-        let into = match self.inbound.take() {
-            Some(mut buf) if !buf.is_empty() => {
-                if buf.spare_len() == 0 {
-                    buf.compact();
-                }
-                Some(buf)
-            }
-            Some(buf) => {
-                release(pool, buf);
-                self.exchange.bulk_buffer(pool)
-            }
-            None if self.exchange.state == State::ReadingContent => self.exchange.bulk_buffer(pool),
-            None => None,
-        };
-        self.exchange.set(if into.is_some() { flag::RECV } else { flag::RECV | flag::LENT });
-        Some(Action::Recv { into })
-    }
-
-    /// While an answer is deferred, one receive notices that the client goes away; while another protocol is spoken,
-    /// it brings the bytes.
-    #[cold]
-    fn next_parked(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
-        if !self.has_action() {
-            return None;
-        }
-        if self.exchange.has(flag::DETACHED) {
-            self.exchange.set(flag::RECV_CANCELED);
-            return Some(Action::CancelRecv);
-        }
-        self.next_recv(pool)
-    }
-
-    #[cold]
-    fn next_lingering(&mut self) -> Option<Action<'p>> {
-        if !self.exchange.has(flag::SHUT) {
-            self.exchange.set(flag::SHUT);
-            return Some(Action::Shutdown(Shutdown::Write));
-        }
-        if self.exchange.has(flag::RECV | flag::STARVED) {
-            return None;
-        }
-        self.exchange.set(flag::RECV | flag::LENT);
-        Some(Action::Recv { into: None })
-    }
-
-    /// Shutdown, join, close: never a close with an operation in flight.
-    fn next_closing(&mut self) -> Option<Action<'p>> {
-        let exchange = &mut self.exchange;
-        let in_flight = exchange.has(flag::RECV | flag::SEND);
-        if exchange.has(flag::CLOSE) {
-            return None;
-        }
-        if !in_flight {
-            exchange.set(flag::CLOSE);
-            return Some(Action::Close);
-        }
-        if !exchange.has(flag::SHUT) {
-            exchange.set(flag::SHUT);
-            return Some(Action::Shutdown(Shutdown::Both));
-        }
-        for (operation, canceled, action) in [
-            (flag::RECV, flag::RECV_CANCELED, Action::CancelRecv),
-            (flag::SEND, flag::SEND_CANCELED, Action::CancelSend),
-        ] {
-            if exchange.has(operation) && !exchange.has(canceled) {
-                exchange.set(canceled);
-                return Some(action);
-            }
-        }
-        None
-    }
-
-    /// Whether what [`next_action`](Self::next_action) would answer is no operation.
-    #[inline]
-    #[must_use]
-    pub fn has_control(&self) -> bool {
-        let exchange = &self.exchange;
-        match exchange.state {
-            State::Lingering => !exchange.has(flag::SHUT),
-            State::Closing => exchange.has(flag::RECV | flag::SEND) && self.has_action(),
-            State::Switched => exchange.has(flag::DETACHED) && self.has_action(),
-            _ => false,
-        }
-    }
-
-    /// An action's operation was not taken: everything is as before it.
-    #[cold]
-    pub fn handle_rejected(&mut self, pool: &mut BufferPool<'_, 'p>, op: Op<'p>) {
-        match op {
-            Op::Recv { into, .. } => {
-                self.exchange.clear(flag::RECV | flag::LENT);
-                match into {
-                    Some(buf) if buf.is_empty() => release(pool, buf),
-                    into => self.inbound = into,
-                }
-            }
-            Op::Send { head, body, .. } => {
-                self.exchange.clear(flag::SEND);
-                self.exchange.output = Output::Unsent { head, body };
-            }
-            Op::Close { .. } => self.exchange.clear(flag::CLOSE),
-            Op::Accept { .. } => {}
-        }
-    }
-
-    /// Whether [`next_action`](Self::next_action) would answer with something: for a caller that can take one only.
-    #[inline]
-    #[must_use]
-    pub fn has_action(&self) -> bool {
-        let exchange = &self.exchange;
-        match exchange.state {
-            State::Writing => !exchange.has(flag::SEND) && matches!(exchange.output, Output::Unsent { .. }),
-            State::New | State::KeepAlive | State::ReadingHead | State::ReadingContent => {
-                !exchange.has(flag::RECV | flag::STARVED)
-            }
-            State::Processing => {
-                exchange.is_deferred()
-                    && !exchange.has(flag::RECV | flag::STARVED | flag::ENDED)
-                    && self.inbound.as_ref().is_none_or(|inbound| inbound.is_empty())
-            }
-            State::Switched if exchange.has(flag::DETACHED) => {
-                exchange.has(flag::RECV) && !exchange.has(flag::RECV_CANCELED)
-            }
-            State::Switched => !exchange.has(flag::RECV | flag::STARVED | flag::ENDED),
-            State::Lingering => !exchange.has(flag::SHUT) || !exchange.has(flag::RECV | flag::STARVED),
-            State::Closing => {
-                let lacks = |operation, canceled| exchange.has(operation) && !exchange.has(canceled);
-                !exchange.has(flag::CLOSE)
-                    && (!exchange.has(flag::RECV | flag::SEND)
-                        || !exchange.has(flag::SHUT)
-                        || lacks(flag::RECV, flag::RECV_CANCELED)
-                        || lacks(flag::SEND, flag::SEND_CANCELED))
-            }
-            _ => false,
-        }
-    }
-}
-
-/// The way from one state to the next.
-impl<'p, E> Connection<'p, E> {
-    /// Goes on until something outside has to happen first.
-    fn advance<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        loop {
-            let goes_on = match self.exchange.state {
-                State::New | State::KeepAlive | State::ReadingHead => self.read_head(cx),
-                State::ReadingContent => self.read_content(cx),
-                State::Writing => self.write(cx),
-                State::Processing => self.exchange.resume(cx),
-                State::Switched => self.read_raw(cx),
-                State::Lingering | State::Closing | State::Closed => false,
-            };
-            if !goes_on {
-                break;
-            }
-        }
-    }
-
-    /// Parses the next head and dispatches it. Bytes that are there are parsed before more are asked for.
-    #[inline]
-    fn read_head<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
-        let Some(inbound) = self.inbound.as_ref().filter(|buf| !buf.is_empty()) else {
-            return self.finish_input(cx);
-        };
-        let exchange = &mut self.exchange;
-        if exchange.state != State::ReadingHead {
-            exchange.go(Event::Bytes);
-        }
-        let mut scan = exchange.scan;
-        let limits = cx.limits;
-        let available = inbound.len();
-        let dispatched = with_head(inbound.filled(), limits, &mut scan, |head| match head {
-            Ok(Some(request)) => exchange.dispatch(cx, &request, available),
-            Ok(None) => Dispatched::Partial,
-            Err(error) => Dispatched::Refused(error),
-        });
-        match dispatched {
-            Dispatched::Answered { head_len } => {
-                self.exchange.scan = HeadScan::default();
-                if let Some(inbound) = &mut self.inbound {
-                    inbound.consume(head_len);
-                }
-                true
-            }
-            Dispatched::Flush => {
-                self.exchange.go(Event::Respond);
-                true
-            }
-            Dispatched::Starved => {
-                self.exchange.set(flag::STARVED);
-                false
-            }
-            Dispatched::Partial => {
-                self.exchange.scan = scan;
-                self.await_head(cx)
-            }
-            Dispatched::Refused(error) => {
-                let status = error.status();
-                let reason = if matches!(status, 414 | 431) { CloseReason::TooLarge } else { CloseReason::BadRequest };
-                self.refuse(cx, Answer::new(status), reason);
-                true
-            }
-        }
-    }
-
-    /// Nothing is left to parse: sends what was gathered, or goes idle without a buffer.
-    #[inline]
-    fn finish_input<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
-        self.drop_inbound(cx);
-        if self.exchange.has_output() {
-            self.exchange.go(Event::Respond);
-            return true;
-        }
-        if self.exchange.has(flag::ENDED) {
-            self.close(cx, CloseReason::PeerClosed);
-        } else if let Some(reason) = cx.last.filter(|_| self.exchange.served > 0) {
-            self.close(cx, reason);
-        } else if self.exchange.state == State::ReadingHead {
-            self.exchange.go(Event::Idle);
-        }
-        false
-    }
-
-    /// A part of a head is there: what was gathered goes first, then there must be room for the rest.
-    #[cold]
-    fn await_head<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
-        if self.exchange.has_output() {
-            self.exchange.go(Event::Respond);
-            return true;
-        }
-        if self.exchange.has(flag::ENDED) {
-            self.close(cx, CloseReason::PeerClosedEarly);
-            return false;
-        }
-        if !self.make_room(cx, cx.limits.head_bytes_max as usize) {
-            self.exchange.set(flag::STARVED);
-        }
-        false
-    }
-
-    /// Makes room behind what was received: moves it to the front, and grows at 90 % of the class, while `bytes_max`
-    /// allows. Without a larger buffer it goes on until the last byte; `false` when there is none left.
-    fn make_room<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, bytes_max: usize) -> bool {
-        let Some(mut buf) = self.inbound.take() else { return true };
-        if buf.spare_len() < buf.capacity() / 10 {
-            buf.compact();
-        }
-        if buf.spare_len() < buf.capacity() / 10 && buf.capacity() < bytes_max {
-            buf = match cx.pool.grow(buf) {
-                Ok(buf) | Err(buf) => buf,
-            };
-        }
-        let has_room = buf.spare_len() > 0;
-        self.inbound = Some(buf);
-        has_room
-    }
-
-    /// Sends what is there; then whatever the exchange wants next.
-    #[inline]
-    fn write<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
-        let exchange = &mut self.exchange;
-        if exchange.has(flag::SEND) || exchange.has_output() {
-            return false;
-        }
-        exchange.release_output(cx.pool);
-        match &exchange.waiting {
-            Some(Flow::Produce(_)) => exchange.produce(cx),
-            Some(Flow::Defer(_)) => {
-                exchange.go(Event::CallHandler);
-                true
-            }
-            Some(_) if exchange.stream == Stream::Raw => {
-                exchange.go(Event::Switch);
-                true
-            }
-            Some(_) => {
-                exchange.go(Event::NeedContent);
-                true
-            }
-            None if exchange.has(flag::LAST) => {
-                self.end(cx);
-                false
-            }
-            None if !exchange.body.is_finished() => {
-                exchange.go(Event::NeedContent);
-                true
-            }
-            None => {
-                exchange.go(Event::Bytes);
-                true
-            }
-        }
-    }
-
-    /// The last response is out: closes at once when the peer knows and nothing of it is unread, else lingers, or the
-    /// reset that close(2) on unread input causes would eat the answer.
-    fn end<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        let exchange = &mut self.exchange;
-        let unread = exchange.unread
-            || !exchange.body.is_finished()
-            || self.inbound.as_ref().is_some_and(|inbound| !inbound.is_empty());
-        let reason = exchange.reason.unwrap_or(CloseReason::PeerAsked);
-        let known = matches!(reason, CloseReason::PeerAsked | CloseReason::PeerClosed);
-        if exchange.has(flag::ENDED) || (known && !unread) {
-            return self.close(cx, reason);
-        }
-        exchange.reason = Some(reason);
-        exchange.go(Event::Linger);
-        self.drop_inbound(cx);
-    }
-
-    #[inline]
-    fn drop_inbound<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        if let Some(buf) = self.inbound.take() {
-            release(cx.pool, buf);
-        }
-    }
-}
-
 /// Gives a buffer back. The pool refuses only what is not its own, and that is the reactor's to keep.
 #[inline]
 fn release<'p>(pool: &mut BufferPool<'_, 'p>, buf: Buf<'p>) {
     let foreign = pool.release(buf);
     debug_assert!(foreign.is_ok(), "every buffer comes from the pool");
-}
-
-fn content_rate(limits: &Limits) -> Option<RateMin> {
-    progress_window(limits.timeouts.content_timeout_ms, limits.timeouts.rate_min)
-}
-
-fn write_rate(limits: &Limits) -> Option<RateMin> {
-    progress_window(limits.timeouts.write_timeout_ms, limits.timeouts.rate_min)
 }
 
 /// The class that a receive starts with: what a reactor is lent.

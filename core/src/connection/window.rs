@@ -1,17 +1,33 @@
-//! The minimum rate of a transfer, in windows of time in which an operation was in flight.
+//! The minimum rate of transfers, in windows of time in which an operation was in flight.
 
 use crate::limits::RateMin;
 use crate::time::Instant;
 
-/// The current window of one direction. Times are the low 32 bits of milliseconds: a window is far shorter.
+/// A direction of transfer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub(super) enum Direction {
+    /// Content comes in.
+    Content,
+    /// A response goes out.
+    Write,
+}
+
+/// The current window of each direction, of which one runs at a time. Times are the low 32 bits of milliseconds: a
+/// window is far shorter.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Window {
+pub(super) struct Windows {
     /// When the operation in flight began to count.
     since: u32,
-    /// Time that counted before that.
+    windows: [Window; 2],
+    running: Option<Direction>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    /// Time that counted before the operation in flight.
     elapsed_ms: u32,
     bytes: u32,
-    running: bool,
 }
 
 /// How a transfer does.
@@ -25,35 +41,36 @@ pub(super) enum Progress {
     TooSlow,
 }
 
-impl Window {
-    /// No operation is in flight any more: the time until the next one does not count.
-    pub(super) const fn pause(&mut self, now: Instant) {
-        if self.running {
-            self.elapsed_ms = self.elapsed_ms.saturating_add((now.0 as u32).wrapping_sub(self.since));
-            self.running = false;
+impl Windows {
+    /// An operation of this direction is in flight now, or of none; the time of the other one does not count.
+    pub(super) fn run(&mut self, now: Instant, direction: Option<Direction>) {
+        if self.running == direction {
+            return;
         }
-    }
-
-    /// An operation is in flight.
-    pub(super) const fn resume(&mut self, now: Instant) {
-        if !self.running {
-            self.since = now.0 as u32;
-            self.running = true;
+        if let Some(before) = self.running {
+            let window = &mut self.windows[before as usize];
+            window.elapsed_ms = window.elapsed_ms.saturating_add((now.0 as u32).wrapping_sub(self.since));
         }
+        self.since = now.0 as u32;
+        self.running = direction;
     }
 
     /// Bytes moved.
     ///
     /// The deadline sees a transfer that stands still; this sees one that drips, however often it is interrupted.
-    pub(super) fn count(&mut self, now: Instant, bytes: u32, rate: Option<RateMin>) -> Progress {
+    pub(super) fn count(&mut self, now: Instant, direction: Direction, bytes: u32, rate: Option<RateMin>) -> Progress {
         let Some(rate) = rate else { return Progress::Going };
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes >= rate.bytes {
-            *self = Self::default();
+        let running_ms = if self.running == Some(direction) { (now.0 as u32).wrapping_sub(self.since) } else { 0 };
+        let window = &mut self.windows[direction as usize];
+        window.bytes = window.bytes.saturating_add(bytes);
+        if window.bytes >= rate.bytes {
+            *window = Window::default();
+            if self.running == Some(direction) {
+                self.since = now.0 as u32;
+            }
             return Progress::Complete;
         }
-        let running_ms = if self.running { (now.0 as u32).wrapping_sub(self.since) } else { 0 };
-        if self.elapsed_ms.saturating_add(running_ms) < rate.window_ms { Progress::Going } else { Progress::TooSlow }
+        if window.elapsed_ms.saturating_add(running_ms) < rate.window_ms { Progress::Going } else { Progress::TooSlow }
     }
 }
 
@@ -62,32 +79,50 @@ mod tests {
     use super::*;
 
     const RATE: Option<RateMin> = Some(RateMin { bytes: 100, window_ms: 1_000 });
+    const CONTENT: Option<Direction> = Some(Direction::Content);
 
     #[test]
     fn only_time_in_flight_counts() {
-        let mut window = Window::default();
-        window.resume(Instant(0));
-        assert_eq!(window.count(Instant(900), 1, RATE), Progress::Going);
-        window.pause(Instant(900));
-        window.resume(Instant(50_000));
-        assert_eq!(window.count(Instant(50_099), 1, RATE), Progress::Going, "999 ms were in flight");
-        assert_eq!(window.count(Instant(50_100), 1, RATE), Progress::TooSlow, "1 000 ms were in flight");
+        let mut windows = Windows::default();
+        windows.run(Instant(0), CONTENT);
+        assert_eq!(windows.count(Instant(900), Direction::Content, 1, RATE), Progress::Going);
+        windows.run(Instant(900), None);
+        windows.run(Instant(50_000), CONTENT);
+        assert_eq!(windows.count(Instant(50_099), Direction::Content, 1, RATE), Progress::Going, "999 ms in flight");
+        assert_eq!(
+            windows.count(Instant(50_100), Direction::Content, 1, RATE),
+            Progress::TooSlow,
+            "1 000 ms in flight"
+        );
+    }
+
+    #[test]
+    fn each_direction_has_a_window_of_its_own() {
+        let mut windows = Windows::default();
+        // A drip into an echo: one byte in, one byte out, over and over.
+        for second in 0..9_u64 {
+            windows.run(Instant(second * 100), CONTENT);
+            assert_eq!(windows.count(Instant(second * 100 + 99), Direction::Content, 1, RATE), Progress::Going);
+            windows.run(Instant(second * 100 + 99), Some(Direction::Write));
+            assert_eq!(windows.count(Instant(second * 100 + 99), Direction::Write, 100, RATE), Progress::Complete);
+        }
+        windows.run(Instant(900), CONTENT);
+        assert_eq!(windows.count(Instant(1_100), Direction::Content, 1, RATE), Progress::TooSlow);
     }
 
     #[test]
     fn enough_bytes_start_the_next_window() {
-        let mut window = Window::default();
-        window.resume(Instant(0));
-        assert_eq!(window.count(Instant(999), 100, RATE), Progress::Complete);
-        window.resume(Instant(999));
-        assert_eq!(window.count(Instant(1_998), 99, RATE), Progress::Going);
-        assert_eq!(window.count(Instant(2_999), 0, RATE), Progress::TooSlow);
+        let mut windows = Windows::default();
+        windows.run(Instant(0), CONTENT);
+        assert_eq!(windows.count(Instant(999), Direction::Content, 100, RATE), Progress::Complete);
+        assert_eq!(windows.count(Instant(1_998), Direction::Content, 99, RATE), Progress::Going);
+        assert_eq!(windows.count(Instant(1_999), Direction::Content, 0, RATE), Progress::TooSlow);
     }
 
     #[test]
     fn without_a_rate_nothing_is_too_slow() {
-        let mut window = Window::default();
-        window.resume(Instant(0));
-        assert_eq!(window.count(Instant(u64::from(u32::MAX)), 1, None), Progress::Going);
+        let mut windows = Windows::default();
+        windows.run(Instant(0), CONTENT);
+        assert_eq!(windows.count(Instant(u64::from(u32::MAX)), Direction::Content, 1, None), Progress::Going);
     }
 }

@@ -6,6 +6,7 @@ use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::pool::{Buf, Handle};
 use crate::reactor::{Completion, IoHandle, NoPeers, Op, OpKind, OpToken, Outcome, Peers, Submission};
+use crate::state::State;
 use crate::stop::Mode;
 use crate::time::Instant;
 
@@ -25,7 +26,7 @@ macro_rules! context {
             now: $now,
             last: if !matches!($engine.mode, Mode::Run) {
                 Some(CloseReason::Stopped)
-            } else if !$engine.lobby.is_empty() {
+            } else if !$engine.lobby.is_empty() && !$engine.refuses {
                 Some(CloseReason::Evicted)
             } else {
                 None
@@ -51,13 +52,13 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.stop_deadline.is_some_and(|at| at <= now) {
             self.stop(now, Mode::Abort);
         }
-        if self.lobby_due.is_some_and(|at| at <= now) {
-            self.make_room(now);
+        if !self.lobby.is_empty() {
+            self.admit(now, peers);
         }
         if self.deferrals.take_bell() {
             self.resume(now, peers);
         }
-        if !self.starved.is_empty() || !self.starved_to_receive.is_empty() {
+        if !self.starved.is_empty() || !self.starved_to_receive.is_empty() || self.famine_due.is_some() {
             self.feed(now, peers);
         }
     }
@@ -90,7 +91,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             }
             Outcome::Close => {
                 connection.handle_closed();
-                self.free(now, handle);
+                self.free(now, handle, peers);
                 return None;
             }
             Outcome::Accept(_) => return None,
@@ -149,7 +150,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// The next connection that a handler gave away; its slot is free again. A loop that does not ask for them closes
     /// them by [`close_detached`](Self::close_detached).
-    pub fn next_detached(&mut self, now: Instant) -> Option<Detached<'p, H::Exchange>> {
+    pub fn next_detached(&mut self) -> Option<Detached<'p, H::Exchange>> {
         while let Some(index) = self.detached.pop(self.nodes) {
             let Some((state, leftover)) = self.slots.by_index_mut(index)?.connection.take_detached() else { continue };
             self.deadlines.cancel(self.nodes, index);
@@ -157,7 +158,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.counters.active -= 1;
             self.counters.detached += 1;
             self.resume_accepting();
-            self.admit(now);
             return Some(Detached { io: slot.io, leftover, state });
         }
         None
@@ -261,25 +261,43 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let timeout = change.and_then(|class| Some((class, self.timeouts[class as usize]?)));
         match timeout {
             Some((class, timeout_ms)) => {
-                self.deadlines.arm(self.nodes, index, class as usize, now.plus_ms(timeout_ms));
+                let at = Instant(now.0.saturating_add(timeout_ms));
+                self.deadlines.arm(self.nodes, index, class as usize, at);
             }
             None => self.deadlines.cancel(self.nodes, index),
         }
     }
 
     /// The handle is gone: so is the slot.
-    fn free(&mut self, now: Instant, handle: Handle) {
+    fn free(&mut self, now: Instant, handle: Handle, peers: &dyn Peers) {
         self.deadlines.cancel(self.nodes, handle.index);
         let Some(slot) = self.slots.remove(handle) else { return };
         let reason = slot.connection.close_reason().unwrap_or(CloseReason::PeerClosed);
         self.handler.closed(handle, reason, slot.connection.requests_served());
         self.counters.active -= 1;
         self.counters.closed.count(reason);
+        self.evicting = self.evicting.saturating_sub(1);
+        if self.mode != Mode::Run {
+            self.count_stopped(reason);
+        }
         self.resume_accepting();
-        self.admit(now);
+        if !self.lobby.is_empty() {
+            self.admit(now, peers);
+        }
     }
 
-    /// Tells a newcomer that there is no room.
+    /// A connection has ended while stopping: the report tells those that were idle from those that were finished.
+    #[cold]
+    fn count_stopped(&mut self, reason: CloseReason) {
+        if reason == CloseReason::Stopped && self.stopping_idle > 0 {
+            self.stopping_idle -= 1;
+            self.counters.stopped_idle += 1;
+        } else if reason.is_orderly() {
+            self.counters.stopped_finished += 1;
+        }
+    }
+
+    /// Ends a connection with 503 before its request is there.
     pub(super) fn shed(&mut self, now: Instant, handle: Handle) {
         if let Some(slot) = self.slots.get_mut(handle) {
             slot.connection.shed(&mut context!(self, now, &NoPeers, handle, slot.io));
@@ -292,6 +310,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let handle = self.handle_of(index);
         if let Some(slot) = self.slots.by_index_mut(index) {
             slot.connection.close(&mut context!(self, now, &NoPeers, handle, slot.io), CloseReason::Evicted);
+            self.evicting += 1;
             self.settle_later(now, index);
         }
     }
@@ -329,6 +348,11 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// for different classes; there are no more of them than buffers. Who waits to receive goes in order, while it helps.
     #[cold]
     fn feed(&mut self, now: Instant, peers: &dyn Peers) {
+        if self.famine_due.is_some_and(|at| at <= now)
+            && let Some(index) = self.deadlines.oldest(Deadline::Head as usize)
+        {
+            self.shed(now, self.handle_of(index));
+        }
         let last = self.starved.last();
         while let Some(index) = self.starved.pop(self.nodes) {
             self.feed_one(now, index, peers);
@@ -343,6 +367,9 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.feed_one(now, index, peers);
             lendable -= 1;
         }
+        let waiting = !self.starved.is_empty() || !self.starved_to_receive.is_empty();
+        let oldest = self.deadlines.oldest(Deadline::Head as usize).filter(|_| waiting);
+        self.famine_due = oldest.and_then(|index| self.stale_at(Deadline::Head, index));
     }
 
     fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
@@ -391,7 +418,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.accept_paused_until = None;
         self.lobby_due = None;
         self.listeners_due = true;
-        let mut at = None;
+        let (mut at, mut idle) = (None, 0);
         while let Some(index) = self.slots.next_occupied_after(at) {
             at = Some(index);
             let handle = self.handle_of(index);
@@ -400,11 +427,14 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             let mut context = context!(self, now, &NoPeers, handle, slot.io);
             if mode == Mode::Abort {
                 connection.close(&mut context, CloseReason::Aborted);
-            } else {
+            } else if !connection.is_starved() {
+                // One that waits for a buffer has a request to be read.
+                idle += usize::from(matches!(connection.state(), State::New | State::KeepAlive));
                 connection.stop(&mut context, CloseReason::Stopped);
             }
             self.settle_later(now, index);
         }
+        self.stopping_idle += idle;
     }
 }
 

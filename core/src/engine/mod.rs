@@ -11,7 +11,7 @@ use crate::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
 use crate::defer::Deferrals;
 use crate::fifo::{Fifo, Linked, Links};
 use crate::handler::Handler;
-use crate::limits::Limits;
+use crate::limits::{Limits, Overload};
 use crate::pool::{Arena, Buf, BufferPool, Class, Entry, ObjectPool};
 use crate::preamble::Preamble;
 use crate::reactor::{IoHandle, OpToken, Shutdown, Submission};
@@ -48,6 +48,12 @@ pub struct Slot<'p, E> {
     connection: Connection<'p, E>,
     io: IoHandle,
 }
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(
+    size_of::<Entry<Slot<'static, [u64; 2]>>>() + size_of::<SlotNode>() <= 256,
+    "what an idle connection costs, with sixteen bytes of the handler's"
+);
 
 /// A connection's places in the engine's lists; in a table of their own, so that a slot can be used again while a list
 /// still names it.
@@ -126,7 +132,7 @@ pub struct Engine<'s, 'p, H: Handler> {
     arena: Arena<'s>,
     handler: H,
     limits: Limits,
-    timeouts: [Option<u32>; Deadline::COUNT],
+    timeouts: [Option<u64>; Deadline::COUNT],
     preamble: Preamble,
     counters: Counters,
     deadlines: Deadlines<{ Deadline::COUNT }>,
@@ -147,8 +153,14 @@ pub struct Engine<'s, 'p, H: Handler> {
     accept_paused_until: Option<Instant>,
     /// Accepted, and waiting for a slot: at most one per listener.
     lobby: heapless::Deque<IoHandle, LISTENERS_MAX>,
+    /// Newcomers without a slot are told so in the last one, which serves nobody.
+    refuses: bool,
     /// When the oldest partial head becomes old enough to make room for the lobby.
     lobby_due: Option<Instant>,
+    /// Connections that were ended for newcomers and still hold their slots.
+    evicting: usize,
+    /// When the oldest partial head becomes old enough to give its buffer to those who wait for one.
+    famine_due: Option<Instant>,
     lent: usize,
     lent_max: usize,
     receive_class: Class,
@@ -157,6 +169,21 @@ pub struct Engine<'s, 'p, H: Handler> {
     date_due: Instant,
     mode: Mode,
     stop_deadline: Option<Instant>,
+    /// Connections that a stop ended because they were idle, and that still hold their slots.
+    stopping_idle: usize,
+}
+
+/// In place of a deadline that is switched off: connections stay in line, so that the longest idle one and the oldest
+/// partial head are known to whoever needs room.
+const NEVER_MS: u64 = 1 << 62;
+
+/// The timeout of a class of deadlines; `None` when it is switched off and nobody looks for the oldest of its class.
+fn timeout_ms(deadline: Deadline, limits: &Limits) -> Option<u64> {
+    match (deadline.timeout_ms(limits), deadline) {
+        (Some(timeout_ms), _) => Some(u64::from(timeout_ms)),
+        (None, Deadline::FirstByte | Deadline::Head | Deadline::Idle) => Some(NEVER_MS),
+        (None, _) => None,
+    }
 }
 
 /// The list numbers of [`Links`].
@@ -189,6 +216,8 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         if receive_buffers <= send_reserve {
             return Err(EngineError::NoBuffers);
         }
+        // With a single slot nobody would be served.
+        let refuses = limits.overload == Overload::Refuse && storage.slots.len() > 1;
         Ok(Self {
             slots: ObjectPool::new(storage.slots),
             nodes: storage.nodes,
@@ -196,7 +225,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             loans: storage.loans,
             arena: Arena::new(storage.scratch),
             handler,
-            timeouts: Deadline::ALL.map(|deadline| deadline.timeout_ms(&limits)),
+            timeouts: Deadline::ALL.map(|deadline| timeout_ms(deadline, &limits)),
             limits,
             preamble,
             counters: Counters::default(),
@@ -211,7 +240,10 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             listeners_due: false,
             accept_paused_until: None,
             lobby: heapless::Deque::new(),
+            refuses,
             lobby_due: None,
+            evicting: 0,
+            famine_due: None,
             lent: 0,
             lent_max: LENT_MAX.min(receive_buffers - send_reserve),
             receive_class,
@@ -219,6 +251,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             date_due: Instant(0),
             mode: Mode::Run,
             stop_deadline: None,
+            stopping_idle: 0,
         })
     }
 
@@ -276,7 +309,8 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         if !self.ready.is_empty() || self.listeners_due {
             return Some(Instant(0));
         }
-        [self.deadlines.poll_timeout(), self.accept_paused_until, self.lobby_due, self.stop_deadline]
+        let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
+        [deadline, self.accept_paused_until, self.lobby_due, self.famine_due, self.stop_deadline]
             .into_iter()
             .flatten()
             .min()

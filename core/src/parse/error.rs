@@ -7,8 +7,8 @@ use super::framing::FramingError;
 
 /// What was wrong with a head. Every one of them ends the connection: where the next message starts is unknown.
 ///
-/// The first fault by position is the one that is named; once the whole head is well-formed, the order is Host, framing,
-/// Expect. It does not depend on how the bytes arrived.
+/// The first fault by position is the one that is named; once the whole head is well-formed, the order is Host,
+/// framing, Expect. It does not depend on how the bytes arrived.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum HeadError {

@@ -1,15 +1,15 @@
 //! Heads: in one shot when they are whole, by the line scanner when they are not.
 //!
-//! The one shot reads the request line, lets httparse lex the field lines, and applies our rules on top in one pass over
-//! the fields. It only ever accepts. Whatever it does not accept goes to the line scanner ([`super::scan`]), which says
-//! whether the head is incomplete, what is wrong with it, or that an empty line before it was to be skipped.
+//! The one shot reads the request line, lets httparse lex the field lines, and applies our rules on top in one pass
+//! over the fields. It only ever accepts. Whatever it does not accept goes to the line scanner ([`super::scan`]), which
+//! says whether the head is incomplete, what is wrong with it, or that an empty line before it was to be skipped.
 
 use super::FIELDS_CAPACITY;
 use super::error::HeadError;
 use super::field_line::FieldLineError;
 use super::known::Known;
 use super::request_line::{RequestLine, request_line};
-use super::scan::{HeadScan, ScanLimits};
+use super::scan::HeadScan;
 use crate::limits::Limits;
 use crate::request::{Facts, Request};
 
@@ -127,8 +127,7 @@ fn attempt<'a>(
             Err(_) => {}
         }
     }
-    let limits = (limits.head_bytes_max, ScanLimits { target_bytes_max: limits.target_bytes_max, fields_max });
-    by_lines(window, slots, limits, scan)
+    by_lines(window, slots, limits, fields_max, scan)
 }
 
 /// The line scanner's verdict; a head that is complete by now is read in one shot.
@@ -137,12 +136,12 @@ fn attempt<'a>(
 fn by_lines<'a>(
     window: &'a [u8],
     slots: &'a mut [FieldSlot<'a>],
-    (head_bytes_max, limits): (u32, ScanLimits),
+    limits: &Limits,
+    fields_max: u16,
     scan: &mut HeadScan,
 ) -> Attempt<'a> {
-    let head_len = match scan.advance(window, limits) {
+    let head_len = match scan.advance(window, limits, fields_max) {
         Ok(Some(head_len)) => head_len,
-        Ok(None) if window.len() >= head_bytes_max as usize => return Attempt::Settled(Err(HeadError::HeadTooLong)),
         Ok(None) => return Attempt::Settled(Ok(None)),
         Err(error) => return Attempt::Settled(Err(error)),
     };

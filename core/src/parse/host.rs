@@ -20,13 +20,26 @@ pub(super) enum Port {
 #[inline]
 pub(super) fn is_authority(value: &[u8]) -> bool {
     // From the end: a port, then a registered name or an IPv4 address without escapes, which is nearly every host.
-    let digits = value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = trailing_digits(value);
     let before = &value[..value.len() - digits];
     let name = match before.split_last() {
         Some((b':', name)) if digits < 5 => name,
         _ => value,
     };
     (!name.is_empty() && all(name, REG_NAME)) || authority(value).is_some()
+}
+
+/// How many digits are at the end of `value`; eight may also stand for more.
+#[inline(always)]
+fn trailing_digits(value: &[u8]) -> usize {
+    const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let Some(last) = value.last_chunk() else {
+        return value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    };
+    // Digits become 0 to 9; then all others, and only they, have their highest bit set.
+    let word = u64::from_le_bytes(*last) ^ 0x3030_3030_3030_3030;
+    let others = (((word & LOW_BITS) + 0x7676_7676_7676_7676) | word) & !LOW_BITS;
+    others.leading_zeros() as usize / 8
 }
 
 /// The port of an authority; `None` when it is malformed or its host is empty.
@@ -125,6 +138,21 @@ mod tests {
         for (value, port) in rows {
             assert_eq!(authority(value), Some(port), "{:?}", value.escape_ascii());
             assert!(is_authority(value), "{:?}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn digits_at_the_end() {
+        for byte in 0..=255u8 {
+            for len in 1..=12 {
+                for at in 0..len {
+                    let mut value = *b"012345678901";
+                    value[at] = byte;
+                    let expected = if byte.is_ascii_digit() { len } else { len - 1 - at };
+                    let counted = trailing_digits(&value[..len]);
+                    assert!(counted == expected || (counted == 8 && expected > 8), "{byte:#04x} at {at} of {len}");
+                }
+            }
         }
     }
 

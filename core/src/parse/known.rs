@@ -76,8 +76,8 @@ impl Known {
         self.host.0
     }
 
-    /// Takes note of a field; `name` is a token, so that setting bit 5 folds its letters and nothing else into another
-    /// token byte that occurs in these names.
+    /// Takes note of the field at `index`. Its name is a token: setting bit 5 lowers letters, and makes a letter or a
+    /// hyphen of no other token byte.
     #[inline(always)]
     pub(super) fn add(&mut self, index: usize, name: &[u8], value: &[u8]) {
         match name.len() {

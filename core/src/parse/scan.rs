@@ -3,10 +3,11 @@
 //! The answer is a function of the bytes up to the first fault, never of how they arrived. Each byte is looked at once;
 //! a request line once more when it is complete.
 
-use super::bytes::{TARGET, TOKEN, is};
+use super::bytes::{TARGET, TOKEN, VALUE, is, span};
 use super::error::HeadError;
 use super::field_line::Place;
 use super::request_line::{METHOD_BYTES_MAX, request_line};
+use crate::limits::Limits;
 
 /// How far a head that arrives in pieces has been looked at.
 ///
@@ -44,13 +45,6 @@ enum State {
     Fields(Place),
 }
 
-/// What a scan goes by.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ScanLimits {
-    pub(super) target_bytes_max: u32,
-    pub(super) fields_max: u16,
-}
-
 impl HeadScan {
     /// Whether nothing has been looked at.
     #[inline]
@@ -68,18 +62,35 @@ impl HeadScan {
         self.fields as usize
     }
 
-    /// Looks at the bytes of `window` that are new; `Some` is the length of the complete head.
+    /// Looks at the bytes of `window` that are new; `Some` is the length of the complete head. The window ends at
+    /// [`Limits::head_bytes_max`] at the latest; `fields_max` is the limit that counts.
     ///
     /// # Errors
     /// The first fault. Asked again, the answer is the same.
-    pub(super) fn advance(&mut self, window: &[u8], limits: ScanLimits) -> Result<Option<usize>, HeadError> {
+    pub(super) fn advance(
+        &mut self,
+        window: &[u8],
+        limits: &Limits,
+        fields_max: u16,
+    ) -> Result<Option<usize>, HeadError> {
         while !matches!(self.state, State::Fields(Place::End)) {
-            let Some(&byte) = window.get(self.at as usize) else {
-                return Ok(None);
+            let rest = window.get(self.at as usize..).unwrap_or_default();
+            if matches!(self.state, State::Fields(Place::Value)) {
+                // Most bytes of a large head are in values: they change nothing.
+                let skipped = span(rest, VALUE);
+                if skipped > 0 {
+                    super::head::count_scanned(skipped);
+                    self.at += skipped as u32;
+                    continue;
+                }
+            }
+            let Some(&byte) = rest.first() else {
+                let is_full = window.len() >= limits.head_bytes_max as usize;
+                return if is_full { Err(HeadError::HeadTooLong) } else { Ok(None) };
             };
             super::head::count_scanned(1);
             self.state = match self.state {
-                State::Fields(place) => self.field_byte(place, byte, limits)?,
+                State::Fields(place) => self.field_byte(place, byte, fields_max)?,
                 _ => self.request_line_byte(byte, window, limits)?,
             };
             self.at += 1;
@@ -89,10 +100,10 @@ impl HeadScan {
 
     /// Steps through a field line, and counts it when it is complete.
     #[inline]
-    fn field_byte(&mut self, place: Place, byte: u8, limits: ScanLimits) -> Result<State, HeadError> {
+    fn field_byte(&mut self, place: Place, byte: u8, fields_max: u16) -> Result<State, HeadError> {
         let next = place.step(byte)?;
         if matches!((place, next), (Place::LineFeed, Place::LineStart)) {
-            if self.fields >= limits.fields_max {
+            if self.fields >= fields_max {
                 return Err(HeadError::TooManyFields);
             }
             self.fields += 1;
@@ -100,7 +111,7 @@ impl HeadScan {
         Ok(State::Fields(next))
     }
 
-    fn request_line_byte(&mut self, byte: u8, window: &[u8], limits: ScanLimits) -> Result<State, HeadError> {
+    fn request_line_byte(&mut self, byte: u8, window: &[u8], limits: &Limits) -> Result<State, HeadError> {
         let length = (self.at - self.mark) as usize;
         match (self.state, byte) {
             (State::Start, b'\r') => Ok(State::BlankLineFeed),
@@ -136,7 +147,7 @@ impl HeadScan {
         }
     }
 
-    fn target_byte(&mut self, byte: u8, length: usize, limits: ScanLimits) -> Result<State, HeadError> {
+    fn target_byte(&mut self, byte: u8, length: usize, limits: &Limits) -> Result<State, HeadError> {
         match byte {
             b' ' if length > 0 => {
                 self.mark = self.at + 1;
@@ -149,7 +160,7 @@ impl HeadScan {
     }
 
     /// Compares with the shape of a version; with its line feed the request line is complete and is judged as a whole.
-    fn version_byte(&mut self, byte: u8, length: usize, window: &[u8], limits: ScanLimits) -> Result<State, HeadError> {
+    fn version_byte(&mut self, byte: u8, length: usize, window: &[u8], limits: &Limits) -> Result<State, HeadError> {
         match (length, byte) {
             (0..5, _) if byte == b"HTTP/"[length] => Ok(State::Version),
             (5 | 7, b'0'..=b'9') | (6, b'.') | (8, b'\r') => Ok(State::Version),

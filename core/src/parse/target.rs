@@ -1,7 +1,5 @@
 //! The four forms of a request target (RFC 9112 §3.2).
 
-#[cfg(doc)]
-use super::bytes::TARGET;
 use super::bytes::{PATH, span};
 use super::error::HeadError;
 use super::host::{self, Port};
@@ -18,7 +16,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Takes apart what is not in origin-form: `target` is whole, and no byte of it is outside [`TARGET`].
+    /// Takes apart what is not in origin-form: `target` is whole, and every byte of it may stand in a target.
     #[cold]
     #[inline(never)]
     pub(super) fn other_form(method: MethodKind, target: &[u8]) -> Result<Self, HeadError> {

@@ -1,6 +1,9 @@
 //! Drives one [`Connection`] as an engine and a perfect network would.
 
-use aurora_http_core::connection::{Action, Connection, Context, Place};
+// Every test crate uses its own part of this.
+#![allow(dead_code)]
+
+use aurora_http_core::connection::{Action, Connection, Context, Deadline, Place};
 use aurora_http_core::counters::Counters;
 use aurora_http_core::defer::{DeferCell, Deferrals};
 use aurora_http_core::error::CloseReason;
@@ -26,6 +29,11 @@ pub(crate) struct Bench<H: Handler> {
     pub(crate) in_flight: u32,
     pub(crate) deferrals: Deferrals<'static>,
     receiving: Option<Option<Buf<'static>>>,
+    /// Sends wait for [`complete_send`](Self::complete_send) instead of completing at once.
+    pub(crate) hold_sends: bool,
+    sending: Option<(Buf<'static>, &'static [u8])>,
+    /// The deadline that runs, and when it passes.
+    due: Option<(Deadline, Instant)>,
     pub(crate) sends: usize,
     pub(crate) shut: Option<Shutdown>,
     pub(crate) output: Vec<u8>,
@@ -58,6 +66,9 @@ impl<H: Handler> Bench<H> {
             in_flight: 0,
             deferrals: Deferrals::new(0, vec![DeferCell::new()].leak(), Box::leak(Box::default())),
             receiving: None,
+            hold_sends: false,
+            sending: None,
+            due: None,
             sends: 0,
             shut: None,
             output: Vec::new(),
@@ -65,6 +76,18 @@ impl<H: Handler> Bench<H> {
         };
         bench.act();
         bench
+    }
+
+    /// A new connection on the same memory; the one before must be gone.
+    pub(crate) fn reopen(&mut self) {
+        assert_eq!(self.state(), State::Closed);
+        assert_eq!(self.pool.in_use(), 0);
+        self.connection = Connection::new();
+        self.due = None;
+        self.shut = None;
+        self.sends = 0;
+        self.output.clear();
+        self.act();
     }
 
     pub(crate) fn with<R>(
@@ -89,11 +112,18 @@ impl<H: Handler> Bench<H> {
     }
 
     /// Does what the connection wants, until it wants nothing or a receive without input.
+    ///
+    /// In the order of an engine: the deadline is looked at when something happened, before the next operation begins.
     pub(crate) fn act(&mut self) {
         loop {
+            self.settle();
             let Some(action) = self.connection.next_action(&mut self.pool) else { return };
             match action {
                 Action::Recv { into } => self.receiving = Some(into),
+                Action::Send { head, body } if self.hold_sends => {
+                    self.sends += 1;
+                    self.sending = Some((head, body));
+                }
                 Action::Send { head, body } => {
                     self.sends += 1;
                     let all = [head.filled(), body].concat();
@@ -106,9 +136,13 @@ impl<H: Handler> Bench<H> {
                     let buf = self.receiving.take().expect("a receive is in flight");
                     self.with(|connection, cx| connection.handle_received(cx, Err(IoError::Canceled), buf));
                 }
-                Action::CancelSend => unreachable!("sends complete at once"),
+                Action::CancelSend => {
+                    let (head, body) = self.sending.take().expect("a send is in flight");
+                    self.with(|connection, cx| connection.handle_sent(cx, Err(IoError::Canceled), head, body));
+                }
                 Action::Close => {
                     assert!(self.receiving.is_none(), "no close with a receive in flight");
+                    assert!(self.sending.is_none(), "no close with a send in flight");
                     self.connection.handle_closed();
                 }
                 _ => unreachable!("{action:?}"),
@@ -132,6 +166,17 @@ impl<H: Handler> Bench<H> {
         taken
     }
 
+    /// The send in flight takes at most `count_max` bytes; tells how many it took.
+    pub(crate) fn complete_send(&mut self, count_max: usize) -> usize {
+        let (head, body) = self.sending.take().expect("a send is in flight");
+        let all = [head.filled(), body].concat();
+        let count = all.len().min(count_max);
+        self.output.extend_from_slice(&all[..count]);
+        self.with(|connection, cx| connection.handle_sent(cx, Ok(count as u32), head, body));
+        self.act();
+        count
+    }
+
     /// Someone resolved a token.
     pub(crate) fn resolved(&mut self) {
         self.with(|connection, cx| connection.handle_resolved(cx));
@@ -151,6 +196,30 @@ impl<H: Handler> Bench<H> {
         let deadline = self.connection.deadline().expect("a deadline runs");
         self.with(|connection, cx| connection.handle_timeout(cx, deadline));
         self.act();
+    }
+
+    /// Notes when the deadline passes that runs now.
+    fn settle(&mut self) {
+        let now = self.now;
+        if let Some(change) = self.connection.deadline_change(now) {
+            self.due = change.and_then(|class| Some((class, now.plus_ms(class.timeout_ms(&self.limits)?))));
+        }
+    }
+
+    /// Lets time pass; deadlines pass when they are due, and not otherwise.
+    pub(crate) fn elapse(&mut self, ms: u64) {
+        let end = Instant(self.now.0 + ms);
+        while let Some((class, at)) = self.due.filter(|(_, at)| *at <= end) {
+            self.now = at;
+            self.due = None;
+            self.with(|connection, cx| connection.handle_timeout(cx, class));
+            self.act();
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn is_sending(&self) -> bool {
+        self.sending.is_some()
     }
 
     pub(crate) fn take_output(&mut self) -> String {

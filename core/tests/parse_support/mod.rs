@@ -21,7 +21,8 @@ pub(crate) fn describe(request: &Request<'_>) -> String {
     let upgrade: Option<Vec<_>> =
         request.upgrade().map(|list| list.map(|element| element.escape_ascii().to_string()).collect::<Vec<_>>());
     format!(
-        "{} {:?} {} path={} query={query:?} {:?} host={:?} {:?} continue={} upgrade={upgrade:?} persistent={} len={} {:?}",
+        "{} {:?} {} path={} query={query:?} {:?} host={:?} {:?} \
+         continue={} upgrade={upgrade:?} persistent={} len={} {:?}",
         request.method(),
         request.target_form(),
         request.target_str(),

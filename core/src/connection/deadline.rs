@@ -1,0 +1,130 @@
+//! How long a connection may take: which deadline runs when, and when it begins anew.
+
+use super::exchange::Output;
+use super::window::Direction;
+use super::{Connection, flag};
+use crate::limits::{Limits, RateMin};
+use crate::state::State;
+use crate::time::Instant;
+
+/// Classes of deadlines; within one, every timeout has the same length.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Deadline {
+    /// From accept to the first byte.
+    FirstByte,
+    /// The whole head.
+    Head,
+    /// Progress of content.
+    Content,
+    /// Progress of a send.
+    Write,
+    /// A deferred answer.
+    Defer,
+    /// Raw bytes of an upgraded connection.
+    Upgraded,
+    /// Idle between requests.
+    Idle,
+    /// Lingering.
+    Linger,
+}
+
+impl Deadline {
+    /// Number of classes.
+    pub const COUNT: usize = 8;
+
+    /// All classes, by number.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::FirstByte,
+        Self::Head,
+        Self::Content,
+        Self::Write,
+        Self::Defer,
+        Self::Upgraded,
+        Self::Idle,
+        Self::Linger,
+    ];
+
+    /// The timeout of this class in milliseconds, `None` when it is switched off.
+    #[must_use]
+    pub fn timeout_ms(self, limits: &Limits) -> Option<u32> {
+        let timeouts = &limits.timeouts;
+        match self {
+            Self::FirstByte => timeouts.first_byte_timeout_ms,
+            Self::Head => timeouts.head_timeout_ms,
+            Self::Content => progress_window(timeouts.content_timeout_ms, timeouts.rate_min).map(|rate| rate.window_ms),
+            Self::Write => progress_window(timeouts.write_timeout_ms, timeouts.rate_min).map(|rate| rate.window_ms),
+            Self::Defer => timeouts.defer_timeout_ms,
+            Self::Upgraded => timeouts.upgraded_timeout_ms,
+            Self::Idle => timeouts.idle_timeout_ms,
+            Self::Linger => timeouts.linger_timeout_ms,
+        }
+    }
+}
+
+/// Progress timeout and minimum rate as one rule: so many bytes in each window. A window is never longer than the
+/// progress timeout, so a transfer that stands still fails by its rate.
+fn progress_window(timeout_ms: Option<u32>, rate: Option<RateMin>) -> Option<RateMin> {
+    match (timeout_ms, rate) {
+        (None, None) => None,
+        (Some(window_ms), None) => Some(RateMin { bytes: 1, window_ms }),
+        (None, Some(rate)) => Some(rate),
+        (Some(timeout_ms), Some(rate)) if timeout_ms >= rate.window_ms => Some(rate),
+        (Some(timeout_ms), Some(rate)) => {
+            let bytes = u64::from(rate.bytes) * u64::from(timeout_ms) / u64::from(rate.window_ms.max(1));
+            Some(RateMin { bytes: (bytes as u32).max(1), window_ms: timeout_ms })
+        }
+    }
+}
+
+pub(super) fn content_rate(limits: &Limits) -> Option<RateMin> {
+    progress_window(limits.timeouts.content_timeout_ms, limits.timeouts.rate_min)
+}
+
+pub(super) fn write_rate(limits: &Limits) -> Option<RateMin> {
+    progress_window(limits.timeouts.write_timeout_ms, limits.timeouts.rate_min)
+}
+
+impl<E> Connection<'_, E> {
+    /// The deadline that runs now, as a function of the state: the same before and after
+    /// [`next_action`](Self::next_action) hands out the operation that it limits.
+    #[inline]
+    #[must_use]
+    pub fn deadline(&self) -> Option<Deadline> {
+        let exchange = &self.exchange;
+        let sends = || exchange.has(flag::SEND) || matches!(exchange.output, Output::Unsent { .. });
+        let receives = |unless| exchange.has(flag::RECV) || !exchange.has(unless);
+        match exchange.state {
+            State::New => Some(Deadline::FirstByte),
+            State::ReadingHead => Some(Deadline::Head),
+            State::ReadingContent if receives(flag::STARVED) => Some(Deadline::Content),
+            State::Writing if sends() => Some(Deadline::Write),
+            State::KeepAlive => Some(Deadline::Idle),
+            State::Processing if exchange.is_deferred() => Some(Deadline::Defer),
+            State::Switched if receives(flag::STARVED | flag::ENDED | flag::DETACHED) => Some(Deadline::Upgraded),
+            State::Lingering => Some(Deadline::Linger),
+            _ => None,
+        }
+    }
+
+    /// Whether the deadline changed since the last call: `Some(None)` when none runs any more, `Some(Some(class))` when
+    /// one of that class begins now, or begins anew.
+    #[inline]
+    pub fn deadline_change(&mut self, now: Instant) -> Option<Option<Deadline>> {
+        let wanted = self.deadline();
+        let exchange = &mut self.exchange;
+        let armed = exchange.armed;
+        if wanted == armed && !exchange.has(flag::PROGRESS) {
+            return None;
+        }
+        exchange.clear(flag::PROGRESS);
+        exchange.armed = wanted;
+        let direction = match wanted {
+            Some(Deadline::Content) => Some(Direction::Content),
+            Some(Deadline::Write) => Some(Direction::Write),
+            _ => None,
+        };
+        exchange.windows.run(now, direction);
+        Some(wanted)
+    }
+}

@@ -1,0 +1,148 @@
+//! Operations that are parked, entries that are queued, buffers that are lent.
+
+use super::ACCEPTS_PER_TURN;
+use crate::pool::Buf;
+use crate::reactor::{OpKind, OpToken};
+
+/// "No entry" in a link. Beyond the end of every table, so that looking it up is the test for it.
+pub(super) const NONE: u32 = u32::MAX;
+
+// The two readiness flags, and two bits further up the operations that wait for them: `flags & flags >> 2` is what can
+// be tried.
+pub(super) const READABLE: u16 = 1;
+pub(super) const WRITABLE: u16 = 1 << 1;
+/// A receive is here, or (with `ACCEPT`) an accept.
+pub(super) const RECV: u16 = 1 << 2;
+pub(super) const SEND: u16 = 1 << 3;
+/// The end was reported: no event will follow.
+pub(super) const ENDED: u16 = 1 << 4;
+pub(super) const QUEUED_NOW: u16 = 1 << 5;
+pub(super) const QUEUED_LATER: u16 = 1 << 6;
+pub(super) const ACCEPT: u16 = 1 << 7;
+pub(super) const CANCEL_RECV: u16 = 1 << 8;
+pub(super) const CANCEL_SEND: u16 = 1 << 9;
+pub(super) const CLOSE: u16 = 1 << 10;
+
+/// What is set on a handle that nothing is known of.
+pub(super) const FRESH: u16 = READABLE | WRITABLE;
+/// Ends an operation whatever the readiness is.
+pub(super) const FORCED: u16 = CANCEL_RECV | CANCEL_SEND | CLOSE;
+/// What the hot path leaves to `Readiness::complete_rare`.
+pub(super) const RARE: u16 = FORCED | ACCEPT;
+
+/// What [`Readiness`](super::Readiness) keeps per handle: 88 bytes where pointers have 64 bits.
+pub struct Parked<'p> {
+    /// Of the receive; `None` for a lent one.
+    pub(super) into: Option<Buf<'p>>,
+    /// Of the send.
+    pub(super) head: Option<Buf<'p>>,
+    pub(super) body: &'p [u8],
+    /// Names the slot and generation of every operation on this handle; its kind means nothing.
+    pub(super) owner: OpToken,
+    pub(super) flags: u16,
+    /// The turn of the last receive or accept, to allow one per turn. A turn's number may come round again after
+    /// 65 536 of them; that delays an operation by one turn.
+    pub(super) recv_turn: u16,
+    pub(super) send_turn: u16,
+    /// Accepts in the turn `recv_turn`.
+    pub(super) accepted: u16,
+    pub(super) next_now: u32,
+    pub(super) next_later: u32,
+}
+
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Parked<'static>>() == 88);
+
+impl Parked<'_> {
+    /// An entry without operations.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            into: None,
+            head: None,
+            body: &[],
+            owner: OpToken::from_bits(0),
+            flags: FRESH,
+            recv_turn: 0,
+            send_turn: 0,
+            accepted: 0,
+            next_now: NONE,
+            next_later: NONE,
+        }
+    }
+
+    /// The operations that can be tried, as `READABLE` and `WRITABLE`.
+    #[inline(always)]
+    pub(super) fn due(&self) -> u16 {
+        self.flags & (self.flags >> 2) & (READABLE | WRITABLE)
+    }
+
+    #[inline(always)]
+    pub(super) fn may_recv(&self, turn: u16) -> bool {
+        self.recv_turn != turn || (self.flags & ACCEPT != 0 && self.accepted < ACCEPTS_PER_TURN)
+    }
+
+    /// Whether an operation may take the place `seat`: it is free, nothing is being closed, and what else is in flight
+    /// has the same owner.
+    #[inline(always)]
+    pub(super) fn admits(&self, seat: u16, token: OpToken) -> bool {
+        self.flags & (seat | CLOSE) == 0 && (self.flags & (RECV | SEND) == 0 || self.is_owned_by(token))
+    }
+
+    #[inline(always)]
+    pub(super) fn is_owned_by(&self, token: OpToken) -> bool {
+        self.owner.with_kind(OpKind::Accept) == token.with_kind(OpKind::Accept)
+    }
+}
+
+impl Default for Parked<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The entries that this turn works through, linked by `next_now`.
+pub(super) struct Queue {
+    pub(super) first: u32,
+    /// Means nothing without a first one.
+    pub(super) last: u32,
+}
+
+impl Queue {
+    #[inline(always)]
+    pub(super) fn push(&mut self, parked: &mut [Parked<'_>], index: u32) {
+        let Some(entry) = parked.get_mut(index as usize) else { return };
+        if entry.flags & QUEUED_NOW != 0 {
+            return;
+        }
+        entry.flags |= QUEUED_NOW;
+        entry.next_now = NONE;
+        if self.first == NONE {
+            self.first = index;
+        } else if let Some(last) = parked.get_mut(self.last as usize) {
+            last.next_now = index;
+        }
+        self.last = index;
+    }
+}
+
+/// A stack of lent buffers; what was given back last is warm.
+pub(super) struct Lent<'s, 'p> {
+    pub(super) places: &'s mut [Option<Buf<'p>>],
+    pub(super) count: usize,
+}
+
+impl<'p> Lent<'_, 'p> {
+    #[inline(always)]
+    pub(super) fn push(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
+        let Some(place) = self.places.get_mut(self.count) else { return Err(buf) };
+        *place = Some(buf);
+        self.count += 1;
+        Ok(())
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Buf<'p>> {
+        self.count = self.count.checked_sub(1)?;
+        self.places.get_mut(self.count)?.take()
+    }
+}

@@ -1,0 +1,177 @@
+//! What benchmarks and conformance tests talk to: `cargo run --release --example bench_server -- --help`.
+
+mod support;
+
+use aurora_http::{
+    Content, FieldLine, Flow, Handler, Limits, Method, Request, ResponseWriter, ServerError, WriteError,
+};
+
+const ABOUT: &str = "\
+bench_server: a server to measure
+
+  GET /, GET /plaintext   Hello, World!
+  GET /json               a small object
+  POST /echo              the content back, of any size, as it arrives
+  GET /bytes/N            N bytes, up to 1073741824, sent from one block of memory";
+
+const TEXT_PLAIN: FieldLine<'_> = FieldLine::new("Content-Type: text/plain").unwrap();
+const APPLICATION_JSON: FieldLine<'_> = FieldLine::new("Content-Type: application/json").unwrap();
+
+const HELLO: &[u8] = b"Hello, World!";
+const JSON: &[u8] = br#"{"message":"Hello, World!"}"#;
+
+/// Longest response of `/bytes/N`.
+const BYTES_MAX: u64 = 1 << 30;
+const BLOCK_LEN: usize = 64 * 1024;
+
+/// What `/bytes/N` sends again and again: the same 64 printable bytes.
+static BLOCK: [u8; BLOCK_LEN] = {
+    let mut block = [0; BLOCK_LEN];
+    let mut at = 0;
+    while at < BLOCK_LEN {
+        block[at] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-\n"[at % 64];
+        at += 1;
+    }
+    block
+};
+
+fn main() -> Result<(), ServerError> {
+    let limits = Limits { requests_per_connection_max: None, ..Limits::default() };
+    support::server(ABOUT).server_name("aurora").limits(limits).serve(|_worker| Bench)?;
+    Ok(())
+}
+
+struct Bench;
+
+/// What goes on after the head was answered.
+enum Exchange {
+    /// Content comes in and goes out again.
+    Echo,
+    /// So many bytes are still to be sent.
+    Bytes(u64),
+}
+
+enum Resource {
+    Plaintext,
+    Json,
+    Echo,
+    Bytes(u64),
+}
+
+impl Resource {
+    fn find(path: &[u8]) -> Option<Self> {
+        Some(match path {
+            b"/" | b"/plaintext" => Self::Plaintext,
+            b"/json" => Self::Json,
+            b"/echo" => Self::Echo,
+            path => Self::Bytes(bytes_of(path.strip_prefix(b"/bytes/")?)?),
+        })
+    }
+
+    /// The methods of RFC 9110 that it has, for `Allow`.
+    fn allow(&self) -> &'static str {
+        match self {
+            Self::Echo => "POST",
+            Self::Plaintext | Self::Json | Self::Bytes(_) => "GET, HEAD",
+        }
+    }
+
+    fn allows(&self, method: Method<'_>) -> bool {
+        match self {
+            Self::Echo => method == Method::Post,
+            Self::Plaintext | Self::Json | Self::Bytes(_) => matches!(method, Method::Get | Method::Head),
+        }
+    }
+}
+
+/// The number in `/bytes/N`: digits only, and not more than is served.
+fn bytes_of(digits: &[u8]) -> Option<u64> {
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let count = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    if count <= BYTES_MAX { Some(count) } else { None }
+}
+
+impl Handler for Bench {
+    type Exchange = Exchange;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Exchange> {
+        // An error is kept by the writer, which answers in place of the response.
+        answer(request, response).unwrap_or(Flow::Finish)
+    }
+
+    fn receive(
+        &mut self,
+        _state: Exchange,
+        content: &mut Content<'_>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Exchange> {
+        // What does not fit now is offered again once the writer drained.
+        match response.write(content.bytes()) {
+            Ok(count) => content.consume(count),
+            Err(_) => return Flow::Finish,
+        }
+        if content.ended() && content.bytes().is_empty() { Flow::Finish } else { Flow::Receive(Exchange::Echo) }
+    }
+
+    fn produce(&mut self, state: Exchange, response: &mut ResponseWriter<'_>) -> Flow<Exchange> {
+        match state {
+            Exchange::Bytes(left) => write_block(left, response).unwrap_or(Flow::Finish),
+            Exchange::Echo => Flow::Finish,
+        }
+    }
+}
+
+fn answer(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<Flow<Exchange>, WriteError> {
+    let method = request.method();
+    if let Method::Extension(_) = method {
+        response.status(501)?;
+        return text(response, "Not Implemented\n");
+    }
+    let Some(resource) = Resource::find(request.path()) else {
+        response.status(404)?;
+        return text(response, "Not Found\n");
+    };
+    if !resource.allows(method) {
+        response.status(405)?;
+        response.field("Allow", resource.allow())?;
+        return text(response, "Method Not Allowed\n");
+    }
+    match resource {
+        Resource::Plaintext => {
+            response.field_line(TEXT_PLAIN)?;
+            response.body(HELLO)?;
+            Ok(Flow::Finish)
+        }
+        Resource::Json => {
+            response.field_line(APPLICATION_JSON)?;
+            response.body(JSON)?;
+            Ok(Flow::Finish)
+        }
+        Resource::Echo => {
+            response.field("Content-Type", "application/octet-stream")?;
+            response.limit_content(u64::MAX);
+            response.stream(request.content_length())?;
+            Ok(Flow::Receive(Exchange::Echo))
+        }
+        Resource::Bytes(count) => {
+            response.field("Content-Type", "application/octet-stream")?;
+            response.stream(Some(count))?;
+            write_block(count, response)
+        }
+    }
+}
+
+/// The next piece of `left` bytes, without a copy.
+fn write_block(left: u64, response: &mut ResponseWriter<'_>) -> Result<Flow<Exchange>, WriteError> {
+    let piece = usize::try_from(left).unwrap_or(BLOCK_LEN).min(BLOCK_LEN);
+    let left = left - response.write_static(&BLOCK[..piece])? as u64;
+    Ok(if left == 0 { Flow::Finish } else { Flow::Produce(Exchange::Bytes(left)) })
+}
+
+fn text(response: &mut ResponseWriter<'_>, text: &str) -> Result<Flow<Exchange>, WriteError> {
+    response.field_line(TEXT_PLAIN)?;
+    response.body(text)?;
+    Ok(Flow::Finish)
+}

@@ -1,0 +1,15 @@
+//! The table of cases, and what plays them.
+
+// Every test crate uses its own part of this.
+#![allow(dead_code)]
+
+#[path = "../../core/tests/connection/harness.rs"]
+pub(crate) mod harness;
+
+pub(crate) mod bare;
+pub(crate) mod case;
+pub(crate) mod probe;
+pub(crate) mod reply;
+pub(crate) mod rows;
+#[cfg(has_backend)]
+pub(crate) mod socket;

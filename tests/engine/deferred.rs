@@ -1,0 +1,83 @@
+//! Deferred answers and the limit on exchanges under way.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use aurora_http_core::defer::DeferToken;
+use aurora_http_core::handler::{Flow, Handler};
+use aurora_http_core::limits::Limits;
+use aurora_http_core::request::Request;
+use aurora_http_core::writer::ResponseWriter;
+
+use crate::world::World;
+use crate::{COUNTS, GET, HELLO, limits};
+
+#[derive(Clone, Default)]
+struct Later {
+    tokens: Rc<RefCell<Vec<DeferToken>>>,
+    vanished: Rc<RefCell<usize>>,
+}
+
+impl Handler for Later {
+    type Exchange = ();
+
+    fn request(&mut self, _request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        self.tokens.borrow_mut().push(response.defer().unwrap());
+        Flow::Defer(())
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        let _ = response.body("hello");
+        Flow::Finish
+    }
+
+    fn vanished(&mut self, (): ()) -> Option<()> {
+        *self.vanished.borrow_mut() += 1;
+        None
+    }
+}
+
+#[test]
+fn answers_come_in_any_order_and_stale_tokens_do_nothing() {
+    let later = Later::default();
+    let mut world = World::new(8, COUNTS, limits(), later.clone());
+    let clients: Vec<_> = (0..5).map(|_| world.connect_and_send(GET)).collect();
+    let tokens = later.tokens.borrow().clone();
+    assert_eq!(tokens.len(), 5);
+    for at in [3, 0, 4] {
+        assert!(world.resolve(tokens[at]));
+        assert_eq!(world.recv(clients[at]), (HELLO.to_owned(), false));
+        assert!(!world.resolve(tokens[at]));
+    }
+    // Two at once, and one whose client has gone.
+    world.sim.client_reset(clients[1]);
+    world.settle();
+    assert_eq!(*later.vanished.borrow(), 1);
+    assert!(!world.resolve(tokens[1]));
+    // Its slot serves someone else: the old token is not his.
+    let newcomer = world.connect_and_send(GET);
+    assert!(!world.resolve(tokens[1]));
+    assert_eq!(world.recv(newcomer).0, "");
+    assert!(world.resolve(tokens[2]));
+    assert!(world.resolve(later.tokens.borrow()[5]));
+    assert_eq!(world.recv(clients[2]).0, HELLO);
+    assert_eq!(world.recv(newcomer).0, HELLO);
+    world.finish();
+}
+
+#[test]
+fn beyond_the_limit_of_exchanges_under_way_there_is_503_and_the_connection_stays() {
+    let later = Later::default();
+    let mut world = World::new(8, COUNTS, Limits { in_flight_max: Some(2), ..limits() }, later.clone());
+    let clients: Vec<_> = (0..3).map(|_| world.connect_and_send(GET)).collect();
+    assert_eq!(later.tokens.borrow().len(), 2, "the third was never asked");
+    let (output, ended) = world.recv(clients[2]);
+    assert!(output.starts_with("HTTP/1.1 503 ") && output.contains("\r\nRetry-After: ") && !ended, "{output}");
+    assert_eq!(world.engine.counters().shed, 1);
+    let token = later.tokens.borrow()[0];
+    assert!(world.resolve(token));
+    assert_eq!(world.recv(clients[0]).0, HELLO);
+    world.send(clients[2], GET);
+    assert_eq!(later.tokens.borrow().len(), 3, "one has finished: there is room");
+    world.finish();
+}

@@ -1,0 +1,214 @@
+//! More connections than slots.
+
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::limits::{Limits, Overload, Timeouts};
+use aurora_http_core::reactor::IoError;
+
+use crate::world::World;
+use crate::{COUNTS, GET, HELLO, hello, limits};
+
+#[test]
+fn a_newcomer_takes_the_slot_of_the_longest_idle_connection() {
+    let mut world = World::new(3, COUNTS, limits(), hello());
+    let clients: Vec<_> = (0..3)
+        .map(|_| {
+            let client = world.connect_and_send(GET);
+            world.pass(100);
+            client
+        })
+        .collect();
+    // The first is used again: now the second is idle for longest.
+    world.send(clients[0], GET);
+    assert_eq!(world.recv(clients[0]), (HELLO.repeat(2), false));
+    let newcomer = world.connect_and_send(GET);
+    assert_eq!(world.recv(newcomer), (HELLO.to_owned(), false));
+    assert_eq!(world.recv(clients[1]), (HELLO.to_owned(), true));
+    assert_eq!(world.recv(clients[2]), (HELLO.to_owned(), false));
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 1);
+    world.finish();
+}
+
+#[test]
+fn partial_heads_on_every_slot_keep_a_newcomer_waiting_two_seconds_at_most() {
+    let mut world = World::new(4, COUNTS, limits(), hello());
+    let slow: Vec<_> = (0..4).map(|_| world.connect_and_send(b"GET /")).collect();
+    let newcomer = world.connect_and_send(GET);
+    for _ in 0..19 {
+        world.pass(100);
+        for client in &slow {
+            world.send(*client, b"x");
+        }
+    }
+    assert_eq!(world.recv(newcomer).0, "");
+    world.pass(200);
+    assert_eq!(world.recv(newcomer), (HELLO.to_owned(), false));
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 1);
+    world.finish();
+}
+
+#[test]
+fn connections_that_never_say_anything_are_no_better_than_partial_heads() {
+    let mut world = World::new(2, COUNTS, limits(), hello());
+    let _silent = (world.connect(), world.connect());
+    world.settle();
+    let newcomer = world.connect_and_send(GET);
+    world.pass(1_900);
+    assert_eq!(world.recv(newcomer).0, "");
+    world.pass(200);
+    assert_eq!(world.recv(newcomer).0, HELLO);
+    world.finish();
+}
+
+#[test]
+fn busy_connections_make_room_as_soon_as_they_finish_a_request() {
+    let mut world = World::new(2, COUNTS, limits(), hello());
+    // Both are in the middle of a head, and young: nobody can be evicted.
+    let busy: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
+    let newcomer = world.connect_and_send(GET);
+    assert_eq!(world.recv(newcomer).0, "");
+    world.send(busy[0], &GET[10..]);
+    let (output, _) = world.recv(busy[0]);
+    assert!(output.contains("\r\nConnection: close\r\n"), "{output}");
+    world.sim.client_close(busy[0]);
+    assert_eq!(world.recv(newcomer), (HELLO.to_owned(), false));
+    // Nobody waits any more: the other one is kept.
+    world.send(busy[1], &GET[10..]);
+    assert_eq!(world.recv(busy[1]), (HELLO.to_owned(), false));
+    world.finish();
+}
+
+#[test]
+fn refusing_answers_503_and_serves_again_when_there_is_room() {
+    let limits = Limits { overload: Overload::Refuse, ..limits() };
+    let mut world = World::new(3, COUNTS, limits, hello());
+    let busy: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
+    let refused = world.connect();
+    let (output, ended) = world.recv(refused);
+    assert!(output.starts_with("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n") && ended, "{output}");
+    assert!(output.contains("\r\nRetry-After: "), "{output}");
+    world.sim.client_close(refused);
+    world.settle();
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Shed), 1);
+    world.sim.client_close(busy[0]);
+    world.settle();
+    let newcomer = world.connect_and_send(GET);
+    assert_eq!(world.recv(newcomer), (HELLO.to_owned(), false));
+    // It is idle now: the next one gets its place instead of a refusal.
+    let next = world.connect_and_send(GET);
+    assert_eq!(world.recv(next), (HELLO.to_owned(), false));
+    assert_eq!(world.recv(newcomer), (String::new(), true));
+    world.finish();
+}
+
+#[test]
+fn whoever_waits_behind_the_refused_one_is_refused_as_well() {
+    let limits = Limits { overload: Overload::Refuse, ..limits() };
+    let mut world = World::new(3, COUNTS, limits, hello());
+    let busy: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
+    let newcomers: Vec<_> = (0..4).map(|_| world.connect()).collect();
+    for client in newcomers {
+        let (output, ended) = world.recv(client);
+        assert!(output.starts_with("HTTP/1.1 503 ") && ended, "{output}");
+        world.sim.client_close(client);
+    }
+    // Nobody is sent away for somebody who gets no slot.
+    world.send(busy[0], &GET[10..]);
+    assert_eq!(world.recv(busy[0]), (HELLO.to_owned(), false));
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 0);
+    world.finish();
+}
+
+#[test]
+fn a_single_slot_serves_even_where_newcomers_are_to_be_refused() {
+    let limits = Limits { overload: Overload::Refuse, ..limits() };
+    let mut world = World::new(1, COUNTS, limits, hello());
+    for _ in 0..3 {
+        let client = world.connect_and_send(GET);
+        assert_eq!(world.recv(client), (HELLO.to_owned(), false));
+    }
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 2);
+    world.finish();
+}
+
+#[test]
+fn room_is_made_for_everyone_in_the_lobby_and_for_nobody_else() {
+    // One waits per listener, so three at the same time.
+    let mut world = World::new(4, COUNTS, limits(), hello());
+    let listeners = [world.listener, world.listen(), world.listen()];
+    let slow: Vec<_> = (0..4).map(|_| world.connect_and_send(b"GET /")).collect();
+    let newcomers = listeners.map(|listener| world.sim.connect(listener).unwrap());
+    for client in newcomers {
+        world.send(client, GET);
+    }
+    world.pass(1_900);
+    assert!(newcomers.into_iter().all(|client| world.recv(client).0.is_empty()));
+    world.pass(200);
+    for client in newcomers {
+        assert_eq!(world.recv(client), (HELLO.to_owned(), false));
+    }
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 3, "one each");
+    assert!(!world.recv(slow[3]).1);
+    world.finish();
+}
+
+#[test]
+fn deadlines_that_are_switched_off_do_not_protect_from_eviction() {
+    let timeouts =
+        Timeouts { first_byte_timeout_ms: None, head_timeout_ms: None, idle_timeout_ms: None, ..Timeouts::default() };
+    let mut world = World::new(3, COUNTS, Limits { timeouts, ..limits() }, hello());
+    let idle = world.connect_and_send(GET);
+    assert_eq!(world.recv(idle), (HELLO.to_owned(), false));
+    let silent = world.connect();
+    world.settle();
+    assert_eq!(world.engine.poll_timeout(), None, "nothing has to be done");
+    let _partial = world.connect_and_send(&GET[..10]);
+    world.pass(5_000);
+    assert_eq!(world.engine.counters().closed.total(), 0);
+    for evicted in 1..=3 {
+        let newcomer = world.connect();
+        world.settle();
+        assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), evicted);
+        assert!(!world.recv(newcomer).1);
+    }
+    assert!(world.recv(idle).1 && world.recv(silent).1);
+    world.finish();
+}
+
+#[test]
+fn too_many_open_files_pauses_accepting_and_is_counted() {
+    let mut world = World::new(4, COUNTS, limits(), hello());
+    world.sim.fail_next_accept(IoError::FileLimit);
+    let client = world.connect_and_send(GET);
+    assert_eq!(world.engine.counters().accept_errors, 1);
+    assert_eq!(world.recv(client).0, "");
+    world.pass(50);
+    assert_eq!(world.recv(client).0, "", "it rests for 100 ms");
+    world.pass(100);
+    assert_eq!(world.recv(client).0, HELLO);
+    assert_eq!(world.engine.counters().accept_errors, 1, "no spin");
+    world.finish();
+}
+
+#[test]
+fn disconnects_at_every_stage_leave_nothing_behind() {
+    let mut world = World::new(8, COUNTS, limits(), hello());
+    for cut in [0, 1, 10, GET.len() - 1, GET.len()] {
+        for end in 0..3 {
+            let client = world.connect_and_send(&GET[..cut]);
+            match end {
+                0 => world.sim.client_reset(client),
+                1 => world.sim.client_close(client),
+                _ => {
+                    world.sim.client_finish(client);
+                    world.settle();
+                    world.sim.client_close(client);
+                }
+            }
+            world.settle();
+        }
+    }
+    assert_eq!(world.engine.counters().active, 0);
+    assert_eq!(world.engine.counters().accepted, 15);
+    assert_eq!(world.engine.counters().closed.total(), 15);
+    world.finish();
+}

@@ -1,0 +1,410 @@
+//! M4: once a server serves, its workers never allocate.
+//!
+//! An allocator counts what worker threads allocate from the moment that the server is ready; thousands of requests of
+//! every kind go over real sockets. Then the same in a child process whose allocator aborts at the first one.
+#![cfg(has_backend)]
+
+#[path = "support/http.rs"]
+mod http;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use aurora_http::core::request::BodyLength;
+use aurora_http::{
+    CloseReason, Content, Flow, Handler, Limits, Method, Request, ResponseWriter, Running, Server, WriteError,
+};
+use http::{Client, eventually};
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Since the server is ready: what a worker allocates counts.
+static SERVING: AtomicBool = AtomicBool::new(false);
+/// The first one ends the process.
+static ABORTS: AtomicBool = AtomicBool::new(false);
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// Set by the handler's factory, which runs on the worker's thread.
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Counting {
+    fn count(layout: Layout) {
+        if !SERVING.load(Ordering::Relaxed) || !IS_WORKER.try_with(Cell::get).unwrap_or(false) {
+            return;
+        }
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        if ABORTS.load(Ordering::Relaxed) {
+            SERVING.store(false, Ordering::Relaxed); // what follows allocates
+            eprintln!("a worker allocates {layout:?}\n{}", std::backtrace::Backtrace::force_capture());
+            std::process::abort();
+        }
+    }
+}
+
+// SAFETY: every call goes to the system's allocator as it is; counting neither allocates nor touches the memory.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::count(layout);
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same one.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        Self::count(layout);
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is the same one.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Self::count(layout);
+        // SAFETY: the caller keeps the contract of `realloc`, and `pointer` is from the same allocator.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`, and `pointer` is from the same allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Every flow, without an allocation of its own.
+struct Flows;
+
+#[derive(Clone, Copy)]
+enum Task {
+    Count(usize),
+    Echo,
+    Produce(u64),
+}
+
+static PATTERN: [u8; 16 * 1024] = [b'p'; 16 * 1024];
+
+impl Flows {
+    fn answer(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+        match request.path() {
+            b"/static" => response.static_body(&PATTERN),
+            b"/copied" => response.body(&PATTERN[..]),
+            b"/too-large" => response.body([0; 70_000]),
+            b"/injected" => response.field("X", "a\r\nb"),
+            b"/not-modified" => response.status(304),
+            b"/fields" => {
+                for value in ["a=1", "b=2", "c=3"] {
+                    response.field("Set-Cookie", value)?;
+                }
+                response.body(request.fields().get("user-agent").unwrap_or(b"-"))
+            }
+            b"/scratch" => {
+                // More than the arena has: the pool lends the rest.
+                for length in [100, 10_000, 10_000, 60_000] {
+                    response.scratch(length)?.fill(b's');
+                }
+                let mut query = [0; 64];
+                let value = request.query().and_then(|mut query| query.next()).map_or(&b""[..], |(_, value)| value);
+                let value = aurora_http::core::request::Query::decode_into(value, &mut query).unwrap_or(b"malformed");
+                response.body(value)
+            }
+            b"/allocates" => response.body(vec![b'v'; 10]),
+            _ => response.body("Hello, World!"),
+        }
+    }
+}
+
+impl Handler for Flows {
+    type Exchange = Task;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Task> {
+        match request.path() {
+            b"/collect" => return Flow::Collect(Task::Count(0)),
+            b"/receive" => return Flow::Receive(Task::Count(0)),
+            b"/echo" => {
+                let length = match request.body_length() {
+                    BodyLength::Length(length) => Some(length),
+                    _ => None,
+                };
+                let _ = response.stream(length);
+                return Flow::Receive(Task::Echo);
+            }
+            b"/bytes" => {
+                let _ = response.stream(Some(1 << 20));
+                return Flow::Produce(Task::Produce(1 << 20));
+            }
+            b"/chunks" => {
+                let _ = response.stream(None);
+                return Flow::Produce(Task::Produce(1 << 20));
+            }
+            _ => {}
+        }
+        // An error latches, and the server answers in place of the handler.
+        let _ = Self::answer(request, response);
+        Flow::Finish
+    }
+
+    fn collected(
+        &mut self,
+        _: Task,
+        request: &Request<'_>,
+        content: &[u8],
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Task> {
+        let _ = if request.method() == Method::Put { response.status(204) } else { response.body(content) };
+        Flow::Finish
+    }
+
+    fn receive(&mut self, task: Task, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Task> {
+        let bytes = content.bytes();
+        let (count, task) = match task {
+            Task::Count(before) => (bytes.len(), Task::Count(before + bytes.len())),
+            _ => (response.write(bytes).unwrap_or(bytes.len()), task),
+        };
+        content.consume(count);
+        if !content.ended() || count < bytes.len() {
+            return Flow::Receive(task);
+        }
+        if let Task::Count(total) = task {
+            let mut digits = [0; 20];
+            let length = aurora_http::core::format::format_uint(total as u64, &mut digits).unwrap_or(0);
+            let _ = response.body(&digits[..length]);
+        }
+        Flow::Finish
+    }
+
+    fn produce(&mut self, task: Task, response: &mut ResponseWriter<'_>) -> Flow<Task> {
+        let Task::Produce(left) = task else { return Flow::Finish };
+        let piece = PATTERN.len().min(left as usize);
+        match response.write(&PATTERN[..piece]) {
+            Ok(count) if (count as u64) < left => Flow::Produce(Task::Produce(left - count as u64)),
+            _ => Flow::Finish,
+        }
+    }
+}
+
+/// Two workers, ready; from here on nothing may be allocated.
+fn serve() -> Running {
+    let mut limits = Limits { requests_per_connection_max: None, ..Limits::default() };
+    limits.timeouts.idle_timeout_ms = Some(300);
+    limits.timeouts.head_timeout_ms = Some(300);
+    let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32).limits(limits).server_name("no-alloc");
+    let running = server.quiet().start(|_worker| {
+        IS_WORKER.set(true);
+        Flows
+    });
+    let running = running.unwrap();
+    SERVING.store(true, Ordering::SeqCst);
+    running
+}
+
+fn post(target: &str, content: &[u8]) -> Vec<u8> {
+    let head = format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", content.len());
+    [head.as_bytes(), content].concat()
+}
+
+fn chunked(target: &str, content: &[u8]) -> Vec<u8> {
+    let mut request = format!("POST {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes();
+    for chunk in content.chunks(1_000) {
+        request.extend(format!("{:x};a=\"b\"\r\n", chunk.len()).bytes());
+        request.extend(chunk);
+        request.extend(b"\r\n");
+    }
+    request.extend(b"0\r\nTrailer: t\r\n\r\n");
+    request
+}
+
+/// Thousands of requests of every kind; how many of them reach a handler.
+fn load(address: SocketAddr) -> u64 {
+    kept(address) + pipelined(address) + content(address) + refused(address) + connections(address)
+}
+
+fn kept(address: SocketAddr) -> u64 {
+    let targets = [
+        "/",
+        "/static",
+        "/copied",
+        "/too-large",
+        "/injected",
+        "/not-modified",
+        "/fields",
+        "/scratch?a=%41",
+        "/bytes",
+        "/chunks",
+    ];
+    let mut client = Client::connect(address);
+    let mut requests = 0;
+    for target in targets {
+        for _ in 0..if matches!(target, "/bytes" | "/chunks") { 10 } else { 200 } {
+            let expected = match target {
+                "/too-large" | "/injected" => 500,
+                "/not-modified" => 304,
+                _ => 200,
+            };
+            let response = client.get(target);
+            assert_eq!(response.status, expected, "{target}");
+            if expected == 200 && target.ends_with('s') && target != "/fields" {
+                assert_eq!(response.body.len(), 1 << 20);
+            }
+            assert_eq!(client.request("HEAD", target).status, expected);
+            requests += 2;
+        }
+    }
+    requests
+}
+
+fn pipelined(address: SocketAddr) -> u64 {
+    let mut client = Client::connect(address);
+    for _ in 0..100 {
+        client.send("GET /fields HTTP/1.1\r\nHost: x\r\nUser-Agent: pipe\r\n\r\n".repeat(16));
+        for _ in 0..16 {
+            assert_eq!(client.response("GET").text(), "pipe");
+        }
+    }
+    1_600
+}
+
+fn content(address: SocketAddr) -> u64 {
+    let mut client = Client::connect(address);
+    let mut requests = 0;
+    for length in [0, 1, 5_000, 60_000] {
+        let content = vec![b'c'; length];
+        for target in ["/collect", "/receive", "/echo", "/unread"] {
+            for _ in 0..50 {
+                for request in [post(target, &content), chunked(target, &content)] {
+                    if target == "/unread" && request.windows(7).any(|seven| seven == b"chunked") {
+                        continue; // ends the connection: see below
+                    }
+                    let sending = client.send_aside(request);
+                    let response = client.response("POST");
+                    sending.join().unwrap();
+                    assert_eq!(response.status, 200);
+                    match target {
+                        "/collect" | "/echo" => assert_eq!(response.body, content),
+                        "/receive" => assert_eq!(response.text(), length.to_string()),
+                        _ => assert_eq!(response.text(), "Hello, World!"),
+                    }
+                    requests += 1;
+                }
+            }
+        }
+    }
+    for _ in 0..50 {
+        client.send("PUT /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+        assert!(client.head().starts_with("HTTP/1.1 100 "));
+        client.send("hi");
+        assert_eq!(client.response("PUT").status, 204);
+        requests += 1;
+    }
+    requests
+}
+
+/// On connections of their own, which end.
+fn refused(address: SocketAddr) -> u64 {
+    let heads = [
+        ("bad\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/2.0\r\nHost: x\r\n\r\n".to_owned(), 505),
+        ("GET / HTTP/1.1\r\nHost: x\r\nExpect: y\r\n\r\n".to_owned(), 417),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_owned(), 501),
+        (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "t".repeat(9_000)), 414),
+        (format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(70)), 431),
+        (format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "a".repeat(70_000)), 431),
+    ];
+    for (head, status) in &heads {
+        for _ in 0..30 {
+            let mut client = Client::connect(address);
+            client.send(head);
+            assert_eq!(client.response("GET").status, *status);
+            assert!(client.is_ended());
+        }
+    }
+    let ends = [
+        ("POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n", 413),
+        ("POST /receive HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n", 413),
+        ("POST /receive HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", 400),
+        ("POST /unread HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200),
+    ];
+    for (head, status) in ends {
+        for _ in 0..30 {
+            let mut client = Client::connect(address);
+            client.send(head);
+            assert_eq!(client.response("POST").status, status);
+            assert!(client.is_ended());
+        }
+    }
+    30 * ends.len() as u64
+}
+
+fn connections(address: SocketAddr) -> u64 {
+    for round in 0..400 {
+        let mut client = Client::connect(address);
+        match round % 4 {
+            0 => client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+            1 => client.send("GET / HTTP/1.0\r\n\r\n"),
+            _ => {
+                client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+                client.finish();
+            }
+        }
+        assert_eq!(client.response("GET").text(), "Hello, World!");
+        assert!(client.is_ended());
+        // Vanishes inside a head, and inside content.
+        Client::connect(address).send("GET / HT");
+        Client::connect(address).send("POST /receive HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe");
+    }
+    // Closed for idling, and answered for being slow.
+    let mut idle: Vec<Client> = (0..5).map(|_| Client::connect(address)).collect();
+    for client in &mut idle {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let mut slow = Client::connect(address);
+    slow.send("GET /");
+    assert_eq!(slow.response("GET").status, 408);
+    for client in &mut idle {
+        assert!(client.is_ended());
+    }
+    400 + 400 + 5
+}
+
+#[test]
+fn nothing_is_allocated_while_serving() {
+    ABORTS.store(std::env::var_os(ABORT).is_some(), Ordering::SeqCst);
+    let running = serve();
+    let requests = load(running.local_addr());
+    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 0, "allocations in {requests} requests");
+    assert!(requests > 7_000, "{requests}");
+    eventually(|| running.counters().active == 0, "every connection is closed");
+    let counters = running.counters();
+    assert_eq!(counters.requests, requests, "{counters:?}");
+    assert_eq!(counters.closed.of(CloseReason::IdleTimeout), 5, "{counters:?}");
+    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 0, "allocations while connections ended");
+    // The count is no illusion: an allocation in a handler shows.
+    if std::env::var_os(ALLOCATES).is_some() || !ABORTS.load(Ordering::SeqCst) {
+        assert_eq!(Client::connect(running.local_addr()).get("/allocates").status, 200);
+        assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 1);
+    }
+    SERVING.store(false, Ordering::SeqCst);
+}
+
+/// In the environment of a child: its allocator aborts.
+const ABORT: &str = "AURORA_TEST_ALLOCATION_ABORTS";
+/// And its handler allocates.
+const ALLOCATES: &str = "AURORA_TEST_HANDLER_ALLOCATES";
+
+#[test]
+fn under_an_allocator_that_aborts_as_well() {
+    let child = |variables: &[&str]| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "nothing_is_allocated_while_serving", "--nocapture"]);
+        command.envs(variables.iter().map(|name| (name, "1"))).output().unwrap()
+    };
+    let output = child(&[ABORT]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = child(&[ABORT, ALLOCATES]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("a worker allocates"), "{said}");
+}

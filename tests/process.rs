@@ -1,0 +1,156 @@
+//! What a server takes from its process, and gives back: descriptors, threads, buffer memory. One test at a time.
+#![cfg(all(has_backend, target_os = "linux"))]
+
+#[path = "support/http.rs"]
+mod http;
+
+use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+
+use aurora_http::core::budget::buffers_for;
+use aurora_http::{
+    Class, Request, ResponseWriter, Server, ServerError, WorkerOutcome, WriteError, buffer_memory, handler_fn,
+};
+use http::{Client, DEADLINE, eventually};
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn local() -> Server {
+    Server::bind("127.0.0.1:0").unwrap().connections(64)
+}
+
+fn answer(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+    assert_ne!(request.path(), b"/panic", "told to");
+    response.body("Hello")
+}
+
+fn open_descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Threads whose name says that they serve.
+fn worker_threads() -> usize {
+    let names = fs::read_dir("/proc/self/task").unwrap().flatten();
+    names
+        .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
+        .filter(|n| n.starts_with("aurora-"))
+        .count()
+}
+
+#[test]
+fn descriptors_and_threads_are_given_back_however_it_ends() {
+    let _alone = alone();
+    let taken = TcpPort::taken();
+    // Whatever the process opens once and keeps is open after the first round.
+    let mut before = None;
+    for _ in 0..3 {
+        let running = local().workers(2).start(|_worker| handler_fn(answer)).unwrap();
+        assert_eq!(worker_threads(), 2);
+        let mut clients: Vec<_> = (0..20).map(|_| Client::connect(running.local_addr())).collect();
+        for client in &mut clients {
+            assert_eq!(client.get("/").text(), "Hello");
+        }
+        drop(clients.split_off(10));
+        running.stop();
+        assert_eq!(running.join().counters.closed.total(), 20);
+        drop(clients);
+
+        let running = local().workers(1).start(|_worker| handler_fn(answer)).unwrap();
+        let mut client = Client::connect(running.local_addr());
+        client.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(client.is_ended());
+        drop(client);
+        assert!(matches!(running.join().workers[0].outcome, WorkerOutcome::Panicked(_)));
+
+        let error = Server::bind(taken.0.local_addr().unwrap()).unwrap().workers(2).start(|_worker| handler_fn(answer));
+        assert!(matches!(error, Err(ServerError::PortInUse(_))));
+        drop(local().workers(3).start(|worker| {
+            assert_ne!(worker.id(), 2, "told to");
+            handler_fn(answer)
+        }));
+
+        serve_once();
+        eventually(|| worker_threads() == 0, "the threads are gone");
+        assert_eq!(open_descriptors(), *before.get_or_insert_with(open_descriptors));
+    }
+}
+
+/// Somebody else's port.
+struct TcpPort(std::net::TcpListener);
+
+impl TcpPort {
+    fn taken() -> Self {
+        Self(std::net::TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+}
+
+/// With signals watched, stopped by its handler.
+fn serve_once() {
+    let (tell, told) = mpsc::channel();
+    let server = local().workers(1).announce(move |announcement| tell.send(announcement.address).unwrap());
+    let serving = thread::spawn(move || {
+        server.serve(|worker| {
+            let stop = worker.stop_handle();
+            handler_fn(move |_request, response| {
+                stop.stop();
+                response.body("bye")
+            })
+        })
+    });
+    assert_eq!(Client::connect(told.recv_timeout(DEADLINE).unwrap()).get("/").text(), "bye");
+    assert_eq!(serving.join().unwrap().unwrap().failed_workers(), 0);
+}
+
+#[test]
+fn buffer_memory_is_used_again_by_the_next_server() {
+    let _alone = alone();
+    let serve = |connections, workers| {
+        let server = local().connections(connections).workers(workers);
+        let running = server.start(|_worker| handler_fn(answer)).unwrap();
+        let during = buffer_memory();
+        let mut client = Client::connect(running.local_addr());
+        assert_eq!(client.get("/").text(), "Hello");
+        running.stop();
+        assert_eq!(running.join().failed_workers(), 0);
+        during
+    };
+    let small = buffers_for(64).slab_bytes();
+    let first = serve(64, 2);
+    assert!(first.allocated >= 2 * small);
+    let after = buffer_memory();
+    assert_eq!((after.allocated, after.idle), (first.allocated, first.idle + 2 * small));
+    // The same again costs nothing, and neither does less.
+    assert_eq!(serve(64, 2).allocated, first.allocated);
+    assert_eq!(serve(64, 1).allocated, first.allocated);
+    // More costs what is missing.
+    let more = serve(1024, 1);
+    let missing: usize = Class::ALL
+        .into_iter()
+        .map(|class| {
+            let wanted = buffers_for(1024).of(class).saturating_sub(2 * buffers_for(64).of(class));
+            wanted as usize * class.size()
+        })
+        .sum();
+    assert!(missing > 0 && more.allocated - first.allocated <= missing);
+    assert_eq!(serve(1024, 1).allocated, more.allocated);
+}
+
+#[test]
+fn a_panic_loses_no_more_than_what_its_connections_held() {
+    let _alone = alone();
+    let running = local().workers(1).start(|_worker| handler_fn(answer)).unwrap();
+    let during = buffer_memory();
+    let mut client = Client::connect(running.local_addr());
+    client.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.is_ended());
+    assert_eq!(running.join().failed_workers(), 1);
+    // The connection held the buffer it received into and the one it was about to answer in.
+    let back = buffer_memory().idle - during.idle;
+    let lost = buffers_for(64).slab_bytes() - back;
+    assert!(lost <= Class::Small.size() + Class::Tiny.size(), "{lost} bytes are lost");
+}

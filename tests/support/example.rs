@@ -1,0 +1,80 @@
+//! Examples as child processes.
+
+// Every test crate uses its own part of this.
+#![allow(dead_code)]
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::http::DEADLINE;
+
+/// An example as a child process; killed when it is dropped.
+pub(crate) struct Example {
+    child: Child,
+    /// The start-up line.
+    pub(crate) line: String,
+    pub(crate) address: SocketAddr,
+}
+
+impl Example {
+    /// Starts it on a port of the system's choice, and reads its start-up line.
+    pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
+        let mut child = example(name)
+            .args(["--addr", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start ({error}): cargo build --examples"));
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("a pipe");
+        BufReader::new(stdout).read_line(&mut line).expect("a start-up line");
+        let address = line.strip_prefix("listening on ").and_then(|rest| rest.split(' ').next());
+        let address = address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address: {line}"));
+        Self { child, line, address }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a process");
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        let pid = Pid::from_child(&self.child);
+        let (ended, end) = mpsc::channel::<()>();
+        let watchdog = thread::spawn(move || {
+            if end.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        });
+        let status = self.child.wait().expect("a process");
+        drop(ended);
+        watchdog.join().expect("a watchdog");
+        status
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        // Both fail when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How to run an example that was built along with the tests.
+pub(crate) fn example(name: &str) -> Command {
+    Command::new(example_path(name))
+}
+
+pub(crate) fn example_path(name: &str) -> PathBuf {
+    let mut path = std::env::current_exe().expect("a path");
+    path.pop(); // the test's name
+    path.pop(); // deps
+    path.join("examples").join(name)
+}

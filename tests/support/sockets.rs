@@ -1,0 +1,93 @@
+//! The backends in the harness, with real sockets on the loopback interface. They have the same API.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use aurora_http_core::reactor::IoHandle;
+use aurora_http_core::readiness::Parked;
+use aurora_http_core::sim::ClientRecv;
+use rustix::net::sockopt;
+
+use super::Harness;
+
+macro_rules! harness {
+    ($harness:ident, $backend:ident, $Poller:ident) => {
+        pub(crate) struct $harness {
+            reactor: $backend::Reactor<'static, 'static>,
+        }
+
+        impl Harness for $harness {
+            type Reactor = $backend::Reactor<'static, 'static>;
+            type Waker = $backend::Waker;
+            type Client = TcpStream;
+
+            fn new(sockets: usize, lent: usize) -> Self {
+                let table: Vec<_> = (0..sockets).map(|_| $backend::Entry::new()).collect();
+                let parked: Vec<_> = (0..sockets).map(|_| Parked::new()).collect();
+                let lent: Vec<_> = (0..lent).map(|_| None).collect();
+                let poller = $backend::$Poller::new(table.leak()).expect("a poller");
+                Self { reactor: $backend::Reactor::new(poller, parked.leak(), lent.leak()) }
+            }
+
+            fn reactor(&mut self) -> &mut Self::Reactor {
+                &mut self.reactor
+            }
+
+            fn waker(&self) -> Self::Waker {
+                self.reactor.get_ref().waker().expect("a waker")
+            }
+
+            fn listen(&mut self) -> IoHandle {
+                let options = $backend::ListenOptions::default();
+                let listener = $backend::listen("127.0.0.1:0".parse().unwrap(), &options).expect("a listener");
+                self.reactor.get_mut().add_listener(listener).expect("a free entry")
+            }
+
+            fn connect(&mut self, listener: IoHandle) -> TcpStream {
+                let address = self.reactor.get_ref().local_addr(listener).expect("a listener");
+                let stream = TcpStream::connect(address).expect("a connection");
+                stream.set_nodelay(true).unwrap();
+                stream.set_nonblocking(true).unwrap();
+                stream
+            }
+
+            fn client_send(&mut self, client: &mut TcpStream, bytes: &[u8]) -> usize {
+                client.write(bytes).unwrap_or(0)
+            }
+
+            fn client_recv(&mut self, client: &mut TcpStream, into: &mut [u8]) -> ClientRecv {
+                match client.read(into) {
+                    Ok(0) => ClientRecv::Fin,
+                    Ok(count) => ClientRecv::Bytes(count),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => ClientRecv::Nothing,
+                    Err(_) => ClientRecv::Reset,
+                }
+            }
+
+            fn client_finish(&mut self, client: &mut TcpStream) {
+                client.shutdown(Shutdown::Write).unwrap();
+            }
+
+            fn client_close(&mut self, client: TcpStream) {
+                drop(client);
+            }
+
+            fn client_reset(&mut self, client: TcpStream) {
+                sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+                drop(client);
+            }
+
+            fn shrink(&mut self, io: IoHandle) {
+                let socket = self.reactor.get_ref().descriptor(io).expect("an open handle");
+                sockopt::set_socket_send_buffer_size(socket, 4096).unwrap();
+            }
+        }
+    };
+}
+
+#[cfg(target_os = "linux")]
+harness!(EpollHarness, aurora_http_epoll, Epoll);
+// On Linux over the emulation that stands in for kqueue in tests.
+#[cfg(any(target_os = "linux", target_vendor = "apple", target_os = "freebsd"))]
+harness!(KqueueHarness, aurora_http_kqueue, Kqueue);
