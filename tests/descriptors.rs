@@ -14,8 +14,7 @@ fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// A descriptor closed twice would be a stranger's the second time: the standard library aborts when it finds a file of
-/// its own closed, and a connection's bytes would end up in another one.
+/// One that was closed twice would be a stranger's the second time, a client's for example: its case would fail.
 #[test]
 fn descriptors_before_and_behind_every_case_of_the_table() {
     let before = open_descriptors();
