@@ -28,17 +28,21 @@
 //!
 //! # Cargo features
 //! `epoll`, `kqueue`, `uring`, all on by default: a backend that does not exist on the target compiles to nothing. This
-//! version has epoll, for Linux, and kqueue, for macOS and FreeBSD; io_uring is planned. Without any backend, and on
-//! systems that are no Unix, only [`core`] is left. `kqueue-emulation` is for the tests of this repository.
+//! version has io_uring and epoll, for Linux, and kqueue, for macOS and FreeBSD. Without any backend, and on systems
+//! that are no Unix, only [`core`] is left. `kqueue-emulation` is for the tests of this repository.
 #![forbid(unsafe_code)]
 
 pub use aurora_http_core as core;
-/// The backend that this build has on Linux.
+/// The backend of every Linux.
 #[cfg(has_epoll)]
 pub use aurora_http_epoll as epoll;
 /// The backend that this build has on macOS and FreeBSD.
 #[cfg(has_kqueue)]
 pub use aurora_http_kqueue as kqueue;
+
+/// The better backend of newer Linux systems, where it is allowed.
+#[cfg(has_uring)]
+pub use aurora_http_uring as uring;
 
 pub use aurora_http_core::counters::Counters;
 pub use aurora_http_core::encode::FieldLine;
@@ -53,8 +57,8 @@ pub use aurora_http_core::writer::{ResponseWriter, WriteError};
 
 #[cfg(unix)]
 pub use hosted::{
-    Announcement, Backend, BufferMemory, Report, Running, Server, ServerError, StopHandle, Worker, WorkerContext,
-    WorkerOutcome, WorkerReport, WorkerStorage, buffer_memory,
+    Announcement, Backend, BufferMemory, ListenAddr, Pin, Report, Running, Server, ServerError, StopHandle, StopReport,
+    Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, buffer_memory,
 };
 
 #[cfg(unix)]

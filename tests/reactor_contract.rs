@@ -82,3 +82,5 @@ contract!(epoll, crate::support::sockets::EpollHarness);
 contract!(kqueue_emulated, crate::support::sockets::KqueueHarness);
 #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
 contract!(kqueue, crate::support::sockets::KqueueHarness);
+#[cfg(target_os = "linux")]
+contract!(uring, crate::support::sockets::UringHarness);

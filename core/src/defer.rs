@@ -50,6 +50,10 @@ impl DeferCell {
         self.0.store(0, Ordering::SeqCst);
     }
 
+    pub(crate) fn is_armed(&self) -> bool {
+        self.0.load(Ordering::SeqCst) != 0
+    }
+
     pub(crate) fn is_resolved(&self) -> bool {
         self.0.load(Ordering::SeqCst) & RESOLVED != 0
     }
@@ -106,11 +110,17 @@ impl<'d> Deferrals<'d> {
         resolved
     }
 
+    /// Whether something was resolved since the bell was taken.
+    #[inline]
+    pub(crate) fn is_rung(&self) -> bool {
+        self.bell.load(Ordering::Relaxed)
+    }
+
     /// Whether something was resolved since the last call.
     #[inline]
     pub(crate) fn take_bell(&self) -> bool {
         // The bell falls before the cells are read: what is resolved later rings again.
-        let rung = self.bell.load(Ordering::Relaxed);
+        let rung = self.is_rung();
         if rung {
             self.bell.store(false, Ordering::SeqCst);
         }

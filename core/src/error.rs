@@ -59,6 +59,8 @@ pub enum CloseReason {
     CloseDelimited,
     /// The upgraded protocol ended.
     UpgradeFinished,
+    /// The program got the connection: [`Flow::Detach`](crate::handler::Flow::Detach).
+    Detached,
     /// A graceful stop.
     Stopped,
     /// A stop's deadline, or an abort.
@@ -91,6 +93,7 @@ impl CloseReason {
         Self::HandlerStalled,
         Self::CloseDelimited,
         Self::UpgradeFinished,
+        Self::Detached,
         Self::Stopped,
         Self::Aborted,
     ];
@@ -107,6 +110,7 @@ impl CloseReason {
             | Self::Evicted
             | Self::CloseDelimited
             | Self::UpgradeFinished
+            | Self::Detached
             | Self::Stopped => true,
             Self::PeerClosedEarly
             | Self::PeerReset
@@ -148,6 +152,7 @@ impl CloseReason {
             Self::HandlerStalled => "handler_stalled",
             Self::CloseDelimited => "close_delimited",
             Self::UpgradeFinished => "upgrade_finished",
+            Self::Detached => "detached",
             Self::Stopped => "stopped",
             Self::Aborted => "aborted",
         }

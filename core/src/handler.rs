@@ -66,7 +66,10 @@ pub trait Handler {
 
     /// The client of a deferred answer has ended its side. `None`, which is what happens unless this is implemented,
     /// drops the state and closes the connection; `Some` keeps waiting for the answer, for clients that only closed
-    /// their sending half. Also called, and its answer ignored, when the connection broke or the deadline passed.
+    /// their sending half, and is asked again when the answer is deferred once more. Also called, and its answer
+    /// ignored, when the connection broke or the deadline passed.
+    ///
+    /// The end is noticed at once unless the client has sent bytes behind its request, which wait for their turn.
     fn vanished(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {
         let _ = state;
         None
@@ -125,7 +128,8 @@ pub enum Flow<E> {
     /// dropped within the linger limits, or the connection closes.
     Finish,
     /// Call [`Handler::collected`] once the whole content is there in one buffer; 413 beyond
-    /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max).
+    /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max). Only from
+    /// [`Handler::request`], because the head has to stay: 500 from any other call.
     Collect(E),
     /// Call [`Handler::receive`] with the content as it arrives; 413 beyond
     /// [`Limits::content_bytes_max`](crate::limits::Limits::content_bytes_max) or
@@ -134,7 +138,9 @@ pub enum Flow<E> {
     /// Call [`Handler::produce`] whenever the send buffer is empty.
     Produce(E),
     /// What was written goes out; call [`Handler::resume`] once the token from
-    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) was resolved. 503 when that takes too long.
+    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) was resolved. 503 when that takes longer than
+    /// [`Timeouts::defer_timeout_ms`](crate::limits::Timeouts::defer_timeout_ms), which begins anew with every deferral;
+    /// 500 when no token was taken.
     Defer(E),
     /// Behind [`ResponseWriter::switch_protocols`](crate::writer::ResponseWriter::switch_protocols) or
     /// [`ResponseWriter::open_tunnel`](crate::writer::ResponseWriter::open_tunnel): the connection carries raw bytes
@@ -145,6 +151,21 @@ pub enum Flow<E> {
     /// As [`Flow::Upgrade`], but the socket and what had already arrived are given to the embedding program:
     /// [`Engine::next_detached`](crate::engine::Engine::next_detached).
     Detach(E),
+}
+
+impl<E> Flow<E> {
+    /// The same wish with another state: for handlers around other handlers.
+    pub fn map<T>(self, f: impl FnOnce(E) -> T) -> Flow<T> {
+        match self {
+            Self::Finish => Flow::Finish,
+            Self::Collect(state) => Flow::Collect(f(state)),
+            Self::Receive(state) => Flow::Receive(f(state)),
+            Self::Produce(state) => Flow::Produce(f(state)),
+            Self::Defer(state) => Flow::Defer(f(state)),
+            Self::Upgrade(state) => Flow::Upgrade(f(state)),
+            Self::Detach(state) => Flow::Detach(f(state)),
+        }
+    }
 }
 
 /// Content offered to [`Handler::receive`].

@@ -100,7 +100,7 @@ pub(crate) enum Stream {
 
 /// What the request and the connection mean for the response.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Facts(u8);
+pub(crate) struct Facts(u16);
 
 impl Facts {
     /// The method is HEAD.
@@ -117,6 +117,8 @@ impl Facts {
     pub(crate) const EXPECTS: Self = Self(32);
     /// The client offers to switch to another protocol.
     pub(crate) const UPGRADE: Self = Self(64);
+    /// How much content may come was decided.
+    pub(crate) const LIMITED: Self = Self(128);
 
     /// One of those that may mean the end of the connection.
     pub(crate) const MAY_CLOSE: Self = Self(Self::CLOSE_UNREAD.0 | Self::CONNECT.0);
@@ -201,7 +203,12 @@ impl<'a> ResponseWriter<'a> {
             return;
         }
         match self.stream {
-            Stream::Length(0) | Stream::CloseDelimited | Stream::Dropped | Stream::Raw => {}
+            // It stays what it is: nothing is HTTP any more.
+            Stream::Raw => {
+                self.phase = Phase::Done;
+                return;
+            }
+            Stream::Length(0) | Stream::CloseDelimited | Stream::Dropped => {}
             Stream::Chunked => {
                 self.close_chunk();
                 // Room for the last chunk: reserved behind every chunk, and the buffer is empty without one.
@@ -449,8 +456,9 @@ impl<'a> ResponseWriter<'a> {
         self.scope.alloc_aligned(len, align).map_err(|_| WriteError::PoolExhausted)
     }
 
-    /// Sets the most content, in bytes, that [`Flow::Receive`](crate::handler::Flow::Receive) accepts for this request
-    /// in place of [`Limits::content_bytes_max`](crate::limits::Limits::content_bytes_max).
+    /// Sets the most content, in bytes, that [`Flow::Receive`](crate::handler::Flow::Receive) accepts from now on, in
+    /// place of [`Limits::content_bytes_max`](crate::limits::Limits::content_bytes_max). Takes effect in the call that
+    /// returns `Receive`; it is remembered for the rest of the request.
     pub fn limit_content(&mut self, bytes_max: u64) {
         self.content_max = Some(bytes_max);
     }

@@ -15,7 +15,7 @@ pub enum Backend {
     Auto,
     /// epoll, on Linux.
     Epoll,
-    /// io_uring, on Linux. Planned: this version answers with an error.
+    /// io_uring, on Linux 5.19 and later where it is allowed.
     Uring,
     /// kqueue, on macOS and FreeBSD.
     Kqueue,
@@ -58,6 +58,9 @@ pub(super) enum Chosen {
     Epoll,
     #[cfg(has_kqueue)]
     Kqueue,
+    /// With what was found of it.
+    #[cfg(has_uring)]
+    Uring(aurora_http_uring::Rungs),
 }
 
 impl Chosen {
@@ -67,6 +70,20 @@ impl Chosen {
             Self::Epoll => "epoll",
             #[cfg(has_kqueue)]
             Self::Kqueue => "kqueue",
+            #[cfg(has_uring)]
+            Self::Uring(_) => "uring",
+        }
+    }
+
+    /// What was found of it, where that varies.
+    pub(super) fn detail(self) -> Option<String> {
+        match self {
+            #[cfg(has_epoll)]
+            Self::Epoll => None,
+            #[cfg(has_kqueue)]
+            Self::Kqueue => None,
+            #[cfg(has_uring)]
+            Self::Uring(rungs) => Some(rungs.to_string()),
         }
     }
 }
@@ -80,11 +97,25 @@ pub(super) fn choose(wanted: Backend) -> Result<(Chosen, Option<String>), Server
     if wanted != Backend::Auto {
         return match probe(wanted) {
             Ok(chosen) => Ok((chosen, None)),
-            Err(reason) => Err(ServerError::Backend { backend: wanted, reason: reason.into() }),
+            Err(reason) => Err(ServerError::Backend { backend: wanted, reason }),
         };
     }
-    let mut reasons = String::new();
-    for &backend in LADDER {
+    climb_down(LADDER, String::new())
+}
+
+/// What [`Backend::Auto`] takes instead of `failed`, which seemed to be there but then refused to work; `None` when
+/// `error` is no such refusal.
+pub(super) fn choose_after(
+    failed: Chosen,
+    error: &ServerError,
+) -> Option<Result<(Chosen, Option<String>), ServerError>> {
+    let ServerError::Backend { reason, .. } = error else { return None };
+    let at = LADDER.iter().position(|backend| backend.name() == failed.name())?;
+    Some(climb_down(LADDER.get(at + 1..)?, reason.clone()))
+}
+
+fn climb_down(ladder: &[Backend], mut reasons: String) -> Result<(Chosen, Option<String>), ServerError> {
+    for &backend in ladder {
         match probe(backend) {
             Ok(chosen) => return Ok((chosen, Some(reasons).filter(|reasons| !reasons.is_empty()))),
             Err(reason) => {
@@ -93,29 +124,37 @@ pub(super) fn choose(wanted: Backend) -> Result<(Chosen, Option<String>), Server
             }
         }
     }
-    Err(ServerError::Backend { backend: wanted, reason: reasons })
+    Err(ServerError::Backend { backend: Backend::Auto, reason: reasons })
 }
 
 /// Whether a backend can be used here, or why not.
-fn probe(backend: Backend) -> Result<Chosen, &'static str> {
-    match backend {
+fn probe(backend: Backend) -> Result<Chosen, String> {
+    let reason = match backend {
         #[cfg(has_epoll)]
-        Backend::Epoll => Ok(Chosen::Epoll),
+        Backend::Epoll => return Ok(Chosen::Epoll),
         #[cfg(not(has_epoll))]
-        Backend::Epoll if cfg!(target_os = "linux") => Err("this build has no epoll backend (cargo feature epoll)"),
+        Backend::Epoll if cfg!(target_os = "linux") => "this build has no epoll backend (cargo feature epoll)",
         #[cfg(not(has_epoll))]
-        Backend::Epoll => Err("epoll exists on Linux only"),
-        Backend::Uring => Err("this build has no io_uring backend"),
+        Backend::Epoll => "epoll exists on Linux only",
+        #[cfg(has_uring)]
+        Backend::Uring => {
+            return aurora_http_uring::probe().map(Chosen::Uring).map_err(|refusal| refusal.to_string());
+        }
+        #[cfg(not(has_uring))]
+        Backend::Uring if cfg!(target_os = "linux") => "this build has no io_uring backend (cargo feature uring)",
+        #[cfg(not(has_uring))]
+        Backend::Uring => "io_uring exists on Linux only",
         #[cfg(has_kqueue)]
-        Backend::Kqueue => Ok(Chosen::Kqueue),
+        Backend::Kqueue => return Ok(Chosen::Kqueue),
         #[cfg(not(has_kqueue))]
         Backend::Kqueue if cfg!(any(target_vendor = "apple", target_os = "freebsd")) => {
-            Err("this build has no kqueue backend (cargo feature kqueue)")
+            "this build has no kqueue backend (cargo feature kqueue)"
         }
         #[cfg(not(has_kqueue))]
-        Backend::Kqueue => Err("the kqueue backend is for macOS and FreeBSD"),
-        Backend::Auto => Err("auto is no backend"),
-    }
+        Backend::Kqueue => "the kqueue backend is for macOS and FreeBSD",
+        Backend::Auto => "auto is no backend",
+    };
+    Err(reason.to_owned())
 }
 
 #[cfg(test)]
@@ -133,20 +172,37 @@ mod tests {
 
     #[test]
     fn what_is_not_built_in_is_an_error_and_never_another_backend() {
-        let error = choose(Backend::Uring).unwrap_err().to_string();
-        assert!(error.starts_with("backend = uring: this build has no io_uring backend"), "{error}");
+        #[cfg(not(has_uring))]
+        assert!(choose(Backend::Uring).unwrap_err().to_string().starts_with("backend = uring: "));
         #[cfg(not(has_kqueue))]
         assert!(choose(Backend::Kqueue).unwrap_err().to_string().starts_with("backend = kqueue: "));
         #[cfg(not(has_epoll))]
         assert!(choose(Backend::Epoll).unwrap_err().to_string().starts_with("backend = epoll: "));
     }
 
-    #[cfg(has_epoll)]
+    #[cfg(all(has_epoll, not(has_uring)))]
     #[test]
     fn auto_says_what_it_passed_over() {
         let (chosen, note) = choose(Backend::Auto).unwrap();
-        assert_eq!((chosen, note.as_deref()), (Chosen::Epoll, Some("this build has no io_uring backend")));
+        let expected = "this build has no io_uring backend (cargo feature uring)";
+        assert_eq!((chosen, note.as_deref()), (Chosen::Epoll, Some(expected)));
         assert_eq!(choose(Backend::Epoll).unwrap(), (Chosen::Epoll, None));
+    }
+
+    #[cfg(all(has_epoll, has_uring))]
+    #[test]
+    fn auto_goes_down_the_ladder_and_says_why() {
+        let (chosen, note) = choose(Backend::Auto).unwrap();
+        match aurora_http_uring::probe() {
+            Ok(rungs) => assert_eq!((chosen, note), (Chosen::Uring(rungs), None)),
+            Err(refusal) => assert_eq!((chosen, note), (Chosen::Epoll, Some(refusal.to_string()))),
+        }
+        let uring = Chosen::Uring(aurora_http_uring::Rungs::default());
+        let refused = ServerError::Backend { backend: Backend::Uring, reason: "it rains".into() };
+        let (chosen, note) = choose_after(uring, &refused).unwrap().unwrap();
+        assert_eq!((chosen, note.as_deref()), (Chosen::Epoll, Some("it rains")));
+        let other = ServerError::setting("workers", 0, "none");
+        assert!(choose_after(uring, &other).is_none(), "that is no reason for another backend");
     }
 
     #[cfg(has_kqueue)]

@@ -1,7 +1,6 @@
 //! Everything a worker stands on, allocated before its first accept and never after.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use aurora_http_core::budget::{Memory, handles_max};
 use aurora_http_core::defer::Deferrals;
@@ -11,7 +10,7 @@ use aurora_http_core::pool::{Buf, BufferPool, Entry};
 use aurora_http_core::readiness::Parked;
 
 use super::auto::Chosen;
-use super::config::{Config, LISTENERS};
+use super::config::Config;
 use super::error::ServerError;
 use super::stash;
 
@@ -37,8 +36,41 @@ struct Handles {
     epoll: Vec<aurora_http_epoll::Entry>,
     #[cfg(has_kqueue)]
     kqueue: Vec<aurora_http_kqueue::Entry>,
+    #[cfg(has_uring)]
+    uring: Vec<aurora_http_uring::Entry>,
     parked: Vec<Parked<'static>>,
     lent: Vec<Option<Buf<'static>>>,
+}
+
+impl Handles {
+    /// The tables of one backend.
+    fn new(backend: Chosen, handles: usize, lent: usize) -> Self {
+        let mut tables = Self {
+            #[cfg(has_epoll)]
+            epoll: Vec::new(),
+            #[cfg(has_kqueue)]
+            kqueue: Vec::new(),
+            #[cfg(has_uring)]
+            uring: Vec::new(),
+            parked: Vec::new(),
+            lent: table(lent, || None),
+        };
+        match backend {
+            #[cfg(has_epoll)]
+            Chosen::Epoll => {
+                tables.epoll = table(handles, aurora_http_epoll::Entry::new);
+                tables.parked = table(handles, Parked::new);
+            }
+            #[cfg(has_kqueue)]
+            Chosen::Kqueue => {
+                tables.kqueue = table(handles, aurora_http_kqueue::Entry::new);
+                tables.parked = table(handles, Parked::new);
+            }
+            #[cfg(has_uring)]
+            Chosen::Uring(_) => tables.uring = table(handles, aurora_http_uring::Entry::new),
+        }
+        tables
+    }
 }
 
 impl<E> WorkerStorage<E> {
@@ -46,7 +78,6 @@ impl<E> WorkerStorage<E> {
     pub(super) fn new(config: Config, chosen: Chosen) -> Self {
         let budget = config.budget();
         let connections = budget.connections;
-        let handles = handles_max(connections, LISTENERS);
         Self {
             chosen,
             slots: table(connections, Entry::new),
@@ -54,14 +85,7 @@ impl<E> WorkerStorage<E> {
             loans: table(budget.loans, || None),
             free: table(budget.buffers.total(), || None),
             scratch: vec![0; budget.scratch_bytes],
-            handles: Handles {
-                #[cfg(has_epoll)]
-                epoll: table(handles, aurora_http_epoll::Entry::new),
-                #[cfg(has_kqueue)]
-                kqueue: table(handles, aurora_http_kqueue::Entry::new),
-                parked: table(handles, Parked::new),
-                lent: table(budget.lent, || None),
-            },
+            handles: Handles::new(chosen, handles_max(connections, budget.listeners), budget.lent),
             config,
         }
     }
@@ -72,17 +96,19 @@ impl<E> WorkerStorage<E> {
         memory::<E>(&self.config, self.chosen)
     }
 
-    /// The first address it is configured for.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.config.addresses.first().copied()
-    }
-
-    /// An engine over a part of it, and what is left for the reactor.
+    /// An engine over a part of it, and what is left for the reactor of `backend`.
     pub(super) fn engine<H: Handler<Exchange = E>>(
         &mut self,
+        backend: Chosen,
         handler: H,
     ) -> Result<(Engine<'_, 'static, H>, ReactorStorage<'_>), ServerError> {
         self.reclaim();
+        if self.chosen.name() != backend.name() {
+            // The program takes another backend than the configuration says.
+            let budget = self.config.budget();
+            self.handles = Handles::new(backend, handles_max(budget.connections, budget.listeners), budget.lent);
+        }
+        self.chosen = backend;
         let config = &self.config;
         let counts = config.class_counts();
         let misfit =
@@ -102,6 +128,8 @@ impl<E> WorkerStorage<E> {
             epoll: &mut self.handles.epoll,
             #[cfg(has_kqueue)]
             kqueue: &mut self.handles.kqueue,
+            #[cfg(has_uring)]
+            uring: &mut self.handles.uring,
             parked: &mut self.handles.parked,
             lent: &mut self.handles.lent,
         };
@@ -121,6 +149,8 @@ pub(super) struct ReactorStorage<'s> {
     pub(super) epoll: &'s mut [aurora_http_epoll::Entry],
     #[cfg(has_kqueue)]
     pub(super) kqueue: &'s mut [aurora_http_kqueue::Entry],
+    #[cfg(has_uring)]
+    pub(super) uring: &'s mut [aurora_http_uring::Entry],
     pub(super) parked: &'s mut [Parked<'static>],
     pub(super) lent: &'s mut [Option<Buf<'static>>],
 }
@@ -144,6 +174,14 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
         Chosen::Epoll => size_of::<aurora_http_epoll::Entry>(),
         #[cfg(has_kqueue)]
         Chosen::Kqueue => size_of::<aurora_http_kqueue::Entry>(),
+        #[cfg(has_uring)]
+        Chosen::Uring(_) => {
+            let budget = config.budget();
+            let handles = handles_max(budget.connections, budget.listeners);
+            let table = handles.saturating_mul(size_of::<aurora_http_uring::Entry>());
+            let queues = aurora_http_uring::Uring::queue_bytes(handles, budget.lent);
+            return Memory { handles: table.saturating_add(queues), ..budget.memory::<E>(0) };
+        }
     };
     config.budget().memory::<E>(handle_bytes)
 }

@@ -33,6 +33,11 @@ impl Done {
     pub(crate) fn bytes(&self) -> &[u8] {
         self.buf.as_ref().expect("a buffer").filled()
     }
+
+    /// Whether no bytes came. Where nothing was received no lent buffer needs to have been taken, either.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buf.as_ref().is_none_or(Buf::is_empty)
+    }
 }
 
 pub(crate) struct Rig<H: Harness> {
@@ -249,7 +254,10 @@ impl<H: Harness> Rig<H> {
             let token = self.send(io, filled(b"head"), body);
             let parked = (0..GLANCES_AT_REST).all(|_| {
                 self.turn(Some(GLANCE));
-                self.take(token).is_none()
+                self.take(token).is_none_or(|done| {
+                    done.result.expect("room for some bytes");
+                    false
+                })
             });
             if parked {
                 return token;

@@ -11,23 +11,22 @@ use rustix::net::sockopt;
 
 use super::Harness;
 
+/// `$sockets` and `$sockets_mut` lead from a reactor to what holds its sockets.
 macro_rules! harness {
-    ($harness:ident, $backend:ident, $Poller:ident) => {
+    ($harness:ident, $backend:ident, $Reactor:ty, [$($sockets:tt)*], [$($sockets_mut:tt)*], $new:expr) => {
         pub(crate) struct $harness {
-            reactor: $backend::Reactor<'static, 'static>,
+            reactor: $Reactor,
         }
 
         impl Harness for $harness {
-            type Reactor = $backend::Reactor<'static, 'static>;
+            type Reactor = $Reactor;
             type Waker = $backend::Waker;
             type Client = TcpStream;
 
             fn new(sockets: usize, lent: usize) -> Self {
                 let table: Vec<_> = (0..sockets).map(|_| $backend::Entry::new()).collect();
-                let parked: Vec<_> = (0..sockets).map(|_| Parked::new()).collect();
                 let lent: Vec<_> = (0..lent).map(|_| None).collect();
-                let poller = $backend::$Poller::new(table.leak()).expect("a poller");
-                Self { reactor: $backend::Reactor::new(poller, parked.leak(), lent.leak()) }
+                Self { reactor: $new(table.leak(), lent.leak()) }
             }
 
             fn reactor(&mut self) -> &mut Self::Reactor {
@@ -35,17 +34,17 @@ macro_rules! harness {
             }
 
             fn waker(&self) -> Self::Waker {
-                self.reactor.get_ref().waker().expect("a waker")
+                self.reactor$($sockets)*.waker().expect("a waker")
             }
 
             fn listen(&mut self) -> IoHandle {
                 let options = $backend::ListenOptions::default();
                 let listener = $backend::listen("127.0.0.1:0".parse().unwrap(), &options).expect("a listener");
-                self.reactor.get_mut().add_listener(listener).expect("a free entry")
+                self.reactor$($sockets_mut)*.add_listener(listener).expect("a free entry")
             }
 
             fn connect(&mut self, listener: IoHandle) -> TcpStream {
-                let address = self.reactor.get_ref().local_addr(listener).expect("a listener");
+                let address = self.reactor$($sockets)*.local_addr(listener).expect("a listener");
                 let stream = TcpStream::connect(address).expect("a connection");
                 stream.set_nodelay(true).unwrap();
                 stream.set_nonblocking(true).unwrap();
@@ -79,15 +78,37 @@ macro_rules! harness {
             }
 
             fn shrink(&mut self, io: IoHandle) {
-                let socket = self.reactor.get_ref().descriptor(io).expect("an open handle");
+                let socket = self.reactor$($sockets)*.descriptor(io).expect("an open handle");
                 sockopt::set_socket_send_buffer_size(socket, 4096).unwrap();
             }
         }
     };
 }
 
+/// A harness of a backend that supplies non-blocking calls.
+macro_rules! readiness_harness {
+    ($harness:ident, $backend:ident, $Poller:ident) => {
+        harness!(
+            $harness,
+            $backend,
+            $backend::Reactor<'static, 'static>,
+            [.get_ref()],
+            [.get_mut()],
+            |table: &'static mut [$backend::Entry], lent| {
+                let parked: Vec<_> = table.iter().map(|_| Parked::new()).collect();
+                let poller = $backend::$Poller::new(table).expect("a poller");
+                $backend::Reactor::new(poller, parked.leak(), lent)
+            }
+        );
+    };
+}
+
 #[cfg(target_os = "linux")]
-harness!(EpollHarness, aurora_http_epoll, Epoll);
+readiness_harness!(EpollHarness, aurora_http_epoll, Epoll);
 // On Linux over the emulation that stands in for kqueue in tests.
 #[cfg(any(target_os = "linux", target_vendor = "apple", target_os = "freebsd"))]
-harness!(KqueueHarness, aurora_http_kqueue, Kqueue);
+readiness_harness!(KqueueHarness, aurora_http_kqueue, Kqueue);
+#[cfg(target_os = "linux")]
+harness!(UringHarness, aurora_http_uring, aurora_http_uring::Uring<'static>, [], [], |table, lent| {
+    aurora_http_uring::Uring::new(table, lent).expect("io_uring")
+});

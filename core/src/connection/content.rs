@@ -1,6 +1,6 @@
 //! Reading content: for the handler in slices or whole, or to drop it.
 
-use super::exchange::{Exchange, NotReady, Output};
+use super::exchange::{Exchange, Here, NotReady, Output};
 use super::{Connection, Context, flag, release};
 use crate::answer::Answer;
 use crate::error::CloseReason;
@@ -34,6 +34,19 @@ struct Slice {
     len: usize,
     /// Nothing follows behind it.
     ended: bool,
+}
+
+/// What became of content that was offered to the handler.
+#[derive(Clone, Copy)]
+struct Offer {
+    /// Nothing was consumed.
+    is_untouched: bool,
+    /// It was the last, and all of it was consumed.
+    is_read: bool,
+    /// Nothing follows it.
+    is_last: bool,
+    /// Something was written.
+    is_answered: bool,
 }
 
 impl Body {
@@ -197,45 +210,49 @@ impl<'p, E> Connection<'p, E> {
         let (flow, error, content_max) =
             self.exchange.call(cx, |handler, response| handler.receive(state, &mut content, response));
         let consumed = content.consumed();
-        let wrote = self.exchange.unsent() != before;
+        let offer = Offer {
+            is_untouched: consumed == 0,
+            is_read: slice.ended && consumed == slice.len,
+            is_last: slice.ended,
+            is_answered: self.exchange.unsent() != before,
+        };
         self.exchange.body.take(consumed);
         self.consume(slice.skip + consumed);
-        self.settle_receive(cx, flow, error, content_max, consumed, wrote, slice.ended && consumed == slice.len)
+        self.settle_receive(cx, flow, error, content_max, offer)
     }
 
-    #[allow(clippy::too_many_arguments)] // what one call brought, used once
     fn settle_receive<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         flow: Flow<E>,
         error: Option<WriteError>,
         content_max: Option<u64>,
-        consumed: usize,
-        wrote: bool,
-        all_read: bool,
+        offer: Offer,
     ) -> bool {
         let wants_more = error.is_none() && matches!(flow, Flow::Receive(_));
-        if wants_more && !wrote && consumed == 0 {
+        let raw = self.exchange.body.is_raw();
+        let waits = wants_more && offer.is_untouched && !offer.is_answered;
+        if wants_more && raw && (offer.is_read || offer.is_last && waits) {
+            // Nothing more will come; what is left unread waits for more in vain.
+            self.exchange.finish_response(cx);
+            return true;
+        }
+        if waits {
             // It waits for more than there is: there must be more to come, and room for it.
-            let ended = all_read || matches!(self.exchange.body, Body::Finished);
-            if ended || !self.make_room(cx, Class::Huge.size()) {
+            if offer.is_last || !self.make_room(cx, Class::Huge.size()) {
                 self.close(cx, CloseReason::HandlerStalled);
                 return false;
             }
             self.exchange.set(flag::HUNGRY);
         }
-        if wants_more && self.exchange.body.is_raw() && all_read {
-            // Nothing more will come.
-            self.exchange.finish_response(cx);
-            return true;
-        }
-        if wants_more && !self.exchange.body.is_raw() {
+        if wants_more && !raw {
             self.exchange.waiting = Some(flow);
             // Written but not all taken: what was written goes first, then the rest is offered again.
-            self.exchange.go(if wrote && !all_read && consumed == 0 { Event::Respond } else { Event::NeedContent });
+            let written_first = offer.is_answered && offer.is_untouched && !offer.is_read;
+            self.exchange.go(if written_first { Event::Respond } else { Event::NeedContent });
             return true;
         }
-        self.exchange.settle(cx, flow, error, content_max, true);
+        self.exchange.settle(cx, flow, error, content_max, Here::CONTENT);
         true
     }
 
@@ -370,7 +387,7 @@ impl<'p, E> Connection<'p, E> {
             self.close(cx, CloseReason::ResponseFailed);
             return false;
         };
-        self.exchange.settle(cx, flow, error, content_max, true);
+        self.exchange.settle(cx, flow, error, content_max, Here::CONTENT);
         true
     }
 

@@ -10,6 +10,7 @@ mod advance;
 mod content;
 mod deadline;
 mod exchange;
+mod later;
 mod window;
 
 use core::fmt;
@@ -182,7 +183,7 @@ impl<E> Connection<'_, E> {
     /// Whether it waits for a lent buffer to receive into, and holds none meanwhile.
     #[must_use]
     pub fn is_starved_to_receive(&self) -> bool {
-        self.is_starved() && self.inbound.is_none()
+        self.is_starved() && self.inbound.is_none() && !self.exchange.has(flag::RESOLVED)
     }
 
     /// Whether the receive in flight took a lent buffer or waits for one.
@@ -242,8 +243,8 @@ impl<'p, E> Connection<'p, E> {
                 cx.counters.bytes_received += u64::from(count);
                 self.handle_bytes(cx, count);
             }
+            Err(IoError::Canceled | IoError::NoBuffers) if self.exchange.has(flag::DETACHED) => {}
             Err(IoError::NoBuffers) => self.exchange.set(flag::STARVED),
-            Err(IoError::Canceled) if self.exchange.has(flag::DETACHED) => {}
             Err(IoError::Canceled) if self.exchange.state == State::Lingering => self.drop_inbound(cx),
             Err(_) => self.close(cx, CloseReason::PeerReset),
         }
@@ -286,19 +287,8 @@ impl<'p, E> Connection<'p, E> {
             State::Writing => {} // half-closed: what is being answered goes out first
             State::Switched => self.advance(cx),
             State::Lingering => self.close(cx, CloseReason::PeerClosed),
-            State::Processing if self.exchange.is_deferred() => self.client_vanished(cx),
+            State::Processing if self.exchange.is_deferred() => self.exchange.client_vanished(cx),
             _ => self.close(cx, CloseReason::PeerClosedEarly),
-        }
-    }
-
-    fn client_vanished<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        let Some(Flow::Defer(state)) = self.exchange.waiting.take() else { return };
-        match cx.handler.vanished(state) {
-            Some(state) => self.exchange.waiting = Some(Flow::Defer(state)),
-            None => {
-                self.exchange.end_deferral(cx);
-                self.close(cx, CloseReason::PeerClosedEarly);
-            }
         }
     }
 
@@ -332,6 +322,7 @@ impl<'p, E> Connection<'p, E> {
         body = body.get(count as usize - of_head..).unwrap_or_default();
         head.consume(of_head);
         if !head.is_empty() || !body.is_empty() {
+            self.exchange.keep_rest(head.len() + body.len());
             self.exchange.output = Output::Unsent { head, body };
             self.count_sent(cx, count);
             return;

@@ -152,15 +152,32 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// them by [`close_detached`](Self::close_detached).
     pub fn next_detached(&mut self) -> Option<Detached<'p, H::Exchange>> {
         while let Some(index) = self.detached.pop(self.nodes) {
-            let Some((state, leftover)) = self.slots.by_index_mut(index)?.connection.take_detached() else { continue };
+            let Some(slot) = self.slots.by_index_mut(index) else { continue };
+            let Some((state, leftover)) = slot.connection.take_detached() else { continue };
             self.deadlines.cancel(self.nodes, index);
-            let slot = self.slots.remove(self.handle_of(index))?;
+            let handle = self.handle_of(index);
+            let Some(slot) = self.slots.remove(handle) else { continue };
+            let leftover = match leftover {
+                Some(buf) if buf.is_empty() => {
+                    self.release(buf);
+                    None
+                }
+                leftover => leftover,
+            };
+            self.handler.closed(handle, CloseReason::Detached, slot.connection.requests_served());
             self.counters.active -= 1;
             self.counters.detached += 1;
+            self.counters.closed.count(CloseReason::Detached);
             self.resume_accepting();
             return Some(Detached { io: slot.io, leftover, state });
         }
         None
+    }
+
+    /// Takes back the leftover buffer of a connection that was given away.
+    pub fn release(&mut self, buf: Buf<'p>) {
+        let foreign = self.pool.release(buf);
+        debug_assert!(foreign.is_ok(), "every leftover buffer comes from the pool");
     }
 
     /// Closes the connections that handlers gave away and nobody took.

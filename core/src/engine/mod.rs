@@ -117,7 +117,7 @@ pub enum Control<'p> {
 pub struct Detached<'p, E> {
     /// Its handle; nothing is in flight on it.
     pub io: IoHandle,
-    /// What had arrived behind the request; give it back by [`Engine::handle_reclaimed`].
+    /// What had arrived behind the request, if anything had; give it back by [`Engine::release`].
     pub leftover: Option<Buf<'p>>,
     /// The handler's state.
     pub state: E,
@@ -306,7 +306,8 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// When the loop must turn again though nothing happens.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.ready.is_empty() || self.listeners_due {
+        // A handler may have resolved a token of its own worker, and then nobody wakes the loop.
+        if !self.ready.is_empty() || self.listeners_due || self.deferrals.is_rung() {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);

@@ -1,0 +1,163 @@
+//! Taking connections: several accepts in flight per listener, so that a flood of newcomers does not take one turn each.
+//!
+//! Single-shot accepts, not a multishot one: that has no bound but the system's descriptors, and what the kernel accepts
+//! beyond what the engine asked for has to be kept here. Each accept in flight has a free entry of the table kept for
+//! it. A table of the budget's size has one place per listener beyond the engine's slots, so that a full engine has no
+//! more connections waiting here than its lobby may hold; all others stay in the kernel's backlog.
+
+use aurora_http_core::reactor::{Completion, IoError, IoHandle, OpKind, Outcome};
+use rustix::fd::{FromRawFd, OwnedFd};
+use rustix::io::Errno;
+
+use crate::ops;
+use crate::reactor::Uring;
+use crate::socket::{os_error, passes};
+use crate::table::{ACCEPT, CLOSE, FAILED_ACCEPT, NONE, OPEN, TRY};
+
+/// Accepts in flight per listener.
+const ACCEPTS_PER_LISTENER: u8 = 16;
+
+/// Accepts in flight on all listeners.
+pub(crate) const ACCEPTS_MAX: u32 = 128;
+
+impl Uring<'_> {
+    /// Has the kernel accept on `index`, or hands out what it accepted before.
+    pub(crate) fn arm(&mut self, index: u32) {
+        while let Some(entry) = self.table.get_mut(index as usize)
+            && entry.armed < ACCEPTS_PER_LISTENER
+            && self.armed < ACCEPTS_MAX.min(self.free_count)
+        {
+            let sqe = ops::accept(entry.descriptor(), index);
+            // SAFETY: it names no memory: nobody asks for an address here.
+            if unsafe { self.ring.push(&sqe) }.is_err() {
+                self.retry = true;
+                break;
+            }
+            self.table[index as usize].armed += 1;
+            self.armed += 1;
+        }
+        let retry = self.retry;
+        let Some(entry) = self.table.get_mut(index as usize) else { return };
+        if entry.armed == 0 && entry.accepted == NONE && !retry {
+            // The table is full.
+            entry.flags |= FAILED_ACCEPT;
+            entry.recv_result = -Errno::MFILE.raw_os_error();
+        }
+        if entry.is_due() {
+            self.push_ready(index);
+        }
+    }
+
+    /// The engine wants no connection any more. What is in flight stays there: it is for the next time.
+    pub(crate) fn cancel_accept(&mut self, index: u32) {
+        let Some(entry) = self.table.get_mut(index as usize) else { return };
+        if entry.accepted == NONE {
+            entry.flags |= FAILED_ACCEPT;
+            entry.recv_result = -Errno::CANCELED.raw_os_error();
+        }
+        self.push_ready(index);
+    }
+
+    /// Has the kernel accept no more on `index`, and closes what waits.
+    pub(crate) fn disarm(&mut self, index: u32) {
+        let Some(entry) = self.table.get_mut(index as usize) else { return };
+        let armed = entry.armed;
+        let mut waiting = core::mem::replace(&mut entry.accepted, NONE);
+        if entry.flags & ACCEPT != 0 {
+            self.cancel_accept(index);
+        }
+        if armed > 0 {
+            self.push_plain(&ops::cancel_accepts(index));
+        }
+        while let Some(entry) = self.table.get(waiting as usize) {
+            let next = entry.next;
+            self.release(waiting);
+            waiting = next;
+        }
+    }
+
+    /// The kernel accepted on `index`, or did not.
+    pub(crate) fn accepted(&mut self, index: u32, result: i32) {
+        self.armed -= 1;
+        if let Some(entry) = self.table.get_mut(index as usize) {
+            entry.armed -= 1;
+        }
+        let result = match result {
+            0.. => {
+                // SAFETY: the kernel has just made it for this accept, and nobody else knows of it.
+                let socket = unsafe { OwnedFd::from_raw_fd(result) };
+                self.keep_accepted(index, socket)
+            }
+            _ => Err(Errno::from_raw_os_error(-result)),
+        };
+        let Some(entry) = self.table.get_mut(index as usize) else { return };
+        if let Err(error) = result
+            && entry.flags & ACCEPT != 0
+            && entry.accepted == NONE
+        {
+            if error == Errno::CANCELED || passes(error) {
+                if entry.armed == 0 {
+                    return self.arm(index);
+                }
+            } else {
+                entry.flags |= FAILED_ACCEPT;
+                entry.recv_result = -error.raw_os_error();
+            }
+        }
+        let flags = entry.flags;
+        if entry.is_due() {
+            self.push_ready(index);
+        }
+        if flags & CLOSE != 0 {
+            self.close_when_idle(index);
+        }
+    }
+
+    /// Puts a connection at the end of those that wait.
+    fn keep_accepted(&mut self, listener: u32, socket: OwnedFd) -> Result<(), Errno> {
+        if self.table.get(listener as usize).is_none_or(|entry| entry.flags & (OPEN | CLOSE) != OPEN) {
+            // Nobody will ask for it.
+            return Ok(());
+        }
+        // A socket that the program added may have taken the place that was kept.
+        let index = self.insert(socket).ok_or(Errno::MFILE)?;
+        let mut last = None;
+        let mut next = self.table[listener as usize].accepted;
+        while let Some(entry) = self.table.get(next as usize) {
+            last = Some(next);
+            next = entry.next;
+        }
+        // Not open before it is handed out: nobody may use its handle.
+        let entry = &mut self.table[index as usize];
+        (entry.flags, entry.next) = (TRY, NONE);
+        match last {
+            Some(last) => self.table[last as usize].next = index,
+            None => self.table[listener as usize].accepted = index,
+        }
+        Ok(())
+    }
+
+    /// Completes the accept that the engine submitted.
+    pub(crate) fn hand_out_accept(&mut self, index: u32) -> Option<Completion<'static>> {
+        let entry = self.table.get_mut(index as usize)?;
+        let token = entry.owner.with_kind(OpKind::Accept);
+        let accepted = entry.accepted;
+        let result = if accepted == NONE {
+            Err(os_error(Errno::from_raw_os_error(-entry.recv_result)))
+        } else {
+            Ok(IoHandle(accepted))
+        };
+        entry.flags &= !(ACCEPT | FAILED_ACCEPT);
+        let flags = entry.flags;
+        if let Some(entry) = self.table.get_mut(accepted as usize) {
+            entry.flags |= OPEN;
+            let next = entry.next;
+            self.table[index as usize].accepted = next;
+        }
+        if flags & CLOSE != 0 {
+            self.close_when_idle(index);
+        }
+        debug_assert!(result != Err(IoError::Unsupported), "it listens");
+        Some(Completion { token, outcome: Outcome::Accept(result), more: false })
+    }
+}

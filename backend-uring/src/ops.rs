@@ -1,0 +1,165 @@
+//! Submissions: what is asked of the kernel, and under which name.
+
+use core::ffi::c_void;
+use core::mem::transmute;
+use core::ptr::NonNull;
+
+use rustix::fd::RawFd;
+use rustix::io_uring::{
+    IoringOp, IoringRecvFlags, IoringSqeFlags, MsgHdr, SendFlags, SocketFlags, io_uring_sqe, io_uring_user_data,
+};
+use rustix_uring::squeue::Entry;
+use rustix_uring::{opcode, types};
+
+use crate::lent::GROUP;
+
+/// What a completion is about; with a place in the table it makes the kernel's `user_data`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Recv,
+    Send,
+    Accept,
+    Close,
+    /// The waker's.
+    Wake,
+    /// Nobody waits for it: a cancel, a probe.
+    Nothing,
+}
+
+/// Names an operation of the entry `index`.
+#[inline]
+pub(crate) const fn name(kind: Kind, index: u32) -> u64 {
+    (kind as u64) << 32 | index as u64
+}
+
+/// The inverse of [`name`].
+#[inline]
+pub(crate) const fn named(user_data: u64) -> (Kind, u32) {
+    let kind = match user_data >> 32 {
+        0 => Kind::Recv,
+        1 => Kind::Send,
+        2 => Kind::Accept,
+        3 => Kind::Close,
+        4 => Kind::Wake,
+        _ => Kind::Nothing,
+    };
+    (kind, user_data as u32)
+}
+
+/// Receives into one buffer, or into a lent one that the kernel picks when bytes are there.
+///
+/// `wait_first`: nothing is expected to be there yet, so that a first attempt would be in vain. The crate's own builder
+/// cannot say that.
+#[inline]
+pub(crate) fn recv(socket: RawFd, index: u32, into: Option<&mut [u8]>, wait_first: bool) -> Entry {
+    let mut sqe = io_uring_sqe { opcode: IoringOp::Recv, fd: socket, ..io_uring_sqe::default() };
+    match into {
+        Some(spare) => {
+            sqe.addr_or_splice_off_in.addr = spare.as_mut_ptr().cast::<c_void>().into();
+            sqe.len.len = spare.len() as u32;
+        }
+        None => {
+            sqe.flags = IoringSqeFlags::BUFFER_SELECT;
+            sqe.buf.buf_group = GROUP;
+        }
+    }
+    if wait_first {
+        sqe.ioprio.recv_flags = IoringRecvFlags::POLL_FIRST;
+    }
+    sqe.user_data = io_uring_user_data::from_u64(name(Kind::Recv, index));
+    raw(sqe)
+}
+
+const _: () = assert!(size_of::<io_uring_sqe>() == size_of::<Entry>());
+
+fn raw(sqe: io_uring_sqe) -> Entry {
+    // SAFETY: `Entry` is `repr(C)` with an `io_uring_sqe` as its only field.
+    unsafe { transmute::<io_uring_sqe, Entry>(sqe) }
+}
+
+/// Sends one piece.
+#[inline]
+pub(crate) fn send(socket: RawFd, index: u32, bytes: &[u8]) -> Entry {
+    opcode::Send::new(types::Fd(socket), bytes.as_ptr(), bytes.len() as u32)
+        .flags(SendFlags::NOSIGNAL)
+        .build()
+        .user_data(io_uring_user_data::from_u64(name(Kind::Send, index)))
+}
+
+/// Sends the two pieces that `message` names.
+pub(crate) fn send_both(socket: RawFd, index: u32, message: NonNull<MsgHdr>) -> Entry {
+    opcode::SendMsg::new(types::Fd(socket), message.as_ptr())
+        .flags(SendFlags::NOSIGNAL)
+        .build()
+        .user_data(io_uring_user_data::from_u64(name(Kind::Send, index)))
+}
+
+/// Takes a connection. The socket blocks: else the kernel would not wait for readiness on its own.
+pub(crate) fn accept(listener: RawFd, index: u32) -> Entry {
+    opcode::Accept::new(types::Fd(listener), core::ptr::null_mut(), core::ptr::null_mut())
+        .flags(SocketFlags::CLOEXEC)
+        .build()
+        .user_data(io_uring_user_data::from_u64(name(Kind::Accept, index)))
+}
+
+pub(crate) fn close(socket: RawFd, index: u32) -> Entry {
+    opcode::Close::new(types::Fd(socket)).build().user_data(io_uring_user_data::from_u64(name(Kind::Close, index)))
+}
+
+/// Asks for the end of one operation of the entry `index`; says nothing when it worked.
+pub(crate) fn cancel(kind: Kind, index: u32) -> Entry {
+    opcode::AsyncCancel::new(io_uring_user_data::from_u64(name(kind, index)))
+        .build()
+        .flags(rustix_uring::squeue::Flags::SKIP_SUCCESS)
+        .user_data(io_uring_user_data::from_u64(name(Kind::Nothing, 0)))
+}
+
+/// Asks for the end of all accepts of the entry `index`: they have one name, and cancelling one at a time would find the
+/// same one again until it is gone.
+pub(crate) fn cancel_accepts(index: u32) -> Entry {
+    let accepts = types::CancelBuilder::user_data_u64(name(Kind::Accept, index)).all();
+    opcode::AsyncCancel2::new(accepts)
+        .build()
+        .flags(rustix_uring::squeue::Flags::SKIP_SUCCESS)
+        .user_data(io_uring_user_data::from_u64(name(Kind::Nothing, 0)))
+}
+
+/// Tells once when `eventfd` can be read.
+pub(crate) fn wake(eventfd: RawFd) -> Entry {
+    const POLLIN: u32 = 1;
+    opcode::PollAdd::new(types::Fd(eventfd), POLLIN)
+        .build()
+        .user_data(io_uring_user_data::from_u64(name(Kind::Wake, 0)))
+}
+
+/// Does nothing, and tells.
+pub(crate) fn nop() -> Entry {
+    opcode::Nop::new().build().user_data(io_uring_user_data::from_u64(name(Kind::Nothing, 0)))
+}
+
+/// What every operation above needs of the kernel.
+pub(crate) const NEEDED: [(IoringOp, &str); 8] = [
+    (IoringOp::Nop, "its no-op"),
+    (IoringOp::Recv, "receives"),
+    (IoringOp::Send, "sends"),
+    (IoringOp::Sendmsg, "sends in two parts"),
+    (IoringOp::Accept, "accepts"),
+    (IoringOp::Close, "closing"),
+    (IoringOp::AsyncCancel, "cancelling"),
+    (IoringOp::PollAdd, "polls"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for kind in [Kind::Recv, Kind::Send, Kind::Accept, Kind::Close, Kind::Wake, Kind::Nothing] {
+            for index in [0, 1, u32::MAX] {
+                assert_eq!(named(name(kind, index)), (kind, index));
+            }
+        }
+    }
+}
