@@ -189,8 +189,9 @@ impl Handler for Flows {
 /// Two workers, ready; from here on nothing may be allocated.
 fn serve() -> Running {
     let mut limits = Limits { requests_per_connection_max: None, ..Limits::default() };
-    limits.timeouts.idle_timeout_ms = Some(300);
-    limits.timeouts.head_timeout_ms = Some(300);
+    // Long enough for a busy machine's client to say something in time, short enough to be waited for.
+    limits.timeouts.idle_timeout_ms = Some(1_500);
+    limits.timeouts.head_timeout_ms = Some(1_500);
     let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32).limits(limits).server_name("no-alloc");
     let running = server.quiet().start(|_worker| {
         IS_WORKER.set(true);

@@ -151,13 +151,16 @@ impl Client {
 
     fn receive(&mut self) -> usize {
         let mut bytes = [0; 64 * 1024];
-        match self.stream.read(&mut bytes) {
-            Ok(count) => {
-                self.received.extend(&bytes[..count]);
-                count
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(count) => {
+                    self.received.extend(&bytes[..count]);
+                    return count;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => return 0,
+                Err(error) => panic!("receiving failed: {error}"),
             }
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => 0,
-            Err(error) => panic!("receiving failed: {error}"),
         }
     }
 }
