@@ -10,9 +10,9 @@ use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 
 use crate::ops;
-use crate::reactor::Uring;
 use crate::socket::{os_error, passes};
 use crate::table::{ACCEPT, CLOSE, FAILED_ACCEPT, NONE, OPEN, TRY};
+use crate::uring::Uring;
 
 /// Accepts in flight per listener.
 const ACCEPTS_PER_LISTENER: u8 = 16;
