@@ -92,16 +92,14 @@ impl Uring<'_> {
         };
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         if let Err(error) = result
-            && entry.flags & ACCEPT != 0
+            && entry.flags & (ACCEPT | FAILED_ACCEPT) == ACCEPT
             && entry.accepted == NONE
         {
-            if error == Errno::CANCELED || passes(error) {
-                if entry.armed == 0 {
-                    return self.arm(index);
-                }
-            } else {
+            if !passes(error) {
                 entry.flags |= FAILED_ACCEPT;
                 entry.recv_result = -error.raw_os_error();
+            } else if entry.armed == 0 {
+                return self.arm(index);
             }
         }
         let flags = entry.flags;
