@@ -72,6 +72,17 @@ impl Client {
         self.request("GET", path)
     }
 
+    /// As [`get`](Self::get), unless the server has ended the connection.
+    pub(crate) fn try_get(&mut self, path: &str) -> Option<Response> {
+        self.try_send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        self.try_response()
+    }
+
+    /// The response to a GET, unless the connection ends before its first byte.
+    pub(crate) fn try_response(&mut self) -> Option<Response> {
+        if self.received.is_empty() && self.receive() == 0 { None } else { Some(self.response("GET")) }
+    }
+
     /// As [`get`](Self::get), with another method.
     pub(crate) fn request(&mut self, method: &str, path: &str) -> Response {
         self.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
@@ -124,6 +135,11 @@ impl Client {
     /// Whether the server ends the connection without another byte; a reset counts.
     pub(crate) fn is_ended(&mut self) -> bool {
         self.received.is_empty() && self.receive() == 0
+    }
+
+    /// The socket alone.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
     }
 
     /// Ends our direction.
