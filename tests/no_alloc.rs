@@ -12,13 +12,13 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Condvar, Mutex, Once, mpsc};
 use std::thread;
 
 use aurora_http::core::request::BodyLength;
 use aurora_http::{
-    CloseReason, Content, DeferToken, Flow, Handler, Limits, Method, Request, ResponseWriter, Resumer, Running, Server,
-    WriteError,
+    Backend, CloseReason, Content, DeferToken, Flow, Handler, Limits, Method, Request, ResponseWriter, Resumer,
+    Running, Server, WriteError,
 };
 use http::{Client, eventually};
 
@@ -85,6 +85,9 @@ struct Flows {
 
 /// Tokens on their way to another thread; it has room for more than there are connections.
 static TOKENS: Mutex<Vec<DeferToken>> = Mutex::new(Vec::new());
+static ARRIVED: Condvar = Condvar::new();
+static RESUMER: Mutex<Option<Resumer>> = Mutex::new(None);
+static RESOLVES: Once = Once::new();
 
 #[derive(Clone, Copy)]
 enum Task {
@@ -152,6 +155,7 @@ impl Handler for Flows {
             b"/deferred" => {
                 let Ok(token) = response.defer() else { return Flow::Finish };
                 TOKENS.lock().unwrap().push(token);
+                ARRIVED.notify_one();
                 return Flow::Defer(Task::Echo);
             }
             b"/same-turn" => {
@@ -227,11 +231,13 @@ impl Handler for Flows {
 }
 
 /// Two workers, ready; from here on nothing may be allocated.
-fn serve() -> Running {
+fn serve(backend: Backend) -> Running {
     let mut limits = Limits { requests_per_connection_max: None, ..Limits::default() };
-    limits.timeouts.idle_timeout_ms = Some(300);
-    limits.timeouts.head_timeout_ms = Some(300);
-    let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32).limits(limits).server_name("no-alloc");
+    // Long enough for a busy machine's client to say something in time, short enough to be waited for.
+    limits.timeouts.idle_timeout_ms = Some(1_500);
+    limits.timeouts.head_timeout_ms = Some(1_500);
+    let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32).limits(limits);
+    let server = server.server_name("no-alloc").backend(backend);
     TOKENS.lock().unwrap().reserve(100);
     let (send, resumer) = mpsc::channel();
     let running = server.quiet().start(move |worker| {
@@ -240,18 +246,25 @@ fn serve() -> Running {
         Flows { resumer: worker.resumer() }
     });
     let running = running.unwrap();
-    let resumer: Resumer = resumer.recv().unwrap();
-    thread::spawn(move || {
-        loop {
-            let token = TOKENS.lock().unwrap().pop();
-            match token {
-                Some(token) => drop(resumer.resume(token)),
-                None => thread::yield_now(),
-            }
-        }
-    });
+    *RESUMER.lock().unwrap() = resumer.recv().ok();
+    RESOLVES.call_once(|| drop(thread::spawn(resolve)));
     SERVING.store(true, Ordering::SeqCst);
     running
+}
+
+/// Resolves tokens, of whichever server there is, as they come.
+fn resolve() {
+    let mut tokens = TOKENS.lock().unwrap();
+    loop {
+        tokens = match tokens.pop() {
+            Some(token) => {
+                drop(tokens);
+                RESUMER.lock().unwrap().as_ref().map(|resumer| resumer.resume(token));
+                TOKENS.lock().unwrap()
+            }
+            None => ARRIVED.wait(tokens).unwrap(),
+        };
+    }
 }
 
 fn post(target: &str, content: &[u8]) -> Vec<u8> {
@@ -478,7 +491,21 @@ fn connections(address: SocketAddr) -> u64 {
 #[test]
 fn nothing_is_allocated_while_serving() {
     ABORTS.store(std::env::var_os(ABORT).is_some(), Ordering::SeqCst);
-    let running = serve();
+    for backend in [Backend::Epoll, Backend::Uring] {
+        nothing_is_allocated_on(backend);
+    }
+}
+
+fn nothing_is_allocated_on(backend: Backend) {
+    #[cfg(has_uring)]
+    if let (Backend::Uring, Err(refusal)) = (backend, aurora_http::uring::probe()) {
+        return eprintln!("not on io_uring: {refusal}");
+    }
+    if backend == Backend::Uring && cfg!(not(has_uring)) {
+        return;
+    }
+    ALLOCATIONS.store(0, Ordering::SeqCst);
+    let running = serve(backend);
     let requests = load(running.local_addr());
     assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 0, "allocations in {requests} requests");
     assert!(requests > 7_000, "{requests}");

@@ -122,6 +122,9 @@ impl Facts {
     /// The handler wants the trailer section.
     pub(crate) const TRAILERS: Self = Self(256);
 
+    /// One of those that may mean the end of the connection.
+    pub(crate) const MAY_CLOSE: Self = Self(Self::CLOSE_UNREAD.0 | Self::CONNECT.0);
+
     #[inline]
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0

@@ -242,6 +242,10 @@ impl<'p, E> Connection<'p, E> {
         let trailers = slice.trailers.map(|_| Trailers::new(&skipped[slice.skip..]));
         let mut content = Content::new(&rest[..slice.len], slice.ended, trailers);
         let before = self.exchange.unsent();
+        // Who answers now leaves the rest unread.
+        let rest = self.exchange.body.announced().saturating_sub(slice.len as u64);
+        let too_long = !slice.ended && rest > u64::from(cx.limits.linger_bytes_max);
+        self.exchange.facts = self.exchange.facts.with(Facts::CLOSE_UNREAD, too_long);
         let (flow, error, content_max) =
             self.exchange.call(cx, |handler, response| handler.receive(state, &mut content, response));
         let consumed = content.consumed();
