@@ -57,8 +57,8 @@ pub use aurora_http_core::writer::{ResponseWriter, WriteError};
 
 #[cfg(unix)]
 pub use hosted::{
-    Announcement, Backend, BufferMemory, Report, Running, Server, ServerError, StopHandle, Worker, WorkerContext,
-    WorkerOutcome, WorkerReport, WorkerStorage, buffer_memory,
+    Announcement, Backend, BufferMemory, ListenAddr, Pin, Report, Running, Server, ServerError, StopHandle, StopReport,
+    Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, buffer_memory,
 };
 
 #[cfg(unix)]

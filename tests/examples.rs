@@ -214,11 +214,11 @@ fn what_cannot_be_ends_with_words_and_without_success() {
     if cfg!(not(has_kqueue)) {
         rows.push((&["--backend=kqueue"], "backend = kqueue: the kqueue backend is for macOS and FreeBSD; choose"));
     }
+    if cfg!(not(has_uring)) {
+        rows.push((&["--backend", "uring"], "backend = uring: this build has no io_uring backend; choose another one"));
+    }
     if cfg!(not(has_epoll)) {
         rows.push((&["--backend", "epoll"], "backend = epoll: "));
-    }
-    if cfg!(not(has_uring)) {
-        rows.push((&["--backend", "uring"], "backend = uring: "));
     }
     for name in ["hello", "bench_server"] {
         for &(arguments, expected) in &rows {

@@ -1,7 +1,6 @@
 //! Everything a worker stands on, allocated before its first accept and never after.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use aurora_http_core::budget::{Memory, handles_max};
 use aurora_http_core::defer::Deferrals;
@@ -11,7 +10,7 @@ use aurora_http_core::pool::{Buf, BufferPool, Entry};
 use aurora_http_core::readiness::Parked;
 
 use super::auto::Chosen;
-use super::config::{Config, LISTENERS};
+use super::config::Config;
 use super::error::ServerError;
 use super::stash;
 
@@ -45,8 +44,7 @@ struct Handles {
 
 impl Handles {
     /// The tables of one backend.
-    fn new(backend: Chosen, connections: usize, lent: usize) -> Self {
-        let handles = handles_max(connections, LISTENERS);
+    fn new(backend: Chosen, handles: usize, lent: usize) -> Self {
         let mut tables = Self {
             #[cfg(has_epoll)]
             epoll: Vec::new(),
@@ -87,7 +85,7 @@ impl<E> WorkerStorage<E> {
             loans: table(budget.loans, || None),
             free: table(budget.buffers.total(), || None),
             scratch: vec![0; budget.scratch_bytes],
-            handles: Handles::new(chosen, connections, budget.lent),
+            handles: Handles::new(chosen, handles_max(connections, budget.listeners), budget.lent),
             config,
         }
     }
@@ -96,11 +94,6 @@ impl<E> WorkerStorage<E> {
     #[must_use]
     pub fn memory(&self) -> Memory {
         memory::<E>(&self.config, self.chosen)
-    }
-
-    /// The first address it is configured for.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.config.addresses.first().copied()
     }
 
     /// An engine over a part of it, and what is left for the reactor of `backend`.
@@ -112,7 +105,8 @@ impl<E> WorkerStorage<E> {
         self.reclaim();
         if self.chosen.name() != backend.name() {
             // The program takes another backend than the configuration says.
-            self.handles = Handles::new(backend, self.config.connections, self.handles.lent.len());
+            let budget = self.config.budget();
+            self.handles = Handles::new(backend, handles_max(budget.connections, budget.listeners), budget.lent);
         }
         self.chosen = backend;
         let config = &self.config;
@@ -182,7 +176,8 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
         Chosen::Kqueue => size_of::<aurora_http_kqueue::Entry>(),
         #[cfg(has_uring)]
         Chosen::Uring(_) => {
-            let (budget, handles) = (config.budget(), handles_max(config.connections, LISTENERS));
+            let budget = config.budget();
+            let handles = handles_max(budget.connections, budget.listeners);
             let table = handles.saturating_mul(size_of::<aurora_http_uring::Entry>());
             let queues = aurora_http_uring::Uring::queue_bytes(handles, budget.lent);
             return Memory { handles: table.saturating_add(queues), ..budget.memory::<E>(0) };
