@@ -37,7 +37,8 @@ static BLOCK: [u8; BLOCK_LEN] = {
 
 fn main() -> Result<(), ServerError> {
     let limits = Limits { requests_per_connection_max: None, ..Limits::default() };
-    support::server(ABOUT).server_name("aurora").limits(limits).serve(|_worker| Bench)?;
+    let report = support::server(ABOUT).server_name("aurora").limits(limits).serve(|_worker| Bench)?;
+    println!("{report}");
     Ok(())
 }
 

@@ -14,7 +14,7 @@ mod table;
 use wire::bare::{Bare, whole};
 use wire::rows;
 #[cfg(has_backend)]
-use wire::socket::Hosted;
+use wire::socket::{Hosted, backends};
 
 #[test]
 fn on_a_bare_connection() {
@@ -27,13 +27,20 @@ fn on_a_bare_connection() {
 #[cfg(has_backend)]
 #[test]
 fn on_a_server_over_sockets() {
+    for backend in backends() {
+        on_a_server_on(backend);
+    }
+}
+
+#[cfg(has_backend)]
+fn on_a_server_on(backend: aurora_http::Backend) {
     let cases = rows::all();
     let mut wrong = Vec::new();
     let mut servers: Vec<(aurora_http::Limits, Hosted)> = Vec::new();
     for case in &cases {
         let known = servers.iter().position(|(limits, _)| *limits == case.limits);
         let at = known.unwrap_or_else(|| {
-            servers.push((case.limits, Hosted::new(case.limits)));
+            servers.push((case.limits, Hosted::new(backend, case.limits)));
             servers.len() - 1
         });
         wrong.extend(servers[at].1.play(case, &mut whole).err());
@@ -42,5 +49,5 @@ fn on_a_server_over_sockets() {
         let report = server.stop();
         assert_eq!((report.failed_workers(), report.counters.active), (0, 0), "{report:?}");
     }
-    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "on {backend}, {} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }

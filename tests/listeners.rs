@@ -1,5 +1,5 @@
 //! Where a server listens, over real sockets: several addresses, Unix-domain sockets, sockets that others opened.
-#![cfg(all(feature = "epoll", target_os = "linux"))]
+#![cfg(has_epoll)]
 
 #[path = "support/http.rs"]
 mod http;

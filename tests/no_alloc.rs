@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use aurora_http::core::request::BodyLength;
 use aurora_http::{
-    CloseReason, Content, Flow, Handler, Limits, Method, Request, ResponseWriter, Running, Server, WriteError,
+    Backend, CloseReason, Content, Flow, Handler, Limits, Method, Request, ResponseWriter, Running, Server, WriteError,
 };
 use http::{Client, eventually};
 
@@ -187,11 +187,13 @@ impl Handler for Flows {
 }
 
 /// Two workers, ready; from here on nothing may be allocated.
-fn serve() -> Running {
+fn serve(backend: Backend) -> Running {
     let mut limits = Limits { requests_per_connection_max: None, ..Limits::default() };
-    limits.timeouts.idle_timeout_ms = Some(300);
-    limits.timeouts.head_timeout_ms = Some(300);
-    let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32).limits(limits).server_name("no-alloc");
+    // Long enough for a busy machine's client to say something in time, short enough to be waited for.
+    limits.timeouts.idle_timeout_ms = Some(1_500);
+    limits.timeouts.head_timeout_ms = Some(1_500);
+    let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32).limits(limits);
+    let server = server.server_name("no-alloc").backend(backend);
     let running = server.quiet().start(|_worker| {
         IS_WORKER.set(true);
         Flows
@@ -373,7 +375,21 @@ fn connections(address: SocketAddr) -> u64 {
 #[test]
 fn nothing_is_allocated_while_serving() {
     ABORTS.store(std::env::var_os(ABORT).is_some(), Ordering::SeqCst);
-    let running = serve();
+    for backend in [Backend::Epoll, Backend::Uring] {
+        nothing_is_allocated_on(backend);
+    }
+}
+
+fn nothing_is_allocated_on(backend: Backend) {
+    #[cfg(has_uring)]
+    if let (Backend::Uring, Err(refusal)) = (backend, aurora_http::uring::probe()) {
+        return eprintln!("not on io_uring: {refusal}");
+    }
+    if backend == Backend::Uring && cfg!(not(has_uring)) {
+        return;
+    }
+    ALLOCATIONS.store(0, Ordering::SeqCst);
+    let running = serve(backend);
     let requests = load(running.local_addr());
     assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 0, "allocations in {requests} requests");
     assert!(requests > 7_000, "{requests}");

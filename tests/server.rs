@@ -197,7 +197,6 @@ fn what_is_wrong_is_named_before_anything_starts() {
         (local().limits(limits), "limits.fields_max = 1000: "),
         (local().buffers(ClassCounts::NONE.with(Class::Huge, 8)), "buffers = 0 of that size: "),
         (local().server_name("a\nb"), "server_name = "),
-        (local().backend(Backend::Uring), "backend = uring: this build has no io_uring backend"),
         (local().connections(8_000_000).workers(1000), "connections = 8000000 on 1000 worker(s) need 8000"),
         (Server::bind("203.0.113.1:0").unwrap(), "cannot listen on 203.0.113.1:0: "),
     ];
@@ -214,15 +213,26 @@ fn what_is_wrong_is_named_before_anything_starts() {
 
 #[test]
 fn auto_says_why_it_took_what_it_took() {
-    let backend = if cfg!(has_epoll) { Backend::Epoll } else { Backend::Kqueue };
+    let plain = if cfg!(has_epoll) { Backend::Epoll } else { Backend::Kqueue };
+    #[cfg(has_uring)]
+    let (backend, passed_over) = match aurora_http::uring::probe() {
+        Ok(rungs) => (format!("uring[{rungs}]"), None),
+        Err(refusal) => (plain.to_string(), Some(refusal.to_string())),
+    };
+    #[cfg(not(has_uring))]
+    let passed_over = cfg!(target_os = "linux").then(|| "this build has no io_uring backend".to_owned());
+    #[cfg(not(has_uring))]
+    let backend = plain.to_string();
     let running = start(local().workers(1));
-    let note = running.backend_note().unwrap_or_default();
-    assert_eq!(note.starts_with("this build has no io_uring backend"), cfg!(target_os = "linux"), "{note}");
+    match (running.backend_note(), passed_over) {
+        (Some(note), Some(expected)) => assert!(note.starts_with(&expected), "{note}"),
+        (note, expected) => assert_eq!(note, expected.as_deref()),
+    }
     let line = running.announcement().to_string();
     let address = running.local_addr();
     let start = format!("listening on {address} backend={backend} workers=1 connections=64 memory=");
     assert!(line.starts_with(&start), "{line}");
-    assert_eq!(self::start(local().backend(backend)).backend_note(), None);
+    assert_eq!(self::start(local().backend(plain)).backend_note(), None);
 }
 
 #[test]

@@ -227,7 +227,14 @@ fn requests_before_change_nothing() {
 #[cfg(has_backend)]
 #[test]
 fn over_sockets() {
-    let server = wire::socket::Hosted::new(aurora_http::Limits::default());
+    for backend in wire::socket::backends() {
+        over_sockets_on(backend);
+    }
+}
+
+#[cfg(has_backend)]
+fn over_sockets_on(backend: aurora_http::Backend) {
+    let server = wire::socket::Hosted::new(backend, aurora_http::Limits::default());
     let mut cases = Vec::new();
     for (at, name) in NAMES.into_iter().enumerate() {
         for (other, value) in VALUES.into_iter().enumerate() {

@@ -93,7 +93,14 @@ fn at_random() {
 #[cfg(has_backend)]
 #[test]
 fn over_sockets() {
-    let server = wire::socket::Hosted::new(aurora_http::Limits::default());
+    for backend in wire::socket::backends() {
+        over_sockets_on(backend);
+    }
+}
+
+#[cfg(has_backend)]
+fn over_sockets_on(backend: aurora_http::Backend) {
+    let server = wire::socket::Hosted::new(backend, aurora_http::Limits::default());
     let mut rng = random(2);
     let mut wrong = Vec::new();
     let mut cases = table(2_000);

@@ -10,9 +10,9 @@ use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 
 use crate::ops;
-use crate::reactor::Uring;
 use crate::socket::{os_error, passes};
 use crate::table::{ACCEPT, CLOSE, FAILED_ACCEPT, NONE, OPEN, TRY};
+use crate::uring::Uring;
 
 /// Accepts in flight per listener.
 const ACCEPTS_PER_LISTENER: u8 = 16;
@@ -92,16 +92,14 @@ impl Uring<'_> {
         };
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         if let Err(error) = result
-            && entry.flags & ACCEPT != 0
+            && entry.flags & (ACCEPT | FAILED_ACCEPT) == ACCEPT
             && entry.accepted == NONE
         {
-            if error == Errno::CANCELED || passes(error) {
-                if entry.armed == 0 {
-                    return self.arm(index);
-                }
-            } else {
+            if !passes(error) {
                 entry.flags |= FAILED_ACCEPT;
                 entry.recv_result = -error.raw_os_error();
+            } else if entry.armed == 0 {
+                return self.arm(index);
             }
         }
         let flags = entry.flags;

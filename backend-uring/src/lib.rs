@@ -39,6 +39,7 @@
 extern crate alloc;
 
 mod accept;
+mod flight;
 mod lent;
 mod messages;
 mod ops;
@@ -48,12 +49,13 @@ mod reactor;
 mod ring;
 mod socket;
 mod table;
+mod uring;
 mod waker;
 
 pub use probe::{Refusal, Rungs, probe};
-pub use reactor::Uring;
 /// Descriptors: those of the standard library when rustix is built with `std`.
 pub use rustix::fd;
 pub use socket::{ListenOptions, listen};
 pub use table::Entry;
+pub use uring::Uring;
 pub use waker::Waker;

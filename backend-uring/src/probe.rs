@@ -5,10 +5,13 @@ use core::fmt;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use crate::reactor::Uring;
 use crate::table::Entry;
+use crate::uring::Uring;
 
 /// Sets a reactor up, has it do something, takes it down again: whether [`Uring::new`] would work here, and how well.
+///
+/// The kernel goes on taking it down for a while, and may interrupt a system call of the calling thread by that
+/// (EINTR). Call it on a thread of its own where that matters.
 ///
 /// # Errors
 /// Why not.

@@ -138,23 +138,20 @@ impl Ring {
         let data = io_uring_ptr::new(self.ring.as_raw_fd() as usize as *mut c_void);
         let mut update = io_uring_rsrc_update::default();
         (update.offset, update.data) = (u32::MAX, data);
+        let (op, updates) = (IoringRegisterOp::RegisterRingFds, (&raw mut update).cast());
         // SAFETY: one update, which the kernel may write to, and which outlives the call.
-        let done =
-            unsafe { io_uring_register(&self.ring, IoringRegisterOp::RegisterRingFds, (&raw mut update).cast(), 1) };
+        let done = unsafe { io_uring_register(&self.ring, op, updates, 1) };
         (done == Ok(1)).then_some(update.offset)
     }
 
     /// What names the ring in the system call.
     #[inline]
     fn name(&self, flags: IoringEnterFlags) -> (BorrowedFd<'_>, IoringEnterFlags) {
-        match self.registered {
-            // SAFETY: it is not used as a descriptor: the flag makes it a place in the thread's table, which holds the
-            // ring until it is dropped.
-            Some(place) => {
-                (unsafe { BorrowedFd::borrow_raw(place as RawFd) }, flags | IoringEnterFlags::REGISTERED_RING)
-            }
-            None => (self.ring.as_fd(), flags),
-        }
+        let Some(place) = self.registered else { return (self.ring.as_fd(), flags) };
+        // SAFETY: it is not used as a descriptor: the flag makes it a place in the thread's table, which holds the ring
+        // until it is dropped.
+        let place = unsafe { BorrowedFd::borrow_raw(place as RawFd) };
+        (place, flags | IoringEnterFlags::REGISTERED_RING)
     }
 
     /// Setting up may be allowed, and entering not.
@@ -180,10 +177,9 @@ impl Drop for Ring {
         let Some(offset) = self.registered else { return };
         let mut update = io_uring_rsrc_update::default();
         update.offset = offset;
+        let (op, updates) = (IoringRegisterOp::UnregisterRingFds, (&raw const update).cast());
         // SAFETY: one update that outlives the call.
-        let undone = unsafe {
-            io_uring_register(&self.ring, IoringRegisterOp::UnregisterRingFds, (&raw const update).cast(), 1)
-        };
+        let undone = unsafe { io_uring_register(&self.ring, op, updates, 1) };
         debug_assert!(undone.is_ok(), "it was registered by this thread");
     }
 }

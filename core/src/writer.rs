@@ -120,6 +120,9 @@ impl Facts {
     /// How much content may come was decided.
     pub(crate) const LIMITED: Self = Self(128);
 
+    /// One of those that may mean the end of the connection.
+    pub(crate) const MAY_CLOSE: Self = Self(Self::CLOSE_UNREAD.0 | Self::CONNECT.0);
+
     #[inline]
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0

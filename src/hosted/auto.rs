@@ -138,7 +138,10 @@ fn probe(backend: Backend) -> Result<Chosen, String> {
         Backend::Epoll => "epoll exists on Linux only",
         #[cfg(has_uring)]
         Backend::Uring => {
-            return aurora_http_uring::probe().map(Chosen::Uring).map_err(|refusal| refusal.to_string());
+            // On a thread of its own: taking a ring down may interrupt a system call of whoever used it.
+            let probed = std::thread::scope(|scope| scope.spawn(aurora_http_uring::probe).join());
+            let probed = probed.map_err(|_| "the probe of io_uring panicked".to_owned())?;
+            return probed.map(Chosen::Uring).map_err(|refusal| refusal.to_string());
         }
         #[cfg(not(has_uring))]
         Backend::Uring if cfg!(target_os = "linux") => "this build has no io_uring backend (cargo feature uring)",

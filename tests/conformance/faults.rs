@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use aurora_http::{CloseReason, Limits, Running};
+use aurora_http::{Backend, CloseReason, Limits, Running};
 
 use crate::wire::case::{GET, content, head};
 use crate::wire::probe::Seen;
 use crate::wire::reply::{Framing, Reply};
-use crate::wire::socket::{Client, Hosted, eventually};
+use crate::wire::socket::{Client, Hosted, backends, eventually};
 
-fn quick(change: impl FnOnce(&mut Limits)) -> Hosted {
+fn quick(backend: Backend, change: impl FnOnce(&mut Limits)) -> Hosted {
     let mut limits = Limits::default();
     limits.timeouts.rate_min = None;
     change(&mut limits);
-    Hosted::new(limits)
+    Hosted::new(backend, limits)
 }
 
 fn closed_for(running: &Running, reason: CloseReason) -> u64 {
@@ -36,7 +36,11 @@ fn begin(server: &Hosted, target: &str) -> Client {
 /// "The in-flight counter fell before the handler ran, so its limit never bit."
 #[test]
 fn the_in_flight_limit_bites_and_the_connection_is_kept() {
-    let server = quick(|limits| limits.in_flight_max = Some(1));
+    backends().into_iter().for_each(the_in_flight_limit_bites_and_the_connection_is_kept_on);
+}
+
+fn the_in_flight_limit_bites_and_the_connection_is_kept_on(backend: Backend) {
+    let server = quick(backend, |limits| limits.in_flight_max = Some(1));
     let mut first = begin(&server, "/receive");
     let mut second = server.connect();
     for _ in 0..3 {
@@ -55,7 +59,11 @@ fn the_in_flight_limit_bites_and_the_connection_is_kept() {
 /// "413 and 400 closed at once on unread input, so that the client saw a reset instead of the answer."
 #[test]
 fn a_client_that_is_still_sending_can_read_the_whole_answer() {
-    let server = Hosted::new(Limits::default());
+    backends().into_iter().for_each(a_client_that_is_still_sending_can_read_the_whole_answer_on);
+}
+
+fn a_client_that_is_still_sending_can_read_the_whole_answer_on(backend: Backend) {
+    let server = Hosted::new(backend, Limits::default());
     let rows: [(Vec<u8>, u16); 6] = [
         (head("POST /receive", &["Content-Length: 10000000"]), 413),
         (head("POST /collect", &["Content-Length: 10000000"]), 413),
@@ -78,7 +86,11 @@ fn a_client_that_is_still_sending_can_read_the_whole_answer() {
 /// "408 was never sent."
 #[test]
 fn slow_heads_and_slow_content_are_answered_408() {
-    let server = quick(|limits| {
+    backends().into_iter().for_each(slow_heads_and_slow_content_are_answered_408_on);
+}
+
+fn slow_heads_and_slow_content_are_answered_408_on(backend: Backend) {
+    let server = quick(backend, |limits| {
         limits.timeouts.head_timeout_ms = Some(50);
         limits.timeouts.content_timeout_ms = Some(50);
     });
@@ -110,7 +122,11 @@ fn slow_heads_and_slow_content_are_answered_408() {
 
 #[test]
 fn silent_clients_are_closed_without_an_answer() {
-    let server = quick(|limits| {
+    backends().into_iter().for_each(silent_clients_are_closed_without_an_answer_on);
+}
+
+fn silent_clients_are_closed_without_an_answer_on(backend: Backend) {
+    let server = quick(backend, |limits| {
         limits.timeouts.first_byte_timeout_ms = Some(50);
         limits.timeouts.idle_timeout_ms = Some(50);
     });
@@ -127,7 +143,11 @@ fn silent_clients_are_closed_without_an_answer() {
 
 #[test]
 fn a_client_that_reads_nothing_is_closed() {
-    let server = quick(|limits| limits.timeouts.write_timeout_ms = Some(100));
+    backends().into_iter().for_each(a_client_that_reads_nothing_is_closed_on);
+}
+
+fn a_client_that_reads_nothing_is_closed_on(backend: Backend) {
+    let server = quick(backend, |limits| limits.timeouts.write_timeout_ms = Some(100));
     let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send(&head("GET /bytes/1000000000", &[])).unwrap();
@@ -139,7 +159,11 @@ fn a_client_that_reads_nothing_is_closed() {
 /// "A graceful stop … never closed idle connections." "A response was dropped silently when shutdown began meanwhile."
 #[test]
 fn a_graceful_stop_closes_what_is_idle_and_finishes_what_has_begun() {
-    let server = Hosted::new(Limits::default());
+    backends().into_iter().for_each(a_graceful_stop_closes_what_is_idle_and_finishes_what_has_begun_on);
+}
+
+fn a_graceful_stop_closes_what_is_idle_and_finishes_what_has_begun_on(backend: Backend) {
+    let server = Hosted::new(backend, Limits::default());
     let mut new = server.connect();
     let mut idle: Vec<Client> = (0..5).map(|_| server.connect()).collect();
     for client in &mut idle {
@@ -173,7 +197,11 @@ fn a_graceful_stop_closes_what_is_idle_and_finishes_what_has_begun() {
 /// "Counters stayed 0 on Linux."
 #[test]
 fn counters_count() {
-    let server = Hosted::new(Limits::default());
+    backends().into_iter().for_each(counters_count_on);
+}
+
+fn counters_count_on(backend: Backend) {
+    let server = Hosted::new(backend, Limits::default());
     let mut kept = server.connect();
     for _ in 0..3 {
         kept.send(GET).unwrap();
@@ -206,7 +234,11 @@ fn counters_count() {
 /// S21: whatever a client does in the middle of something, its slot is free again.
 #[test]
 fn vanished_clients_leave_nothing_behind() {
-    let server = Hosted::new(Limits::default());
+    backends().into_iter().for_each(vanished_clients_leave_nothing_behind_on);
+}
+
+fn vanished_clients_leave_nothing_behind_on(backend: Backend) {
+    let server = Hosted::new(backend, Limits::default());
     let requests: [&[u8]; 6] = [
         b"",
         &GET[..10],
@@ -238,7 +270,11 @@ fn vanished_clients_leave_nothing_behind() {
 /// Every slot taken by a client that says nothing: the longest idle one makes room.
 #[test]
 fn a_newcomer_evicts_who_idles() {
-    let server = Hosted::new(Limits::default());
+    backends().into_iter().for_each(a_newcomer_evicts_who_idles_on);
+}
+
+fn a_newcomer_evicts_who_idles_on(backend: Backend) {
+    let server = Hosted::new(backend, Limits::default());
     let mut idle: Vec<Client> = (0..Hosted::CONNECTIONS).map(|_| server.connect()).collect();
     for client in &mut idle {
         client.send(GET).unwrap();

@@ -4,12 +4,29 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use aurora_http::{Limits, Report, Running, Server};
+use aurora_http::{Backend, Limits, Report, Running, Server};
 
 use super::bare::{SENTINEL, check_broken, check_closing, check_seen};
 use super::case::{Case, End, Step, head};
 use super::probe::{Log, Probe, Seen};
 use super::reply::{self, Reply, Response, is_imf_fixdate};
+
+/// The backends that this build has and this system allows.
+pub(crate) fn backends() -> Vec<Backend> {
+    let mut backends = Vec::new();
+    if cfg!(has_epoll) {
+        backends.push(Backend::Epoll);
+    }
+    if cfg!(has_kqueue) {
+        backends.push(Backend::Kqueue);
+    }
+    #[cfg(has_uring)]
+    match aurora_http::uring::probe() {
+        Ok(_) => backends.push(Backend::Uring),
+        Err(refusal) => eprintln!("not on io_uring: {refusal}"),
+    }
+    backends
+}
 
 /// Far more than a server needs for anything; then a test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,12 +41,13 @@ impl Hosted {
     /// So many at a time.
     pub(crate) const CONNECTIONS: usize = 32;
 
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(backend: Backend, limits: Limits) -> Self {
         let probe = Probe::default();
         let log = probe.log.clone();
         let server = Server::bind("127.0.0.1:0")
             .expect("an address")
             .workers(1)
+            .backend(backend)
             .connections(Self::CONNECTIONS)
             .limits(limits)
             .quiet();
@@ -90,7 +108,7 @@ impl Hosted {
                 client.finish();
                 client.expect_end()?;
             }
-            End::Closes(_) => {
+            End::Closes(_) | End::Ends(_) => {
                 client.expect_end()?;
                 check_seen(&self.log.take(), &case.seen)?;
             }

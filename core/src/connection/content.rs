@@ -10,7 +10,7 @@ use crate::parse::{Chunk, ChunkedDecoder, HeadScan, with_head};
 use crate::pool::Class;
 use crate::request::BodyLength;
 use crate::state::Event;
-use crate::writer::WriteError;
+use crate::writer::{Facts, WriteError};
 
 /// What is left of a message body.
 #[derive(Clone, Copy, Debug)]
@@ -203,6 +203,10 @@ impl<'p, E> Connection<'p, E> {
         let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
         let mut content = Content::new(&bytes[slice.skip..slice.skip + slice.len], slice.ended);
         let before = self.exchange.unsent();
+        // Who answers now leaves the rest unread.
+        let rest = self.exchange.body.announced().saturating_sub(slice.len as u64);
+        let too_long = !slice.ended && rest > u64::from(cx.limits.linger_bytes_max);
+        self.exchange.facts = self.exchange.facts.with(Facts::CLOSE_UNREAD, too_long);
         let (flow, error, content_max) =
             self.exchange.call(cx, |handler, response| handler.receive(state, &mut content, response));
         let consumed = content.consumed();

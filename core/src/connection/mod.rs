@@ -193,6 +193,11 @@ impl<E> Connection<'_, E> {
         self.exchange.has(flag::LENT)
     }
 
+    /// Whether a receive is in flight that took a buffer of its own along.
+    pub(crate) fn pins_receive_buffer(&self) -> bool {
+        self.exchange.has(flag::RECV) && !self.exchange.has(flag::LENT)
+    }
+
     /// Whether an exchange is under way: a head was answered to, and not all of the answer is out.
     #[must_use]
     pub fn is_exchanging(&self) -> bool {

@@ -10,6 +10,9 @@ use crate::state::State;
 use crate::stop::Mode;
 use crate::time::Instant;
 
+/// How long a shed connection may take to give its buffer back before the next one is shed.
+const FAMINE_PAUSE_MS: u32 = 100;
+
 /// What a connection needs, out of the engine's other fields.
 macro_rules! context {
     ($engine:expr, $now:expr, $peers:expr, $handle:expr, $io:expr) => {
@@ -368,7 +371,9 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.famine_due.is_some_and(|at| at <= now)
             && let Some(index) = self.deadlines.oldest(Deadline::Head as usize)
         {
-            self.shed(now, self.handle_of(index));
+            let handle = self.handle_of(index);
+            self.shed(now, handle);
+            self.shed_in_famine = Some((handle, now.plus_ms(FAMINE_PAUSE_MS)));
         }
         let last = self.starved.last();
         while let Some(index) = self.starved.pop(self.nodes) {
@@ -386,7 +391,18 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
         let waiting = !self.starved.is_empty() || !self.starved_to_receive.is_empty();
         let oldest = self.deadlines.oldest(Deadline::Head as usize).filter(|_| waiting);
-        self.famine_due = oldest.and_then(|index| self.stale_at(Deadline::Head, index));
+        let stale_at = oldest.and_then(|index| self.stale_at(Deadline::Head, index));
+        self.famine_due = stale_at.map(|at| self.famine_pause().map_or(at, |until| at.max(until)));
+    }
+
+    /// The buffer of the last one that was shed comes back with its receive: until then nobody else has to go.
+    fn famine_pause(&mut self) -> Option<Instant> {
+        let (handle, until) = self.shed_in_famine?;
+        let is_back = self.slots.get_mut(handle).is_none_or(|slot| !slot.connection.pins_receive_buffer());
+        if is_back {
+            self.shed_in_famine = None;
+        }
+        Some(until).filter(|_| !is_back)
     }
 
     fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {

@@ -10,7 +10,7 @@ use crate::counters::Counters;
 use crate::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
 use crate::defer::Deferrals;
 use crate::fifo::{Fifo, Linked, Links};
-use crate::handler::Handler;
+use crate::handler::{ConnectionId, Handler};
 use crate::limits::{Limits, Overload};
 use crate::pool::{Arena, Buf, BufferPool, Class, Entry, ObjectPool};
 use crate::preamble::Preamble;
@@ -161,6 +161,8 @@ pub struct Engine<'s, 'p, H: Handler> {
     evicting: usize,
     /// When the oldest partial head becomes old enough to give its buffer to those who wait for one.
     famine_due: Option<Instant>,
+    /// The one that was shed last to get its buffer, and when to wait for that no longer.
+    shed_in_famine: Option<(ConnectionId, Instant)>,
     lent: usize,
     lent_max: usize,
     receive_class: Class,
@@ -244,6 +246,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             lobby_due: None,
             evicting: 0,
             famine_due: None,
+            shed_in_famine: None,
             lent: 0,
             lent_max: LENT_MAX.min(receive_buffers - send_reserve),
             receive_class,

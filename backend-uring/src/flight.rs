@@ -1,0 +1,257 @@
+//! Operations on their way to the kernel and back.
+
+use aurora_http_core::pool::Buf;
+use aurora_http_core::reactor::{Completion, IoError, OpKind, Outcome};
+use rustix::fd::IntoRawFd;
+use rustix::io::Errno;
+use rustix_uring::cqueue::{Flags, buffer_select};
+use rustix_uring::squeue;
+
+use crate::messages::SEND_MAX;
+use crate::ops::{self, Kind};
+use crate::ring::Full;
+use crate::socket::os_error;
+use crate::table::{
+    ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, CLOSING, DONE_CLOSE, DONE_RECV, DONE_SEND, READY, RECV, SEND, TRY,
+};
+use crate::uring::Uring;
+
+/// Asking the kernel.
+impl Uring<'_> {
+    /// Queues the receive of an entry.
+    #[inline]
+    pub(crate) fn push_recv(&mut self, index: u32) -> Result<(), Full> {
+        let Some(entry) = self.table.get_mut(index as usize) else { return Ok(()) };
+        let wait_first = entry.flags & TRY == 0;
+        let socket = entry.descriptor();
+        let into = entry.into.as_mut().map(Buf::spare);
+        let sqe = ops::recv(socket, index, into, wait_first);
+        // SAFETY: the buffer's memory lives as long as the process, and the entry owns it until the completion.
+        unsafe { self.ring.push(&sqe) }
+    }
+
+    /// Queues the send of an entry.
+    #[inline]
+    pub(crate) fn push_send(&mut self, index: u32) -> Result<(), Full> {
+        let Some(entry) = self.table.get(index as usize) else { return Ok(()) };
+        let filled = entry.head.as_ref().map_or(&[][..], Buf::filled);
+        let one = match (filled, entry.body) {
+            (head, []) => head,
+            ([], body) => body,
+            _ => return self.push_send_both(index),
+        };
+        let sqe = ops::send(entry.descriptor(), index, &one[..one.len().min(SEND_MAX)]);
+        // SAFETY: head and body live as long as the process, and the entry owns the head until the completion.
+        unsafe { self.ring.push(&sqe) }
+    }
+
+    pub(crate) fn push_send_both(&mut self, index: u32) -> Result<(), Full> {
+        if self.messages.is_full() {
+            self.ring.submit();
+            self.clear_messages();
+        }
+        let Some(entry) = self.table.get(index as usize) else { return Ok(()) };
+        let filled = entry.head.as_ref().map_or(&[][..], Buf::filled);
+        let message = self.messages.put(filled, entry.body).ok_or(Full)?;
+        let sqe = ops::send_both(entry.descriptor(), index, message);
+        // SAFETY: as for a send of one part, and the message stays until it was submitted.
+        unsafe { self.ring.push(&sqe) }
+    }
+
+    /// Messages may be used again once the kernel took the submissions that name them.
+    #[inline]
+    pub(crate) fn clear_messages(&mut self) {
+        if self.ring.queued() == 0 {
+            self.messages.clear();
+        }
+    }
+
+    /// Queues what names no memory; when there is no room, it is looked for again in the next turn.
+    pub(crate) fn push_plain(&mut self, sqe: &squeue::Entry) {
+        // SAFETY: it names no memory.
+        if unsafe { self.ring.push(sqe) }.is_err() {
+            self.retry = true;
+        }
+    }
+
+    /// Asks for the end of what is in flight on `index`.
+    pub(crate) fn push_cancel(&mut self, index: u32, kind: Kind) {
+        let Some(entry) = self.table.get_mut(index as usize) else { return };
+        entry.flags |= if kind == Kind::Recv { CANCEL_RECV } else { CANCEL_SEND };
+        self.push_plain(&ops::cancel(kind, index));
+    }
+
+    /// Queues again what found no room.
+    #[cold]
+    pub(crate) fn push_missing(&mut self) {
+        self.retry = false;
+        for index in 0..self.table.len() as u32 {
+            let flags = self.table[index as usize].flags;
+            if flags & (RECV | CANCEL_RECV | DONE_RECV) == RECV | CANCEL_RECV {
+                self.push_cancel(index, Kind::Recv);
+            }
+            if flags & (SEND | CANCEL_SEND | DONE_SEND) == SEND | CANCEL_SEND {
+                self.push_cancel(index, Kind::Send);
+            }
+            if flags & CLOSE != 0 {
+                self.close_when_idle(index);
+            }
+            if flags & ACCEPT != 0 {
+                self.arm(index);
+            }
+        }
+    }
+
+    /// Closes a handle once nothing is in flight on it; ends what is.
+    #[cold]
+    pub(crate) fn close_when_idle(&mut self, index: u32) {
+        let Some(entry) = self.table.get_mut(index as usize) else { return };
+        let flags = entry.flags;
+        if flags & CLOSE == 0 || flags & CLOSING != 0 {
+            return;
+        }
+        if flags & (RECV | SEND | ACCEPT) != 0 || entry.armed > 0 {
+            // Nothing should be in flight. If something is, its buffers come back before the handle goes.
+            if flags & (RECV | CANCEL_RECV) == RECV {
+                self.push_cancel(index, Kind::Recv);
+            }
+            if flags & (SEND | CANCEL_SEND) == SEND {
+                self.push_cancel(index, Kind::Send);
+            }
+            return self.disarm(index);
+        }
+        let sqe = ops::close(entry.descriptor(), index);
+        // SAFETY: it names no memory. The descriptor is forgotten when it was closed.
+        if unsafe { self.ring.push(&sqe) }.is_ok() {
+            self.table[index as usize].flags |= CLOSING;
+        } else {
+            self.retry = true;
+        }
+    }
+}
+
+/// What the kernel says.
+impl Uring<'_> {
+    /// Hands out the next thing that was kept.
+    #[cold]
+    pub(crate) fn next_ready(&mut self) -> Option<Completion<'static>> {
+        let index = self.ready;
+        let entry = self.table.get_mut(index as usize)?;
+        self.ready = entry.next;
+        entry.flags &= !READY;
+        let flags = entry.flags;
+        let completion = if flags & DONE_SEND != 0 {
+            let result = entry.send_result;
+            entry.flags &= !DONE_SEND;
+            self.hand_out_send(index, result)
+        } else if flags & DONE_RECV != 0 {
+            let result = entry.recv_result;
+            entry.flags &= !DONE_RECV;
+            self.hand_out_recv(index, result, true)
+        } else if flags & ACCEPT != 0 && entry.is_due() {
+            self.hand_out_accept(index)
+        } else if flags & DONE_CLOSE != 0 {
+            let token = entry.owner.with_kind(OpKind::Close);
+            self.release(index);
+            Some(Completion { token, outcome: Outcome::Close, more: false })
+        } else {
+            None
+        };
+        if self.table[index as usize].is_due() {
+            self.push_ready(index);
+        }
+        completion
+    }
+
+    #[inline]
+    pub(crate) fn hand_out_recv(&mut self, index: u32, result: i32, more_there: bool) -> Option<Completion<'static>> {
+        if result == -Errno::INTR.raw_os_error() && self.push_recv(index).is_ok() {
+            return None;
+        }
+        let entry = self.table.get_mut(index as usize)?;
+        let mut buf = entry.into.take();
+        let result = match u32::try_from(result) {
+            Ok(count) => {
+                if let Some(buf) = &mut buf {
+                    buf.advance(count as usize);
+                }
+                Ok(count)
+            }
+            Err(_) => Err(error_of(result)),
+        };
+        entry.flags = entry.flags & !(RECV | CANCEL_RECV | TRY) | if more_there { TRY } else { 0 };
+        let token = entry.owner.with_kind(OpKind::Recv);
+        if entry.flags & CLOSE != 0 {
+            self.close_when_idle(index);
+        }
+        Some(Completion { token, outcome: Outcome::Recv { result, buf }, more: false })
+    }
+
+    #[inline]
+    pub(crate) fn hand_out_send(&mut self, index: u32, result: i32) -> Option<Completion<'static>> {
+        if result == -Errno::INTR.raw_os_error() && self.push_send(index).is_ok() {
+            return None;
+        }
+        let entry = self.table.get_mut(index as usize)?;
+        let result = u32::try_from(result).map_err(|_| error_of(result));
+        let (head, body) = (entry.head.take()?, entry.body);
+        entry.flags &= !(SEND | CANCEL_SEND);
+        let token = entry.owner.with_kind(OpKind::Send);
+        if entry.flags & CLOSE != 0 {
+            self.close_when_idle(index);
+        }
+        Some(Completion { token, outcome: Outcome::Send { result, head, body }, more: false })
+    }
+
+    /// Keeps what a completion says in the table.
+    #[cold]
+    pub(crate) fn keep(&mut self, kind: Kind, index: u32, result: i32, flags: Flags) {
+        match kind {
+            Kind::Accept => return self.accepted(index, result),
+            Kind::Wake => {
+                self.watched = false;
+                return self.waker.empty();
+            }
+            Kind::Nothing => return,
+            Kind::Recv | Kind::Send | Kind::Close => {}
+        }
+        let Some(entry) = self.table.get_mut(index as usize) else { return };
+        match kind {
+            Kind::Recv => {
+                self.taken(index, flags);
+                let entry = &mut self.table[index as usize];
+                entry.recv_result = result;
+                entry.flags |= DONE_RECV;
+            }
+            Kind::Send => {
+                entry.send_result = result;
+                entry.flags |= DONE_SEND;
+            }
+            _ => {
+                entry.flags |= DONE_CLOSE;
+                if result >= 0
+                    && let Some(socket) = entry.socket.take()
+                {
+                    // The kernel has closed it, and the number may be somebody else's by now.
+                    let _ = socket.into_raw_fd();
+                }
+            }
+        }
+        self.push_ready(index);
+    }
+
+    /// Puts the lent buffer that a receive took into its place.
+    #[inline]
+    pub(crate) fn taken(&mut self, index: u32, flags: Flags) {
+        if let Some(id) = buffer_select(flags)
+            && let Some(entry) = self.table.get_mut(index as usize)
+        {
+            entry.into = self.lent.take(id);
+        }
+    }
+}
+
+#[cold]
+fn error_of(result: i32) -> IoError {
+    os_error(Errno::from_raw_os_error(result.saturating_neg()))
+}

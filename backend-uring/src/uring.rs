@@ -1,0 +1,286 @@
+//! The reactor's parts, setting it up, and taking it down.
+
+use core::marker::PhantomData;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use aurora_http_core::budget::ops_max;
+use aurora_http_core::pool::Buf;
+use aurora_http_core::reactor::{Completion, IoError, IoHandle, Peer, Peers};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+
+use crate::accept::ACCEPTS_MAX;
+use crate::lent::{GROUP, Lent};
+use crate::messages::Messages;
+use crate::ops::{self, Kind};
+use crate::probe::{Refusal, Rungs, refusal};
+use crate::ring::Ring;
+use crate::socket::{self, os_error};
+use crate::table::{ACCEPT, CLOSE, DONE_RECV, DONE_SEND, Entry, LISTENER, NONE, OPEN, READY, RECV, SEND, TRY};
+use crate::waker::Waker;
+
+/// Completion-style I/O on io_uring over a caller's table; an [`IoHandle`] is an index into that table.
+///
+/// It stays on the thread that made it. Its descriptor ([`AsFd`]) is readable while completions are pending, so that it
+/// can stand inside another event loop: drive the reactor with a zero timeout whenever that loop reports it.
+///
+/// Dropping it asks for the end of all that is in flight, waits for that, and closes its sockets. What does not end
+/// within a second keeps its buffers for ever.
+pub struct Uring<'s> {
+    // First, so that the kernel's side is gone before the memory that it looks at.
+    pub(crate) ring: Ring,
+    pub(crate) table: &'s mut [Entry],
+    pub(crate) lent: Lent<'s>,
+    pub(crate) messages: Messages,
+    pub(crate) waker: Waker,
+    /// The kernel watches the waker.
+    pub(crate) watched: bool,
+    /// First free entry, or [`NONE`].
+    pub(crate) free: u32,
+    pub(crate) free_count: u32,
+    /// Accepts in flight in the kernel; a free entry is kept for each.
+    pub(crate) armed: u32,
+    /// First and last entry with something to hand out.
+    pub(crate) ready: u32,
+    pub(crate) ready_last: u32,
+    /// Completions of this turn that were not looked at yet.
+    pub(crate) due: u32,
+    /// Something could not be queued: look for it in the whole table.
+    pub(crate) retry: bool,
+    /// An operation that cannot be carried out; it completes with an error in its turn.
+    pub(crate) refused: Option<Completion<'static>>,
+    /// A ring belongs to a thread.
+    thread: PhantomData<*mut ()>,
+}
+
+/// Setting up, and looking in.
+impl<'s> Uring<'s> {
+    /// A reactor that holds as many sockets, listeners included, as `table` has entries, and as many lent buffers as
+    /// `lent` has places (at most 32 768). What the storage held before is dropped, and sockets are closed.
+    ///
+    /// # Errors
+    /// Why io_uring cannot be used here. There is no fall-back.
+    pub fn new(table: &'s mut [Entry], lent: &'s mut [Option<Buf<'static>>]) -> Result<Self, Refusal> {
+        let length = table.len().min(NONE as usize);
+        let table = &mut table[..length];
+        let ring = Ring::new(completions_max(length))?;
+        let waker = Waker::new().map_err(refusal)?;
+        let mut lent = Lent::new(lent).map_err(refusal)?;
+        show(&ring, &mut lent).map_err(|error| match error {
+            Errno::INVAL => Refusal::TooOld("rings of provided buffers"),
+            error => refusal(error),
+        })?;
+        for (next, entry) in (1..).zip(table.iter_mut()) {
+            *entry = Entry { next, ..Entry::new() };
+        }
+        if let Some(last) = table.last_mut() {
+            last.next = NONE;
+        }
+        Ok(Self {
+            ring,
+            free: if length == 0 { NONE } else { 0 },
+            free_count: length as u32,
+            table,
+            lent,
+            messages: Messages::new().map_err(refusal)?,
+            waker,
+            watched: false,
+            armed: 0,
+            ready: NONE,
+            ready_last: NONE,
+            due: 0,
+            retry: false,
+            refused: None,
+            thread: PhantomData,
+        })
+    }
+
+    /// Bytes that it takes besides a table of `handles` and `lent` places: the queues and rings that it shares with the
+    /// kernel.
+    #[must_use]
+    pub const fn queue_bytes(handles: usize, lent: usize) -> usize {
+        crate::ring::bytes(completions_max(handles)) + Lent::bytes(lent) + Messages::BYTES
+    }
+
+    /// Which parts of the ladder it stands on.
+    #[must_use]
+    pub fn rungs(&self) -> Rungs {
+        self.ring.rungs()
+    }
+
+    /// Takes a listening socket in, inherited ones too; it is made blocking, so that the kernel waits for connections.
+    ///
+    /// # Errors
+    /// [`IoError::FileLimit`] when the table is full; the socket is closed then.
+    pub fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError> {
+        rustix::io::ioctl_fionbio(&listener, false).map_err(os_error)?;
+        let index = self.insert(listener).ok_or(IoError::FileLimit)?;
+        self.table[index as usize].flags = OPEN | LISTENER;
+        Ok(IoHandle(index))
+    }
+
+    /// Takes a connected stream socket in; it is made blocking, so that the kernel waits for readiness.
+    ///
+    /// # Errors
+    /// As for [`add_listener`](Self::add_listener).
+    pub fn add_stream(&mut self, stream: OwnedFd) -> Result<IoHandle, IoError> {
+        rustix::io::ioctl_fionbio(&stream, false).map_err(os_error)?;
+        self.insert(stream).map(IoHandle).ok_or(IoError::FileLimit)
+    }
+
+    /// Gives a socket away, still open and blocking; its handle is free afterwards. `None` for an invalid handle, and
+    /// while an operation is in flight on it.
+    pub fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
+        let entry = self.table.get_mut(io.0 as usize)?;
+        if entry.flags & (OPEN | RECV | SEND | ACCEPT | CLOSE) != OPEN || entry.armed > 0 {
+            return None;
+        }
+        let socket = entry.socket.take();
+        self.release(io.0);
+        socket
+    }
+
+    /// The socket behind a handle, to read or set options.
+    #[must_use]
+    pub fn descriptor(&self, io: IoHandle) -> Option<BorrowedFd<'_>> {
+        let entry = self.table.get(io.0 as usize).filter(|entry| entry.flags & (OPEN | CLOSE) == OPEN)?;
+        Some(entry.socket.as_ref()?.as_fd())
+    }
+
+    /// The address that a socket is bound to.
+    ///
+    /// # Errors
+    /// [`IoError::Unsupported`] for an invalid handle; [`IoError::Os`] when the socket is no IP socket.
+    pub fn local_addr(&self, io: IoHandle) -> Result<SocketAddr, IoError> {
+        let socket = self.descriptor(io).ok_or(IoError::Unsupported)?;
+        socket::to_socket_addr(rustix::net::getsockname(socket).map_err(os_error)?)
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// As for [`local_addr`](Self::local_addr), and [`IoError::ConnectionReset`] when it is not connected.
+    pub fn peer_addr(&self, io: IoHandle) -> Result<SocketAddr, IoError> {
+        let socket = self.descriptor(io).ok_or(IoError::Unsupported)?;
+        let address = rustix::net::getpeername(socket).map_err(os_error)?;
+        socket::to_socket_addr(address.ok_or(IoError::Unsupported)?)
+    }
+
+    /// What ends a wait from another thread.
+    ///
+    /// # Errors
+    /// As for [`Waker::try_clone`].
+    pub fn waker(&self) -> Result<Waker, IoError> {
+        self.waker.try_clone()
+    }
+
+    /// Puts a socket into a free entry; closes it when there is none.
+    pub(crate) fn insert(&mut self, socket: OwnedFd) -> Option<u32> {
+        let index = self.free;
+        let entry = self.table.get_mut(index as usize)?;
+        self.free = entry.next;
+        self.free_count -= 1;
+        *entry = Entry { socket: Some(socket), flags: OPEN | TRY, ..Entry::new() };
+        Some(index)
+    }
+
+    /// Frees an entry; its socket is closed if it still has one.
+    pub(crate) fn release(&mut self, index: u32) {
+        if let Some(entry) = self.table.get_mut(index as usize) {
+            *entry = Entry { next: self.free, ..Entry::new() };
+            self.free = index;
+            self.free_count += 1;
+        }
+    }
+
+    /// Queues the entry to have something handed out.
+    pub(crate) fn push_ready(&mut self, index: u32) {
+        let Some(entry) = self.table.get_mut(index as usize) else { return };
+        if entry.flags & READY != 0 {
+            return;
+        }
+        entry.flags |= READY;
+        entry.next = NONE;
+        if self.ready == NONE {
+            self.ready = index;
+        } else if let Some(last) = self.table.get_mut(self.ready_last as usize) {
+            last.next = index;
+        }
+        self.ready_last = index;
+    }
+}
+
+/// The most completions that can wait at once: of receives, sends and their cancels per handle, of the wake, and of the
+/// accepts, which are more than one per listener.
+const fn completions_max(handles: usize) -> u32 {
+    let completions = ops_max(handles, 0).saturating_add(ACCEPTS_MAX as usize);
+    if completions > u32::MAX as usize { u32::MAX } else { completions as u32 }
+}
+
+/// Lets the kernel take lent buffers.
+pub(crate) fn show(ring: &Ring, lent: &mut Lent<'_>) -> Result<(), Errno> {
+    let (start, entries) = lent.ring();
+    lent.restart();
+    // SAFETY: the pages are the reactor's own, which hides them before it takes a buffer back, and drops its ring before
+    // them; the buffers that they name live as long as the process and are owned by `lent`.
+    unsafe { ring.show_lent(start, entries, GROUP) }?;
+    lent.registered = true;
+    Ok(())
+}
+
+impl Peers for Uring<'_> {
+    fn peer(&self, io: IoHandle) -> Option<Peer> {
+        let socket = self.descriptor(io)?;
+        let address = rustix::net::getpeername(socket).ok()??;
+        if address.address_family() == rustix::net::AddressFamily::UNIX {
+            return Some(Peer::Unix);
+        }
+        socket::to_socket_addr(address).ok().map(Peer::Ip)
+    }
+}
+
+impl AsFd for Uring<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+}
+
+/// How long dropping waits for what is in flight, and how often it looks.
+const DROP_WAIT: Duration = Duration::from_millis(50);
+const DROP_LOOKS: u32 = 20;
+
+impl Drop for Uring<'_> {
+    fn drop(&mut self) {
+        for index in 0..self.table.len() as u32 {
+            let entry = &self.table[index as usize];
+            let (recv, send) = (entry.flags & (RECV | DONE_RECV) == RECV, entry.flags & (SEND | DONE_SEND) == SEND);
+            if recv {
+                self.push_cancel(index, Kind::Recv);
+            }
+            if send {
+                self.push_cancel(index, Kind::Send);
+            }
+            self.disarm(index);
+        }
+        for _ in 0..DROP_LOOKS {
+            let busy = self.table.iter().any(Entry::is_busy);
+            let entered = self.ring.enter(busy.into(), Some(DROP_WAIT));
+            while let Some(completion) = self.ring.pop() {
+                let (kind, index) = ops::named(completion.user_data_u64());
+                self.keep(kind, index, completion.raw_result(), completion.flags());
+            }
+            if !busy || !matches!(entered, Ok(()) | Err(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN)) {
+                break;
+            }
+        }
+        for entry in &mut *self.table {
+            if entry.is_busy() {
+                // The kernel may still use them: whoever gets the table must not find them there.
+                (entry.into, entry.head) = (None, None);
+            }
+            // The table is the caller's and would keep it open.
+            entry.socket = None;
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! io_uring refused for real, in child processes: by seccomp filters, and by a limit of locked memory.
+//!
+//! The test starts itself again, and what that child does to itself stays in it.
+#![cfg(all(has_epoll, has_uring, target_arch = "x86_64"))]
+
+#[path = "support/http.rs"]
+mod http;
+
+use std::process::Command;
+
+use aurora_http::uring::{Refusal, probe};
+use aurora_http::{Backend, Server, ServerError, handler_fn};
+use http::Client;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+/// In the environment of a child: what it does to itself.
+const CHILD: &str = "AURORA_TEST_REFUSAL";
+
+/// Runs this test alone in a child.
+fn in_child(test: &str, refusal: &str) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", test, "--nocapture"]).env(CHILD, refusal).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{refusal}: {said}");
+    assert!(said.contains("refused as it should be"), "{refusal}: {said}");
+}
+
+fn is_child() -> Option<String> {
+    std::env::var(CHILD).ok()
+}
+
+/// A server still serves, on epoll, and says why; one that was told to use io_uring does not start, and says why.
+fn expect_epoll(refusal: Refusal) {
+    assert_eq!(probe(), Err(refusal));
+    let server = || Server::bind("127.0.0.1:0").unwrap().workers(2).connections(64);
+    let running = server().start(|_worker| handler_fn(|_request, response| response.body("Hello"))).unwrap();
+    assert_eq!(running.announcement().backend, "epoll");
+    let note = running.backend_note().expect("a reason").to_owned();
+    assert_eq!(note, refusal.to_string());
+    assert!(running.announcement().to_string().ends_with(&format!("({note})")));
+    assert_eq!(Client::connect(running.local_addr()).get("/").text(), "Hello");
+    drop(running);
+
+    let refused =
+        server().backend(Backend::Uring).start(|_worker| handler_fn(|_request, response| response.body("Hello")));
+    match refused {
+        Err(error @ ServerError::Backend { backend: Backend::Uring, .. }) => {
+            assert!(error.to_string().contains(&refusal.to_string()), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    eprintln!("refused as it should be: {note}");
+}
+
+#[test]
+fn by_seccomp() {
+    match is_child().as_deref() {
+        None => {
+            in_child("by_seccomp", "EPERM");
+            in_child("by_seccomp", "ENOSYS");
+        }
+        Some(errno) => {
+            let (errno, refusal) = match errno {
+                "EPERM" => (1, Refusal::Forbidden),
+                _ => (38, Refusal::Missing),
+            };
+            filter::refuse_io_uring_setup(errno);
+            expect_epoll(refusal);
+        }
+    }
+}
+
+#[test]
+fn by_the_limit_of_locked_memory() {
+    if is_child().is_none() {
+        return in_child("by_the_limit_of_locked_memory", "memlock");
+    }
+    let none = Some(0);
+    setrlimit(Resource::Memlock, Rlimit { current: none, maximum: none }).unwrap();
+    // The limit does not bind a process with CAP_IPC_LOCK.
+    filter::drop_capabilities();
+    match probe() {
+        // Before Linux 6.14 the queues of a ring are not counted as locked memory.
+        Ok(_) => eprintln!("refused as it should be: not at all, by this kernel"),
+        Err(_) => expect_epoll(Refusal::Memory),
+    }
+}
+
+mod filter {
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+
+    /// One instruction of classic BPF.
+    #[repr(C)]
+    struct Instruction {
+        code: u16,
+        jump_true: u8,
+        jump_false: u8,
+        value: u32,
+    }
+
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        instructions: *const Instruction,
+    }
+
+    const IO_URING_SETUP: u32 = 425;
+
+    /// From now on, io_uring_setup(2) fails with this number, in all threads.
+    pub(crate) fn refuse_io_uring_setup(errno: u32) {
+        const LOAD_WORD: u16 = 0x20;
+        const JUMP_EQUAL: u16 = 0x15;
+        const RETURN: u16 = 0x06;
+        let step = |code, jump_false, value| Instruction { code, jump_true: 0, jump_false, value };
+        let instructions = [
+            step(LOAD_WORD, 0, 0), // the number of the system call
+            step(JUMP_EQUAL, 1, IO_URING_SETUP),
+            step(RETURN, 0, 0x0005_0000 | errno), // SECCOMP_RET_ERRNO
+            step(RETURN, 0, 0x7fff_0000),         // SECCOMP_RET_ALLOW
+        ];
+        let program = Program { len: instructions.len() as u16, instructions: instructions.as_ptr() };
+        set_no_new_privs(true).unwrap();
+        let result: isize;
+        // SAFETY: seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program) reads the program, which is
+        // there, and writes no memory of ours. The kernel clobbers what is listed.
+        unsafe {
+            core::arch::asm!(
+                "syscall",
+                inlateout("rax") 317_isize => result,
+                in("rdi") 1,
+                in("rsi") 1,
+                in("rdx") &raw const program,
+                lateout("rcx") _,
+                lateout("r11") _,
+            );
+        }
+        assert_eq!(result, 0, "seccomp");
+    }
+
+    pub(crate) fn drop_capabilities() {
+        let none = CapabilitySet::empty();
+        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).unwrap();
+    }
+}
