@@ -137,13 +137,13 @@ impl Client {
         self.received.is_empty() && self.receive() == 0
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
-    }
-
     /// The socket alone.
     pub(crate) fn into_stream(self) -> TcpStream {
         self.stream
+    }
+
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
     }
 
     /// Ends our direction.
