@@ -82,7 +82,8 @@ pub trait Handler {
         true
     }
 
-    /// A connection is gone. Costs nothing unless implemented.
+    /// A connection is gone, or given to the program. Also those that [`accepted`](Self::accepted) was not asked about,
+    /// because they came when all slots were taken or a stop had begun. Costs nothing unless implemented.
     #[inline]
     fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests_served: u32) {
         let _ = (id, reason, requests_served);
