@@ -2,6 +2,8 @@
 //! to the program.
 #![cfg(has_backend)]
 
+#[path = "support/backends.rs"]
+mod backends;
 #[path = "support/http.rs"]
 mod http;
 
@@ -12,29 +14,14 @@ use std::thread;
 
 use aurora_http::core::reactor::Wake;
 use aurora_http::{
-    CloseReason, Content, DeferToken, Flow, Handler, Method, Request, ResponseWriter, Resumer, Running, Server,
-    ServerError, StopFlag, Worker, WorkerStorage,
+    Backend, CloseReason, Content, DeferToken, Flow, Handler, Method, Request, ResponseWriter, Resumer, Running,
+    Server, StopFlag, Worker,
 };
+use backends::on_each_backend;
 use http::{Client, DEADLINE, eventually};
 
-#[cfg(has_epoll)]
-type Reactor<'s> = aurora_http::epoll::Reactor<'s, 'static>;
-#[cfg(not(has_epoll))]
-type Reactor<'s> = aurora_http::kqueue::Reactor<'s, 'static>;
-
-/// A worker by the name of its backend.
-fn worker<H: Handler>(
-    storage: &mut WorkerStorage<H::Exchange>,
-    handler: H,
-) -> Result<Worker<'_, H, Reactor<'_>>, ServerError> {
-    #[cfg(has_epoll)]
-    return Worker::epoll(storage, handler);
-    #[cfg(not(has_epoll))]
-    return Worker::kqueue(storage, handler);
-}
-
-fn server() -> Server {
-    Server::bind("127.0.0.1:0").unwrap().workers(1).connections(64)
+fn server(backend: Backend) -> Server {
+    Server::bind("127.0.0.1:0").unwrap().backend(backend).workers(1).connections(64)
 }
 
 /// Echoes raw bytes behind an upgrade to `echo`, and paths before it. `/refuse` and `/later/refuse` stay HTTP; `/later…`
@@ -93,10 +80,10 @@ impl Handler for Echo {
     }
 }
 
-fn echo() -> (Running, Resumer, mpsc::Receiver<DeferToken>) {
+fn echo(backend: Backend) -> (Running, Resumer, mpsc::Receiver<DeferToken>) {
     let (send, tokens) = mpsc::channel();
     let (resumers, resumer) = mpsc::channel();
-    let running = server().start(move |worker| {
+    let running = server(backend).start(move |worker| {
         resumers.send(worker.resumer()).unwrap();
         Echo { tokens: send.clone() }
     });
@@ -124,99 +111,109 @@ fn expect_switched(client: &mut Client) {
 
 #[test]
 fn requests_before_the_upgrade_are_answered_and_what_follows_it_is_raw_wherever_it_is_cut() {
-    let (running, ..) = echo();
-    let all =
-        [get("/a").as_bytes(), get("/b").as_bytes(), upgrade("/").as_bytes(), FRAME, get("/raw").as_bytes()].concat();
-    let at = all.len() - get("/raw").len() - FRAME.len();
-    for cut in [0, 5, get("/a").len(), at - 1, at, at + 3, at + FRAME.len(), at + FRAME.len() + 9, all.len()] {
-        let mut client = Client::connect(running.local_addr());
-        client.send(&all[..cut]);
-        if cut > get("/a").len() {
-            assert_eq!(client.response("GET").text(), "/a", "it was seen before the rest is sent");
+    on_each_backend(|backend| {
+        let (running, ..) = echo(backend);
+        let all = [get("/a").as_bytes(), get("/b").as_bytes(), upgrade("/").as_bytes(), FRAME, get("/raw").as_bytes()]
+            .concat();
+        let at = all.len() - get("/raw").len() - FRAME.len();
+        for cut in [0, 5, get("/a").len(), at - 1, at, at + 3, at + FRAME.len(), at + FRAME.len() + 9, all.len()] {
+            let mut client = Client::connect(running.local_addr());
+            client.send(&all[..cut]);
+            if cut > get("/a").len() {
+                assert_eq!(client.response("GET").text(), "/a", "it was seen before the rest is sent");
+            }
+            client.send(&all[cut..]);
+            if cut <= get("/a").len() {
+                assert_eq!(client.response("GET").text(), "/a");
+            }
+            assert_eq!(client.response("GET").text(), "/b");
+            expect_switched(&mut client);
+            assert_eq!(client.take(FRAME.len()), FRAME, "{cut}");
+            assert_eq!(client.take(get("/raw").len()), get("/raw").as_bytes(), "{cut}: no HTTP any more");
+            client.send("more");
+            assert_eq!(client.take(4), b"more");
+            client.finish();
+            assert!(client.is_ended(), "{cut}");
         }
-        client.send(&all[cut..]);
-        if cut <= get("/a").len() {
-            assert_eq!(client.response("GET").text(), "/a");
-        }
-        assert_eq!(client.response("GET").text(), "/b");
-        expect_switched(&mut client);
-        assert_eq!(client.take(FRAME.len()), FRAME, "{cut}");
-        assert_eq!(client.take(get("/raw").len()), get("/raw").as_bytes(), "{cut}: no HTTP any more");
-        client.send("more");
-        assert_eq!(client.take(4), b"more");
-        client.finish();
-        assert!(client.is_ended(), "{cut}");
-    }
-    eventually(|| running.counters().closed.of(CloseReason::UpgradeFinished) == 9, "each ends for its reason");
-    assert_eq!(running.counters().requests, 3 * 9);
+        eventually(|| running.counters().closed.of(CloseReason::UpgradeFinished) == 9, "each ends for its reason");
+        assert_eq!(running.counters().requests, 3 * 9);
+    });
 }
 
 #[test]
 fn a_refused_upgrade_leaves_the_connection_http() {
-    let (running, ..) = echo();
-    let mut client = Client::connect(running.local_addr());
-    client.send([upgrade("/refuse"), get("/next")].concat());
-    assert_eq!(client.response("GET").text(), "refused");
-    assert_eq!(client.response("GET").text(), "/next");
-    assert_eq!(client.get("/and-on").text(), "/and-on");
-    // Bytes of the other protocol that were sent in hope are malformed HTTP: one answer, and the end.
-    client.send([upgrade("/refuse").as_bytes(), FRAME, get("/hidden").as_bytes()].concat());
-    assert_eq!(client.response("GET").text(), "refused");
-    assert_eq!(client.response("GET").status, 400);
-    assert!(client.is_ended());
+    on_each_backend(|backend| {
+        let (running, ..) = echo(backend);
+        let mut client = Client::connect(running.local_addr());
+        client.send([upgrade("/refuse"), get("/next")].concat());
+        assert_eq!(client.response("GET").text(), "refused");
+        assert_eq!(client.response("GET").text(), "/next");
+        assert_eq!(client.get("/and-on").text(), "/and-on");
+        // Bytes of the other protocol that were sent in hope are malformed HTTP: one answer, and the end.
+        client.send([upgrade("/refuse").as_bytes(), FRAME, get("/hidden").as_bytes()].concat());
+        assert_eq!(client.response("GET").text(), "refused");
+        assert_eq!(client.response("GET").status, 400);
+        assert!(client.is_ended());
+    });
 }
 
 #[test]
 fn until_101_went_out_nothing_is_decided() {
-    let (running, resumer, tokens) = echo();
-    for (path, switches) in [("/later", true), ("/later/refuse", false)] {
-        let mut client = Client::connect(running.local_addr());
-        client.send([upgrade(path), get("/next")].concat());
-        let token = tokens.recv_timeout(DEADLINE).unwrap();
-        client.send(get("/third"));
-        assert!(resumer.resume(token));
-        if switches {
-            expect_switched(&mut client);
-            let raw = [get("/next"), get("/third")].concat();
-            assert_eq!(client.take(raw.len()), raw.as_bytes());
-        } else {
-            assert_eq!(client.response("GET").text(), "refused");
-            assert_eq!(client.response("GET").text(), "/next");
-            assert_eq!(client.response("GET").text(), "/third");
+    on_each_backend(|backend| {
+        let (running, resumer, tokens) = echo(backend);
+        for (path, switches) in [("/later", true), ("/later/refuse", false)] {
+            let mut client = Client::connect(running.local_addr());
+            client.send([upgrade(path), get("/next")].concat());
+            let token = tokens.recv_timeout(DEADLINE).unwrap();
+            client.send(get("/third"));
+            assert!(resumer.resume(token));
+            if switches {
+                expect_switched(&mut client);
+                let raw = [get("/next"), get("/third")].concat();
+                assert_eq!(client.take(raw.len()), raw.as_bytes());
+            } else {
+                assert_eq!(client.response("GET").text(), "refused");
+                assert_eq!(client.response("GET").text(), "/next");
+                assert_eq!(client.response("GET").text(), "/third");
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn much_goes_through_an_upgraded_connection_in_both_directions() {
-    let (running, ..) = echo();
-    let mut client = Client::connect(running.local_addr());
-    let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let sending = client.send_aside([upgrade("/").as_bytes(), &bytes].concat());
-    expect_switched(&mut client);
-    assert!(client.take(bytes.len()) == bytes);
-    sending.join().unwrap();
+    on_each_backend(|backend| {
+        let (running, ..) = echo(backend);
+        let mut client = Client::connect(running.local_addr());
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let sending = client.send_aside([upgrade("/").as_bytes(), &bytes].concat());
+        expect_switched(&mut client);
+        assert!(client.take(bytes.len()) == bytes);
+        sending.join().unwrap();
+    });
 }
 
 #[test]
 fn a_server_closes_what_its_handler_gives_away_and_stops_in_time() {
-    struct GivesAway;
-    impl Handler for GivesAway {
-        type Exchange = ();
-        fn request(&mut self, _request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
-            response.open_tunnel().unwrap();
-            Flow::Detach(())
+    on_each_backend(|backend| {
+        struct GivesAway;
+        impl Handler for GivesAway {
+            type Exchange = ();
+            fn request(&mut self, _request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+                response.open_tunnel().unwrap();
+                Flow::Detach(())
+            }
         }
-    }
-    let running = server().start(|_worker| GivesAway).unwrap();
-    let mut client = Client::connect(running.local_addr());
-    client.send("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n");
-    let head = client.head();
-    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && !head.contains("Connection"), "{head}");
-    assert!(client.is_ended());
-    eventually(|| running.counters().active == 0, "the slot is free");
-    running.stop();
-    assert_eq!(running.join().counters.closed.of(CloseReason::UpgradeFinished), 1);
+        let running = server(backend).start(|_worker| GivesAway).unwrap();
+        let mut client = Client::connect(running.local_addr());
+        client.send("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n");
+        let head = client.head();
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && !head.contains("Connection"), "{head}");
+        assert!(client.is_ended());
+        eventually(|| running.counters().active == 0, "the slot is free");
+        running.stop();
+        assert_eq!(running.join().counters.closed.of(CloseReason::UpgradeFinished), 1);
+    });
 }
 
 /// A proxy for CONNECT alone: the handler dials, and gives the connection away together with the other one.
@@ -271,39 +268,54 @@ fn target() -> SocketAddr {
     address
 }
 
+/// The test on one backend: the workers of each are a type of their own.
+macro_rules! proxy_on {
+    ($backend:expr, $worker:path) => {{
+        let mut storage = server($backend).storage().unwrap();
+        let mut worker = $worker(&mut storage, Proxy).unwrap();
+        let (address, waker, stop) = (worker.local_addr(), worker.waker().unwrap(), StopFlag::new());
+        let target = target();
+        thread::scope(|scope| {
+            let stops = &stop;
+            let clients = scope.spawn(move || {
+                through_the_tunnel(address, target);
+                stops.drain();
+                waker.wake();
+            });
+            let (mut taken, mut pumps) = (0, Vec::new());
+            while !worker.engine().is_drained() {
+                worker.turn(&stop).unwrap();
+                worker.take_detached(|socket, leftover, mut upstream| {
+                    let client = TcpStream::from(socket);
+                    client.set_nonblocking(false).unwrap();
+                    upstream.write_all(leftover).unwrap();
+                    let (from, to) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+                    pumps.extend([pump(from, to), pump(upstream, client)]);
+                    taken += 1;
+                });
+            }
+            clients.join().unwrap();
+            for pump in pumps {
+                pump.join().unwrap();
+            }
+            assert_eq!(taken, TUNNELS);
+            let counters = worker.counters();
+            assert_eq!((counters.closed.of(CloseReason::Detached), counters.detached), (TUNNELS, TUNNELS));
+            assert_eq!(counters.active, 0);
+        });
+    }};
+}
+
 #[test]
 fn a_proxy_tunnels_in_both_directions_with_what_had_arrived_first() {
-    let mut storage = server().storage().unwrap();
-    let mut worker = worker(&mut storage, Proxy).unwrap();
-    let (address, waker, stop) = (worker.local_addr(), worker.waker().unwrap(), StopFlag::new());
-    let target = target();
-    thread::scope(|scope| {
-        let stops = &stop;
-        let clients = scope.spawn(move || {
-            through_the_tunnel(address, target);
-            stops.drain();
-            waker.wake();
-        });
-        let (mut taken, mut pumps) = (0, Vec::new());
-        while !worker.engine().is_drained() {
-            worker.turn(&stop).unwrap();
-            worker.take_detached(|socket, leftover, mut upstream| {
-                let client = TcpStream::from(socket);
-                client.set_nonblocking(false).unwrap();
-                upstream.write_all(leftover).unwrap();
-                let (from, to) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
-                pumps.extend([pump(from, to), pump(upstream, client)]);
-                taken += 1;
-            });
-        }
-        clients.join().unwrap();
-        for pump in pumps {
-            pump.join().unwrap();
-        }
-        assert_eq!(taken, TUNNELS);
-        let counters = worker.counters();
-        assert_eq!((counters.closed.of(CloseReason::Detached), counters.detached), (TUNNELS, TUNNELS));
-        assert_eq!(counters.active, 0);
+    on_each_backend(|backend| match backend {
+        #[cfg(has_epoll)]
+        Backend::Epoll => proxy_on!(backend, Worker::epoll),
+        #[cfg(has_kqueue)]
+        Backend::Kqueue => proxy_on!(backend, Worker::kqueue),
+        #[cfg(has_uring)]
+        Backend::Uring => proxy_on!(backend, Worker::uring),
+        other => panic!("{other} is not there"),
     });
 }
 
