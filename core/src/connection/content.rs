@@ -181,7 +181,7 @@ impl<'p, E> Connection<'p, E> {
             self.consume(slice.skip);
             return self.await_content(cx);
         }
-        if self.exchange.has(flag::HUNGRY) && !slice.ended && !self.exchange.has_output() {
+        if self.exchange.has(flag::HUNGRY) && !slice.ended {
             self.consume(slice.skip);
             return self.await_content(cx);
         }
