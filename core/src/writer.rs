@@ -37,7 +37,8 @@ pub(crate) const RETRY_AFTER_S: u32 = 1;
 ///
 /// Order: [`status`](Self::status), any number of [`field`](Self::field)s, then either one of the `body` methods or
 /// [`stream`](Self::stream) followed by writes. A response that is left unfinished by [`Flow::Finish`] is completed: an
-/// empty 200 if nothing was written.
+/// empty 200 if nothing was written. Status and fields do not outlast a call: what is begun by them must be followed by
+/// `body` or `stream` before the handler returns.
 ///
 /// [`Flow::Finish`]: crate::handler::Flow::Finish
 pub struct ResponseWriter<'a> {
@@ -194,6 +195,15 @@ impl<'a> ResponseWriter<'a> {
     pub(crate) fn finish(&mut self) {
         if self.phase != Phase::Done && self.error.is_none() {
             self.finish_begun();
+        }
+    }
+
+    /// Another call follows, and it would write a head of its own: none may be half written by then.
+    #[inline]
+    pub(crate) fn pause(&mut self) {
+        let is_begun = self.phase == Phase::Fields || self.phase == Phase::Start && self.status != 200;
+        if is_begun {
+            let _ = self.latch::<()>(WriteError::Order);
         }
     }
 

@@ -314,6 +314,8 @@ impl<'p, E> Exchange<'p, E> {
         let flow = call(cx.handler, &mut response);
         if matches!(flow, Flow::Finish) {
             response.finish();
+        } else {
+            response.pause();
         }
         let written = response.into_written();
         self.stream = written.stream;

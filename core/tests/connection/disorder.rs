@@ -49,6 +49,35 @@ fn answers(content: &[u8], _: bool, response: &mut ResponseWriter<'_>) -> (usize
 }
 
 #[test]
+fn a_head_that_was_begun_and_left_is_an_error_and_not_two_heads() {
+    let later: [First; 4] = [
+        |_, response| {
+            let _ = response.field("X-A", "b");
+            Flow::Receive(())
+        },
+        |_, response| {
+            let _ = response.field("X-A", "b");
+            Flow::Collect(())
+        },
+        |_, response| {
+            let _ = response.field("X-A", "b");
+            Flow::Produce(())
+        },
+        |_, response| {
+            let _ = (response.field("X-A", "b"), response.defer());
+            Flow::Defer(())
+        },
+    ];
+    for first in later {
+        let mut bench = Bench::new(Steps(first, answers));
+        bench.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab");
+        let output = bench.take_output();
+        assert!(output.starts_with("HTTP/1.1 500 "), "{output}");
+        assert_eq!(output.matches("HTTP/1.1").count(), 1, "{output}");
+    }
+}
+
+#[test]
 fn a_handler_that_waits_for_more_behind_its_head_is_not_asked_again_before_there_is_more() {
     let mut bench = Bench::new(Steps(
         |_, response| {
