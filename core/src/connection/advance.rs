@@ -1,6 +1,6 @@
 //! The way from one state to the next, as far as what is there allows.
 
-use super::exchange::Dispatched;
+use super::exchange::{Dispatched, NotReady};
 use super::{Connection, Context, flag, release};
 use crate::answer::Answer;
 use crate::error::CloseReason;
@@ -70,6 +70,11 @@ impl<'p, E> Connection<'p, E> {
                 self.await_head(cx)
             }
             Dispatched::Refused(error) => {
+                if matches!(self.exchange.reserve(cx.pool, 0), Err(NotReady::Flush)) {
+                    // The responses before it, or they would be lost with the connection; then this head once more.
+                    self.exchange.go(Event::Respond);
+                    return true;
+                }
                 let status = error.status();
                 let reason = if matches!(status, 414 | 431) { CloseReason::TooLarge } else { CloseReason::BadRequest };
                 self.refuse(cx, Answer::new(status), reason);

@@ -514,6 +514,8 @@ impl<'p, E> Exchange<'p, E> {
             self.facts = Facts::default();
             self.response_at = self.output_len();
             self.clear(flag::BEGUN);
+        } else if !self.has(flag::BEGUN) {
+            self.take_back();
         }
         if let Output::Collected(_) = self.output {
             self.release_output(cx.pool);
@@ -531,10 +533,8 @@ impl<'p, E> Exchange<'p, E> {
         if self.has(flag::BEGUN) {
             return false;
         }
-        let at = self.response_at as usize;
-        let Output::Unsent { head, body } = &mut self.output else { return false };
-        head.truncate(at);
-        *body = &[];
+        self.take_back();
+        let Output::Unsent { head, .. } = &mut self.output else { return false };
         let facts = self.facts;
         let answer = Answer {
             date: cx.preamble.date(),
@@ -550,6 +550,14 @@ impl<'p, E> Exchange<'p, E> {
                 true
             }
             Err(_) => false,
+        }
+    }
+
+    /// Drops what was written of the current response, of which nothing has left.
+    fn take_back(&mut self) {
+        if let Output::Unsent { head, body } = &mut self.output {
+            head.truncate(self.response_at as usize);
+            *body = &[];
         }
     }
 

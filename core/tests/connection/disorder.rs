@@ -2,6 +2,7 @@
 
 use aurora_http_core::handler::{Content, Flow, Handler, handler_fn};
 use aurora_http_core::request::Request;
+use aurora_http_core::state::State;
 use aurora_http_core::writer::ResponseWriter;
 
 use crate::harness::Bench;
@@ -75,6 +76,40 @@ fn a_head_that_was_begun_and_left_is_an_error_and_not_two_heads() {
         assert!(output.starts_with("HTTP/1.1 500 "), "{output}");
         assert_eq!(output.matches("HTTP/1.1").count(), 1, "{output}");
     }
+}
+
+#[test]
+fn what_was_answered_before_a_malformed_request_is_not_lost() {
+    for length in [5, 511, 512, 4_000, 20_000] {
+        let mut bench = Bench::new(handler_fn(move |_: &Request<'_>, response: &mut ResponseWriter<'_>| {
+            response.static_body(&LONG[..length])
+        }));
+        bench.send(&[GET, MALFORMED, GET].concat());
+        let output = bench.take_output();
+        assert!(output.starts_with("HTTP/1.1 200 OK\r\n"), "{length}: {output}");
+        assert!(output.contains("sHTTP/1.1 400 Bad Request\r\n"), "{length}: {output}");
+        assert_eq!((output.matches("HTTP/1.1").count(), bench.state()), (2, State::Lingering), "{length}");
+    }
+}
+
+#[test]
+fn a_response_that_fills_the_buffer_is_replaced_while_it_has_not_left() {
+    let mut bench = Bench::new(Steps(
+        |request, response| {
+            if request.path() == b"/first" {
+                let _ = response.body("first");
+                return Flow::Finish;
+            }
+            let _ = response.stream(None);
+            while response.write(&LONG).is_ok_and(|count| count > 0) {}
+            Flow::Receive(())
+        },
+        |content, _, _| (content.len(), Flow::Receive(())),
+    ));
+    bench.send(&[b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n", CHUNKED, b"x\r\n"].concat());
+    let output = bench.take_output();
+    assert!(output.contains("\r\n\r\nfirstHTTP/1.1 400 Bad Request\r\n"), "{output}");
+    assert_eq!((output.matches("HTTP/1.1").count(), bench.state()), (2, State::Lingering));
 }
 
 #[test]
