@@ -113,6 +113,24 @@ fn a_response_that_fills_the_buffer_is_replaced_while_it_has_not_left() {
 }
 
 #[test]
+fn a_response_is_as_long_as_the_limit_allows_and_no_longer() {
+    for method in ["GET", "HEAD"] {
+        for (length, status) in [(1_024 - 40, "200 OK"), (1_024 - 39, "500 Internal Server Error")] {
+            let mut bench = Bench::new(handler_fn(move |_: &Request<'_>, response: &mut ResponseWriter<'_>| {
+                response.body(&LONG[..length])
+            }));
+            bench.limits.response_bytes_max = 1_024;
+            bench.send(format!("{method} / HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "x".repeat(3_000)).as_bytes());
+            let output = bench.take_output();
+            assert!(output.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{method} {length}: {output}");
+            if status == "200 OK" && method == "GET" {
+                assert_eq!(output.len(), 1_024);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_handler_that_waits_for_more_behind_its_head_is_not_asked_again_before_there_is_more() {
     let mut bench = Bench::new(Steps(
         |_, response| {
