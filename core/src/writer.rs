@@ -9,6 +9,7 @@ mod error;
 
 use core::fmt;
 
+use crate::answer::CONTINUE;
 use crate::connection::Place;
 use crate::defer::DeferToken;
 use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, FieldLine, connection_field, response_body};
@@ -169,8 +170,13 @@ impl<'a> ResponseWriter<'a> {
             Stream::Done => Phase::Done,
             _ => Phase::Body,
         };
+        let mut out = ground.out;
+        if ground.facts.has(Facts::EXPECTS) {
+            let end = out.len().saturating_sub(CONTINUE.len()).max(ground.len);
+            out = &mut out[..end];
+        }
         Self {
-            out: ground.out,
+            out,
             len: ground.len,
             begin: ground.len,
             scope: ground.scope,
@@ -495,9 +501,12 @@ impl<'a> ResponseWriter<'a> {
         }
         let lender = self.scope.lender();
         let loan = lender.lent_count();
-        let Some(larger) = lender.lend(wanted) else {
+        let kept = if self.facts.has(Facts::EXPECTS) { CONTINUE.len() } else { 0 };
+        let Some(larger) = lender.lend(wanted.saturating_add(kept)) else {
             return self.latch(WriteError::PoolExhausted);
         };
+        let end = larger.len() - kept;
+        let larger = &mut larger[..end];
         larger[..self.len].copy_from_slice(&self.out[..self.len]);
         self.out = larger;
         self.grown = Some(loan);

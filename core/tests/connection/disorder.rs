@@ -131,6 +131,23 @@ fn a_response_is_as_long_as_the_limit_allows_and_no_longer() {
 }
 
 #[test]
+fn the_client_is_told_to_go_on_however_much_was_written_before() {
+    let mut bench = Bench::new(Steps(
+        |_, response| {
+            let _ = response.stream(None);
+            while response.write(&LONG).is_ok_and(|count| count > 0) {}
+            Flow::Receive(())
+        },
+        |content, ended, _| (content.len(), if ended { Flow::Finish } else { Flow::Receive(()) }),
+    ));
+    bench.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    assert!(bench.take_output().starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"));
+    bench.send(b"ab");
+    assert_eq!(bench.take_output(), "0\r\n\r\n");
+    assert_eq!(bench.state(), State::KeepAlive);
+}
+
+#[test]
 fn a_handler_that_waits_for_more_behind_its_head_is_not_asked_again_before_there_is_more() {
     let mut bench = Bench::new(Steps(
         |_, response| {
