@@ -1,7 +1,7 @@
 //! The way from one state to the next, as far as what is there allows.
 
 use super::exchange::{Dispatched, NotReady};
-use super::{Connection, Context, flag, release};
+use super::{Connection, Context, flag, largest_class, release};
 use crate::answer::Answer;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
@@ -113,9 +113,24 @@ impl<'p, E> Connection<'p, E> {
             return false;
         }
         if !self.make_room(cx, cx.limits.head_bytes_max as usize) {
-            self.exchange.set(flag::STARVED);
+            return self.await_larger(cx, 431);
         }
         false
+    }
+
+    /// What was received fills its buffer: waits for a larger one, if there can ever be one.
+    #[cold]
+    pub(super) fn await_larger<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        status: u16,
+    ) -> bool {
+        if self.inbound.as_ref().is_some_and(|inbound| inbound.capacity() < largest_class(cx.pool).size()) {
+            self.exchange.set(flag::STARVED);
+            return false;
+        }
+        self.refuse(cx, Answer::new(status), CloseReason::TooLarge);
+        true
     }
 
     /// Makes room behind what was received: moves it to the front, and grows at 90 % of the class, while `bytes_max`

@@ -2,7 +2,7 @@
 
 use super::content::Body;
 use super::window::Windows;
-use super::{Context, Deadline, flag, release};
+use super::{Context, Deadline, flag, largest_class, release};
 use crate::answer::{ANSWER_BYTES_MAX, Answer, CONTINUE, write_answer};
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
@@ -389,7 +389,11 @@ impl<'p, E> Exchange<'p, E> {
     ) -> bool {
         let collects = matches!(flow, Flow::Collect(_));
         let allowed = match content_max {
-            _ if collects => Some(u64::from(cx.limits.content_collected_max)),
+            // Content that no buffer of the pool could hold would wait for one in vain.
+            _ if collects => {
+                let bytes_max = largest_class(cx.pool).size().min(cx.limits.content_collected_max as usize);
+                Some(bytes_max as u64)
+            }
             Some(bytes_max) => Some(bytes_max),
             // Decided in an earlier call, and counted down since.
             None if self.facts.has(Facts::LIMITED) => None,

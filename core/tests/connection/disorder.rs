@@ -1,6 +1,9 @@
 //! Handlers that return the wrong thing, requests that are wrong at a bad moment, buffers that do not exist.
 
+use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler, handler_fn};
+use aurora_http_core::pool::ClassCounts;
+use aurora_http_core::reactor::IoError;
 use aurora_http_core::request::Request;
 use aurora_http_core::state::State;
 use aurora_http_core::writer::ResponseWriter;
@@ -110,6 +113,59 @@ fn a_response_that_fills_the_buffer_is_replaced_while_it_has_not_left() {
     let output = bench.take_output();
     assert!(output.contains("\r\n\r\nfirstHTTP/1.1 400 Bad Request\r\n"), "{output}");
     assert_eq!((output.matches("HTTP/1.1").count(), bench.state()), (2, State::Lingering));
+}
+
+#[test]
+fn a_limit_set_in_the_middle_of_the_content_counts_from_there() {
+    let steps = Steps(
+        |_, _| Flow::Receive(()),
+        |content, ended, response| {
+            response.limit_content(3);
+            (content.len(), if ended { Flow::Finish } else { Flow::Receive(()) })
+        },
+    );
+    let mut bench = Bench::new(steps);
+    bench.send(&[CHUNKED, b"5\r\nabcde\r\n"].concat());
+    assert_eq!(bench.state(), State::ReadingContent);
+    bench.send(b"4\r\nabcd\r\n");
+    assert!(bench.take_output().starts_with("HTTP/1.1 413 "), "one more than was allowed");
+    assert_eq!(bench.connection.close_reason(), Some(CloseReason::TooLarge));
+}
+
+#[test]
+fn content_that_no_buffer_could_ever_hold_is_refused() {
+    let counts = ClassCounts::new([4, 4, 0, 0, 0]);
+    let collect: First = |_, _| Flow::Collect(());
+    let chunk = [b"1f40\r\n", &LONG[..8_000], b"\r\n0\r\n\r\n"].concat();
+    let requests = [
+        [b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8000\r\n\r\n", &LONG[..8_000]].concat(),
+        [CHUNKED, &chunk].concat(),
+    ];
+    for request in requests {
+        let mut bench = Bench::with_buffers(Steps(collect, answers), counts);
+        bench.send(&request);
+        let output = bench.take_output();
+        assert!(output.starts_with("HTTP/1.1 413 "), "{output:?} {:?}", bench.connection);
+        assert_eq!(bench.state(), State::Lingering);
+    }
+}
+
+#[test]
+fn a_head_that_no_buffer_could_ever_hold_is_refused() {
+    let mut bench =
+        Bench::with_buffers(handler_fn(|_, _: &mut ResponseWriter<'_>| ()), ClassCounts::new([4, 4, 0, 0, 0]));
+    bench.send(&[b"GET / HTTP/1.1\r\nHost: x\r\nX: ", &LONG[..]].concat());
+    assert!(bench.take_output().starts_with("HTTP/1.1 431 "), "{:?}", bench.connection);
+}
+
+#[test]
+fn a_receive_that_found_no_buffer_does_not_hold_up_the_close() {
+    let mut bench = Bench::new(handler_fn(|_, _: &mut ResponseWriter<'_>| ()));
+    bench.with(|connection, cx| {
+        connection.close(cx, CloseReason::Aborted);
+        connection.handle_received(cx, Err(IoError::NoBuffers), None);
+        assert!(!connection.is_starved(), "whoever waits for a buffer is not asked what it wants");
+    });
 }
 
 #[test]
