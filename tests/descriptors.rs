@@ -1,6 +1,7 @@
 //! C5, C6: every connection's descriptor is closed, once, however the connection ends. One test, so that it has its
 //! process to itself.
-#![cfg(all(has_backend, target_os = "linux"))]
+#![cfg(has_backend)]
+#![cfg(target_os = "linux")]
 
 #[path = "conformance/mod.rs"]
 mod wire;
