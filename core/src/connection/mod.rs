@@ -193,9 +193,13 @@ impl<E> Connection<'_, E> {
         self.exchange.has(flag::LENT)
     }
 
-    /// Whether a receive is in flight that took a buffer of its own along.
-    pub(crate) fn pins_receive_buffer(&self) -> bool {
-        self.exchange.has(flag::RECV) && !self.exchange.has(flag::LENT)
+    /// Whether a buffer of the pool is in its hands, or in those of its operations.
+    pub(crate) fn holds_buffer(&self) -> bool {
+        let exchange = &self.exchange;
+        self.inbound.is_some()
+            || !matches!(exchange.output, Output::Empty)
+            || exchange.has(flag::SEND)
+            || (exchange.has(flag::RECV) && !exchange.has(flag::LENT))
     }
 
     /// Whether an exchange is under way: a head was answered to, and not all of the answer is out.
