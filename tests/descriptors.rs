@@ -1,6 +1,7 @@
 //! C5, C6: every connection's descriptor is closed, once, however the connection ends. One test, so that it has its
 //! process to itself.
-#![cfg(all(has_backend, target_os = "linux"))]
+#![cfg(has_backend)]
+#![cfg(target_os = "linux")]
 
 #[path = "conformance/mod.rs"]
 mod wire;
@@ -18,11 +19,11 @@ fn open_descriptors() -> usize {
 #[test]
 fn descriptors_before_and_behind_every_case_of_the_table() {
     for backend in backends() {
-        every_case_on(backend);
+        before_and_behind(backend);
     }
 }
 
-fn every_case_on(backend: Backend) {
+fn before_and_behind(backend: Backend) {
     let before = open_descriptors();
     let server = Hosted::new(backend, Limits::default());
     let serving = open_descriptors();
