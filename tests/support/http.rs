@@ -157,6 +157,8 @@ impl Client {
                 count
             }
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => 0,
+            // A kernel that takes a ring down interrupts whoever has used it.
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.receive(),
             Err(error) => panic!("receiving failed: {error}"),
         }
     }
