@@ -44,7 +44,9 @@ fn a_healthy_client_is_served_among_partial_heads_on_every_slot() {
         thread::spawn(move || {
             // One byte each every tenth of a second: progress, but no head.
             while !done.load(Ordering::Relaxed) {
-                slow.iter_mut().for_each(|client| drop(client.try_send("x")));
+                for client in &mut slow {
+                    let _ = client.try_send("x");
+                }
                 thread::sleep(Duration::from_millis(100));
             }
         })
@@ -218,14 +220,14 @@ impl FileLimit {
         let open: BTreeSet<u64> = numbers.map(|fd| fd.file_name().to_string_lossy().parse().unwrap()).collect();
         let free = (0..).filter(|number| !open.contains(number));
         let current = free.take(count as usize).last();
-        setrlimit(Resource::Nofile, Rlimit { current, ..before.clone() }).unwrap();
+        setrlimit(Resource::Nofile, Rlimit { current, ..before }).unwrap();
         Self(before)
     }
 }
 
 impl Drop for FileLimit {
     fn drop(&mut self) {
-        setrlimit(Resource::Nofile, self.0.clone()).unwrap();
+        setrlimit(Resource::Nofile, self.0).unwrap();
     }
 }
 

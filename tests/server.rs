@@ -216,7 +216,7 @@ fn auto_says_why_it_took_what_it_took() {
     let plain = if cfg!(has_epoll) { Backend::Epoll } else { Backend::Kqueue };
     #[cfg(has_uring)]
     let (backend, passed_over) = match aurora_http::uring::probe() {
-        Ok(rungs) => (format!("uring[{rungs}]"), None),
+        Ok(_) => ("uring".to_owned(), None),
         Err(refusal) => (plain.to_string(), Some(refusal.to_string())),
     };
     #[cfg(not(has_uring))]

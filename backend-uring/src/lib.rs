@@ -37,6 +37,8 @@
 
 #[cfg(feature = "std")]
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod accept;
 mod flight;

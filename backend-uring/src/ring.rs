@@ -206,3 +206,49 @@ fn build(completions: u32) -> Result<(IoUring, bool), Errno> {
         built => built.map(|ring| (ring, true)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(completions: u32) -> Option<Ring> {
+        match Ring::new(completions) {
+            Ok(ring) => Some(ring),
+            Err(refusal) => {
+                assert!(matches!(refusal, Refusal::Missing | Refusal::Disabled(_) | Refusal::Forbidden), "{refusal}");
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_queue_cannot_hold_waits_and_is_not_lost() {
+        let Some(mut ring) = ring(2) else { return };
+        for _ in 0..50 {
+            // SAFETY: a no-op names no memory.
+            let queued = unsafe { ring.push(&ops::nop()) };
+            assert!(queued.is_ok(), "a full queue is submitted");
+            ring.submit();
+        }
+        let mut answers = 0;
+        for _ in 0..50 {
+            match ring.enter(1, Some(Duration::from_millis(10))) {
+                Ok(()) | Err(Errno::TIME | Errno::BUSY) => {}
+                Err(error) => panic!("{error}"),
+            }
+            while ring.pop().is_some() {
+                answers += 1;
+            }
+        }
+        assert_eq!(answers, 50);
+    }
+
+    #[test]
+    fn what_was_found_can_be_told() {
+        let Some(ring) = ring(64) else { return };
+        let said = std::format!("{}", ring.rungs());
+        assert_eq!(said.contains("registered-ring"), ring.registered.is_some());
+        assert_eq!(said.contains("deferred-work"), ring.deferred_work);
+        assert_eq!(std::format!("{}", Rungs::NONE), "basic");
+    }
+}

@@ -25,6 +25,11 @@ use crate::waker::Waker;
 /// It stays on the thread that made it. Its descriptor ([`AsFd`]) is readable while completions are pending, so that it
 /// can stand inside another event loop: drive the reactor with a zero timeout whenever that loop reports it.
 ///
+/// ```compile_fail
+/// fn moves_to_another_thread<T: Send>() {}
+/// moves_to_another_thread::<aurora_http_uring::Uring<'static>>();
+/// ```
+///
 /// Dropping it asks for the end of all that is in flight, waits for that, and closes its sockets. What does not end
 /// within a second keeps its buffers for ever.
 pub struct Uring<'s> {

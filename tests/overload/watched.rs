@@ -128,7 +128,7 @@ impl Watched {
                     *seen.counters.lock().unwrap() = *worker.counters();
                 }
                 worker.run(&stop).unwrap(); // takes the lent buffers back
-                Ended { counters: *worker.counters(), buffers_in_use: worker.engine().pool().in_use() as usize }
+                Ended { counters: *worker.counters(), buffers_in_use: worker.engine().pool().in_use() }
             })
         };
         let (address, wake) = told.recv_timeout(DEADLINE).unwrap();
