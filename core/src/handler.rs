@@ -2,7 +2,7 @@
 
 use crate::error::CloseReason;
 use crate::reactor::{IoHandle, Peer, Peers};
-use crate::request::Request;
+use crate::request::{Request, Trailers};
 use crate::writer::{ResponseWriter, WriteError};
 
 /// Answers requests. One per worker: it is called from one thread only and may keep state of its own.
@@ -148,8 +148,9 @@ pub enum Flow<E> {
     /// [`Content::ended`]) and writes without framing; [`Flow::Produce`] and [`Flow::Defer`] work as before, and
     /// [`Flow::Finish`] closes.
     Upgrade(E),
-    /// As [`Flow::Upgrade`], but the socket and what had already arrived are given to the embedding program:
-    /// [`Engine::next_detached`](crate::engine::Engine::next_detached).
+    /// As [`Flow::Upgrade`], but the socket and what had already arrived are given to the embedding program, which takes
+    /// them by [`Engine::next_detached`](crate::engine::Engine::next_detached); a loop that does not closes the
+    /// connection. The client's end may be seen already: the socket tells it again.
     Detach(E),
 }
 
@@ -174,11 +175,12 @@ pub struct Content<'a> {
     bytes: &'a [u8],
     consumed: usize,
     ended: bool,
+    trailers: Option<Trailers<'a>>,
 }
 
 impl<'a> Content<'a> {
-    pub(crate) const fn new(bytes: &'a [u8], ended: bool) -> Self {
-        Self { bytes, consumed: 0, ended }
+    pub(crate) const fn new(bytes: &'a [u8], ended: bool, trailers: Option<Trailers<'a>>) -> Self {
+        Self { bytes, consumed: 0, ended, trailers }
     }
 
     /// What is there and not yet consumed.
@@ -196,6 +198,14 @@ impl<'a> Content<'a> {
     #[must_use]
     pub const fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// The trailer fields behind chunked content, once it has [`ended`](Self::ended), for handlers that
+    /// [asked](crate::writer::ResponseWriter::keep_trailers) for them. `None` when it did not, and for content that is
+    /// not chunked.
+    #[must_use]
+    pub const fn trailers(&self) -> Option<Trailers<'a>> {
+        self.trailers
     }
 
     pub(crate) const fn consumed(&self) -> usize {

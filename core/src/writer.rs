@@ -119,6 +119,8 @@ impl Facts {
     pub(crate) const UPGRADE: Self = Self(64);
     /// How much content may come was decided.
     pub(crate) const LIMITED: Self = Self(128);
+    /// The handler wants the trailer section.
+    pub(crate) const TRAILERS: Self = Self(256);
 
     /// One of those that may mean the end of the connection.
     pub(crate) const MAY_CLOSE: Self = Self(Self::CLOSE_UNREAD.0 | Self::CONNECT.0);
@@ -373,7 +375,7 @@ impl ResponseWriter<'_> {
         self.defer_serial = (self.defer_serial & 0x7fff) % 0x7fff + 1;
         let tag = (id.generation & 0xffff) << 15 | u32::from(self.defer_serial);
         cell.arm(tag);
-        Ok(DeferToken::new(self.place.deferrals.worker(), id.index, tag))
+        Ok(self.place.deferrals.token(id.index, tag))
     }
 
     /// Answers 101 (Switching Protocols) to `protocol`, one that the request's `Upgrade` field offers, with the fields
@@ -461,6 +463,33 @@ impl<'a> ResponseWriter<'a> {
     /// returns `Receive`; it is remembered for the rest of the request.
     pub fn limit_content(&mut self, bytes_max: u64) {
         self.content_max = Some(bytes_max);
+    }
+
+    /// Asks for the trailer fields of chunked content, which are dropped otherwise: [`Content::trailers`] has them in the
+    /// [`receive`](crate::handler::Handler::receive) call that brings the end. Call it before that, at the latest when
+    /// returning the first [`Flow::Receive`](crate::handler::Flow::Receive).
+    ///
+    /// [`Content::trailers`]: crate::handler::Content::trailers
+    pub const fn keep_trailers(&mut self) {
+        self.facts = self.facts.with(Facts::TRAILERS, true);
+    }
+
+    /// The status that the response has so far: the one set, or that of the answer that replaces it after an error.
+    #[must_use]
+    pub const fn status_so_far(&self) -> u16 {
+        match self.error {
+            None => self.status,
+            Some(error) => error.answer().status,
+        }
+    }
+
+    /// Bytes written of the response in this call, head and framing included. What [`Flow::Finish`] completes comes
+    /// behind that, and an answer in place of the response does not show.
+    ///
+    /// [`Flow::Finish`]: crate::handler::Flow::Finish
+    #[must_use]
+    pub const fn written(&self) -> usize {
+        self.len - self.begin + self.static_body.len()
     }
 
     #[inline]

@@ -84,6 +84,10 @@ impl Config {
         if self.workers == 0 {
             return Err(ServerError::setting("workers", 0, "nobody would serve; use at least 1"));
         }
+        if self.workers > usize::from(u16::MAX) {
+            let advice = format!("they are numbered by 16 bits; use at most {}", u16::MAX);
+            return Err(ServerError::setting("workers", self.workers, advice));
+        }
         if self.connections == 0 || self.connections > CONNECTIONS_MAX {
             let advice = format!("use 1 to {CONNECTIONS_MAX} per worker");
             return Err(ServerError::setting("connections", self.connections, advice));

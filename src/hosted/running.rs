@@ -22,8 +22,9 @@ use super::auto::{Backend, Chosen, choose, choose_after};
 use super::config::Config;
 use super::error::ServerError;
 use super::report::{Report, WorkerOutcome, WorkerReport};
+use super::resumer::{Board, Resumer};
 use super::shared::SharedCounters;
-use super::storage::{WorkerStorage, memory};
+use super::storage::{self, WorkerStorage, memory};
 use super::unix::SocketFile;
 use super::worker::Worker;
 use super::{descriptors, listen, placement};
@@ -173,6 +174,16 @@ impl WorkerContext {
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle { shared: Arc::clone(&self.shared) }
     }
+
+    /// What resolves the tokens of deferred answers, from any thread.
+    #[must_use]
+    pub fn resumer(&self) -> Resumer {
+        self.shared.board.resumer()
+    }
+
+    fn seat(&self) -> storage::Seat {
+        storage::Seat { board: Arc::clone(&self.shared.board), worker: self.id }
+    }
 }
 
 /// Called when the last worker has ended.
@@ -184,6 +195,8 @@ struct Shared {
     /// Set once all workers are there.
     wakers: OnceLock<Vec<Box<dyn Wake>>>,
     counters: Vec<SharedCounters>,
+    /// For deferred answers.
+    board: Arc<Board>,
     alive: AtomicUsize,
     /// When a stop was first asked for.
     stopped: OnceLock<Instant>,
@@ -290,6 +303,7 @@ where
         stop: StopFlag::new(),
         wakers: OnceLock::new(),
         counters,
+        board: Board::new(config.workers),
         alive,
         stopped: OnceLock::new(),
         ended: OnceLock::new(),
@@ -422,7 +436,7 @@ where
         let _ = seat.ready.send(Err(ServerError::System { what: "pin a worker to its CPU", error }));
         return WorkerOutcome::Finished;
     }
-    let mut storage = WorkerStorage::<H::Exchange>::new(config, seat.chosen);
+    let mut storage = WorkerStorage::<H::Exchange>::new(config, seat.chosen, context.seat());
     match seat.chosen {
         #[cfg(has_epoll)]
         Chosen::Epoll => {

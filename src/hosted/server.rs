@@ -19,9 +19,10 @@ use super::inherit;
 use super::listen::Source;
 use super::placement::Pin;
 use super::report::{Report, WorkerOutcome};
+use super::resumer::Board;
 use super::running::{OnEnd, Running, WorkerContext, launch};
 use super::signals::Watch;
-use super::storage::WorkerStorage;
+use super::storage::{Seat, WorkerStorage};
 
 /// A server to be: where to listen, and how to serve there.
 ///
@@ -264,7 +265,7 @@ impl Server {
         self.config.validate()?;
         let (chosen, _) = choose(self.config.backend)?;
         super::descriptors::ensure(1, self.config.connections, self.config.listeners.len())?;
-        Ok(WorkerStorage::new(self.config, chosen))
+        Ok(WorkerStorage::new(self.config, chosen, Seat { board: Board::new(1), worker: 0 }))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Everything a worker stands on, allocated before its first accept and never after.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aurora_http_core::budget::{Memory, handles_max};
-use aurora_http_core::defer::Deferrals;
 use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::pool::{Buf, BufferPool, Entry};
@@ -12,6 +12,7 @@ use aurora_http_core::readiness::Parked;
 use super::auto::Chosen;
 use super::config::Config;
 use super::error::ServerError;
+use super::resumer::{Board, Resumer};
 use super::stash;
 
 /// The memory of one [`Worker`](super::Worker), made by [`Server::storage`](super::Server::storage).
@@ -28,6 +29,14 @@ pub struct WorkerStorage<E> {
     free: Vec<Option<Buf<'static>>>,
     scratch: Vec<u8>,
     handles: Handles,
+    pub(super) seat: Seat,
+}
+
+/// A worker's place among the workers of its server.
+#[derive(Clone)]
+pub(super) struct Seat {
+    pub(super) board: Arc<Board>,
+    pub(super) worker: usize,
 }
 
 /// A backend's tables.
@@ -75,9 +84,10 @@ impl Handles {
 
 impl<E> WorkerStorage<E> {
     /// For a configuration that was validated.
-    pub(super) fn new(config: Config, chosen: Chosen) -> Self {
+    pub(super) fn new(config: Config, chosen: Chosen, seat: Seat) -> Self {
         let budget = config.budget();
         let connections = budget.connections;
+        seat.board.set_up(seat.worker, connections);
         Self {
             chosen,
             slots: table(connections, Entry::new),
@@ -87,7 +97,14 @@ impl<E> WorkerStorage<E> {
             scratch: vec![0; budget.scratch_bytes],
             handles: Handles::new(chosen, handles_max(connections, budget.listeners), budget.lent),
             config,
+            seat,
         }
+    }
+
+    /// What resolves tokens of deferred answers, for the handler to be. Also of workers on this storage that come later.
+    #[must_use]
+    pub fn resumer(&self) -> Resumer {
+        self.seat.board.resumer()
     }
 
     /// The bytes it takes.
@@ -103,6 +120,8 @@ impl<E> WorkerStorage<E> {
         handler: H,
     ) -> Result<(Engine<'_, 'static, H>, ReactorStorage<'_>), ServerError> {
         self.reclaim();
+        let deferrals = self.seat.board.deferrals(self.seat.worker);
+        deferrals.reset();
         if self.chosen.name() != backend.name() {
             // The program takes another backend than the configuration says.
             let budget = self.config.budget();
@@ -119,7 +138,7 @@ impl<E> WorkerStorage<E> {
             slots: &mut self.slots,
             nodes: &mut self.nodes,
             loans: &mut self.loans,
-            deferrals: Deferrals::NONE,
+            deferrals,
             scratch: &mut self.scratch,
         };
         let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
@@ -158,6 +177,9 @@ pub(super) struct ReactorStorage<'s> {
 impl<E> Drop for WorkerStorage<E> {
     fn drop(&mut self) {
         self.reclaim();
+        // Who resolves from now on is told that nobody is there.
+        self.seat.board.deferrals(self.seat.worker).reset();
+        self.seat.board.set_waker(self.seat.worker, None);
     }
 }
 

@@ -59,6 +59,9 @@ impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
     pub(super) fn run_watched(&mut self, stop: &StopFlag, shared: &SharedCounters) -> Result<(), IoError> {
         while !self.engine.is_drained() {
             let result = turn(&mut self.engine, &mut self.reactor, stop);
+            if self.engine.has_detached() {
+                self.engine.close_detached(self.reactor.now()); // there is no program to take them
+            }
             shared.publish(self.engine.counters());
             result?;
         }
@@ -139,6 +142,7 @@ impl<H: Handler, R> fmt::Debug for Worker<'_, H, R> {
 mod epoll {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+    use aurora_http_core::engine::Detached;
     use aurora_http_core::handler::Handler;
     use aurora_http_core::reactor::IoError;
     use aurora_http_epoll::{Epoll, Reactor, Waker};
@@ -172,8 +176,10 @@ mod epoll {
             handler: H,
         ) -> Result<Self, ServerError> {
             let failed = |error: IoError| ServerError::Reactor { backend: Chosen::Epoll.name(), error };
+            let seat = storage.seat.clone();
             let (mut engine, tables) = storage.engine(Chosen::Epoll, handler)?;
             let mut epoll = Epoll::new(tables.epoll).map_err(failed)?;
+            seat.board.set_waker(seat.worker, Some(Box::new(epoll.waker().map_err(failed)?)));
             let mut addresses = Vec::new();
             for listener in listeners {
                 addresses.extend(ListenAddr::of(&listener));
@@ -191,6 +197,20 @@ mod epoll {
         pub fn waker(&self) -> Result<Waker, IoError> {
             self.reactor.get_ref().waker()
         }
+
+        /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open,
+        /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
+        /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
+        pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
+            while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
+                if let Some(socket) = self.reactor.get_mut().detach(io) {
+                    take(socket, leftover.as_ref().map_or(&[], |buf| buf.filled()), state);
+                }
+                if let Some(buf) = leftover {
+                    self.engine.release(buf);
+                }
+            }
+        }
     }
 
     impl<H: Handler> AsFd for Worker<'_, H, Reactor<'_, 'static>> {
@@ -204,6 +224,7 @@ mod epoll {
 mod kqueue {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+    use aurora_http_core::engine::Detached;
     use aurora_http_core::handler::Handler;
     use aurora_http_core::reactor::IoError;
     use aurora_http_kqueue::{Kqueue, Reactor, Waker};
@@ -237,8 +258,10 @@ mod kqueue {
             handler: H,
         ) -> Result<Self, ServerError> {
             let failed = |error: IoError| ServerError::Reactor { backend: Chosen::Kqueue.name(), error };
+            let seat = storage.seat.clone();
             let (mut engine, tables) = storage.engine(Chosen::Kqueue, handler)?;
             let mut kqueue = Kqueue::new(tables.kqueue).map_err(failed)?;
+            seat.board.set_waker(seat.worker, Some(Box::new(kqueue.waker().map_err(failed)?)));
             let mut addresses = Vec::new();
             for listener in listeners {
                 addresses.extend(ListenAddr::of(&listener));
@@ -256,6 +279,20 @@ mod kqueue {
         pub fn waker(&self) -> Result<Waker, IoError> {
             self.reactor.get_ref().waker()
         }
+
+        /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open,
+        /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
+        /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
+        pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
+            while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
+                if let Some(socket) = self.reactor.get_mut().detach(io) {
+                    take(socket, leftover.as_ref().map_or(&[], |buf| buf.filled()), state);
+                }
+                if let Some(buf) = leftover {
+                    self.engine.release(buf);
+                }
+            }
+        }
     }
 
     impl<H: Handler> AsFd for Worker<'_, H, Reactor<'_, 'static>> {
@@ -269,6 +306,7 @@ mod kqueue {
 mod uring {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+    use aurora_http_core::engine::Detached;
     use aurora_http_core::handler::Handler;
     use aurora_http_core::reactor::IoError;
     use aurora_http_uring::{Rungs, Uring, Waker};
@@ -308,9 +346,11 @@ mod uring {
             handler: H,
         ) -> Result<Self, ServerError> {
             let failed = |error: IoError| ServerError::Reactor { backend: URING.name(), error };
+            let seat = storage.seat.clone();
             let (mut engine, tables) = storage.engine(URING, handler)?;
             let mut reactor = Uring::new(tables.uring, tables.lent)
                 .map_err(|refusal| ServerError::Backend { backend: Backend::Uring, reason: refusal.to_string() })?;
+            seat.board.set_waker(seat.worker, Some(Box::new(reactor.waker().map_err(failed)?)));
             let mut addresses = Vec::new();
             for listener in listeners {
                 addresses.extend(ListenAddr::of(&listener));
@@ -326,6 +366,20 @@ mod uring {
         /// [`IoError::FileLimit`] when no descriptor is left.
         pub fn waker(&self) -> Result<Waker, IoError> {
             self.reactor.waker()
+        }
+
+        /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open, blocking
+        /// socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
+        /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
+        pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
+            while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
+                if let Some(socket) = self.reactor.detach(io) {
+                    take(socket, leftover.as_ref().map_or(&[], |buf| buf.filled()), state);
+                }
+                if let Some(buf) = leftover {
+                    self.engine.release(buf);
+                }
+            }
         }
     }
 

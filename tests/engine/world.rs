@@ -20,7 +20,7 @@ pub(crate) struct World<H: Handler + 'static> {
     pub(crate) sim: Sim<'static, 'static>,
     pub(crate) listener: IoHandle,
     pub(crate) stop: StopFlag,
-    deferrals: Deferrals<'static>,
+    pub(crate) deferrals: Deferrals<'static>,
 }
 
 fn leak<T>(count: usize, make: impl FnMut() -> T) -> &'static mut [T] {

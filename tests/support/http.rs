@@ -142,12 +142,17 @@ impl Client {
         self.stream
     }
 
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Ends our direction.
     pub(crate) fn finish(&self) {
         self.stream.shutdown(Shutdown::Write).expect("a connection");
     }
 
-    fn take(&mut self, count: usize) -> Vec<u8> {
+    /// Exactly so many bytes.
+    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
         while self.received.len() < count {
             assert!(self.receive() > 0, "the connection ended after {} of {count} bytes", self.received.len());
         }

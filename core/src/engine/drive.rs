@@ -171,6 +171,9 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.counters.active -= 1;
             self.counters.detached += 1;
             self.counters.closed.count(CloseReason::Detached);
+            if self.mode != Mode::Run {
+                self.count_stopped(CloseReason::Detached);
+            }
             self.resume_accepting();
             return Some(Detached { io: slot.io, leftover, state });
         }
