@@ -1,4 +1,4 @@
-//! Limits and deadlines over real sockets, where the table's cases, which say everything at once, cannot show them.
+//! Rows of `docs/wire.md` over real sockets that the conformance table's cases, which say all at once, cannot show.
 #![cfg(has_backend)]
 
 #[path = "support/backends.rs"]
@@ -18,12 +18,13 @@ use aurora_http::{
 use backends::backends;
 use http::{Client, DEADLINE, eventually};
 
-/// `/receive` takes content, `/endless` never stops answering, `/large` copies 10 000 bytes, `/switch` takes content and
+/// `/receive` takes content, `/trailers` tells what follows it, `/endless` never stops answering, `/large` copies 10 000 bytes, `/switch` takes content and
 /// then switches to an echo.
 struct Paths;
 
 enum Exchange {
     Receive,
+    Trailers,
     Echo,
     Endless,
 }
@@ -34,6 +35,10 @@ impl Handler for Paths {
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Exchange> {
         match request.path() {
             b"/receive" => return Flow::Receive(Exchange::Receive),
+            b"/trailers" => {
+                response.keep_trailers();
+                return Flow::Receive(Exchange::Trailers);
+            }
             b"/switch" => return Flow::Collect(Exchange::Echo),
             b"/endless" => {
                 let _ = response.stream(None);
@@ -67,6 +72,10 @@ impl Handler for Paths {
             _ => usize::MAX,
         };
         content.consume(count);
+        if let (Exchange::Trailers, Some(trailers)) = (&state, content.trailers()) {
+            let all = trailers.iter().map(|field| [field.name.as_bytes(), b"=", field.value, b";"].concat());
+            let _ = response.body(all.collect::<Vec<_>>().concat());
+        }
         if content.ended() { Flow::Finish } else { Flow::Receive(state) }
     }
 
@@ -214,6 +223,19 @@ fn any_bytes_at_all_end_and_the_server_serves_on() {
         running.stop();
         let report = running.join();
         assert_eq!((report.counters.accepted, report.failed_workers()), (301, 0));
+    }
+}
+
+#[test]
+fn trailers_are_for_handlers_that_ask_and_those_that_are_forbidden_for_nobody() {
+    for running in limited(|_| {}) {
+        let mut client = Client::connect(running.local_addr());
+        for (path, told) in [("/trailers", "Digest=x;digest=y;"), ("/receive", "")] {
+            let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+            let trailers = "Digest: x\r\nHost: b\r\nContent-Length: 9\r\ndigest: y\r\nAuthorization: c";
+            client.send(format!("{head}2\r\nhi\r\n0\r\n{trailers}\r\n\r\n"));
+            assert_eq!(client.response("POST").text(), told, "{path}");
+        }
     }
 }
 
