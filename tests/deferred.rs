@@ -17,7 +17,7 @@ use aurora_http::{
     Backend, CloseReason, DeferToken, Flow, Handler, Limits, Request, ResponseWriter, Resumer, Running, Server,
     StopFlag, Worker,
 };
-use backends::on_each_backend;
+use backends::backends;
 use http::{Client, DEADLINE, eventually};
 use rustix::net::sockopt;
 
@@ -113,7 +113,7 @@ fn get(path: &str) -> String {
 
 #[test]
 fn a_token_is_resolved_in_its_own_turn() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         let deferring = Deferring::start(server(backend));
         let mut client = deferring.connect();
         for round in 0..50 {
@@ -125,12 +125,12 @@ fn a_token_is_resolved_in_its_own_turn() {
         for path in ["/same/a", "/same/b", "/same/c"] {
             assert_eq!(client.response("GET").text(), path);
         }
-    });
+    }
 }
 
 #[test]
 fn a_token_is_resolved_from_another_thread_and_wakes_a_worker_that_sleeps() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         let deferring = Deferring::start(server(backend));
         let mut client = deferring.connect();
         for _ in 0..50 {
@@ -142,7 +142,7 @@ fn a_token_is_resolved_from_another_thread_and_wakes_a_worker_that_sleeps() {
             assert!(!deferring.resumer.resume(token), "stale");
         }
         assert_eq!(deferring.vanished(), 0);
-    });
+    }
 }
 
 /// Any order will do that is not the order of arrival.
@@ -157,7 +157,7 @@ fn shuffled<T>(mut all: Vec<T>) -> Vec<T> {
 
 #[test]
 fn a_thousand_at_once_from_many_threads_in_any_order() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         const COUNT: usize = 1_000;
         const THREADS: usize = 8;
         let deferring = Deferring::start(server(backend).connections(COUNT));
@@ -184,12 +184,12 @@ fn a_thousand_at_once_from_many_threads_in_any_order() {
         assert_eq!((resolved, deferring.vanished()), (COUNT, 0));
         assert!(tokens.iter().all(|(_, token)| !deferring.resumer.resume(*token)), "all are stale");
         assert_eq!(deferring.running.counters().requests, COUNT as u64);
-    });
+    }
 }
 
 #[test]
 fn a_client_that_vanishes_takes_its_state_along_and_its_token_is_stale() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         let deferring = Deferring::start(server(backend));
         for (round, resets) in [true, false, true, false].into_iter().enumerate() {
             let mut client = deferring.connect();
@@ -213,12 +213,12 @@ fn a_client_that_vanishes_takes_its_state_along_and_its_token_is_stale() {
         let closed = deferring.running.counters().closed;
         let (reset, early) = (closed.of(CloseReason::PeerReset), closed.of(CloseReason::PeerClosedEarly));
         assert_eq!((reset + early, early >= 2), (4, true));
-    });
+    }
 }
 
 #[test]
 fn an_answer_that_does_not_come_is_503() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         let mut limits = Limits::default();
         limits.timeouts.defer_timeout_ms = Some(50);
         let deferring = Deferring::start(server(backend).limits(limits));
@@ -232,12 +232,12 @@ fn an_answer_that_does_not_come_is_503() {
         assert_eq!(deferring.vanished(), 1);
         drop(client);
         eventually(|| deferring.running.counters().closed.of(CloseReason::DeferTimeout) == 1, "it has a name");
-    });
+    }
 }
 
 #[test]
 fn a_stop_waits_for_deferred_answers_and_loses_none() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         let deferring = Deferring::start(server(backend));
         let mut clients: Vec<_> = (0..40).map(|_| deferring.connect()).collect();
         for client in &mut clients {
@@ -259,12 +259,12 @@ fn a_stop_waits_for_deferred_answers_and_loses_none() {
         }
         let report = deferring.running.join();
         assert_eq!((report.counters.closed.of(CloseReason::Aborted), report.failed_workers()), (0, 0));
-    });
+    }
 }
 
 #[test]
 fn a_stop_waits_no_longer_than_its_deadline() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         let mut limits = Limits::default();
         limits.timeouts.stop_timeout_ms = Some(50);
         let deferring = Deferring::start(server(backend).limits(limits));
@@ -276,12 +276,12 @@ fn a_stop_waits_no_longer_than_its_deadline() {
         assert_eq!(report.counters.closed.of(CloseReason::Aborted), 1);
         assert!(client.is_ended());
         assert!(!deferring.resumer.resume(token), "nobody is there any more");
-    });
+    }
 }
 
 #[test]
 fn a_token_of_one_server_means_nothing_to_another() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         let both = [Deferring::start(server(backend).workers(1)), Deferring::start(server(backend).workers(1))];
         // The same worker, slot, generation and count on both sides.
         let mut clients = both.each_ref().map(Deferring::connect);
@@ -295,7 +295,7 @@ fn a_token_of_one_server_means_nothing_to_another() {
             assert!(both[at].resumer.resume(tokens[at]));
             assert_eq!(clients[at].response("GET").text(), "/mine");
         }
-    });
+    }
 }
 
 /// The test on one backend: the workers of each are a type of their own.
@@ -334,15 +334,17 @@ macro_rules! worker_on {
 
 #[test]
 fn a_worker_on_a_thread_of_ones_own_is_woken_too() {
-    on_each_backend(|backend| match backend {
-        #[cfg(has_epoll)]
-        Backend::Epoll => worker_on!(backend, Worker::epoll),
-        #[cfg(has_kqueue)]
-        Backend::Kqueue => worker_on!(backend, Worker::kqueue),
-        #[cfg(has_uring)]
-        Backend::Uring => worker_on!(backend, Worker::uring),
-        other => panic!("{other} is not there"),
-    });
+    for backend in backends() {
+        match backend {
+            #[cfg(has_epoll)]
+            Backend::Epoll => worker_on!(backend, Worker::epoll),
+            #[cfg(has_kqueue)]
+            Backend::Kqueue => worker_on!(backend, Worker::kqueue),
+            #[cfg(has_uring)]
+            Backend::Uring => worker_on!(backend, Worker::uring),
+            other => panic!("{other} is not there"),
+        }
+    }
 }
 
 impl Client {

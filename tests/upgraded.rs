@@ -17,7 +17,7 @@ use aurora_http::{
     Backend, CloseReason, Content, DeferToken, Flow, Handler, Method, Request, ResponseWriter, Resumer, Running,
     Server, StopFlag, Worker,
 };
-use backends::on_each_backend;
+use backends::backends;
 use http::{Client, DEADLINE, eventually};
 
 fn server(backend: Backend) -> Server {
@@ -111,7 +111,7 @@ fn expect_switched(client: &mut Client) {
 
 #[test]
 fn requests_before_the_upgrade_are_answered_and_what_follows_it_is_raw_wherever_it_is_cut() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         let (running, ..) = echo(backend);
         let all = [get("/a").as_bytes(), get("/b").as_bytes(), upgrade("/").as_bytes(), FRAME, get("/raw").as_bytes()]
             .concat();
@@ -137,12 +137,12 @@ fn requests_before_the_upgrade_are_answered_and_what_follows_it_is_raw_wherever_
         }
         eventually(|| running.counters().closed.of(CloseReason::UpgradeFinished) == 9, "each ends for its reason");
         assert_eq!(running.counters().requests, 3 * 9);
-    });
+    }
 }
 
 #[test]
 fn a_refused_upgrade_leaves_the_connection_http() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         let (running, ..) = echo(backend);
         let mut client = Client::connect(running.local_addr());
         client.send([upgrade("/refuse"), get("/next")].concat());
@@ -154,12 +154,12 @@ fn a_refused_upgrade_leaves_the_connection_http() {
         assert_eq!(client.response("GET").text(), "refused");
         assert_eq!(client.response("GET").status, 400);
         assert!(client.is_ended());
-    });
+    }
 }
 
 #[test]
 fn until_101_went_out_nothing_is_decided() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         let (running, resumer, tokens) = echo(backend);
         for (path, switches) in [("/later", true), ("/later/refuse", false)] {
             let mut client = Client::connect(running.local_addr());
@@ -177,12 +177,12 @@ fn until_101_went_out_nothing_is_decided() {
                 assert_eq!(client.response("GET").text(), "/third");
             }
         }
-    });
+    }
 }
 
 #[test]
 fn much_goes_through_an_upgraded_connection_in_both_directions() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         let (running, ..) = echo(backend);
         let mut client = Client::connect(running.local_addr());
         let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -190,12 +190,12 @@ fn much_goes_through_an_upgraded_connection_in_both_directions() {
         expect_switched(&mut client);
         assert!(client.take(bytes.len()) == bytes);
         sending.join().unwrap();
-    });
+    }
 }
 
 #[test]
 fn a_server_closes_what_its_handler_gives_away_and_stops_in_time() {
-    on_each_backend(|backend| {
+    for backend in backends() {
         struct GivesAway;
         impl Handler for GivesAway {
             type Exchange = ();
@@ -213,7 +213,7 @@ fn a_server_closes_what_its_handler_gives_away_and_stops_in_time() {
         eventually(|| running.counters().active == 0, "the slot is free");
         running.stop();
         assert_eq!(running.join().counters.closed.of(CloseReason::UpgradeFinished), 1);
-    });
+    }
 }
 
 /// A proxy for CONNECT alone: the handler dials, and gives the connection away together with the other one.
@@ -308,15 +308,17 @@ macro_rules! proxy_on {
 
 #[test]
 fn a_proxy_tunnels_in_both_directions_with_what_had_arrived_first() {
-    on_each_backend(|backend| match backend {
-        #[cfg(has_epoll)]
-        Backend::Epoll => proxy_on!(backend, Worker::epoll),
-        #[cfg(has_kqueue)]
-        Backend::Kqueue => proxy_on!(backend, Worker::kqueue),
-        #[cfg(has_uring)]
-        Backend::Uring => proxy_on!(backend, Worker::uring),
-        other => panic!("{other} is not there"),
-    });
+    for backend in backends() {
+        match backend {
+            #[cfg(has_epoll)]
+            Backend::Epoll => proxy_on!(backend, Worker::epoll),
+            #[cfg(has_kqueue)]
+            Backend::Kqueue => proxy_on!(backend, Worker::kqueue),
+            #[cfg(has_uring)]
+            Backend::Uring => proxy_on!(backend, Worker::uring),
+            other => panic!("{other} is not there"),
+        }
+    }
 }
 
 /// Tunnels that [`through_the_tunnel`] opens.

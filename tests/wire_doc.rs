@@ -66,7 +66,7 @@ fn every_row_is_there_once() {
 fn every_test_that_is_named_exists() {
     let page = page();
     let names: Vec<&str> = quoted(&page).into_iter().filter(|name| name.contains(".rs::")).collect();
-    assert!(names.len() > 90, "only {} are named", names.len());
+    assert!(names.len() > 80, "only {} are named", names.len());
     let missing: Vec<&&str> = names.iter().filter(|name| !is_test(name)).collect();
     assert!(missing.is_empty(), "no tests: {missing:#?}");
 }

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Ready, ReadyFn, Shutdown};
+use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Peer, Ready, ReadyFn, Shutdown};
 use aurora_http_core::time::Instant;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
@@ -280,6 +280,10 @@ impl NonBlocking for Kqueue<'_> {
 
     fn unix_time(&self) -> Option<u64> {
         u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).ok()
+    }
+
+    fn peer(&self, io: IoHandle) -> Option<Peer> {
+        socket::peer(self.descriptor(io)?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use aurora_http_core::reactor::{Attempt, IoError};
+use aurora_http_core::reactor::{Attempt, IoError, Peer};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::{Errno, FdFlags, IoSlice, retry_on_intr};
 use rustix::net::{
@@ -167,6 +167,15 @@ fn attempt(result: Result<usize, Errno>) -> Attempt {
 
 pub(crate) fn to_socket_addr(address: SocketAddrAny) -> Result<SocketAddr, IoError> {
     SocketAddr::try_from(address).map_err(os_error)
+}
+
+/// Who is at the other end; `None` when nobody is any more.
+pub(crate) fn peer(socket: BorrowedFd<'_>) -> Option<Peer> {
+    let address = rustix::net::getpeername(socket).ok()??;
+    if address.address_family() == AddressFamily::UNIX {
+        return Some(Peer::Unix);
+    }
+    SocketAddr::try_from(address).ok().map(Peer::Ip)
 }
 
 /// The system's number in the seam's words.

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Ready, Shutdown, Wake};
+use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Peer, Ready, Shutdown, Wake};
 use aurora_http_kqueue::{Entry, Kqueue, ListenOptions, listen};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -75,6 +75,7 @@ fn accepted_sockets_inherit_nodelay_and_are_closed_on_exec() {
         assert_eq!(sockopt::tcp_nodelay(socket), Ok(nodelay));
         assert!(rustix::io::fcntl_getfd(socket).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
         assert_eq!(kqueue.peer_addr(io), Ok(client.local_addr().unwrap()));
+        assert_eq!(kqueue.peer(io), Some(Peer::Ip(client.local_addr().unwrap())));
         assert_eq!(kqueue.recv(io, &mut [0; 8]), Attempt::WouldBlock);
     }
 }

@@ -12,7 +12,7 @@ use crate::ops::{self, Kind};
 use crate::ring::Full;
 use crate::socket::os_error;
 use crate::table::{
-    ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, CLOSING, DONE_CLOSE, DONE_RECV, DONE_SEND, READY, RECV, SEND, TRY,
+    ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, CLOSING, DONE_CLOSE, DONE_RECV, DONE_SEND, FIXED, READY, RECV, SEND, TRY,
 };
 use crate::uring::Uring;
 
@@ -21,13 +21,29 @@ impl Uring<'_> {
     /// Queues the receive of an entry.
     #[inline]
     pub(crate) fn push_recv(&mut self, index: u32) -> Result<(), Full> {
-        let Some(entry) = self.table.get_mut(index as usize) else { return Ok(()) };
+        let Some(mut entry) = self.table.get_mut(index as usize) else { return Ok(()) };
         let wait_first = entry.flags & TRY == 0;
-        let socket = entry.descriptor();
+        if wait_first && entry.flags & FIXED == 0 && self.ring.fixes {
+            self.fix(index);
+            let Some(same) = self.table.get_mut(index as usize) else { return Ok(()) };
+            entry = same;
+        }
+        let socket = entry.target(index);
         let into = entry.into.as_mut().map(Buf::spare);
         let sqe = ops::recv(socket, index, into, wait_first);
         // SAFETY: the buffer's memory lives as long as the process, and the entry owns it until the completion.
         unsafe { self.ring.push(&sqe) }
+    }
+
+    /// Puts a connection that stays into the ring's own table. One that is served and closed is not worth it: that takes
+    /// a system call.
+    #[cold]
+    fn fix(&mut self, index: u32) {
+        if let Some(entry) = self.table.get_mut(index as usize)
+            && self.ring.fix(index, entry.descriptor())
+        {
+            entry.flags |= FIXED;
+        }
     }
 
     /// Queues the send of an entry.
@@ -40,7 +56,7 @@ impl Uring<'_> {
             ([], body) => body,
             _ => return self.push_send_both(index),
         };
-        let sqe = ops::send(entry.descriptor(), index, &one[..one.len().min(SEND_MAX)]);
+        let sqe = ops::send(entry.target(index), index, &one[..one.len().min(SEND_MAX)]);
         // SAFETY: head and body live as long as the process, and the entry owns the head until the completion.
         unsafe { self.ring.push(&sqe) }
     }
@@ -53,7 +69,7 @@ impl Uring<'_> {
         let Some(entry) = self.table.get(index as usize) else { return Ok(()) };
         let filled = entry.head.as_ref().map_or(&[][..], Buf::filled);
         let message = self.messages.put(filled, entry.body).ok_or(Full)?;
-        let sqe = ops::send_both(entry.descriptor(), index, message);
+        let sqe = ops::send_both(entry.target(index), index, message);
         // SAFETY: as for a send of one part, and the message stays until it was submitted.
         unsafe { self.ring.push(&sqe) }
     }
@@ -119,6 +135,14 @@ impl Uring<'_> {
                 self.push_cancel(index, Kind::Send);
             }
             return self.disarm(index);
+        }
+        if flags & FIXED != 0 {
+            // SAFETY: it names no memory.
+            if unsafe { self.ring.push(&ops::forget(index)) }.is_err() {
+                self.retry = true;
+                return;
+            }
+            entry.flags &= !FIXED;
         }
         let sqe = ops::close(entry.descriptor(), index);
         // SAFETY: it names no memory. The descriptor is forgotten when it was closed.

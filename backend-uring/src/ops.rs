@@ -12,6 +12,7 @@ use rustix_uring::squeue::Entry;
 use rustix_uring::{opcode, types};
 
 use crate::lent::GROUP;
+use crate::table::Target;
 
 /// What a completion is about; with a place in the table it makes the kernel's `user_data`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,15 +53,22 @@ pub(crate) const fn named(user_data: u64) -> (Kind, u32) {
 /// `wait_first`: nothing is expected to be there yet, so that a first attempt would be in vain. The crate's own builder
 /// cannot say that.
 #[inline]
-pub(crate) fn recv(socket: RawFd, index: u32, into: Option<&mut [u8]>, wait_first: bool) -> Entry {
-    let mut sqe = io_uring_sqe { opcode: IoringOp::Recv, fd: socket, ..io_uring_sqe::default() };
+pub(crate) fn recv(socket: Target, index: u32, into: Option<&mut [u8]>, wait_first: bool) -> Entry {
+    let mut sqe = io_uring_sqe { opcode: IoringOp::Recv, ..io_uring_sqe::default() };
+    match socket {
+        Target::Descriptor(fd) => sqe.fd = fd,
+        Target::Fixed(place) => {
+            sqe.fd = place as RawFd;
+            sqe.flags = IoringSqeFlags::FIXED_FILE;
+        }
+    }
     match into {
         Some(spare) => {
             sqe.addr_or_splice_off_in.addr = spare.as_mut_ptr().cast::<c_void>().into();
             sqe.len.len = spare.len() as u32;
         }
         None => {
-            sqe.flags = IoringSqeFlags::BUFFER_SELECT;
+            sqe.flags |= IoringSqeFlags::BUFFER_SELECT;
             sqe.buf.buf_group = GROUP;
         }
     }
@@ -80,19 +88,22 @@ fn raw(sqe: io_uring_sqe) -> Entry {
 
 /// Sends one piece.
 #[inline]
-pub(crate) fn send(socket: RawFd, index: u32, bytes: &[u8]) -> Entry {
-    opcode::Send::new(types::Fd(socket), bytes.as_ptr(), bytes.len() as u32)
-        .flags(SendFlags::NOSIGNAL)
-        .build()
-        .user_data(io_uring_user_data::from_u64(name(Kind::Send, index)))
+pub(crate) fn send(socket: Target, index: u32, bytes: &[u8]) -> Entry {
+    let (start, len) = (bytes.as_ptr(), bytes.len() as u32);
+    let send = match socket {
+        Target::Descriptor(fd) => opcode::Send::new(types::Fd(fd), start, len),
+        Target::Fixed(place) => opcode::Send::new(types::Fixed(place), start, len),
+    };
+    send.flags(SendFlags::NOSIGNAL).build().user_data(io_uring_user_data::from_u64(name(Kind::Send, index)))
 }
 
 /// Sends the two pieces that `message` names.
-pub(crate) fn send_both(socket: RawFd, index: u32, message: NonNull<MsgHdr>) -> Entry {
-    opcode::SendMsg::new(types::Fd(socket), message.as_ptr())
-        .flags(SendFlags::NOSIGNAL)
-        .build()
-        .user_data(io_uring_user_data::from_u64(name(Kind::Send, index)))
+pub(crate) fn send_both(socket: Target, index: u32, message: NonNull<MsgHdr>) -> Entry {
+    let send = match socket {
+        Target::Descriptor(fd) => opcode::SendMsg::new(types::Fd(fd), message.as_ptr()),
+        Target::Fixed(place) => opcode::SendMsg::new(types::Fixed(place), message.as_ptr()),
+    };
+    send.flags(SendFlags::NOSIGNAL).build().user_data(io_uring_user_data::from_u64(name(Kind::Send, index)))
 }
 
 /// Takes a connection. The socket blocks: else the kernel would not wait for readiness on its own.
@@ -105,6 +116,14 @@ pub(crate) fn accept(listener: RawFd, index: u32) -> Entry {
 
 pub(crate) fn close(socket: RawFd, index: u32) -> Entry {
     opcode::Close::new(types::Fd(socket)).build().user_data(io_uring_user_data::from_u64(name(Kind::Close, index)))
+}
+
+/// Takes a socket out of the ring's own table; says nothing when it worked.
+pub(crate) fn forget(index: u32) -> Entry {
+    opcode::Close::new(types::Fixed(index))
+        .build()
+        .flags(rustix_uring::squeue::Flags::SKIP_SUCCESS)
+        .user_data(io_uring_user_data::from_u64(name(Kind::Nothing, 0)))
 }
 
 /// Asks for the end of one operation of the entry `index`; says nothing when it worked.

@@ -29,18 +29,23 @@ pub struct Rungs {
     pub deferred_work: bool,
     /// The ring is named by its place in the thread's own table, which saves a look-up per turn.
     pub registered_ring: bool,
+    /// Connections that stay are named by their place in the ring's own table, which spares the kernel counting
+    /// references.
+    pub fixed_files: bool,
 }
 
 impl Rungs {
     /// The foot of the ladder.
-    pub const NONE: Self = Self { deferred_work: false, registered_ring: false };
+    pub const NONE: Self = Self { deferred_work: false, registered_ring: false, fixed_files: false };
 }
 
 impl fmt::Display for Rungs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { deferred_work, registered_ring } = *self;
+        let Self { deferred_work, registered_ring, fixed_files } = *self;
         let mut separator = "";
-        for (there, name) in [(deferred_work, "deferred-work"), (registered_ring, "registered-ring")] {
+        let rungs =
+            [(deferred_work, "deferred-work"), (registered_ring, "registered-ring"), (fixed_files, "fixed-files")];
+        for (there, name) in rungs {
             if there {
                 write!(f, "{separator}{name}")?;
                 separator = "+";

@@ -15,7 +15,7 @@ use rustix_uring::cqueue::Flags;
 use crate::lent::GROUP;
 use crate::ops::{self, Kind};
 use crate::socket::os_error;
-use crate::table::{ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, Entry, LISTENER, NONE, OPEN, RECV, SEND};
+use crate::table::{ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, Entry, LISTENER, NONE, OPEN, RECV, SEND, TRY};
 use crate::uring::{Uring, show};
 
 impl Reactor<'static> for Uring<'_> {
@@ -90,6 +90,10 @@ impl Reactor<'static> for Uring<'_> {
             Shutdown::Read => rustix::net::Shutdown::Read,
             Shutdown::Write => rustix::net::Shutdown::Write,
         };
+        // It is not going to stay: no need to fix it, and its end may be there already.
+        if let Some(entry) = self.table.get_mut(io.0 as usize).filter(|entry| entry.flags & OPEN != 0) {
+            entry.flags |= TRY;
+        }
         if let Some(socket) = self.descriptor(io) {
             // It fails when the connection is gone, and then there is nothing left to end.
             let _ = rustix::net::shutdown(socket, how);

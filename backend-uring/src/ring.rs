@@ -29,11 +29,13 @@ pub(crate) struct Ring {
     /// Where the thread's own table has the ring, to be named by that.
     registered: Option<u32>,
     deferred_work: bool,
+    /// It has a table of sockets of its own.
+    pub(crate) fixes: bool,
 }
 
 impl Ring {
-    /// Sets it up with a queue of at least `completions`, as well as this system can, and has it answer once.
-    pub(crate) fn new(completions: u32) -> Result<Self, Refusal> {
+    /// Sets it up with a queue of at least `completions` and a table of `sockets`, as well as this system can, and has it answer once.
+    pub(crate) fn new(completions: u32, sockets: u32) -> Result<Self, Refusal> {
         let completions = completions.max(2);
         let (ring, deferred_work) = build(completions).map_err(refusal)?;
         let params = ring.params();
@@ -50,14 +52,15 @@ impl Ring {
         if let Some((_, what)) = ops::NEEDED.iter().find(|(op, _)| !probe.is_supported(*op)) {
             return Err(Refusal::TooOld(what));
         }
-        let mut ring = Self { ring, registered: None, deferred_work };
+        let fixes = sockets > 0 && ring.submitter().register_files_sparse(sockets).is_ok();
+        let mut ring = Self { ring, registered: None, deferred_work, fixes };
         ring.registered = ring.register();
         ring.answers()?;
         Ok(ring)
     }
 
     pub(crate) const fn rungs(&self) -> Rungs {
-        Rungs { deferred_work: self.deferred_work, registered_ring: self.registered.is_some() }
+        Rungs { deferred_work: self.deferred_work, registered_ring: self.registered.is_some(), fixed_files: self.fixes }
     }
 
     /// Queues a submission; submits what is queued when there is no room.
@@ -118,6 +121,21 @@ impl Ring {
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<cqueue::Entry> {
         self.ring.completion().next()
+    }
+
+    /// Puts a socket into the ring's own table; -1 takes out what is there. No operation may be in flight by that name.
+    pub(crate) fn fix(&mut self, index: u32, socket: RawFd) -> bool {
+        let fixed = self.ring.submitter().register_files_update(index, &[socket]).is_ok();
+        // What is refused once is not worth asking again for each connection.
+        self.fixes &= fixed || socket == -1;
+        fixed
+    }
+
+    /// Empties the ring's own table.
+    pub(crate) fn fix_nothing(&mut self) {
+        // It fails when there is none.
+        let _ = self.ring.submitter().unregister_files();
+        self.fixes = false;
     }
 
     /// Lets the kernel take buffers from a ring of them.
@@ -212,7 +230,7 @@ mod tests {
     use super::*;
 
     fn ring(completions: u32) -> Option<Ring> {
-        match Ring::new(completions) {
+        match Ring::new(completions, 0) {
             Ok(ring) => Some(ring),
             Err(refusal) => {
                 assert!(matches!(refusal, Refusal::Missing | Refusal::Disabled(_) | Refusal::Forbidden), "{refusal}");
@@ -249,6 +267,7 @@ mod tests {
         let said = std::format!("{}", ring.rungs());
         assert_eq!(said.contains("registered-ring"), ring.registered.is_some());
         assert_eq!(said.contains("deferred-work"), ring.deferred_work);
+        assert!(!said.contains("fixed-files"), "there is nothing to fix");
         assert_eq!(std::format!("{}", Rungs::NONE), "basic");
     }
 }

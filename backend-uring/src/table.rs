@@ -34,6 +34,9 @@ pub(crate) const READY: u16 = 1 << 13;
 /// Bytes may be there already: the next receive tries before it waits.
 pub(crate) const TRY: u16 = 1 << 14;
 
+/// The socket is in the kernel's own table too, at the same index, and operations name it by that.
+pub(crate) const FIXED: u16 = 1 << 15;
+
 /// One place for a socket in the caller's storage: 96 bytes with the feature `std` where pointers have 64 bits.
 ///
 /// It owns the buffers of the operations in flight until their own completions.
@@ -99,6 +102,12 @@ impl Entry {
         self.socket.as_ref().map_or(-1, AsRawFd::as_raw_fd)
     }
 
+    /// What names the socket of the entry `index` to the kernel at the least cost.
+    #[inline(always)]
+    pub(crate) fn target(&self, index: u32) -> Target {
+        if self.flags & FIXED != 0 { Target::Fixed(index) } else { Target::Descriptor(self.descriptor()) }
+    }
+
     /// Whether there is something to hand out.
     pub(crate) fn is_due(&self) -> bool {
         self.flags & (DONE_RECV | DONE_SEND | DONE_CLOSE) != 0
@@ -114,6 +123,15 @@ impl Entry {
             || self.armed > 0
             || (self.flags & CLOSING != 0 && self.flags & DONE_CLOSE == 0)
     }
+}
+
+/// A name of a socket for the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    /// A descriptor of the process.
+    Descriptor(RawFd),
+    /// An index into the ring's own table, which spares the kernel counting references.
+    Fixed(u32),
 }
 
 impl Default for Entry {

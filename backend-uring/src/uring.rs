@@ -17,7 +17,7 @@ use crate::ops::{self, Kind};
 use crate::probe::{Refusal, Rungs, refusal};
 use crate::ring::Ring;
 use crate::socket::{self, os_error};
-use crate::table::{ACCEPT, CLOSE, DONE_RECV, DONE_SEND, Entry, LISTENER, NONE, OPEN, READY, RECV, SEND, TRY};
+use crate::table::{ACCEPT, CLOSE, DONE_RECV, DONE_SEND, Entry, FIXED, LISTENER, NONE, OPEN, READY, RECV, SEND, TRY};
 use crate::waker::Waker;
 
 /// Completion-style I/O on io_uring over a caller's table; an [`IoHandle`] is an index into that table.
@@ -69,7 +69,7 @@ impl<'s> Uring<'s> {
     pub fn new(table: &'s mut [Entry], lent: &'s mut [Option<Buf<'static>>]) -> Result<Self, Refusal> {
         let length = table.len().min(NONE as usize);
         let table = &mut table[..length];
-        let ring = Ring::new(completions_max(length))?;
+        let ring = Ring::new(completions_max(length), length as u32)?;
         let waker = Waker::new().map_err(refusal)?;
         let mut lent = Lent::new(lent).map_err(refusal)?;
         show(&ring, &mut lent).map_err(|error| match error {
@@ -139,6 +139,9 @@ impl<'s> Uring<'s> {
     pub fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
         let entry = self.table.get_mut(io.0 as usize)?;
         if entry.flags & (OPEN | RECV | SEND | ACCEPT | CLOSE) != OPEN || entry.armed > 0 {
+            return None;
+        }
+        if entry.flags & FIXED != 0 && !self.ring.fix(io.0, -1) {
             return None;
         }
         let socket = entry.socket.take();
@@ -279,6 +282,8 @@ impl Drop for Uring<'_> {
                 break;
             }
         }
+        // It would keep them open until the kernel gets round to taking the ring down.
+        self.ring.fix_nothing();
         for entry in &mut *self.table {
             if entry.is_busy() {
                 // The kernel may still use them: whoever gets the table must not find them there.

@@ -9,6 +9,7 @@ mod error;
 
 use core::fmt;
 
+use crate::answer::CONTINUE;
 use crate::connection::Place;
 use crate::defer::DeferToken;
 use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, FieldLine, connection_field, response_body};
@@ -37,7 +38,8 @@ pub(crate) const RETRY_AFTER_S: u32 = 1;
 ///
 /// Order: [`status`](Self::status), any number of [`field`](Self::field)s, then either one of the `body` methods or
 /// [`stream`](Self::stream) followed by writes. A response that is left unfinished by [`Flow::Finish`] is completed: an
-/// empty 200 if nothing was written.
+/// empty 200 if nothing was written. Status and fields do not outlast a call: what is begun by them must be followed by
+/// `body` or `stream` before the handler returns.
 ///
 /// [`Flow::Finish`]: crate::handler::Flow::Finish
 pub struct ResponseWriter<'a> {
@@ -170,8 +172,13 @@ impl<'a> ResponseWriter<'a> {
             Stream::Done => Phase::Done,
             _ => Phase::Body,
         };
+        let mut out = ground.out;
+        if ground.facts.has(Facts::EXPECTS) {
+            let end = out.len().saturating_sub(CONTINUE.len()).max(ground.len);
+            out = &mut out[..end];
+        }
         Self {
-            out: ground.out,
+            out,
             len: ground.len,
             begin: ground.len,
             scope: ground.scope,
@@ -196,6 +203,15 @@ impl<'a> ResponseWriter<'a> {
     pub(crate) fn finish(&mut self) {
         if self.phase != Phase::Done && self.error.is_none() {
             self.finish_begun();
+        }
+    }
+
+    /// Another call follows, and it would write a head of its own: none may be half written by then.
+    #[inline]
+    pub(crate) fn pause(&mut self) {
+        let is_begun = self.phase == Phase::Fields || self.phase == Phase::Start && self.status != 200;
+        if is_begun {
+            let _ = self.latch::<()>(WriteError::Order);
         }
     }
 
@@ -514,9 +530,12 @@ impl<'a> ResponseWriter<'a> {
         }
         let lender = self.scope.lender();
         let loan = lender.lent_count();
-        let Some(larger) = lender.lend(wanted) else {
+        let kept = if self.facts.has(Facts::EXPECTS) { CONTINUE.len() } else { 0 };
+        let Some(larger) = lender.lend(wanted.saturating_add(kept)) else {
             return self.latch(WriteError::PoolExhausted);
         };
+        let end = larger.len() - kept;
+        let larger = &mut larger[..end];
         larger[..self.len].copy_from_slice(&self.out[..self.len]);
         self.out = larger;
         self.grown = Some(loan);

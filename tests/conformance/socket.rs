@@ -1,5 +1,8 @@
 //! Plays a case over a socket, against a server of its own.
 
+#[path = "../support/backends.rs"]
+mod backends;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -13,19 +16,7 @@ use super::reply::{self, Reply, Response, is_imf_fixdate};
 
 /// The backends that this build has and this system allows.
 pub(crate) fn backends() -> Vec<Backend> {
-    let mut backends = Vec::new();
-    if cfg!(has_epoll) {
-        backends.push(Backend::Epoll);
-    }
-    if cfg!(has_kqueue) {
-        backends.push(Backend::Kqueue);
-    }
-    #[cfg(has_uring)]
-    match aurora_http::uring::probe() {
-        Ok(_) => backends.push(Backend::Uring),
-        Err(refusal) => eprintln!("not on io_uring: {refusal}"),
-    }
-    backends
+    backends::backends()
 }
 
 /// Far more than a server needs for anything; then a test fails instead of hanging.

@@ -1,6 +1,10 @@
 //! Fewer buffers than connections.
 
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{Flow, Handler};
 use aurora_http_core::pool::ClassCounts;
+use aurora_http_core::request::{Method, Request};
+use aurora_http_core::writer::ResponseWriter;
 
 use crate::world::World;
 use crate::{GET, HELLO, hello, limits};
@@ -44,4 +48,53 @@ fn partial_heads_that_hold_every_buffer_are_ended_by_their_deadline_and_others_g
     assert_eq!(world.recv(waiting).0, HELLO, "the oldest partial head is shed when the line stands still");
     assert_eq!(world.engine.counters().refused, 1, "and no other one");
     world.finish();
+}
+
+/// Answers `/long` with more than a client's window holds, collects content, and else says hello.
+struct Slow;
+
+impl Handler for Slow {
+    type Exchange = u32;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<u32> {
+        if request.path() == b"/long" {
+            response.stream(Some(100_000)).unwrap();
+            return self.produce(100_000, response);
+        }
+        if request.method() == Method::Post {
+            return Flow::Collect(0);
+        }
+        response.body("hello").unwrap();
+        Flow::Finish
+    }
+
+    fn produce(&mut self, left: u32, response: &mut ResponseWriter<'_>) -> Flow<u32> {
+        let count = response.write(&[b'x'; 1000][..left.min(1000) as usize]).unwrap();
+        if left == count as u32 { Flow::Finish } else { Flow::Produce(left - count as u32) }
+    }
+}
+
+#[test]
+fn slow_readers_and_slow_senders_that_hold_every_buffer_give_one_up_each_time_it_is_needed() {
+    let post: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\nx";
+    for (request, drip) in [(&b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n"[..], &b""[..]), (post, b"x")] {
+        let mut world = World::new(16, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Slow);
+        let slow: Vec<_> = (0..4).map(|_| world.connect_and_send(request)).collect();
+        let pass = |world: &mut World<Slow>, ms| {
+            for _ in 0..ms / 100 {
+                world.pass(100);
+                for client in &slow {
+                    world.sim.client_send(*client, drip);
+                }
+            }
+        };
+        let waiting = world.connect_and_send(GET);
+        pass(&mut world, 1_800);
+        assert_eq!(world.recv(waiting).0, "", "they have their time");
+        pass(&mut world, 1_000);
+        assert_eq!(world.recv(waiting).0, HELLO, "{:?} {:?}", world.engine.counters(), world.engine.pool());
+        let shed = world.engine.counters().closed.of(CloseReason::Shed) + world.engine.counters().refused;
+        assert_eq!(shed, 1, "no more than are needed");
+        world.finish();
+    }
 }

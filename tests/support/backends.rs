@@ -1,9 +1,9 @@
-//! Tests that run on every backend of this build.
+//! What a test over sockets runs on.
 
 use aurora_http::Backend;
 
-/// Runs `test` on each backend that this build has and this system allows.
-pub(crate) fn on_each_backend(test: impl Fn(Backend)) {
+/// The backends that this build has and this system allows.
+pub(crate) fn backends() -> Vec<Backend> {
     let mut backends = Vec::new();
     if cfg!(has_epoll) {
         backends.push(Backend::Epoll);
@@ -16,7 +16,5 @@ pub(crate) fn on_each_backend(test: impl Fn(Backend)) {
         Ok(_) => backends.push(Backend::Uring),
         Err(refusal) => eprintln!("not on io_uring: {refusal}"),
     }
-    for backend in backends {
-        test(backend);
-    }
+    backends
 }

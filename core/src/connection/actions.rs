@@ -139,6 +139,7 @@ impl<'p, E> Connection<'p, E> {
             }
             Op::Send { head, body, .. } => {
                 self.exchange.clear(flag::SEND);
+                self.exchange.keep_rest(head.len() + body.len());
                 self.exchange.output = Output::Unsent { head, body };
             }
             Op::Close { .. } => self.exchange.clear(flag::CLOSE),

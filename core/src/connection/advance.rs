@@ -1,7 +1,7 @@
 //! The way from one state to the next, as far as what is there allows.
 
-use super::exchange::Dispatched;
-use super::{Connection, Context, flag, release};
+use super::exchange::{Dispatched, NotReady};
+use super::{Connection, Context, flag, largest_class, release};
 use crate::answer::Answer;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
@@ -70,6 +70,11 @@ impl<'p, E> Connection<'p, E> {
                 self.await_head(cx)
             }
             Dispatched::Refused(error) => {
+                if matches!(self.exchange.reserve(cx.pool, 0), Err(NotReady::Flush)) {
+                    // The responses before it, or they would be lost with the connection; then this head once more.
+                    self.exchange.go(Event::Respond);
+                    return true;
+                }
                 let status = error.status();
                 let reason = if matches!(status, 414 | 431) { CloseReason::TooLarge } else { CloseReason::BadRequest };
                 self.refuse(cx, Answer::new(status), reason);
@@ -108,9 +113,24 @@ impl<'p, E> Connection<'p, E> {
             return false;
         }
         if !self.make_room(cx, cx.limits.head_bytes_max as usize) {
-            self.exchange.set(flag::STARVED);
+            return self.await_larger(cx, 431);
         }
         false
+    }
+
+    /// What was received fills its buffer: waits for a larger one, if there can ever be one.
+    #[cold]
+    pub(super) fn await_larger<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        status: u16,
+    ) -> bool {
+        if self.inbound.as_ref().is_some_and(|inbound| inbound.capacity() < largest_class(cx.pool).size()) {
+            self.exchange.set(flag::STARVED);
+            return false;
+        }
+        self.refuse(cx, Answer::new(status), CloseReason::TooLarge);
+        true
     }
 
     /// Makes room behind what was received: moves it to the front, and grows at 90 % of the class, while `bytes_max`

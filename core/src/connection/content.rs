@@ -218,7 +218,7 @@ impl<'p, E> Connection<'p, E> {
             self.consume(slice.skip);
             return self.await_trailers(cx);
         }
-        if self.exchange.has(flag::HUNGRY) && !slice.ended && !self.exchange.has_output() {
+        if self.exchange.has(flag::HUNGRY) && !slice.ended {
             self.consume(slice.skip);
             return self.await_content(cx);
         }
@@ -284,7 +284,7 @@ impl<'p, E> Connection<'p, E> {
             }
             self.exchange.set(flag::HUNGRY);
         }
-        if wants_more && !raw {
+        if wants_more && !raw && content_max.is_none_or(|bytes_max| self.exchange.body.allow(bytes_max)) {
             self.exchange.waiting = Some(flow);
             // Written but not all taken: what was written goes first, then the rest is offered again.
             let written_first = offer.is_answered && offer.is_untouched && !offer.is_read;
@@ -367,8 +367,7 @@ impl<'p, E> Connection<'p, E> {
             }
             if slice.skip + slice.len == 0 {
                 if inbound.spare_len() < Class::Tiny.size() / 2 && !self.make_room(cx, Class::Huge.size()) {
-                    self.exchange.set(flag::STARVED);
-                    return false;
+                    return self.await_larger(cx, 413);
                 }
                 return self.await_content(cx);
             }

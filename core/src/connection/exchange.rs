@@ -2,7 +2,7 @@
 
 use super::content::Body;
 use super::window::Windows;
-use super::{Context, Deadline, flag, release};
+use super::{Context, Deadline, flag, largest_class, release};
 use crate::answer::{ANSWER_BYTES_MAX, Answer, CONTINUE, write_answer};
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
@@ -314,6 +314,8 @@ impl<'p, E> Exchange<'p, E> {
         let flow = call(cx.handler, &mut response);
         if matches!(flow, Flow::Finish) {
             response.finish();
+        } else {
+            response.pause();
         }
         let written = response.into_written();
         self.stream = written.stream;
@@ -387,7 +389,11 @@ impl<'p, E> Exchange<'p, E> {
     ) -> bool {
         let collects = matches!(flow, Flow::Collect(_));
         let allowed = match content_max {
-            _ if collects => Some(u64::from(cx.limits.content_collected_max)),
+            // Content that no buffer of the pool could hold would wait for one in vain.
+            _ if collects => {
+                let bytes_max = largest_class(cx.pool).size().min(cx.limits.content_collected_max as usize);
+                Some(bytes_max as u64)
+            }
             Some(bytes_max) => Some(bytes_max),
             // Decided in an earlier call, and counted down since.
             None if self.facts.has(Facts::LIMITED) => None,
@@ -512,6 +518,8 @@ impl<'p, E> Exchange<'p, E> {
             self.facts = Facts::default();
             self.response_at = self.output_len();
             self.clear(flag::BEGUN);
+        } else if !self.has(flag::BEGUN) {
+            self.take_back();
         }
         if let Output::Collected(_) = self.output {
             self.release_output(cx.pool);
@@ -529,10 +537,8 @@ impl<'p, E> Exchange<'p, E> {
         if self.has(flag::BEGUN) {
             return false;
         }
-        let at = self.response_at as usize;
-        let Output::Unsent { head, body } = &mut self.output else { return false };
-        head.truncate(at);
-        *body = &[];
+        self.take_back();
+        let Output::Unsent { head, .. } = &mut self.output else { return false };
         let facts = self.facts;
         let answer = Answer {
             date: cx.preamble.date(),
@@ -548,6 +554,14 @@ impl<'p, E> Exchange<'p, E> {
                 true
             }
             Err(_) => false,
+        }
+    }
+
+    /// Drops what was written of the current response, of which nothing has left.
+    fn take_back(&mut self) {
+        if let Output::Unsent { head, body } = &mut self.output {
+            head.truncate(self.response_at as usize);
+            *body = &[];
         }
     }
 

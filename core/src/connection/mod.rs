@@ -193,9 +193,13 @@ impl<E> Connection<'_, E> {
         self.exchange.has(flag::LENT)
     }
 
-    /// Whether a receive is in flight that took a buffer of its own along.
-    pub(crate) fn pins_receive_buffer(&self) -> bool {
-        self.exchange.has(flag::RECV) && !self.exchange.has(flag::LENT)
+    /// Whether a buffer of the pool is in its hands, or in those of its operations.
+    pub(crate) fn holds_buffer(&self) -> bool {
+        let exchange = &self.exchange;
+        self.inbound.is_some()
+            || !matches!(exchange.output, Output::Empty)
+            || exchange.has(flag::SEND)
+            || (exchange.has(flag::RECV) && !exchange.has(flag::LENT))
     }
 
     /// Whether an exchange is under way: a head was answered to, and not all of the answer is out.
@@ -249,6 +253,8 @@ impl<'p, E> Connection<'p, E> {
                 self.handle_bytes(cx, count);
             }
             Err(IoError::Canceled | IoError::NoBuffers) if self.exchange.has(flag::DETACHED) => {}
+            // Asked for again when it is wanted again: what it does meanwhile does not wait for buffers to receive into.
+            Err(IoError::NoBuffers) if matches!(self.exchange.state, State::Writing | State::Closing) => {}
             Err(IoError::NoBuffers) => self.exchange.set(flag::STARVED),
             Err(IoError::Canceled) if self.exchange.state == State::Lingering => self.drop_inbound(cx),
             Err(_) => self.close(cx, CloseReason::PeerReset),
@@ -469,6 +475,11 @@ impl<'p, E> Connection<'p, E> {
 fn release<'p>(pool: &mut BufferPool<'_, 'p>, buf: Buf<'p>) {
     let foreign = pool.release(buf);
     debug_assert!(foreign.is_ok(), "every buffer comes from the pool");
+}
+
+/// The largest class that the pool has any buffers of.
+fn largest_class(pool: &BufferPool<'_, '_>) -> Class {
+    Class::ALL.into_iter().rfind(|class| pool.capacity(*class) > 0).unwrap_or(Class::Tiny)
 }
 
 /// The class that a receive starts with: what a reactor is lent.

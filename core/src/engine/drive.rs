@@ -330,10 +330,15 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// Ends one connection so that its slot becomes free.
     pub(super) fn evict(&mut self, now: Instant, index: u32) {
+        self.evicting += 1;
+        self.end(now, index, CloseReason::Evicted);
+    }
+
+    /// Ends one connection without a word.
+    fn end(&mut self, now: Instant, index: u32, reason: CloseReason) {
         let handle = self.handle_of(index);
         if let Some(slot) = self.slots.by_index_mut(index) {
-            slot.connection.close(&mut context!(self, now, &NoPeers, handle, slot.io), CloseReason::Evicted);
-            self.evicting += 1;
+            slot.connection.close(&mut context!(self, now, &NoPeers, handle, slot.io), reason);
             self.settle_later(now, index);
         }
     }
@@ -371,12 +376,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// for different classes; there are no more of them than buffers. Who waits to receive goes in order, while it helps.
     #[cold]
     fn feed(&mut self, now: Instant, peers: &dyn Peers) {
-        if self.famine_due.is_some_and(|at| at <= now)
-            && let Some(index) = self.deadlines.oldest(Deadline::Head as usize)
-        {
-            let handle = self.handle_of(index);
-            self.shed(now, handle);
-            self.shed_in_famine = Some((handle, now.plus_ms(FAMINE_PAUSE_MS)));
+        if self.famine_due.is_some_and(|at| at <= now) {
+            self.shed_for_buffer(now);
         }
         let last = self.starved.last();
         while let Some(index) = self.starved.pop(self.nodes) {
@@ -392,16 +393,45 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.feed_one(now, index, peers);
             lendable -= 1;
         }
-        let waiting = !self.starved.is_empty() || !self.starved_to_receive.is_empty();
-        let oldest = self.deadlines.oldest(Deadline::Head as usize).filter(|_| waiting);
-        let stale_at = oldest.and_then(|index| self.stale_at(Deadline::Head, index));
-        self.famine_due = stale_at.map(|at| self.famine_pause().map_or(at, |until| at.max(until)));
+        self.famine_due = None;
+        if !self.starved.is_empty() || !self.starved_to_receive.is_empty() {
+            let stale_at = self.slowest_holder().map(|(at, _, _)| at);
+            self.famine_due = stale_at.map(|at| self.famine_pause().map_or(at, |until| at.max(until)));
+        }
     }
 
-    /// The buffer of the last one that was shed comes back with its receive: until then nobody else has to go.
+    /// The line stands still: ends whoever has held a buffer for longest without getting on.
+    fn shed_for_buffer(&mut self, now: Instant) {
+        let Some((stale_at, class, index)) = self.slowest_holder() else { return };
+        if stale_at > now {
+            return;
+        }
+        let handle = self.handle_of(index);
+        if class == Deadline::Write {
+            // A part of the response may have left: there is nothing to be said any more.
+            self.end(now, index, CloseReason::Shed);
+        } else {
+            self.shed(now, handle);
+        }
+        self.shed_in_famine = Some((handle, now.plus_ms(FAMINE_PAUSE_MS)));
+    }
+
+    /// Of the oldest partial head, the slowest reader and the slowest sender of content, as far as they hold a buffer,
+    /// the one that becomes stale first.
+    fn slowest_holder(&self) -> Option<(Instant, Deadline, u32)> {
+        let slowest = |class| {
+            let index = self.deadlines.oldest(class as usize)?;
+            self.slots.by_index(index).filter(|slot| slot.connection.holds_buffer())?;
+            Some((self.stale_at(class, index)?, class, index))
+        };
+        let classes = [Deadline::Head, Deadline::Write, Deadline::Content];
+        classes.into_iter().filter_map(slowest).min_by_key(|(at, _, _)| *at)
+    }
+
+    /// The buffer of the last one that was shed comes back with its operation: until then nobody else has to go.
     fn famine_pause(&mut self) -> Option<Instant> {
         let (handle, until) = self.shed_in_famine?;
-        let is_back = self.slots.get_mut(handle).is_none_or(|slot| !slot.connection.pins_receive_buffer());
+        let is_back = self.slots.get_mut(handle).is_none_or(|slot| !slot.connection.holds_buffer());
         if is_back {
             self.shed_in_famine = None;
         }

@@ -13,18 +13,17 @@ impl<'a> ResponseWriter<'a> {
     #[inline]
     pub fn body(&mut self, data: impl AsRef<[u8]>) -> Result<(), WriteError> {
         let data = data.as_ref();
-        if self.begin_body(data.len())? { self.put(data) } else { self.omit(data) }
-    }
-
-    /// What HEAD is answered is what GET would be: a body that does not fit is an error although it is not written.
-    #[cold]
-    pub(super) fn omit(&mut self, data: &[u8]) -> Result<(), WriteError> {
-        let written = self.len - self.begin;
-        let would_follow = self.facts.has(Facts::HEAD) && !matches!(self.status, 204 | 205 | 304);
-        if would_follow && data.len() > self.bytes_max.saturating_sub(written) {
+        let follows = self.begin_body(data.len())?;
+        if data.len() > self.bytes_max.saturating_sub(self.len - self.begin) && (follows || self.is_omitted()) {
             return self.latch(WriteError::TooLarge);
         }
-        Ok(())
+        if follows { self.put(data) } else { Ok(()) }
+    }
+
+    /// What HEAD is answered is what GET would be: a body that is too long is an error although it is not written.
+    #[cold]
+    pub(super) fn is_omitted(&self) -> bool {
+        self.facts.has(Facts::HEAD) && !matches!(self.status, 204 | 205 | 304)
     }
 
     /// Completes the response with `data`, sent in place when it is long.
