@@ -369,7 +369,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     #[cold]
     fn feed(&mut self, now: Instant, peers: &dyn Peers) {
         if self.famine_due.is_some_and(|at| at <= now)
-            && let Some(index) = self.deadlines.oldest(Deadline::Head as usize)
+            && let Some((stale_at, index)) = self.oldest_holder()
+            && stale_at <= now
         {
             let handle = self.handle_of(index);
             self.shed(now, handle);
@@ -390,9 +391,17 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             lendable -= 1;
         }
         let waiting = !self.starved.is_empty() || !self.starved_to_receive.is_empty();
-        let oldest = self.deadlines.oldest(Deadline::Head as usize).filter(|_| waiting);
-        let stale_at = oldest.and_then(|index| self.stale_at(Deadline::Head, index));
-        self.famine_due = stale_at.map(|at| self.famine_pause().map_or(at, |until| at.max(until)));
+        let oldest = self.oldest_holder().filter(|_| waiting);
+        self.famine_due = oldest.map(|(at, _)| self.famine_pause().map_or(at, |until| at.max(until)));
+    }
+
+    /// Of those who hold a buffer and do not get on, the first to be old enough to be ended for the others, and when.
+    fn oldest_holder(&self) -> Option<(Instant, u32)> {
+        let oldest = |class: Deadline| {
+            let index = self.deadlines.oldest(class as usize)?;
+            Some((self.stale_at(class, index)?, index))
+        };
+        [Deadline::Head, Deadline::Famine].into_iter().filter_map(oldest).min()
     }
 
     /// The buffer of the last one that was shed comes back with its receive: until then nobody else has to go.
