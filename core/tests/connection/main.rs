@@ -3,5 +3,6 @@
 mod deferred;
 mod disorder;
 mod harness;
+mod random;
 mod states;
 mod upgraded;
