@@ -74,6 +74,26 @@ impl Handler for Slow {
     }
 }
 
+/// Answers GET at once, and POST once its content is there.
+struct Collects;
+
+impl Handler for Collects {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        if request.method().as_str() == "POST" {
+            return Flow::Collect(());
+        }
+        let _ = response.body("hello");
+        Flow::Finish
+    }
+
+    fn collected(&mut self, (): (), _: &Request<'_>, content: &[u8], response: &mut ResponseWriter<'_>) -> Flow<()> {
+        let _ = response.body(content.len().to_string());
+        Flow::Finish
+    }
+}
+
 #[test]
 fn slow_readers_and_slow_senders_that_hold_every_buffer_give_one_up_each_time_it_is_needed() {
     let post: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\nx";
@@ -97,4 +117,26 @@ fn slow_readers_and_slow_senders_that_hold_every_buffer_give_one_up_each_time_it
         assert_eq!(shed, 1, "no more than are needed");
         world.finish();
     }
+}
+
+#[test]
+fn contents_that_hold_every_buffer_and_want_larger_ones_do_not_stop_everybody() {
+    let mut world = World::new(8, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Collects);
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n";
+    let request = format!("{head}{}\r\n", "c".repeat(0x800));
+    let uploads: Vec<_> = (0..4).map(|_| world.connect_and_send(head.as_bytes())).collect();
+    for upload in &uploads {
+        world.send(*upload, &request.as_bytes()[head.len()..]);
+    }
+    let waiting = world.connect_and_send(GET);
+    assert_eq!(world.recv(waiting).0, "", "nobody gets on");
+    world.pass(2_100);
+    for upload in &uploads {
+        world.sim.client_send(*upload, b"0\r\n\r\n");
+    }
+    let answers: Vec<_> = uploads.into_iter().map(|upload| world.recv(upload).0).collect();
+    assert!(answers[0].starts_with("HTTP/1.1 503 "), "the oldest is shed when the line stands still: {answers:?}");
+    assert!(answers[1..].iter().any(|answer| answer.ends_with("2048")), "for the others: {answers:?}");
+    assert_eq!(world.recv(waiting).0, HELLO);
+    world.finish();
 }

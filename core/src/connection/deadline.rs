@@ -17,6 +17,8 @@ pub enum Deadline {
     Head,
     /// Progress of content.
     Content,
+    /// Content in hand that waits for another buffer: nobody may hold one for ever.
+    Famine,
     /// Progress of a send.
     Write,
     /// A deferred answer.
@@ -31,13 +33,14 @@ pub enum Deadline {
 
 impl Deadline {
     /// Number of classes.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
 
     /// All classes, by number.
     pub const ALL: [Self; Self::COUNT] = [
         Self::FirstByte,
         Self::Head,
         Self::Content,
+        Self::Famine,
         Self::Write,
         Self::Defer,
         Self::Upgraded,
@@ -53,6 +56,7 @@ impl Deadline {
             Self::FirstByte => timeouts.first_byte_timeout_ms,
             Self::Head => timeouts.head_timeout_ms,
             Self::Content => progress_window(timeouts.content_timeout_ms, timeouts.rate_min).map(|rate| rate.window_ms),
+            Self::Famine => timeouts.content_timeout_ms,
             Self::Write => progress_window(timeouts.write_timeout_ms, timeouts.rate_min).map(|rate| rate.window_ms),
             Self::Defer => timeouts.defer_timeout_ms,
             Self::Upgraded => timeouts.upgraded_timeout_ms,
@@ -98,6 +102,9 @@ impl<E> Connection<'_, E> {
             State::New => Some(Deadline::FirstByte),
             State::ReadingHead => Some(Deadline::Head),
             State::ReadingContent if receives(flag::STARVED) => Some(Deadline::Content),
+            State::ReadingContent if self.inbound.is_some() || matches!(exchange.output, Output::Collected(_)) => {
+                Some(Deadline::Famine)
+            }
             State::Writing if sends() => Some(Deadline::Write),
             State::KeepAlive => Some(Deadline::Idle),
             State::Processing if exchange.is_deferred() => Some(Deadline::Defer),

@@ -382,6 +382,7 @@ impl<'p, E> Connection<'p, E> {
             Deadline::Linger => self.close(cx, self.exchange.reason.unwrap_or(CloseReason::PeerClosed)),
             Deadline::Head => self.refuse(cx, Answer::new(408), CloseReason::HeadTimeout),
             Deadline::Content => self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
+            Deadline::Famine => self.shed(cx),
             Deadline::Write => self.close(cx, CloseReason::WriteTimeout),
             Deadline::Defer => {
                 self.exchange.abandon(cx);
@@ -392,7 +393,7 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Answers a newcomer 503 before it has said anything.
+    /// Answers 503 to a newcomer before it has said anything, or to what waits for a buffer and holds others.
     pub(crate) fn shed<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         let answer = Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) };
         self.refuse(cx, answer, CloseReason::Shed);

@@ -416,15 +416,15 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.shed_in_famine = Some((handle, now.plus_ms(FAMINE_PAUSE_MS)));
     }
 
-    /// Of the oldest partial head, the slowest reader and the slowest sender of content, as far as they hold a buffer,
-    /// the one that becomes stale first.
+    /// Of the oldest partial head, the one that has waited longest for a larger buffer, the slowest reader and the slowest
+    /// sender of content, as far as they hold a buffer, the one that becomes stale first.
     fn slowest_holder(&self) -> Option<(Instant, Deadline, u32)> {
         let slowest = |class| {
             let index = self.deadlines.oldest(class as usize)?;
             self.slots.by_index(index).filter(|slot| slot.connection.holds_buffer())?;
             Some((self.stale_at(class, index)?, class, index))
         };
-        let classes = [Deadline::Head, Deadline::Write, Deadline::Content];
+        let classes = [Deadline::Head, Deadline::Famine, Deadline::Write, Deadline::Content];
         classes.into_iter().filter_map(slowest).min_by_key(|(at, _, _)| *at)
     }
 

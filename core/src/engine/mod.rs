@@ -159,7 +159,7 @@ pub struct Engine<'s, 'p, H: Handler> {
     lobby_due: Option<Instant>,
     /// Connections that were ended for newcomers and still hold their slots.
     evicting: usize,
-    /// When the oldest partial head becomes old enough to give its buffer to those who wait for one.
+    /// When the oldest partial head, or content, becomes old enough to give its buffer to those who wait for one.
     famine_due: Option<Instant>,
     /// The one that was shed last to get its buffer, and when to wait for that no longer.
     shed_in_famine: Option<(ConnectionId, Instant)>,
@@ -176,14 +176,14 @@ pub struct Engine<'s, 'p, H: Handler> {
 }
 
 /// In place of a deadline that is switched off: connections stay in line, so that the longest idle one and the oldest
-/// partial head are known to whoever needs room.
+/// one in the middle of a request are known to whoever needs room.
 const NEVER_MS: u64 = 1 << 62;
 
 /// The timeout of a class of deadlines; `None` when it is switched off and nobody looks for the oldest of its class.
 fn timeout_ms(deadline: Deadline, limits: &Limits) -> Option<u64> {
     match (deadline.timeout_ms(limits), deadline) {
         (Some(timeout_ms), _) => Some(u64::from(timeout_ms)),
-        (None, Deadline::FirstByte | Deadline::Head | Deadline::Idle) => Some(NEVER_MS),
+        (None, Deadline::FirstByte | Deadline::Head | Deadline::Famine | Deadline::Idle) => Some(NEVER_MS),
         (None, _) => None,
     }
 }

@@ -3,6 +3,7 @@
 mod deferred;
 mod disorder;
 mod harness;
+mod random;
 mod states;
 mod trailers;
 mod upgraded;
