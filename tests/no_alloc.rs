@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use aurora_http::core::request::BodyLength;
 use aurora_http::{
@@ -227,7 +227,7 @@ impl Handler for Flows {
 }
 
 /// Two workers, ready; from here on nothing may be allocated.
-fn serve(backend: Backend) -> Running {
+fn serve(backend: Backend) -> (Running, JoinHandle<()>) {
     let mut limits = Limits { requests_per_connection_max: None, ..Limits::default() };
     // Long enough for a busy machine's client to say something in time, short enough to be waited for.
     limits.timeouts.idle_timeout_ms = Some(1_500);
@@ -243,8 +243,9 @@ fn serve(backend: Backend) -> Running {
     });
     let running = running.unwrap();
     let resumer: Resumer = resumer.recv().unwrap();
-    thread::spawn(move || {
-        loop {
+    SERVING.store(true, Ordering::SeqCst);
+    let answering = thread::spawn(move || {
+        while SERVING.load(Ordering::SeqCst) {
             let token = TOKENS.lock().unwrap().pop();
             match token {
                 Some(token) => drop(resumer.resume(token)),
@@ -252,8 +253,7 @@ fn serve(backend: Backend) -> Running {
             }
         }
     });
-    SERVING.store(true, Ordering::SeqCst);
-    running
+    (running, answering)
 }
 
 fn post(target: &str, content: &[u8]) -> Vec<u8> {
@@ -493,7 +493,7 @@ fn nothing_is_allocated_on(backend: Backend) {
         return eprintln!("not on io_uring: {refusal}");
     }
     ALLOCATIONS.store(0, Ordering::SeqCst);
-    let running = serve(backend);
+    let (running, answering) = serve(backend);
     let requests = load(running.local_addr());
     assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 0, "allocations in {requests} requests");
     assert!(requests > 7_000, "{requests}");
@@ -508,6 +508,8 @@ fn nothing_is_allocated_on(backend: Backend) {
         assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 1);
     }
     SERVING.store(false, Ordering::SeqCst);
+    // Or it would take the next server's tokens.
+    answering.join().unwrap();
 }
 
 /// In the environment of a child: its allocator aborts.
