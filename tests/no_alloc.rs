@@ -227,7 +227,7 @@ impl Handler for Flows {
 }
 
 /// Two workers, ready; from here on nothing may be allocated.
-fn serve(backend: Backend) -> Running {
+fn serve(backend: Backend) -> (Running, thread::JoinHandle<()>) {
     let mut limits = Limits { requests_per_connection_max: None, ..Limits::default() };
     // Long enough for a busy machine's client to say something in time, short enough to be waited for.
     limits.timeouts.idle_timeout_ms = Some(1_500);
@@ -243,8 +243,10 @@ fn serve(backend: Backend) -> Running {
     });
     let running = running.unwrap();
     let resumer: Resumer = resumer.recv().unwrap();
-    thread::spawn(move || {
-        loop {
+    SERVING.store(true, Ordering::SeqCst);
+    // Ends with its server, or it would take the next one's tokens.
+    let resuming = thread::spawn(move || {
+        while SERVING.load(Ordering::SeqCst) {
             let token = TOKENS.lock().unwrap().pop();
             match token {
                 Some(token) => drop(resumer.resume(token)),
@@ -252,8 +254,7 @@ fn serve(backend: Backend) -> Running {
             }
         }
     });
-    SERVING.store(true, Ordering::SeqCst);
-    running
+    (running, resuming)
 }
 
 fn post(target: &str, content: &[u8]) -> Vec<u8> {
@@ -493,7 +494,7 @@ fn nothing_is_allocated_on(backend: Backend) {
         return eprintln!("not on io_uring: {refusal}");
     }
     ALLOCATIONS.store(0, Ordering::SeqCst);
-    let running = serve(backend);
+    let (running, resuming) = serve(backend);
     let requests = load(running.local_addr());
     assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 0, "allocations in {requests} requests");
     assert!(requests > 7_000, "{requests}");
@@ -508,6 +509,7 @@ fn nothing_is_allocated_on(backend: Backend) {
         assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 1);
     }
     SERVING.store(false, Ordering::SeqCst);
+    resuming.join().unwrap();
 }
 
 /// In the environment of a child: its allocator aborts.
