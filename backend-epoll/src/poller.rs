@@ -23,6 +23,8 @@ const WAKER_DATA: u64 = u64::MAX;
 /// Bits of [`Entry::link`] that hold an index; the others hold the generation.
 const INDEX_BITS: u32 = 24;
 const NO_INDEX: u32 = (1 << INDEX_BITS) - 1;
+/// In place of the index in an entry that is in use: it is a listener.
+const LISTENER: u32 = 1;
 
 /// One place for a socket in the caller's storage: 8 bytes with the feature `std`, else 12.
 ///
@@ -31,7 +33,7 @@ const NO_INDEX: u32 = (1 << INDEX_BITS) - 1;
 #[derive(Debug)]
 pub struct Entry {
     socket: Option<OwnedFd>,
-    /// Generation, and in a free entry the index of the next free one.
+    /// Generation, and in a free entry the index of the next free one; in others whether it is a [`LISTENER`].
     link: u32,
 }
 
@@ -96,7 +98,11 @@ impl<'s> Epoll<'s> {
     /// [`IoError::FileLimit`] when the table is full, or what registering it said. The socket is closed then.
     pub fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError> {
         rustix::io::ioctl_fionbio(&listener, true).map_err(os_error)?;
-        self.insert(listener, EventFlags::IN | EventFlags::ET)
+        let io = self.insert(listener, EventFlags::IN | EventFlags::ET)?;
+        if let Some(entry) = self.table.get_mut(io.0 as usize) {
+            entry.link |= LISTENER;
+        }
+        Ok(io)
     }
 
     /// Takes a connected stream socket in; it is made non-blocking.
@@ -159,6 +165,7 @@ impl<'s> Epoll<'s> {
         epoll::add(&self.epoll, &socket, EventData::new_u64(data), events).map_err(os_error)?;
         entry.socket = Some(socket);
         self.free = entry.link & NO_INDEX;
+        entry.link &= !NO_INDEX;
         Ok(IoHandle(index))
     }
 
@@ -234,8 +241,13 @@ impl NonBlocking for Epoll<'_> {
     }
 
     fn close(&mut self, io: IoHandle) {
-        // Closing the last descriptor of a socket ends its registration too.
-        drop(self.remove(io));
+        // Closing the last descriptor of a socket ends its registration too. A listener may have others, in other
+        // workers or processes, and every connection that comes to them would wake this one.
+        if self.table.get(io.0 as usize).is_some_and(|entry| entry.socket.is_some() && entry.link & LISTENER != 0) {
+            drop(self.detach(io));
+        } else {
+            drop(self.remove(io));
+        }
     }
 
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<(), IoError> {

@@ -265,3 +265,31 @@ fn wakes_end_one_wait_each_time_and_coalesce() {
         epoll.wait(None, &mut |_, _| {}).unwrap();
     });
 }
+
+#[test]
+fn a_listener_that_was_closed_wakes_nobody_though_others_still_hold_it() {
+    let shared = TcpListener::bind(LOOPBACK).unwrap();
+    let address = shared.local_addr().unwrap();
+    let mut table = table(2);
+    let mut epoll = Epoll::new(&mut table).unwrap();
+    let listener = epoll.add_listener(shared.try_clone().unwrap().into()).unwrap();
+    let client = TcpStream::connect(address).unwrap();
+    let io = accepted(&mut epoll, listener);
+    epoll.close(listener);
+    let _waiting = TcpStream::connect(address).unwrap();
+    let ready = poll(&mut [PollFd::new(&epoll, PollFlags::IN)], Some(&Timespec::default())).unwrap();
+    // The accepted socket may have something to report; the listener must not.
+    if ready == 1 {
+        epoll.wait(Some(Duration::ZERO), &mut |handle, _| assert_eq!(handle, io)).unwrap();
+        assert_eq!(poll(&mut [PollFd::new(&epoll, PollFlags::IN)], Some(&Timespec::default())), Ok(0));
+        let _another = TcpStream::connect(address).unwrap();
+        assert_eq!(poll(&mut [PollFd::new(&epoll, PollFlags::IN)], Some(&Timespec::default())), Ok(0));
+    }
+    drop(client);
+    // Its place is free, and is no listener's any more.
+    let stream = TcpStream::connect(address).unwrap();
+    let stream = epoll.add_stream(stream.into()).unwrap();
+    assert_eq!(stream, listener);
+    epoll.close(stream);
+    assert_eq!(epoll.detach(stream).map(drop), None);
+}
