@@ -2,7 +2,11 @@
 
 mod support;
 
-use aurora_http::{Content, Flow, Handler, Limits, Method, Request, ResponseWriter, ServerError, WriteError};
+use std::io::Write;
+
+use aurora_http::{
+    Content, FieldLine, Flow, Handler, Limits, Method, Request, ResponseWriter, ServerError, WriteError,
+};
 
 const ABOUT: &str = "\
 bench_server: a server to measure
@@ -11,6 +15,9 @@ bench_server: a server to measure
   GET /json               a small object
   POST /echo              the content back, of any size, as it arrives
   GET /bytes/N            N bytes, up to 1073741824, sent from one block of memory";
+
+const TEXT_PLAIN: FieldLine<'_> = FieldLine::new("Content-Type: text/plain").unwrap();
+const APPLICATION_JSON: FieldLine<'_> = FieldLine::new("Content-Type: application/json").unwrap();
 
 const HELLO: &[u8] = b"Hello, World!";
 const JSON: &[u8] = br#"{"message":"Hello, World!"}"#;
@@ -32,7 +39,9 @@ static BLOCK: [u8; BLOCK_LEN] = {
 
 fn main() -> Result<(), ServerError> {
     let limits = Limits { requests_per_connection_max: None, ..Limits::default() };
-    support::server(ABOUT).server_name("aurora").limits(limits).serve(|_worker| Bench)?;
+    let report = support::server(ABOUT).server_name("aurora").limits(limits).serve(|_worker| Bench)?;
+    // Whoever read the start-up line may be gone.
+    let _ = writeln!(std::io::stdout(), "{report}");
     Ok(())
 }
 
@@ -135,12 +144,12 @@ fn answer(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<Fl
     }
     match resource {
         Resource::Plaintext => {
-            response.field("Content-Type", "text/plain")?;
+            response.field_line(TEXT_PLAIN)?;
             response.body(HELLO)?;
             Ok(Flow::Finish)
         }
         Resource::Json => {
-            response.field("Content-Type", "application/json")?;
+            response.field_line(APPLICATION_JSON)?;
             response.body(JSON)?;
             Ok(Flow::Finish)
         }
@@ -166,7 +175,7 @@ fn write_block(left: u64, response: &mut ResponseWriter<'_>) -> Result<Flow<Exch
 }
 
 fn text(response: &mut ResponseWriter<'_>, text: &str) -> Result<Flow<Exchange>, WriteError> {
-    response.field("Content-Type", "text/plain")?;
+    response.field_line(TEXT_PLAIN)?;
     response.body(text)?;
     Ok(Flow::Finish)
 }

@@ -45,19 +45,21 @@ pub use aurora_http_kqueue as kqueue;
 pub use aurora_http_uring as uring;
 
 pub use aurora_http_core::counters::Counters;
+pub use aurora_http_core::defer::DeferToken;
+pub use aurora_http_core::encode::FieldLine;
 pub use aurora_http_core::error::CloseReason;
 pub use aurora_http_core::handler::{Answered, ConnectionId, ConnectionInfo, Content, Flow, Handler, handler_fn};
 pub use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 pub use aurora_http_core::pool::{Class, ClassCounts};
-pub use aurora_http_core::reactor::IoError;
-pub use aurora_http_core::request::{Method, Request, Version};
+pub use aurora_http_core::reactor::{IoError, Peer};
+pub use aurora_http_core::request::{Method, Request, Trailers, Version};
 pub use aurora_http_core::stop::StopFlag;
 pub use aurora_http_core::writer::{ResponseWriter, WriteError};
 
 #[cfg(unix)]
 pub use hosted::{
-    Announcement, Backend, BufferMemory, Report, Running, Server, ServerError, StopHandle, Worker, WorkerContext,
-    WorkerOutcome, WorkerReport, WorkerStorage, buffer_memory,
+    Announcement, Backend, BufferMemory, ListenAddr, Pin, Report, Resumer, Running, Server, ServerError, StopHandle,
+    StopReport, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, buffer_memory,
 };
 
 #[cfg(unix)]

@@ -210,15 +210,15 @@ fn what_cannot_be_ends_with_words_and_without_success() {
         (&["--nonsense"], "--nonsense is no option"),
         (&["127.0.0.1:0"], "127.0.0.1:0 is no option"),
     ];
-    // What a build has serves, and that has no end.
+    // A backend that is there serves, and that has no end.
     if cfg!(not(has_kqueue)) {
         rows.push((&["--backend=kqueue"], "backend = kqueue: the kqueue backend is for macOS and FreeBSD; choose"));
     }
     if cfg!(not(has_uring)) {
-        rows.push((&["--backend", "uring"], "backend = uring: "));
+        rows.push((&["--backend", "uring"], "backend = uring: this build has no io_uring backend; choose another one"));
     }
     if cfg!(not(has_epoll)) {
-        rows.push((&["--backend=epoll"], "backend = epoll: "));
+        rows.push((&["--backend", "epoll"], "backend = epoll: "));
     }
     for name in ["hello", "bench_server"] {
         for &(arguments, expected) in &rows {

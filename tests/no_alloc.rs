@@ -2,7 +2,7 @@
 //!
 //! An allocator counts what worker threads allocate from the moment that the server is ready; thousands of requests of
 //! every kind go over real sockets. Then the same in a child process whose allocator aborts at the first one.
-#![cfg(all(feature = "epoll", target_os = "linux"))]
+#![cfg(has_backend)]
 
 #[path = "support/http.rs"]
 mod http;
@@ -12,10 +12,13 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::thread;
 
 use aurora_http::core::request::BodyLength;
 use aurora_http::{
-    Backend, CloseReason, Content, Flow, Handler, Limits, Method, Request, ResponseWriter, Running, Server, WriteError,
+    Backend, CloseReason, Content, DeferToken, Flow, Handler, Limits, Method, Request, ResponseWriter, Resumer,
+    Running, Server, WriteError,
 };
 use http::{Client, eventually};
 
@@ -76,12 +79,18 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// Every flow, without an allocation of its own.
-struct Flows;
+struct Flows {
+    resumer: Resumer,
+}
+
+/// Tokens on their way to another thread; it has room for more than there are connections.
+static TOKENS: Mutex<Vec<DeferToken>> = Mutex::new(Vec::new());
 
 #[derive(Clone, Copy)]
 enum Task {
     Count(usize),
     Echo,
+    Trailers,
     Produce(u64),
 }
 
@@ -140,6 +149,28 @@ impl Handler for Flows {
                 let _ = response.stream(None);
                 return Flow::Produce(Task::Produce(1 << 20));
             }
+            b"/deferred" => {
+                let Ok(token) = response.defer() else { return Flow::Finish };
+                TOKENS.lock().unwrap().push(token);
+                return Flow::Defer(Task::Echo);
+            }
+            b"/same-turn" => {
+                let Ok(token) = response.defer() else { return Flow::Finish };
+                self.resumer.resume(token);
+                return Flow::Defer(Task::Echo);
+            }
+            b"/upgrade" => {
+                let _ = response.switch_protocols("echo", &[]);
+                return Flow::Upgrade(Task::Echo);
+            }
+            b"/detach" => {
+                let _ = response.switch_protocols("echo", &[]);
+                return Flow::Detach(Task::Echo);
+            }
+            b"/trailers" => {
+                response.keep_trailers();
+                return Flow::Receive(Task::Trailers);
+            }
             _ => {}
         }
         // An error latches, and the server answers in place of the handler.
@@ -162,17 +193,26 @@ impl Handler for Flows {
         let bytes = content.bytes();
         let (count, task) = match task {
             Task::Count(before) => (bytes.len(), Task::Count(before + bytes.len())),
+            Task::Trailers => (bytes.len(), task),
             _ => (response.write(bytes).unwrap_or(bytes.len()), task),
         };
         content.consume(count);
         if !content.ended() || count < bytes.len() {
             return Flow::Receive(task);
         }
+        if let Task::Trailers = task {
+            let _ = response.body(content.trailers().and_then(|trailers| trailers.get("checksum")).unwrap_or(b"-"));
+        }
         if let Task::Count(total) = task {
             let mut digits = [0; 20];
             let length = aurora_http::core::format::format_uint(total as u64, &mut digits).unwrap_or(0);
             let _ = response.body(&digits[..length]);
         }
+        Flow::Finish
+    }
+
+    fn resume(&mut self, _: Task, response: &mut ResponseWriter<'_>) -> Flow<Task> {
+        let _ = response.body("later");
         Flow::Finish
     }
 
@@ -189,15 +229,29 @@ impl Handler for Flows {
 /// Two workers, ready; from here on nothing may be allocated.
 fn serve(backend: Backend) -> Running {
     let mut limits = Limits { requests_per_connection_max: None, ..Limits::default() };
-    limits.timeouts.idle_timeout_ms = Some(300);
-    limits.timeouts.head_timeout_ms = Some(300);
+    // Long enough for a busy machine's client to say something in time, short enough to be waited for.
+    limits.timeouts.idle_timeout_ms = Some(1_500);
+    limits.timeouts.head_timeout_ms = Some(1_500);
     let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32).limits(limits);
     let server = server.server_name("no-alloc").backend(backend);
-    let running = server.quiet().start(|_worker| {
+    TOKENS.lock().unwrap().reserve(100);
+    let (send, resumer) = mpsc::channel();
+    let running = server.quiet().start(move |worker| {
         IS_WORKER.set(true);
-        Flows
+        send.send(worker.resumer()).unwrap();
+        Flows { resumer: worker.resumer() }
     });
     let running = running.unwrap();
+    let resumer: Resumer = resumer.recv().unwrap();
+    thread::spawn(move || {
+        loop {
+            let token = TOKENS.lock().unwrap().pop();
+            match token {
+                Some(token) => drop(resumer.resume(token)),
+                None => thread::yield_now(),
+            }
+        }
+    });
     SERVING.store(true, Ordering::SeqCst);
     running
 }
@@ -220,7 +274,59 @@ fn chunked(target: &str, content: &[u8]) -> Vec<u8> {
 
 /// Thousands of requests of every kind; how many of them reach a handler.
 fn load(address: SocketAddr) -> u64 {
-    kept(address) + pipelined(address) + content(address) + refused(address) + connections(address)
+    kept(address)
+        + pipelined(address)
+        + content(address)
+        + refused(address)
+        + connections(address)
+        + deferred(address)
+        + switched(address)
+}
+
+/// Answers from another thread and from the same turn, and clients that do not wait for them.
+fn deferred(address: SocketAddr) -> u64 {
+    let mut requests = 0;
+    for target in ["/deferred", "/same-turn"].repeat(20) {
+        // New ones each time, which are never idle before their last answer.
+        let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();
+        for client in &mut clients {
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(3));
+        }
+        for client in &mut clients {
+            for _ in 0..3 {
+                assert_eq!(client.response("GET").text(), "later");
+                requests += 1;
+            }
+        }
+    }
+    for _ in 0..16 {
+        // Answered or not by now: the connection ends without another word.
+        Client::connect(address).send("GET /deferred HTTP/1.1\r\nHost: x\r\n\r\n");
+        requests += 1;
+    }
+    requests
+}
+
+/// Another protocol, connections given away, trailer fields.
+fn switched(address: SocketAddr) -> u64 {
+    for _ in 0..30 {
+        for (target, raw) in [("/upgrade", "raw"), ("/detach", "")] {
+            let mut client = Client::connect(address);
+            client
+                .send(format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n{raw}"));
+            assert!(client.head().starts_with("HTTP/1.1 101 "));
+            client.finish();
+            assert_eq!(client.rest(), raw.as_bytes());
+        }
+    }
+    let mut client = Client::connect(address);
+    for length in [0, 1, 5_000, 60_000].repeat(10) {
+        let content = chunked("/trailers", &vec![b't'; length]);
+        let without_end = content.len() - 2;
+        client.send([&content[..without_end], b"Checksum: c\r\n\r\n"].concat());
+        assert_eq!(client.response("POST").text(), "c");
+    }
+    60 + 40
 }
 
 fn kept(address: SocketAddr) -> u64 {

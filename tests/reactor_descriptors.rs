@@ -1,26 +1,22 @@
-//! Descriptors of the epoll reactor, counted. One test, so that it has its process to itself: descriptors and their
-//! limit are the whole process's.
-#![cfg(target_os = "linux")]
+//! Descriptors of the backends' reactors, counted. One test, so that it has its process to itself: descriptors and
+//! their limit are the whole process's.
+#![cfg(any(target_os = "linux", target_vendor = "apple"))]
 
 use std::fs::File;
 use std::net::TcpStream;
 use std::time::Duration;
 
 use aurora_http_core::pool::Buf;
-use aurora_http_core::reactor::{
-    Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Reactor as _, Submission,
-};
+use aurora_http_core::reactor::{Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Reactor, Submission};
 use aurora_http_core::readiness::Parked;
-use aurora_http_epoll::{Entry, Epoll, ListenOptions, Reactor, listen};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-type Epolls<'s> = Reactor<'s, 'static>;
-
 fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
+    let directory = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+    std::fs::read_dir(directory).unwrap().count()
 }
 
-fn complete(reactor: &mut Epolls<'_>, kind: OpKind, io: IoHandle) -> Outcome<'static> {
+fn complete(reactor: &mut impl Reactor<'static>, kind: OpKind, io: IoHandle) -> Outcome<'static> {
     let op = match kind {
         OpKind::Accept => Op::Accept { listener: io },
         OpKind::Recv => Op::Recv { io, into: Some(Buf::new(vec![0; 8].leak())) },
@@ -36,7 +32,7 @@ fn complete(reactor: &mut Epolls<'_>, kind: OpKind, io: IoHandle) -> Outcome<'st
     }
 }
 
-fn accept(reactor: &mut Epolls<'_>, listener: IoHandle) -> Result<IoHandle, IoError> {
+fn accept(reactor: &mut impl Reactor<'static>, listener: IoHandle) -> Result<IoHandle, IoError> {
     match complete(reactor, OpKind::Accept, listener) {
         Outcome::Accept(result) => result,
         other => panic!("{other:?}"),
@@ -45,62 +41,90 @@ fn accept(reactor: &mut Epolls<'_>, listener: IoHandle) -> Result<IoHandle, IoEr
 
 #[test]
 fn descriptors_are_closed_exactly_once_and_running_out_of_them_is_survived() {
-    let mut table: Vec<_> = (0..16).map(|_| Entry::new()).collect();
-    let mut parked: Vec<_> = (0..16).map(|_| Parked::new()).collect();
-    let mut lent = [const { None }; 1];
-    for _ in 0..3 {
-        let before = open_descriptors();
-        let mut reactor = Epolls::new(Epoll::new(&mut table).unwrap(), &mut parked, &mut lent);
-        assert_eq!(open_descriptors(), before + 2, "the epoll instance and the waker's eventfd");
-        let socket = listen("127.0.0.1:0".parse().unwrap(), &ListenOptions::default()).unwrap();
-        let listener = reactor.get_mut().add_listener(socket).unwrap();
-        closed_once(&mut reactor, listener);
-        out_of_descriptors(&mut reactor, listener);
-        drop(reactor);
-        assert_eq!(open_descriptors(), before, "dropping closes what is open");
-    }
+    #[cfg(target_os = "linux")]
+    epoll::count(2, "the epoll instance and the waker's eventfd");
+    #[cfg(target_os = "linux")]
+    kqueue::count(2, "emulated: an epoll instance and an eventfd");
+    #[cfg(not(target_os = "linux"))]
+    kqueue::count(1, "the kqueue, which is the waker too");
 }
 
-fn closed_once(reactor: &mut Epolls<'_>, listener: IoHandle) {
-    let address = reactor.get_ref().local_addr(listener).unwrap();
-    let before = open_descriptors();
-    for round in 0..50 {
-        let client = TcpStream::connect(address).unwrap();
-        let io = accept(reactor, listener).unwrap();
-        assert_eq!(open_descriptors(), before + 2);
-        if round % 2 == 0 {
-            complete(reactor, OpKind::Send, io);
+/// The backends have the same API.
+macro_rules! backend {
+    ($module:ident, $backend:ident, $Poller:ident) => {
+        mod $module {
+            use super::*;
+
+            pub(crate) fn count(own: usize, whose: &str) {
+                let mut table: Vec<_> = (0..16).map(|_| $backend::Entry::new()).collect();
+                let mut parked: Vec<_> = (0..16).map(|_| Parked::new()).collect();
+                let mut lent = [const { None }; 1];
+                for _ in 0..3 {
+                    let before = open_descriptors();
+                    let mut reactor =
+                        $backend::Reactor::new($backend::$Poller::new(&mut table).unwrap(), &mut parked, &mut lent);
+                    assert_eq!(open_descriptors(), before + own, "{whose}");
+                    let socket =
+                        $backend::listen("127.0.0.1:0".parse().unwrap(), &$backend::ListenOptions::default()).unwrap();
+                    let listener = reactor.get_mut().add_listener(socket).unwrap();
+                    closed_once(&mut reactor, listener);
+                    out_of_descriptors(&mut reactor, listener);
+                    drop(reactor);
+                    assert_eq!(open_descriptors(), before, "dropping closes what is open");
+                }
+            }
+
+            fn closed_once(reactor: &mut $backend::Reactor<'_, 'static>, listener: IoHandle) {
+                let address = reactor.get_ref().local_addr(listener).unwrap();
+                let before = open_descriptors();
+                for round in 0..50 {
+                    let client = TcpStream::connect(address).unwrap();
+                    let io = accept(reactor, listener).unwrap();
+                    assert_eq!(open_descriptors(), before + 2);
+                    if round % 2 == 0 {
+                        complete(reactor, OpKind::Send, io);
+                    }
+                    assert!(matches!(complete(reactor, OpKind::Close, io), Outcome::Close));
+                    assert_eq!(open_descriptors(), before + 1);
+                    // The number is free now: whoever gets it next must not lose it to a second close.
+                    let bystander = File::open("/dev/null").unwrap();
+                    assert!(matches!(complete(reactor, OpKind::Close, io), Outcome::Close));
+                    assert!(bystander.metadata().is_ok(), "a second close hit somebody else's descriptor");
+                    drop((client, bystander));
+                    assert_eq!(open_descriptors(), before);
+                }
+            }
+
+            fn out_of_descriptors(reactor: &mut $backend::Reactor<'_, 'static>, listener: IoHandle) {
+                let address = reactor.get_ref().local_addr(listener).unwrap();
+                let client = TcpStream::connect(address).unwrap();
+                let limit = getrlimit(Resource::Nofile);
+                let low = Rlimit { current: Some(64), ..limit };
+                setrlimit(Resource::Nofile, low).unwrap();
+                let mut fillers = Vec::new();
+                while let Ok(file) = File::open("/dev/null") {
+                    fillers.push(file);
+                }
+                let mut other = [const { $backend::Entry::new() }; 1];
+                assert_eq!($backend::$Poller::new(&mut other).err(), Some(IoError::FileLimit));
+                for _ in 0..3 {
+                    assert_eq!(
+                        accept(reactor, listener),
+                        Err(IoError::FileLimit),
+                        "and no spin: each accept tries once"
+                    );
+                }
+                fillers.pop();
+                let io = accept(reactor, listener).expect("the connection has waited");
+                fillers.clear();
+                setrlimit(Resource::Nofile, limit).unwrap();
+                complete(reactor, OpKind::Close, io);
+                drop(client);
+            }
         }
-        assert!(matches!(complete(reactor, OpKind::Close, io), Outcome::Close));
-        assert_eq!(open_descriptors(), before + 1);
-        // The number is free now: whoever gets it next must not lose it to a second close.
-        let bystander = File::open("/dev/null").unwrap();
-        assert!(matches!(complete(reactor, OpKind::Close, io), Outcome::Close));
-        assert!(bystander.metadata().is_ok(), "a second close hit somebody else's descriptor");
-        drop((client, bystander));
-        assert_eq!(open_descriptors(), before);
-    }
+    };
 }
 
-fn out_of_descriptors(reactor: &mut Epolls<'_>, listener: IoHandle) {
-    let address = reactor.get_ref().local_addr(listener).unwrap();
-    let client = TcpStream::connect(address).unwrap();
-    let limit = getrlimit(Resource::Nofile);
-    let low = Rlimit { current: Some(64), ..limit };
-    setrlimit(Resource::Nofile, low).unwrap();
-    let mut fillers = Vec::new();
-    while let Ok(file) = File::open("/dev/null") {
-        fillers.push(file);
-    }
-    let mut other = [const { Entry::new() }; 1];
-    assert_eq!(Epoll::new(&mut other).err(), Some(IoError::FileLimit));
-    for _ in 0..3 {
-        assert_eq!(accept(reactor, listener), Err(IoError::FileLimit), "and no spin: each accept tries once");
-    }
-    fillers.pop();
-    let io = accept(reactor, listener).expect("the connection has waited");
-    fillers.clear();
-    setrlimit(Resource::Nofile, limit).unwrap();
-    complete(reactor, OpKind::Close, io);
-    drop(client);
-}
+#[cfg(target_os = "linux")]
+backend!(epoll, aurora_http_epoll, Epoll);
+backend!(kqueue, aurora_http_kqueue, Kqueue);

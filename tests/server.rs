@@ -3,6 +3,8 @@
 
 #[path = "support/http.rs"]
 mod http;
+#[path = "support/worker.rs"]
+mod worker;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
@@ -13,27 +15,11 @@ use std::thread;
 use aurora_http::core::reactor::Wake;
 use aurora_http::{
     Backend, Class, ClassCounts, CloseReason, Content, Flow, Handler, Limits, Request, ResponseWriter, Running, Server,
-    ServerError, StopFlag, StopHandle, Timeouts, Worker, WorkerContext, WorkerOutcome, WorkerStorage, WriteError,
-    handler_fn,
+    ServerError, StopFlag, StopHandle, Timeouts, WorkerContext, WorkerOutcome, WriteError, handler_fn,
 };
 use http::{Client, DEADLINE, eventually};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-#[cfg(has_epoll)]
-type Reactor<'s> = aurora_http::epoll::Reactor<'s, 'static>;
-#[cfg(not(has_epoll))]
-type Reactor<'s> = aurora_http::kqueue::Reactor<'s, 'static>;
-
-/// A worker by the name of its backend.
-fn worker<H: Handler>(
-    storage: &mut WorkerStorage<H::Exchange>,
-    handler: H,
-) -> Result<Worker<'_, H, Reactor<'_>>, ServerError> {
-    #[cfg(has_epoll)]
-    return Worker::epoll(storage, handler);
-    #[cfg(not(has_epoll))]
-    return Worker::kqueue(storage, handler);
-}
+use worker::worker;
 
 fn local() -> Server {
     Server::bind("127.0.0.1:0").unwrap().connections(64)
@@ -230,7 +216,7 @@ fn auto_says_why_it_took_what_it_took() {
     let plain = if cfg!(has_epoll) { Backend::Epoll } else { Backend::Kqueue };
     #[cfg(has_uring)]
     let (backend, passed_over) = match aurora_http::uring::probe() {
-        Ok(rungs) => (format!("uring[{rungs}]"), None),
+        Ok(_) => ("uring".to_owned(), None),
         Err(refusal) => (plain.to_string(), Some(refusal.to_string())),
     };
     #[cfg(not(has_uring))]

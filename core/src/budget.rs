@@ -2,6 +2,7 @@
 //!
 //! Everything is allocated before the first accept, so these sums are what a program takes, not what it may grow to.
 
+use crate::defer::DeferCell;
 use crate::engine::{Slot, SlotNode};
 use crate::pool::{Buf, ClassCounts, Entry};
 use crate::readiness::Parked;
@@ -63,8 +64,8 @@ pub struct Budget {
 /// Bytes that one worker takes, by what they are for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Memory {
-    /// Connections and the places of each in the engine's lists; what a connection costs that holds no buffer, apart
-    /// from its handle.
+    /// Connections, the places of each in the engine's lists, and its cell for deferred answers; what a connection costs
+    /// that holds no buffer, apart from its handle.
     pub slots: usize,
     /// The backend's table of handles, with the operations that are parked on them.
     pub handles: usize,
@@ -96,7 +97,7 @@ impl Budget {
     /// `handle_bytes` of its own per handle.
     #[must_use]
     pub const fn memory<E>(&self, handle_bytes: usize) -> Memory {
-        let slot = size_of::<Entry<Slot<'static, E>>>() + size_of::<SlotNode>();
+        let slot = size_of::<Entry<Slot<'static, E>>>() + size_of::<SlotNode>() + size_of::<DeferCell>();
         let places = self.buffers.total().saturating_add(self.loans).saturating_add(self.lent);
         Memory {
             slots: self.connections.saturating_mul(slot),

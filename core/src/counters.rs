@@ -30,8 +30,79 @@ pub struct Counters {
     pub bytes_received: u64,
     /// Bytes sent.
     pub bytes_sent: u64,
+    /// Connections that a graceful stop ended at once, because nothing was under way on them.
+    pub stopped_idle: u64,
+    /// Connections that were finished while a graceful stop waited for them: no response on them was cut. What did not
+    /// finish is in [`closed`](Self::closed), as [`CloseReason::Aborted`] or with the reason that was its own.
+    pub stopped_finished: u64,
     /// Connections ended, by [`CloseReason`].
     pub closed: ClosedCounters,
+}
+
+impl Counters {
+    /// How many numbers there are besides those by reason.
+    pub const PLAIN: usize = 13;
+
+    /// All numbers but those by reason: with [`ClosedCounters::to_array`], for programs that copy them between threads.
+    #[inline]
+    #[must_use]
+    pub const fn to_array(&self) -> [u64; Self::PLAIN] {
+        // By name and without "..", so that none is forgotten.
+        let &Self {
+            accepted,
+            active,
+            requests,
+            refused,
+            failed,
+            shed,
+            detached,
+            accept_errors,
+            starved,
+            bytes_received,
+            bytes_sent,
+            stopped_idle,
+            stopped_finished,
+            closed: _,
+        } = self;
+        [
+            accepted,
+            active,
+            requests,
+            refused,
+            failed,
+            shed,
+            detached,
+            accept_errors,
+            starved,
+            bytes_received,
+            bytes_sent,
+            stopped_idle,
+            stopped_finished,
+        ]
+    }
+
+    /// The inverse of [`to_array`](Self::to_array) and [`ClosedCounters::to_array`].
+    #[must_use]
+    pub const fn from_arrays(plain: [u64; Self::PLAIN], closed: [u64; CloseReason::COUNT]) -> Self {
+        let [accepted, active, requests, refused, failed, shed, detached, accept_errors, starved, rest @ ..] = plain;
+        let [bytes_received, bytes_sent, stopped_idle, stopped_finished] = rest;
+        Self {
+            accepted,
+            active,
+            requests,
+            refused,
+            failed,
+            shed,
+            detached,
+            accept_errors,
+            starved,
+            bytes_received,
+            bytes_sent,
+            stopped_idle,
+            stopped_finished,
+            closed: ClosedCounters(closed),
+        }
+    }
 }
 
 /// Connections ended, by reason.
@@ -76,17 +147,10 @@ impl ClosedCounters {
 
 impl AddAssign<&Self> for Counters {
     fn add_assign(&mut self, other: &Self) {
-        self.accepted += other.accepted;
-        self.active += other.active;
-        self.requests += other.requests;
-        self.refused += other.refused;
-        self.failed += other.failed;
-        self.shed += other.shed;
-        self.detached += other.detached;
-        self.accept_errors += other.accept_errors;
-        self.starved += other.starved;
-        self.bytes_received += other.bytes_received;
-        self.bytes_sent += other.bytes_sent;
+        let plain = other.to_array();
+        let sums = self.to_array();
+        let closed = self.closed;
+        *self = Self::from_arrays(core::array::from_fn(|at| sums[at] + plain[at]), closed.0);
         for (sum, count) in self.closed.0.iter_mut().zip(other.closed.0) {
             *sum += count;
         }

@@ -7,17 +7,21 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Names one deferred exchange: worker, slot, and a tag that no other exchange of the slot has for a long time.
+/// Names one deferred exchange: realm, worker, slot, and a tag that no other exchange of the slot has for a long time:
+/// it comes round again after 65 536 connections in the slot, or 32 767 deferrals on one connection.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct DeferToken {
+    realm: u16,
     worker: u16,
     slot: u32,
     tag: u32,
 }
 
 impl DeferToken {
-    pub(crate) const fn new(worker: u16, slot: u32, tag: u32) -> Self {
-        Self { worker, slot, tag }
+    /// The server that the exchange belongs to: see [`Deferrals::in_realm`].
+    #[must_use]
+    pub const fn realm(self) -> u16 {
+        self.realm
     }
 
     /// The number of the worker that the exchange belongs to.
@@ -50,6 +54,10 @@ impl DeferCell {
         self.0.store(0, Ordering::SeqCst);
     }
 
+    pub(crate) fn is_armed(&self) -> bool {
+        self.0.load(Ordering::SeqCst) != 0
+    }
+
     pub(crate) fn is_resolved(&self) -> bool {
         self.0.load(Ordering::SeqCst) & RESOLVED != 0
     }
@@ -77,9 +85,12 @@ impl DeferCell {
 /// The cells of one worker, one per slot, and a bell. Shared between the worker and whoever resolves.
 #[derive(Clone, Copy, Debug)]
 pub struct Deferrals<'d> {
+    realm: u16,
     worker: u16,
     cells: &'d [DeferCell],
     bell: &'d AtomicBool,
+    /// One per [`Deferrals::GROUP`] cells, or none at all.
+    group_bells: &'d [AtomicBool],
 }
 
 /// For engines that defer nothing.
@@ -87,54 +98,107 @@ static NO_BELL: AtomicBool = AtomicBool::new(false);
 
 impl<'d> Deferrals<'d> {
     /// No slot can defer.
-    pub const NONE: Deferrals<'static> = Deferrals { worker: 0, cells: &[], bell: &NO_BELL };
+    pub const NONE: Deferrals<'static> = Deferrals::new(0, &[], &NO_BELL);
+
+    /// Cells that share a bell of their own: see [`with_group_bells`](Self::with_group_bells).
+    pub const GROUP: usize = 64;
 
     /// The cells of worker number `worker`. Slots beyond the last cell cannot defer.
     #[must_use]
     pub const fn new(worker: u16, cells: &'d [DeferCell], bell: &'d AtomicBool) -> Self {
-        Self { worker, cells, bell }
+        Self { realm: 0, worker, cells, bell, group_bells: &[] }
+    }
+
+    /// In a realm of its own: tokens of another one mean nothing here, though the same worker and slot may have given
+    /// them out. For programs with several servers. Realm 0 unless set.
+    #[must_use]
+    pub const fn in_realm(self, realm: u16) -> Self {
+        Self { realm, ..self }
+    }
+
+    /// With a bell for each [`GROUP`](Self::GROUP) cells, so that the worker need not look at all cells to find the
+    /// resolved ones: for more than a few hundred connections. Cells beyond the last group are always looked at.
+    #[must_use]
+    pub const fn with_group_bells(self, group_bells: &'d [AtomicBool]) -> Self {
+        Self { group_bells, ..self }
+    }
+
+    /// Makes all tokens stale: for the end of an engine, and before the next one uses the same cells.
+    pub fn reset(&self) {
+        self.cells.iter().for_each(DeferCell::clear);
     }
 
     /// Says that the answer to a deferred exchange is there; wake the worker afterwards. `false` when the token is
     /// stale or another worker's: then nothing happened, and nobody needs to be woken.
     pub fn resolve(&self, token: DeferToken) -> bool {
-        let resolved = token.worker == self.worker
-            && self.cells.get(token.slot as usize).is_some_and(|cell| cell.resolve(token.tag));
+        let slot = token.slot as usize;
+        let resolved = token.realm == self.realm
+            && token.worker == self.worker
+            && self.cells.get(slot).is_some_and(|cell| cell.resolve(token.tag));
         if resolved {
+            // In this order, the opposite of the worker's.
+            if let Some(bell) = self.group_bells.get(slot / Self::GROUP) {
+                bell.store(true, Ordering::SeqCst);
+            }
             self.bell.store(true, Ordering::SeqCst);
         }
         resolved
     }
 
+    /// Whether something was resolved since the bell was taken.
+    #[inline]
+    pub(crate) fn is_rung(&self) -> bool {
+        self.bell.load(Ordering::Relaxed)
+    }
+
     /// Whether something was resolved since the last call.
     #[inline]
     pub(crate) fn take_bell(&self) -> bool {
-        // The bell falls before the cells are read: what is resolved later rings again.
-        let rung = self.bell.load(Ordering::Relaxed);
-        if rung {
-            self.bell.store(false, Ordering::SeqCst);
-        }
-        rung
+        take(self.bell)
     }
 
     pub(crate) fn cell(&self, slot: u32) -> Option<&'d DeferCell> {
         self.cells.get(slot as usize)
     }
 
-    pub(crate) const fn worker(&self) -> u16 {
-        self.worker
+    pub(crate) const fn token(&self, slot: u32, tag: u32) -> DeferToken {
+        DeferToken { realm: self.realm, worker: self.worker, slot, tag }
     }
 
-    /// The next resolved slot at or behind `from`.
+    /// The next resolved slot at or behind `from`, which is 0 or follows the last answer: a group's bell is looked at, and
+    /// falls, when its first cell is come to.
     pub(crate) fn next_resolved(&self, from: u32) -> Option<u32> {
-        let behind = self.cells.get(from as usize..)?;
-        behind.iter().position(DeferCell::is_resolved).map(|at| from + at as u32)
+        let mut from = from as usize;
+        loop {
+            let behind = self.cells.get(from..)?;
+            let group = behind.len().min(Self::GROUP - from % Self::GROUP);
+            let is_silent = from.is_multiple_of(Self::GROUP)
+                && self.group_bells.get(from / Self::GROUP).is_some_and(|bell| !take(bell));
+            let found = behind.iter().take(group).position(DeferCell::is_resolved);
+            match found.filter(|_| !is_silent) {
+                Some(at) => return Some((from + at) as u32),
+                None if group == 0 => return None,
+                None => from += group,
+            }
+        }
     }
+}
+
+/// The bell falls before the cells are read: what is resolved later rings again.
+#[inline]
+fn take(bell: &AtomicBool) -> bool {
+    let rung = bell.load(Ordering::Relaxed);
+    if rung {
+        bell.store(false, Ordering::SeqCst);
+    }
+    rung
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
 
     #[test]
     fn only_the_token_of_the_waiting_exchange_resolves_it_and_only_once() {
@@ -142,16 +206,62 @@ mod tests {
         let bell = AtomicBool::new(false);
         let deferrals = Deferrals::new(3, &cells, &bell);
         cells[1].arm(7);
-        for (worker, slot, tag) in [(2, 1, 7), (3, 0, 7), (3, 1, 6), (3, 2, 7), (3, 1, 0)] {
-            assert!(!deferrals.resolve(DeferToken::new(worker, slot, tag)), "{worker} {slot} {tag}");
+        let token = |realm, worker, slot, tag| DeferToken { realm, worker, slot, tag };
+        for (realm, worker, slot, tag) in
+            [(1, 3, 1, 7), (0, 2, 1, 7), (0, 3, 0, 7), (0, 3, 1, 6), (0, 3, 2, 7), (0, 3, 1, 0)]
+        {
+            assert!(!deferrals.resolve(token(realm, worker, slot, tag)), "{realm} {worker} {slot} {tag}");
         }
+        assert!(!deferrals.in_realm(1).resolve(token(0, 3, 1, 7)));
         assert!(!deferrals.take_bell());
-        assert!(deferrals.resolve(DeferToken::new(3, 1, 7)));
-        assert!(!deferrals.resolve(DeferToken::new(3, 1, 7)), "a doubled token is a no-op");
+        assert!(deferrals.resolve(token(0, 3, 1, 7)));
+        assert!(!deferrals.resolve(token(0, 3, 1, 7)), "a doubled token is a no-op");
         assert!(deferrals.take_bell() && !deferrals.take_bell());
         assert_eq!((deferrals.next_resolved(0), deferrals.next_resolved(2)), (Some(1), None));
         cells[1].clear();
-        assert!(!deferrals.resolve(DeferToken::new(3, 1, 7)), "the exchange is over");
+        assert!(!deferrals.resolve(token(0, 3, 1, 7)), "the exchange is over");
         assert_eq!(deferrals.next_resolved(0), None);
+        cells[1].arm(8);
+        deferrals.reset();
+        assert!(!deferrals.resolve(token(0, 3, 1, 8)), "the engine is over");
+    }
+
+    /// What a worker does once a turn.
+    fn take_all(deferrals: &Deferrals<'_>) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut from = 0;
+        while deferrals.take_bell() || from > 0 {
+            let Some(slot) = deferrals.next_resolved(from) else { break };
+            deferrals.cells[slot as usize].clear();
+            found.push(slot);
+            from = slot + 1;
+        }
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn with_and_without_group_bells_each_resolved_slot_is_found_once(
+            connections in 1_usize..300,
+            groups in 0_usize..5,
+            turns in prop::collection::vec(prop::collection::btree_set(0_u32..300, 0..20), 1..5),
+        ) {
+            let cells: Vec<_> = (0..connections).map(|_| DeferCell::new()).collect();
+            let bells: Vec<_> = (0..groups).map(|_| AtomicBool::new(false)).collect();
+            let bell = AtomicBool::new(false);
+            let deferrals = Deferrals::new(0, &cells, &bell).with_group_bells(&bells);
+            for slots in turns {
+                let mut expected = Vec::new();
+                for slot in slots {
+                    if let Some(cell) = cells.get(slot as usize) {
+                        cell.arm(9);
+                        expected.push(slot);
+                    }
+                    prop_assert_eq!(deferrals.resolve(deferrals.token(slot, 9)), slot < connections as u32);
+                }
+                prop_assert_eq!(take_all(&deferrals), expected);
+                prop_assert_eq!(take_all(&deferrals), []);
+            }
+        }
     }
 }

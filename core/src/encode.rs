@@ -367,6 +367,12 @@ impl<'a> FieldLine<'a> {
             _ => None,
         }
     }
+
+    /// Bytes of the line, without its CRLF.
+    #[inline]
+    pub(crate) const fn len(self) -> usize {
+        self.0.len()
+    }
 }
 
 /// Whether only the core may send a field of this name, in any case. A handler's own would contradict it:

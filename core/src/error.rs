@@ -59,6 +59,8 @@ pub enum CloseReason {
     CloseDelimited,
     /// The upgraded protocol ended.
     UpgradeFinished,
+    /// The program got the connection: [`Flow::Detach`](crate::handler::Flow::Detach).
+    Detached,
     /// A graceful stop.
     Stopped,
     /// A stop's deadline, or an abort.
@@ -91,9 +93,40 @@ impl CloseReason {
         Self::HandlerStalled,
         Self::CloseDelimited,
         Self::UpgradeFinished,
+        Self::Detached,
         Self::Stopped,
         Self::Aborted,
     ];
+
+    /// Whether nothing was lost: no request without its answer, no answer without its end, as far as this side knows.
+    #[must_use]
+    pub const fn is_orderly(self) -> bool {
+        match self {
+            Self::PeerClosed
+            | Self::PeerAsked
+            | Self::IdleTimeout
+            | Self::ContentUnread
+            | Self::RequestLimit
+            | Self::Evicted
+            | Self::CloseDelimited
+            | Self::UpgradeFinished
+            | Self::Detached
+            | Self::Stopped => true,
+            Self::PeerClosedEarly
+            | Self::PeerReset
+            | Self::FirstByteTimeout
+            | Self::HeadTimeout
+            | Self::ContentTimeout
+            | Self::WriteTimeout
+            | Self::DeferTimeout
+            | Self::BadRequest
+            | Self::TooLarge
+            | Self::Shed
+            | Self::ResponseFailed
+            | Self::HandlerStalled
+            | Self::Aborted => false,
+        }
+    }
 
     /// Its name in logs and metrics.
     #[must_use]
@@ -119,6 +152,7 @@ impl CloseReason {
             Self::HandlerStalled => "handler_stalled",
             Self::CloseDelimited => "close_delimited",
             Self::UpgradeFinished => "upgrade_finished",
+            Self::Detached => "detached",
             Self::Stopped => "stopped",
             Self::Aborted => "aborted",
         }

@@ -2,7 +2,7 @@
 
 use crate::error::CloseReason;
 use crate::reactor::{IoHandle, Peer, Peers};
-use crate::request::Request;
+use crate::request::{Request, Trailers};
 use crate::writer::{ResponseWriter, WriteError};
 
 /// Answers requests. One per worker: it is called from one thread only and may keep state of its own.
@@ -66,7 +66,10 @@ pub trait Handler {
 
     /// The client of a deferred answer has ended its side. `None`, which is what happens unless this is implemented,
     /// drops the state and closes the connection; `Some` keeps waiting for the answer, for clients that only closed
-    /// their sending half. Also called, and its answer ignored, when the connection broke or the deadline passed.
+    /// their sending half, and is asked again when the answer is deferred once more. Also called, and its answer
+    /// ignored, when the connection broke or the deadline passed.
+    ///
+    /// The end is noticed at once unless the client has sent bytes behind its request, which wait for their turn.
     fn vanished(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {
         let _ = state;
         None
@@ -125,7 +128,8 @@ pub enum Flow<E> {
     /// dropped within the linger limits, or the connection closes.
     Finish,
     /// Call [`Handler::collected`] once the whole content is there in one buffer; 413 beyond
-    /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max).
+    /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max). Only from
+    /// [`Handler::request`], because the head has to stay: 500 from any other call.
     Collect(E),
     /// Call [`Handler::receive`] with the content as it arrives; 413 beyond
     /// [`Limits::content_bytes_max`](crate::limits::Limits::content_bytes_max) or
@@ -134,7 +138,9 @@ pub enum Flow<E> {
     /// Call [`Handler::produce`] whenever the send buffer is empty.
     Produce(E),
     /// What was written goes out; call [`Handler::resume`] once the token from
-    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) was resolved. 503 when that takes too long.
+    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) was resolved. 503 when that takes longer than
+    /// [`Timeouts::defer_timeout_ms`](crate::limits::Timeouts::defer_timeout_ms), which begins anew with every deferral;
+    /// 500 when no token was taken.
     Defer(E),
     /// Behind [`ResponseWriter::switch_protocols`](crate::writer::ResponseWriter::switch_protocols) or
     /// [`ResponseWriter::open_tunnel`](crate::writer::ResponseWriter::open_tunnel): the connection carries raw bytes
@@ -142,9 +148,25 @@ pub enum Flow<E> {
     /// [`Content::ended`]) and writes without framing; [`Flow::Produce`] and [`Flow::Defer`] work as before, and
     /// [`Flow::Finish`] closes.
     Upgrade(E),
-    /// As [`Flow::Upgrade`], but the socket and what had already arrived are given to the embedding program:
-    /// [`Engine::next_detached`](crate::engine::Engine::next_detached).
+    /// As [`Flow::Upgrade`], but the socket and what had already arrived are given to the embedding program, which takes
+    /// them by [`Engine::next_detached`](crate::engine::Engine::next_detached); a loop that does not closes the
+    /// connection. The client's end may be seen already: the socket tells it again.
     Detach(E),
+}
+
+impl<E> Flow<E> {
+    /// The same wish with another state: for handlers around other handlers.
+    pub fn map<T>(self, f: impl FnOnce(E) -> T) -> Flow<T> {
+        match self {
+            Self::Finish => Flow::Finish,
+            Self::Collect(state) => Flow::Collect(f(state)),
+            Self::Receive(state) => Flow::Receive(f(state)),
+            Self::Produce(state) => Flow::Produce(f(state)),
+            Self::Defer(state) => Flow::Defer(f(state)),
+            Self::Upgrade(state) => Flow::Upgrade(f(state)),
+            Self::Detach(state) => Flow::Detach(f(state)),
+        }
+    }
 }
 
 /// Content offered to [`Handler::receive`].
@@ -153,11 +175,12 @@ pub struct Content<'a> {
     bytes: &'a [u8],
     consumed: usize,
     ended: bool,
+    trailers: Option<Trailers<'a>>,
 }
 
 impl<'a> Content<'a> {
-    pub(crate) const fn new(bytes: &'a [u8], ended: bool) -> Self {
-        Self { bytes, consumed: 0, ended }
+    pub(crate) const fn new(bytes: &'a [u8], ended: bool, trailers: Option<Trailers<'a>>) -> Self {
+        Self { bytes, consumed: 0, ended, trailers }
     }
 
     /// What is there and not yet consumed.
@@ -175,6 +198,14 @@ impl<'a> Content<'a> {
     #[must_use]
     pub const fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// The trailer fields behind chunked content, once it has [`ended`](Self::ended), for handlers that
+    /// [asked](crate::writer::ResponseWriter::keep_trailers) for them. `None` when it did not, and for content that is
+    /// not chunked.
+    #[must_use]
+    pub const fn trailers(&self) -> Option<Trailers<'a>> {
+        self.trailers
     }
 
     pub(crate) const fn consumed(&self) -> usize {

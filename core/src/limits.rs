@@ -25,6 +25,7 @@ pub struct Limits {
     /// Bytes read and dropped from a connection that is lingering or whose handler left content unread.
     pub linger_bytes_max: u32,
     /// Exchanges under way at the same time; 503 beyond it, and the connection is kept. `None`: as many as connections.
+    /// An upgraded connection is none.
     pub in_flight_max: Option<u32>,
     /// What a newcomer gets when no slot is free and none can be freed.
     pub overload: Overload,

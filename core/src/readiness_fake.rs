@@ -50,6 +50,11 @@ pub(super) struct Socket {
 }
 
 impl Socket {
+    /// Takes the pending edge back: the test reports what it wants itself.
+    pub(super) fn hold(&mut self) {
+        self.edge = Ready::default();
+    }
+
     /// Whether a receive would give something.
     pub(super) fn readable(&self) -> bool {
         self.broken || self.fin || !self.inbound.is_empty()
@@ -62,6 +67,8 @@ pub(super) struct Fake {
     pub(super) script: Script,
     pub(super) accept_error: Option<IoError>,
     pub(super) calls: Calls,
+    /// Events for the next wait, as they stand: without a cause, of the dead, in pieces.
+    pub(super) events: Vec<(u32, Ready)>,
     /// The timeout of the last wait.
     pub(super) timeout: Option<Duration>,
     /// The last wait had no timeout and nothing to report: a real one would never return.
@@ -221,8 +228,13 @@ impl NonBlocking for Fake {
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<(), IoError> {
         self.calls.wait += 1;
         self.timeout = timeout;
-        let quiet = self.script.spent() && self.sockets.iter().all(|socket| socket.edge == Ready::default());
+        let quiet = self.script.spent()
+            && self.events.is_empty()
+            && self.sockets.iter().all(|socket| socket.edge == Ready::default());
         self.stuck = quiet && timeout.is_none();
+        for (index, event) in self.events.drain(..) {
+            ready(IoHandle(index), event);
+        }
         for index in 0..self.sockets.len() {
             let malice = self.script.pick(8);
             let socket = &mut self.sockets[index];
@@ -239,6 +251,11 @@ impl NonBlocking for Fake {
                 // Without a cause, or twice, or of a handle closed meanwhile.
                 5 => ready(IoHandle(index as u32), Ready { readable: true, writable: true, ended: true }),
                 6 => ready(IoHandle(index as u32 + 1), Ready { ended: true, ..Ready::default() }),
+                // Each direction in an event of its own, as kqueue does.
+                7 => {
+                    ready(IoHandle(index as u32), Ready { writable: edge.writable, ..Ready::default() });
+                    edge.writable = false;
+                }
                 _ => {}
             }
             if edge != Ready::default() {

@@ -124,6 +124,78 @@ fn a_fin_is_found_whichever_flag_reports_it_and_found_again() {
     }
 }
 
+const READ: Ready = Ready { readable: true, writable: false, ended: false };
+const READ_EOF: Ready = Ready { ended: true, ..READ };
+const WRITE: Ready = Ready { readable: false, writable: true, ended: false };
+
+/// A parked receive and a parked send on handle 0, the receive with room for 4 bytes.
+fn parked(mut fake: Fake) -> Fixture {
+    fake.sockets[0].room = 0;
+    let mut reactor = fixture(fake, 3, 0);
+    reactor.submit(recv(0, Some(buf(4)))).unwrap();
+    reactor.submit(send(0, b"x", b"")).unwrap();
+    reactor.wait(None).unwrap();
+    assert!(reactor.next_completion().is_none());
+    reactor.get_mut().calls = Calls::default();
+    reactor
+}
+
+#[test]
+fn one_socket_in_several_events_is_tried_once_in_each_direction() {
+    for events in [&[WRITE, READ][..], &[READ, WRITE], &[WRITE, READ, WRITE, READ], &[READ_EOF, WRITE, READ]] {
+        let mut reactor = parked(Fake::new(1, 0));
+        reactor.get_mut().events = events.iter().map(|event| (0, *event)).collect();
+        reactor.wait(None).unwrap();
+        assert!(reactor.next_completion().is_none(), "{events:?}: nothing was there");
+        assert_eq!(reactor.get_ref().calls, Calls { wait: 1, recv: 1, send: 1, ..Calls::default() }, "{events:?}");
+    }
+}
+
+#[test]
+fn the_end_of_writing_fails_sends_and_costs_no_byte_that_was_received() {
+    let mut reactor = parked(Fake::new(1, 0));
+    reactor.get_mut().deliver(0, *b"last words");
+    reactor.get_mut().reset(0);
+    // The write side's end (kqueue: EV_EOF on its filter) is told first, and alone.
+    reactor.get_mut().sockets[0].hold();
+    reactor.get_mut().events = vec![(0, WRITE)];
+    reactor.wait(None).unwrap();
+    assert_eq!(sent(&mut reactor), Err(IoError::ConnectionReset));
+    assert!(reactor.next_completion().is_none(), "the receive waits for its own event");
+    reactor.get_mut().events = vec![(0, READ_EOF)];
+    for expected in [Ok(4), Ok(4), Ok(2), Err(IoError::ConnectionReset)] {
+        reactor.wait(None).unwrap();
+        assert_eq!(received(&mut reactor).0, expected);
+        reactor.submit(recv(0, Some(buf(4)))).unwrap();
+    }
+}
+
+#[test]
+fn events_of_a_closed_handle_touch_nothing_and_do_not_mark_its_successor() {
+    let mut reactor = fixture(Fake::new(2, 0), 2, 0);
+    reactor.submit(close(1)).unwrap();
+    assert!(matches!(reactor.next_completion().unwrap().outcome, Outcome::Close));
+    reactor.get_mut().calls = Calls::default();
+    reactor.get_mut().events = vec![(1, READ_EOF), (1, WRITE), (7, READ_EOF)];
+    reactor.wait(None).unwrap();
+    assert!(reactor.next_completion().is_none());
+    assert_eq!(reactor.get_ref().calls, Calls { wait: 1, ..Calls::default() });
+
+    reactor.get_mut().knock(0, 1);
+    reactor.submit(accept(0)).unwrap();
+    assert!(matches!(reactor.next_completion().unwrap().outcome, Outcome::Accept(Ok(IoHandle(1)))));
+    reactor.get_mut().deliver(1, *b"x");
+    for expected in [Some(1), None] {
+        reactor.submit(recv(1, Some(buf(4)))).unwrap();
+        reactor.wait(None).unwrap();
+        match expected {
+            Some(count) => assert_eq!(received(&mut reactor).0, Ok(count)),
+            None => assert!(reactor.next_completion().is_none()),
+        }
+    }
+    assert_eq!(reactor.get_ref().calls.recv, 1, "a short receive drained it: it has not ended");
+}
+
 #[test]
 fn a_busy_handle_has_one_receive_and_one_send_per_turn() {
     let mut reactor = fixture(Fake::new(2, 1000), 2, 0);

@@ -7,12 +7,14 @@ mod fields;
 mod method;
 mod percent;
 mod query;
+mod trailers;
 
 pub use fields::{Field, Fields, GetAll, Iter, ListElements};
 pub use method::Method;
 pub(crate) use method::MethodKind;
 pub use percent::{QueryError, decode_path_into};
 pub use query::Query;
+pub use trailers::{TrailerIter, Trailers};
 
 use crate::handler::{ConnectionId, ConnectionInfo};
 pub use crate::parse::BodyLength;

@@ -11,7 +11,7 @@ use core::fmt;
 
 use crate::connection::Place;
 use crate::defer::DeferToken;
-use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, connection_field, response_body};
+use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, FieldLine, connection_field, response_body};
 use crate::format::UINT_BYTES_MAX;
 use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
@@ -100,7 +100,7 @@ pub(crate) enum Stream {
 
 /// What the request and the connection mean for the response.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Facts(u8);
+pub(crate) struct Facts(u16);
 
 impl Facts {
     /// The method is HEAD.
@@ -117,6 +117,13 @@ impl Facts {
     pub(crate) const EXPECTS: Self = Self(32);
     /// The client offers to switch to another protocol.
     pub(crate) const UPGRADE: Self = Self(64);
+    /// How much content may come was decided.
+    pub(crate) const LIMITED: Self = Self(128);
+    /// The handler wants the trailer section.
+    pub(crate) const TRAILERS: Self = Self(256);
+
+    /// One of those that may mean the end of the connection.
+    pub(crate) const MAY_CLOSE: Self = Self(Self::CLOSE_UNREAD.0 | Self::CONNECT.0);
 
     #[inline]
     pub(crate) const fn has(self, other: Self) -> bool {
@@ -198,7 +205,12 @@ impl<'a> ResponseWriter<'a> {
             return;
         }
         match self.stream {
-            Stream::Length(0) | Stream::CloseDelimited | Stream::Dropped | Stream::Raw => {}
+            // It stays what it is: nothing is HTTP any more.
+            Stream::Raw => {
+                self.phase = Phase::Done;
+                return;
+            }
+            Stream::Length(0) | Stream::CloseDelimited | Stream::Dropped => {}
             Stream::Chunked => {
                 self.close_chunk();
                 // Room for the last chunk: reserved behind every chunk, and the buffer is empty without one.
@@ -259,13 +271,35 @@ impl<'a> ResponseWriter<'a> {
         self.put_field(name, value.as_ref())
     }
 
-    fn put_field(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
+    /// Adds a field that was checked when it was made, usually by the compiler: a copy, and nothing else.
+    ///
+    /// # Errors
+    /// [`WriteError::Order`] behind the head, and what [`WriteError`] says about room.
+    #[inline]
+    pub fn field_line(&mut self, line: FieldLine<'_>) -> Result<(), WriteError> {
+        self.begin_field()?;
+        self.ensure(line.len().saturating_add(2))?;
+        let mut encoder = Encoder::new(&mut self.out[self.len..]);
+        if encoder.field_line(line).is_err() {
+            return self.latch(WriteError::TooLarge);
+        }
+        self.len += encoder.len();
+        Ok(())
+    }
+
+    /// The status line must stand before a field.
+    #[inline]
+    fn begin_field(&mut self) -> Result<(), WriteError> {
         self.check()?;
         match self.phase {
-            Phase::Start => self.put_begin()?,
-            Phase::Fields => {}
-            Phase::Body | Phase::Done => return self.latch(WriteError::Order),
+            Phase::Start => self.put_begin(),
+            Phase::Fields => Ok(()),
+            Phase::Body | Phase::Done => self.latch(WriteError::Order),
         }
+    }
+
+    fn put_field(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
+        self.begin_field()?;
         self.ensure(name.len().saturating_add(value.len()).saturating_add(4))?;
         let mut encoder = Encoder::new(&mut self.out[self.len..]);
         match encoder.field(name, value) {
@@ -341,7 +375,7 @@ impl ResponseWriter<'_> {
         self.defer_serial = (self.defer_serial & 0x7fff) % 0x7fff + 1;
         let tag = (id.generation & 0xffff) << 15 | u32::from(self.defer_serial);
         cell.arm(tag);
-        Ok(DeferToken::new(self.place.deferrals.worker(), id.index, tag))
+        Ok(self.place.deferrals.token(id.index, tag))
     }
 
     /// Answers 101 (Switching Protocols) to `protocol`, one that the request's `Upgrade` field offers, with the fields
@@ -424,10 +458,38 @@ impl<'a> ResponseWriter<'a> {
         self.scope.alloc_aligned(len, align).map_err(|_| WriteError::PoolExhausted)
     }
 
-    /// Sets the most content, in bytes, that [`Flow::Receive`](crate::handler::Flow::Receive) accepts for this request
-    /// in place of [`Limits::content_bytes_max`](crate::limits::Limits::content_bytes_max).
+    /// Sets the most content, in bytes, that [`Flow::Receive`](crate::handler::Flow::Receive) accepts from now on, in
+    /// place of [`Limits::content_bytes_max`](crate::limits::Limits::content_bytes_max). Takes effect in the call that
+    /// returns `Receive`; it is remembered for the rest of the request.
     pub fn limit_content(&mut self, bytes_max: u64) {
         self.content_max = Some(bytes_max);
+    }
+
+    /// Asks for the trailer fields of chunked content, which are dropped otherwise: [`Content::trailers`] has them in the
+    /// [`receive`](crate::handler::Handler::receive) call that brings the end. Call it before that, at the latest when
+    /// returning the first [`Flow::Receive`](crate::handler::Flow::Receive).
+    ///
+    /// [`Content::trailers`]: crate::handler::Content::trailers
+    pub const fn keep_trailers(&mut self) {
+        self.facts = self.facts.with(Facts::TRAILERS, true);
+    }
+
+    /// The status that the response has so far: the one set, or that of the answer that replaces it after an error.
+    #[must_use]
+    pub const fn status_so_far(&self) -> u16 {
+        match self.error {
+            None => self.status,
+            Some(error) => error.answer().status,
+        }
+    }
+
+    /// Bytes written of the response in this call, head and framing included. What [`Flow::Finish`] completes comes
+    /// behind that, and an answer in place of the response does not show.
+    ///
+    /// [`Flow::Finish`]: crate::handler::Flow::Finish
+    #[must_use]
+    pub const fn written(&self) -> usize {
+        self.len - self.begin + self.static_body.len()
     }
 
     #[inline]

@@ -5,15 +5,20 @@ use std::net::SocketAddr;
 
 use aurora_http_core::budget::Memory;
 
+use super::address::ListenAddr;
+
 /// What a server that is ready tells about itself. `Display` gives the start-up line:
 ///
 /// ```text
-/// listening on 127.0.0.1:8080 backend=epoll workers=2 connections=1024 memory=5.9MiB/worker
+/// listening on 127.0.0.1:8080,unix:/run/server.sock backend=epoll workers=2 connections=1024 memory=5.9MiB/worker
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Announcement {
-    /// The address, with the real port where 0 was asked for.
+    /// Where it listens, in the order of the configuration.
+    pub listeners: Vec<ListenAddr>,
+    /// The first address and port of them, the real one where 0 was asked for; all zeros when there are Unix-domain
+    /// sockets alone.
     pub address: SocketAddr,
     /// The backend.
     pub backend: &'static str,
@@ -31,13 +36,17 @@ pub struct Announcement {
 
 impl fmt::Display for Announcement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, backend, backend_detail, workers, connections, memory, note } = self;
+        let Self { listeners, address: _, backend, backend_detail, workers, connections, memory, note } = self;
         let bytes = Bytes(memory.total());
-        write!(f, "listening on {address} backend={backend}")?;
-        if let Some(detail) = backend_detail {
-            write!(f, "[{detail}]")?;
+        let mut separator = "listening on ";
+        for listener in listeners {
+            write!(f, "{separator}{listener}")?;
+            separator = ",";
         }
-        write!(f, " workers={workers} connections={connections} memory={bytes}/worker")?;
+        write!(f, " backend={backend} workers={workers} connections={connections} memory={bytes}/worker")?;
+        if let Some(detail) = backend_detail {
+            write!(f, " {backend}={detail}")?;
+        }
         match note {
             Some(note) => write!(f, " ({note})"),
             None => Ok(()),
@@ -68,6 +77,7 @@ mod tests {
     fn the_line_has_the_real_address_and_human_units() {
         let memory = Memory { buffers: 5 << 20, slots: 300 << 10, ..Memory::default() };
         let mut announcement = Announcement {
+            listeners: vec![ListenAddr::Ip("[::1]:80".parse().unwrap()), ListenAddr::Unix("/a".into())],
             address: "[::1]:80".parse().unwrap(),
             backend: "epoll",
             backend_detail: None,
@@ -76,10 +86,10 @@ mod tests {
             connections: 7,
             memory,
         };
-        let line = "listening on [::1]:80 backend=epoll workers=2 connections=7 memory=5.3MiB/worker";
+        let line = "listening on [::1]:80,unix:/a backend=epoll workers=2 connections=7 memory=5.3MiB/worker";
         assert_eq!(announcement.to_string(), line);
         announcement.backend_detail = Some("basic".into());
-        assert!(announcement.to_string().contains(" backend=epoll[basic] workers=2 "), "{announcement}");
+        assert_eq!(announcement.to_string(), format!("{line} epoll=basic"));
         announcement.backend_detail = None;
         announcement.note = Some("it rains".into());
         assert_eq!(announcement.to_string(), format!("{line} (it rains)"));

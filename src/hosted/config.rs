@@ -1,9 +1,7 @@
 //! The configuration of a server, and what is wrong with it.
 
-use std::net::SocketAddr;
-
 use aurora_http_core::budget::{Budget, buffers_for};
-use aurora_http_core::engine::LENT_MAX;
+use aurora_http_core::engine::{LENT_MAX, LISTENERS_MAX};
 use aurora_http_core::limits::{Limits, Overload, Timeouts};
 use aurora_http_core::parse::FIELDS_CAPACITY;
 use aurora_http_core::pool::{Class, ClassCounts};
@@ -11,6 +9,8 @@ use aurora_http_core::preamble::{Preamble, SERVER_BYTES_MAX};
 
 use super::auto::Backend;
 use super::error::ServerError;
+use super::listen::Source;
+use super::placement::Pin;
 
 /// Most connections of one worker: what every backend can number.
 const CONNECTIONS_MAX: usize = 1 << 23;
@@ -22,15 +22,13 @@ const RESPONSE_BYTES_MIN: u32 = 512;
 const SCRATCH_BYTES: usize = 16 * 1024;
 /// Buffers that one call of the handler may borrow.
 const LOANS: usize = 16;
-/// Listeners of one worker.
-pub(super) const LISTENERS: usize = 1;
 
 #[derive(Clone, Debug)]
 pub(super) struct Config {
-    /// Tried in this order until one can be listened on.
-    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) listeners: Vec<Source>,
     pub(super) backend: Backend,
     pub(super) workers: usize,
+    pub(super) pin: Pin,
     /// Per worker.
     pub(super) connections: usize,
     pub(super) backlog: u32,
@@ -41,11 +39,12 @@ pub(super) struct Config {
 }
 
 impl Config {
-    pub(super) fn new(addresses: Vec<SocketAddr>) -> Self {
+    pub(super) fn new(listeners: Vec<Source>) -> Self {
         Self {
-            addresses,
+            listeners,
             backend: Backend::Auto,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
+            pin: Pin::Off,
             connections: 1024,
             backlog: 1024,
             limits: Limits::default(),
@@ -61,7 +60,7 @@ impl Config {
     pub(super) fn budget(&self) -> Budget {
         Budget {
             connections: self.connections,
-            listeners: LISTENERS,
+            listeners: self.listeners.len(),
             buffers: self.class_counts(),
             loans: LOANS,
             lent: LENT_MAX,
@@ -78,8 +77,16 @@ impl Config {
 
     /// Names the first value that cannot be, before anything is started.
     pub(super) fn validate(&self) -> Result<(), ServerError> {
+        if self.listeners.is_empty() || self.listeners.len() > LISTENERS_MAX {
+            let advice = format!("use 1 to {LISTENERS_MAX}");
+            return Err(ServerError::setting("listeners", self.listeners.len(), advice));
+        }
         if self.workers == 0 {
             return Err(ServerError::setting("workers", 0, "nobody would serve; use at least 1"));
+        }
+        if self.workers > usize::from(u16::MAX) {
+            let advice = format!("they are numbered by 16 bits; use at most {}", u16::MAX);
+            return Err(ServerError::setting("workers", self.workers, advice));
         }
         if self.connections == 0 || self.connections > CONNECTIONS_MAX {
             let advice = format!("use 1 to {CONNECTIONS_MAX} per worker");
@@ -185,7 +192,7 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        Config::new(vec!["127.0.0.1:0".parse().unwrap()])
+        Config::new(vec![Source::Tcp(vec!["127.0.0.1:0".parse().unwrap()])])
     }
 
     #[test]
@@ -202,7 +209,9 @@ mod tests {
     #[test]
     fn every_wrong_value_is_named_and_comes_with_advice() {
         type Spoil = fn(&mut Config);
-        let rows: [(Spoil, &str); 21] = [
+        let rows: [(Spoil, &str); 23] = [
+            (|c| c.listeners.clear(), "listeners = 0: use 1 to 8"),
+            (|c| c.listeners = vec![Source::Unix("a".into()); 9], "listeners = 9: use 1 to 8"),
             (|c| c.workers = 0, "workers = 0: nobody would serve; use at least 1"),
             (|c| c.connections = 0, "connections = 0: use 1 to 8388608 per worker"),
             (|c| c.connections = usize::MAX, "connections = 18446744073709551615: use 1 to"),

@@ -12,8 +12,8 @@ const PER_WORKER: usize = 2;
 const SPARE: u64 = 32;
 
 /// Makes sure that the process may open enough files: raises the soft limit to the hard one when it must.
-pub(super) fn ensure(workers: usize, connections: usize) -> Result<(), ServerError> {
-    let needed = needed(workers, connections);
+pub(super) fn ensure(workers: usize, connections: usize, listeners: usize) -> Result<(), ServerError> {
+    let needed = needed(workers, connections, listeners);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|soft| soft >= needed) {
         return Ok(());
@@ -32,8 +32,8 @@ pub(super) fn ensure(workers: usize, connections: usize) -> Result<(), ServerErr
     Err(ServerError::Descriptors { connections, workers, needed, limit })
 }
 
-fn needed(workers: usize, connections: usize) -> u64 {
-    let per_worker = handles_max(connections, 1).saturating_add(PER_WORKER);
+fn needed(workers: usize, connections: usize, listeners: usize) -> u64 {
+    let per_worker = handles_max(connections, listeners).saturating_add(PER_WORKER);
     (workers.saturating_mul(per_worker) as u64).saturating_add(SPARE)
 }
 
@@ -43,18 +43,19 @@ mod tests {
 
     #[test]
     fn what_no_system_allows_is_an_error_with_numbers() {
-        let error = ensure(usize::MAX, 1024).unwrap_err();
+        let error = ensure(usize::MAX, 1024, 1).unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, ServerError::Descriptors { needed: u64::MAX, .. }), "{text}");
         assert!(text.starts_with("connections = 1024 on "), "{text}");
         assert!(text.contains(&format!("ulimit -n {}", u64::MAX)), "{text}");
-        assert!(ensure(1, 1).is_ok());
+        assert!(ensure(1, 1, 1).is_ok());
     }
 
     #[test]
     fn every_worker_needs_its_sockets_its_poller_and_its_waker() {
         // Connection, lobby, listener, poller, waker.
-        assert_eq!(needed(1, 1), SPARE + 5);
-        assert_eq!(needed(3, 1000), SPARE + 3 * 1004);
+        assert_eq!(needed(1, 1, 1), SPARE + 5);
+        assert_eq!(needed(3, 1000, 1), SPARE + 3 * 1004);
+        assert_eq!(needed(3, 1000, 4), SPARE + 3 * 1010);
     }
 }

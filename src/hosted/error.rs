@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use aurora_http_core::reactor::IoError;
 use rustix::io::Errno;
@@ -50,6 +51,22 @@ pub enum ServerError {
         address: SocketAddr,
         /// Why not.
         error: IoError,
+    },
+    /// Somebody listens on the Unix-domain socket already.
+    SocketInUse(PathBuf),
+    /// The Unix-domain socket cannot be made.
+    SocketFile {
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// A socket that somebody else opened cannot be used, or there is none.
+    Inherited {
+        /// Which one, from 0; `None` where that says nothing.
+        number: Option<usize>,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The backend does not exist here.
     Backend {
@@ -117,6 +134,16 @@ impl fmt::Display for ServerError {
                 "cannot listen on {address}: the port is in use; stop the program that listens there, or choose \
                  another port (0 lets the system choose)"
             ),
+            Self::SocketInUse(path) => write!(
+                f,
+                "cannot listen on unix:{0}: somebody listens there; stop that program, or choose another path",
+                path.display()
+            ),
+            Self::SocketFile { path, error } => write!(f, "cannot listen on unix:{}: {error}", path.display()),
+            Self::Inherited { number: None, reason } => write!(f, "cannot take a listener over: {reason}"),
+            Self::Inherited { number: Some(number), reason } => {
+                write!(f, "cannot take listener {number} of LISTEN_FDS over: {reason}")
+            }
             Self::Listen { address, error } => fmt_listen(f, *address, *error),
             Self::Backend { backend, reason } => {
                 write!(f, "backend = {backend}: {reason}; choose another one, or auto")
@@ -174,7 +201,7 @@ impl fmt::Debug for ServerError {
 impl std::error::Error for ServerError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Address { error, .. } | Self::System { error, .. } => Some(error),
+            Self::Address { error, .. } | Self::System { error, .. } | Self::SocketFile { error, .. } => Some(error),
             Self::Listen { error, .. } | Self::Reactor { error, .. } => Some(error),
             _ => None,
         }

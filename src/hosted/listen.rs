@@ -1,4 +1,4 @@
-//! Listening sockets: one per worker on one address, or one for all of them.
+//! Listening sockets: on each address one per worker, or one for all of them.
 //!
 //! Where the system spreads connections over the listeners of one address (Linux by `SO_REUSEPORT`, FreeBSD by
 //! `SO_REUSEPORT_LB`), every worker has a socket of its own. With that option the system would let a second server of
@@ -8,32 +8,116 @@
 //! past each other.) One worker alone needs no sharing, and does without the option.
 //!
 //! Elsewhere, which is on macOS, all workers have the same socket, each by a descriptor of its own. A connection wakes
-//! every worker that waits; the first one takes it, and the others find nothing and wait again.
+//! every worker that waits; the first one takes it, and the others find nothing and wait again. The same holds everywhere
+//! for Unix-domain sockets and for those that somebody else opened. (Linux could wake a single one, `EPOLLEXCLUSIVE`; when
+//! that one has no slot left, nobody would take the connection.)
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use aurora_http_core::reactor::IoError;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType, ipproto, sockopt};
 
+use super::address::ListenAddr;
 use super::auto::Chosen;
 use super::config::Config;
 use super::error::ServerError;
+use super::inherit;
+use super::unix::{self, SocketFile};
 
-/// One socket per worker, and the address they have: the first of the configured ones that works.
-pub(super) fn open(chosen: Chosen, config: &Config) -> Result<(Vec<OwnedFd>, SocketAddr), ServerError> {
+/// Where to listen.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// Tried in this order until one can be listened on.
+    Tcp(Vec<SocketAddr>),
+    /// A Unix-domain socket in the file system.
+    Unix(PathBuf),
+    /// Somebody else opened it.
+    Given(Arc<OwnedFd>),
+}
+
+/// All listeners of a server.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    /// For each worker, one of each.
+    pub(super) sockets: Vec<Vec<OwnedFd>>,
+    pub(super) addresses: Vec<ListenAddr>,
+    /// What to remove from the file system in the end.
+    pub(super) files: Vec<SocketFile>,
+}
+
+/// Opens all listeners, or none.
+pub(super) fn open(chosen: Chosen, config: &Config) -> Result<Opened, ServerError> {
+    let mut opened = Opened::default();
+    opened.sockets.resize_with(config.workers, Vec::new);
+    for source in &config.listeners {
+        let sockets = match source {
+            Source::Tcp(addresses) => open_tcp(chosen, config, addresses)?,
+            Source::Unix(path) => {
+                let (socket, file) = unix::listen(path, shared_backlog(config))?;
+                opened.files.push(file);
+                share(socket, config.workers)?
+            }
+            Source::Given(socket) => open_given(socket, config.workers)?,
+        };
+        if let Some(first) = sockets.first() {
+            opened.addresses.push(ListenAddr::of(first).map_err(|error| system("name a listener", error))?);
+        }
+        for (worker, socket) in opened.sockets.iter_mut().zip(sockets) {
+            worker.push(socket);
+        }
+    }
+    Ok(opened)
+}
+
+/// The listeners of a single worker.
+pub(super) fn open_one_each(chosen: Chosen, config: &Config) -> Result<Opened, ServerError> {
+    open(chosen, &Config { workers: 1, ..config.clone() })
+}
+
+fn open_tcp(chosen: Chosen, config: &Config, addresses: &[SocketAddr]) -> Result<Vec<OwnedFd>, ServerError> {
     let mut failed = None;
-    for &address in &config.addresses {
+    for &address in addresses {
         match open_at(chosen, config, address) {
-            Ok(opened) => return Ok(opened),
+            Ok(sockets) => return Ok(sockets),
             Err(error) => failed = Some(ServerError::listen(address, error)),
         }
     }
     Err(failed.unwrap_or_else(|| ServerError::setting("address", "", "it names no address of any machine")))
 }
 
-fn open_at(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<(Vec<OwnedFd>, SocketAddr), IoError> {
+fn open_given(socket: &OwnedFd, workers: usize) -> Result<Vec<OwnedFd>, ServerError> {
+    inherit::check(socket).map_err(|reason| ServerError::Inherited { number: None, reason })?;
+    // As for our own ones; fails where there is no TCP, and does not matter there.
+    let _ = sockopt::set_tcp_nodelay(socket, true);
+    let own = socket.try_clone().map_err(|error| ServerError::System { what: "duplicate a listener", error })?;
+    share(own, workers)
+}
+
+/// A descriptor of the same socket for each worker.
+fn share(socket: OwnedFd, workers: usize) -> Result<Vec<OwnedFd>, ServerError> {
+    let mut sockets = Vec::with_capacity(workers);
+    for _ in 1..workers {
+        let duplicate = rustix::io::fcntl_dupfd_cloexec(&socket, 0);
+        sockets.push(duplicate.map_err(|error| system("duplicate a listener", error))?);
+    }
+    sockets.push(socket);
+    Ok(sockets)
+}
+
+/// The backlog of all workers together.
+fn shared_backlog(config: &Config) -> u32 {
+    config.backlog.saturating_mul(u32::try_from(config.workers).unwrap_or(u32::MAX))
+}
+
+fn system(what: &'static str, error: Errno) -> ServerError {
+    ServerError::System { what, error: error.into() }
+}
+
+fn open_at(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<OwnedFd>, IoError> {
     let shared = config.workers > 1;
     if shared && !spreads(chosen) {
         return open_one(chosen, config, address);
@@ -51,20 +135,18 @@ fn open_at(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<(Vec<
         sockets.push(listen(chosen, local, config.backlog, shared)?);
     }
     drop(claim);
-    Ok((sockets, local))
+    Ok(sockets)
 }
 
-/// One socket, and a descriptor of it per worker. Its backlog is that of all of them together.
-fn open_one(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<(Vec<OwnedFd>, SocketAddr), IoError> {
-    let workers = u32::try_from(config.workers).unwrap_or(u32::MAX);
-    let socket = listen(chosen, address, config.backlog.saturating_mul(workers), false)?;
-    let local = local_addr(&socket)?;
+/// One socket, and a descriptor of it per worker.
+fn open_one(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<OwnedFd>, IoError> {
+    let socket = listen(chosen, address, shared_backlog(config), false)?;
     let mut sockets = Vec::with_capacity(config.workers);
     for _ in 1..config.workers {
         sockets.push(rustix::io::fcntl_dupfd_cloexec(&socket, 0).map_err(os)?);
     }
     sockets.push(socket);
-    Ok((sockets, local))
+    Ok(sockets)
 }
 
 /// Whether the system spreads connections over several listeners on one address.
@@ -80,7 +162,7 @@ fn spreads(chosen: Chosen) -> bool {
 }
 
 /// A socket of one backend.
-pub(super) fn listen(chosen: Chosen, address: SocketAddr, backlog: u32, shared: bool) -> Result<OwnedFd, IoError> {
+fn listen(chosen: Chosen, address: SocketAddr, backlog: u32, shared: bool) -> Result<OwnedFd, IoError> {
     match chosen {
         #[cfg(has_epoll)]
         Chosen::Epoll => {
@@ -113,7 +195,7 @@ fn claim(address: SocketAddr) -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-pub(super) fn local_addr(socket: &OwnedFd) -> Result<SocketAddr, IoError> {
+fn local_addr(socket: &OwnedFd) -> Result<SocketAddr, IoError> {
     SocketAddr::try_from(rustix::net::getsockname(socket).map_err(os)?).map_err(os)
 }
 

@@ -2,25 +2,33 @@
 // Without a backend there is no `Chosen`, and what depends on one can never run.
 #![cfg_attr(not(has_backend), allow(unused, unreachable_code))]
 
+mod address;
 mod announce;
 mod auto;
 mod config;
 mod descriptors;
 mod error;
+mod inherit;
 mod listen;
+mod placement;
 mod report;
+mod resumer;
 mod running;
 mod server;
 mod shared;
 mod signals;
 mod stash;
 mod storage;
+mod unix;
 mod worker;
 
+pub use address::ListenAddr;
 pub use announce::Announcement;
 pub use auto::Backend;
 pub use error::ServerError;
-pub use report::{Report, WorkerOutcome, WorkerReport};
+pub use placement::Pin;
+pub use report::{Report, StopReport, WorkerOutcome, WorkerReport};
+pub use resumer::Resumer;
 pub use running::{Running, StopHandle, WorkerContext};
 pub use server::Server;
 pub use stash::{BufferMemory, buffer_memory};

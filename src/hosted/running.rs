@@ -7,23 +7,27 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use aurora_http_core::counters::Counters;
 use aurora_http_core::handler::Handler;
 use aurora_http_core::reactor::{IoError, Reactor, Wake};
 use aurora_http_core::stop::StopFlag;
 
+use super::address::{ListenAddr, first_ip};
 use super::announce::Announcement;
 use super::auto::{Backend, Chosen, choose, choose_after};
 use super::config::Config;
 use super::error::ServerError;
 use super::report::{Report, WorkerOutcome, WorkerReport};
+use super::resumer::{Board, Resumer};
 use super::shared::SharedCounters;
-use super::storage::{WorkerStorage, memory};
+use super::storage::{self, WorkerStorage, memory};
+use super::unix::SocketFile;
 use super::worker::Worker;
-use super::{descriptors, listen};
+use super::{descriptors, listen, placement};
 
 /// A server that serves on threads of its own.
 ///
@@ -37,10 +41,17 @@ pub struct Running {
 }
 
 impl Running {
-    /// The address it listens on, with the real port where 0 was asked for.
+    /// The first address and port it listens on, the real one where 0 was asked for; all zeros when there are Unix-domain
+    /// sockets alone.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.announcement.address
+    }
+
+    /// Where it listens, in the order of the configuration.
+    #[must_use]
+    pub fn listeners(&self) -> &[ListenAddr] {
+        &self.announcement.listeners
     }
 
     /// What it says about itself: its `Display` is the start-up line.
@@ -97,7 +108,8 @@ impl Running {
     /// Waits until every worker has ended: after [`stop`](Self::stop), or when all of them failed.
     #[must_use]
     pub fn join(mut self) -> Report {
-        Report::new(self.join_all())
+        let workers = self.join_all();
+        Report::new(workers, self.shared.stop_took())
     }
 
     fn join_all(&mut self) -> Vec<WorkerReport> {
@@ -162,6 +174,16 @@ impl WorkerContext {
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle { shared: Arc::clone(&self.shared) }
     }
+
+    /// What resolves the tokens of deferred answers, from any thread.
+    #[must_use]
+    pub fn resumer(&self) -> Resumer {
+        self.shared.board.resumer()
+    }
+
+    fn seat(&self) -> storage::Seat {
+        storage::Seat { board: Arc::clone(&self.shared.board), worker: self.id }
+    }
 }
 
 /// Called when the last worker has ended.
@@ -173,20 +195,46 @@ struct Shared {
     /// Set once all workers are there.
     wakers: OnceLock<Vec<Box<dyn Wake>>>,
     counters: Vec<SharedCounters>,
+    /// For deferred answers.
+    board: Arc<Board>,
     alive: AtomicUsize,
+    /// When a stop was first asked for.
+    stopped: OnceLock<Instant>,
+    /// When the last worker ended.
+    ended: OnceLock<Instant>,
+    /// Of Unix-domain sockets; removed before they are closed, so that nobody connects to what is going to close, and
+    /// the next server does not have to find out that nobody listens.
+    files: Mutex<Vec<SocketFile>>,
     /// Set when the workers begin to serve.
     on_end: OnceLock<OnEnd>,
 }
 
 impl Shared {
     fn stop(&self) {
+        self.begin_stop();
         self.stop.drain();
         self.wake();
     }
 
     fn abort(&self) {
+        self.begin_stop();
         self.stop.abort();
         self.wake();
+    }
+
+    fn begin_stop(&self) {
+        // The first time counts.
+        let _ = self.stopped.set(Instant::now());
+        self.remove_files();
+    }
+
+    fn remove_files(&self) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// From the first request to stop to the end of the last worker.
+    fn stop_took(&self) -> Option<Duration> {
+        Some(self.ended.get()?.saturating_duration_since(*self.stopped.get()?))
     }
 
     /// Before the wakers are there nobody waits: every worker looks at the flag first.
@@ -210,11 +258,12 @@ where
     H: Handler,
 {
     config.validate()?;
-    descriptors::ensure(config.workers, config.connections)?;
+    let cpus = placement::cpus(&config.pin)?;
+    descriptors::ensure(config.workers, config.connections, config.listeners.len())?;
     let factory = Arc::new(factory);
     let (mut chosen, mut note) = choose(config.backend)?;
     loop {
-        let error = match launch_on(chosen, note, &config, &factory, &mut on_end) {
+        let error = match launch_on(chosen, note, &config, &cpus, &factory, &mut on_end) {
             Err(error) if config.backend == Backend::Auto => error,
             launched => return launched,
         };
@@ -229,6 +278,7 @@ fn launch_on<F, H>(
     chosen: Chosen,
     note: Option<String>,
     config: &Config,
+    cpus: &[usize],
     factory: &Arc<F>,
     on_end: &mut Option<OnEnd>,
 ) -> Result<Running, ServerError>
@@ -236,9 +286,10 @@ where
     F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
     H: Handler,
 {
-    let (listeners, address) = listen::open(chosen, config)?;
+    let listen::Opened { sockets, addresses, files } = listen::open(chosen, config)?;
     let announcement = Announcement {
-        address,
+        address: first_ip(&addresses),
+        listeners: addresses,
         backend: chosen.name(),
         backend_detail: chosen.detail(),
         note,
@@ -248,10 +299,25 @@ where
     };
     let counters = (0..config.workers).map(|_| SharedCounters::default()).collect();
     let alive = AtomicUsize::new(config.workers);
-    let (wakers, ended) = (OnceLock::new(), OnceLock::new());
-    let shared = Arc::new(Shared { stop: StopFlag::new(), wakers, counters, alive, on_end: ended });
-    let crew = Crew { chosen, config: config.clone(), factory: Arc::clone(factory), shared: Arc::clone(&shared) };
-    let threads = crew.start(listeners, on_end)?;
+    let shared = Arc::new(Shared {
+        stop: StopFlag::new(),
+        wakers: OnceLock::new(),
+        counters,
+        board: Board::new(config.workers),
+        alive,
+        stopped: OnceLock::new(),
+        ended: OnceLock::new(),
+        files: Mutex::new(files),
+        on_end: OnceLock::new(),
+    });
+    let crew = Crew {
+        chosen,
+        config: config.clone(),
+        cpus: cpus.to_vec(),
+        factory: Arc::clone(factory),
+        shared: Arc::clone(&shared),
+    };
+    let threads = crew.start(sockets, on_end)?;
     Ok(Running { announcement, shared, threads })
 }
 
@@ -259,6 +325,8 @@ where
 struct Crew<F> {
     chosen: Chosen,
     config: Config,
+    /// To deal out; none when workers are not pinned.
+    cpus: Vec<usize>,
     factory: Arc<F>,
     shared: Arc<Shared>,
 }
@@ -273,16 +341,16 @@ where
 {
     fn start(
         &self,
-        listeners: Vec<OwnedFd>,
+        listeners: Vec<Vec<OwnedFd>>,
         on_end: &mut Option<OnEnd>,
     ) -> Result<Vec<JoinHandle<WorkerOutcome>>, ServerError> {
         let (ready, readies) = mpsc::channel();
         let mut threads = Vec::with_capacity(listeners.len());
         let mut starts = Vec::with_capacity(listeners.len());
         let mut failed = None;
-        for (id, listener) in listeners.into_iter().enumerate() {
+        for (id, listeners) in listeners.into_iter().enumerate() {
             let (start, started) = mpsc::channel();
-            match self.spawn(id, listener, ready.clone(), started) {
+            match self.spawn(id, listeners, ready.clone(), started) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => failed = Some(ServerError::System { what: "start a thread", error }),
             }
@@ -321,18 +389,19 @@ where
     fn spawn(
         &self,
         id: usize,
-        listener: OwnedFd,
+        listeners: Vec<OwnedFd>,
         ready: Sender<Ready>,
         started: Receiver<()>,
     ) -> std::io::Result<JoinHandle<WorkerOutcome>> {
         let (chosen, config) = (self.chosen, self.config.clone());
+        let cpu = self.cpus.get(id % self.cpus.len().max(1)).copied();
         let factory = Arc::clone(&self.factory);
         let context = WorkerContext { id, shared: Arc::clone(&self.shared) };
         thread::Builder::new().name(format!("aurora-{id}")).spawn(move || {
             let _last = Last(Arc::clone(&context.shared));
-            let seat = Seat { chosen, id, ready, started, shared: Arc::clone(&context.shared) };
+            let seat = Seat { chosen, cpu, id, ready, started, shared: Arc::clone(&context.shared) };
             // What the worker had is dropped on the way out, so that nobody sees it in a broken state.
-            catch_unwind(AssertUnwindSafe(|| work(config, listener, &*factory, &context, seat)))
+            catch_unwind(AssertUnwindSafe(|| work(config, listeners, &*factory, &context, seat)))
                 .unwrap_or_else(|panic| WorkerOutcome::Panicked(panic_message(&*panic)))
         })
     }
@@ -341,6 +410,7 @@ where
 /// A worker's end of the start.
 struct Seat {
     chosen: Chosen,
+    cpu: Option<usize>,
     id: usize,
     ready: Sender<Ready>,
     started: Receiver<()>,
@@ -348,26 +418,39 @@ struct Seat {
 }
 
 /// A worker's whole life.
-fn work<F, H>(config: Config, listener: OwnedFd, factory: &F, context: &WorkerContext, seat: Seat) -> WorkerOutcome
+fn work<F, H>(
+    config: Config,
+    listeners: Vec<OwnedFd>,
+    factory: &F,
+    context: &WorkerContext,
+    seat: Seat,
+) -> WorkerOutcome
 where
     F: Fn(&WorkerContext) -> H,
     H: Handler,
 {
-    let mut storage = WorkerStorage::<H::Exchange>::new(config, seat.chosen);
+    // Before it touches any memory.
+    if let Some(cpu) = seat.cpu
+        && let Err(error) = placement::pin_thread(cpu)
+    {
+        let _ = seat.ready.send(Err(ServerError::System { what: "pin a worker to its CPU", error }));
+        return WorkerOutcome::Finished;
+    }
+    let mut storage = WorkerStorage::<H::Exchange>::new(config, seat.chosen, context.seat());
     match seat.chosen {
         #[cfg(has_epoll)]
         Chosen::Epoll => {
-            let worker = Worker::epoll_with(&mut storage, listener, factory(context));
+            let worker = Worker::epoll_with(&mut storage, listeners, factory(context));
             seat.serve(worker, |worker| worker.waker())
         }
         #[cfg(has_kqueue)]
         Chosen::Kqueue => {
-            let worker = Worker::kqueue_with(&mut storage, listener, factory(context));
+            let worker = Worker::kqueue_with(&mut storage, listeners, factory(context));
             seat.serve(worker, |worker| worker.waker())
         }
         #[cfg(has_uring)]
         Chosen::Uring(_) => {
-            let worker = Worker::uring_with(&mut storage, listener, factory(context));
+            let worker = Worker::uring_with(&mut storage, listeners, factory(context));
             seat.serve(worker, |worker| worker.waker())
         }
     }
@@ -380,7 +463,7 @@ impl Seat {
         worker: Result<Worker<'s, H, R>, ServerError>,
         waker: impl FnOnce(&Worker<'s, H, R>) -> Result<W, IoError>,
     ) -> WorkerOutcome {
-        let Self { chosen, id, ready, started, shared } = self;
+        let Self { chosen, cpu: _, id, ready, started, shared } = self;
         let failed = |error| ServerError::Reactor { backend: chosen.name(), error };
         let made = worker.and_then(|worker| Ok((waker(&worker).map_err(failed)?, worker)));
         let mut worker = match made {
@@ -410,10 +493,12 @@ struct Last(Arc<Shared>);
 
 impl Drop for Last {
     fn drop(&mut self) {
-        if self.0.alive.fetch_sub(1, Ordering::AcqRel) == 1
-            && let Some(on_end) = self.0.on_end.get()
-        {
-            on_end();
+        if self.0.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _ = self.0.ended.set(Instant::now());
+            self.0.remove_files();
+            if let Some(on_end) = self.0.on_end.get() {
+                on_end();
+            }
         }
     }
 }

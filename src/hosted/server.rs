@@ -3,6 +3,9 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use aurora_http_core::handler::Handler;
 use aurora_http_core::limits::Limits;
@@ -12,12 +15,16 @@ use super::announce::Announcement;
 use super::auto::{Backend, choose};
 use super::config::Config;
 use super::error::ServerError;
+use super::inherit;
+use super::listen::Source;
+use super::placement::Pin;
 use super::report::{Report, WorkerOutcome};
+use super::resumer::Board;
 use super::running::{OnEnd, Running, WorkerContext, launch};
 use super::signals::Watch;
-use super::storage::WorkerStorage;
+use super::storage::{Seat, WorkerStorage};
 
-/// A server to be: an address, and how to serve on it.
+/// A server to be: where to listen, and how to serve there.
 ///
 /// ```no_run
 /// use aurora_http::{Server, handler_fn};
@@ -58,18 +65,83 @@ impl Server {
     /// # Errors
     /// [`ServerError::Address`] when it is no address, or the name is not known.
     pub fn bind(address: impl ToSocketAddrs + fmt::Debug) -> Result<Self, ServerError> {
+        Self::new().listen(address)
+    }
+
+    /// A server for a Unix-domain socket; see [`listen_unix`](Self::listen_unix).
+    pub fn bind_unix(path: impl Into<PathBuf>) -> Self {
+        Self::new().listen_unix(path)
+    }
+
+    /// A server for the sockets that a service manager opened and handed over (socket activation: `LISTEN_FDS` and
+    /// `LISTEN_PID` in the environment, sd_listen_fds(3)), of which there is at least one, TCP or Unix-domain. They stay
+    /// open elsewhere while this process restarts, so that no client is turned away.
+    ///
+    /// Call it early in `main`, before there are other threads: it takes the two variables out of the environment. They
+    /// can be taken once.
+    ///
+    /// # Errors
+    /// [`ServerError::Inherited`] when there are none, or when one of them is no listening stream socket.
+    pub fn inherit() -> Result<Self, ServerError> {
+        Ok(inherit::take()?.into_iter().fold(Self::new(), Self::with_listener))
+    }
+
+    /// A server that listens nowhere yet: add [`listen`](Self::listen), [`listen_unix`](Self::listen_unix) or
+    /// [`with_listener`](Self::with_listener).
+    pub fn new() -> Self {
+        Self { config: Config::new(Vec::new()), signals: true, announce: Announce::Print }
+    }
+
+    /// Listens on another address as well, as for [`bind`](Self::bind). There may be
+    /// [8](aurora_http_core::engine::LISTENERS_MAX) listeners. Each worker has a socket of its own on it where the system
+    /// spreads connections over them (Linux, FreeBSD).
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind).
+    pub fn listen(mut self, address: impl ToSocketAddrs + fmt::Debug) -> Result<Self, ServerError> {
         let resolved = address.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
         let failed = |error| ServerError::Address { address: format!("{address:?}"), error };
         let addresses = resolved.map_err(failed)?;
         if addresses.is_empty() {
             return Err(failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
         }
-        Ok(Self { config: Config::new(addresses), signals: true, announce: Announce::Print })
+        self.config.listeners.push(Source::Tcp(addresses));
+        Ok(self)
+    }
+
+    /// Listens on a Unix-domain socket as well. Its file is made when the server starts and removed when it stops. What a
+    /// killed server left there is replaced; where somebody listens, the start fails with
+    /// [`ServerError::SocketInUse`], and where something else is, with [`ServerError::SocketFile`].
+    ///
+    /// Whoever may write to the file may connect, as the process's umask allows (022: its owner alone; 0: everybody). A
+    /// directory that only the right users can enter is the surest way to say who may.
+    pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.listeners.push(Source::Unix(path.into()));
+        self
+    }
+
+    /// Listens on a socket that somebody else opened as well: a stream socket on which listen(2) was called, TCP or
+    /// Unix-domain. It becomes non-blocking, and `TCP_NODELAY` is set. All workers share it. Its file, if it has one, is
+    /// not removed.
+    pub fn with_listener(mut self, listener: impl Into<OwnedFd>) -> Self {
+        self.config.listeners.push(Source::Given(Arc::new(listener.into())));
+        self
     }
 
     /// Threads that serve, each with memory, a listener and connections of its own. One per available CPU unless set.
     pub const fn workers(mut self, workers: usize) -> Self {
         self.config.workers = workers;
+        self
+    }
+
+    /// Keeps each worker on one CPU: `true`, or the numbers of the CPUs to deal out. They move freely unless set.
+    ///
+    /// Worth it when workers and CPUs are as many and nothing else runs; a pinned worker that has to share its CPU is
+    /// slower than one that may move. A worker touches its memory first after it was pinned, so that on machines with
+    /// several memory nodes it lies near (but what an earlier server of this process gave back stays where it is). On
+    /// Linux; elsewhere it is a [`ServerError::Setting`].
+    pub fn pin(mut self, pin: impl Into<Pin>) -> Self {
+        self.config.pin = pin.into();
         self
     }
 
@@ -192,8 +264,14 @@ impl Server {
     pub fn storage<E>(self) -> Result<WorkerStorage<E>, ServerError> {
         self.config.validate()?;
         let (chosen, _) = choose(self.config.backend)?;
-        super::descriptors::ensure(1, self.config.connections)?;
-        Ok(WorkerStorage::new(self.config, chosen))
+        super::descriptors::ensure(1, self.config.connections, self.config.listeners.len())?;
+        Ok(WorkerStorage::new(self.config, chosen, Seat { board: Board::new(1), worker: 0 }))
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,18 +1,18 @@
 //! Everything a worker stands on, allocated before its first accept and never after.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use aurora_http_core::budget::{Memory, handles_max};
-use aurora_http_core::defer::Deferrals;
 use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::pool::{Buf, BufferPool, Entry};
 use aurora_http_core::readiness::Parked;
 
 use super::auto::Chosen;
-use super::config::{Config, LISTENERS};
+use super::config::Config;
 use super::error::ServerError;
+use super::resumer::{Board, Resumer};
 use super::stash;
 
 /// The memory of one [`Worker`](super::Worker), made by [`Server::storage`](super::Server::storage).
@@ -29,6 +29,14 @@ pub struct WorkerStorage<E> {
     free: Vec<Option<Buf<'static>>>,
     scratch: Vec<u8>,
     handles: Handles,
+    pub(super) seat: Seat,
+}
+
+/// A worker's place among the workers of its server.
+#[derive(Clone)]
+pub(super) struct Seat {
+    pub(super) board: Arc<Board>,
+    pub(super) worker: usize,
 }
 
 /// A backend's tables.
@@ -45,8 +53,7 @@ struct Handles {
 
 impl Handles {
     /// The tables of one backend.
-    fn new(backend: Chosen, connections: usize, lent: usize) -> Self {
-        let handles = handles_max(connections, LISTENERS);
+    fn new(backend: Chosen, handles: usize, lent: usize) -> Self {
         let mut tables = Self {
             #[cfg(has_epoll)]
             epoll: Vec::new(),
@@ -77,9 +84,10 @@ impl Handles {
 
 impl<E> WorkerStorage<E> {
     /// For a configuration that was validated.
-    pub(super) fn new(config: Config, chosen: Chosen) -> Self {
+    pub(super) fn new(config: Config, chosen: Chosen, seat: Seat) -> Self {
         let budget = config.budget();
         let connections = budget.connections;
+        seat.board.set_up(seat.worker, connections);
         Self {
             chosen,
             slots: table(connections, Entry::new),
@@ -87,20 +95,22 @@ impl<E> WorkerStorage<E> {
             loans: table(budget.loans, || None),
             free: table(budget.buffers.total(), || None),
             scratch: vec![0; budget.scratch_bytes],
-            handles: Handles::new(chosen, connections, budget.lent),
+            handles: Handles::new(chosen, handles_max(connections, budget.listeners), budget.lent),
             config,
+            seat,
         }
+    }
+
+    /// What resolves tokens of deferred answers, for the handler to be. Also of workers on this storage that come later.
+    #[must_use]
+    pub fn resumer(&self) -> Resumer {
+        self.seat.board.resumer()
     }
 
     /// The bytes it takes.
     #[must_use]
     pub fn memory(&self) -> Memory {
         memory::<E>(&self.config, self.chosen)
-    }
-
-    /// The first address it is configured for.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.config.addresses.first().copied()
     }
 
     /// An engine over a part of it, and what is left for the reactor of `backend`.
@@ -110,9 +120,12 @@ impl<E> WorkerStorage<E> {
         handler: H,
     ) -> Result<(Engine<'_, 'static, H>, ReactorStorage<'_>), ServerError> {
         self.reclaim();
+        let deferrals = self.seat.board.deferrals(self.seat.worker);
+        deferrals.reset();
         if self.chosen.name() != backend.name() {
             // The program takes another backend than the configuration says.
-            self.handles = Handles::new(backend, self.config.connections, self.handles.lent.len());
+            let budget = self.config.budget();
+            self.handles = Handles::new(backend, handles_max(budget.connections, budget.listeners), budget.lent);
         }
         self.chosen = backend;
         let config = &self.config;
@@ -125,7 +138,7 @@ impl<E> WorkerStorage<E> {
             slots: &mut self.slots,
             nodes: &mut self.nodes,
             loans: &mut self.loans,
-            deferrals: Deferrals::NONE,
+            deferrals,
             scratch: &mut self.scratch,
         };
         let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
@@ -164,6 +177,9 @@ pub(super) struct ReactorStorage<'s> {
 impl<E> Drop for WorkerStorage<E> {
     fn drop(&mut self) {
         self.reclaim();
+        // Who resolves from now on is told that nobody is there.
+        self.seat.board.deferrals(self.seat.worker).reset();
+        self.seat.board.set_waker(self.seat.worker, None);
     }
 }
 
@@ -182,7 +198,8 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
         Chosen::Kqueue => size_of::<aurora_http_kqueue::Entry>(),
         #[cfg(has_uring)]
         Chosen::Uring(_) => {
-            let (budget, handles) = (config.budget(), handles_max(config.connections, LISTENERS));
+            let budget = config.budget();
+            let handles = handles_max(budget.connections, budget.listeners);
             let table = handles.saturating_mul(size_of::<aurora_http_uring::Entry>());
             let queues = aurora_http_uring::Uring::queue_bytes(handles, budget.lent);
             return Memory { handles: table.saturating_add(queues), ..budget.memory::<E>(0) };

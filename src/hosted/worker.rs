@@ -11,7 +11,9 @@ use aurora_http_core::reactor::{IoError, Reactor};
 use aurora_http_core::run::{run, turn, turn_within};
 use aurora_http_core::stop::StopFlag;
 
+use super::address::{ListenAddr, first_ip};
 use super::shared::SharedCounters;
+use super::unix::SocketFile;
 
 /// Serves on the thread that calls it: the one thing that every thread of a [`Server`](super::Server) has.
 ///
@@ -32,10 +34,14 @@ use super::shared::SharedCounters;
 ///
 /// A program with an event loop of its own watches the worker's descriptor (`AsFd`), calls [`poll`](Self::poll) when
 /// that is readable, and at the latest after [`timeout`](Self::timeout).
+// On cache lines of its own, wherever a program puts several of them.
+#[repr(align(64))]
 pub struct Worker<'s, H: Handler, R> {
     engine: Engine<'s, 'static, H>,
     reactor: R,
-    address: SocketAddr,
+    addresses: Vec<ListenAddr>,
+    /// Removed at the end.
+    _files: Vec<SocketFile>,
 }
 
 impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
@@ -53,6 +59,9 @@ impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
     pub(super) fn run_watched(&mut self, stop: &StopFlag, shared: &SharedCounters) -> Result<(), IoError> {
         while !self.engine.is_drained() {
             let result = turn(&mut self.engine, &mut self.reactor, stop);
+            if self.engine.has_detached() {
+                self.engine.close_detached(self.reactor.now()); // there is no program to take them
+            }
             shared.publish(self.engine.counters());
             result?;
         }
@@ -83,10 +92,17 @@ impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
         self.engine.poll_timeout().map(|at| self.reactor.now().until(at))
     }
 
-    /// The address it listens on, with the real port where 0 was asked for.
+    /// The first address and port it listens on, the real one where 0 was asked for; all zeros when there are Unix-domain
+    /// sockets alone.
     #[must_use]
-    pub const fn local_addr(&self) -> SocketAddr {
-        self.address
+    pub fn local_addr(&self) -> SocketAddr {
+        first_ip(&self.addresses)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn listeners(&self) -> &[ListenAddr] {
+        &self.addresses
     }
 
     /// What happened so far.
@@ -115,7 +131,10 @@ impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
 
 impl<H: Handler, R> fmt::Debug for Worker<'_, H, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("address", &self.address).field("engine", &self.engine).finish_non_exhaustive()
+        f.debug_struct("Worker")
+            .field("addresses", &self.addresses)
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
     }
 }
 
@@ -123,48 +142,52 @@ impl<H: Handler, R> fmt::Debug for Worker<'_, H, R> {
 mod epoll {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+    use aurora_http_core::engine::Detached;
     use aurora_http_core::handler::Handler;
     use aurora_http_core::reactor::IoError;
     use aurora_http_epoll::{Epoll, Reactor, Waker};
 
     use super::Worker;
+    use crate::hosted::address::ListenAddr;
     use crate::hosted::auto::Chosen;
     use crate::hosted::error::ServerError;
     use crate::hosted::listen;
     use crate::hosted::storage::WorkerStorage;
 
     impl<'s, H: Handler> Worker<'s, H, Reactor<'s, 'static>> {
-        /// A worker on epoll, with a listener of its own on the first address of the storage's configuration.
+        /// A worker on epoll, with listeners of its own as the storage is configured for.
         ///
         /// # Errors
-        /// [`ServerError::PortInUse`], [`ServerError::Listen`] or [`ServerError::Reactor`].
+        /// What [`Server::start`](crate::Server::start) says about listeners, or [`ServerError::Reactor`].
         pub fn epoll(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
-            let address = storage.address();
-            let address = address.ok_or_else(|| ServerError::setting("address", "", "it names no address"))?;
-            let listener = listen::listen(Chosen::Epoll, address, storage.config.backlog, false)
-                .map_err(|error| ServerError::listen(address, error))?;
-            Self::epoll_with(storage, listener, handler)
+            let mut opened = listen::open_one_each(Chosen::Epoll, &storage.config)?;
+            let sockets = opened.sockets.pop().unwrap_or_default();
+            Ok(Self { _files: opened.files, ..Self::epoll_with(storage, sockets, handler)? })
         }
 
-        /// A worker on epoll, with a listener that the program opened: an inherited one, or one of several on one
-        /// address. Accepted connections inherit its `TCP_NODELAY`.
+        /// A worker on epoll, with listeners that the program opened, as many as the storage is configured for:
+        /// `[socket]` for one. Accepted connections inherit a socket's `TCP_NODELAY`.
         ///
         /// # Errors
-        /// [`ServerError::Reactor`].
+        /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many.
         pub fn epoll_with(
             storage: &'s mut WorkerStorage<H::Exchange>,
-            listener: OwnedFd,
+            listeners: impl IntoIterator<Item = OwnedFd>,
             handler: H,
         ) -> Result<Self, ServerError> {
             let failed = |error: IoError| ServerError::Reactor { backend: Chosen::Epoll.name(), error };
-            let address = listen::local_addr(&listener).map_err(failed)?;
+            let seat = storage.seat.clone();
             let (mut engine, tables) = storage.engine(Chosen::Epoll, handler)?;
             let mut epoll = Epoll::new(tables.epoll).map_err(failed)?;
-            let listener = epoll.add_listener(listener).map_err(failed)?;
+            seat.board.set_waker(seat.worker, Some(Box::new(epoll.waker().map_err(failed)?)));
+            let mut addresses = Vec::new();
+            for listener in listeners {
+                addresses.extend(ListenAddr::of(&listener));
+                let listener = epoll.add_listener(listener).map_err(failed)?;
+                engine.listen(listener).map_err(|_| failed(IoError::FileLimit))?;
+            }
             let reactor = Reactor::new(epoll, tables.parked, tables.lent);
-            let listening = engine.listen(listener);
-            debug_assert!(listening.is_ok(), "the engine is new and has room for one");
-            Ok(Self { engine, reactor, address })
+            Ok(Self { engine, reactor, addresses, _files: Vec::new() })
         }
 
         /// What ends the worker's wait from another thread.
@@ -173,6 +196,20 @@ mod epoll {
         /// [`IoError::FileLimit`] when no descriptor is left.
         pub fn waker(&self) -> Result<Waker, IoError> {
             self.reactor.get_ref().waker()
+        }
+
+        /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open,
+        /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
+        /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
+        pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
+            while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
+                if let Some(socket) = self.reactor.get_mut().detach(io) {
+                    take(socket, leftover.as_ref().map_or(&[], |buf| buf.filled()), state);
+                }
+                if let Some(buf) = leftover {
+                    self.engine.release(buf);
+                }
+            }
         }
     }
 
@@ -187,48 +224,52 @@ mod epoll {
 mod kqueue {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+    use aurora_http_core::engine::Detached;
     use aurora_http_core::handler::Handler;
     use aurora_http_core::reactor::IoError;
     use aurora_http_kqueue::{Kqueue, Reactor, Waker};
 
     use super::Worker;
+    use crate::hosted::address::ListenAddr;
     use crate::hosted::auto::Chosen;
     use crate::hosted::error::ServerError;
     use crate::hosted::listen;
     use crate::hosted::storage::WorkerStorage;
 
     impl<'s, H: Handler> Worker<'s, H, Reactor<'s, 'static>> {
-        /// A worker on kqueue, with a listener of its own on the first address of the storage's configuration.
+        /// A worker on kqueue, with listeners of its own as the storage is configured for.
         ///
         /// # Errors
-        /// [`ServerError::PortInUse`], [`ServerError::Listen`] or [`ServerError::Reactor`].
+        /// What [`Server::start`](crate::Server::start) says about listeners, or [`ServerError::Reactor`].
         pub fn kqueue(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
-            let address = storage.address();
-            let address = address.ok_or_else(|| ServerError::setting("address", "", "it names no address"))?;
-            let listener = listen::listen(Chosen::Kqueue, address, storage.config.backlog, false)
-                .map_err(|error| ServerError::listen(address, error))?;
-            Self::kqueue_with(storage, listener, handler)
+            let mut opened = listen::open_one_each(Chosen::Kqueue, &storage.config)?;
+            let sockets = opened.sockets.pop().unwrap_or_default();
+            Ok(Self { _files: opened.files, ..Self::kqueue_with(storage, sockets, handler)? })
         }
 
-        /// A worker on kqueue, with a listener that the program opened: an inherited one, or one of several on one
-        /// address. Accepted connections inherit its `TCP_NODELAY`.
+        /// A worker on kqueue, with listeners that the program opened, as many as the storage is configured for:
+        /// `[socket]` for one. Accepted connections inherit a socket's `TCP_NODELAY`.
         ///
         /// # Errors
-        /// [`ServerError::Reactor`].
+        /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many.
         pub fn kqueue_with(
             storage: &'s mut WorkerStorage<H::Exchange>,
-            listener: OwnedFd,
+            listeners: impl IntoIterator<Item = OwnedFd>,
             handler: H,
         ) -> Result<Self, ServerError> {
             let failed = |error: IoError| ServerError::Reactor { backend: Chosen::Kqueue.name(), error };
-            let address = listen::local_addr(&listener).map_err(failed)?;
+            let seat = storage.seat.clone();
             let (mut engine, tables) = storage.engine(Chosen::Kqueue, handler)?;
             let mut kqueue = Kqueue::new(tables.kqueue).map_err(failed)?;
-            let listener = kqueue.add_listener(listener).map_err(failed)?;
+            seat.board.set_waker(seat.worker, Some(Box::new(kqueue.waker().map_err(failed)?)));
+            let mut addresses = Vec::new();
+            for listener in listeners {
+                addresses.extend(ListenAddr::of(&listener));
+                let listener = kqueue.add_listener(listener).map_err(failed)?;
+                engine.listen(listener).map_err(|_| failed(IoError::FileLimit))?;
+            }
             let reactor = Reactor::new(kqueue, tables.parked, tables.lent);
-            let listening = engine.listen(listener);
-            debug_assert!(listening.is_ok(), "the engine is new and has room for one");
-            Ok(Self { engine, reactor, address })
+            Ok(Self { engine, reactor, addresses, _files: Vec::new() })
         }
 
         /// What ends the worker's wait from another thread.
@@ -237,6 +278,20 @@ mod kqueue {
         /// [`IoError::FileLimit`] when no descriptor is left.
         pub fn waker(&self) -> Result<Waker, IoError> {
             self.reactor.get_ref().waker()
+        }
+
+        /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open,
+        /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
+        /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
+        pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
+            while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
+                if let Some(socket) = self.reactor.get_mut().detach(io) {
+                    take(socket, leftover.as_ref().map_or(&[], |buf| buf.filled()), state);
+                }
+                if let Some(buf) = leftover {
+                    self.engine.release(buf);
+                }
+            }
         }
     }
 
@@ -251,11 +306,13 @@ mod kqueue {
 mod uring {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+    use aurora_http_core::engine::Detached;
     use aurora_http_core::handler::Handler;
     use aurora_http_core::reactor::IoError;
     use aurora_http_uring::{Rungs, Uring, Waker};
 
     use super::Worker;
+    use crate::hosted::address::ListenAddr;
     use crate::hosted::auto::{Backend, Chosen};
     use crate::hosted::error::ServerError;
     use crate::hosted::listen;
@@ -265,39 +322,42 @@ mod uring {
     const URING: Chosen = Chosen::Uring(Rungs::NONE);
 
     impl<'s, H: Handler> Worker<'s, H, Uring<'s>> {
-        /// A worker on io_uring, with a listener of its own on the first address of the storage's configuration. It
-        /// stays on the thread that makes it.
+        /// A worker on io_uring, with listeners of its own as the storage is configured for. It stays on the thread that
+        /// makes it.
         ///
         /// # Errors
-        /// [`ServerError::PortInUse`], [`ServerError::Listen`], [`ServerError::Reactor`], or [`ServerError::Backend`] with
-        /// the reason why io_uring cannot be used.
+        /// What [`Server::start`](crate::Server::start) says about listeners, [`ServerError::Reactor`], or
+        /// [`ServerError::Backend`] with the reason why io_uring cannot be used.
         pub fn uring(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
-            let address = storage.address();
-            let address = address.ok_or_else(|| ServerError::setting("address", "", "it names no address"))?;
-            let listener = listen::listen(URING, address, storage.config.backlog, false)
-                .map_err(|error| ServerError::listen(address, error))?;
-            Self::uring_with(storage, listener, handler)
+            let mut opened = listen::open_one_each(URING, &storage.config)?;
+            let sockets = opened.sockets.pop().unwrap_or_default();
+            Ok(Self { _files: opened.files, ..Self::uring_with(storage, sockets, handler)? })
         }
 
-        /// A worker on io_uring, with a listener that the program opened: an inherited one, or one of several on one
-        /// address. It is made blocking. Accepted connections inherit its `TCP_NODELAY`.
+        /// A worker on io_uring, with listeners that the program opened, as many as the storage is configured for:
+        /// `[socket]` for one. They are made blocking. Accepted connections inherit a socket's `TCP_NODELAY`.
         ///
         /// # Errors
-        /// [`ServerError::Reactor`], or [`ServerError::Backend`] with the reason why io_uring cannot be used.
+        /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many, or [`ServerError::Backend`] with
+        /// the reason why io_uring cannot be used.
         pub fn uring_with(
             storage: &'s mut WorkerStorage<H::Exchange>,
-            listener: OwnedFd,
+            listeners: impl IntoIterator<Item = OwnedFd>,
             handler: H,
         ) -> Result<Self, ServerError> {
             let failed = |error: IoError| ServerError::Reactor { backend: URING.name(), error };
-            let address = listen::local_addr(&listener).map_err(failed)?;
+            let seat = storage.seat.clone();
             let (mut engine, tables) = storage.engine(URING, handler)?;
             let mut reactor = Uring::new(tables.uring, tables.lent)
                 .map_err(|refusal| ServerError::Backend { backend: Backend::Uring, reason: refusal.to_string() })?;
-            let listener = reactor.add_listener(listener).map_err(failed)?;
-            let listening = engine.listen(listener);
-            debug_assert!(listening.is_ok(), "the engine is new and has room for one");
-            Ok(Self { engine, reactor, address })
+            seat.board.set_waker(seat.worker, Some(Box::new(reactor.waker().map_err(failed)?)));
+            let mut addresses = Vec::new();
+            for listener in listeners {
+                addresses.extend(ListenAddr::of(&listener));
+                let listener = reactor.add_listener(listener).map_err(failed)?;
+                engine.listen(listener).map_err(|_| failed(IoError::FileLimit))?;
+            }
+            Ok(Self { engine, reactor, addresses, _files: Vec::new() })
         }
 
         /// What ends the worker's wait from another thread.
@@ -306,6 +366,20 @@ mod uring {
         /// [`IoError::FileLimit`] when no descriptor is left.
         pub fn waker(&self) -> Result<Waker, IoError> {
             self.reactor.waker()
+        }
+
+        /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open, blocking
+        /// socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
+        /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
+        pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
+            while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
+                if let Some(socket) = self.reactor.detach(io) {
+                    take(socket, leftover.as_ref().map_or(&[], |buf| buf.filled()), state);
+                }
+                if let Some(buf) = leftover {
+                    self.engine.release(buf);
+                }
+            }
         }
     }
 

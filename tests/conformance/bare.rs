@@ -56,7 +56,7 @@ impl Bare {
         check_seen(&self.log.take(), &case.seen)?;
         match case.end {
             End::Open => self.check_open()?,
-            End::Closes(reason) => {
+            End::Closes(reason) | End::Ends(reason) => {
                 self.check_closes()?;
                 check_reason(self.bench.connection.close_reason(), Some(reason))?;
             }

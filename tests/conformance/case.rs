@@ -37,6 +37,8 @@ pub(crate) enum End {
     Open,
     /// The server ends it for this reason, and says nothing more whatever follows.
     Closes(CloseReason),
+    /// As `Closes`, but the last response did not say so.
+    Ends(CloseReason),
     /// The server has begun a response and ends it for this reason before it is whole.
     Breaks(CloseReason),
     /// The server waits for more, and ends it for this reason when there is no more.
@@ -91,6 +93,11 @@ impl Case {
 
     pub(crate) fn closes(mut self, reason: CloseReason) -> Self {
         self.end = End::Closes(reason);
+        self
+    }
+
+    pub(crate) fn ends(mut self, reason: CloseReason) -> Self {
+        self.end = End::Ends(reason);
         self
     }
 

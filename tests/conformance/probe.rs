@@ -92,6 +92,8 @@ pub(crate) enum Task {
     Describe,
     /// Answer the length of the content.
     Count,
+    /// Answer as soon as there is any content.
+    Early,
     /// Stream the content back.
     Echo,
     /// Stream so many more bytes, from this offset on.
@@ -117,6 +119,7 @@ impl Handler for Probe {
             "collect" if argument == "count" => return Flow::Collect(Task::Count),
             "collect" if argument == "describe" => return Flow::Collect(Task::Describe),
             "collect" => return Flow::Collect(Task::Content),
+            "early" => return Flow::Receive(Task::Early),
             "receive" => return Flow::Receive(Task::Count),
             "limit" => {
                 response.limit_content(number);
@@ -162,6 +165,11 @@ impl Handler for Probe {
 
     fn receive(&mut self, task: Task, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Task> {
         let bytes = content.bytes();
+        if let Task::Early = task {
+            content.consume(bytes.len());
+            let _ = response.body("early");
+            return Flow::Finish;
+        }
         let count = match task {
             Task::Echo => response.write(bytes).unwrap_or(bytes.len()),
             _ => bytes.len(),

@@ -40,7 +40,8 @@ pub(crate) fn read(bytes: &[u8], head_only: bool, ended: bool) -> Result<Option<
     let Some(head_len) = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4) else {
         return Ok(None);
     };
-    let head = std::str::from_utf8(&bytes[..head_len - 4]).map_err(|error| format!("not text: {error}"))?;
+    // Bytes from 0x80 on are opaque (RFC 9110 §5.5).
+    let head: String = bytes[..head_len - 4].iter().copied().map(char::from).collect();
     let mut lines = head.split("\r\n");
     let status = status_line(lines.next().unwrap_or_default())?;
     let mut fields = Vec::new();
@@ -66,7 +67,9 @@ fn status_line(line: &str) -> Result<u16, String> {
 fn field_line(line: &str) -> Result<(String, String), String> {
     let (name, value) = line.split_once(": ").ok_or_else(|| format!("field line {line:?}"))?;
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let clean = !name.is_empty() && name.bytes().all(token) && !value.bytes().any(|byte| byte < b' ' && byte != b'\t');
+    let clean = !name.is_empty()
+        && name.bytes().all(token)
+        && !value.contains(|char: char| (char < ' ' && char != '\t') || char == '\u{7f}');
     if clean { Ok((name.to_owned(), value.to_owned())) } else { Err(format!("field line {line:?}")) }
 }
 

@@ -108,7 +108,7 @@ impl Hosted {
                 client.finish();
                 client.expect_end()?;
             }
-            End::Closes(_) => {
+            End::Closes(_) | End::Ends(_) => {
                 client.expect_end()?;
                 check_seen(&self.log.take(), &case.seen)?;
             }

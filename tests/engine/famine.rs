@@ -42,5 +42,6 @@ fn partial_heads_that_hold_every_buffer_are_ended_by_their_deadline_and_others_g
     assert_eq!(world.recv(waiting).0, "");
     world.pass(2_100);
     assert_eq!(world.recv(waiting).0, HELLO, "the oldest partial head is shed when the line stands still");
+    assert_eq!(world.engine.counters().refused, 1, "and no other one");
     world.finish();
 }

@@ -1,6 +1,7 @@
 //! Many connections at once, on the simulator in virtual time: overload, famine, deferred answers, stopping.
 
 mod deferred;
+mod detached;
 mod famine;
 mod overload;
 mod stopping;

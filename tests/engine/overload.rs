@@ -1,7 +1,7 @@
 //! More connections than slots.
 
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::limits::{Limits, Overload};
+use aurora_http_core::limits::{Limits, Overload, Timeouts};
 use aurora_http_core::reactor::IoError;
 
 use crate::world::World;
@@ -97,6 +97,80 @@ fn refusing_answers_503_and_serves_again_when_there_is_room() {
     let next = world.connect_and_send(GET);
     assert_eq!(world.recv(next), (HELLO.to_owned(), false));
     assert_eq!(world.recv(newcomer), (String::new(), true));
+    world.finish();
+}
+
+#[test]
+fn whoever_waits_behind_the_refused_one_is_refused_as_well() {
+    let limits = Limits { overload: Overload::Refuse, ..limits() };
+    let mut world = World::new(3, COUNTS, limits, hello());
+    let busy: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
+    let newcomers: Vec<_> = (0..4).map(|_| world.connect()).collect();
+    for client in newcomers {
+        let (output, ended) = world.recv(client);
+        assert!(output.starts_with("HTTP/1.1 503 ") && ended, "{output}");
+        world.sim.client_close(client);
+    }
+    // Nobody is sent away for somebody who gets no slot.
+    world.send(busy[0], &GET[10..]);
+    assert_eq!(world.recv(busy[0]), (HELLO.to_owned(), false));
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 0);
+    world.finish();
+}
+
+#[test]
+fn a_single_slot_serves_even_where_newcomers_are_to_be_refused() {
+    let limits = Limits { overload: Overload::Refuse, ..limits() };
+    let mut world = World::new(1, COUNTS, limits, hello());
+    for _ in 0..3 {
+        let client = world.connect_and_send(GET);
+        assert_eq!(world.recv(client), (HELLO.to_owned(), false));
+    }
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 2);
+    world.finish();
+}
+
+#[test]
+fn room_is_made_for_everyone_in_the_lobby_and_for_nobody_else() {
+    // One waits per listener, so three at the same time.
+    let mut world = World::new(4, COUNTS, limits(), hello());
+    let listeners = [world.listener, world.listen(), world.listen()];
+    let slow: Vec<_> = (0..4).map(|_| world.connect_and_send(b"GET /")).collect();
+    let newcomers = listeners.map(|listener| world.sim.connect(listener).unwrap());
+    for client in newcomers {
+        world.send(client, GET);
+    }
+    world.pass(1_900);
+    assert!(newcomers.into_iter().all(|client| world.recv(client).0.is_empty()));
+    world.pass(200);
+    for client in newcomers {
+        assert_eq!(world.recv(client), (HELLO.to_owned(), false));
+    }
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 3, "one each");
+    assert!(!world.recv(slow[3]).1);
+    world.finish();
+}
+
+#[test]
+fn deadlines_that_are_switched_off_do_not_protect_from_eviction() {
+    let timeouts =
+        Timeouts { first_byte_timeout_ms: None, head_timeout_ms: None, idle_timeout_ms: None, ..Timeouts::default() };
+    let mut world = World::new(3, COUNTS, Limits { timeouts, ..limits() }, hello());
+    let idle = world.connect_and_send(GET);
+    assert_eq!(world.recv(idle), (HELLO.to_owned(), false));
+    let silent = world.connect();
+    world.settle();
+    assert_eq!(world.engine.poll_timeout(), None, "nothing has to be done");
+    let _partial = world.connect_and_send(&GET[..10]);
+    world.pass(5_000);
+    assert_eq!(world.engine.counters().closed.total(), 0);
+    for evicted in 1..=3 {
+        let newcomer = world.connect();
+        world.settle();
+        assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), evicted);
+        assert!(!world.recv(newcomer).1);
+    }
+    assert!(world.recv(idle).1 && world.recv(silent).1);
     world.finish();
 }
 

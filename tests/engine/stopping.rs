@@ -1,6 +1,10 @@
 //! Graceful stops, aborts.
 
 use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{Flow, Handler};
+use aurora_http_core::limits::{Limits, Overload};
+use aurora_http_core::request::Request;
+use aurora_http_core::writer::ResponseWriter;
 
 use crate::world::World;
 use crate::{COUNTS, GET, HELLO, hello, limits};
@@ -22,7 +26,9 @@ fn a_stop_closes_what_is_idle_and_finishes_what_is_under_way() {
     world.sim.client_close(partial);
     world.settle();
     assert!(world.engine.is_drained());
-    assert_eq!(world.engine.counters().closed.of(CloseReason::Stopped), 3);
+    let counters = world.engine.counters();
+    assert_eq!(counters.closed.of(CloseReason::Stopped), 3);
+    assert_eq!((counters.stopped_idle, counters.stopped_finished), (2, 1));
     world.finish();
 }
 
@@ -37,5 +43,85 @@ fn what_does_not_finish_is_aborted_at_the_deadline() {
     assert!(world.engine.is_drained());
     let (_, ended) = world.recv(partial);
     assert!(ended);
+    world.finish();
+}
+
+/// Writes without end.
+struct Endless;
+
+impl Handler for Endless {
+    type Exchange = ();
+
+    fn request(&mut self, _request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.stream(None).unwrap();
+        self.produce((), response)
+    }
+
+    fn produce(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.write(&[b'x'; 100]).unwrap();
+        Flow::Produce(())
+    }
+}
+
+#[test]
+fn a_response_that_is_cut_counts_as_what_cut_it_whatever_was_to_happen_behind_it() {
+    // All three would have ended behind their response: asked for by the peer, and by the stop.
+    for (cut, reason) in [(0, CloseReason::Aborted), (1, CloseReason::PeerReset), (2, CloseReason::WriteTimeout)] {
+        let mut world = World::new(8, COUNTS, limits(), Endless);
+        let asked = world.connect_and_send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let partial = world.connect_and_send(&GET[..10]);
+        world.stop.drain();
+        world.send(partial, &GET[10..]);
+        match cut {
+            0 => world.stop.abort(),
+            1 => [asked, partial].into_iter().for_each(|client| world.sim.client_reset(client)),
+            _ => world.pass(20_000), // they take nothing
+        }
+        world.settle();
+        assert!(world.engine.is_drained(), "{reason}");
+        let counters = world.engine.counters();
+        assert_eq!(counters.closed.of(reason), 2, "{:?}", counters.closed);
+        assert_eq!((counters.stopped_idle, counters.stopped_finished), (0, 0));
+        world.finish();
+    }
+}
+
+#[test]
+fn who_waits_in_the_lobby_is_closed_once_a_slot_is_free() {
+    for overload in [Overload::Wait, Overload::Refuse] {
+        let mut world = World::new(2, COUNTS, Limits { overload, ..limits() }, hello());
+        let busy: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
+        let newcomers = [world.connect(), world.connect()];
+        world.settle();
+        world.stop.drain();
+        world.settle();
+        assert!(!world.engine.is_drained());
+        for client in busy {
+            world.send(client, &GET[10..]);
+            world.sim.client_close(client);
+        }
+        world.pass(1_100); // nobody waits for ever for a lingering one
+        assert!(world.engine.is_drained(), "{overload:?} {:?}", world.engine);
+        for client in newcomers {
+            world.sim.client_close(client);
+        }
+        world.finish();
+    }
+}
+
+#[test]
+fn a_stop_while_connections_wait_for_buffers_serves_them_all() {
+    let counts = aurora_http_core::pool::ClassCounts::new([1, 1, 0, 0, 0]);
+    let mut world = World::new(8, counts, limits(), hello());
+    let partial = world.connect_and_send(&GET[..10]);
+    let waiting: Vec<_> = (0..4).map(|_| world.connect_and_send(GET)).collect();
+    assert_eq!(world.engine.counters().starved, 4);
+    world.stop.drain();
+    world.send(partial, &GET[10..]);
+    assert!(world.recv(partial).0.ends_with("hello"));
+    let served = waiting.into_iter().filter(|client| world.recv(*client).0.ends_with("hello")).count();
+    assert_eq!(served, 4, "their requests are there, though nobody has read them");
+    world.pass(1_100);
+    assert!(world.engine.is_drained());
     world.finish();
 }

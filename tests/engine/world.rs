@@ -20,7 +20,7 @@ pub(crate) struct World<H: Handler + 'static> {
     pub(crate) sim: Sim<'static, 'static>,
     pub(crate) listener: IoHandle,
     pub(crate) stop: StopFlag,
-    deferrals: Deferrals<'static>,
+    pub(crate) deferrals: Deferrals<'static>,
 }
 
 fn leak<T>(count: usize, make: impl FnMut() -> T) -> &'static mut [T] {
@@ -67,6 +67,13 @@ impl<H: Handler + 'static> World<H> {
             self.settle();
             left -= step;
         }
+    }
+
+    /// Another listener.
+    pub(crate) fn listen(&mut self) -> IoHandle {
+        let listener = self.sim.listen().expect("sockets are left");
+        self.engine.listen(listener).expect("listeners are left");
+        listener
     }
 
     pub(crate) fn connect(&mut self) -> Client {

@@ -1,7 +1,7 @@
 //! A bare connection that is fed anything, and what must hold whatever that is. The fuzz targets use it too.
 
 use aurora_http_core::handler::{Content, Flow, Handler};
-use aurora_http_core::request::{BodyLength, Request};
+use aurora_http_core::request::{BodyLength, Method, Request};
 use aurora_http_core::state::State;
 use aurora_http_core::writer::ResponseWriter;
 
@@ -11,8 +11,19 @@ use super::reply;
 /// Every flow, by a word in the path; responses are short whatever is asked for.
 #[derive(Default)]
 pub(crate) struct Flows {
-    /// Methods of the requests that were seen, to read their responses by.
-    bodiless: Vec<bool>,
+    /// What the requests mean for the bodies of their responses.
+    bodiless: Vec<Bodiless>,
+}
+
+/// Which responses have no body, whatever their fields say.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Bodiless {
+    #[default]
+    None,
+    /// To HEAD.
+    All,
+    /// To CONNECT.
+    Successful,
 }
 
 /// What is left to produce; `None` for content.
@@ -24,7 +35,11 @@ impl Handler for Flows {
     type Exchange = Left;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Left> {
-        self.bodiless.push(matches!(request.method().as_str(), "HEAD" | "CONNECT"));
+        self.bodiless.push(match request.method() {
+            Method::Head => Bodiless::All,
+            Method::Connect => Bodiless::Successful,
+            _ => Bodiless::None,
+        });
         let has = |word: &str| request.path().windows(word.len()).any(|window| window == word.as_bytes());
         if has("echo") {
             let length = match request.body_length() {
@@ -132,7 +147,11 @@ impl Fuzzed {
         let mut at = 0;
         let mut finals = 0;
         while at < output.len() {
-            let head_only = bodiless.get(finals).copied().unwrap_or(false);
+            let head_only = match bodiless.get(finals).copied().unwrap_or_default() {
+                Bodiless::None => false,
+                Bodiless::All => true,
+                Bodiless::Successful => output[at..].starts_with(b"HTTP/1.1 2"),
+            };
             let read = reply::read(&output[at..], head_only, true);
             let text = |at: usize| output[at..output.len().min(at + 300)].escape_ascii().to_string();
             let Some((response, length)) = read.unwrap_or_else(|wrong| panic!("{wrong} in {}", text(at))) else {

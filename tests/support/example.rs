@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
@@ -25,9 +25,19 @@ pub(crate) struct Example {
 impl Example {
     /// Starts it on a port of the system's choice, and reads its start-up line.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut child = example(name)
+        Self::start_as(name, example(name).args(arguments))
+    }
+
+    /// As [`start`](Self::start), with its standard error for the test to read.
+    pub(crate) fn start_logged(name: &str, arguments: &[&str]) -> (Self, ChildStderr) {
+        let mut example = Self::start_as(name, example(name).args(arguments).stderr(Stdio::piped()));
+        let stderr = example.child.stderr.take().expect("a pipe");
+        (example, stderr)
+    }
+
+    fn start_as(name: &str, command: &mut Command) -> Self {
+        let mut child = command
             .args(["--addr", "127.0.0.1:0"])
-            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start ({error}): cargo build --examples"));

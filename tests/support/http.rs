@@ -72,6 +72,17 @@ impl Client {
         self.request("GET", path)
     }
 
+    /// As [`get`](Self::get), unless the server has ended the connection.
+    pub(crate) fn try_get(&mut self, path: &str) -> Option<Response> {
+        self.try_send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        self.try_response()
+    }
+
+    /// The response to a GET, unless the connection ends before its first byte.
+    pub(crate) fn try_response(&mut self) -> Option<Response> {
+        if self.received.is_empty() && self.receive() == 0 { None } else { Some(self.response("GET")) }
+    }
+
     /// As [`get`](Self::get), with another method.
     pub(crate) fn request(&mut self, method: &str, path: &str) -> Response {
         self.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
@@ -126,12 +137,22 @@ impl Client {
         self.received.is_empty() && self.receive() == 0
     }
 
+    /// The socket alone.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Ends our direction.
     pub(crate) fn finish(&self) {
         self.stream.shutdown(Shutdown::Write).expect("a connection");
     }
 
-    fn take(&mut self, count: usize) -> Vec<u8> {
+    /// Exactly so many bytes.
+    pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
         while self.received.len() < count {
             assert!(self.receive() > 0, "the connection ended after {} of {count} bytes", self.received.len());
         }
@@ -151,15 +172,16 @@ impl Client {
 
     fn receive(&mut self) -> usize {
         let mut bytes = [0; 64 * 1024];
-        match self.stream.read(&mut bytes) {
-            Ok(count) => {
-                self.received.extend(&bytes[..count]);
-                count
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(count) => {
+                    self.received.extend(&bytes[..count]);
+                    return count;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => return 0,
+                Err(error) => panic!("receiving failed: {error}"),
             }
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => 0,
-            // A kernel that takes a ring down interrupts whoever has used it.
-            Err(error) if error.kind() == ErrorKind::Interrupted => self.receive(),
-            Err(error) => panic!("receiving failed: {error}"),
         }
     }
 }

@@ -18,7 +18,10 @@ impl<'p, E> Connection<'p, E> {
                 State::New | State::KeepAlive | State::ReadingHead => self.read_head(cx),
                 State::ReadingContent => self.read_content(cx),
                 State::Writing => self.write(cx),
-                State::Processing => self.exchange.resume(cx),
+                State::Processing => {
+                    let content_is_here = self.inbound.as_ref().is_some_and(|inbound| !inbound.is_empty());
+                    self.exchange.resume(cx, content_is_here)
+                }
                 State::Switched => self.read_raw(cx),
                 State::Lingering | State::Closing | State::Closed => false,
             };
@@ -143,6 +146,7 @@ impl<'p, E> Connection<'p, E> {
             Some(Flow::Produce(_)) => exchange.produce(cx),
             Some(Flow::Defer(_)) => {
                 exchange.go(Event::CallHandler);
+                exchange.await_answer(cx);
                 true
             }
             Some(_) if exchange.stream == Stream::Raw => {

@@ -1,16 +1,16 @@
 //! Reading content: for the handler in slices or whole, or to drop it.
 
-use super::exchange::{Exchange, NotReady, Output};
+use super::exchange::{Exchange, Here, NotReady, Output};
 use super::{Connection, Context, flag, release};
 use crate::answer::Answer;
 use crate::error::CloseReason;
 use crate::handler::{Content, Flow, Handler};
 use crate::limits::Limits;
 use crate::parse::{Chunk, ChunkedDecoder, HeadScan, with_head};
-use crate::pool::Class;
-use crate::request::BodyLength;
+use crate::pool::{Buf, Class};
+use crate::request::{BodyLength, Trailers};
 use crate::state::Event;
-use crate::writer::WriteError;
+use crate::writer::{Facts, WriteError};
 
 /// What is left of a message body.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,28 @@ struct Slice {
     len: usize,
     /// Nothing follows behind it.
     ended: bool,
+    /// Bytes of the trailer section, when it is kept and complete; they stand behind the framing.
+    trailers: Option<usize>,
+}
+
+impl Slice {
+    /// Framing, then content.
+    const fn new(skip: usize, len: usize, ended: bool) -> Self {
+        Self { skip, len, ended, trailers: None }
+    }
+}
+
+/// What became of content that was offered to the handler.
+#[derive(Clone, Copy)]
+struct Offer {
+    /// Nothing was consumed.
+    is_untouched: bool,
+    /// It was the last, and all of it was consumed.
+    is_read: bool,
+    /// Nothing follows it.
+    is_last: bool,
+    /// Something was written.
+    is_answered: bool,
 }
 
 impl Body {
@@ -78,22 +100,43 @@ impl Body {
     /// Finds the next content in `bytes`; the refusal's status when the framing is broken or a limit is passed.
     fn poll(&mut self, bytes: &[u8], limits: &Limits) -> Result<Slice, u16> {
         match self {
-            Self::Finished => Ok(Slice { skip: 0, len: 0, ended: true }),
-            Self::Raw => Ok(Slice { skip: 0, len: bytes.len(), ended: false }),
+            Self::Finished => Ok(Slice::new(0, 0, true)),
+            Self::Raw => Ok(Slice::new(0, bytes.len(), false)),
             Self::Length(length) => {
                 let len = usize::try_from(*length).unwrap_or(usize::MAX).min(bytes.len());
-                Ok(Slice { skip: 0, len, ended: len as u64 == *length })
+                Ok(Slice::new(0, len, len as u64 == *length))
             }
             Self::Chunked { decoder, allowed } => match decoder.poll(bytes, limits).map_err(|error| error.status())? {
-                Chunk::NeedMore { consumed } => Ok(Slice { skip: consumed, len: 0, ended: false }),
+                Chunk::NeedMore { consumed } => Ok(Slice::new(consumed, 0, false)),
                 Chunk::Data { len, .. } if len as u64 > *allowed => Err(413),
-                Chunk::Data { skip, len } => Ok(Slice { skip, len, ended: false }),
+                Chunk::Data { skip, len } => Ok(Slice::new(skip, len, false)),
                 Chunk::End { consumed } => {
                     *self = Self::Finished;
-                    Ok(Slice { skip: consumed, len: 0, ended: true })
+                    Ok(Slice::new(consumed, 0, true))
                 }
             },
         }
+    }
+
+    /// As [`poll`](Self::poll), but the trailer section stays in front of the bytes, and is told about once it is
+    /// complete; [`take`](Self::take) ends the content then.
+    #[cold]
+    fn poll_keeping_trailers(&mut self, bytes: &[u8], limits: &Limits) -> Result<Slice, u16> {
+        let Self::Chunked { decoder, allowed } = self else { return self.poll(bytes, limits) };
+        let mut skip = 0;
+        if !decoder.is_at_trailers() {
+            match decoder.poll_content(bytes, limits).map_err(|error| error.status())? {
+                Chunk::Data { len, .. } if len as u64 > *allowed => return Err(413),
+                Chunk::Data { skip, len } => return Ok(Slice::new(skip, len, false)),
+                Chunk::NeedMore { consumed } | Chunk::End { consumed } => skip = consumed,
+            }
+        }
+        let mut slice = Slice::new(skip, 0, false);
+        if decoder.is_at_trailers() {
+            slice.trailers = decoder.poll_trailers(&bytes[skip..], limits).map_err(|error| error.status())?;
+            slice.ended = slice.trailers.is_some();
+        }
+        Ok(slice)
     }
 
     /// Counts `count` bytes of content as done with.
@@ -109,6 +152,9 @@ impl Body {
             Self::Chunked { decoder, allowed } => {
                 decoder.consume_data(count);
                 *allowed -= count as u64;
+                if decoder.is_finished() {
+                    *self = Self::Finished;
+                }
             }
         }
     }
@@ -159,14 +205,18 @@ impl<'p, E> Connection<'p, E> {
     /// Hands slices of content to the handler.
     fn receive<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
-        let mut slice = match self.exchange.body.poll(bytes, cx.limits) {
+        let keeps_trailers = self.exchange.facts.has(Facts::TRAILERS);
+        let body = &mut self.exchange.body;
+        let polled =
+            if keeps_trailers { body.poll_keeping_trailers(bytes, cx.limits) } else { body.poll(bytes, cx.limits) };
+        let mut slice = match polled {
             Ok(slice) => slice,
             Err(status) => return self.refuse_content(cx, status),
         };
         slice.ended |= self.exchange.body.is_raw() && self.exchange.has(flag::ENDED);
         if slice.len == 0 && !slice.ended {
             self.consume(slice.skip);
-            return self.await_content(cx);
+            return self.await_trailers(cx);
         }
         if self.exchange.has(flag::HUNGRY) && !slice.ended && !self.exchange.has_output() {
             self.consume(slice.skip);
@@ -188,50 +238,60 @@ impl<'p, E> Connection<'p, E> {
         let Some(Flow::Receive(state)) = self.exchange.waiting.take() else { return false };
         self.exchange.go(Event::CallHandler);
         let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
-        let mut content = Content::new(&bytes[slice.skip..slice.skip + slice.len], slice.ended);
+        let (skipped, rest) = bytes.split_at(slice.skip + slice.trailers.unwrap_or(0));
+        let trailers = slice.trailers.map(|_| Trailers::new(&skipped[slice.skip..]));
+        let mut content = Content::new(&rest[..slice.len], slice.ended, trailers);
         let before = self.exchange.unsent();
+        // Who answers now leaves the rest unread.
+        let rest = self.exchange.body.announced().saturating_sub(slice.len as u64);
+        let too_long = !slice.ended && rest > u64::from(cx.limits.linger_bytes_max);
+        self.exchange.facts = self.exchange.facts.with(Facts::CLOSE_UNREAD, too_long);
         let (flow, error, content_max) =
             self.exchange.call(cx, |handler, response| handler.receive(state, &mut content, response));
         let consumed = content.consumed();
-        let wrote = self.exchange.unsent() != before;
+        let offer = Offer {
+            is_untouched: consumed == 0,
+            is_read: slice.ended && consumed == slice.len,
+            is_last: slice.ended,
+            is_answered: self.exchange.unsent() != before,
+        };
         self.exchange.body.take(consumed);
-        self.consume(slice.skip + consumed);
-        self.settle_receive(cx, flow, error, content_max, consumed, wrote, slice.ended && consumed == slice.len)
+        self.consume(slice.skip + slice.trailers.unwrap_or(0) + consumed);
+        self.settle_receive(cx, flow, error, content_max, offer)
     }
 
-    #[allow(clippy::too_many_arguments)] // what one call brought, used once
     fn settle_receive<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         flow: Flow<E>,
         error: Option<WriteError>,
         content_max: Option<u64>,
-        consumed: usize,
-        wrote: bool,
-        all_read: bool,
+        offer: Offer,
     ) -> bool {
         let wants_more = error.is_none() && matches!(flow, Flow::Receive(_));
-        if wants_more && !wrote && consumed == 0 {
+        let raw = self.exchange.body.is_raw();
+        let waits = wants_more && offer.is_untouched && !offer.is_answered;
+        if wants_more && raw && (offer.is_read || offer.is_last && waits) {
+            // Nothing more will come; what is left unread waits for more in vain.
+            self.exchange.finish_response(cx);
+            return true;
+        }
+        if waits {
             // It waits for more than there is: there must be more to come, and room for it.
-            let ended = all_read || matches!(self.exchange.body, Body::Finished);
-            if ended || !self.make_room(cx, Class::Huge.size()) {
+            if offer.is_last || !self.make_room(cx, Class::Huge.size()) {
                 self.close(cx, CloseReason::HandlerStalled);
                 return false;
             }
             self.exchange.set(flag::HUNGRY);
         }
-        if wants_more && self.exchange.body.is_raw() && all_read {
-            // Nothing more will come.
-            self.exchange.finish_response(cx);
-            return true;
-        }
-        if wants_more && !self.exchange.body.is_raw() {
+        if wants_more && !raw {
             self.exchange.waiting = Some(flow);
             // Written but not all taken: what was written goes first, then the rest is offered again.
-            self.exchange.go(if wrote && !all_read && consumed == 0 { Event::Respond } else { Event::NeedContent });
+            let written_first = offer.is_answered && offer.is_untouched && !offer.is_read;
+            self.exchange.go(if written_first { Event::Respond } else { Event::NeedContent });
             return true;
         }
-        self.exchange.settle(cx, flow, error, content_max, true);
+        self.exchange.settle(cx, flow, error, content_max, Here::CONTENT);
         true
     }
 
@@ -366,8 +426,21 @@ impl<'p, E> Connection<'p, E> {
             self.close(cx, CloseReason::ResponseFailed);
             return false;
         };
-        self.exchange.settle(cx, flow, error, content_max, true);
+        self.exchange.settle(cx, flow, error, content_max, Here::CONTENT);
         true
+    }
+
+    /// More is needed before there is content, with room for it behind a part of a trailer section that is kept.
+    fn await_trailers<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
+        if self.inbound.as_ref().is_some_and(|inbound| !inbound.is_empty()) && !self.make_room(cx, Class::Huge.size()) {
+            let capacity = self.inbound.as_ref().map_or(0, Buf::capacity);
+            if Class::ALL.into_iter().any(|class| class.size() > capacity && cx.pool.capacity(class) > 0) {
+                self.exchange.set(flag::STARVED);
+                return false;
+            }
+            return self.refuse_content(cx, 431); // longer than any buffer
+        }
+        self.await_content(cx)
     }
 
     /// More content is needed: what was written goes first.

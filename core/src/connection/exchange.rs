@@ -67,6 +67,20 @@ pub(super) enum NotReady {
     Starved,
 }
 
+/// What lies in front of the received bytes while a call of the handler is settled.
+#[derive(Clone, Copy)]
+pub(super) struct Here {
+    /// The request's head: it is its first call.
+    pub(super) head: bool,
+    /// Some of its content, or the time for an interim response is past.
+    pub(super) content: bool,
+}
+
+impl Here {
+    /// The head is gone, and the client is sending.
+    pub(super) const CONTENT: Self = Self { head: false, content: true };
+}
+
 /// What came of trying to answer the head at the front of the received bytes.
 pub(super) enum Dispatched {
     /// The handler ran; this many bytes are done with.
@@ -149,6 +163,13 @@ impl<'p, E> Exchange<'p, E> {
         self.response_at = 0;
     }
 
+    /// A part was sent: what is left of the bytes in front of the response that is not complete still is in front.
+    pub(super) const fn keep_rest(&mut self, rest_len: usize) {
+        if !self.has(flag::BEGUN) {
+            self.response_at = rest_len as u32;
+        }
+    }
+
     pub(super) fn release_output(&mut self, pool: &mut BufferPool<'_, 'p>) {
         match core::mem::take(&mut self.output) {
             Output::Empty => {}
@@ -222,8 +243,8 @@ impl<'p, E> Exchange<'p, E> {
         let info = cx.place.info();
         let request = request.on(&info);
         let (flow, error, content_max) = self.call(cx, |handler, response| handler.request(&request, response));
-        let content_is_here = available > head_len;
-        if self.settle(cx, flow, error, content_max, content_is_here) {
+        let here = Here { head: true, content: available > head_len };
+        if self.settle(cx, flow, error, content_max, here) {
             Dispatched::Answered { head_len: 0 }
         } else {
             Dispatched::Answered { head_len }
@@ -319,10 +340,13 @@ impl<'p, E> Exchange<'p, E> {
         flow: Flow<E>,
         error: Option<WriteError>,
         content_max: Option<u64>,
-        content_is_here: bool,
+        here: Here,
     ) -> bool {
         if let Some(error) = error {
             self.replace_response(cx, error.answer());
+            return false;
+        }
+        if self.stream == Stream::Raw && !self.begin_raw(cx) {
             return false;
         }
         match flow {
@@ -332,88 +356,21 @@ impl<'p, E> Exchange<'p, E> {
                 self.waiting = Some(flow);
                 self.go(Event::Respond);
             }
-            Flow::Defer(_) => self.defer(cx.pool, flow),
-            Flow::Upgrade(_) | Flow::Detach(_) => self.switch(cx, flow),
-            Flow::Receive(_) if self.stream == Stream::Raw => self.switch(cx, flow),
-            Flow::Collect(_) | Flow::Receive(_) => {
-                return self.want_content(cx, flow, content_max, content_is_here);
+            Flow::Defer(_) => self.defer(cx, flow),
+            Flow::Upgrade(_) | Flow::Detach(_) | Flow::Receive(_) if self.body.is_raw() => self.switch(cx, flow),
+            Flow::Receive(_) => return self.want_content(cx, flow, content_max, here),
+            Flow::Collect(_) if here.head && !self.body.is_raw() => {
+                return self.want_content(cx, flow, content_max, here);
             }
+            // Not switched, or there is no head any more that could be shown beside the content.
+            Flow::Upgrade(_) | Flow::Detach(_) | Flow::Collect(_) => self.replace_response(cx, Answer::new(500)),
         }
         false
     }
 
-    /// Waits for the answer, without a buffer. What was written goes out first.
-    fn defer(&mut self, pool: &mut BufferPool<'_, 'p>, flow: Flow<E>) {
-        self.waiting = Some(flow);
-        if self.has_output() {
-            self.go(Event::Respond);
-        } else {
-            self.release_output(pool);
-        }
-    }
-
-    /// Waits for raw bytes, behind the response that switched to them.
-    fn switch<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
-        if self.stream != Stream::Raw || !(self.body.is_finished() || self.body.is_raw()) {
-            // Not switched, or content is still to come as HTTP.
-            return self.replace_response(cx, Answer::new(500));
-        }
-        self.body = Body::Raw;
-        if matches!(flow, Flow::Detach(_)) {
-            self.set(flag::DETACHED);
-        }
-        self.waiting = Some(flow);
-        if self.has_output() {
-            self.go(Event::Respond);
-        } else {
-            self.release_output(cx.pool);
-            self.go(Event::Switch);
-        }
-    }
-
-    #[inline]
-    pub(super) const fn is_deferred(&self) -> bool {
-        matches!(self.waiting, Some(Flow::Defer(_)))
-    }
-
-    /// Calls the handler again once its deferred answer is there.
-    pub(super) fn resume<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
-        if !self.has(flag::RESOLVED) || !self.is_deferred() {
-            return false;
-        }
-        if self.reserve(cx.pool, 0).is_err() {
-            self.set(flag::STARVED);
-            return false;
-        }
-        let Some(Flow::Defer(state)) = self.waiting.take() else { return false };
-        self.end_deferral(cx);
-        self.go(Event::CallHandler);
-        let (flow, error, content_max) = self.call(cx, |handler, response| handler.resume(state, response));
-        self.settle(cx, flow, error, content_max, true);
-        true
-    }
-
-    /// Tokens of the current deferral are stale from now on.
-    #[cold]
-    pub(super) fn end_deferral<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>) {
-        self.clear(flag::RESOLVED);
-        if let Some(cell) = cx.place.deferrals.cell(cx.place.id.index) {
-            cell.clear();
-        }
-    }
-
-    /// The exchange ends without its response: the handler's state is dropped.
-    pub(super) fn abandon<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        if let Some(Flow::Defer(state)) = self.waiting.take() {
-            self.end_deferral(cx);
-            let _ = cx.handler.vanished(state);
-        }
-        self.count_out(cx);
-    }
-
     /// The exchange is no longer under way.
     #[inline]
-    fn count_out<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+    pub(super) fn count_out<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         if self.has(flag::COUNTED) {
             self.clear(flag::COUNTED);
             *cx.in_flight -= 1;
@@ -426,24 +383,26 @@ impl<'p, E> Exchange<'p, E> {
         cx: &mut Context<'_, '_, 'p, H>,
         flow: Flow<E>,
         content_max: Option<u64>,
-        content_is_here: bool,
+        here: Here,
     ) -> bool {
         let collects = matches!(flow, Flow::Collect(_));
         let allowed = match content_max {
-            _ if collects => u64::from(cx.limits.content_collected_max),
-            Some(bytes_max) => bytes_max,
-            None => cx.limits.content_bytes_max,
+            _ if collects => Some(u64::from(cx.limits.content_collected_max)),
+            Some(bytes_max) => Some(bytes_max),
+            // Decided in an earlier call, and counted down since.
+            None if self.facts.has(Facts::LIMITED) => None,
+            None => Some(cx.limits.content_bytes_max),
         };
-        if !self.body.allow(allowed) {
+        if allowed.is_some_and(|bytes_max| !self.body.allow(bytes_max)) {
             self.facts = self.facts.with(Facts::CLOSE, true);
             self.reason.get_or_insert(CloseReason::TooLarge);
             self.replace_response(cx, Answer::new(413));
             return false;
         }
-        self.facts = self.facts.with(Facts::CLOSE_UNREAD, false);
+        self.facts = self.facts.with(Facts::CLOSE_UNREAD, false).with(Facts::LIMITED, true);
         if self.facts.has(Facts::EXPECTS) {
             self.facts = self.facts.with(Facts::EXPECTS, false);
-            if !content_is_here && !self.body.is_finished() {
+            if !here.content && !self.body.is_finished() {
                 self.insert_continue();
             }
         }
@@ -500,7 +459,9 @@ impl<'p, E> Exchange<'p, E> {
         answer: Answer<'_>,
     ) {
         cx.counters.failed += 1;
-        let close = self.facts.has(Facts::CLOSE) || self.facts.has(Facts::CLOSE_UNREAD);
+        // The response that was to switch forgot what the request said about the connection.
+        let raw = self.stream == Stream::Raw;
+        let close = raw || self.facts.has(Facts::CLOSE) || self.facts.has(Facts::CLOSE_UNREAD);
         self.facts = self.facts.with(Facts::CLOSE, close);
         if self.write_answer(cx, answer) {
             return self.finish_response(cx);
@@ -509,9 +470,11 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// Ends the connection in the middle of a response.
-    fn break_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
-        self.reason.get_or_insert(reason);
+    pub(super) fn break_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
+        // Whatever was to happen behind the response.
+        self.reason = Some(reason);
         self.abandon(cx);
+        self.clear(flag::STARVED);
         self.release_output(cx.pool);
         self.go(Event::Close);
     }
@@ -531,7 +494,7 @@ impl<'p, E> Exchange<'p, E> {
             self.break_off(cx, CloseReason::HandlerStalled);
             return false;
         }
-        self.settle(cx, flow, error, content_max, true);
+        self.settle(cx, flow, error, content_max, Here::CONTENT);
         true
     }
 }

@@ -10,6 +10,7 @@ mod advance;
 mod content;
 mod deadline;
 mod exchange;
+mod later;
 mod window;
 
 use core::fmt;
@@ -182,7 +183,7 @@ impl<E> Connection<'_, E> {
     /// Whether it waits for a lent buffer to receive into, and holds none meanwhile.
     #[must_use]
     pub fn is_starved_to_receive(&self) -> bool {
-        self.is_starved() && self.inbound.is_none()
+        self.is_starved() && self.inbound.is_none() && !self.exchange.has(flag::RESOLVED)
     }
 
     /// Whether the receive in flight took a lent buffer or waits for one.
@@ -190,6 +191,11 @@ impl<E> Connection<'_, E> {
     #[must_use]
     pub fn is_receiving_lent(&self) -> bool {
         self.exchange.has(flag::LENT)
+    }
+
+    /// Whether a receive is in flight that took a buffer of its own along.
+    pub(crate) fn pins_receive_buffer(&self) -> bool {
+        self.exchange.has(flag::RECV) && !self.exchange.has(flag::LENT)
     }
 
     /// Whether an exchange is under way: a head was answered to, and not all of the answer is out.
@@ -242,8 +248,8 @@ impl<'p, E> Connection<'p, E> {
                 cx.counters.bytes_received += u64::from(count);
                 self.handle_bytes(cx, count);
             }
+            Err(IoError::Canceled | IoError::NoBuffers) if self.exchange.has(flag::DETACHED) => {}
             Err(IoError::NoBuffers) => self.exchange.set(flag::STARVED),
-            Err(IoError::Canceled) if self.exchange.has(flag::DETACHED) => {}
             Err(IoError::Canceled) if self.exchange.state == State::Lingering => self.drop_inbound(cx),
             Err(_) => self.close(cx, CloseReason::PeerReset),
         }
@@ -286,19 +292,8 @@ impl<'p, E> Connection<'p, E> {
             State::Writing => {} // half-closed: what is being answered goes out first
             State::Switched => self.advance(cx),
             State::Lingering => self.close(cx, CloseReason::PeerClosed),
-            State::Processing if self.exchange.is_deferred() => self.client_vanished(cx),
+            State::Processing if self.exchange.is_deferred() => self.exchange.client_vanished(cx),
             _ => self.close(cx, CloseReason::PeerClosedEarly),
-        }
-    }
-
-    fn client_vanished<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        let Some(Flow::Defer(state)) = self.exchange.waiting.take() else { return };
-        match cx.handler.vanished(state) {
-            Some(state) => self.exchange.waiting = Some(Flow::Defer(state)),
-            None => {
-                self.exchange.end_deferral(cx);
-                self.close(cx, CloseReason::PeerClosedEarly);
-            }
         }
     }
 
@@ -332,6 +327,7 @@ impl<'p, E> Connection<'p, E> {
         body = body.get(count as usize - of_head..).unwrap_or_default();
         head.consume(of_head);
         if !head.is_empty() || !body.is_empty() {
+            self.exchange.keep_rest(head.len() + body.len());
             self.exchange.output = Output::Unsent { head, body };
             self.count_sent(cx, count);
             return;
@@ -412,7 +408,10 @@ impl<'p, E> Connection<'p, E> {
         if matches!(self.exchange.state, State::Closing | State::Closed) {
             return;
         }
-        self.exchange.reason.get_or_insert(reason);
+        // A reason that was set with the response counts once the response is out; what cuts it counts instead of it.
+        if self.exchange.state != State::Lingering || self.exchange.reason.is_none() {
+            self.exchange.reason = Some(reason);
+        }
         self.exchange.go(Event::Close);
         self.exchange.abandon(cx);
         self.exchange.clear(flag::STARVED);

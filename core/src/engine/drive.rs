@@ -6,8 +6,12 @@ use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::pool::{Buf, Handle};
 use crate::reactor::{Completion, IoHandle, NoPeers, Op, OpKind, OpToken, Outcome, Peers, Submission};
+use crate::state::State;
 use crate::stop::Mode;
 use crate::time::Instant;
+
+/// How long a shed connection may take to give its buffer back before the next one is shed.
+const FAMINE_PAUSE_MS: u32 = 100;
 
 /// What a connection needs, out of the engine's other fields.
 macro_rules! context {
@@ -25,7 +29,7 @@ macro_rules! context {
             now: $now,
             last: if !matches!($engine.mode, Mode::Run) {
                 Some(CloseReason::Stopped)
-            } else if !$engine.lobby.is_empty() {
+            } else if !$engine.lobby.is_empty() && !$engine.refuses {
                 Some(CloseReason::Evicted)
             } else {
                 None
@@ -51,8 +55,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.stop_deadline.is_some_and(|at| at <= now) {
             self.stop(now, Mode::Abort);
         }
-        if self.lobby_due.is_some_and(|at| at <= now) {
-            self.make_room(now);
+        if !self.lobby.is_empty() {
+            self.admit(now, peers);
         }
         if self.deferrals.take_bell() {
             self.resume(now, peers);
@@ -90,7 +94,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             }
             Outcome::Close => {
                 connection.handle_closed();
-                self.free(now, handle);
+                self.free(now, handle, peers);
                 return None;
             }
             Outcome::Accept(_) => return None,
@@ -149,18 +153,37 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// The next connection that a handler gave away; its slot is free again. A loop that does not ask for them closes
     /// them by [`close_detached`](Self::close_detached).
-    pub fn next_detached(&mut self, now: Instant) -> Option<Detached<'p, H::Exchange>> {
+    pub fn next_detached(&mut self) -> Option<Detached<'p, H::Exchange>> {
         while let Some(index) = self.detached.pop(self.nodes) {
-            let Some((state, leftover)) = self.slots.by_index_mut(index)?.connection.take_detached() else { continue };
+            let Some(slot) = self.slots.by_index_mut(index) else { continue };
+            let Some((state, leftover)) = slot.connection.take_detached() else { continue };
             self.deadlines.cancel(self.nodes, index);
-            let slot = self.slots.remove(self.handle_of(index))?;
+            let handle = self.handle_of(index);
+            let Some(slot) = self.slots.remove(handle) else { continue };
+            let leftover = match leftover {
+                Some(buf) if buf.is_empty() => {
+                    self.release(buf);
+                    None
+                }
+                leftover => leftover,
+            };
+            self.handler.closed(handle, CloseReason::Detached, slot.connection.requests_served());
             self.counters.active -= 1;
             self.counters.detached += 1;
+            self.counters.closed.count(CloseReason::Detached);
+            if self.mode != Mode::Run {
+                self.count_stopped(CloseReason::Detached);
+            }
             self.resume_accepting();
-            self.admit(now);
             return Some(Detached { io: slot.io, leftover, state });
         }
         None
+    }
+
+    /// Takes back the leftover buffer of a connection that was given away.
+    pub fn release(&mut self, buf: Buf<'p>) {
+        let foreign = self.pool.release(buf);
+        debug_assert!(foreign.is_ok(), "every leftover buffer comes from the pool");
     }
 
     /// Closes the connections that handlers gave away and nobody took.
@@ -261,22 +284,40 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let timeout = change.and_then(|class| Some((class, self.timeouts[class as usize]?)));
         match timeout {
             Some((class, timeout_ms)) => {
-                self.deadlines.arm(self.nodes, index, class as usize, now.plus_ms(timeout_ms));
+                let at = Instant(now.0.saturating_add(timeout_ms));
+                self.deadlines.arm(self.nodes, index, class as usize, at);
             }
             None => self.deadlines.cancel(self.nodes, index),
         }
     }
 
     /// The handle is gone: so is the slot.
-    fn free(&mut self, now: Instant, handle: Handle) {
+    fn free(&mut self, now: Instant, handle: Handle, peers: &dyn Peers) {
         self.deadlines.cancel(self.nodes, handle.index);
         let Some(slot) = self.slots.remove(handle) else { return };
         let reason = slot.connection.close_reason().unwrap_or(CloseReason::PeerClosed);
         self.handler.closed(handle, reason, slot.connection.requests_served());
         self.counters.active -= 1;
         self.counters.closed.count(reason);
+        self.evicting = self.evicting.saturating_sub(1);
+        if self.mode != Mode::Run {
+            self.count_stopped(reason);
+        }
         self.resume_accepting();
-        self.admit(now);
+        if !self.lobby.is_empty() {
+            self.admit(now, peers);
+        }
+    }
+
+    /// A connection has ended while stopping: the report tells those that were idle from those that were finished.
+    #[cold]
+    fn count_stopped(&mut self, reason: CloseReason) {
+        if reason == CloseReason::Stopped && self.stopping_idle > 0 {
+            self.stopping_idle -= 1;
+            self.counters.stopped_idle += 1;
+        } else if reason.is_orderly() {
+            self.counters.stopped_finished += 1;
+        }
     }
 
     /// Ends a connection with 503 before its request is there.
@@ -292,6 +333,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let handle = self.handle_of(index);
         if let Some(slot) = self.slots.by_index_mut(index) {
             slot.connection.close(&mut context!(self, now, &NoPeers, handle, slot.io), CloseReason::Evicted);
+            self.evicting += 1;
             self.settle_later(now, index);
         }
     }
@@ -332,7 +374,9 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.famine_due.is_some_and(|at| at <= now)
             && let Some(index) = self.deadlines.oldest(Deadline::Head as usize)
         {
-            self.shed(now, self.handle_of(index));
+            let handle = self.handle_of(index);
+            self.shed(now, handle);
+            self.shed_in_famine = Some((handle, now.plus_ms(FAMINE_PAUSE_MS)));
         }
         let last = self.starved.last();
         while let Some(index) = self.starved.pop(self.nodes) {
@@ -350,7 +394,18 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
         let waiting = !self.starved.is_empty() || !self.starved_to_receive.is_empty();
         let oldest = self.deadlines.oldest(Deadline::Head as usize).filter(|_| waiting);
-        self.famine_due = oldest.and_then(|index| self.stale_at(Deadline::Head, index));
+        let stale_at = oldest.and_then(|index| self.stale_at(Deadline::Head, index));
+        self.famine_due = stale_at.map(|at| self.famine_pause().map_or(at, |until| at.max(until)));
+    }
+
+    /// The buffer of the last one that was shed comes back with its receive: until then nobody else has to go.
+    fn famine_pause(&mut self) -> Option<Instant> {
+        let (handle, until) = self.shed_in_famine?;
+        let is_back = self.slots.get_mut(handle).is_none_or(|slot| !slot.connection.pins_receive_buffer());
+        if is_back {
+            self.shed_in_famine = None;
+        }
+        Some(until).filter(|_| !is_back)
     }
 
     fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
@@ -399,7 +454,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.accept_paused_until = None;
         self.lobby_due = None;
         self.listeners_due = true;
-        let mut at = None;
+        let (mut at, mut idle) = (None, 0);
         while let Some(index) = self.slots.next_occupied_after(at) {
             at = Some(index);
             let handle = self.handle_of(index);
@@ -408,11 +463,14 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             let mut context = context!(self, now, &NoPeers, handle, slot.io);
             if mode == Mode::Abort {
                 connection.close(&mut context, CloseReason::Aborted);
-            } else {
+            } else if !connection.is_starved() {
+                // One that waits for a buffer has a request to be read.
+                idle += usize::from(matches!(connection.state(), State::New | State::KeepAlive));
                 connection.stop(&mut context, CloseReason::Stopped);
             }
             self.settle_later(now, index);
         }
+        self.stopping_idle += idle;
     }
 }
 

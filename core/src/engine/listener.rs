@@ -5,8 +5,7 @@ use crate::connection::{Connection, Deadline};
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::handler::{ConnectionId, ConnectionInfo};
-use crate::limits::Overload;
-use crate::reactor::{IoError, IoHandle, NoPeers, Op, OpKind, OpToken, Peers, Submission};
+use crate::reactor::{IoError, IoHandle, Op, OpKind, OpToken, Peers, Submission};
 use crate::stop::Mode;
 use crate::time::Instant;
 
@@ -105,21 +104,11 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// A connection came: into a slot, else into the lobby, for which room is made.
     fn adopt_accepted(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) {
         self.counters.accepted += 1;
-        // The last slot is kept for telling newcomers that all others are taken.
-        let refuses = self.mode == Mode::Run && self.limits.overload == Overload::Refuse;
-        let newcomer = if refuses && self.free_slots() == 1 { Err(io) } else { self.insert_new(now, io, peers) };
-        let Err(io) = newcomer else { return };
-        if self.make_room(now) || !refuses {
+        let newcomer = if self.servable_slots() > 0 { self.insert_new(now, io, peers) } else { Err(io) };
+        if let Err(io) = newcomer {
             let full = self.lobby.push_back(io);
             debug_assert!(full.is_ok(), "one place per listener, and no accept while someone waits");
-            return;
-        }
-        match self.insert(now, Connection::new(), io) {
-            Ok(id) => self.shed(now, id),
-            Err(io) => {
-                let full = self.lobby.push_back(io);
-                debug_assert!(full.is_ok(), "one place per listener, and no accept while someone waits");
-            }
+            self.admit(now, peers);
         }
     }
 
@@ -127,10 +116,11 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     fn insert_new(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) -> Result<(), IoHandle> {
         let mut connection = Connection::new();
         if self.mode != Mode::Run {
-            // It came while the accept was being cancelled: taken, then closed.
+            // It came while the accept was being cancelled, or waited in the lobby: taken, then closed.
             connection.refuse_new(CloseReason::Stopped);
         }
         let id = self.insert(now, connection, io)?;
+        self.stopping_idle += usize::from(self.mode != Mode::Run);
         if self.mode == Mode::Run && !self.handler.accepted(&ConnectionInfo { peers, io, id }) {
             if let Some(slot) = self.slots.get_mut(id) {
                 slot.connection.refuse_new(CloseReason::Shed);
@@ -142,6 +132,11 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     fn free_slots(&self) -> usize {
         self.slots.capacity() - self.slots.len()
+    }
+
+    /// Free slots that newcomers may be served in.
+    fn servable_slots(&self) -> usize {
+        self.free_slots().saturating_sub(usize::from(self.refuses && self.mode == Mode::Run))
     }
 
     fn insert(
@@ -157,52 +152,59 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         Ok(handle)
     }
 
-    /// A slot is free: whoever waits in the lobby gets it.
-    pub(super) fn admit(&mut self, now: Instant) {
-        // The slot that is kept for refusals is none to serve in.
-        let kept = usize::from(self.limits.overload == Overload::Refuse && self.mode == Mode::Run);
-        while self.free_slots() > kept
+    /// Serves those who wait in the lobby as far as there are slots, makes room for the others, and refuses them where
+    /// there will be none.
+    #[cold]
+    pub(super) fn admit(&mut self, now: Instant, peers: &dyn Peers) {
+        while self.servable_slots() > 0
             && let Some(io) = self.lobby.pop_front()
         {
-            // Whoever it is was already there when someone could have asked; nobody is to be asked now.
-            if let Err(io) = self.insert_new(now, io, &NoPeers) {
-                let kept = self.lobby.push_front(io);
-                debug_assert!(kept.is_ok(), "it was there before");
-                self.make_room(now);
-                return;
-            }
+            let refused = self.insert_new(now, io, peers);
+            debug_assert!(refused.is_ok(), "a slot is free");
         }
-        if self.lobby.is_empty() {
-            self.lobby_due = None;
+        self.make_room(now);
+        while self.refuses
+            && self.mode == Mode::Run
+            && self.lobby.len() > self.evicting
+            && self.free_slots() > 0
+            && let Some(io) = self.lobby.pop_back()
+        {
+            if let Ok(id) = self.insert(now, Connection::new(), io) {
+                self.shed(now, id);
+            }
         }
     }
 
-    /// Ends the connection that is missed least: the longest idle one, then the oldest head that is not complete after
-    /// a while. With none of them, responses say `Connection: close` as long as someone waits, and the time is noted
-    /// when a head will be old enough. `true` when a slot will be free soon.
-    #[cold]
-    pub(super) fn make_room(&mut self, now: Instant) -> bool {
+    /// For each one in the lobby ends the connection that is missed least: the longest idle one, then the oldest head
+    /// that is not complete after a while. With none of them, responses say `Connection: close` as long as someone
+    /// waits, and the time is noted when a head will be old enough.
+    fn make_room(&mut self, now: Instant) {
         self.lobby_due = None;
-        if let Some(index) = self.deadlines.oldest(Deadline::Idle as usize) {
+        while self.mode == Mode::Run && self.lobby.len() > self.evicting {
+            let Some(index) = self.least_missed(now) else { return };
             self.evict(now, index);
-            return true;
+        }
+    }
+
+    fn least_missed(&mut self, now: Instant) -> Option<u32> {
+        if let Some(index) = self.deadlines.oldest(Deadline::Idle as usize) {
+            return Some(index);
         }
         for class in [Deadline::FirstByte, Deadline::Head] {
             let Some(index) = self.deadlines.oldest(class as usize) else { continue };
             let Some(stale_at) = self.stale_at(class, index) else { continue };
             if stale_at <= now {
-                self.evict(now, index);
-                return true;
+                return Some(index);
             }
             self.lobby_due = Some(self.lobby_due.map_or(stale_at, |due| due.min(stale_at)));
         }
-        false
+        None
     }
 
     /// When a connection that waits for its head has waited long enough to be ended for a newcomer.
     pub(super) fn stale_at(&self, class: Deadline, index: u32) -> Option<Instant> {
         let deadline = self.nodes.get(index as usize)?.deadline.deadline()?;
-        let began = deadline.0.saturating_sub(u64::from(self.timeouts[class as usize]?));
+        let began = deadline.0.saturating_sub(self.timeouts[class as usize]?);
         Some(Instant(began).plus_ms(STALE_MS))
     }
 

@@ -10,8 +10,8 @@ use crate::counters::Counters;
 use crate::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
 use crate::defer::Deferrals;
 use crate::fifo::{Fifo, Linked, Links};
-use crate::handler::Handler;
-use crate::limits::Limits;
+use crate::handler::{ConnectionId, Handler};
+use crate::limits::{Limits, Overload};
 use crate::pool::{Arena, Buf, BufferPool, Class, Entry, ObjectPool};
 use crate::preamble::Preamble;
 use crate::reactor::{IoHandle, OpToken, Shutdown, Submission};
@@ -117,7 +117,7 @@ pub enum Control<'p> {
 pub struct Detached<'p, E> {
     /// Its handle; nothing is in flight on it.
     pub io: IoHandle,
-    /// What had arrived behind the request; give it back by [`Engine::handle_reclaimed`].
+    /// What had arrived behind the request, if anything had; give it back by [`Engine::release`].
     pub leftover: Option<Buf<'p>>,
     /// The handler's state.
     pub state: E,
@@ -132,7 +132,7 @@ pub struct Engine<'s, 'p, H: Handler> {
     arena: Arena<'s>,
     handler: H,
     limits: Limits,
-    timeouts: [Option<u32>; Deadline::COUNT],
+    timeouts: [Option<u64>; Deadline::COUNT],
     preamble: Preamble,
     counters: Counters,
     deadlines: Deadlines<{ Deadline::COUNT }>,
@@ -153,10 +153,16 @@ pub struct Engine<'s, 'p, H: Handler> {
     accept_paused_until: Option<Instant>,
     /// Accepted, and waiting for a slot: at most one per listener.
     lobby: heapless::Deque<IoHandle, LISTENERS_MAX>,
+    /// Newcomers without a slot are told so in the last one, which serves nobody.
+    refuses: bool,
     /// When the oldest partial head becomes old enough to make room for the lobby.
     lobby_due: Option<Instant>,
+    /// Connections that were ended for newcomers and still hold their slots.
+    evicting: usize,
     /// When the oldest partial head becomes old enough to give its buffer to those who wait for one.
     famine_due: Option<Instant>,
+    /// The one that was shed last to get its buffer, and when to wait for that no longer.
+    shed_in_famine: Option<(ConnectionId, Instant)>,
     lent: usize,
     lent_max: usize,
     receive_class: Class,
@@ -165,6 +171,21 @@ pub struct Engine<'s, 'p, H: Handler> {
     date_due: Instant,
     mode: Mode,
     stop_deadline: Option<Instant>,
+    /// Connections that a stop ended because they were idle, and that still hold their slots.
+    stopping_idle: usize,
+}
+
+/// In place of a deadline that is switched off: connections stay in line, so that the longest idle one and the oldest
+/// partial head are known to whoever needs room.
+const NEVER_MS: u64 = 1 << 62;
+
+/// The timeout of a class of deadlines; `None` when it is switched off and nobody looks for the oldest of its class.
+fn timeout_ms(deadline: Deadline, limits: &Limits) -> Option<u64> {
+    match (deadline.timeout_ms(limits), deadline) {
+        (Some(timeout_ms), _) => Some(u64::from(timeout_ms)),
+        (None, Deadline::FirstByte | Deadline::Head | Deadline::Idle) => Some(NEVER_MS),
+        (None, _) => None,
+    }
 }
 
 /// The list numbers of [`Links`].
@@ -197,6 +218,8 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         if receive_buffers <= send_reserve {
             return Err(EngineError::NoBuffers);
         }
+        // With a single slot nobody would be served.
+        let refuses = limits.overload == Overload::Refuse && storage.slots.len() > 1;
         Ok(Self {
             slots: ObjectPool::new(storage.slots),
             nodes: storage.nodes,
@@ -204,7 +227,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             loans: storage.loans,
             arena: Arena::new(storage.scratch),
             handler,
-            timeouts: Deadline::ALL.map(|deadline| deadline.timeout_ms(&limits)),
+            timeouts: Deadline::ALL.map(|deadline| timeout_ms(deadline, &limits)),
             limits,
             preamble,
             counters: Counters::default(),
@@ -219,8 +242,11 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             listeners_due: false,
             accept_paused_until: None,
             lobby: heapless::Deque::new(),
+            refuses,
             lobby_due: None,
+            evicting: 0,
             famine_due: None,
+            shed_in_famine: None,
             lent: 0,
             lent_max: LENT_MAX.min(receive_buffers - send_reserve),
             receive_class,
@@ -228,6 +254,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             date_due: Instant(0),
             mode: Mode::Run,
             stop_deadline: None,
+            stopping_idle: 0,
         })
     }
 
@@ -282,10 +309,12 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// When the loop must turn again though nothing happens.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.ready.is_empty() || self.listeners_due {
+        // A handler may have resolved a token of its own worker, and then nobody wakes the loop.
+        if !self.ready.is_empty() || self.listeners_due || self.deferrals.is_rung() {
             return Some(Instant(0));
         }
-        [self.deadlines.poll_timeout(), self.accept_paused_until, self.lobby_due, self.famine_due, self.stop_deadline]
+        let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
+        [deadline, self.accept_paused_until, self.lobby_due, self.famine_due, self.stop_deadline]
             .into_iter()
             .flatten()
             .min()

@@ -1,8 +1,9 @@
 //! The chunked transfer coding (RFC 9112 §7.1), in any number of pieces.
 //!
 //! Every byte of framing is looked at once, and none has to be kept: a chunk size, an extension and a trailer field may
-//! be split anywhere. Trailer fields are checked by the rules of the head and dropped: they are never merged into the
-//! fields of the head (RFC 9110 §6.5.1), so that none of them can change framing, routing or authentication.
+//! be split anywhere. Trailer fields are checked by the rules of the head and dropped, unless the caller keeps the bytes of
+//! their section ([`ChunkedDecoder::poll_content`]). They are never merged into the fields of the head (RFC 9110 §6.5.1),
+//! so that none of them can change framing, routing or authentication.
 
 use core::fmt;
 
@@ -193,7 +194,42 @@ impl ChunkedDecoder {
     /// # Errors
     /// What is wrong with the message body, with the [status](ChunkError::status) of its answer; once failed, always
     /// the same.
+    #[inline]
     pub fn poll(&mut self, bytes: &[u8], limits: &Limits) -> Result<Chunk, ChunkError> {
+        self.poll_to::<false>(bytes, limits)
+    }
+
+    /// As [`poll`](Self::poll), but ends before the trailer section: [`Chunk::NeedMore`] then tells where it begins, and
+    /// [`is_at_trailers`](Self::is_at_trailers) says so. Go on with [`poll_trailers`](Self::poll_trailers), and with that
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    pub fn poll_content(&mut self, bytes: &[u8], limits: &Limits) -> Result<Chunk, ChunkError> {
+        self.poll_to::<true>(bytes, limits)
+    }
+
+    /// Whether what follows, or was seen of late, is the trailer section.
+    #[must_use]
+    pub const fn is_at_trailers(&self) -> bool {
+        matches!(self.state, State::Trailers(_) | State::Finished)
+    }
+
+    /// Checks the trailer section at the front of `bytes`, which must hold all of it that was there in earlier calls:
+    /// its length with the empty line behind it once it is complete, `None` while it is not. No byte is looked at
+    /// twice.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    pub fn poll_trailers(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, ChunkError> {
+        let seen =
+            usize::from(self.trailer_bytes) + usize::from(matches!(self.state, State::Trailers(Place::LastLineFeed)));
+        let polled = self.poll_to::<false>(bytes.get(seen..).unwrap_or_default(), limits)?;
+        // Everything but the empty line is counted.
+        Ok(matches!(polled, Chunk::End { .. }).then_some(usize::from(self.trailer_bytes) + 2))
+    }
+
+    fn poll_to<const BEFORE_TRAILERS: bool>(&mut self, bytes: &[u8], limits: &Limits) -> Result<Chunk, ChunkError> {
         for (at, &byte) in bytes.iter().enumerate() {
             match self.state {
                 State::Data => {
@@ -203,6 +239,7 @@ impl ChunkedDecoder {
                     return Ok(Chunk::Data { skip: at, len });
                 }
                 State::Finished => return Ok(Chunk::End { consumed: at }),
+                State::Trailers(_) if BEFORE_TRAILERS => return Ok(Chunk::NeedMore { consumed: at }),
                 state => {
                     self.state = match self.step(state, byte, limits) {
                         Ok(next) => next,

@@ -49,13 +49,22 @@ impl<'a> ResponseWriter<'a> {
         if self.phase as u8 >= Phase::Body as u8 {
             return self.latch(WriteError::Order);
         }
-        if self.facts.has(Facts::CLOSE_UNREAD) {
-            self.facts = self.facts.with(Facts::CLOSE, true);
+        if self.facts.has(Facts::MAY_CLOSE) {
+            self.decide_close(self.facts.has(Facts::CLOSE_UNREAD));
         }
         let framing = self.put_head_end(BodyKind::Known(length as u64))?;
         self.phase = Phase::Done;
         self.stream = Stream::Done;
         Ok(matches!(framing, BodyFraming::Length(_)))
+    }
+
+    /// Whether the connection ends behind a response that is not the usual one: content stays unread, or the client takes
+    /// what follows a 2xx to CONNECT for its tunnel, which only [`open_tunnel`](Self::open_tunnel) opens.
+    #[cold]
+    pub(super) fn decide_close(&mut self, unread: bool) {
+        if unread || (self.facts.has(Facts::CONNECT) && (200..=299).contains(&self.status)) {
+            self.facts = self.facts.with(Facts::CLOSE, true);
+        }
     }
 
     /// Begins a response whose body follows in pieces: `Some(bytes)` when its length is known, `None` for chunked (or,
@@ -67,6 +76,9 @@ impl<'a> ResponseWriter<'a> {
         self.check()?;
         if self.phase as u8 >= Phase::Body as u8 {
             return self.latch(WriteError::Order);
+        }
+        if self.facts.has(Facts::MAY_CLOSE) {
+            self.decide_close(false); // the content may be read yet
         }
         let framing = self.put_head_end(length.map_or(BodyKind::Unknown, BodyKind::Known))?;
         self.phase = Phase::Body;

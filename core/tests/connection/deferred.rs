@@ -2,12 +2,16 @@
 
 use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{Flow, Handler};
+use aurora_http_core::handler::{Content, Flow, Handler};
+use aurora_http_core::reactor::IoError;
 use aurora_http_core::request::Request;
 use aurora_http_core::state::State;
 use aurora_http_core::writer::ResponseWriter;
 
 use crate::harness::Bench;
+
+/// The state of an exchange that writes its head, then defers once more.
+const PART: u32 = 99;
 
 /// Defers every answer; `/twice` once more, `/head-first` behind its head.
 #[derive(Default)]
@@ -28,14 +32,23 @@ impl Handler for Later {
         if request.path() == b"/head-first" {
             let _ = response.stream(Some(5));
         }
-        self.tokens.push(response.defer().unwrap());
-        Flow::Defer(u32::from(request.path() == b"/twice"))
+        if request.path() != b"/no-token" {
+            self.tokens.push(response.defer().unwrap());
+        }
+        match request.path() {
+            b"/twice" => Flow::Defer(1),
+            b"/part-later" => Flow::Defer(PART),
+            _ => Flow::Defer(0),
+        }
     }
 
     fn resume(&mut self, again: u32, response: &mut ResponseWriter<'_>) -> Flow<u32> {
         if again > 0 {
+            if again == PART {
+                let _ = response.stream(Some(5));
+            }
             self.tokens.push(response.defer().unwrap());
-            return Flow::Defer(again - 1);
+            return Flow::Defer(if again == PART { 0 } else { again - 1 });
         }
         if response.stream(Some(5)).is_ok() {
             let _ = response.write(b"later");
@@ -153,4 +166,181 @@ fn a_vanished_client_drops_the_state_unless_the_handler_keeps_it() {
     bench.resolved();
     assert_eq!(bench.take_output(), LATER);
     assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0));
+}
+
+#[test]
+fn a_client_that_ended_while_a_part_was_sent_is_noticed_when_the_rest_is_deferred() {
+    for keeps in [false, true] {
+        let mut bench = Bench::new(Later { waits_for_half_closed: keeps, ..Later::default() });
+        bench.send(&get("/part-later"));
+        bench.hold_sends = true;
+        assert!(bench.deferrals.resolve(bench.handler.tokens[0]));
+        bench.resolved();
+        assert!(bench.is_sending() && bench.is_receiving());
+        bench.fin();
+        assert_eq!((bench.handler.vanished, bench.state()), (0, State::Writing), "the part goes out first");
+        bench.complete_send(usize::MAX);
+        assert_eq!(bench.handler.vanished, 1);
+        assert_eq!(bench.state(), if keeps { State::Processing } else { State::Closed });
+        assert_eq!((bench.pool.in_use(), bench.in_flight), (0, u32::from(keeps)));
+        assert_eq!(bench.deferrals.resolve(bench.handler.tokens[1]), keeps);
+    }
+}
+
+#[test]
+fn each_deferral_has_a_deadline_of_its_own() {
+    let mut bench = Bench::new(Later::default());
+    bench.send(&get("/twice"));
+    bench.elapse(40_000);
+    assert!(bench.deferrals.resolve(bench.handler.tokens[0]));
+    bench.resolved();
+    bench.elapse(59_999);
+    assert_eq!(bench.take_output(), "");
+    bench.elapse(1);
+    assert!(bench.take_output().starts_with("HTTP/1.1 503 "));
+}
+
+#[test]
+fn a_deferral_that_nobody_could_resolve_is_500_at_once() {
+    let mut bench = Bench::new(Later::default());
+    bench.send(&get("/no-token"));
+    assert!(bench.take_output().starts_with("HTTP/1.1 500 "));
+    assert_eq!((bench.state(), bench.in_flight, bench.pool.in_use()), (State::KeepAlive, 0, 0));
+}
+
+#[test]
+fn a_receive_without_a_buffer_holds_no_answer_back() {
+    let mut bench = Bench::new(Later::default());
+    bench.send(&get("/"));
+    bench.fail_receive(IoError::NoBuffers);
+    assert!(bench.connection.is_starved_to_receive());
+    assert!(bench.deferrals.resolve(bench.handler.tokens[0]));
+    bench.send_max = 10;
+    bench.resolved();
+    assert!(!bench.connection.is_starved(), "nothing is in its way any more");
+    assert_eq!((bench.take_output().as_str(), bench.state()), (LATER, State::KeepAlive));
+    assert!(bench.is_receiving());
+}
+
+#[test]
+fn an_answer_without_a_buffer_waits_among_those_who_answer() {
+    let mut bench = Bench::new(Later::default());
+    bench.send(&get("/"));
+    let held: Vec<_> = std::iter::from_fn(|| bench.pool.pop_any()).collect();
+    assert!(bench.deferrals.resolve(bench.handler.tokens[0]));
+    bench.resolved();
+    assert!(bench.connection.is_starved() && !bench.connection.is_starved_to_receive());
+    for buf in held {
+        assert!(bench.pool.release(buf).is_ok());
+    }
+    bench.fed();
+    assert_eq!(bench.take_output(), LATER);
+}
+
+#[test]
+fn what_was_answered_before_may_leave_in_parts_without_being_taken_for_a_part_of_the_deferred_answer() {
+    let mut bench = Bench::new(Later::default());
+    bench.send_max = 7;
+    bench.send(&[get("/now"), get("/")].concat());
+    assert!(bench.take_output().ends_with("now"));
+    bench.pass(60_000);
+    assert!(bench.take_output().starts_with("HTTP/1.1 503 "), "nothing of the deferred answer had left");
+}
+
+/// Defers in the middle of content: before it, and behind each slice.
+#[derive(Default)]
+struct Slices {
+    token: Option<DeferToken>,
+    content: Vec<u8>,
+    own_limit: bool,
+}
+
+impl Handler for Slices {
+    type Exchange = bool;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<bool> {
+        self.token = Some(response.defer().unwrap());
+        Flow::Defer(request.path() == b"/collect")
+    }
+
+    fn resume(&mut self, collects: bool, response: &mut ResponseWriter<'_>) -> Flow<bool> {
+        if self.own_limit && self.content.is_empty() {
+            response.limit_content(20);
+        }
+        if collects { Flow::Collect(false) } else { Flow::Receive(false) }
+    }
+
+    fn receive(&mut self, _: bool, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<bool> {
+        self.content.extend_from_slice(content.bytes());
+        content.consume(usize::MAX);
+        if content.ended() {
+            let _ = response.body(&self.content);
+            return Flow::Finish;
+        }
+        self.token = Some(response.defer().unwrap());
+        Flow::Defer(false)
+    }
+}
+
+impl Bench<Slices> {
+    fn resolve_all(&mut self) {
+        while let Some(token) = self.handler.token.take() {
+            assert!(self.deferrals.resolve(token));
+            self.resolved();
+        }
+    }
+}
+
+#[test]
+fn content_may_be_asked_for_behind_a_deferral_and_the_client_is_told_to_go_on() {
+    let mut bench = Bench::new(Slices::default());
+    bench.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(bench.take_output(), "");
+    bench.resolve_all();
+    assert_eq!(bench.take_output(), "HTTP/1.1 100 Continue\r\n\r\n");
+    bench.send(b"ab");
+    bench.resolve_all();
+    assert_eq!(bench.take_output(), "");
+    bench.send(b"cd");
+    assert!(bench.take_output().ends_with("\r\n\r\nabcd"));
+    assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
+}
+
+#[test]
+fn deferring_does_not_lift_the_limit_of_content_nor_forget_a_handlers_own() {
+    for (own_limit, chunks, refused) in [(false, 2, false), (false, 3, true), (true, 5, false), (true, 6, true)] {
+        let mut bench = Bench::new(Slices { own_limit, ..Slices::default() });
+        bench.limits.content_bytes_max = 8;
+        bench.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        bench.resolve_all();
+        for _ in 0..chunks {
+            bench.send(b"4\r\nabcd\r\n");
+            bench.resolve_all();
+        }
+        bench.send(b"0\r\n\r\n");
+        let status = if refused { "HTTP/1.1 413 " } else { "HTTP/1.1 200 " };
+        let output = bench.take_output();
+        assert!(output.starts_with(status), "{own_limit} {chunks}: {output}");
+    }
+    let mut bench = Bench::new(Slices { own_limit: true, ..Slices::default() });
+    bench.limits.content_bytes_max = 8;
+    bench.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n");
+    bench.resolve_all();
+    bench.send(b"0123456789");
+    bench.resolve_all();
+    bench.send(b"0123456789");
+    assert!(bench.take_output().starts_with("HTTP/1.1 200 "), "the limit of its own is remembered");
+}
+
+#[test]
+fn content_cannot_be_collected_once_the_head_is_gone() {
+    let mut bench = Bench::new(Slices::default());
+    // What comes as content looks like a head, and must never be taken for one.
+    let head = "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n";
+    bench.send(head.as_bytes());
+    bench.resolve_all();
+    bench.send(head.as_bytes());
+    let output = bench.take_output();
+    assert!(output.starts_with("HTTP/1.1 500 "), "{output}");
+    assert_eq!(output.matches("HTTP/1.1").count(), 1, "{output}");
 }

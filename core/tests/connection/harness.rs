@@ -183,6 +183,19 @@ impl<H: Handler> Bench<H> {
         self.act();
     }
 
+    /// The receive in flight fails.
+    pub(crate) fn fail_receive(&mut self, error: IoError) {
+        let into = self.receiving.take().expect("a receive is in flight");
+        self.with(|connection, cx| connection.handle_received(cx, Err(error), into));
+        self.act();
+    }
+
+    /// Buffers are free again.
+    pub(crate) fn fed(&mut self) {
+        self.with(|connection, cx| connection.handle_buffers(cx));
+        self.act();
+    }
+
     pub(crate) fn fin(&mut self) {
         if let Some(into) = self.receiving.take() {
             self.with(|connection, cx| connection.handle_received(cx, Ok(0), into));

@@ -3,4 +3,5 @@
 mod deferred;
 mod harness;
 mod states;
+mod trailers;
 mod upgraded;

@@ -1,5 +1,6 @@
 //! Other protocols behind 101 and CONNECT.
 
+use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler};
 use aurora_http_core::request::{Method, Request};
@@ -101,4 +102,110 @@ fn a_detached_connection_waits_to_be_taken() {
     assert_eq!(bench.take_output(), SWITCHED);
     assert!(bench.connection.is_detached() && !bench.is_receiving());
     assert_eq!(bench.pool.in_use(), 1, "the leftover bytes");
+}
+
+#[test]
+fn the_end_behind_half_a_line_is_the_end() {
+    for behind in ["", "hi", "a\nhi"] {
+        let mut bench = Bench::new(Lines);
+        bench.send(&[UPGRADE.as_bytes(), behind.as_bytes()].concat());
+        bench.take_output();
+        bench.fin();
+        assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0), "{behind:?}");
+        assert_eq!(bench.connection.close_reason(), Some(CloseReason::UpgradeFinished), "{behind:?}");
+    }
+}
+
+/// Switches, then does what the path says; what is not HTTP any more is never given to `request`.
+#[derive(Default)]
+struct Switches {
+    requests: usize,
+    token: Option<DeferToken>,
+}
+
+impl Handler for Switches {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        self.requests += 1;
+        let switched = response.switch_protocols("x", &[]);
+        assert!(switched.is_ok() || self.requests > 1);
+        match request.path() {
+            b"/finish" => Flow::Finish,
+            b"/collect" => Flow::Collect(()),
+            b"/produce" => Flow::Produce(()),
+            b"/fail" => {
+                response.fail(503);
+                Flow::Upgrade(())
+            }
+            b"/defer" => {
+                self.token = response.defer().ok();
+                Flow::Defer(())
+            }
+            _ => Flow::Upgrade(()),
+        }
+    }
+
+    fn produce(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.write(b"raw").unwrap();
+        Flow::Finish
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.write(b"raw").unwrap();
+        Flow::Finish
+    }
+}
+
+const SWITCHED_TO_X: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+
+/// An upgrade request with a whole HTTP request behind it, which is the other protocol's bytes once 101 went out.
+fn upgrade_to_x(path: &str, fields: &str) -> Vec<u8> {
+    let next = "GET /next HTTP/1.1\r\nHost: x\r\n\r\n";
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n{fields}\r\n{next}").into_bytes()
+}
+
+#[test]
+fn behind_101_nothing_is_http_whatever_the_handler_does_next() {
+    for (path, raw) in [("/finish", ""), ("/produce", "raw"), ("/defer", "raw")] {
+        let mut bench = Bench::new(Switches::default());
+        bench.send(&upgrade_to_x(path, ""));
+        if let Some(token) = bench.handler.token {
+            assert!(bench.deferrals.resolve(token));
+            bench.resolved();
+        }
+        assert_eq!(bench.take_output(), format!("{SWITCHED_TO_X}{raw}"), "{path}");
+        assert_eq!((bench.handler.requests, bench.in_flight), (1, 0), "{path}");
+        bench.fin();
+        assert_eq!(bench.connection.close_reason(), Some(CloseReason::UpgradeFinished), "{path}");
+        assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0), "{path}");
+    }
+}
+
+#[test]
+fn a_switch_that_fails_is_the_last_response() {
+    // What the request said about the connection was forgotten when the switch began.
+    let rows = [("/fail", "", "503"), ("/collect", "", "500"), ("/body", "Content-Length: 1\r\n", "500")];
+    for (path, fields, status) in rows {
+        let mut bench = Bench::new(Switches::default());
+        bench.send(&upgrade_to_x(path, &format!("Connection: close\r\n{fields}")));
+        let output = bench.take_output();
+        assert!(output.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {output}");
+        assert!(output.contains("\r\nConnection: close\r\n"), "{path}: {output}");
+        assert_eq!((output.matches("HTTP/1.1").count(), bench.handler.requests), (1, 1), "{path}: {output}");
+        bench.fin();
+        assert_eq!((bench.state(), bench.pool.in_use(), bench.in_flight), (State::Closed, 0, 0), "{path}");
+    }
+}
+
+#[test]
+fn an_upgraded_connection_is_no_exchange_under_way() {
+    for path in ["/", "/detach"] {
+        let mut bench = Bench::new(Lines);
+        bench.send(UPGRADE.replace(" / ", &format!(" {path} ")).as_bytes());
+        assert_eq!((bench.state(), bench.in_flight), (State::Switched, 0), "{path}");
+        bench.with(|connection, cx| connection.close(cx, CloseReason::Aborted));
+        bench.act();
+        assert_eq!((bench.state(), bench.in_flight, bench.pool.in_use()), (State::Closed, 0, 0), "{path}");
+    }
 }

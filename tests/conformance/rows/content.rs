@@ -38,6 +38,34 @@ fn unread() -> Vec<Case> {
         let case = Case::new(format!("S11 {body:?} in chunks is not read")).sends(chunked("/", body));
         rows.push(case.calls("POST", "/").gets(Reply::ok()).closes(ContentUnread));
     }
+    // The head had to be written before anybody knew that the content would not be read.
+    for fields in [
+        &["Transfer-Encoding: chunked"][..],
+        &["Content-Length: 65537"],
+        &["Content-Length: 5", "Expect: 100-continue"],
+    ] {
+        for target in ["/bytes/5", "/chunks/5"] {
+            let case = Case::new(format!("S11 {fields:?}, unread by a streamed {target}"));
+            let case = case.sends([head(&format!("POST {target}"), fields), head("GET /smuggled", &[])].concat());
+            rows.push(case.calls("POST", target).gets(Reply::new(200).body("abcde")).ends(ContentUnread));
+        }
+    }
+    // Answered in the middle of it.
+    let early = |id: &str, input: Vec<u8>| {
+        Case::new(format!("S11 {id}, answered early"))
+            .sends(input)
+            .calls("POST", "/early")
+            .gets(Reply::new(200).body("early"))
+    };
+    let sized = |length: usize| head("POST /early", &[&format!("Content-Length: {length}")]);
+    let long = [&sized(200_000), &content(100)[..], &hidden].concat();
+    rows.push(early("a long length", long).closes(ContentUnread));
+    let coded = [&chunked("/early", "5\r\nhello\r\n"), &hidden[..]].concat();
+    rows.push(early("chunks", coded).closes(ContentUnread));
+    rows.push(
+        early("what is worth reading", [&sized(1_000), &content(10)[..]].concat()).sends(content(990)).get_root(GET),
+    );
+    rows.push(early("all of it", [&sized(5), &b"hello"[..], GET].concat()).calls("GET", "/").gets(Reply::ok()));
     // The answer may be long in coming: the content stands in nobody's way.
     let case = Case::new("S11 streamed while unread").sends(post("/bytes/20000", &[], b"hello"));
     let reply = Reply::new(200).body(content(20_000));

@@ -1,0 +1,71 @@
+//! Another protocol behind 101 (Switching Protocols): `cargo run --release --example upgrade_echo`, then
+//!
+//! ```sh
+//! printf 'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\nhello\nquit\n' | nc 127.0.0.1 8080
+//! ```
+//!
+//! Each line comes back in capitals, until one says `quit`. Any other request is answered as HTTP.
+
+mod support;
+
+use aurora_http::{Content, Flow, Handler, Request, ResponseWriter, ServerError};
+
+/// The name of the protocol.
+const PROTOCOL: &str = "lines";
+
+struct Lines;
+
+impl Handler for Lines {
+    /// Lines that came back so far.
+    type Exchange = u64;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<u64> {
+        let offered = request.upgrade().is_some_and(|mut offers| offers.any(|offer| offer == PROTOCOL.as_bytes()));
+        if !offered {
+            let _ = response.body("ask for an upgrade to lines\n");
+            return Flow::Finish;
+        }
+        match response.switch_protocols(PROTOCOL, &[]) {
+            Ok(()) => Flow::Upgrade(0),
+            Err(_) => Flow::Finish, // answered 500
+        }
+    }
+
+    /// From here on these are raw bytes: what had arrived behind the request first, then what comes.
+    fn receive(&mut self, mut lines: u64, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<u64> {
+        while let Some(end) = content.bytes().iter().position(|byte| *byte == b'\n') {
+            let line = &content.bytes()[..end];
+            if line == b"quit" {
+                let goodbye = format!("goodbye after {lines} lines\n");
+                return match response.write_with(|out| put(out, goodbye.as_bytes())) {
+                    Ok(0) => Flow::Receive(lines), // no room: `quit` is offered again
+                    _ => Flow::Finish,
+                };
+            }
+            let written = response.write_with(|out| {
+                let count = put(out, &content.bytes()[..=end]);
+                out[..count].make_ascii_uppercase();
+                count
+            });
+            match written {
+                Ok(0) => break, // the rest is offered again once this has left
+                Ok(_) => content.consume(end + 1),
+                Err(_) => return Flow::Finish,
+            }
+            lines += 1;
+        }
+        Flow::Receive(lines)
+    }
+}
+
+/// All of `line`, or nothing.
+fn put(out: &mut [u8], line: &[u8]) -> usize {
+    let Some(room) = out.get_mut(..line.len()) else { return 0 };
+    room.copy_from_slice(line);
+    line.len()
+}
+
+fn main() -> Result<(), ServerError> {
+    support::server("upgrade_echo: a line protocol behind an upgrade to `lines`").serve(|_worker| Lines)?;
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Where a server listens, as it turned out.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rustix::net::{AddressFamily, SocketAddrUnix, getsockname};
+
+/// Where a listener is. `Display` gives `127.0.0.1:8080`, `unix:/run/server.sock`, `unix:@abstract`.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ListenAddr {
+    /// An address and a port, the real one where 0 was asked for.
+    Ip(SocketAddr),
+    /// A Unix-domain socket's path; with `@` in front the name of an abstract one.
+    Unix(PathBuf),
+}
+
+impl ListenAddr {
+    /// The address of an open socket.
+    pub(super) fn of(socket: impl AsFd) -> rustix::io::Result<Self> {
+        let address = getsockname(socket)?;
+        if address.address_family() != AddressFamily::UNIX {
+            return SocketAddr::try_from(address).map(Self::Ip);
+        }
+        let address = SocketAddrUnix::try_from(address)?;
+        let path = address.path_bytes().map(|path| PathBuf::from(OsStr::from_bytes(path)));
+        #[cfg(target_os = "linux")]
+        let path = path.or_else(|| Some(format!("@{}", address.abstract_name()?.escape_ascii()).into()));
+        Ok(Self::Unix(path.unwrap_or_default()))
+    }
+
+    /// The address and port, of an IP listener.
+    #[must_use]
+    pub const fn ip(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Ip(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// The first address and port; all zeros when there are Unix-domain sockets alone.
+pub(super) fn first_ip(addresses: &[ListenAddr]) -> SocketAddr {
+    let none = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    addresses.iter().find_map(ListenAddr::ip).unwrap_or(none)
+}
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

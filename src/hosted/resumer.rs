@@ -1,0 +1,115 @@
+//! Deferred answers across threads: who may resolve a token, and whom that wakes.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use aurora_http_core::defer::{DeferCell, DeferToken, Deferrals};
+use aurora_http_core::pool::CacheAligned;
+use aurora_http_core::reactor::Wake;
+
+/// Says from any thread that the answer to a deferred exchange is there.
+///
+/// A handler takes a token from [`ResponseWriter::defer`](crate::ResponseWriter::defer), gives it away together with a
+/// clone of this, and returns [`Flow::Defer`](crate::Flow::Defer). Get it from
+/// [`WorkerContext::resumer`](super::WorkerContext::resumer) or
+/// [`WorkerStorage::resumer`](super::WorkerStorage::resumer); one of any worker resolves the tokens of all workers of its
+/// server, and of no other server, so that a token that strayed resolves nothing by accident.
+///
+/// It may outlive the server; then nothing resolves any more.
+#[derive(Clone)]
+pub struct Resumer {
+    board: Arc<Board>,
+}
+
+impl Resumer {
+    /// Lets the worker that the token belongs to call [`Handler::resume`](crate::Handler::resume), and wakes that worker.
+    /// `false` when the token is stale (answered, timed out, client gone) or another server's: then nothing happened.
+    ///
+    /// Whatever the answer is made of must be where the handler finds it before this is called.
+    pub fn resume(&self, token: DeferToken) -> bool {
+        let worker = usize::from(token.worker());
+        let resolved = self.board.deferrals(worker).resolve(token);
+        if resolved && let Some(desk) = self.board.desk(worker) {
+            desk.wake();
+        }
+        resolved
+    }
+}
+
+impl fmt::Debug for Resumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resumer").field("realm", &self.board.realm).finish_non_exhaustive()
+    }
+}
+
+/// The next server's realm. Comes round again after 65 536 servers of one process.
+static NEXT_REALM: AtomicU16 = AtomicU16::new(0);
+
+/// What the workers of one server share with those who resolve.
+pub(super) struct Board {
+    realm: u16,
+    /// One per worker; each sets up its own, in memory near to it.
+    desks: Box<[OnceLock<Desk>]>,
+}
+
+/// One worker's.
+struct Desk {
+    cells: Vec<DeferCell>,
+    group_bells: Vec<AtomicBool>,
+    bell: CacheAligned<AtomicBool>,
+    /// Of the worker that serves now.
+    waker: RwLock<Option<Box<dyn Wake>>>,
+}
+
+impl Board {
+    pub(super) fn new(workers: usize) -> Arc<Self> {
+        let desks = (0..workers).map(|_| OnceLock::new()).collect();
+        Arc::new(Self { realm: NEXT_REALM.fetch_add(1, Ordering::Relaxed), desks })
+    }
+
+    pub(super) fn resumer(self: &Arc<Self>) -> Resumer {
+        Resumer { board: Arc::clone(self) }
+    }
+
+    /// Makes the cells of a worker that has so many connections.
+    pub(super) fn set_up(&self, worker: usize, connections: usize) {
+        if let Some(desk) = self.desks.get(worker) {
+            desk.get_or_init(|| Desk {
+                cells: (0..connections).map(|_| DeferCell::new()).collect(),
+                group_bells: (0..connections.div_ceil(Deferrals::GROUP)).map(|_| AtomicBool::new(false)).collect(),
+                bell: CacheAligned(AtomicBool::new(false)),
+                waker: RwLock::new(None),
+            });
+        }
+    }
+
+    /// Whom a resolved token of this worker wakes from now on.
+    pub(super) fn set_waker(&self, worker: usize, waker: Option<Box<dyn Wake>>) {
+        if let Some(desk) = self.desk(worker) {
+            *desk.waker.write().unwrap_or_else(PoisonError::into_inner) = waker;
+        }
+    }
+
+    pub(super) fn deferrals(&self, worker: usize) -> Deferrals<'_> {
+        match (self.desk(worker), u16::try_from(worker)) {
+            (Some(desk), Ok(number)) => Deferrals::new(number, &desk.cells, &desk.bell.0)
+                .in_realm(self.realm)
+                .with_group_bells(&desk.group_bells),
+            _ => Deferrals::NONE,
+        }
+    }
+
+    fn desk(&self, worker: usize) -> Option<&Desk> {
+        self.desks.get(worker)?.get()
+    }
+}
+
+impl Desk {
+    /// Takes the lock for reading: those who resolve do not wait for each other.
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.read().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake();
+        }
+    }
+}

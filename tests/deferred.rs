@@ -1,0 +1,334 @@
+//! Deferred answers over real sockets: resolved in the same turn, from other threads, from many at once, or never.
+#![cfg(has_backend)]
+
+#[path = "support/http.rs"]
+mod http;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use aurora_http::core::reactor::Wake;
+use aurora_http::{
+    CloseReason, DeferToken, Flow, Handler, Limits, Request, ResponseWriter, Resumer, Running, Server, ServerError,
+    StopFlag, Worker, WorkerStorage,
+};
+use http::{Client, DEADLINE, eventually};
+use rustix::net::sockopt;
+
+#[cfg(has_epoll)]
+use aurora_http::epoll::Reactor;
+#[cfg(not(has_epoll))]
+use aurora_http::kqueue::Reactor;
+
+/// Answers each request with its own path, later: `/same…` resolves itself, the others go to whoever listens.
+struct Later {
+    resumer: Resumer,
+    tokens: mpsc::Sender<(String, DeferToken)>,
+    vanished: Arc<AtomicUsize>,
+}
+
+/// Counts the states that are dropped without having been answered.
+struct State {
+    /// Empty once it was.
+    path: String,
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if !self.path.is_empty() {
+            self.dropped.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Handler for Later {
+    type Exchange = State;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let path = request.target_str().to_owned();
+        let token = response.defer().unwrap();
+        if path.starts_with("/same") {
+            assert!(self.resumer.resume(token));
+            assert!(!self.resumer.resume(token), "a doubled token");
+        } else {
+            self.tokens.send((path.clone(), token)).unwrap();
+        }
+        Flow::Defer(State { path, dropped: Arc::clone(&self.vanished) })
+    }
+
+    fn resume(&mut self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let _ = response.body(std::mem::take(&mut state.path));
+        Flow::Finish
+    }
+
+    fn vanished(&mut self, state: State) -> Option<State> {
+        drop(state);
+        None
+    }
+}
+
+/// A server, and what its handlers let others have.
+struct Deferring {
+    running: Running,
+    resumer: Resumer,
+    tokens: mpsc::Receiver<(String, DeferToken)>,
+    vanished: Arc<AtomicUsize>,
+}
+
+impl Deferring {
+    fn start(server: Server) -> Self {
+        let (send, tokens) = mpsc::channel();
+        let (resumers, resumer) = mpsc::channel();
+        let vanished = Arc::new(AtomicUsize::new(0));
+        let dropped = Arc::clone(&vanished);
+        let running = server.start(move |worker| {
+            resumers.send(worker.resumer()).unwrap();
+            Later { resumer: worker.resumer(), tokens: send.clone(), vanished: Arc::clone(&dropped) }
+        });
+        Self { running: running.unwrap(), resumer: resumer.recv().unwrap(), tokens, vanished }
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(self.running.local_addr())
+    }
+
+    fn next_token(&self) -> (String, DeferToken) {
+        self.tokens.recv_timeout(DEADLINE).expect("a handler defers")
+    }
+
+    fn vanished(&self) -> usize {
+        self.vanished.load(Ordering::SeqCst)
+    }
+}
+
+fn server() -> Server {
+    Server::bind("127.0.0.1:0").unwrap().workers(2).connections(64)
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")
+}
+
+#[test]
+fn a_token_is_resolved_in_its_own_turn() {
+    let deferring = Deferring::start(server());
+    let mut client = deferring.connect();
+    for round in 0..50 {
+        let path = format!("/same{round}");
+        assert_eq!(client.get(&path).text(), path);
+    }
+    // Pipelined ones are deferred one behind the other.
+    client.send(["/same/a", "/same/b", "/same/c"].map(get).concat());
+    for path in ["/same/a", "/same/b", "/same/c"] {
+        assert_eq!(client.response("GET").text(), path);
+    }
+}
+
+#[test]
+fn a_token_is_resolved_from_another_thread_and_wakes_a_worker_that_sleeps() {
+    let deferring = Deferring::start(server());
+    let mut client = deferring.connect();
+    for _ in 0..50 {
+        client.send(get("/other"));
+        let (_, token) = deferring.next_token();
+        let resumer = deferring.resumer.clone();
+        assert!(thread::spawn(move || resumer.resume(token)).join().unwrap());
+        assert_eq!(client.response("GET").text(), "/other");
+        assert!(!deferring.resumer.resume(token), "stale");
+    }
+    assert_eq!(deferring.vanished(), 0);
+}
+
+/// Any order will do that is not the order of arrival.
+fn shuffled<T>(mut all: Vec<T>) -> Vec<T> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    for at in (1..all.len()).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        all.swap(at, (state >> 33) as usize % (at + 1));
+    }
+    all
+}
+
+#[test]
+fn a_thousand_at_once_from_many_threads_in_any_order() {
+    const COUNT: usize = 1_000;
+    const THREADS: usize = 8;
+    let deferring = Deferring::start(server().connections(COUNT));
+    let mut clients = HashMap::new();
+    for number in 0..COUNT {
+        let mut client = deferring.connect();
+        let path = format!("/{number}");
+        client.send(get(&path));
+        clients.insert(path, client);
+    }
+    let tokens = shuffled((0..COUNT).map(|_| deferring.next_token()).collect());
+    let shares: Vec<Vec<_>> = tokens.chunks(COUNT / THREADS).map(<[_]>::to_vec).collect();
+    let resolvers: Vec<_> = shares
+        .into_iter()
+        .map(|share| {
+            let resumer = deferring.resumer.clone();
+            thread::spawn(move || share.iter().filter(|(_, token)| resumer.resume(*token)).count())
+        })
+        .collect();
+    for (path, client) in &mut clients {
+        assert_eq!(client.response("GET").text(), path, "each client gets its own");
+    }
+    let resolved: usize = resolvers.into_iter().map(|resolver| resolver.join().unwrap()).sum();
+    assert_eq!((resolved, deferring.vanished()), (COUNT, 0));
+    assert!(tokens.iter().all(|(_, token)| !deferring.resumer.resume(*token)), "all are stale");
+    assert_eq!(deferring.running.counters().requests, COUNT as u64);
+}
+
+#[test]
+fn a_client_that_vanishes_takes_its_state_along_and_its_token_is_stale() {
+    let deferring = Deferring::start(server());
+    for (round, resets) in [true, false, true, false].into_iter().enumerate() {
+        let mut client = deferring.connect();
+        client.send(get("/gone"));
+        let (_, token) = deferring.next_token();
+        if resets {
+            client.reset();
+        } else {
+            drop(client);
+        }
+        eventually(|| deferring.vanished() == round + 1, "the hook tells");
+        assert!(!deferring.resumer.resume(token));
+    }
+    eventually(|| deferring.running.counters().active == 0, "every slot is free");
+    // The slots' next exchanges are not theirs.
+    let mut client = deferring.connect();
+    client.send(get("/next"));
+    let (_, token) = deferring.next_token();
+    assert!(deferring.resumer.resume(token));
+    assert_eq!(client.response("GET").text(), "/next");
+    let closed = deferring.running.counters().closed;
+    let (reset, early) = (closed.of(CloseReason::PeerReset), closed.of(CloseReason::PeerClosedEarly));
+    assert_eq!((reset + early, early >= 2), (4, true));
+}
+
+#[test]
+fn an_answer_that_does_not_come_is_503() {
+    let mut limits = Limits::default();
+    limits.timeouts.defer_timeout_ms = Some(50);
+    let deferring = Deferring::start(server().limits(limits));
+    let mut client = deferring.connect();
+    client.send(get("/never"));
+    let (_, token) = deferring.next_token();
+    let response = client.response("GET");
+    assert_eq!((response.status, response.field("Connection")), (503, Some("close")));
+    assert!(response.field("Retry-After").is_some() && client.is_ended());
+    assert!(!deferring.resumer.resume(token));
+    assert_eq!(deferring.vanished(), 1);
+    drop(client);
+    eventually(|| deferring.running.counters().closed.of(CloseReason::DeferTimeout) == 1, "it has a name");
+}
+
+#[test]
+fn a_stop_waits_for_deferred_answers_and_loses_none() {
+    let deferring = Deferring::start(server());
+    let mut clients: Vec<_> = (0..40).map(|_| deferring.connect()).collect();
+    for client in &mut clients {
+        client.send(get("/held"));
+    }
+    let tokens: Vec<_> = clients.iter().map(|_| deferring.next_token().1).collect();
+    let mut idle = deferring.connect();
+    assert_eq!(idle.get("/same").status, 200);
+    deferring.running.stop();
+    assert!(idle.is_ended(), "the stop has begun");
+    for token in shuffled(tokens) {
+        assert!(deferring.resumer.resume(token));
+    }
+    for client in &mut clients {
+        let response = client.response("GET");
+        assert_eq!((response.status, response.text()), (200, "/held"));
+        assert_eq!(response.field("Connection"), Some("close"));
+        assert!(client.is_ended());
+    }
+    let report = deferring.running.join();
+    assert_eq!((report.counters.closed.of(CloseReason::Aborted), report.failed_workers()), (0, 0));
+}
+
+#[test]
+fn a_stop_waits_no_longer_than_its_deadline() {
+    let mut limits = Limits::default();
+    limits.timeouts.stop_timeout_ms = Some(50);
+    let deferring = Deferring::start(server().limits(limits));
+    let mut client = deferring.connect();
+    client.send(get("/never"));
+    let (_, token) = deferring.next_token();
+    deferring.running.stop();
+    let report = deferring.running.join();
+    assert_eq!(report.counters.closed.of(CloseReason::Aborted), 1);
+    assert!(client.is_ended());
+    assert!(!deferring.resumer.resume(token), "nobody is there any more");
+}
+
+#[test]
+fn a_token_of_one_server_means_nothing_to_another() {
+    let both = [Deferring::start(server().workers(1)), Deferring::start(server().workers(1))];
+    // The same worker, slot, generation and count on both sides.
+    let mut clients = both.each_ref().map(Deferring::connect);
+    let tokens = [0, 1].map(|at| {
+        clients[at].send(get("/mine"));
+        both[at].next_token().1
+    });
+    assert_ne!(tokens[0], tokens[1]);
+    assert!(!both[0].resumer.resume(tokens[1]) && !both[1].resumer.resume(tokens[0]));
+    for at in [0, 1] {
+        assert!(both[at].resumer.resume(tokens[at]));
+        assert_eq!(clients[at].response("GET").text(), "/mine");
+    }
+}
+
+fn worker<H: Handler>(
+    storage: &mut WorkerStorage<H::Exchange>,
+    handler: H,
+) -> Result<Worker<'_, H, Reactor<'_, 'static>>, ServerError> {
+    #[cfg(has_epoll)]
+    return Worker::epoll(storage, handler);
+    #[cfg(not(has_epoll))]
+    return Worker::kqueue(storage, handler);
+}
+
+#[test]
+fn a_worker_on_a_thread_of_ones_own_is_woken_too() {
+    let mut storage = server().storage().unwrap();
+    let resumer = storage.resumer();
+    for _ in 0..2 {
+        let (send, tokens) = mpsc::channel();
+        let vanished = Arc::new(AtomicUsize::new(0));
+        let later = Later { resumer: storage.resumer(), tokens: send, vanished: Arc::clone(&vanished) };
+        let mut worker = worker(&mut storage, later).unwrap();
+        let (address, stop) = (worker.local_addr(), StopFlag::new());
+        let (waker, resolves, stops) = (worker.waker().unwrap(), &resumer, &stop);
+        let left = thread::scope(|scope| {
+            let asks = scope.spawn(move || {
+                let mut client = Client::connect(address);
+                client.send(get("/worker"));
+                let (_, token) = tokens.recv_timeout(DEADLINE).unwrap();
+                assert!(resolves.resume(token));
+                assert_eq!(client.response("GET").text(), "/worker");
+                client.send(get("/left"));
+                let (_, token) = tokens.recv_timeout(DEADLINE).unwrap();
+                stops.abort();
+                waker.wake();
+                token
+            });
+            worker.run(&stop).unwrap();
+            asks.join().unwrap()
+        });
+        assert_eq!(vanished.load(Ordering::SeqCst), 1);
+        assert!(!resumer.resume(left), "not of the next worker on the same storage either");
+    }
+}
+
+impl Client {
+    /// Ends the connection with a reset.
+    fn reset(self) {
+        sockopt::set_socket_linger(self.stream(), Some(Duration::ZERO)).unwrap();
+    }
+}

@@ -1,0 +1,330 @@
+//! Where a server listens, over real sockets: several addresses, Unix-domain sockets, sockets that others opened.
+#![cfg(has_epoll)]
+
+#[path = "support/http.rs"]
+mod http;
+
+use std::env;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aurora_http::core::reactor::Peer;
+use aurora_http::{
+    ListenAddr, Request, ResponseWriter, Running, Server, ServerError, StopFlag, StopHandle, Worker, WorkerContext,
+    WriteError, handler_fn,
+};
+use http::{Client, DEADLINE, eventually};
+use rustix::net::sockopt;
+use rustix::thread::{CpuSet, sched_getaffinity};
+
+/// A path for a socket; removed with what is there.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let place = Self(env::temp_dir().join(format!("aurora-{}-{number}.sock", std::process::id())));
+        let _ = fs::remove_file(&place.0);
+        place
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn who(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+    match request.peer() {
+        Some(Peer::Ip(address)) => response.body(format!("ip {}", address.ip())),
+        Some(Peer::Unix) => response.body("unix"),
+        _ => response.body("nobody"),
+    }
+}
+
+fn start(server: Server, workers: usize) -> Running {
+    server.workers(workers).connections(64).start(|_worker| handler_fn(who)).unwrap()
+}
+
+fn error_of(server: Server) -> ServerError {
+    server.workers(2).connections(64).start(|_worker| handler_fn(who)).unwrap_err()
+}
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+/// The body of an answer over a Unix-domain socket.
+fn get_unix(path: &Path) -> String {
+    let mut stream = UnixStream::connect(path).expect("somebody listens");
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(GET).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response.split_once("\r\n\r\n").expect("a head").1.to_owned()
+}
+
+fn get(address: SocketAddr) -> String {
+    Client::connect(address).get("/").text().to_owned()
+}
+
+#[test]
+fn one_server_listens_in_several_places() {
+    let place = Place::new();
+    let server = Server::bind("127.0.0.1:0").unwrap().listen("127.0.0.2:0").unwrap().listen_unix(&place.0);
+    let running = start(server, 2);
+    let [ListenAddr::Ip(first), ListenAddr::Ip(second), ListenAddr::Unix(path)] = running.listeners() else {
+        panic!("{:?}", running.listeners());
+    };
+    assert_eq!((running.local_addr(), path), (*first, &place.0));
+    let backend = running.announcement().backend;
+    let line = format!("listening on {first},{second},unix:{} backend={backend} workers=2 ", path.display());
+    assert!(running.announcement().to_string().starts_with(&line), "{}", running.announcement());
+    // Often enough for either worker to have its turn on each.
+    for _ in 0..16 {
+        assert_eq!(get(*first), "ip 127.0.0.1");
+        assert_eq!(get(*second), "ip 127.0.0.1");
+        assert_eq!(get_unix(path), "unix");
+    }
+    let both = |running: &Running| (0..2).all(|worker| running.worker_counters(worker).unwrap().requests > 0);
+    eventually(
+        || {
+            get(*first);
+            both(&running)
+        },
+        "both workers serve",
+    );
+    running.stop();
+    assert_eq!(running.join().failed_workers(), 0);
+    let error = error_of(Server::new()).to_string();
+    assert_eq!(error, "listeners = 0: use 1 to 8");
+}
+
+#[test]
+fn when_one_place_is_taken_none_is() {
+    let (taken, place) = (TcpListener::bind("127.0.0.1:0").unwrap(), Place::new());
+    let taken = taken.local_addr().map(|address| (address, taken)).unwrap();
+    let error = error_of(Server::bind_unix(&place.0).listen(taken.0).unwrap());
+    assert!(matches!(error, ServerError::PortInUse(address) if address == taken.0), "{error}");
+    assert!(!place.0.exists(), "the socket that was made first is gone again");
+}
+
+#[test]
+fn a_unix_socket_is_there_while_it_is_served_and_gone_afterwards() {
+    let place = Place::new();
+    for workers in [1, 3] {
+        let running = start(Server::bind_unix(&place.0), workers);
+        assert_eq!(running.local_addr(), "0.0.0.0:0".parse().unwrap(), "there is none");
+        for _ in 0..8 {
+            assert_eq!(get_unix(&place.0), "unix");
+        }
+        // A connection that is not finished holds the stop up, and the path is free already.
+        let mut busy = UnixStream::connect(&place.0).unwrap();
+        busy.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+        let arrived = (8 * GET.len() + 16) as u64;
+        eventually(|| running.counters().bytes_received == arrived, "it has arrived");
+        running.stop();
+        assert!(!place.0.exists());
+        busy.write_all(b"Host: a\r\n\r\n").unwrap();
+        let mut response = String::new();
+        busy.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 200 ") && response.ends_with("unix"), "{response}");
+        // Idle, when the stop came to its worker's ears behind the request.
+        assert_eq!(running.join().stop.map(|stop| (stop.finished + stop.idle_closed, stop.aborted)), Some((1, 0)));
+    }
+}
+
+#[test]
+fn what_a_killed_server_left_is_replaced_and_nothing_else() {
+    let place = Place::new();
+    drop(UnixListener::bind(&place.0).unwrap());
+    assert!(place.0.exists());
+    let running = start(Server::bind_unix(&place.0), 2);
+    assert_eq!(get_unix(&place.0), "unix");
+
+    let error = error_of(Server::bind_unix(&place.0));
+    assert!(matches!(&error, ServerError::SocketInUse(path) if *path == place.0), "{error}");
+    let words = format!("cannot listen on unix:{}: somebody listens there; stop", place.0.display());
+    assert!(error.to_string().starts_with(&words), "{error}");
+    assert_eq!(get_unix(&place.0), "unix", "it is left alone");
+
+    // Somebody else's socket in its place is not removed.
+    fs::remove_file(&place.0).unwrap();
+    let other = UnixListener::bind(&place.0).unwrap();
+    running.stop();
+    assert_eq!(running.join().failed_workers(), 0);
+    assert!(place.0.exists());
+    drop(other);
+
+    let file = Place::new();
+    fs::write(&file.0, "precious").unwrap();
+    let error = error_of(Server::bind_unix(&file.0)).to_string();
+    assert!(error.contains("there is a file of another kind"), "{error}");
+    assert_eq!(fs::read_to_string(&file.0).unwrap(), "precious");
+    let nowhere = file.0.join("a");
+    let error = error_of(Server::bind_unix(&nowhere));
+    assert!(matches!(&error, ServerError::SocketFile { path, .. } if *path == nowhere), "{error}");
+    let long = Path::new("/tmp").join("a".repeat(200));
+    assert!(matches!(error_of(Server::bind_unix(long)), ServerError::SocketFile { .. }));
+}
+
+#[test]
+fn workers_share_a_listener_that_the_program_opened() {
+    let place = Place::new();
+    let (tcp, unix) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixListener::bind(&place.0).unwrap());
+    let address = tcp.local_addr().unwrap();
+    let kept = tcp.try_clone().unwrap();
+    let running = start(Server::new().with_listener(tcp).with_listener(unix), 3);
+    assert_eq!(running.listeners(), [ListenAddr::Ip(address), ListenAddr::Unix(place.0.clone())]);
+    for _ in 0..16 {
+        assert_eq!((get(address), get_unix(&place.0)), ("ip 127.0.0.1".into(), "unix".into()));
+    }
+    assert!(sockopt::tcp_nodelay(&kept).unwrap());
+    running.stop();
+    assert_eq!(running.join().counters.requests, 32);
+    // It is still the program's: who connects now waits for the next server.
+    let mut waiting = Client::connect(address);
+    waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let running = start(Server::new().with_listener(kept), 2);
+    assert_eq!(waiting.response("GET").text(), "ip 127.0.0.1");
+    assert!(place.0.exists(), "not ours to remove");
+    drop(running);
+}
+
+#[test]
+fn what_no_connection_can_be_taken_from_is_refused() {
+    let bound = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
+    let rows: [(OwnedFd, &str); 4] = [
+        (UdpSocket::bind("127.0.0.1:0").unwrap().into(), "it is no stream socket"),
+        (UnixDatagram::unbound().unwrap().into(), "it is no stream socket"),
+        (fs::File::open("/dev/null").unwrap().into(), "it is no socket"),
+        (bound, "it does not listen"),
+    ];
+    for (descriptor, reason) in rows {
+        let error = error_of(Server::new().with_listener(descriptor)).to_string();
+        assert!(error.starts_with(&format!("cannot take a listener over: {reason}")), "{error}");
+    }
+}
+
+#[test]
+fn a_worker_of_ones_own_listens_in_several_places_too() {
+    let place = Place::new();
+    {
+        let server = Server::bind("127.0.0.1:0").unwrap().listen_unix(&place.0).connections(64);
+        let mut storage = server.storage().unwrap();
+        let mut worker = Worker::epoll(&mut storage, handler_fn(who)).unwrap();
+        assert_eq!(worker.listeners(), [ListenAddr::Ip(worker.local_addr()), ListenAddr::Unix(place.0.clone())]);
+        let stop = StopFlag::new();
+        let (address, path) = (worker.local_addr(), place.0.clone());
+        let clients = std::thread::spawn(move || (get(address), get_unix(&path)));
+        while !clients.is_finished() {
+            worker.poll(&stop).unwrap();
+        }
+        assert_eq!(clients.join().unwrap(), ("ip 127.0.0.1".into(), "unix".into()));
+    }
+    assert!(!place.0.exists());
+}
+
+/// In a child: what the test does there instead.
+const ROLE: &str = "AURORA_TEST_ROLE";
+
+/// Serves until it is told to stop.
+fn serve_inherited() {
+    fn stopper(stop: StopHandle) -> impl aurora_http::Handler {
+        handler_fn(move |request, response| {
+            if request.path() == b"/stop" {
+                stop.stop();
+            }
+            who(request, response)
+        })
+    }
+    let server = Server::inherit().unwrap().workers(2).connections(64).quiet();
+    let again = Server::inherit().unwrap_err().to_string();
+    assert!(again.starts_with("cannot take a listener over: LISTEN_FDS names no socket"), "{again}");
+    server.serve(|worker: &WorkerContext| stopper(worker.stop_handle())).unwrap();
+}
+
+/// This test in a child that inherits two listeners as its descriptors 3 and 4, as a service manager does it: the shell
+/// moves them there and becomes the child, whose process id it therefore knows.
+fn child(role: &str, first: OwnedFd, second: OwnedFd, pid: &str) -> std::process::Child {
+    let script = format!("exec 3<&0 4<&1 </dev/null 1>&2; LISTEN_FDS=2 LISTEN_PID={pid} exec \"$0\" \"$@\"");
+    Command::new("sh")
+        .args(["-c", &script])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", "inherited_listeners_are_served", "--nocapture"])
+        .env(ROLE, role)
+        .stdin(Stdio::from(first))
+        .stdout(Stdio::from(second))
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn inherited_listeners_are_served() {
+    match env::var(ROLE).as_deref() {
+        Ok("serve") => return serve_inherited(),
+        Ok("not mine") | Ok("no listener") => {
+            let error = Server::inherit().unwrap_err().to_string();
+            let (no_socket, no_listener) = ("LISTEN_FDS names no socket", "listener 1 of LISTEN_FDS over: ");
+            return assert!(error.contains(no_socket) || error.contains(no_listener), "{error}");
+        }
+        _ => {}
+    }
+    let place = Place::new();
+    let (tcp, unix) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixListener::bind(&place.0).unwrap());
+    let address = tcp.local_addr().unwrap();
+    // The manager keeps its own: nobody is refused between two children.
+    for _ in 0..2 {
+        let mut early = Client::connect(address);
+        early.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut serving = child("serve", tcp.try_clone().unwrap().into(), unix.try_clone().unwrap().into(), "$$");
+        assert_eq!(early.response("GET").text(), "ip 127.0.0.1");
+        for _ in 0..4 {
+            assert_eq!((get(address), get_unix(&place.0)), ("ip 127.0.0.1".into(), "unix".into()));
+        }
+        assert_eq!(Client::connect(address).get("/stop").status, 200);
+        assert!(serving.wait().unwrap().success());
+        assert!(place.0.exists(), "the manager's to remove");
+    }
+    let other = || UdpSocket::bind("127.0.0.1:0").unwrap().into();
+    for (role, second, pid) in [("not mine", unix.try_clone().unwrap().into(), "1"), ("no listener", other(), "$$")] {
+        let status = child(role, tcp.try_clone().unwrap().into(), second, pid).wait().unwrap();
+        assert!(status.success(), "{role}");
+    }
+}
+
+#[test]
+fn pinned_workers_stay_on_their_cpus() {
+    fn cpus() -> Vec<usize> {
+        let set = sched_getaffinity(None).unwrap();
+        (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
+    }
+    let allowed = cpus();
+    let dealt = |number: usize| vec![allowed[number % allowed.len()]];
+    let last = allowed[allowed.len() - 1];
+    let local = || Server::bind("127.0.0.1:0").unwrap().connections(64).workers(3);
+    for (server, expected) in [
+        (local(), [allowed.clone(), allowed.clone(), allowed.clone()]),
+        (local().pin(false), [allowed.clone(), allowed.clone(), allowed.clone()]),
+        (local().pin(true), [dealt(0), dealt(1), dealt(2)]),
+        (local().pin([last]), [vec![last], vec![last], vec![last]]),
+    ] {
+        let masks = std::sync::Arc::new(std::sync::Mutex::new([const { Vec::new() }; 3]));
+        let seen = masks.clone();
+        let running = server.start(move |worker| {
+            seen.lock().unwrap()[worker.id()] = cpus();
+            handler_fn(who)
+        });
+        drop(running.unwrap());
+        assert_eq!(*masks.lock().unwrap(), expected);
+    }
+    assert_eq!(cpus(), allowed, "nobody else is pinned");
+    let error = local().pin([1023]).start(|_worker| handler_fn(who)).unwrap_err().to_string();
+    assert!(error.starts_with("pin = [1023]: the process may not use CPU 1023"), "{error}");
+}
