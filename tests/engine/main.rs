@@ -3,6 +3,7 @@
 mod deferred;
 mod famine;
 mod overload;
+mod random;
 mod stopping;
 mod world;
 
