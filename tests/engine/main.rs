@@ -5,6 +5,7 @@ mod deferred;
 mod detached;
 mod famine;
 mod overload;
+mod random;
 mod stopping;
 mod world;
 

@@ -1,7 +1,8 @@
 //! A handler that does anything that the types allow.
 
 use aurora_http_core::defer::DeferToken;
-use aurora_http_core::handler::{Content, Flow, Handler};
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{ConnectionId, Content, Flow, Handler};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::ResponseWriter;
 
@@ -23,13 +24,17 @@ pub(crate) struct Anything {
     rng: Rng,
     /// Numbers of the requests, in the order of their calls.
     pub(crate) called: Vec<usize>,
+    /// Which connection a request came on, by its number.
+    pub(crate) on: Vec<(ConnectionId, usize)>,
+    /// Connections that are gone.
+    pub(crate) gone: Vec<(ConnectionId, CloseReason)>,
     /// Of all deferrals, stale ones too.
     pub(crate) tokens: Vec<DeferToken>,
 }
 
 impl Anything {
     pub(crate) const fn new(rng: Rng) -> Self {
-        Self { rng, called: Vec::new(), tokens: Vec::new() }
+        Self { rng, called: Vec::new(), on: Vec::new(), gone: Vec::new(), tokens: Vec::new() }
     }
 
     fn field(&mut self, number: usize, response: &mut ResponseWriter<'_>) {
@@ -147,6 +152,7 @@ impl Handler for Anything {
         let digits: String = request.target_str().chars().filter(char::is_ascii_digit).collect();
         let number = digits.parse().unwrap_or(usize::MAX);
         self.called.push(number);
+        self.on.extend(request.connection_id().map(|id| (id, number)));
         let script = Script { number, calls_left: self.rng.below(12) as u8, owed: 0, switched: false };
         self.act(script, response)
     }
@@ -194,5 +200,8 @@ impl Handler for Anything {
 
     fn vanished(&mut self, state: Script) -> Option<Script> {
         self.rng.once_in(2).then_some(state)
+    }
+    fn closed(&mut self, id: ConnectionId, reason: CloseReason, _: u32) {
+        self.gone.push((id, reason));
     }
 }

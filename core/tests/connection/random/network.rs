@@ -72,7 +72,7 @@ impl Network {
         let table = Vec::leak((0..counts.total()).map(|_| None).collect());
         let mut pool = BufferPool::new(table, counts).unwrap();
         pool.carve(vec![0; counts.slab_bytes() + 63].leak()).unwrap();
-        let (input, asked) = requests::some(&mut rng);
+        let (input, asked) = requests::some(&mut rng, 0);
         Self {
             seed,
             connection: Connection::new(),
@@ -329,7 +329,7 @@ impl Network {
         assert!(self.gone || self.connection.close_reason().is_some(), "seed {seed}");
         assert!(self.loans.iter().all(Option::is_none), "seed {seed}");
         let is_cut = !self.gone && !self.connection.close_reason().is_some_and(CloseReason::is_orderly);
-        replies::check(seed, &self.output, &self.asked, self.handler.called.len(), is_cut);
+        replies::check(seed, &self.output, &self.asked, 0, self.handler.called.len(), is_cut);
         assert!(self.gone || self.connection.state() == State::Closed);
     }
 }

@@ -63,9 +63,10 @@ fn chunked(seed: u64, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     }
 }
 
-/// Checks all output of one connection: a final response per request, in order, each with the framing that its request
-/// allows. `called` requests went to the handler; `is_cut` when the connection did not end in good order.
-pub(crate) fn check(seed: u64, mut output: &[u8], asked: &[Asked], called: usize, is_cut: bool) {
+/// Checks all output of one connection: a final response per request, in order from number `first`, each with the
+/// framing that its request allows. `called` requests went to the handler; `is_cut` when the connection did not end in
+/// good order.
+pub(crate) fn check(seed: u64, mut output: &[u8], asked: &[Asked], first: usize, called: usize, is_cut: bool) {
     let mut answered = 0;
     let mut interim = false;
     while !output.is_empty() {
@@ -81,7 +82,10 @@ pub(crate) fn check(seed: u64, mut output: &[u8], asked: &[Asked], called: usize
             interim = true;
             continue;
         }
-        assert!(head.number.is_none_or(|number| number == answered), "seed {seed}: the answer to another request");
+        assert!(
+            head.number.is_none_or(|number| number == first + answered),
+            "seed {seed}: the answer to another request"
+        );
         assert!(!head.chunked || head.length.is_none(), "seed {seed}: two framings");
         assert!(!head.chunked || !known.is_http10, "seed {seed}: chunks to HTTP/1.0");
         answered += 1;

@@ -11,10 +11,10 @@ const MALFORMED: [&str; 5] = [
     "\0\0\0\0",
 ];
 
-/// Some pipelined requests, numbered from 0 in their targets; their content is made of `c`.
-pub(crate) fn some(rng: &mut Rng) -> (Vec<u8>, Vec<Asked>) {
+/// Some pipelined requests, numbered from `first` in their targets; their content is made of `c`.
+pub(crate) fn some(rng: &mut Rng, first: usize) -> (Vec<u8>, Vec<Asked>) {
     let (mut bytes, mut asked) = (Vec::new(), Vec::new());
-    for number in 0..rng.below(8) {
+    for number in first..first + rng.below(8) {
         if rng.once_in(25) {
             bytes.extend(rng.pick(&MALFORMED).bytes());
             asked.push(Asked::default());
