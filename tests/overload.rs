@@ -452,6 +452,7 @@ fn what_does_not_finish_is_aborted_at_the_deadline_and_reported() {
     let report = running.join();
     let stop = report.stop.unwrap();
     assert_eq!((stop.finished, stop.idle_closed, stop.aborted), (0, 4, 3), "{report}");
-    assert!((300..1_500).contains(&stop.took.as_millis()), "{report}");
+    // The clock counts whole milliseconds, so that 300 of them may be one less on a finer one.
+    assert!((299..1_500).contains(&stop.took.as_millis()), "{report}");
     assert!(report.to_string().contains(" finished=0 idle=4 aborted=3 closed: stopped=4 aborted=3"), "{report}");
 }
