@@ -134,7 +134,7 @@ impl<'s> Uring<'s> {
         self.insert(stream).map(IoHandle).ok_or(IoError::FileLimit)
     }
 
-    /// Gives a socket away, still open and blocking; its handle is free afterwards. `None` for an invalid handle, and
+    /// Gives a socket away, still open and made non-blocking; its handle is free afterwards. `None` for an invalid handle, and
     /// while an operation is in flight on it.
     pub fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
         let entry = self.table.get_mut(io.0 as usize)?;
@@ -144,9 +144,11 @@ impl<'s> Uring<'s> {
         if entry.flags & FIXED != 0 && !self.ring.fix(io.0, -1) {
             return None;
         }
-        let socket = entry.socket.take();
+        let socket = entry.socket.take()?;
+        // As from the other backends. It fails for no socket.
+        let _ = rustix::io::ioctl_fionbio(&socket, true);
         self.release(io.0);
-        socket
+        Some(socket)
     }
 
     /// The socket behind a handle, to read or set options.

@@ -368,8 +368,8 @@ mod uring {
             self.reactor.waker()
         }
 
-        /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open, blocking
-        /// socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
+        /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open,
+        /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
         /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
         pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
             while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
