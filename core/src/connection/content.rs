@@ -29,8 +29,11 @@ pub(super) enum Body {
 
 /// Where content lies in the received bytes.
 struct Slice {
-    /// Framing in front of it.
+    /// Content that was offered before, in front of everything; it is framed no more.
+    held: usize,
+    /// Framing behind that.
     skip: usize,
+    /// New content behind that.
     len: usize,
     /// Nothing follows behind it.
     ended: bool,
@@ -41,13 +44,14 @@ struct Slice {
 impl Slice {
     /// Framing, then content.
     const fn new(skip: usize, len: usize, ended: bool) -> Self {
-        Self { skip, len, ended, trailers: None }
+        Self { held: 0, skip, len, ended, trailers: None }
     }
 }
 
 /// What became of content that was offered to the handler.
 #[derive(Clone, Copy)]
 struct Offer {
+    len: usize,
     /// Nothing was consumed.
     is_untouched: bool,
     /// It was the last, and all of it was consumed.
@@ -97,8 +101,9 @@ impl Body {
         }
     }
 
-    /// Finds the next content in `bytes`; the refusal's status when the framing is broken or a limit is passed.
-    fn poll(&mut self, bytes: &[u8], limits: &Limits) -> Result<Slice, u16> {
+    /// Finds the next content in `bytes`, behind the `held` first of them; the refusal's status when the framing is broken
+    /// or a limit is passed.
+    fn poll(&mut self, bytes: &[u8], held: usize, limits: &Limits) -> Result<Slice, u16> {
         match self {
             Self::Finished => Ok(Slice::new(0, 0, true)),
             Self::Raw => Ok(Slice::new(0, bytes.len(), false)),
@@ -106,32 +111,39 @@ impl Body {
                 let len = usize::try_from(*length).unwrap_or(usize::MAX).min(bytes.len());
                 Ok(Slice::new(0, len, len as u64 == *length))
             }
-            Self::Chunked { decoder, allowed } => match decoder.poll(bytes, limits).map_err(|error| error.status())? {
-                Chunk::NeedMore { consumed } => Ok(Slice::new(consumed, 0, false)),
-                Chunk::Data { len, .. } if len as u64 > *allowed => Err(413),
-                Chunk::Data { skip, len } => Ok(Slice::new(skip, len, false)),
-                Chunk::End { consumed } => {
-                    *self = Self::Finished;
-                    Ok(Slice::new(consumed, 0, true))
-                }
-            },
+            Self::Chunked { decoder, allowed } => {
+                let behind = bytes.get(held..).unwrap_or_default();
+                let slice = match decoder.poll(behind, limits).map_err(|error| error.status())? {
+                    Chunk::NeedMore { consumed } => Slice::new(consumed, 0, false),
+                    Chunk::Data { len, .. } if len as u64 > *allowed => return Err(413),
+                    Chunk::Data { skip, len } => Slice::new(skip, len, false),
+                    Chunk::End { consumed } => {
+                        if held == 0 {
+                            *self = Self::Finished;
+                        }
+                        Slice::new(consumed, 0, true)
+                    }
+                };
+                Ok(Slice { held, ..slice })
+            }
         }
     }
 
     /// As [`poll`](Self::poll), but the trailer section stays in front of the bytes, and is told about once it is
     /// complete; [`take`](Self::take) ends the content then.
     #[cold]
-    fn poll_keeping_trailers(&mut self, bytes: &[u8], limits: &Limits) -> Result<Slice, u16> {
-        let Self::Chunked { decoder, allowed } = self else { return self.poll(bytes, limits) };
+    fn poll_keeping_trailers(&mut self, bytes: &[u8], held: usize, limits: &Limits) -> Result<Slice, u16> {
+        let Self::Chunked { decoder, allowed } = self else { return self.poll(bytes, held, limits) };
+        let bytes = bytes.get(held..).unwrap_or_default();
         let mut skip = 0;
         if !decoder.is_at_trailers() {
             match decoder.poll_content(bytes, limits).map_err(|error| error.status())? {
                 Chunk::Data { len, .. } if len as u64 > *allowed => return Err(413),
-                Chunk::Data { skip, len } => return Ok(Slice::new(skip, len, false)),
+                Chunk::Data { skip, len } => return Ok(Slice { held, ..Slice::new(skip, len, false) }),
                 Chunk::NeedMore { consumed } | Chunk::End { consumed } => skip = consumed,
             }
         }
-        let mut slice = Slice::new(skip, 0, false);
+        let mut slice = Slice { held, ..Slice::new(skip, 0, false) };
         if decoder.is_at_trailers() {
             slice.trailers = decoder.poll_trailers(&bytes[skip..], limits).map_err(|error| error.status())?;
             slice.ended = slice.trailers.is_some();
@@ -139,8 +151,9 @@ impl Body {
         Ok(slice)
     }
 
-    /// Counts `count` bytes of content as done with.
-    fn take(&mut self, count: usize) {
+    /// Counts `count` bytes of content as done with, the `held` ones first. Chunked content is not finished before it is
+    /// all taken: what is held is unread.
+    fn take(&mut self, count: usize, held: &mut u32) {
         match self {
             Self::Finished | Self::Raw => {}
             Self::Length(length) => {
@@ -150,13 +163,26 @@ impl Body {
                 }
             }
             Self::Chunked { decoder, allowed } => {
-                decoder.consume_data(count);
-                *allowed -= count as u64;
-                if decoder.is_finished() {
+                let from_held = count.min(*held as usize);
+                *held -= from_held as u32;
+                decoder.consume_data(count - from_held);
+                *allowed -= (count - from_held) as u64;
+                if decoder.is_finished() && *held == 0 {
                     *self = Self::Finished;
                 }
             }
         }
+    }
+
+    /// Takes the first `count` bytes of content out of their chunks, to be offered again together with more; `false` where
+    /// there are no chunks, and more follows without anything between.
+    fn hold(&mut self, count: usize, held: &mut u32) -> bool {
+        if !matches!(self, Self::Chunked { .. }) {
+            return false;
+        }
+        self.take(count, held);
+        *held = count as u32;
+        true
     }
 }
 
@@ -184,11 +210,11 @@ impl<'p, E> Connection<'p, E> {
     fn discard<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         loop {
             let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
-            let slice = match self.exchange.body.poll(bytes, cx.limits) {
+            let slice = match self.exchange.body.poll(bytes, 0, cx.limits) {
                 Ok(slice) => slice,
                 Err(status) => return self.refuse_content(cx, status),
             };
-            self.exchange.body.take(slice.len);
+            self.exchange.body.take(slice.len, &mut 0);
             self.exchange.dropped = self.exchange.dropped.saturating_add(slice.len as u32);
             self.consume(slice.skip + slice.len);
             if slice.ended {
@@ -206,15 +232,21 @@ impl<'p, E> Connection<'p, E> {
     fn receive<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
         let keeps_trailers = self.exchange.facts.has(Facts::TRAILERS);
+        let held = self.exchange.front as usize;
         let body = &mut self.exchange.body;
-        let polled =
-            if keeps_trailers { body.poll_keeping_trailers(bytes, cx.limits) } else { body.poll(bytes, cx.limits) };
+        let polled = if keeps_trailers {
+            body.poll_keeping_trailers(bytes, held, cx.limits)
+        } else {
+            body.poll(bytes, held, cx.limits)
+        };
         let mut slice = match polled {
             Ok(slice) => slice,
             Err(status) => return self.refuse_content(cx, status),
         };
         slice.ended |= self.exchange.body.is_raw() && self.exchange.has(flag::ENDED);
-        if slice.len == 0 && !slice.ended {
+        let is_new = slice.len > 0 || slice.ended;
+        self.join_held(&mut slice);
+        if !is_new {
             self.consume(slice.skip);
             return self.await_trailers(cx);
         }
@@ -238,9 +270,10 @@ impl<'p, E> Connection<'p, E> {
         let Some(Flow::Receive(state)) = self.exchange.waiting.take() else { return false };
         self.exchange.go(Event::CallHandler);
         let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
-        let (skipped, rest) = bytes.split_at(slice.skip + slice.trailers.unwrap_or(0));
-        let trailers = slice.trailers.map(|_| Trailers::new(&skipped[slice.skip..]));
-        let mut content = Content::new(&rest[..slice.len], slice.ended, trailers);
+        // Trailers have no content behind them, and none in front of them but what was held.
+        let (content, rest) = bytes[slice.skip..].split_at(slice.len);
+        let trailers = slice.trailers.map(|len| Trailers::new(&rest[..len]));
+        let mut content = Content::new(content, slice.ended, trailers);
         let before = self.exchange.unsent();
         // Who answers now leaves the rest unread.
         let rest = self.exchange.body.announced().saturating_sub(slice.len as u64);
@@ -250,14 +283,30 @@ impl<'p, E> Connection<'p, E> {
             self.exchange.call(cx, |handler, response| handler.receive(state, &mut content, response));
         let consumed = content.consumed();
         let offer = Offer {
+            len: slice.len,
             is_untouched: consumed == 0,
             is_read: slice.ended && consumed == slice.len,
             is_last: slice.ended,
             is_answered: self.exchange.unsent() != before,
         };
-        self.exchange.body.take(consumed);
-        self.consume(slice.skip + slice.trailers.unwrap_or(0) + consumed);
+        let exchange = &mut self.exchange;
+        exchange.body.take(consumed, &mut exchange.front);
+        self.consume(slice.skip + consumed);
+        if let (Some(len), Some(inbound)) = (slice.trailers, &mut self.inbound) {
+            inbound.cut(slice.len - consumed, len);
+        }
         self.settle_receive(cx, flow, error, content_max, offer)
+    }
+
+    /// Brings new content together with what is held in front of it.
+    fn join_held(&mut self, slice: &mut Slice) {
+        if slice.held > 0
+            && let Some(inbound) = &mut self.inbound
+        {
+            inbound.cut(slice.held, slice.skip);
+            slice.skip = 0;
+            slice.len += slice.held;
+        }
     }
 
     fn settle_receive<H: Handler<Exchange = E>>(
@@ -282,7 +331,10 @@ impl<'p, E> Connection<'p, E> {
                 self.close(cx, CloseReason::HandlerStalled);
                 return false;
             }
-            self.exchange.set(flag::HUNGRY);
+            let exchange = &mut self.exchange;
+            if !exchange.body.hold(offer.len, &mut exchange.front) {
+                exchange.set(flag::HUNGRY);
+            }
         }
         if wants_more && !raw && content_max.is_none_or(|bytes_max| self.exchange.body.allow(bytes_max)) {
             self.exchange.waiting = Some(flow);
@@ -297,7 +349,7 @@ impl<'p, E> Connection<'p, E> {
 
     /// Gathers the whole content, in place behind the head where it fits, else in a buffer of its own.
     fn collect<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
-        let head_len = self.exchange.head_len as usize;
+        let head_len = self.exchange.front as usize;
         let Some(inbound) = &mut self.inbound else { return false };
         if let (Body::Length(length), Output::Empty | Output::Unsent { .. }) =
             (self.exchange.body, &self.exchange.output)
@@ -336,7 +388,7 @@ impl<'p, E> Connection<'p, E> {
         }
         loop {
             let Some(inbound) = &mut self.inbound else { return false };
-            let slice = match self.exchange.body.poll(&inbound.filled()[head_len..], cx.limits) {
+            let slice = match self.exchange.body.poll(&inbound.filled()[head_len..], 0, cx.limits) {
                 Ok(slice) => slice,
                 Err(status) => return self.refuse_content(cx, status),
             };
@@ -360,7 +412,7 @@ impl<'p, E> Connection<'p, E> {
                 self.exchange.set(flag::STARVED);
                 return false;
             }
-            self.exchange.body.take(slice.len);
+            self.exchange.body.take(slice.len, &mut 0);
             inbound.cut(head_len, slice.skip + slice.len);
             if slice.ended {
                 return self.call_collected(cx, None);
@@ -407,7 +459,7 @@ impl<'p, E> Connection<'p, E> {
         self.exchange.body = Body::Finished;
         let exchange = &mut self.exchange;
         let behind = in_place.unwrap_or(0);
-        let head_len = exchange.head_len as usize;
+        let head_len = core::mem::take(&mut exchange.front) as usize;
         let (head, rest) = inbound.filled().split_at(head_len);
         let content = aside.as_ref().map_or(&rest[..behind], |buf| buf.filled());
         let called = with_head(head, cx.limits, &mut HeadScan::default(), |parsed| match parsed {

@@ -39,8 +39,9 @@ pub(super) struct Exchange<'p, E> {
     pub(super) body: Body,
     pub(super) stream: Stream,
     pub(super) scan: HeadScan,
-    /// Bytes of the head that stay in front of the received bytes, for [`Flow::Collect`].
-    pub(super) head_len: u32,
+    /// Bytes that stay in front of the received ones: the head for [`Flow::Collect`], or content that is out of its
+    /// chunks, for a handler that waits for more of it.
+    pub(super) front: u32,
     /// Where the response begins in the output, while no part of it has left.
     response_at: u32,
     pub(super) served: u32,
@@ -103,7 +104,7 @@ impl<E> Default for Exchange<'_, E> {
             body: Body::Finished,
             stream: Stream::Unbegun,
             scan: HeadScan::default(),
-            head_len: 0,
+            front: 0,
             response_at: 0,
             served: 0,
             defer_serial: 0,
@@ -233,7 +234,7 @@ impl<'p, E> Exchange<'p, E> {
         self.body = Body::of(request.body_length(), cx.limits.content_bytes_max);
         self.facts = self.facts_of(cx, request);
         let head_len = request.head_len();
-        self.head_len = head_len as u32;
+        self.front = 0;
         if cx.limits.in_flight_max.is_some_and(|max| *cx.in_flight > max) {
             cx.counters.shed += 1;
             let answer = Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) };
@@ -245,6 +246,7 @@ impl<'p, E> Exchange<'p, E> {
         let (flow, error, content_max) = self.call(cx, |handler, response| handler.request(&request, response));
         let here = Here { head: true, content: available > head_len };
         if self.settle(cx, flow, error, content_max, here) {
+            self.front = head_len as u32;
             Dispatched::Answered { head_len: 0 }
         } else {
             Dispatched::Answered { head_len }

@@ -223,3 +223,23 @@ fn a_handler_that_waits_for_more_behind_its_head_is_not_asked_again_before_there
     bench.send(b"cd");
     assert_eq!(bench.take_output(), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd");
 }
+
+#[test]
+fn a_handler_that_waits_for_more_gets_it_across_chunks() {
+    let mut bench = Bench::new(Steps(
+        |_, _| Flow::Receive(()),
+        |content, ended, response| match content.iter().position(|byte| *byte == b'\n') {
+            Some(at) => {
+                let _ = response.body(&content[..at]);
+                (at + 1, Flow::Finish)
+            }
+            None if ended => answers(b"no line", true, response),
+            None => (0, Flow::Receive(())),
+        },
+    ));
+    bench.send(&[CHUNKED, b"2\r\nab\r\n1\r\nc\r\n1;x=y\r\nd\r\n"].concat());
+    for byte in b"3\r\nef\n\r\n0\r\n\r\n" {
+        bench.send(&[*byte]);
+    }
+    assert!(bench.take_output().ends_with("\r\n\r\nabcdef"), "{:?}", bench.connection);
+}
