@@ -50,7 +50,8 @@ pub struct Timeouts {
     pub first_byte_timeout_ms: Option<u32>,
     /// The whole head, from its first byte; then 408 and close.
     pub head_timeout_ms: Option<u32>,
-    /// Content without any progress; then 408 and close.
+    /// Content without any progress; then 408 and close. Also content in hand that waits for a further buffer; then 503
+    /// and close.
     pub content_timeout_ms: Option<u32>,
     /// Writing without any progress; then close.
     pub write_timeout_ms: Option<u32>,

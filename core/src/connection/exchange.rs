@@ -224,7 +224,6 @@ impl<'p, E> Exchange<'p, E> {
         }
         self.go(Event::HeadComplete);
         self.served += 1;
-        cx.counters.requests += 1;
         self.clear(flag::BEGUN);
         self.set(flag::PROGRESS | flag::COUNTED);
         *cx.in_flight += 1;
@@ -238,9 +237,10 @@ impl<'p, E> Exchange<'p, E> {
         if cx.limits.in_flight_max.is_some_and(|max| *cx.in_flight > max) {
             cx.counters.shed += 1;
             let answer = Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) };
-            self.replace_response(cx, answer);
+            self.answer_instead(cx, answer);
             return Dispatched::Answered { head_len };
         }
+        cx.counters.requests += 1;
         let info = cx.place.info();
         let request = request.on(&info);
         let (flow, error, content_max) = self.call(cx, |handler, response| handler.request(&request, response));
@@ -467,6 +467,10 @@ impl<'p, E> Exchange<'p, E> {
         answer: Answer<'_>,
     ) {
         cx.counters.failed += 1;
+        self.answer_instead(cx, answer);
+    }
+
+    fn answer_instead<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, answer: Answer<'_>) {
         // The response that was to switch forgot what the request said about the connection.
         let raw = self.stream == Stream::Raw;
         let close = raw || self.facts.has(Facts::CLOSE) || self.facts.has(Facts::CLOSE_UNREAD);

@@ -243,3 +243,14 @@ fn a_handler_that_waits_for_more_gets_it_across_chunks() {
     }
     assert!(bench.take_output().ends_with("\r\n\r\nabcdef"), "{:?}", bench.connection);
 }
+
+#[test]
+fn a_request_that_is_shed_is_counted_as_that_and_nothing_else() {
+    let mut bench = Bench::new(handler_fn(|_, _: &mut ResponseWriter<'_>| ()));
+    bench.limits.in_flight_max = Some(0);
+    bench.send(GET);
+    assert!(bench.take_output().starts_with("HTTP/1.1 503 "));
+    let counters = &bench.counters;
+    assert_eq!((counters.shed, counters.requests, counters.failed, counters.refused), (1, 0, 0, 0));
+    assert_eq!((bench.state(), bench.in_flight), (State::KeepAlive, 0));
+}
