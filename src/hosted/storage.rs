@@ -7,6 +7,7 @@ use aurora_http_core::budget::{Memory, handles_max};
 use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::pool::{Buf, BufferPool, Entry};
+#[cfg(any(has_epoll, has_kqueue))]
 use aurora_http_core::readiness::Parked;
 
 use super::auto::Chosen;
@@ -47,6 +48,7 @@ struct Handles {
     kqueue: Vec<aurora_http_kqueue::Entry>,
     #[cfg(has_uring)]
     uring: Vec<aurora_http_uring::Entry>,
+    #[cfg(any(has_epoll, has_kqueue))]
     parked: Vec<Parked<'static>>,
     lent: Vec<Option<Buf<'static>>>,
 }
@@ -61,6 +63,7 @@ impl Handles {
             kqueue: Vec::new(),
             #[cfg(has_uring)]
             uring: Vec::new(),
+            #[cfg(any(has_epoll, has_kqueue))]
             parked: Vec::new(),
             lent: table(lent, || None),
         };
@@ -149,6 +152,7 @@ impl<E> WorkerStorage<E> {
             kqueue: &mut self.handles.kqueue,
             #[cfg(has_uring)]
             uring: &mut self.handles.uring,
+            #[cfg(any(has_epoll, has_kqueue))]
             parked: &mut self.handles.parked,
             lent: &mut self.handles.lent,
         };
@@ -170,6 +174,7 @@ pub(super) struct ReactorStorage<'s> {
     pub(super) kqueue: &'s mut [aurora_http_kqueue::Entry],
     #[cfg(has_uring)]
     pub(super) uring: &'s mut [aurora_http_uring::Entry],
+    #[cfg(any(has_epoll, has_kqueue))]
     pub(super) parked: &'s mut [Parked<'static>],
     pub(super) lent: &'s mut [Option<Buf<'static>>],
 }
@@ -191,21 +196,21 @@ impl<E> fmt::Debug for WorkerStorage<E> {
 
 /// The bytes that one worker takes.
 pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
-    let handle_bytes = match chosen {
+    let budget = config.budget();
+    let memory = |handle_bytes| budget.memory::<E>(handle_bytes);
+    match chosen {
         #[cfg(has_epoll)]
-        Chosen::Epoll => size_of::<aurora_http_epoll::Entry>(),
+        Chosen::Epoll => memory(size_of::<aurora_http_epoll::Entry>()),
         #[cfg(has_kqueue)]
-        Chosen::Kqueue => size_of::<aurora_http_kqueue::Entry>(),
+        Chosen::Kqueue => memory(size_of::<aurora_http_kqueue::Entry>()),
         #[cfg(has_uring)]
         Chosen::Uring(_) => {
-            let budget = config.budget();
             let handles = handles_max(budget.connections, budget.listeners);
             let table = handles.saturating_mul(size_of::<aurora_http_uring::Entry>());
             let queues = aurora_http_uring::Uring::queue_bytes(handles, budget.lent);
-            return Memory { handles: table.saturating_add(queues), ..budget.memory::<E>(0) };
+            Memory { handles: table.saturating_add(queues), ..memory(0) }
         }
-    };
-    config.budget().memory::<E>(handle_bytes)
+    }
 }
 
 fn table<T>(len: usize, entry: impl FnMut() -> T) -> Vec<T> {
