@@ -136,13 +136,18 @@ impl<'d> Deferrals<'d> {
             && token.worker == self.worker
             && self.cells.get(slot).is_some_and(|cell| cell.resolve(token.tag));
         if resolved {
-            // In this order, the opposite of the worker's.
-            if let Some(bell) = self.group_bells.get(slot / Self::GROUP) {
-                bell.store(true, Ordering::SeqCst);
-            }
-            self.bell.store(true, Ordering::SeqCst);
+            self.ring(token.slot);
         }
         resolved
+    }
+
+    /// Has the worker look at a slot in its next turn.
+    pub(crate) fn ring(&self, slot: u32) {
+        // In this order, the opposite of the worker's.
+        if let Some(bell) = self.group_bells.get(slot as usize / Self::GROUP) {
+            bell.store(true, Ordering::SeqCst);
+        }
+        self.bell.store(true, Ordering::SeqCst);
     }
 
     /// Whether something was resolved since the bell was taken.

@@ -81,3 +81,42 @@ fn beyond_the_limit_of_exchanges_under_way_there_is_503_and_the_connection_stays
     assert_eq!(later.tokens.borrow().len(), 3, "one has finished: there is room");
     world.finish();
 }
+
+/// Takes its token at once, and defers only when its content is there.
+struct TokenFirst(Rc<RefCell<Vec<DeferToken>>>);
+
+impl Handler for TokenFirst {
+    type Exchange = ();
+
+    fn request(&mut self, _request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        self.0.borrow_mut().push(response.defer().unwrap());
+        Flow::Receive(())
+    }
+
+    fn receive(
+        &mut self,
+        (): (),
+        content: &mut aurora_http_core::handler::Content<'_>,
+        _response: &mut ResponseWriter<'_>,
+    ) -> Flow<()> {
+        content.consume(usize::MAX);
+        if content.ended() { Flow::Defer(()) } else { Flow::Receive(()) }
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        let _ = response.body("hello");
+        Flow::Finish
+    }
+}
+
+#[test]
+fn an_answer_that_is_there_before_it_is_deferred_is_not_lost() {
+    let tokens = Rc::default();
+    let mut world = World::new(4, COUNTS, limits(), TokenFirst(Rc::clone(&tokens)));
+    let client = world.connect_and_send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na");
+    assert!(world.resolve(tokens.borrow()[0]));
+    assert_eq!(world.recv(client).0, "");
+    world.send(client, b"b");
+    assert_eq!(world.recv(client), (HELLO.to_owned(), false));
+    world.finish();
+}

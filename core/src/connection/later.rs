@@ -4,7 +4,6 @@ use super::content::Body;
 use super::exchange::{Exchange, Here};
 use super::{Context, flag};
 use crate::answer::Answer;
-use crate::defer::DeferCell;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
 use crate::state::Event;
@@ -14,9 +13,13 @@ impl<'p, E> Exchange<'p, E> {
     #[cold]
     pub(super) fn defer<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
         let place = cx.place;
-        if !place.deferrals.cell(place.id.index).is_some_and(DeferCell::is_armed) {
+        let Some(cell) = place.deferrals.cell(place.id.index).filter(|cell| cell.is_armed()) else {
             // Nobody has a token: it could never be resolved.
             return self.replace_response(cx, Answer::new(500));
+        };
+        if cell.is_resolved() {
+            // Before it was waited for: the worker has passed it over.
+            place.deferrals.ring(place.id.index);
         }
         self.waiting = Some(flow);
         self.set(flag::PROGRESS);

@@ -303,6 +303,11 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
+    /// Whether it waits for a deferred answer.
+    pub(crate) const fn is_deferred(&self) -> bool {
+        self.exchange.is_deferred()
+    }
+
     /// The token of the deferred answer was resolved.
     pub fn handle_resolved<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         if self.exchange.is_deferred() {

@@ -454,11 +454,13 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let mut from = 0;
         while let Some(index) = self.deferrals.next_resolved(from) {
             from = index + 1;
-            if let Some(cell) = self.deferrals.cell(index) {
-                cell.clear();
-            }
             let handle = self.handle_of(index);
-            if let Some(slot) = self.slots.by_index_mut(index) {
+            if let Some(slot) = self.slots.by_index_mut(index)
+                && slot.connection.is_deferred()
+            {
+                if let Some(cell) = self.deferrals.cell(index) {
+                    cell.clear();
+                }
                 slot.connection.handle_resolved(&mut context!(self, now, peers, handle, slot.io));
                 self.settle_later(now, index);
             }
