@@ -6,6 +6,8 @@
 #[cfg(test)]
 extern crate std;
 
+#[cfg(any(feature = "embedded-io", feature = "embedded-io-async"))]
+pub mod adapter;
 pub mod answer;
 pub mod budget;
 pub mod connection;
