@@ -28,7 +28,7 @@
 //!
 //! # Cargo features
 //! `epoll`, `kqueue`, `uring`, all on by default: a backend that does not exist on the target compiles to nothing. This
-//! version has io_uring and epoll, for Linux, and kqueue, for macOS and FreeBSD. Without any backend, and on systems
+//! version has io_uring and epoll, for Linux, and kqueue, for macOS and the BSDs. Without any backend, and on systems
 //! that are no Unix, only [`core`] is left. `kqueue-emulation` is for the tests of this repository.
 #![forbid(unsafe_code)]
 
@@ -36,7 +36,7 @@ pub use aurora_http_core as core;
 /// The backend of every Linux.
 #[cfg(has_epoll)]
 pub use aurora_http_epoll as epoll;
-/// The backend that this build has on macOS and FreeBSD.
+/// The backend that this build has on macOS and the BSDs.
 #[cfg(has_kqueue)]
 pub use aurora_http_kqueue as kqueue;
 

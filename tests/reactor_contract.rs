@@ -80,7 +80,7 @@ contract!(epoll, crate::support::sockets::EpollHarness);
 // On Linux over an emulation: it shows that the backend does its part, not that kqueue does.
 #[cfg(target_os = "linux")]
 contract!(kqueue_emulated, crate::support::sockets::KqueueHarness);
-#[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+#[cfg(kqueue_exists)]
 contract!(kqueue, crate::support::sockets::KqueueHarness);
 #[cfg(target_os = "linux")]
 contract!(uring, crate::support::sockets::UringHarness);

@@ -1,4 +1,5 @@
-//! The kqueue backend of aurora-http: system calls for macOS, its relatives and FreeBSD, and nothing else.
+//! The kqueue backend of aurora-http: system calls for macOS and its relatives, FreeBSD, NetBSD
+//! and OpenBSD, and nothing else.
 //!
 //! [`Kqueue`] supplies the non-blocking calls, the core's [`Readiness`](aurora_http_core::readiness::Readiness) makes a
 //! [`Reactor`] of it:
@@ -26,7 +27,13 @@
 //! which is for the tests of its repository.
 #![no_std]
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
-#![cfg(any(target_vendor = "apple", target_os = "freebsd", all(target_os = "linux", feature = "emulation")))]
+#![cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    all(target_os = "linux", feature = "emulation")
+))]
 
 #[cfg(feature = "std")]
 extern crate alloc;

@@ -260,7 +260,7 @@ impl NonBlocking for Kqueue<'_> {
             Err(error) => return Err(os_error(error)),
         };
         for event in events {
-            // Not a socket's: the wake, which has done its work by ending the wait.
+            // Not a socket's, here or by an index beyond the table: the wake, which has done its work by ending the wait.
             let Some(flags) = ready_of(event) else { continue };
             let data = event.udata().addr();
             let index = data as u32 & NO_INDEX;

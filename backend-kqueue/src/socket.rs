@@ -105,14 +105,14 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<Option<OwnedFd>, IoErro
     Err(os_error(error))
 }
 
-#[cfg(target_os = "freebsd")]
+#[cfg(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
 fn accept_once(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     use rustix::net::SocketFlags;
     rustix::net::accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
 }
 
 /// There is no accept4 on macOS.
-#[cfg(not(target_os = "freebsd"))]
+#[cfg(not(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd")))]
 fn accept_once(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let stream = rustix::net::accept(listener)?;
     match set_flags(&stream).and_then(|()| no_sigpipe(&stream)) {

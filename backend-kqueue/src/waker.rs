@@ -10,7 +10,8 @@ type Shared = alloc::sync::Arc<Queue>;
 #[cfg(not(feature = "std"))]
 type Shared = Queue;
 
-/// Wakes one [`Kqueue`](crate::Kqueue) from any thread, through an event of the queue's own (`EVFILT_USER`).
+/// Wakes one [`Kqueue`](crate::Kqueue) from any thread, through an event of the queue's own
+/// (`EVFILT_USER`; a pipe on NetBSD and OpenBSD).
 ///
 /// It may outlive the reactor; then a wake does nothing. With the feature `std` all wakers share one descriptor, and
 /// cloning costs a reference count. Without it there is no allocator to share through, so that each waker holds a
@@ -24,7 +25,6 @@ pub struct Waker {
 impl Waker {
     pub(crate) fn new() -> Result<Self, Errno> {
         let queue = Queue::new()?;
-        queue.add_user()?;
         #[cfg(feature = "std")]
         let queue = Shared::new(queue);
         Ok(Self { queue })
@@ -51,7 +51,7 @@ impl Waker {
 impl Wake for Waker {
     fn wake(&self) {
         // It fails when the queue is gone, and then there is nobody to wake.
-        let _ = self.queue.trigger_user();
+        let _ = self.queue.wake();
     }
 }
 

@@ -1,7 +1,13 @@
 //! What is kqueue's own; the rules of the seam are checked by the root package's contract suite.
 //!
 //! On Linux this runs over the emulation beside this file, and shows that the crate does its part, not that kqueue does.
-#![cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "linux"))]
+#![cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "linux"
+))]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -332,6 +338,14 @@ fn wakes_end_one_wait_each_time_and_coalesce() {
         kqueue.wait(Some(Duration::from_millis(20)), &mut |_, _| {}).unwrap();
         assert!(kqueue.now().ms_since(before) >= 20, "ten wakes counted as one");
     }
+    // More than a pipe holds, where wakes go through one.
+    for _ in 0..100_000 {
+        waker.wake();
+    }
+    kqueue.wait(None, &mut |_, _| {}).unwrap();
+    let before = kqueue.now();
+    kqueue.wait(Some(Duration::from_millis(20)), &mut |_, _| {}).unwrap();
+    assert!(kqueue.now().ms_since(before) >= 20, "all of them were heard");
     let second = waker.try_clone().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(move || second.wake());

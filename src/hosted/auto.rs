@@ -17,7 +17,7 @@ pub enum Backend {
     Epoll,
     /// io_uring, on Linux 5.19 and later where it is allowed.
     Uring,
-    /// kqueue, on macOS and FreeBSD.
+    /// kqueue, on macOS and the BSDs.
     Kqueue,
 }
 
@@ -150,11 +150,9 @@ fn probe(backend: Backend) -> Result<Chosen, String> {
         #[cfg(has_kqueue)]
         Backend::Kqueue => return Ok(Chosen::Kqueue),
         #[cfg(not(has_kqueue))]
-        Backend::Kqueue if cfg!(any(target_vendor = "apple", target_os = "freebsd")) => {
-            "this build has no kqueue backend (cargo feature kqueue)"
-        }
+        Backend::Kqueue if cfg!(kqueue_exists) => "this build has no kqueue backend (cargo feature kqueue)",
         #[cfg(not(has_kqueue))]
-        Backend::Kqueue => "the kqueue backend is for macOS and FreeBSD",
+        Backend::Kqueue => "kqueue exists on macOS and the BSDs only",
         Backend::Auto => "auto is no backend",
     };
     Err(reason.to_owned())

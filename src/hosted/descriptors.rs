@@ -5,8 +5,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::error::ServerError;
 
-/// Of one worker besides its sockets: the poller and the waker.
-const PER_WORKER: usize = 2;
+/// Of one worker besides its sockets: the poller and the waker, which may be a pipe.
+const PER_WORKER: usize = 3;
 
 /// For the rest of the program: standard streams, signal pipes, files.
 const SPARE: u64 = 32;
@@ -53,9 +53,9 @@ mod tests {
 
     #[test]
     fn every_worker_needs_its_sockets_its_poller_and_its_waker() {
-        // Connection, lobby, listener, poller, waker.
-        assert_eq!(needed(1, 1, 1), SPARE + 5);
-        assert_eq!(needed(3, 1000, 1), SPARE + 3 * 1004);
-        assert_eq!(needed(3, 1000, 4), SPARE + 3 * 1010);
+        // Connection, lobby, listener, poller, two ends of a waker.
+        assert_eq!(needed(1, 1, 1), SPARE + 6);
+        assert_eq!(needed(3, 1000, 1), SPARE + 3 * 1005);
+        assert_eq!(needed(3, 1000, 4), SPARE + 3 * 1011);
     }
 }

@@ -106,7 +106,7 @@ macro_rules! readiness_harness {
 #[cfg(target_os = "linux")]
 readiness_harness!(EpollHarness, aurora_http_epoll, Epoll);
 // On Linux over the emulation that stands in for kqueue in tests.
-#[cfg(any(target_os = "linux", target_vendor = "apple", target_os = "freebsd"))]
+#[cfg(any(target_os = "linux", kqueue_exists))]
 readiness_harness!(KqueueHarness, aurora_http_kqueue, Kqueue);
 #[cfg(target_os = "linux")]
 harness!(UringHarness, aurora_http_uring, aurora_http_uring::Uring<'static>, [], [], |table, lent| {

@@ -1,5 +1,5 @@
-//! An emulation, for tests on Linux: it takes the place of `src/sys.rs` and makes of epoll and an eventfd what that one
-//! makes of kevent(2).
+//! An emulation, for tests on Linux: it takes the place of `src/sys.rs` and makes of epoll what that one makes of
+//! kevent(2). Wakes come through the pipe that serves on NetBSD and OpenBSD.
 //!
 //! What it proves is this crate's own logic over real sockets; it proves nothing of how macOS or a BSD behaves. It keeps
 //! to the shapes of kqueue where epoll has others: reading and writing are events of their own, and the end comes as a
@@ -13,13 +13,14 @@ use core::ops::BitOr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::event::epoll::{self, EventData, EventFlags as Epoll};
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use rustix::io::{Errno, read, write};
+use rustix::io::Errno;
 use rustix::time::Timespec;
 
-/// In place of a socket's number in an event's data: the queue's own event.
-const USER: u64 = u64::MAX;
+#[path = "../../src/sys/pipe.rs"]
+mod bell;
+
+use bell::Bell;
 
 /// Events of epoll that are taken at once.
 const BATCH: usize = 32;
@@ -31,7 +32,9 @@ const EVENTS_MAX: usize = 4 * BATCH;
 pub(crate) enum EventFilter {
     Read(#[allow(dead_code)] RawFd),
     Write(#[allow(dead_code)] RawFd),
-    User,
+    /// Others that kqueue has.
+    #[allow(dead_code)]
+    Unknown,
 }
 
 /// Those that the crate uses.
@@ -82,30 +85,29 @@ impl Event {
     }
 }
 
-const USER_EVENT: Event = Event { filter: EventFilter::User, flags: EventFlags::CLEAR, data: 0 };
+const NO_EVENT: Event = Event { filter: EventFilter::Unknown, flags: EventFlags::CLEAR, data: 0 };
 
 #[derive(Debug)]
 pub(crate) struct Queue {
     epoll: OwnedFd,
-    eventfd: OwnedFd,
+    bell: Bell,
     /// Events so far, to repeat every seventh.
     count: AtomicU32,
 }
 
 impl Queue {
     pub(crate) fn new() -> Result<Self, Errno> {
-        Ok(Self {
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            eventfd: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            count: AtomicU32::new(0),
-        })
+        let queue =
+            Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, bell: Bell::new()?, count: AtomicU32::new(0) };
+        queue.bell.add_to(&queue)?;
+        Ok(queue)
     }
 
     #[cfg(not(feature = "std"))]
     pub(crate) fn try_clone(&self) -> Result<Self, Errno> {
         Ok(Self {
             epoll: rustix::io::fcntl_dupfd_cloexec(&self.epoll, 0)?,
-            eventfd: rustix::io::fcntl_dupfd_cloexec(&self.eventfd, 0)?,
+            bell: self.bell.try_clone()?,
             count: AtomicU32::new(0),
         })
     }
@@ -126,18 +128,14 @@ impl Queue {
         let interest = filters.iter().fold(Epoll::ET, |interest, filter| match filter(number) {
             EventFilter::Read(_) => interest | Epoll::IN | Epoll::RDHUP,
             EventFilter::Write(_) => interest | Epoll::OUT,
-            EventFilter::User => interest,
+            EventFilter::Unknown => interest,
         });
         let data = u32::try_from(data).expect("data that a pointer of 32 bits holds");
         epoll::add(&self.epoll, socket, EventData::new_u64((number as u64) << 32 | u64::from(data)), interest)
     }
 
-    pub(crate) fn add_user(&self) -> Result<(), Errno> {
-        epoll::add(&self.epoll, &self.eventfd, EventData::new_u64(USER), Epoll::IN | Epoll::ET)
-    }
-
-    pub(crate) fn trigger_user(&self) -> Result<(), Errno> {
-        write(&self.eventfd, &1u64.to_ne_bytes()).map(|_| ())
+    pub(crate) fn wake(&self) -> Result<(), Errno> {
+        self.bell.ring(self)
     }
 
     pub(crate) fn wait<'e>(
@@ -147,25 +145,22 @@ impl Queue {
     ) -> Result<&'e mut [Event], Errno> {
         let mut batch = [const { MaybeUninit::uninit() }; BATCH];
         let (batch, _) = epoll::wait(&self.epoll, &mut batch[..], timeout)?;
-        let mut translated = [USER_EVENT; EVENTS_MAX];
+        let mut translated = [NO_EVENT; EVENTS_MAX];
         let mut count = 0;
-        for event in batch.iter().flat_map(|event| self.translate(event)).flatten() {
+        for event in batch.iter().flat_map(Self::translate).flatten() {
             let again = self.count.fetch_add(1, Ordering::Relaxed) % 7 == 6;
             for place in &mut translated[count..][..1 + usize::from(again)] {
                 *place = event;
                 count += 1;
             }
         }
+        self.bell.silence(&translated[..count]);
         Ok(events[..count].write_copy_of_slice(&translated[..count]))
     }
 
     /// One event of epoll as events of kqueue.
-    fn translate(&self, event: &epoll::Event) -> [Option<Event>; 2] {
+    fn translate(event: &epoll::Event) -> [Option<Event>; 2] {
         let bits = event.data.u64();
-        if bits == USER {
-            let _ = read(&self.eventfd, &mut [0; 8]);
-            return [Some(USER_EVENT), None];
-        }
         let (number, data) = ((bits >> 32) as RawFd, bits as u32 as usize);
         let flags = event.flags;
         let broken = flags.intersects(Epoll::HUP | Epoll::ERR);

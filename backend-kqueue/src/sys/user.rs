@@ -1,0 +1,39 @@
+//! The bell of a queue, where the kernel has events that a program raises itself (`EVFILT_USER`).
+
+use rustix::event::kqueue::{UserDefinedFlags, UserFlags};
+use rustix::io::Errno;
+
+use super::{Event, EventFilter, EventFlags, Queue};
+
+/// Costs no descriptor: the event is the queue's own.
+#[derive(Debug)]
+pub(super) struct Bell;
+
+impl Bell {
+    pub(super) fn new() -> Result<Self, Errno> {
+        Ok(Self)
+    }
+
+    #[cfg(not(feature = "std"))]
+    pub(super) fn try_clone(&self) -> Result<Self, Errno> {
+        Ok(Self)
+    }
+
+    /// Makes a queue hear it.
+    pub(super) fn add_to(&self, queue: &Queue) -> Result<(), Errno> {
+        queue.submit(&[user(EventFlags::ADD | EventFlags::CLEAR, UserFlags::NOINPUT)])
+    }
+
+    /// Makes the event happen. It is an error only when the queue has none.
+    pub(super) fn ring(&self, queue: &Queue) -> Result<(), Errno> {
+        queue.submit(&[user(EventFlags::empty(), UserFlags::TRIGGER)])
+    }
+
+    /// Taking the event has cleared it.
+    pub(super) fn silence(&self, _taken: &[Event]) {}
+}
+
+fn user(flags: EventFlags, action: UserFlags) -> Event {
+    let filter = EventFilter::User { ident: 0, flags: action, user_flags: UserDefinedFlags::new(0) };
+    Event::new(filter, flags, core::ptr::null_mut())
+}
