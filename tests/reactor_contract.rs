@@ -47,6 +47,7 @@ macro_rules! contract {
                     shutdown_write_shows_the_client_a_fin_behind_what_was_sent
                     shutdown_read_ends_a_receive_in_flight
                     shutdown_both_ends_everything_in_flight
+                    shutdown_both_ends_writing_when_reading_has_ended_already
                     close_ends_the_connection_once
                     closing_a_listener_ends_it
                     a_stale_handle_completes_with_errors

@@ -14,7 +14,7 @@ use crate::socket::{self, os_error};
 use crate::sys::{Event, EventFilter, EventFlags};
 use crate::waker::Waker;
 
-/// Events taken per wait, one or two for each socket; what is left comes with the next one. 4 KiB of stack on macOS,
+/// Events taken per wait; what is left comes with the next one. 4 KiB of stack on macOS,
 /// 8 KiB on FreeBSD.
 const EVENTS_PER_WAIT: usize = 128;
 
@@ -61,7 +61,9 @@ impl Default for Entry {
 
 /// Non-blocking sockets and a kqueue over a caller's table; an [`IoHandle`] is an index into that table.
 ///
-/// Every socket is registered once, edge-triggered (`EV_CLEAR`), for everything; no request costs a registration.
+/// Every socket is registered once for reading, edge-triggered (`EV_CLEAR`); no request costs a registration. For writing
+/// it is registered when a send did not go through, and for one event (`EV_ONESHOT`): the filter of a socket with room
+/// would report every segment that the peer acknowledges.
 /// Dropping it closes all its sockets. Its descriptor ([`AsFd`]) is readable while events are pending, so that it can
 /// stand inside another event loop: drive the reactor with a zero timeout whenever that loop reports it.
 #[derive(Debug)]
@@ -96,7 +98,9 @@ impl<'s> Kqueue<'s> {
     /// [`IoError::FileLimit`] when the table is full, or what registering it said. The socket is closed then.
     pub fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError> {
         rustix::io::ioctl_fionbio(&listener, true).map_err(os_error)?;
-        self.insert(listener, [EventFilter::Read])
+        // What it accepts inherits it. It is no listener where this fails, and accepting will say so.
+        let _ = socket::no_sigpipe(&listener);
+        self.insert(listener)
     }
 
     /// Takes a connected stream socket in; it is made non-blocking, and writing to it raises no SIGPIPE.
@@ -105,8 +109,16 @@ impl<'s> Kqueue<'s> {
     /// As for [`add_listener`](Self::add_listener).
     pub fn add_stream(&mut self, stream: OwnedFd) -> Result<IoHandle, IoError> {
         rustix::io::ioctl_fionbio(&stream, true).map_err(os_error)?;
-        socket::no_sigpipe(&stream).map_err(os_error)?;
-        self.insert(stream, STREAM_FILTERS)
+        socket::no_sigpipe(&stream).map_err(socket::stream_error)?;
+        let io = self.insert(stream)?;
+        // Nobody knows yet that it takes bytes: the index may have been another socket's.
+        match self.report_writable(io) {
+            Ok(()) => Ok(io),
+            Err(error) => {
+                self.close(io);
+                Err(error)
+            }
+        }
     }
 
     /// Gives a socket away, still open and non-blocking; its handle is free afterwards. `None` for an invalid handle.
@@ -114,10 +126,10 @@ impl<'s> Kqueue<'s> {
     /// No operation may be in flight on it.
     pub fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
         let socket = self.remove(io)?;
-        // The registration would outlive this table's interest in the socket. One by one, because a listener has no
-        // write filter; failure means that there is none.
-        for filter in STREAM_FILTERS {
-            let _ = self.waker.queue().change(socket.as_fd(), [filter], EventFlags::DELETE, 0);
+        // The registrations would outlive this table's interest in the socket. Where no send waits there is none for
+        // writing, and failure says so.
+        for filter in [EventFilter::Read as Filter, EventFilter::Write] {
+            let _ = self.waker.queue().change(socket.as_fd(), filter, EventFlags::DELETE, 0);
         }
         Some(socket)
     }
@@ -143,7 +155,7 @@ impl<'s> Kqueue<'s> {
     /// As for [`local_addr`](Self::local_addr), and [`IoError::ConnectionReset`] when it is not connected.
     pub fn peer_addr(&self, io: IoHandle) -> Result<SocketAddr, IoError> {
         let socket = self.descriptor(io).ok_or(IoError::Unsupported)?;
-        let address = rustix::net::getpeername(socket).map_err(os_error)?;
+        let address = rustix::net::getpeername(socket).map_err(socket::stream_error)?;
         socket::to_socket_addr(address.ok_or(IoError::Unsupported)?)
     }
 
@@ -155,21 +167,25 @@ impl<'s> Kqueue<'s> {
         self.waker.try_clone()
     }
 
-    /// Puts a socket into a free entry and registers it; closes it when that fails.
-    fn insert<const N: usize>(&mut self, socket: OwnedFd, filters: [Filter; N]) -> Result<IoHandle, IoError> {
+    /// Puts a socket into a free entry and registers it for reading; closes it when that fails.
+    fn insert(&mut self, socket: OwnedFd) -> Result<IoHandle, IoError> {
         let index = self.free;
         let Some(entry) = self.table.get_mut(index as usize) else { return Err(IoError::FileLimit) };
-        let added =
-            self.waker.queue().change(socket.as_fd(), filters, EventFlags::ADD | EventFlags::CLEAR, entry.data(index));
-        match added {
-            // Some versions of macOS refuse the write filter of a socket whose peer has gone; by then the read filter
-            // is there, and a send will say so itself.
-            Ok(()) | Err(Errno::PIPE) => {}
-            Err(error) => return Err(os_error(error)),
-        }
+        let flags = EventFlags::ADD | EventFlags::CLEAR;
+        self.waker.queue().change(socket.as_fd(), EventFilter::Read, flags, entry.data(index)).map_err(os_error)?;
         entry.socket = Some(socket);
         self.free = entry.link & NO_INDEX;
         Ok(IoHandle(index))
+    }
+
+    /// Has it reported when a socket takes bytes again. Nothing is lost when it does so meanwhile: the kernel looks when
+    /// it registers.
+    #[cold]
+    fn report_writable(&self, io: IoHandle) -> Result<(), IoError> {
+        let entry = self.table.get(io.0 as usize).ok_or(IoError::Unsupported)?;
+        let socket = entry.socket.as_ref().ok_or(IoError::Unsupported)?;
+        let flags = EventFlags::ADD | EventFlags::ONESHOT;
+        self.waker.queue().change(socket.as_fd(), EventFilter::Write, flags, entry.data(io.0)).map_err(os_error)
     }
 
     /// Frees an entry; its generation moves on.
@@ -184,8 +200,6 @@ impl<'s> Kqueue<'s> {
 
 /// Makes a filter of a descriptor.
 type Filter = fn(RawFd) -> EventFilter;
-
-const STREAM_FILTERS: [Filter; 2] = [EventFilter::Read, EventFilter::Write];
 
 impl Drop for Kqueue<'_> {
     fn drop(&mut self) {
@@ -210,7 +224,7 @@ impl NonBlocking for Kqueue<'_> {
         let Some(listener) = self.descriptor(listener) else { return Attempt::Failed(IoError::Unsupported) };
         match socket::accept(listener) {
             Ok(None) => Attempt::WouldBlock,
-            Ok(Some(stream)) => match self.insert(stream, STREAM_FILTERS) {
+            Ok(Some(stream)) => match self.insert(stream) {
                 Ok(IoHandle(index)) => Attempt::Done(index),
                 Err(error) => Attempt::Failed(error),
             },
@@ -228,21 +242,29 @@ impl NonBlocking for Kqueue<'_> {
 
     #[inline]
     fn send(&mut self, io: IoHandle, parts: [&[u8]; 2]) -> Attempt {
-        match self.descriptor(io) {
-            Some(socket) => socket::send(socket, parts),
-            None => Attempt::Failed(IoError::Unsupported),
+        let Some(socket) = self.descriptor(io) else { return Attempt::Failed(IoError::Unsupported) };
+        let attempt = socket::send(socket, parts);
+        let full = match attempt {
+            Attempt::Done(count) => (count as usize) < parts[0].len() + parts[1].len(),
+            Attempt::WouldBlock => true,
+            Attempt::Failed(_) => false,
+        };
+        match full.then(|| self.report_writable(io)) {
+            Some(Err(error)) => Attempt::Failed(error),
+            Some(Ok(())) | None => attempt,
         }
     }
 
     fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
-        let how = match how {
-            Shutdown::Both => rustix::net::Shutdown::Both,
-            Shutdown::Read => rustix::net::Shutdown::Read,
-            Shutdown::Write => rustix::net::Shutdown::Write,
-        };
-        if let Some(socket) = self.descriptor(io) {
-            // It fails when the connection is gone, and then there is nothing left to end.
-            let _ = rustix::net::shutdown(socket, how);
+        use rustix::net::{Shutdown as Side, shutdown};
+        let Some(socket) = self.descriptor(io) else { return };
+        // One side at a time: macOS ends neither when reading has ended already, by the peer's FIN for one. Each fails
+        // when there is nothing left to end.
+        if how != Shutdown::Write {
+            let _ = shutdown(socket, Side::Read);
+        }
+        if how != Shutdown::Read {
+            let _ = shutdown(socket, Side::Write);
         }
     }
 
@@ -272,6 +294,8 @@ impl NonBlocking for Kqueue<'_> {
         Ok(())
     }
 
+    /// Milliseconds of the monotonic clock. On macOS it goes on while the machine sleeps and a wait does not, so that a
+    /// deadline which passes in that time is noticed at the next event after it.
     #[inline]
     fn now(&self) -> Instant {
         let time = clock_gettime(ClockId::Monotonic);

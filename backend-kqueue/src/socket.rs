@@ -75,11 +75,12 @@ fn set_flags(socket: &OwnedFd) -> Result<(), Errno> {
     rustix::io::ioctl_fionbio(socket, true)
 }
 
-/// No SIGPIPE from writing to a connection that is gone. Where there is no such option, [`SEND_FLAGS`] say it.
-pub(crate) fn no_sigpipe(stream: &OwnedFd) -> Result<(), Errno> {
+/// No SIGPIPE from writing to a connection that is gone; a listener hands it on to what it accepts. Where there is no
+/// such option, [`SEND_FLAGS`] say it.
+pub(crate) fn no_sigpipe(socket: &OwnedFd) -> Result<(), Errno> {
     #[cfg(target_vendor = "apple")]
-    sockopt::set_socket_nosigpipe(stream, true)?;
-    let _ = stream;
+    sockopt::set_socket_nosigpipe(socket, true)?;
+    let _ = socket;
     Ok(())
 }
 
@@ -115,12 +116,8 @@ fn accept_once(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 #[cfg(not(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd")))]
 fn accept_once(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let stream = rustix::net::accept(listener)?;
-    match set_flags(&stream).and_then(|()| no_sigpipe(&stream)) {
-        Ok(()) => Ok(stream),
-        // macOS sets no options on a connection that is gone again.
-        Err(Errno::INVAL) => Err(Errno::CONNABORTED),
-        Err(error) => Err(error),
-    }
+    set_flags(&stream)?;
+    Ok(stream)
 }
 
 /// Errors of one connection, not of the listener.
@@ -178,6 +175,16 @@ pub(crate) fn peer(socket: BorrowedFd<'_>) -> Option<Peer> {
     SocketAddr::try_from(address).ok().map(Peer::Ip)
 }
 
+/// What the system says of a stream that it does not look at more closely: macOS finds the call invalid when the
+/// connection is gone.
+#[cold]
+pub(crate) fn stream_error(error: Errno) -> IoError {
+    match error {
+        Errno::INVAL => IoError::ConnectionReset,
+        other => os_error(other),
+    }
+}
+
 /// The system's number in the seam's words.
 #[cold]
 pub(crate) fn os_error(error: Errno) -> IoError {
@@ -189,6 +196,8 @@ pub(crate) fn os_error(error: Errno) -> IoError {
         | Errno::TIMEDOUT
         | Errno::NETRESET
         | Errno::SHUTDOWN
+        // What macOS says to a send while it takes the connection down.
+        | Errno::PROTOTYPE
         | Errno::HOSTUNREACH
         | Errno::NETUNREACH => IoError::ConnectionReset,
         Errno::MFILE | Errno::NFILE => IoError::FileLimit,

@@ -6,6 +6,7 @@
 mod bell;
 
 use core::mem::MaybeUninit;
+use core::slice;
 
 use rustix::event::kqueue;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -38,16 +39,16 @@ impl Queue {
         Ok(Self { queue: rustix::io::fcntl_dupfd_cloexec(&self.queue, 0)?, bell: self.bell.try_clone()? })
     }
 
-    /// Adds or deletes filters of a socket, in order and up to the first that fails. `data` comes with their events.
-    pub(crate) fn change<const N: usize>(
+    /// Adds or deletes a filter of a socket; `data` comes with its events.
+    pub(crate) fn change(
         &self,
         socket: BorrowedFd<'_>,
-        filters: [fn(RawFd) -> EventFilter; N],
+        filter: fn(RawFd) -> EventFilter,
         flags: EventFlags,
         data: usize,
     ) -> Result<(), Errno> {
         let data = core::ptr::without_provenance_mut(data);
-        self.submit(&filters.map(|filter| Event::new(filter(socket.as_raw_fd()), flags, data)))
+        self.submit(&Event::new(filter(socket.as_raw_fd()), flags, data))
     }
 
     /// Raises the queue's own event.
@@ -55,12 +56,12 @@ impl Queue {
         self.bell.ring(self)
     }
 
-    fn submit(&self, changes: &[Event]) -> Result<(), Errno> {
+    fn submit(&self, change: &Event) -> Result<(), Errno> {
         let none: &mut [MaybeUninit<Event>] = &mut [];
-        // SAFETY: every descriptor in `changes` is borrowed by the caller of this module, hence open. It may be closed
+        // SAFETY: a descriptor in `change` is borrowed by the caller of this module, hence open. It may be closed
         // while the queue lives: closing a descriptor deletes its events (kevent(2)), and the kernel holds no memory
         // of ours in between, `data` being a number that nobody dereferences.
-        match unsafe { kqueue::kevent_timespec(&self.queue, changes, none, None) } {
+        match unsafe { kqueue::kevent_timespec(&self.queue, slice::from_ref(change), none, None) } {
             // Changes are applied before a call is interrupted.
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error),

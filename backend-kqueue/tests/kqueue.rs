@@ -122,7 +122,6 @@ fn late_events_of_a_closed_socket_do_not_reach_its_successor() {
     let _second = TcpStream::connect(address).unwrap();
     let successor = accepted(&mut kqueue, listener);
     assert_eq!(successor, io, "the index is used again");
-    reported(&mut kqueue, successor);
 
     first.write_all(b"for the dead").unwrap();
     let mut events = 0;
@@ -204,7 +203,6 @@ fn the_ends_of_a_connection_are_reported_as_such() {
     for reset in [false, true] {
         let client = TcpStream::connect(address).unwrap();
         let io = accepted(&mut kqueue, listener);
-        assert!(!reported(&mut kqueue, io).ended);
         if reset {
             sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
             drop(client);
@@ -251,7 +249,6 @@ fn our_own_end_of_writing_is_not_the_end_of_reading() {
     let (listener, address) = listening(&mut kqueue, &ListenOptions::default());
     let mut client = TcpStream::connect(address).unwrap();
     let io = accepted(&mut kqueue, listener);
-    reported(&mut kqueue, io);
     kqueue.shutdown(io, Shutdown::Write);
     assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
     client.write_all(b"more").unwrap();
@@ -260,6 +257,75 @@ fn our_own_end_of_writing_is_not_the_end_of_reading() {
     assert_eq!(kqueue.recv(io, &mut [0; 8]), Attempt::Done(4));
     assert_eq!(kqueue.recv(io, &mut [0; 8]), Attempt::WouldBlock);
     assert_eq!(kqueue.send(io, [b"x", b""]), Attempt::Failed(IoError::ConnectionReset), "no SIGPIPE");
+}
+
+#[test]
+fn room_to_send_is_reported_once_after_a_send_that_found_none() {
+    let mut table = table(2);
+    let mut kqueue = Kqueue::new(&mut table).unwrap();
+    let (listener, address) = listening(&mut kqueue, &ListenOptions::default());
+    let mut client = TcpStream::connect(address).unwrap();
+    let io = accepted(&mut kqueue, listener);
+    assert_eq!(kqueue.send(io, [b"x", b""]), Attempt::Done(1));
+    client.read_exact(&mut [0; 1]).unwrap();
+    let mut events = 0;
+    kqueue.wait(Some(Duration::ZERO), &mut |handle, _| events += usize::from(handle == io)).unwrap();
+    assert_eq!(events, 0, "what went through needs no event");
+
+    let bytes = vec![7; 1 << 20];
+    for answer in ["short", "none"] {
+        let mut sent = 0;
+        loop {
+            match kqueue.send(io, [&bytes, b""]) {
+                Attempt::Done(count) => {
+                    sent += count as usize;
+                    if answer == "short" && (count as usize) < bytes.len() {
+                        break;
+                    }
+                }
+                Attempt::WouldBlock => break,
+                Attempt::Failed(error) => panic!("{error}"),
+            }
+        }
+        let mut received = vec![0; sent];
+        client.read_exact(&mut received).unwrap();
+        let ready = reported_until(&mut kqueue, io, |ready| ready.writable);
+        assert!(!ready.readable && !ready.ended, "{answer}: {ready:?}");
+        assert_eq!(kqueue.send(io, [b"x", b""]), Attempt::Done(1), "{answer}");
+        client.read_exact(&mut [0; 1]).unwrap();
+    }
+}
+
+#[test]
+fn everything_ends_in_both_directions_when_one_has_ended_before() {
+    let mut table = table(2);
+    let mut kqueue = Kqueue::new(&mut table).unwrap();
+    let (listener, address) = listening(&mut kqueue, &ListenOptions::default());
+    let mut client = TcpStream::connect(address).unwrap();
+    let io = accepted(&mut kqueue, listener);
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    reported_until(&mut kqueue, io, |ready| ready.ended);
+    assert_eq!(kqueue.recv(io, &mut [0; 8]), Attempt::Done(0));
+    kqueue.shutdown(io, Shutdown::Both);
+    assert_eq!(kqueue.send(io, [b"x", b""]), Attempt::Failed(IoError::ConnectionReset));
+    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "it hears of our end");
+}
+
+/// Linux refuses to wait for a file.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_registered_is_closed_and_leaves_its_entry_free() {
+    let mut table = table(2);
+    let mut kqueue = Kqueue::new(&mut table).unwrap();
+    let file = std::fs::File::open("/proc/self/exe").unwrap();
+    assert!(matches!(kqueue.add_stream(file.into()), Err(IoError::Os(_))));
+    let mut events = 0;
+    kqueue.wait(Some(Duration::ZERO), &mut |_, _| events += 1).unwrap();
+    assert_eq!(events, 0);
+    let (listener, address) = listening(&mut kqueue, &ListenOptions::default());
+    assert_eq!(listener, IoHandle(0), "the entry is free");
+    let _client = TcpStream::connect(address).unwrap();
+    accepted(&mut kqueue, listener);
 }
 
 #[test]

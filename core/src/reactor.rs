@@ -349,8 +349,13 @@ pub type ReadyFn<'f> = dyn FnMut(IoHandle, Ready) + 'f;
 ///
 /// What edge-triggered means here: after `WouldBlock`, and after a count below what was asked for, [`wait`](Self::wait)
 /// reports the handle once more can be done, and need not report it again until the next such answer. Two things need
-/// no further report: bytes and FIN behind a report that said `ended`, and what [`shutdown`](Self::shutdown) ended. Every
-/// call on a handle that is not open fails and harms nothing.
+/// no further report: bytes and FIN behind a report that said `ended`, and what [`shutdown`](Self::shutdown) ended. A
+/// handle that comes in otherwise than by [`accept`](Self::accept) is reported once as what it is, because its index may
+/// have been another socket's. Every call on a handle that is not open fails and harms nothing.
+///
+/// A count below what was asked for means "that was all". A receive that stops in front of something else, as sockets do
+/// at TCP's urgent mark or at passed descriptors, leaves what is behind it until more comes or a deadline passes: it is
+/// the sender that has stalled itself.
 ///
 /// [`Readiness`]: crate::readiness::Readiness
 pub trait NonBlocking {

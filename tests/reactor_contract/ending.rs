@@ -115,6 +115,20 @@ pub(crate) fn shutdown_both_ends_everything_in_flight<H: Harness>() {
     rig.finish();
 }
 
+pub(crate) fn shutdown_both_ends_writing_when_reading_has_ended_already<H: Harness>() {
+    let mut rig = Rig::<H>::new();
+    let (mut client, io) = rig.connected();
+    rig.harness.client_finish(&mut client);
+    let token = rig.recv(io, Some(buf(8)));
+    assert_eq!(rig.until(token).result, Ok(0));
+    rig.shutdown(io, Shutdown::Both);
+    assert_eq!(rig.client_recv(&mut client, &mut [0; 8]), ClientRecv::Fin);
+    let token = rig.send(io, filled(b"x"), b"");
+    assert_eq!(rig.until(token).result, Err(IoError::ConnectionReset));
+    rig.close(io);
+    rig.finish();
+}
+
 pub(crate) fn close_ends_the_connection_once<H: Harness>() {
     let mut rig = Rig::<H>::new();
     let (mut client, io) = rig.connected();

@@ -30,7 +30,7 @@ impl Bell {
 
     /// Makes a queue hear it.
     pub(super) fn add_to(&self, queue: &Queue) -> Result<(), Errno> {
-        queue.change(self.out.as_fd(), [EventFilter::Read], EventFlags::ADD | EventFlags::CLEAR, DATA)
+        queue.change(self.out.as_fd(), EventFilter::Read, EventFlags::ADD | EventFlags::CLEAR, DATA)
     }
 
     /// Makes the event happen; a pipe that is full has one coming.

@@ -21,12 +21,12 @@ impl Bell {
 
     /// Makes a queue hear it.
     pub(super) fn add_to(&self, queue: &Queue) -> Result<(), Errno> {
-        queue.submit(&[user(EventFlags::ADD | EventFlags::CLEAR, UserFlags::NOINPUT)])
+        queue.submit(&user(EventFlags::ADD | EventFlags::CLEAR, UserFlags::NOINPUT))
     }
 
     /// Makes the event happen. It is an error only when the queue has none.
     pub(super) fn ring(&self, queue: &Queue) -> Result<(), Errno> {
-        queue.submit(&[user(EventFlags::empty(), UserFlags::TRIGGER)])
+        queue.submit(&user(EventFlags::empty(), UserFlags::TRIGGER))
     }
 
     /// Taking the event has cleared it.

@@ -2,10 +2,10 @@
 //! kevent(2). Wakes come through the pipe that serves on NetBSD and OpenBSD.
 //!
 //! What it proves is this crate's own logic over real sockets; it proves nothing of how macOS or a BSD behaves. It keeps
-//! to the shapes of kqueue where epoll has others: reading and writing are events of their own, and the end comes as a
-//! flag on them (`EV_EOF`), with bytes still there or not. It also does what kqueue may do: the write event comes before
-//! the read event of the same socket, writable sockets are reported when they were so before, and every seventh event
-//! comes once more.
+//! to the shapes of kqueue where epoll has others: reading and writing are registrations of their own, each with its own
+//! data and its own events, a one-shot registration lasts for one event, adding one again has the kernel look again, and
+//! the end comes as a flag on events (`EV_EOF`), with bytes still there or not. It also does what kqueue may do: the
+//! write event comes before the read event of the same socket, and every seventh event comes once more.
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -22,10 +22,10 @@ mod bell;
 
 use bell::Bell;
 
-/// Events of epoll that are taken at once.
+/// Events of either kind that are taken at once.
 const BATCH: usize = 32;
 
-/// What they become at most: a read event and a write event, each of them twice.
+/// What they become at most: as many of each kind, all of them twice.
 const EVENTS_MAX: usize = 4 * BATCH;
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,7 @@ impl EventFlags {
     pub(crate) const DELETE: Self = Self(2);
     pub(crate) const CLEAR: Self = Self(4);
     pub(crate) const EOF: Self = Self(8);
+    pub(crate) const ONESHOT: Self = Self(16);
 
     pub(crate) fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -89,7 +90,10 @@ const NO_EVENT: Event = Event { filter: EventFilter::Unknown, flags: EventFlags:
 
 #[derive(Debug)]
 pub(crate) struct Queue {
-    epoll: OwnedFd,
+    /// Readable while one of the other two is.
+    both: OwnedFd,
+    reads: OwnedFd,
+    writes: OwnedFd,
     bell: Bell,
     /// Events so far, to repeat every seventh.
     count: AtomicU32,
@@ -97,41 +101,53 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new() -> Result<Self, Errno> {
-        let queue =
-            Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, bell: Bell::new()?, count: AtomicU32::new(0) };
+        let epoll = || epoll::create(epoll::CreateFlags::CLOEXEC);
+        let (both, reads, writes) = (epoll()?, epoll()?, epoll()?);
+        for one in [&reads, &writes] {
+            epoll::add(&both, one, EventData::new_u64(0), Epoll::IN)?;
+        }
+        let queue = Self { both, reads, writes, bell: Bell::new()?, count: AtomicU32::new(0) };
         queue.bell.add_to(&queue)?;
         Ok(queue)
     }
 
     #[cfg(not(feature = "std"))]
     pub(crate) fn try_clone(&self) -> Result<Self, Errno> {
+        let duplicate = |descriptor: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(descriptor, 0);
         Ok(Self {
-            epoll: rustix::io::fcntl_dupfd_cloexec(&self.epoll, 0)?,
+            both: duplicate(&self.both)?,
+            reads: duplicate(&self.reads)?,
+            writes: duplicate(&self.writes)?,
             bell: self.bell.try_clone()?,
             count: AtomicU32::new(0),
         })
     }
 
-    /// What epoll knows is a whole socket: the filters of one call are added together, and deleted together.
-    pub(crate) fn change<const N: usize>(
+    pub(crate) fn change(
         &self,
         socket: BorrowedFd<'_>,
-        filters: [fn(RawFd) -> EventFilter; N],
+        filter: fn(RawFd) -> EventFilter,
         flags: EventFlags,
         data: usize,
     ) -> Result<(), Errno> {
-        if flags == EventFlags::DELETE {
-            return epoll::delete(&self.epoll, socket);
-        }
-        assert!(flags == EventFlags::ADD | EventFlags::CLEAR, "edge-triggered is all that this emulates");
         let number = socket.as_raw_fd();
-        let interest = filters.iter().fold(Epoll::ET, |interest, filter| match filter(number) {
-            EventFilter::Read(_) => interest | Epoll::IN | Epoll::RDHUP,
-            EventFilter::Write(_) => interest | Epoll::OUT,
-            EventFilter::Unknown => interest,
-        });
+        let (epoll, interest) = match filter(number) {
+            EventFilter::Read(_) => (&self.reads, Epoll::IN | Epoll::RDHUP),
+            EventFilter::Write(_) => (&self.writes, Epoll::OUT),
+            EventFilter::Unknown => return Err(Errno::INVAL),
+        };
+        if flags == EventFlags::DELETE {
+            return epoll::delete(epoll, socket);
+        }
+        assert!(flags.contains(EventFlags::ADD));
+        let once = if flags.contains(EventFlags::ONESHOT) { Epoll::ONESHOT } else { Epoll::ET };
         let data = u32::try_from(data).expect("data that a pointer of 32 bits holds");
-        epoll::add(&self.epoll, socket, EventData::new_u64((number as u64) << 32 | u64::from(data)), interest)
+        let data = EventData::new_u64((number as u64) << 32 | u64::from(data));
+        match epoll::add(epoll, socket, data, interest | once) {
+            // A one-shot registration that had its event lies idle in epoll, where kqueue has none any more.
+            Err(Errno::EXIST) => epoll::modify(epoll, socket, data, interest | once),
+            result => result,
+        }
     }
 
     pub(crate) fn wake(&self) -> Result<(), Errno> {
@@ -143,41 +159,39 @@ impl Queue {
         events: &'e mut [MaybeUninit<Event>],
         timeout: Option<&Timespec>,
     ) -> Result<&'e mut [Event], Errno> {
-        let mut batch = [const { MaybeUninit::uninit() }; BATCH];
-        let (batch, _) = epoll::wait(&self.epoll, &mut batch[..], timeout)?;
+        epoll::wait(&self.both, &mut [MaybeUninit::uninit(); 2][..], timeout)?;
         let mut translated = [NO_EVENT; EVENTS_MAX];
         let mut count = 0;
-        for event in batch.iter().flat_map(Self::translate).flatten() {
-            let again = self.count.fetch_add(1, Ordering::Relaxed) % 7 == 6;
-            for place in &mut translated[count..][..1 + usize::from(again)] {
-                *place = event;
-                count += 1;
+        for (epoll, filter) in
+            [(&self.writes, EventFilter::Write as fn(RawFd) -> EventFilter), (&self.reads, EventFilter::Read)]
+        {
+            let mut batch = [const { MaybeUninit::uninit() }; BATCH];
+            let (batch, _) = epoll::wait(epoll, &mut batch[..], Some(&Timespec::default()))?;
+            for event in batch {
+                let again = self.count.fetch_add(1, Ordering::Relaxed) % 7 == 6;
+                for place in &mut translated[count..][..1 + usize::from(again)] {
+                    *place = translate(event, filter);
+                    count += 1;
+                }
             }
         }
         self.bell.silence(&translated[..count]);
         Ok(events[..count].write_copy_of_slice(&translated[..count]))
     }
+}
 
-    /// One event of epoll as events of kqueue.
-    fn translate(event: &epoll::Event) -> [Option<Event>; 2] {
-        let bits = event.data.u64();
-        let (number, data) = ((bits >> 32) as RawFd, bits as u32 as usize);
-        let flags = event.flags;
-        let broken = flags.intersects(Epoll::HUP | Epoll::ERR);
-        let ended = broken || flags.contains(Epoll::RDHUP);
-        let filtered = |filter, there, ended| {
-            let flags = if ended { EventFlags::CLEAR | EventFlags::EOF } else { EventFlags::CLEAR };
-            Some(Event::new(filter, flags, core::ptr::without_provenance_mut(data))).filter(|_| there)
-        };
-        [
-            filtered(EventFilter::Write(number), flags.contains(Epoll::OUT), broken),
-            filtered(EventFilter::Read(number), ended || flags.contains(Epoll::IN), ended),
-        ]
-    }
+/// The end of reading is the peer's FIN or a broken connection, the end of writing only the latter.
+fn translate(event: &epoll::Event, filter: fn(RawFd) -> EventFilter) -> Event {
+    let (bits, flags) = (event.data.u64(), event.flags);
+    let filter = filter((bits >> 32) as RawFd);
+    let fin = matches!(filter, EventFilter::Read(_)) && flags.contains(Epoll::RDHUP);
+    let ended = fin || flags.intersects(Epoll::HUP | Epoll::ERR);
+    let flags = if ended { EventFlags::CLEAR | EventFlags::EOF } else { EventFlags::CLEAR };
+    Event::new(filter, flags, core::ptr::without_provenance_mut(bits as u32 as usize))
 }
 
 impl AsFd for Queue {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
+        self.both.as_fd()
     }
 }
