@@ -58,21 +58,14 @@ fn prepare(socket: &OwnedFd, address: SocketAddr, options: &ListenOptions) -> Re
     rustix::net::listen(socket, i32::try_from(options.backlog).unwrap_or(i32::MAX))
 }
 
-/// How often accept is called again at once: each such failure took one dead connection off the backlog.
-const ACCEPT_RETRIES_MAX: u32 = 16;
-
 /// Takes a connection; `Ok(None)` when there is none.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<Option<OwnedFd>, IoError> {
-    let mut error = Errno::CONNABORTED;
-    for _ in 0..ACCEPT_RETRIES_MAX {
-        error = match rustix::net::accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-            Ok(stream) => return Ok(Some(stream)),
-            Err(Errno::AGAIN) => return Ok(None),
-            Err(error) if passes(error) => error,
-            Err(error) => return Err(os_error(error)),
-        };
+    match retry_on_intr(|| rustix::net::accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(Errno::AGAIN) => Ok(None),
+        Err(error) if passes(error) => Err(IoError::ConnectionReset),
+        Err(error) => Err(os_error(error)),
     }
-    Err(os_error(error))
 }
 
 /// Errors of one connection, not of the listener. Linux hands out pending network errors of the new socket as accept's
@@ -80,8 +73,7 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<Option<OwnedFd>, IoErro
 fn passes(error: Errno) -> bool {
     matches!(
         error,
-        Errno::INTR
-            | Errno::CONNABORTED
+        Errno::CONNABORTED
             | Errno::PROTO
             | Errno::PERM
             | Errno::NETDOWN

@@ -89,21 +89,15 @@ const SEND_FLAGS: SendFlags = SendFlags::empty();
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
 
-/// How often accept is called again at once: each such failure took one dead connection off the backlog.
-const ACCEPT_RETRIES_MAX: u32 = 16;
-
 /// Takes a connection; `Ok(None)` when there is none.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<Option<OwnedFd>, IoError> {
-    let mut error = Errno::CONNABORTED;
-    for _ in 0..ACCEPT_RETRIES_MAX {
-        error = match accept_once(listener) {
-            Ok(stream) => return Ok(Some(stream)),
-            Err(Errno::AGAIN) => return Ok(None),
-            Err(error) if passes(error) => error,
-            Err(error) => return Err(os_error(error)),
-        };
+    match retry_on_intr(|| accept_once(listener)) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(Errno::AGAIN) => Ok(None),
+        // It was gone before it was taken.
+        Err(Errno::CONNABORTED | Errno::PROTO) => Err(IoError::ConnectionReset),
+        Err(error) => Err(os_error(error)),
     }
-    Err(os_error(error))
 }
 
 #[cfg(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd"))]
@@ -118,11 +112,6 @@ fn accept_once(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let stream = rustix::net::accept(listener)?;
     set_flags(&stream)?;
     Ok(stream)
-}
-
-/// Errors of one connection, not of the listener.
-fn passes(error: Errno) -> bool {
-    matches!(error, Errno::INTR | Errno::CONNABORTED | Errno::PROTO)
 }
 
 #[inline]

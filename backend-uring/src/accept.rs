@@ -95,7 +95,8 @@ impl Uring<'_> {
             && entry.flags & (ACCEPT | FAILED_ACCEPT) == ACCEPT
             && entry.accepted == NONE
         {
-            if !passes(error) {
+            if !matches!(error, Errno::INTR | Errno::AGAIN) {
+                let error = if passes(error) { Errno::CONNRESET } else { error };
                 entry.flags |= FAILED_ACCEPT;
                 entry.recv_result = -error.raw_os_error();
             } else if entry.armed == 0 {

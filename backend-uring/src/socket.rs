@@ -61,9 +61,7 @@ fn prepare(socket: &OwnedFd, address: SocketAddr, options: &ListenOptions) -> Re
 pub(crate) fn passes(error: Errno) -> bool {
     matches!(
         error,
-        Errno::INTR
-            | Errno::AGAIN
-            | Errno::CONNABORTED
+        Errno::CONNABORTED
             | Errno::PROTO
             | Errno::PERM
             | Errno::NETDOWN

@@ -196,7 +196,8 @@ const _: () = assert!(size_of::<OpToken>() == 8);
 pub enum IoError {
     /// [`Reactor::cancel`] ended it.
     Canceled,
-    /// The peer reset the connection, or it is not connected any more (ECONNRESET, EPIPE, ECONNABORTED, …).
+    /// The peer reset the connection, or it is not connected any more (ECONNRESET, EPIPE, ECONNABORTED, …). From an
+    /// accept: the connection that was next is gone, and the one behind it can be taken at once.
     ConnectionReset,
     /// No descriptor left for a new connection (EMFILE, ENFILE), or the reactor's own table is full.
     FileLimit,

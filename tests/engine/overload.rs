@@ -190,6 +190,31 @@ fn too_many_open_files_pauses_accepting_and_is_counted() {
 }
 
 #[test]
+fn connections_that_died_in_the_backlog_hold_nobody_up() {
+    let mut world = World::new(4, COUNTS, limits(), hello());
+    world.sim.fail_next_accept(IoError::ConnectionReset);
+    let client = world.connect_and_send(GET);
+    assert_eq!(world.recv(client).0, HELLO, "without a rest");
+    assert_eq!(world.engine.counters().accept_errors, 1);
+    world.finish();
+}
+
+#[test]
+fn a_listener_that_only_ever_fails_does_not_make_the_loop_spin() {
+    let mut world = World::new(4, COUNTS, limits(), hello());
+    let client = world.connect();
+    for _ in 0..5_000 {
+        world.sim.fail_next_accept(IoError::ConnectionReset);
+        world.turn();
+    }
+    assert_eq!(world.engine.counters().accept_errors, 1024, "then it rests");
+    world.pass(150);
+    world.send(client, GET);
+    assert_eq!(world.recv(client).0, HELLO);
+    world.finish();
+}
+
+#[test]
 fn disconnects_at_every_stage_leave_nothing_behind() {
     let mut world = World::new(8, COUNTS, limits(), hello());
     for cut in [0, 1, 10, GET.len() - 1, GET.len()] {

@@ -12,6 +12,10 @@ use crate::time::Instant;
 /// How long accepting rests after an error such as too many open files, unless a connection closes before.
 const ACCEPT_PAUSE_MS: u32 = 100;
 
+/// Connections that died in the backlog, one after another, before accepting rests for them too: more than a backlog
+/// holds, so that it is the listener which is broken.
+const ACCEPT_RESETS_MAX: u16 = 1024;
+
 /// How old an incomplete head must be before its connection may be ended for a newcomer.
 const STALE_MS: u32 = 2_000;
 
@@ -79,11 +83,19 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             listener.state = Listening::Paused;
         }
         match result {
-            Ok(io) => self.adopt_accepted(now, io, peers),
+            Ok(io) => {
+                self.accept_resets = 0;
+                self.adopt_accepted(now, io, peers);
+            }
             Err(IoError::Canceled) => {}
-            Err(_) => {
+            Err(error) => {
                 self.counters.accept_errors += 1;
-                self.accept_paused_until = Some(now.plus_ms(ACCEPT_PAUSE_MS));
+                self.accept_resets += 1;
+                // One connection died; the next one may be alive.
+                if error != IoError::ConnectionReset || self.accept_resets >= ACCEPT_RESETS_MAX {
+                    self.accept_resets = 0;
+                    self.accept_paused_until = Some(now.plus_ms(ACCEPT_PAUSE_MS));
+                }
             }
         }
     }

@@ -151,6 +151,8 @@ pub struct Engine<'s, 'p, H: Handler> {
     /// A listener may have something to do.
     listeners_due: bool,
     accept_paused_until: Option<Instant>,
+    /// Accepts that failed since one succeeded.
+    accept_resets: u16,
     /// Accepted, and waiting for a slot: at most one per listener.
     lobby: heapless::Deque<IoHandle, LISTENERS_MAX>,
     /// Newcomers without a slot are told so in the last one, which serves nobody.
@@ -241,6 +243,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             listeners: heapless::Vec::new(),
             listeners_due: false,
             accept_paused_until: None,
+            accept_resets: 0,
             lobby: heapless::Deque::new(),
             refuses,
             lobby_due: None,
