@@ -13,10 +13,11 @@ use rustix::net::{
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ListenOptions {
     /// Connections that the kernel completes and holds until they are accepted; the kernel caps it
-    /// (`kern.ipc.somaxconn`).
+    /// (`kern.ipc.somaxconn`: 128 on macOS unless raised).
     pub backlog: u32,
     /// `SO_REUSEPORT_LB` on FreeBSD: several sockets listen on one address, and the kernel spreads connections over
-    /// them. Elsewhere `SO_REUSEPORT`, which does not spread: share one socket instead, by duplicates of its descriptor
+    /// them, though in FreeBSD 13 not in a jail, and IPv4 connections not over listeners on `[::]`: one of them gets all
+    /// then. Elsewhere `SO_REUSEPORT`, which does not spread: share one socket instead, by duplicates of its descriptor
     /// ([`ListenOptions::SPREADS`]).
     pub reuse_port: bool,
     /// `TCP_NODELAY`: small segments leave at once. Accepted connections inherit it, so that it costs no call for each.

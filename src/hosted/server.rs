@@ -178,7 +178,8 @@ impl Server {
     }
 
     /// Connections that the system holds for each worker until they are accepted; 1024 unless set. The system has a
-    /// maximum of its own (`net.core.somaxconn`).
+    /// maximum of its own: `net.core.somaxconn` on Linux; `kern.ipc.somaxconn` on macOS, where it is 128 unless raised,
+    /// for all workers together, and on the BSDs.
     pub const fn backlog(mut self, backlog: u32) -> Self {
         self.config.backlog = backlog;
         self

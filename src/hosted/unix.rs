@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
@@ -76,11 +77,26 @@ fn remove_left(path: &Path) -> Result<(), ServerError> {
         let no_socket = "there is a file of another kind; remove it, or choose another path";
         return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, no_socket)));
     }
-    match UnixStream::connect(path) {
+    match connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed),
         // Gone in the meantime: just as well.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Ok(_) => Err(ServerError::SocketInUse(path.to_owned())),
         Err(error) => Err(failed(error)),
+    }
+}
+
+/// Off Linux a server whose backlog is full refuses connections too, but not for long.
+const TRIES: u32 = if cfg!(target_os = "linux") { 1 } else { 10 };
+
+/// Connects, or says why nobody is there who could be connected to.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let mut tried = 1;
+    loop {
+        match UnixStream::connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && tried < TRIES => tried += 1,
+            result => return result,
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
