@@ -1,6 +1,6 @@
 //! How long a server takes to start, and to stop when it is idle: `cargo bench --bench lifecycle`.
 
-#[cfg(has_epoll)]
+#[cfg(has_backend)]
 mod lifecycle {
     use std::hint::black_box;
     use std::time::{Duration, Instant};
@@ -51,6 +51,6 @@ mod lifecycle {
 }
 
 fn main() {
-    #[cfg(has_epoll)]
+    #[cfg(has_backend)]
     lifecycle::measure();
 }

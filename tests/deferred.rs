@@ -161,14 +161,16 @@ fn a_thousand_at_once_from_many_threads_in_any_order() {
         const COUNT: usize = 1_000;
         const THREADS: usize = 8;
         let deferring = Deferring::start(server(backend).connections(COUNT));
-        let mut clients = HashMap::new();
+        let (mut clients, mut tokens) = (HashMap::new(), Vec::new());
         for number in 0..COUNT {
             let mut client = deferring.connect();
             let path = format!("/{number}");
             client.send(get(&path));
             clients.insert(path, client);
+            // One by one: backlogs may be short.
+            tokens.push(deferring.next_token());
         }
-        let tokens = shuffled((0..COUNT).map(|_| deferring.next_token()).collect());
+        let tokens = shuffled(tokens);
         let shares: Vec<Vec<_>> = tokens.chunks(COUNT / THREADS).map(<[_]>::to_vec).collect();
         let resolvers: Vec<_> = shares
             .into_iter()

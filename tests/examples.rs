@@ -214,8 +214,10 @@ fn what_cannot_be_ends_with_words_and_without_success() {
     if cfg!(not(has_kqueue)) {
         rows.push((&["--backend=kqueue"], "backend = kqueue: kqueue exists on macOS and the BSDs only; choose"));
     }
-    if cfg!(not(has_uring)) {
+    if cfg!(all(target_os = "linux", not(has_uring))) {
         rows.push((&["--backend", "uring"], "backend = uring: this build has no io_uring backend"));
+    } else if cfg!(not(has_uring)) {
+        rows.push((&["--backend", "uring"], "backend = uring: io_uring exists on Linux only"));
     }
     if cfg!(not(has_epoll)) {
         rows.push((&["--backend", "epoll"], "backend = epoll: "));
@@ -233,9 +235,8 @@ fn what_cannot_be_ends_with_words_and_without_success() {
 #[test]
 fn too_few_descriptors_are_an_error_that_says_how_many_it_takes() {
     let limited = |soft: u32, hard: u32, arguments: &str| {
-        let path = example_path("hello");
-        let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec {} {arguments}", path.display());
-        Command::new("sh").args(["-c", &script]).output().unwrap()
+        let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" {arguments}");
+        Command::new("sh").args(["-c", &script]).arg(example_path("hello")).output().unwrap()
     };
     let output = limited(64, 64, "--addr 127.0.0.1:0 --workers 2 --connections 100");
     let error = String::from_utf8(output.stderr).unwrap();

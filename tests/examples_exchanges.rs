@@ -32,12 +32,12 @@ fn deferred_answers_no_sooner_than_asked_and_in_any_order() {
         assert_eq!(quick.get(path).status, status, "{path}");
     }
     // What was promised before the signal is kept.
-    slow.send("GET /later?ms=100 HTTP/1.1\r\nHost: a\r\n\r\nGET /now HTTP/1.1\r\nHost: a\r\n\r\n");
+    slow.send("GET /later?ms=1000 HTTP/1.1\r\nHost: a\r\n\r\nGET /now HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(quick.get("/later?ms=50").status, 200, "by then the other request has arrived");
     server.signal(Signal::TERM);
     assert!(quick.is_ended());
     let response = slow.response("GET");
-    assert_eq!((response.text(), response.field("Connection")), ("after 100 ms\n", Some("close")));
+    assert_eq!((response.text(), response.field("Connection")), ("after 1000 ms\n", Some("close")));
     assert!(slow.is_ended());
     assert_eq!(server.wait().code(), Some(0));
 }

@@ -1,13 +1,14 @@
 //! More than a server can serve, over real sockets: who gets a slot, what faults cost, and that nobody spins.
 //! `tests/engine` proves the same rules in virtual time; here the system takes part.
-#![cfg(has_epoll)]
+#![cfg(has_backend)]
 
 #[path = "support/http.rs"]
 mod http;
 #[path = "overload/watched.rs"]
 mod watched;
+#[path = "support/worker.rs"]
+mod worker;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use aurora_http::{Class, ClassCounts, CloseReason, Counters, Limits, Overload, Timeouts, WorkerOutcome};
 use http::{Client, DEADLINE, eventually};
 use rustix::net::sockopt;
+#[cfg(target_os = "linux")]
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use watched::{GET, Paths, Watched, alone, local};
 
@@ -180,8 +182,11 @@ fn storms_of_disconnects_leave_nothing_behind_and_cost_nothing_afterwards() {
     assert_eq!(ended.counters.closed.total(), ended.counters.accepted);
 }
 
-/// Sockets of this process. Its threads' pipes and files come and go.
+/// Sockets of this process, where they can be counted. Its threads' pipes and files come and go.
 fn open_sockets() -> usize {
+    if cfg!(not(target_os = "linux")) {
+        return 0;
+    }
     let links = fs::read_dir("/proc/self/fd").unwrap().flatten();
     links.filter(|link| fs::read_link(link.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))).count()
 }
@@ -209,15 +214,18 @@ fn waiting_costs_no_turn_whatever_is_waited_for() {
 }
 
 /// The limit of open files, until it is dropped.
+#[cfg(target_os = "linux")]
 struct FileLimit(Rlimit);
 
+#[cfg(target_os = "linux")]
 impl FileLimit {
     /// Lets so many more be opened.
     fn spare(count: u64) -> Self {
         let before = getrlimit(Resource::Nofile);
         let numbers = fs::read_dir("/proc/self/fd").unwrap().flatten();
         // The folder itself is open while it is read: one more is free then.
-        let open: BTreeSet<u64> = numbers.map(|fd| fd.file_name().to_string_lossy().parse().unwrap()).collect();
+        let open: std::collections::BTreeSet<u64> =
+            numbers.map(|fd| fd.file_name().to_string_lossy().parse().unwrap()).collect();
         let free = (0..).filter(|number| !open.contains(number));
         let current = free.take(count as usize).last();
         setrlimit(Resource::Nofile, Rlimit { current, ..before }).unwrap();
@@ -225,12 +233,15 @@ impl FileLimit {
     }
 }
 
+#[cfg(target_os = "linux")]
 impl Drop for FileLimit {
     fn drop(&mut self) {
         setrlimit(Resource::Nofile, self.0).unwrap();
     }
 }
 
+/// Not for macOS, where a connection is lost when no descriptor is left for it.
+#[cfg(target_os = "linux")]
 #[test]
 fn too_many_open_files_pause_accepting_without_a_spin() {
     let _alone = alone();
@@ -308,7 +319,8 @@ fn a_handler_that_panics_takes_its_workers_connections_along_and_nobody_elses() 
     let of = |worker| running.worker_counters(worker).unwrap().active;
     eventually(|| of(0) + of(1) == 40, "all are counted");
     let shares = [of(0), of(1)];
-    assert!(shares.iter().all(|share| *share > 0), "{shares:?}");
+    // A listener that both share promises no share to either.
+    assert!(cfg!(not(has_epoll)) || shares.iter().all(|share| *share > 0), "{shares:?}");
     let mut fatal = Client::connect(running.local_addr());
     fatal.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(fatal.is_ended());
@@ -358,7 +370,7 @@ fn a_firehose_does_not_starve_another_client() {
 }
 
 #[test]
-fn connections_that_the_system_gave_up_before_the_accept_are_no_errors() {
+fn connections_that_died_before_the_accept_hold_nobody_up() {
     let _alone = alone();
     let (release, held) = mpsc::channel();
     let server = Watched::start_held(local(64), held);
@@ -371,7 +383,10 @@ fn connections_that_the_system_gave_up_before_the_accept_are_no_errors() {
     drop(client);
     server.until(|counters| counters.active == 0, "all have left");
     assert_eq!(server.turns_while_idle(), 0);
-    assert_eq!(server.finish().counters.accept_errors, 0);
+    // Linux and macOS accept them all the same.
+    let counters = server.finish().counters;
+    assert_eq!(counters.accepted + counters.accept_errors, 31);
+    assert!(counters.accept_errors == 0 || cfg!(not(target_os = "linux")));
 }
 
 #[test]

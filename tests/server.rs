@@ -204,7 +204,7 @@ fn what_is_wrong_is_named_before_anything_starts() {
         let error = server.start(|_worker| handler_fn(path)).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}\n{expected}");
     }
-    for address in ["", "8080", "127.0.0.1", "127.0.0.1:port", "127.0.0.1:65536", "[::1:80"] {
+    for address in ["", "8080", "127.0.0.1", "127.0.0.1:port", "127.0.0.1:65536", "[::1]80"] {
         let error = Server::bind(address).unwrap_err().to_string();
         assert!(error.starts_with(&format!("cannot listen on {address:?}: ")), "{error}");
         assert!(error.ends_with("such as 127.0.0.1:8080"), "{error}");

@@ -73,6 +73,8 @@ pub struct Kqueue<'s> {
     table: &'s mut [Entry],
     /// First free entry, or [`NO_INDEX`].
     free: u32,
+    /// The last accept found no descriptor.
+    short: bool,
 }
 
 impl<'s> Kqueue<'s> {
@@ -89,7 +91,7 @@ impl<'s> Kqueue<'s> {
         for (index, entry) in table.iter_mut().enumerate() {
             *entry = Entry { socket: None, link: if index == last { NO_INDEX } else { index as u32 + 1 } };
         }
-        Ok(Self { waker, table, free: if length == 0 { NO_INDEX } else { 0 } })
+        Ok(Self { waker, table, free: if length == 0 { NO_INDEX } else { 0 }, short: false })
     }
 
     /// Takes a listening socket in, inherited ones too; it is made non-blocking.
@@ -221,14 +223,18 @@ impl NonBlocking for Kqueue<'_> {
         if self.free == NO_INDEX {
             return Attempt::Failed(IoError::FileLimit);
         }
-        let Some(listener) = self.descriptor(listener) else { return Attempt::Failed(IoError::Unsupported) };
-        match socket::accept(listener) {
+        let Some(socket) = self.descriptor(listener) else { return Attempt::Failed(IoError::Unsupported) };
+        // macOS takes a connection first, and drops it when it then finds no descriptor: one is lost that way, not one
+        // with every try.
+        if self.short && rustix::io::fcntl_dupfd_cloexec(socket, 0).is_err() {
+            return Attempt::Failed(IoError::FileLimit);
+        }
+        let accepted = socket::accept(socket);
+        self.short = accepted.as_ref().is_err_and(|error| *error == IoError::FileLimit);
+        match accepted.map(|stream| stream.map(|stream| self.insert(stream))) {
             Ok(None) => Attempt::WouldBlock,
-            Ok(Some(stream)) => match self.insert(stream) {
-                Ok(IoHandle(index)) => Attempt::Done(index),
-                Err(error) => Attempt::Failed(error),
-            },
-            Err(error) => Attempt::Failed(error),
+            Ok(Some(Ok(IoHandle(index)))) => Attempt::Done(index),
+            Ok(Some(Err(error))) | Err(error) => Attempt::Failed(error),
         }
     }
 

@@ -158,11 +158,15 @@ pub(crate) fn to_socket_addr(address: SocketAddrAny) -> Result<SocketAddr, IoErr
 
 /// Who is at the other end; `None` when nobody is any more.
 pub(crate) fn peer(socket: BorrowedFd<'_>) -> Option<Peer> {
-    let address = rustix::net::getpeername(socket).ok()??;
-    if address.address_family() == AddressFamily::UNIX {
-        return Some(Peer::Unix);
+    match rustix::net::getpeername(socket).ok()? {
+        Some(address) if address.address_family() == AddressFamily::UNIX => Some(Peer::Unix),
+        Some(address) => SocketAddr::try_from(address).ok().map(Peer::Ip),
+        // macOS has nothing to say of a client without a name. What we accepted has that of its listener.
+        None => {
+            let own = rustix::net::getsockname(socket).ok()?;
+            (own.address_family() == AddressFamily::UNIX).then_some(Peer::Unix)
+        }
     }
-    SocketAddr::try_from(address).ok().map(Peer::Ip)
 }
 
 /// What the system says of a stream that it does not look at more closely: macOS finds the call invalid when the

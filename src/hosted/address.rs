@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, getsockname};
 pub enum ListenAddr {
     /// An address and a port, the real one where 0 was asked for.
     Ip(SocketAddr),
-    /// A Unix-domain socket's path; with `@` in front the name of an abstract one.
+    /// A Unix-domain socket's path; with `@` in front the name of an abstract one; empty where it cannot be told.
     Unix(PathBuf),
 }
 
@@ -26,7 +26,8 @@ impl ListenAddr {
         if address.address_family() != AddressFamily::UNIX {
             return SocketAddr::try_from(address).map(Self::Ip);
         }
-        let address = SocketAddrUnix::try_from(address)?;
+        // On macOS a path that was bound without its NUL cannot be read back.
+        let Ok(address) = SocketAddrUnix::try_from(address) else { return Ok(Self::Unix(PathBuf::new())) };
         let path = address.path_bytes().map(|path| PathBuf::from(OsStr::from_bytes(path)));
         #[cfg(target_os = "linux")]
         let path = path.or_else(|| Some(format!("@{}", address.abstract_name()?.escape_ascii()).into()));

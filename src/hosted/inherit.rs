@@ -12,7 +12,7 @@ use super::error::ServerError;
 /// One at a time: the environment is read, then cleared.
 static TAKING: Mutex<()> = Mutex::new(());
 
-/// The sockets of `LISTEN_FDS`, which are this process's once.
+/// The sockets of `LISTEN_FDS`, which are this process's once. (launchd on macOS hands sockets over in another way.)
 pub(super) fn take() -> Result<Vec<OwnedFd>, ServerError> {
     let _alone = TAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut found = ListenFd::from_env();

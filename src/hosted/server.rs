@@ -60,7 +60,9 @@ enum Announce {
 impl Server {
     /// A server for `address`: `"127.0.0.1:8080"`, `"localhost:8080"`, `([0, 0, 0, 0], 80)`, a
     /// [`SocketAddr`](std::net::SocketAddr). Port 0 lets the system choose. Where a name has several addresses, the
-    /// first that can be listened on is taken. The port is not taken before the server starts.
+    /// first that can be listened on is taken, and that one alone: `localhost` is often `::1`, and then nobody is
+    /// served at `127.0.0.1`. The port is not taken before the server starts. (The BSDs and macOS let one program listen
+    /// on an address and another on all addresses with the same port; the former gets the connections to that address.)
     ///
     /// # Errors
     /// [`ServerError::Address`] when it is no address, or the name is not known.

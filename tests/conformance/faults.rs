@@ -247,13 +247,19 @@ fn vanished_clients_leave_nothing_behind_on(backend: Backend) {
         &[&head("POST /echo", &["Content-Length: 100"])[..], b"part"].concat(),
         &head("GET /bytes/1000000000", &[]),
     ];
+    let mut accepted = 0;
     for round in 0..6 {
         for request in requests {
             let mut client = server.connect();
             client.send(request).unwrap();
+            accepted += 1;
             match round % 3 {
                 0 => client.finish(),
-                1 => client.reset_on_drop(),
+                1 => {
+                    // What is reset before it was accepted is no connection on every system.
+                    eventually("it is accepted", || server.running().counters().accepted == accepted);
+                    client.reset_on_drop();
+                }
                 _ => {}
             }
         }
