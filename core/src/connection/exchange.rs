@@ -513,6 +513,15 @@ impl<'p, E> Exchange<'p, E> {
 
 /// Answers that the connection gives itself.
 impl<'p, E> Exchange<'p, E> {
+    /// Whether the request at hand has its answer, whatever is left of its content.
+    pub(super) fn is_answered(&self) -> bool {
+        match self.state {
+            State::New | State::ReadingHead => false,
+            State::ReadingContent if self.waiting.is_none() => true,
+            _ => self.has(flag::BEGUN) && self.stream == Stream::Done,
+        }
+    }
+
     /// Appends an answer to a request that no handler answers any more; `false` when that is impossible.
     pub(super) fn write_refusal<H: Handler<Exchange = E>>(
         &mut self,

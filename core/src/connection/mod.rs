@@ -432,15 +432,14 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Answers the request at hand with an error and ends the connection behind it; without an answer when a part of
-    /// a response has left already, the whole response is written, or no buffer is free.
+    /// a response has left already, or no buffer is free.
     pub fn refuse<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         answer: Answer<'_>,
         reason: CloseReason,
     ) {
-        let answered = self.exchange.state == State::ReadingContent && self.exchange.waiting.is_none();
-        if !answered {
+        if !self.exchange.is_answered() {
             cx.counters.refused += 1;
             if !self.exchange.write_refusal(cx, answer) {
                 return self.close(cx, reason);

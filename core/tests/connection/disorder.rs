@@ -3,7 +3,7 @@
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler, handler_fn};
 use aurora_http_core::pool::ClassCounts;
-use aurora_http_core::reactor::IoError;
+use aurora_http_core::reactor::{IoError, Shutdown};
 use aurora_http_core::request::Request;
 use aurora_http_core::state::State;
 use aurora_http_core::writer::ResponseWriter;
@@ -113,6 +113,35 @@ fn a_response_that_fills_the_buffer_is_replaced_while_it_has_not_left() {
     let output = bench.take_output();
     assert!(output.contains("\r\n\r\nfirstHTTP/1.1 400 Bad Request\r\n"), "{output}");
     assert_eq!((output.matches("HTTP/1.1").count(), bench.state()), (2, State::Lingering));
+}
+
+#[test]
+fn an_answer_that_is_complete_before_its_request_is_not_lost_when_the_rest_is_wrong() {
+    let early: First = |_, response| {
+        let _ = response.body("early");
+        Flow::Receive(())
+    };
+    // Some of it leaves before the content goes wrong, all of it, or nothing.
+    for send_max in [usize::MAX, 10] {
+        for hold in [false, true] {
+            let mut bench = Bench::new(Steps(early, |content, _, _| (content.len(), Flow::Receive(()))));
+            bench.send_max = send_max;
+            bench.hold_sends = hold;
+            bench.send(&[CHUNKED, b"5\r\nabcde\r\n"].concat());
+            while bench.is_sending() {
+                bench.complete_send(send_max);
+            }
+            bench.send(b"x\r\n");
+            while bench.is_sending() {
+                bench.complete_send(send_max);
+            }
+            let output = bench.take_output();
+            assert!(output.ends_with("\r\n\r\nearly"), "{output}");
+            assert_eq!(output.matches("HTTP/1.1").count(), 1, "{output}");
+            assert_eq!((bench.state(), bench.shut), (State::Lingering, Some(Shutdown::Write)), "a reset would eat it");
+            assert_eq!(bench.connection.close_reason(), Some(CloseReason::BadRequest));
+        }
+    }
 }
 
 #[test]
