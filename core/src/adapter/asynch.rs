@@ -3,10 +3,9 @@
 use embedded_io_async::{Read, Write};
 
 use super::Solo;
-use crate::connection::{Action, Connection};
+use super::session::{Session, Step};
 use crate::error::CloseReason;
 use crate::handler::Handler;
-use crate::reactor::IoError;
 use crate::time::Instant;
 
 impl<H: Handler> Solo<'_, '_, H> {
@@ -21,50 +20,23 @@ impl<H: Handler> Solo<'_, '_, H> {
         io: &mut T,
         mut now: impl FnMut() -> Instant,
     ) -> Result<CloseReason, T::Error> {
-        let mut connection = Connection::new();
-        let mut failed = None;
-        self.counters.accepted += 1;
+        let mut session = Session::open(self, now());
         loop {
-            let Some(action) = connection.next_action(&mut self.pool) else {
-                // It waits for something that only an engine could bring: a buffer, or a deferred answer.
-                self.with(now(), |cx| connection.close(cx, CloseReason::Shed));
-                continue;
-            };
-            match action {
-                Action::Recv { into } => match self.receive_buffer(into) {
-                    None => self.with(now(), |cx| connection.handle_received(cx, Err(IoError::NoBuffers), None)),
-                    Some(mut buf) => {
-                        let result = io.read(buf.spare()).await;
-                        let count = result.as_ref().map_or(0, |count| *count);
-                        buf.advance(count);
-                        let result = result.map(|count| count as u32).map_err(|error| failed = Some(error));
-                        let result = result.map_err(|()| IoError::ConnectionReset);
-                        self.with(now(), |cx| connection.handle_received(cx, result, Some(buf)));
-                    }
-                },
-                Action::Send { head, body } => {
-                    let sent = send(io, head.filled(), body).await;
-                    let result = sent.map_err(|error| failed = Some(error)).map_err(|()| IoError::ConnectionReset);
-                    self.with(now(), |cx| connection.handle_sent(cx, result, head, body));
+            match session.next_step(now()) {
+                Step::Read => {
+                    let result = io.read(session.spare()).await;
+                    session.handle_read(now(), result);
                 }
-                // A byte stream has no half to end: what follows the last response is not waited for.
-                Action::Shutdown(_) => self.with(now(), |cx| connection.close(cx, CloseReason::PeerAsked)),
-                // Nothing is in flight between two calls.
-                Action::CancelRecv | Action::CancelSend => {}
-                Action::Close => {
-                    connection.handle_closed();
-                    let reason = self.finish(&connection);
-                    return failed.map_or(Ok(reason), Err);
+                Step::Write => {
+                    let result = io.write(session.unsent()).await;
+                    session.handle_written(now(), result);
                 }
+                Step::Flush => {
+                    let result = io.flush().await;
+                    session.handle_flushed(now(), result);
+                }
+                Step::Ended => return session.outcome(),
             }
         }
     }
-}
-
-/// Sends both parts and tells how many bytes they are.
-async fn send<T: Write>(io: &mut T, head: &[u8], body: &[u8]) -> Result<u32, T::Error> {
-    io.write_all(head).await?;
-    io.write_all(body).await?;
-    io.flush().await?;
-    Ok((head.len() + body.len()) as u32)
 }

@@ -8,17 +8,19 @@
 mod asynch;
 #[cfg(feature = "embedded-io")]
 mod blocking;
+mod session;
 
-use crate::connection::{Connection, Context, Place};
+// Both have the same errors.
+#[cfg(feature = "embedded-io")]
+use embedded_io as io;
+#[cfg(not(feature = "embedded-io"))]
+use embedded_io_async as io;
+
 use crate::counters::Counters;
-use crate::defer::Deferrals;
-use crate::error::CloseReason;
-use crate::handler::Handler;
+use crate::handler::{ConnectionId, Handler};
 use crate::limits::Limits;
-use crate::pool::{Arena, Buf, BufferPool, Class, Handle};
+use crate::pool::{Arena, Buf, BufferPool, Class};
 use crate::preamble::Preamble;
-use crate::reactor::{IoHandle, NoPeers};
-use crate::time::Instant;
 
 /// Serves one stream after the other with the same memory. Two buffers are enough: one to receive into, one to answer
 /// in. Answers cannot be deferred here, because nothing would end a read.
@@ -31,6 +33,7 @@ pub struct Solo<'s, 'p, H: Handler> {
     limits: Limits,
     counters: Counters,
     in_flight: u32,
+    generation: u32,
 }
 
 impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
@@ -44,7 +47,17 @@ impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
         preamble: Preamble,
     ) -> Self {
         let arena = Arena::new(scratch);
-        Self { handler, pool, loans, arena, preamble, limits, counters: Counters::default(), in_flight: 0 }
+        Self {
+            handler,
+            pool,
+            loans,
+            arena,
+            preamble,
+            limits,
+            counters: Counters::default(),
+            in_flight: 0,
+            generation: 0,
+        }
     }
 
     /// What happened so far, on all streams.
@@ -69,36 +82,15 @@ impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
         self.preamble.set_unix_time(unix_time);
     }
 
-    /// Runs `f` with what a connection needs.
-    fn with(&mut self, now: Instant, f: impl FnOnce(&mut Context<'_, 's, 'p, H>)) {
-        let id = Handle { index: 0, generation: 0 };
-        f(&mut Context {
-            handler: &mut self.handler,
-            pool: &mut self.pool,
-            loans: self.loans,
-            arena: &mut self.arena,
-            preamble: &self.preamble,
-            limits: &self.limits,
-            counters: &mut self.counters,
-            now,
-            place: &Place { peers: &NoPeers, io: IoHandle(0), id, deferrals: Deferrals::NONE },
-            in_flight: &mut self.in_flight,
-            last: None,
-        });
+    /// Names the next connection: there is one slot, and no two connections in it have the same name.
+    fn next_id(&mut self) -> ConnectionId {
+        self.generation = (self.generation + 1) & 0x00ff_ffff;
+        ConnectionId { index: 0, generation: self.generation }
     }
 
     /// A buffer to receive into, unless the connection brings its own.
     fn receive_buffer(&mut self, into: Option<Buf<'p>>) -> Option<Buf<'p>> {
-        into.or_else(|| {
-            let class = if self.pool.capacity(Class::Small) == 0 { Class::Tiny } else { Class::Small };
-            self.pool.acquire_for(class.size())
-        })
-    }
-
-    /// The connection is over.
-    fn finish(&mut self, connection: &Connection<'p, H::Exchange>) -> CloseReason {
-        let reason = connection.close_reason().unwrap_or(CloseReason::PeerClosed);
-        self.counters.closed.count(reason);
-        reason
+        into.or_else(|| self.pool.acquire_for(Class::Small.size()))
+            .or_else(|| self.pool.acquire_for(Class::Tiny.size()))
     }
 }

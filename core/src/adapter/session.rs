@@ -1,0 +1,282 @@
+//! One connection over one stream: everything but the calls of the stream, for both drivers.
+
+use core::mem;
+
+use super::{Solo, io};
+use crate::connection::{Action, Connection, Context, Place};
+use crate::defer::Deferrals;
+use crate::error::CloseReason;
+use crate::handler::{ConnectionId, ConnectionInfo, Handler};
+use crate::pool::{Buf, return_loans};
+use crate::reactor::{IoError, IoHandle, NoPeers, Op};
+use crate::state::State;
+use crate::time::Instant;
+
+/// A stream that does nothing but say that it was interrupted is given up after so many calls in a row.
+const INTERRUPTIONS_MAX: u16 = 10_000;
+
+/// There is one stream, and no reactor that could name it.
+const IO: IoHandle = IoHandle(0);
+
+/// What a driver calls its stream for next; the outcome goes to the method that is named like it.
+pub(super) enum Step {
+    /// Read into [`Session::spare`].
+    Read,
+    /// Write from [`Session::unsent`].
+    Write,
+    /// Flush.
+    Flush,
+    /// Nothing any more: [`Session::outcome`] tells the rest.
+    Ended,
+}
+
+/// What a call of the stream works on. It stays here during the call, so that a dropped future does not take it along.
+#[derive(Default)]
+enum Flight<'p> {
+    #[default]
+    Nothing,
+    Read(Buf<'p>),
+    Write {
+        head: Buf<'p>,
+        body: &'p [u8],
+    },
+    /// All is written, the last `count` bytes are to be told to the connection.
+    Flush {
+        head: Buf<'p>,
+        body: &'p [u8],
+        count: usize,
+    },
+}
+
+/// A connection from its first byte to its end. Dropping it before that ends it, with all buffers back in the pool.
+pub(super) struct Session<'a, 's, 'p, H: Handler, E> {
+    solo: &'a mut Solo<'s, 'p, H>,
+    connection: Connection<'p, H::Exchange>,
+    id: ConnectionId,
+    flight: Flight<'p>,
+    now: Instant,
+    interruptions: u16,
+    failed: Option<E>,
+    reason: Option<CloseReason>,
+}
+
+impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
+    /// The stream is there: the handler may refuse it.
+    pub(super) fn open(solo: &'a mut Solo<'s, 'p, H>, now: Instant) -> Self {
+        let id = solo.next_id();
+        solo.counters.accepted += 1;
+        solo.counters.active += 1;
+        let mut session = Self {
+            solo,
+            connection: Connection::new(),
+            id,
+            flight: Flight::Nothing,
+            now,
+            interruptions: 0,
+            failed: None,
+            reason: None,
+        };
+        if !session.solo.handler.accepted(&ConnectionInfo { peers: &NoPeers, io: IO, id }) {
+            session.connection.refuse_new(CloseReason::Shed);
+        }
+        session
+    }
+
+    /// What the connection wants of the stream.
+    pub(super) fn next_step(&mut self, now: Instant) -> Step {
+        self.now = now;
+        if matches!(self.flight, Flight::Flush { .. }) {
+            return Step::Flush;
+        }
+        loop {
+            match self.connection.next_action(&mut self.solo.pool) {
+                Some(Action::Recv { into }) => match self.solo.receive_buffer(into) {
+                    Some(buf) => {
+                        self.flight = Flight::Read(buf);
+                        return Step::Read;
+                    }
+                    None => self.with(|connection, cx| connection.handle_received(cx, Err(IoError::NoBuffers), None)),
+                },
+                Some(Action::Send { head, body }) => {
+                    self.flight = Flight::Write { head, body };
+                    return Step::Write;
+                }
+                // A stream has no half to end, and may not end by itself: what comes behind the last response is the
+                // program's. The reason stays that of the response.
+                Some(Action::Shutdown(_)) => self.close(CloseReason::PeerAsked),
+                // Nothing is in flight between two calls.
+                Some(Action::CancelRecv | Action::CancelSend) => {}
+                Some(Action::Close) => {
+                    self.connection.handle_closed();
+                    self.end();
+                    return Step::Ended;
+                }
+                None => self.shed(),
+            }
+        }
+    }
+
+    /// Where a read puts its bytes; not empty.
+    pub(super) fn spare(&mut self) -> &mut [u8] {
+        match &mut self.flight {
+            Flight::Read(buf) => buf.spare(),
+            _ => &mut [],
+        }
+    }
+
+    /// What a write takes its bytes from; not empty.
+    pub(super) fn unsent(&self) -> &[u8] {
+        match &self.flight {
+            Flight::Write { head, .. } if !head.is_empty() => head.filled(),
+            Flight::Write { body, .. } => body,
+            _ => &[],
+        }
+    }
+
+    /// The outcome of a read.
+    pub(super) fn handle_read(&mut self, now: Instant, result: Result<usize, E>) {
+        self.now = now;
+        let Flight::Read(mut buf) = mem::take(&mut self.flight) else { return };
+        match result {
+            Ok(count) => {
+                self.interruptions = 0;
+                let count = count.min(buf.spare_len());
+                buf.advance(count);
+                self.with(|connection, cx| connection.handle_received(cx, Ok(count as u32), Some(buf)));
+            }
+            Err(error) if self.may_retry(&error) => self.take_back(Op::Recv { io: IO, into: Some(buf) }),
+            Err(error) => {
+                self.failed = Some(error);
+                let failed = Err(IoError::ConnectionReset);
+                self.with(|connection, cx| connection.handle_received(cx, failed, Some(buf)));
+            }
+        }
+    }
+
+    /// The outcome of a write. A part is told to the connection at once, the end of it behind the flush.
+    pub(super) fn handle_written(&mut self, now: Instant, result: Result<usize, E>) {
+        self.now = now;
+        let offered = self.unsent().len();
+        let Flight::Write { head, body } = mem::take(&mut self.flight) else { return };
+        let result = match result {
+            // It must not, and would for ever.
+            Ok(0) => Err(IoError::ConnectionReset),
+            Ok(count) => {
+                self.interruptions = 0;
+                let count = count.min(offered);
+                if count == head.len() + body.len() {
+                    self.flight = Flight::Flush { head, body, count };
+                    return;
+                }
+                Ok(count as u32)
+            }
+            Err(error) if self.may_retry(&error) => return self.take_back(Op::Send { io: IO, head, body }),
+            Err(error) => {
+                self.failed = Some(error);
+                Err(IoError::ConnectionReset)
+            }
+        };
+        self.with(|connection, cx| connection.handle_sent(cx, result, head, body));
+    }
+
+    /// The outcome of a flush.
+    pub(super) fn handle_flushed(&mut self, now: Instant, result: Result<(), E>) {
+        self.now = now;
+        let Flight::Flush { head, body, count } = mem::take(&mut self.flight) else { return };
+        let result = match result {
+            Ok(()) => Ok(count as u32),
+            Err(error) if self.may_retry(&error) => {
+                self.flight = Flight::Flush { head, body, count };
+                return;
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                Err(IoError::ConnectionReset)
+            }
+        };
+        self.with(|connection, cx| connection.handle_sent(cx, result, head, body));
+    }
+
+    /// What to tell whoever called for the connection.
+    pub(super) fn outcome(&mut self) -> Result<CloseReason, E> {
+        let reason = self.reason.unwrap_or(CloseReason::Aborted);
+        self.failed.take().map_or(Ok(reason), Err)
+    }
+
+    fn may_retry(&mut self, error: &E) -> bool {
+        self.interruptions += 1;
+        error.kind() == io::ErrorKind::Interrupted && self.interruptions < INTERRUPTIONS_MAX
+    }
+
+    /// The stream has done nothing: the connection is asked again what it wants.
+    fn take_back(&mut self, op: Op<'p>) {
+        self.connection.handle_rejected(&mut self.solo.pool, op);
+    }
+
+    /// It waits for a buffer. All that are in use are its own: nobody would bring one.
+    fn shed(&mut self) {
+        match self.connection.state() {
+            State::ReadingHead | State::ReadingContent => self.with(|connection, cx| connection.shed(cx)),
+            _ => self.close(CloseReason::Shed),
+        }
+    }
+}
+
+impl<'p, H: Handler, E> Session<'_, '_, 'p, H, E> {
+    fn close(&mut self, reason: CloseReason) {
+        self.with(|connection, cx| connection.close(cx, reason));
+    }
+
+    /// Runs `f` with what the connection needs.
+    fn with(&mut self, f: impl FnOnce(&mut Connection<'p, H::Exchange>, &mut Context<'_, '_, 'p, H>)) {
+        let solo = &mut *self.solo;
+        let mut cx = Context {
+            handler: &mut solo.handler,
+            pool: &mut solo.pool,
+            loans: solo.loans,
+            arena: &mut solo.arena,
+            preamble: &solo.preamble,
+            limits: &solo.limits,
+            counters: &mut solo.counters,
+            now: self.now,
+            place: &Place { peers: &NoPeers, io: IO, id: self.id, deferrals: Deferrals::NONE },
+            in_flight: &mut solo.in_flight,
+            last: None,
+        };
+        f(&mut self.connection, &mut cx);
+    }
+
+    /// It is over: counted, and told to the handler.
+    fn end(&mut self) {
+        let reason = self.connection.close_reason().unwrap_or(CloseReason::PeerClosed);
+        self.reason = Some(reason);
+        self.solo.counters.active -= 1;
+        self.solo.counters.closed.count(reason);
+        self.solo.handler.closed(self.id, reason, self.connection.requests_served());
+    }
+}
+
+impl<H: Handler, E> Drop for Session<'_, '_, '_, H, E> {
+    fn drop(&mut self) {
+        if self.reason.is_some() {
+            return;
+        }
+        self.close(CloseReason::Aborted);
+        let failed = Err(IoError::ConnectionReset);
+        match mem::take(&mut self.flight) {
+            Flight::Nothing => {}
+            Flight::Read(buf) => self.with(|connection, cx| connection.handle_received(cx, failed, Some(buf))),
+            Flight::Write { head, body } | Flight::Flush { head, body, .. } => {
+                self.with(|connection, cx| connection.handle_sent(cx, failed, head, body));
+            }
+        }
+        // Of a handler that panicked.
+        return_loans(&mut self.solo.pool, self.solo.loans);
+        while let Some(action) = self.connection.next_action(&mut self.solo.pool) {
+            if matches!(action, Action::Close) {
+                self.connection.handle_closed();
+            }
+        }
+        self.end();
+    }
+}

@@ -1,0 +1,104 @@
+//! Ends that are not in the rows: too few buffers, a handler that refuses, a future that is dropped.
+
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::time::Instant;
+use embedded_io::ErrorKind;
+
+use crate::rows::{limits, rows};
+use crate::stream::{Fault, Stream, poll};
+use crate::{DRIVERS, POLLS_MAX, assert_is_over, serve, with_solo};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+#[test]
+fn a_dropped_future_takes_no_buffer_along_and_the_next_stream_is_served() {
+    with_solo(3, limits(), |solo| {
+        for row in rows() {
+            for polls_max in 0.. {
+                let mut stream = Stream { waits: true, write_max: 100, ..Stream::new(&[row.input.as_bytes()]) };
+                let served = poll(solo.serve_async(&mut stream, || Instant(0)), polls_max);
+                assert_is_over(solo);
+                assert!(row.output.starts_with(stream.text()));
+                if let Some(served) = served {
+                    assert_eq!(served, Ok(row.reason));
+                    break;
+                }
+                if polls_max > 0 {
+                    assert_eq!(solo.handler_mut().last.map(|(_, reason, _)| reason), Some(CloseReason::Aborted));
+                }
+                assert!(polls_max < POLLS_MAX);
+            }
+        }
+    });
+}
+
+#[test]
+fn too_few_buffers_are_an_answer_or_an_end() {
+    let chunked = b"POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
+    for driver in DRIVERS {
+        // To collect what does not fit behind its head takes a third one.
+        with_solo(2, limits(), |solo| {
+            let mut stream = Stream::new(&[chunked]);
+            assert_eq!(serve(solo, &mut stream, driver), Ok(CloseReason::Shed));
+            assert!(stream.text().starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{}", stream.text());
+        });
+        for buffers in [0, 1] {
+            with_solo(buffers, limits(), |solo| {
+                let mut stream = Stream::new(&[GET]);
+                assert_eq!((serve(solo, &mut stream, driver), stream.text()), (Ok(CloseReason::Shed), ""));
+            });
+        }
+    }
+}
+
+#[test]
+fn a_handler_may_refuse_a_connection() {
+    for driver in DRIVERS {
+        with_solo(2, limits(), |solo| {
+            solo.handler_mut().refuses = true;
+            let mut stream = Stream::new(&[GET]);
+            assert_eq!((serve(solo, &mut stream, driver), stream.text()), (Ok(CloseReason::Shed), ""));
+            assert_eq!(stream.read, 0);
+        });
+    }
+}
+
+#[test]
+fn the_client_is_told_to_go_on_before_its_content_is_read() {
+    let head = b"POST /receive HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    for driver in DRIVERS {
+        with_solo(2, limits(), |solo| {
+            let mut stream = Stream::new(&[head, b"ab"]);
+            assert_eq!(serve(solo, &mut stream, driver), Ok(CloseReason::PeerClosed));
+            let expected = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2";
+            assert_eq!(stream.text(), expected);
+        });
+    }
+}
+
+#[test]
+fn a_stream_that_is_interrupted_for_ever_is_given_up() {
+    for driver in DRIVERS {
+        with_solo(2, limits(), |solo| {
+            let mut stream = Stream { interrupts: usize::MAX, ..Stream::new(&[GET]) };
+            assert_eq!(serve(solo, &mut stream, driver), Err(ErrorKind::Interrupted));
+        });
+    }
+}
+
+#[test]
+fn a_stream_that_counts_more_than_there_is_is_not_believed() {
+    for driver in DRIVERS {
+        with_solo(2, limits(), |solo| {
+            // The whole buffer counts as received: no head.
+            let mut stream = Stream { read_fault: Some((0, Fault::Excess)), ..Stream::new(&[GET]) };
+            assert!(serve(solo, &mut stream, driver).is_ok());
+            assert_eq!(solo.counters().bytes_received, 1024);
+            let sent = solo.counters().bytes_sent;
+            let mut stream = Stream { write_fault: Some((0, Fault::Excess)), ..Stream::new(&[GET]) };
+            assert_eq!(serve(solo, &mut stream, driver), Ok(CloseReason::PeerClosed));
+            assert_eq!(solo.counters().bytes_sent - sent, HELLO.len() as u64);
+        });
+    }
+}
