@@ -55,6 +55,7 @@ pub(super) struct Session<'a, 's, 'p, H: Handler, E> {
     id: ConnectionId,
     flight: Flight<'p>,
     now: Instant,
+    deadline: Option<Instant>,
     interruptions: u16,
     failed: Option<E>,
     reason: Option<CloseReason>,
@@ -72,6 +73,7 @@ impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
             id,
             flight: Flight::Nothing,
             now,
+            deadline: None,
             interruptions: 0,
             failed: None,
             reason: None,
@@ -79,15 +81,26 @@ impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
         if !session.solo.handler.accepted(&ConnectionInfo { peers: &NoPeers, io: IO, id }) {
             session.connection.refuse_new(CloseReason::Shed);
         }
+        session.update_deadline();
         session
     }
 
-    /// What the connection wants of the stream.
+    /// What the connection wants of the stream: the same as before when that has done nothing.
     pub(super) fn next_step(&mut self, now: Instant) -> Step {
-        self.now = now;
-        if matches!(self.flight, Flight::Flush { .. }) {
-            return Step::Flush;
+        if self.deadline.is_some_and(|at| at <= now) {
+            self.handle_timeout(now);
         }
+        self.now = now;
+        match self.flight {
+            Flight::Nothing => self.next_call(),
+            Flight::Read(_) => Step::Read,
+            Flight::Write { .. } => Step::Write,
+            Flight::Flush { .. } => Step::Flush,
+        }
+    }
+
+    /// Asks the connection until it wants a call.
+    fn next_call(&mut self) -> Step {
         loop {
             match self.connection.next_action(&mut self.solo.pool) {
                 Some(Action::Recv { into }) => match self.solo.receive_buffer(into) {
@@ -133,68 +146,66 @@ impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
         }
     }
 
+    /// When the call under way is to be given up: [`handle_timeout`](Self::handle_timeout).
+    #[cfg(feature = "embedded-io-async")]
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// The outcome of a read.
     pub(super) fn handle_read(&mut self, now: Instant, result: Result<usize, E>) {
-        self.now = now;
+        let Some(result) = self.judge(now, result) else { return };
         let Flight::Read(mut buf) = mem::take(&mut self.flight) else { return };
-        match result {
-            Ok(count) => {
-                self.interruptions = 0;
-                let count = count.min(buf.spare_len());
-                buf.advance(count);
-                self.with(|connection, cx| connection.handle_received(cx, Ok(count as u32), Some(buf)));
-            }
-            Err(error) if self.may_retry(&error) => self.take_back(Op::Recv { io: IO, into: Some(buf) }),
-            Err(error) => {
-                self.failed = Some(error);
-                let failed = Err(IoError::ConnectionReset);
-                self.with(|connection, cx| connection.handle_received(cx, failed, Some(buf)));
-            }
-        }
+        let result = result.map(|count| {
+            let count = count.min(buf.spare_len());
+            buf.advance(count);
+            count as u32
+        });
+        self.with(|connection, cx| connection.handle_received(cx, result, Some(buf)));
     }
 
     /// The outcome of a write. A part is told to the connection at once, the end of it behind the flush.
     pub(super) fn handle_written(&mut self, now: Instant, result: Result<usize, E>) {
-        self.now = now;
+        let Some(result) = self.judge(now, result) else { return };
         let offered = self.unsent().len();
         let Flight::Write { head, body } = mem::take(&mut self.flight) else { return };
-        let result = match result {
+        let result = match result.map(|count| count.min(offered)) {
             // It must not, and would for ever.
             Ok(0) => Err(IoError::ConnectionReset),
-            Ok(count) => {
-                self.interruptions = 0;
-                let count = count.min(offered);
-                if count == head.len() + body.len() {
-                    self.flight = Flight::Flush { head, body, count };
-                    return;
-                }
-                Ok(count as u32)
+            Ok(count) if count == head.len() + body.len() => {
+                self.flight = Flight::Flush { head, body, count };
+                return;
             }
-            Err(error) if self.may_retry(&error) => return self.take_back(Op::Send { io: IO, head, body }),
-            Err(error) => {
-                self.failed = Some(error);
-                Err(IoError::ConnectionReset)
-            }
+            result => result.map(|count| count as u32),
         };
         self.with(|connection, cx| connection.handle_sent(cx, result, head, body));
     }
 
     /// The outcome of a flush.
     pub(super) fn handle_flushed(&mut self, now: Instant, result: Result<(), E>) {
-        self.now = now;
+        let Some(result) = self.judge(now, result) else { return };
         let Flight::Flush { head, body, count } = mem::take(&mut self.flight) else { return };
-        let result = match result {
-            Ok(()) => Ok(count as u32),
-            Err(error) if self.may_retry(&error) => {
-                self.flight = Flight::Flush { head, body, count };
-                return;
-            }
-            Err(error) => {
-                self.failed = Some(error);
-                Err(IoError::ConnectionReset)
-            }
-        };
+        let result = result.map(|()| count as u32);
         self.with(|connection, cx| connection.handle_sent(cx, result, head, body));
+    }
+
+    /// The call under way took too long, by whoever's clock: the deadline that runs has passed.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        self.deadline = None;
+        // As if it had not been called: the connection is on its way out, whatever the call did.
+        let op = match mem::take(&mut self.flight) {
+            Flight::Nothing => None,
+            Flight::Read(buf) => Some(Op::Recv { io: IO, into: Some(buf) }),
+            Flight::Write { head, body } | Flight::Flush { head, body, .. } => Some(Op::Send { io: IO, head, body }),
+        };
+        if let Some(op) = op {
+            self.connection.handle_rejected(&mut self.solo.pool, op);
+        }
+        match self.connection.deadline() {
+            Some(deadline) => self.with(|connection, cx| connection.handle_timeout(cx, deadline)),
+            None => self.close(CloseReason::PeerReset),
+        }
     }
 
     /// What to tell whoever called for the connection.
@@ -203,14 +214,30 @@ impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
         self.failed.take().map_or(Ok(reason), Err)
     }
 
-    fn may_retry(&mut self, error: &E) -> bool {
-        self.interruptions += 1;
-        error.kind() == io::ErrorKind::Interrupted && self.interruptions < INTERRUPTIONS_MAX
-    }
-
-    /// The stream has done nothing: the connection is asked again what it wants.
-    fn take_back(&mut self, op: Op<'p>) {
-        self.connection.handle_rejected(&mut self.solo.pool, op);
+    /// What a call's outcome means to the connection; `None` when it is to be called again, or was too slow.
+    fn judge<T>(&mut self, now: Instant, result: Result<T, E>) -> Option<Result<T, IoError>> {
+        self.now = now;
+        let error = match result {
+            Ok(value) => {
+                self.interruptions = 0;
+                return Some(Ok(value));
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            io::ErrorKind::Interrupted if self.interruptions < INTERRUPTIONS_MAX => {
+                self.interruptions += 1;
+                None
+            }
+            io::ErrorKind::TimedOut => {
+                self.handle_timeout(now);
+                None
+            }
+            _ => {
+                self.failed = Some(error);
+                Some(Err(IoError::ConnectionReset))
+            }
+        }
     }
 
     /// It waits for a buffer. All that are in use are its own: nobody would bring one.
@@ -244,6 +271,14 @@ impl<'p, H: Handler, E> Session<'_, '_, 'p, H, E> {
             last: None,
         };
         f(&mut self.connection, &mut cx);
+        self.update_deadline();
+    }
+
+    fn update_deadline(&mut self) {
+        if let Some(change) = self.connection.deadline_change(self.now) {
+            let timeout_ms = change.and_then(|deadline| deadline.timeout_ms(&self.solo.limits));
+            self.deadline = timeout_ms.map(|timeout_ms| self.now.plus_ms(timeout_ms));
+        }
     }
 
     /// It is over: counted, and told to the handler.

@@ -4,6 +4,7 @@
 mod ends;
 mod handler;
 mod rows;
+mod slow;
 mod stream;
 
 use aurora_http_core::adapter::Solo;
