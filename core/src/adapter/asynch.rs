@@ -6,8 +6,8 @@ use core::task::Poll;
 
 use embedded_io_async::{Read, Write};
 
-use super::Solo;
 use super::session::{Session, Step};
+use super::{Clock, Solo};
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::time::Instant;
@@ -15,8 +15,8 @@ use crate::time::Instant;
 impl<H: Handler> Solo<'_, '_, H> {
     /// Serves `io` until its connection ends, and tells why it did.
     ///
-    /// `now` is the program's clock, asked before and after each call of the stream; where there is none, any constant
-    /// will do. How long a call may last is up to the stream: see [the module](super#time).
+    /// The clock is looked at before and after each call of the stream. How long a call may last is up to the stream:
+    /// see [the module](super#time).
     ///
     /// The future may be dropped at any time: that ends the connection ([`CloseReason::Aborted`]), brings all buffers
     /// back and leaves the stream as its own calls leave it when they are dropped.
@@ -26,25 +26,24 @@ impl<H: Handler> Solo<'_, '_, H> {
     pub async fn serve_async<T: Read + Write>(
         &mut self,
         io: &mut T,
-        now: impl FnMut() -> Instant,
+        clock: impl Clock,
     ) -> Result<CloseReason, T::Error> {
-        self.serve_async_timed(io, now, async |_| pending().await).await
+        self.serve_async_timed(io, clock, async |_| pending().await).await
     }
 
-    /// As [`serve_async`](Self::serve_async), with every deadline: `sleep` waits until an instant of the clock `now` has
-    /// come, and a call of the stream that is not done by then is dropped.
+    /// As [`serve_async`](Self::serve_async), with every deadline: `sleep` waits until an instant of the clock has come, and a call of the stream that is not done by then is dropped.
     ///
     /// # Errors
     /// As those of [`serve_async`](Self::serve_async).
     pub async fn serve_async_timed<T: Read + Write>(
         &mut self,
         io: &mut T,
-        mut now: impl FnMut() -> Instant,
+        clock: impl Clock,
         mut sleep: impl AsyncFnMut(Instant),
     ) -> Result<CloseReason, T::Error> {
-        let mut session = Session::open(self, now());
+        let mut session = Session::open(self, clock);
         loop {
-            let step = session.next_step(now());
+            let step = session.next_step();
             let deadline = session.deadline();
             let alarm = async {
                 match deadline {
@@ -54,16 +53,16 @@ impl<H: Handler> Solo<'_, '_, H> {
             };
             match step {
                 Step::Read => match unless(alarm, io.read(session.spare())).await {
-                    Some(result) => session.handle_read(now(), result),
-                    None => session.handle_timeout(now()),
+                    Some(result) => session.handle_read(result),
+                    None => session.handle_timeout(),
                 },
                 Step::Write => match unless(alarm, io.write(session.unsent())).await {
-                    Some(result) => session.handle_written(now(), result),
-                    None => session.handle_timeout(now()),
+                    Some(result) => session.handle_written(result),
+                    None => session.handle_timeout(),
                 },
                 Step::Flush => match unless(alarm, io.flush()).await {
-                    Some(result) => session.handle_flushed(now(), result),
-                    None => session.handle_timeout(now()),
+                    Some(result) => session.handle_flushed(result),
+                    None => session.handle_timeout(),
                 },
                 Step::Ended => return session.outcome(),
             }

@@ -21,6 +21,25 @@ use crate::handler::{ConnectionId, Handler};
 use crate::limits::Limits;
 use crate::pool::{Arena, Buf, BufferPool, Class};
 use crate::preamble::Preamble;
+use crate::time::Instant;
+
+/// The program's clock. A closure that gives an [`Instant`] is one, without the time of day.
+pub trait Clock {
+    /// The monotonic clock. Where there is none, any constant will do: no deadline ever passes then.
+    fn now(&mut self) -> Instant;
+
+    /// The wall clock, in seconds since 1970-01-01 00:00:00 UTC, for `Date`; `None` where there is none, and then
+    /// responses have no `Date` (RFC 9110 §6.6.1). Asked when a connection begins, and then every 250 ms at most.
+    fn unix_time(&mut self) -> Option<u64> {
+        None
+    }
+}
+
+impl<F: FnMut() -> Instant> Clock for F {
+    fn now(&mut self) -> Instant {
+        self()
+    }
+}
 
 /// Serves one stream after the other with the same memory. Two buffers are enough: one to receive into, one to answer
 /// in. Answers cannot be deferred here, because nothing would end a read.
@@ -75,11 +94,6 @@ impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
     /// The program's handler.
     pub const fn handler_mut(&mut self) -> &mut H {
         &mut self.handler
-    }
-
-    /// Tells the wall clock, in seconds since 1970, for `Date`.
-    pub fn set_unix_time(&mut self, unix_time: Option<u64>) {
-        self.preamble.set_unix_time(unix_time);
     }
 
     /// Names the next connection: there is one slot, and no two connections in it have the same name.

@@ -2,7 +2,7 @@
 
 use core::mem;
 
-use super::{Solo, io};
+use super::{Clock, Solo, io};
 use crate::connection::{Action, Connection, Context, Place};
 use crate::defer::Deferrals;
 use crate::error::CloseReason;
@@ -14,6 +14,9 @@ use crate::time::Instant;
 
 /// A stream that does nothing but say that it was interrupted is given up after so many calls in a row.
 const INTERRUPTIONS_MAX: u16 = 10_000;
+
+/// How often the wall clock is looked at.
+const DATE_INTERVAL_MS: u32 = 250;
 
 /// There is one stream, and no reactor that could name it.
 const IO: IoHandle = IoHandle(0);
@@ -49,35 +52,40 @@ enum Flight<'p> {
 }
 
 /// A connection from its first byte to its end. Dropping it before that ends it, with all buffers back in the pool.
-pub(super) struct Session<'a, 's, 'p, H: Handler, E> {
+pub(super) struct Session<'a, 's, 'p, H: Handler, C, E> {
     solo: &'a mut Solo<'s, 'p, H>,
+    clock: C,
     connection: Connection<'p, H::Exchange>,
     id: ConnectionId,
     flight: Flight<'p>,
     now: Instant,
     deadline: Option<Instant>,
+    date_due: Option<Instant>,
     interruptions: u16,
     failed: Option<E>,
     reason: Option<CloseReason>,
 }
 
-impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
+impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E> {
     /// The stream is there: the handler may refuse it.
-    pub(super) fn open(solo: &'a mut Solo<'s, 'p, H>, now: Instant) -> Self {
+    pub(super) fn open(solo: &'a mut Solo<'s, 'p, H>, clock: C) -> Self {
         let id = solo.next_id();
         solo.counters.accepted += 1;
         solo.counters.active += 1;
         let mut session = Self {
             solo,
+            clock,
             connection: Connection::new(),
             id,
             flight: Flight::Nothing,
-            now,
+            now: Instant(0),
             deadline: None,
+            date_due: None,
             interruptions: 0,
             failed: None,
             reason: None,
         };
+        session.look_at_clock();
         if !session.solo.handler.accepted(&ConnectionInfo { peers: &NoPeers, io: IO, id }) {
             session.connection.refuse_new(CloseReason::Shed);
         }
@@ -86,11 +94,11 @@ impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
     }
 
     /// What the connection wants of the stream: the same as before when that has done nothing.
-    pub(super) fn next_step(&mut self, now: Instant) -> Step {
-        if self.deadline.is_some_and(|at| at <= now) {
-            self.handle_timeout(now);
+    pub(super) fn next_step(&mut self) -> Step {
+        self.look_at_clock();
+        if self.deadline.is_some_and(|at| at <= self.now) {
+            self.end_call();
         }
-        self.now = now;
         match self.flight {
             Flight::Nothing => self.next_call(),
             Flight::Read(_) => Step::Read,
@@ -153,8 +161,8 @@ impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
     }
 
     /// The outcome of a read.
-    pub(super) fn handle_read(&mut self, now: Instant, result: Result<usize, E>) {
-        let Some(result) = self.judge(now, result) else { return };
+    pub(super) fn handle_read(&mut self, result: Result<usize, E>) {
+        let Some(result) = self.judge(result) else { return };
         let Flight::Read(mut buf) = mem::take(&mut self.flight) else { return };
         let result = result.map(|count| {
             let count = count.min(buf.spare_len());
@@ -165,8 +173,8 @@ impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
     }
 
     /// The outcome of a write. A part is told to the connection at once, the end of it behind the flush.
-    pub(super) fn handle_written(&mut self, now: Instant, result: Result<usize, E>) {
-        let Some(result) = self.judge(now, result) else { return };
+    pub(super) fn handle_written(&mut self, result: Result<usize, E>) {
+        let Some(result) = self.judge(result) else { return };
         let offered = self.unsent().len();
         let Flight::Write { head, body } = mem::take(&mut self.flight) else { return };
         let result = match result.map(|count| count.min(offered)) {
@@ -182,16 +190,22 @@ impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
     }
 
     /// The outcome of a flush.
-    pub(super) fn handle_flushed(&mut self, now: Instant, result: Result<(), E>) {
-        let Some(result) = self.judge(now, result) else { return };
+    pub(super) fn handle_flushed(&mut self, result: Result<(), E>) {
+        let Some(result) = self.judge(result) else { return };
         let Flight::Flush { head, body, count } = mem::take(&mut self.flight) else { return };
         let result = result.map(|()| count as u32);
         self.with(|connection, cx| connection.handle_sent(cx, result, head, body));
     }
 
-    /// The call under way took too long, by whoever's clock: the deadline that runs has passed.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.now = now;
+    /// The call under way was given up at the [`deadline`](Self::deadline).
+    #[cfg(feature = "embedded-io-async")]
+    pub(super) fn handle_timeout(&mut self) {
+        self.look_at_clock();
+        self.end_call();
+    }
+
+    /// The deadline that runs has passed, by whoever's clock.
+    fn end_call(&mut self) {
         self.deadline = None;
         // As if it had not been called: the connection is on its way out, whatever the call did.
         let op = match mem::take(&mut self.flight) {
@@ -214,9 +228,17 @@ impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
         self.failed.take().map_or(Ok(reason), Err)
     }
 
+    fn look_at_clock(&mut self) {
+        self.now = self.clock.now();
+        if self.date_due.is_none_or(|at| at <= self.now) {
+            self.date_due = Some(self.now.plus_ms(DATE_INTERVAL_MS));
+            self.solo.preamble.set_unix_time(self.clock.unix_time());
+        }
+    }
+
     /// What a call's outcome means to the connection; `None` when it is to be called again, or was too slow.
-    fn judge<T>(&mut self, now: Instant, result: Result<T, E>) -> Option<Result<T, IoError>> {
-        self.now = now;
+    fn judge<T>(&mut self, result: Result<T, E>) -> Option<Result<T, IoError>> {
+        self.look_at_clock();
         let error = match result {
             Ok(value) => {
                 self.interruptions = 0;
@@ -230,7 +252,7 @@ impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
                 None
             }
             io::ErrorKind::TimedOut => {
-                self.handle_timeout(now);
+                self.end_call();
                 None
             }
             _ => {
@@ -249,7 +271,7 @@ impl<'a, 's, 'p, H: Handler, E: io::Error> Session<'a, 's, 'p, H, E> {
     }
 }
 
-impl<'p, H: Handler, E> Session<'_, '_, 'p, H, E> {
+impl<'p, H: Handler, C, E> Session<'_, '_, 'p, H, C, E> {
     fn close(&mut self, reason: CloseReason) {
         self.with(|connection, cx| connection.close(cx, reason));
     }
@@ -291,7 +313,7 @@ impl<'p, H: Handler, E> Session<'_, '_, 'p, H, E> {
     }
 }
 
-impl<H: Handler, E> Drop for Session<'_, '_, '_, H, E> {
+impl<H: Handler, C, E> Drop for Session<'_, '_, '_, H, C, E> {
     fn drop(&mut self) {
         if self.reason.is_some() {
             return;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::Poll;
 
+use aurora_http_core::adapter::Clock;
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::time::Instant;
 use embedded_io::ErrorKind;
@@ -181,4 +182,31 @@ fn a_stream_without_a_limit_is_held_to_the_deadlines_between_its_calls() {
     let last = GET.replace("x\r\n", "x\r\nConnection: close\r\n");
     let (written, reason, _) = serve("unlimited", &[(60_000, GET), (60_000, &last)], 9999);
     assert_eq!((written.matches("hello").count(), reason), (2, CloseReason::PeerAsked));
+}
+
+/// Tells the time of day as well.
+struct WallClock<'c>(&'c Cell<u64>);
+
+impl Clock for WallClock<'_> {
+    fn now(&mut self) -> Instant {
+        Instant(self.0.get())
+    }
+
+    fn unix_time(&mut self) -> Option<u64> {
+        Some(784_111_777 + self.0.get() / 1_000)
+    }
+}
+
+#[test]
+fn each_response_has_the_date_of_its_own_second() {
+    let now_ms = Cell::new(0);
+    with_solo(2, limits(), |solo| {
+        let pieces = [0, 1_500].map(|at| (at, GET.as_bytes().to_vec()));
+        let mut io =
+            Slow { now_ms: &now_ms, pieces: pieces.into(), timeout_ms: 2_000, room: 9999, written: Vec::new() };
+        assert_eq!(solo.serve(&mut io, WallClock(&now_ms)), Ok(CloseReason::IdleTimeout));
+        let text = String::from_utf8(io.written).unwrap();
+        let dates: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("Date: ")).collect();
+        assert_eq!(dates, ["Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"]);
+    });
 }
