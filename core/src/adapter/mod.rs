@@ -41,6 +41,9 @@ impl<F: FnMut() -> Instant> Clock for F {
     }
 }
 
+/// What a handler gave away: its state, and what had arrived.
+type Given<'p, E> = (E, Option<Buf<'p>>);
+
 /// Serves one stream after the other with the same memory. Two buffers are enough: one to receive into, one to answer
 /// in. Answers cannot be deferred here, because nothing would end a read.
 pub struct Solo<'s, 'p, H: Handler> {
@@ -53,6 +56,7 @@ pub struct Solo<'s, 'p, H: Handler> {
     counters: Counters,
     in_flight: u32,
     generation: u32,
+    detached: Option<Given<'p, H::Exchange>>,
 }
 
 impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
@@ -76,6 +80,7 @@ impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
             counters: Counters::default(),
             in_flight: 0,
             generation: 0,
+            detached: None,
         }
     }
 
@@ -94,6 +99,20 @@ impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
     /// The program's handler.
     pub const fn handler_mut(&mut self) -> &mut H {
         &mut self.handler
+    }
+
+    /// What came with [`Flow::Detach`](crate::handler::Flow::Detach), once a call has ended with
+    /// [`CloseReason::Detached`](crate::error::CloseReason::Detached): the handler's state, and what had arrived behind the
+    /// request, if anything had, to be given back by [`release`](Self::release). What is not taken before the next
+    /// stream is dropped.
+    pub fn take_detached(&mut self) -> Option<(H::Exchange, Option<Buf<'p>>)> {
+        self.detached.take()
+    }
+
+    /// Takes back the buffer of what had arrived on a connection that was given away.
+    pub fn release(&mut self, buf: Buf<'p>) {
+        let foreign = self.pool.release(buf);
+        debug_assert!(foreign.is_ok(), "every buffer in use comes from the pool");
     }
 
     /// Names the next connection: there is one slot, and no two connections in it have the same name.

@@ -70,6 +70,9 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     /// The stream is there: the handler may refuse it.
     pub(super) fn open(solo: &'a mut Solo<'s, 'p, H>, clock: C) -> Self {
         let id = solo.next_id();
+        if let Some((_, Some(leftover))) = solo.take_detached() {
+            solo.release(leftover);
+        }
         solo.counters.accepted += 1;
         solo.counters.active += 1;
         let mut session = Self {
@@ -129,7 +132,11 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
                 Some(Action::CancelRecv | Action::CancelSend) => {}
                 Some(Action::Close) => {
                     self.connection.handle_closed();
-                    self.end();
+                    self.end(self.close_reason());
+                    return Step::Ended;
+                }
+                None if self.connection.is_detached() => {
+                    self.detach();
                     return Step::Ended;
                 }
                 None => self.shed(),
@@ -303,9 +310,27 @@ impl<'p, H: Handler, C, E> Session<'_, '_, 'p, H, C, E> {
         }
     }
 
+    fn close_reason(&self) -> CloseReason {
+        self.connection.close_reason().unwrap_or(CloseReason::PeerClosed)
+    }
+
+    /// The stream stays open, for the program.
+    fn detach(&mut self) {
+        let Some((state, leftover)) = self.connection.take_detached() else { return };
+        let leftover = match leftover {
+            Some(buf) if buf.is_empty() => {
+                self.solo.release(buf);
+                None
+            }
+            leftover => leftover,
+        };
+        self.solo.detached = Some((state, leftover));
+        self.solo.counters.detached += 1;
+        self.end(CloseReason::Detached);
+    }
+
     /// It is over: counted, and told to the handler.
-    fn end(&mut self) {
-        let reason = self.connection.close_reason().unwrap_or(CloseReason::PeerClosed);
+    fn end(&mut self, reason: CloseReason) {
         self.reason = Some(reason);
         self.solo.counters.active -= 1;
         self.solo.counters.closed.count(reason);
@@ -334,6 +359,6 @@ impl<H: Handler, C, E> Drop for Session<'_, '_, '_, H, C, E> {
                 self.connection.handle_closed();
             }
         }
-        self.end();
+        self.end(self.close_reason());
     }
 }

@@ -1,10 +1,12 @@
 //! Ends that are not in the rows: too few buffers, a handler that refuses, a future that is dropped.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::time::Instant;
 use embedded_io::ErrorKind;
 
-use crate::rows::{limits, rows};
+use crate::rows::{cuts, limits, rows};
 use crate::stream::{Fault, Stream, poll};
 use crate::{DRIVERS, POLLS_MAX, assert_is_over, serve, with_solo};
 
@@ -99,6 +101,53 @@ fn a_stream_that_counts_more_than_there_is_is_not_believed() {
             let mut stream = Stream { write_fault: Some((0, Fault::Excess)), ..Stream::new(&[GET]) };
             assert_eq!(serve(solo, &mut stream, driver), Ok(CloseReason::PeerClosed));
             assert_eq!(solo.counters().bytes_sent - sent, HELLO.len() as u64);
+        });
+    }
+}
+
+#[test]
+fn a_detached_stream_is_the_programs_with_what_had_arrived() {
+    let head = "GET /detach HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\n";
+    let input = format!("{head}raw bytes");
+    let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\n";
+    for driver in DRIVERS {
+        with_solo(2, limits(), |solo| {
+            for pieces in cuts(input.as_bytes()) {
+                for takes in [true, false] {
+                    let mut stream = Stream::new(&pieces);
+                    let now = || Instant(0);
+                    let served = match driver {
+                        "blocking" => solo.serve(&mut stream, now),
+                        _ => poll(solo.serve_async(&mut stream, now), POLLS_MAX).expect("an end"),
+                    };
+                    assert_eq!((served, stream.text()), (Ok(CloseReason::Detached), switched));
+                    if takes {
+                        let (state, leftover) = solo.take_detached().expect("a detached stream");
+                        let mut raw = leftover.as_ref().map_or(Vec::new(), |buf| buf.filled().to_vec());
+                        raw.extend(stream.pieces.into_iter().flatten());
+                        assert_eq!((state, &*raw), (7, &b"raw bytes"[..]));
+                        leftover.into_iter().for_each(|buf| solo.release(buf));
+                    }
+                    // What nobody took is gone with the next stream, its buffer is not.
+                    assert_eq!(serve(solo, &mut Stream::new(&[GET]), driver), Ok(CloseReason::PeerClosed));
+                    assert!(solo.take_detached().is_none());
+                }
+            }
+            assert_eq!(solo.counters().detached, solo.counters().closed.of(CloseReason::Detached));
+        });
+    }
+}
+
+#[test]
+fn a_handler_that_panics_takes_no_buffer_along() {
+    let input = b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n";
+    for driver in DRIVERS {
+        with_solo(2, limits(), |solo| {
+            let served = catch_unwind(AssertUnwindSafe(|| serve(solo, &mut Stream::new(&[input]), driver)));
+            assert!(served.is_err());
+            assert_is_over(solo);
+            assert_eq!(solo.handler_mut().last.map(|(_, reason, _)| reason), Some(CloseReason::Aborted));
+            assert_eq!(serve(solo, &mut Stream::new(&[GET]), driver), Ok(CloseReason::PeerClosed));
         });
     }
 }

@@ -39,6 +39,11 @@ impl Handler for Paths {
                 response.switch_protocols("lines", &[]).unwrap();
                 Flow::Upgrade(LINES)
             }
+            b"/detach" => {
+                response.switch_protocols("lines", &[]).unwrap();
+                Flow::Detach(7)
+            }
+            b"/panic" => panic!("as a handler may"),
             b"/static" => {
                 response.static_body(&LONG).unwrap();
                 Flow::Finish
