@@ -11,10 +11,49 @@ impl<H: Handler> Solo<'_, '_, H> {
     /// Serves `io` until its connection ends, and tells why it did.
     ///
     /// The clock is looked at before and after each call of the stream. How long a call may last is up to the stream:
-    /// see [the module](super#time).
+    /// see [the module](super#time). What was written is flushed before anything is read, and before a handler produces
+    /// more of it.
+    ///
+    /// ```
+    /// # use std::collections::VecDeque;
+    /// # use embedded_io::{ErrorKind, ErrorType, Read, Write};
+    /// use aurora_http_core::adapter::Solo;
+    /// use aurora_http_core::error::CloseReason;
+    /// use aurora_http_core::handler::handler_fn;
+    /// use aurora_http_core::limits::Limits;
+    /// use aurora_http_core::pool::{BufferPool, Buffers, Class, ClassCounts};
+    /// use aurora_http_core::preamble::Preamble;
+    /// use aurora_http_core::time::Instant;
+    /// use aurora_http_core::writer::ResponseWriter;
+    ///
+    /// # struct Uart(VecDeque<u8>, Vec<u8>);
+    /// # impl ErrorType for Uart { type Error = ErrorKind; }
+    /// # impl Read for Uart {
+    /// #     fn read(&mut self, into: &mut [u8]) -> Result<usize, ErrorKind> { Ok(std::io::Read::read(&mut self.0, into).unwrap()) }
+    /// # }
+    /// # impl Write for Uart {
+    /// #     fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> { self.1.extend(bytes); Ok(bytes.len()) }
+    /// #     fn flush(&mut self) -> Result<(), ErrorKind> { Ok(()) }
+    /// # }
+    /// # let mut uart = Uart(b"GET / HTTP/1.1\r\nHost: device\r\n\r\n".repeat(2).into(), Vec::new());
+    /// # let uptime_ms = || 0;
+    /// let (mut memory, mut table) = (Buffers::<2, 1024>::new(), [const { None }; 2]);
+    /// let mut pool = BufferPool::new(&mut table, ClassCounts::NONE.with(Class::Tiny, 2))?;
+    /// pool.add_buffers(&mut memory)?;
+    ///
+    /// let answer = handler_fn(|_, response: &mut ResponseWriter<'_>| response.body("21.5 C\n"));
+    /// let mut solo = Solo::new(answer, pool, &mut [], &mut [], Limits::small_device(), Preamble::new("device")?);
+    /// // In a loop, for one stream after the other.
+    /// let reason = solo.serve(&mut uart, || Instant(uptime_ms()))?;
+    /// assert_eq!((reason, solo.counters().requests), (CloseReason::PeerClosed, 2));
+    /// # assert!(uart.1.ends_with(b"Content-Length: 7\r\n\r\n21.5 C\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// What the stream said; the connection has ended then, and all buffers are back.
+    /// What the stream said, but for `ErrorKind::Interrupted`, upon which the call is repeated, and `ErrorKind::TimedOut`.
+    /// The connection has ended then, and all buffers are back. A write of 0 bytes is no error of the stream's: it ends as
+    /// [`CloseReason::PeerReset`].
     pub fn serve<T: Read + Write>(&mut self, io: &mut T, clock: impl Clock) -> Result<CloseReason, T::Error> {
         self.drive(io, clock, |_| Ok(true))
     }

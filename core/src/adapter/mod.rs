@@ -1,8 +1,43 @@
 //! One connection at a time over a byte stream of `embedded-io` or `embedded-io-async`: a serial line, a USB endpoint, a
 //! socket of somebody's stack. No engine and no reactor: the stream's own calls move the bytes.
 //!
-//! These streams have neither a way to try nor a clock: a read lasts until the stream has something. A stream that must
-//! not be waited for without end brings a time limit of its own, and its error ends the connection.
+//! [`Solo`] serves a stream until its connection ends, by as many requests as the client makes and the limits allow, and
+//! then the next one in the same memory. `Solo::serve` is for blocking streams (feature `embedded-io`),
+//! `Solo::serve_async` for the others (feature `embedded-io-async`); each has an example.
+//!
+//! # Memory
+//! Two buffers of 1 KiB are enough: one to receive into, one to answer in. A third one collects content that does not fit
+//! behind its head, or comes in chunks ([`Flow::Collect`](crate::handler::Flow::Collect)); without it such requests are
+//! answered 503. A head and, without loans, a response that is written whole are no longer than one buffer: 431 and 500
+//! beyond it. All buffers are in the pool between two streams, however the last one ended.
+//!
+//! # Time
+//! Streams have no clock, and a call of theirs may last for ever. What holds of
+//! [`Timeouts`](crate::limits::Timeouts) depends on what the program has:
+//!
+//! | the program has | deadlines hold |
+//! |---|---|
+//! | a [`Clock`] | between two calls: a client that drips is ended, one that says nothing is waited for |
+//! | a stream whose calls end after a while with `ErrorKind::TimedOut` | that early at least: it counts as the deadline |
+//! | a stream with `ReadReady`, and a clock | while reading: `Solo::serve_ready` |
+//! | a timer | always: `Solo::serve_async_timed` |
+//!
+//! What ends by a deadline is no error: the client gets its 408 where one is due, and the call tells the reason.
+//! A request that comes late on a connection that had nothing to do is answered, unless somebody noticed in time.
+//!
+//! # The stream's end
+//! A stream is never closed here, nor one of its directions: that is the program's, once serving it has returned. On TCP,
+//! what the client may still be sending would be answered by a reset, which can eat the last response (RFC 9112 §9.6): for
+//! [`BadRequest`](crate::error::CloseReason::BadRequest), [`TooLarge`](crate::error::CloseReason::TooLarge),
+//! [`ContentUnread`](crate::error::CloseReason::ContentUnread) and the timeouts, end the sending direction, and read and
+//! drop for a moment before closing. A serial line has no connections that both sides know of: after anything but an
+//! [orderly](crate::error::CloseReason::is_orderly) end, what arrives belongs to the request that failed, so wait until it
+//! is quiet before serving the line again.
+//!
+//! # What is not here
+//! Answers cannot be deferred: nothing would end a read when they are there. Nobody knows the
+//! [peer](crate::handler::ConnectionInfo::peer) of a stream. There is no graceful stop: a future may be dropped, a blocking
+//! stream may fail.
 
 #[cfg(feature = "embedded-io-async")]
 mod asynch;
@@ -23,7 +58,8 @@ use crate::pool::{Arena, Buf, BufferPool, Class};
 use crate::preamble::Preamble;
 use crate::time::Instant;
 
-/// The program's clock. A closure that gives an [`Instant`] is one, without the time of day.
+/// The program's clock, given by value for each stream. A closure that gives an [`Instant`] is one, without the time of
+/// day; a program that knows that has a small type of its own, around a reference to what it reads.
 pub trait Clock {
     /// The monotonic clock. Where there is none, any constant will do: no deadline ever passes then.
     fn now(&mut self) -> Instant;
@@ -44,8 +80,7 @@ impl<F: FnMut() -> Instant> Clock for F {
 /// What a handler gave away: its state, and what had arrived.
 type Given<'p, E> = (E, Option<Buf<'p>>);
 
-/// Serves one stream after the other with the same memory. Two buffers are enough: one to receive into, one to answer
-/// in. Answers cannot be deferred here, because nothing would end a read.
+/// Serves one stream after the other with the same memory: see [the module](self).
 pub struct Solo<'s, 'p, H: Handler> {
     handler: H,
     pool: BufferPool<'s, 'p>,
@@ -60,7 +95,9 @@ pub struct Solo<'s, 'p, H: Handler> {
 }
 
 impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
-    /// `loans` and `scratch` as in [`Storage`](crate::engine::Storage); both may be empty.
+    /// With two buffers at least in `pool`; with fewer, every connection ends as
+    /// [`Shed`](crate::error::CloseReason::Shed). `loans` and `scratch` are as in [`Storage`](crate::engine::Storage); both
+    /// may be empty, and then a response that is written whole fits into one buffer or is replaced by 500.
     pub fn new(
         handler: H,
         pool: BufferPool<'s, 'p>,
@@ -84,13 +121,13 @@ impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
         }
     }
 
-    /// What happened so far, on all streams.
+    /// What happened so far, on all streams: each counts as accepted.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// The buffers.
+    /// The buffers. All are in it between two streams, but for what [`take_detached`](Self::take_detached) gave.
     #[must_use]
     pub const fn pool(&self) -> &BufferPool<'s, 'p> {
         &self.pool

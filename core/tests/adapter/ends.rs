@@ -2,10 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use aurora_http_core::adapter::Solo;
 use aurora_http_core::error::CloseReason;
+use aurora_http_core::limits::Limits;
+use aurora_http_core::pool::{BufferPool, Buffers, Class, ClassCounts};
+use aurora_http_core::preamble::Preamble;
 use aurora_http_core::time::Instant;
 use embedded_io::ErrorKind;
 
+use crate::handler::Paths;
 use crate::rows::{cuts, limits, rows};
 use crate::stream::{Fault, Stream, poll};
 use crate::{DRIVERS, POLLS_MAX, assert_is_over, serve, with_solo};
@@ -50,6 +55,30 @@ fn too_few_buffers_are_an_answer_or_an_end() {
                 let mut stream = Stream::new(&[GET]);
                 assert_eq!((serve(solo, &mut stream, driver), stream.text()), (Ok(CloseReason::Shed), ""));
             });
+        }
+    }
+}
+
+#[test]
+fn content_and_responses_grow_with_the_buffers_there_are() {
+    let content = "0123456789".repeat(300);
+    let chunks: String =
+        content.as_bytes().chunks(100).map(|chunk| format!("64\r\n{}\r\n", str::from_utf8(chunk).unwrap())).collect();
+    let input = format!("POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+    for (driver, piece) in DRIVERS.into_iter().flat_map(|driver| [1, 99, 4096].map(|piece| (driver, piece))) {
+        let (mut tiny, mut small) = (Buffers::<2, 1024>::new(), Buffers::<3, 4096>::new());
+        let (mut table, mut loans) = ([const { None }; 5], [const { None }; 1]);
+        let counts = ClassCounts::NONE.with(Class::Tiny, 2).with(Class::Small, 3);
+        let mut pool = BufferPool::new(&mut table, counts).unwrap();
+        pool.add_buffers(&mut tiny).unwrap();
+        pool.add_buffers(&mut small).unwrap();
+        let limits = Limits { content_collected_max: 4096, response_bytes_max: 4096, ..limits() };
+        let preamble = Preamble::new("").unwrap();
+        let mut solo = Solo::new(Paths::default(), pool, &mut loans, &mut [], limits, preamble);
+        for _ in 0..3 {
+            let mut stream = Stream::new(&input.as_bytes().chunks(piece).collect::<Vec<_>>());
+            assert_eq!(serve(&mut solo, &mut stream, driver), Ok(CloseReason::PeerClosed));
+            assert_eq!(stream.text(), format!("HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n{content}"), "{piece}");
         }
     }
 }
@@ -150,4 +179,14 @@ fn a_handler_that_panics_takes_no_buffer_along() {
             assert_eq!(serve(solo, &mut Stream::new(&[GET]), driver), Ok(CloseReason::PeerClosed));
         });
     }
+}
+
+#[test]
+fn a_future_may_move_to_another_thread() {
+    fn is_send(_: impl Send) {}
+    with_solo(2, limits(), |solo| {
+        let mut stream = Stream::new(&[]);
+        is_send(solo.serve_async(&mut stream, || Instant(0)));
+        is_send(solo.serve_async_timed(&mut stream, || Instant(0), async |_| {}));
+    });
 }

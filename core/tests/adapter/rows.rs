@@ -73,6 +73,12 @@ pub(crate) fn rows() -> Vec<Row> {
             1,
         ),
         row(get(&"/".repeat(300)), refusal("414 URI Too Long", None, true), TooLarge, 0),
+        row(
+            get("/").replace("x\r\n", &format!("x\r\nA: {}\r\n", "b".repeat(1000))),
+            refusal("431 Request Header Fields Too Large", None, true),
+            TooLarge,
+            0,
+        ),
         row(post("/collect", "Content-Length: 4\r\n", "abcd") + &get("/"), ok("abcd") + &ok("hello"), PeerClosed, 2),
         row(
             post("/collect", "Transfer-Encoding: chunked\r\n", "2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n") + &get("/"),
