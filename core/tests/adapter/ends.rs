@@ -59,6 +59,19 @@ fn too_few_buffers_are_an_answer_or_an_end() {
     }
 }
 
+/// Runs `f` with a `Solo` that has larger buffers as well, and a loan.
+fn with_growing_solo(f: impl FnOnce(&mut Solo<'_, '_, Paths>)) {
+    let (mut tiny, mut small) = (Buffers::<2, 1024>::new(), Buffers::<3, 4096>::new());
+    let (mut table, mut loans) = ([const { None }; 5], [const { None }; 1]);
+    let counts = ClassCounts::NONE.with(Class::Tiny, 2).with(Class::Small, 3);
+    let mut pool = BufferPool::new(&mut table, counts).unwrap();
+    pool.add_buffers(&mut tiny).unwrap();
+    pool.add_buffers(&mut small).unwrap();
+    let limits = Limits { content_collected_max: 4096, response_bytes_max: 4096, ..limits() };
+    let preamble = Preamble::new("").unwrap();
+    f(&mut Solo::new(Paths::default(), pool, &mut loans, &mut [], limits, preamble));
+}
+
 #[test]
 fn content_and_responses_grow_with_the_buffers_there_are() {
     let content = "0123456789".repeat(300);
@@ -66,20 +79,17 @@ fn content_and_responses_grow_with_the_buffers_there_are() {
         content.as_bytes().chunks(100).map(|chunk| format!("64\r\n{}\r\n", str::from_utf8(chunk).unwrap())).collect();
     let input = format!("POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
     for (driver, piece) in DRIVERS.into_iter().flat_map(|driver| [1, 99, 4096].map(|piece| (driver, piece))) {
-        let (mut tiny, mut small) = (Buffers::<2, 1024>::new(), Buffers::<3, 4096>::new());
-        let (mut table, mut loans) = ([const { None }; 5], [const { None }; 1]);
-        let counts = ClassCounts::NONE.with(Class::Tiny, 2).with(Class::Small, 3);
-        let mut pool = BufferPool::new(&mut table, counts).unwrap();
-        pool.add_buffers(&mut tiny).unwrap();
-        pool.add_buffers(&mut small).unwrap();
-        let limits = Limits { content_collected_max: 4096, response_bytes_max: 4096, ..limits() };
-        let preamble = Preamble::new("").unwrap();
-        let mut solo = Solo::new(Paths::default(), pool, &mut loans, &mut [], limits, preamble);
-        for _ in 0..3 {
-            let mut stream = Stream::new(&input.as_bytes().chunks(piece).collect::<Vec<_>>());
-            assert_eq!(serve(&mut solo, &mut stream, driver), Ok(CloseReason::PeerClosed));
-            assert_eq!(stream.text(), format!("HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n{content}"), "{piece}");
-        }
+        with_growing_solo(|solo| {
+            for _ in 0..3 {
+                let mut stream = Stream::new(&input.as_bytes().chunks(piece).collect::<Vec<_>>());
+                assert_eq!(serve(solo, &mut stream, driver), Ok(CloseReason::PeerClosed));
+                assert_eq!(
+                    stream.text(),
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n{content}"),
+                    "{piece}"
+                );
+            }
+        });
     }
 }
 
@@ -114,6 +124,9 @@ fn a_stream_that_is_interrupted_for_ever_is_given_up() {
         with_solo(2, limits(), |solo| {
             let mut stream = Stream { interrupts: usize::MAX, ..Stream::new(&[GET]) };
             assert_eq!(serve(solo, &mut stream, driver), Err(ErrorKind::Interrupted));
+            // In a row: what gets on in between is not.
+            let mut stream = Stream { interrupts: 9_000, ..Stream::new(&[GET]) };
+            assert_eq!(serve(solo, &mut stream, driver), Ok(CloseReason::PeerClosed));
         });
     }
 }
@@ -171,13 +184,15 @@ fn a_detached_stream_is_the_programs_with_what_had_arrived() {
 fn a_handler_that_panics_takes_no_buffer_along() {
     let input = b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n";
     for driver in DRIVERS {
-        with_solo(2, limits(), |solo| {
+        let check = |solo: &mut Solo<'_, '_, Paths>| {
             let served = catch_unwind(AssertUnwindSafe(|| serve(solo, &mut Stream::new(&[input]), driver)));
             assert!(served.is_err());
             assert_is_over(solo);
             assert_eq!(solo.handler_mut().last.map(|(_, reason, _)| reason), Some(CloseReason::Aborted));
             assert_eq!(serve(solo, &mut Stream::new(&[GET]), driver), Ok(CloseReason::PeerClosed));
-        });
+        };
+        with_solo(2, limits(), check);
+        with_growing_solo(check);
     }
 }
 

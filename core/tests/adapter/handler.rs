@@ -43,7 +43,10 @@ impl Handler for Paths {
                 response.switch_protocols("lines", &[]).unwrap();
                 Flow::Detach(7)
             }
-            b"/panic" => panic!("as a handler may"),
+            b"/panic" => {
+                let _ = response.body(LONG); // in a loan, where there are any
+                panic!("as a handler may");
+            }
             b"/static" => {
                 response.static_body(&LONG).unwrap();
                 Flow::Finish
