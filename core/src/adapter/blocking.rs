@@ -1,70 +1,111 @@
 //! Over blocking streams.
 
-use embedded_io::{Read, Write};
+use embedded_io::{Read, ReadReady, Write};
 
-use super::Solo;
-use crate::connection::{Action, Connection};
+use super::session::{Session, Step};
+use super::{Clock, Solo};
 use crate::error::CloseReason;
 use crate::handler::Handler;
-use crate::reactor::IoError;
-use crate::time::Instant;
 
 impl<H: Handler> Solo<'_, '_, H> {
     /// Serves `io` until its connection ends, and tells why it did.
     ///
-    /// `now` is the program's clock; where there is none, any constant will do.
+    /// The clock is looked at before and after each call of the stream. How long a call may last is up to the stream:
+    /// see [the module](super#time). What was written is flushed before anything is read, and before a handler produces
+    /// more of it.
+    ///
+    /// ```
+    /// # use std::collections::VecDeque;
+    /// # use embedded_io::{ErrorKind, ErrorType, Read, Write};
+    /// use aurora_http_core::adapter::Solo;
+    /// use aurora_http_core::error::CloseReason;
+    /// use aurora_http_core::handler::handler_fn;
+    /// use aurora_http_core::limits::Limits;
+    /// use aurora_http_core::pool::{BufferPool, Buffers, Class, ClassCounts};
+    /// use aurora_http_core::preamble::Preamble;
+    /// use aurora_http_core::time::Instant;
+    /// use aurora_http_core::writer::ResponseWriter;
+    ///
+    /// # struct Uart(VecDeque<u8>, Vec<u8>);
+    /// # impl ErrorType for Uart { type Error = ErrorKind; }
+    /// # impl Read for Uart {
+    /// #     fn read(&mut self, into: &mut [u8]) -> Result<usize, ErrorKind> { Ok(std::io::Read::read(&mut self.0, into).unwrap()) }
+    /// # }
+    /// # impl Write for Uart {
+    /// #     fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> { self.1.extend(bytes); Ok(bytes.len()) }
+    /// #     fn flush(&mut self) -> Result<(), ErrorKind> { Ok(()) }
+    /// # }
+    /// # let mut uart = Uart(b"GET / HTTP/1.1\r\nHost: device\r\n\r\n".repeat(2).into(), Vec::new());
+    /// # let uptime_ms = || 0;
+    /// let (mut memory, mut table) = (Buffers::<2, 1024>::new(), [const { None }; 2]);
+    /// let mut pool = BufferPool::new(&mut table, ClassCounts::NONE.with(Class::Tiny, 2))?;
+    /// pool.add_buffers(&mut memory)?;
+    ///
+    /// let answer = handler_fn(|_, response: &mut ResponseWriter<'_>| response.body("21.5 C\n"));
+    /// let mut solo = Solo::new(answer, pool, &mut [], &mut [], Limits::small_device(), Preamble::new("device")?);
+    /// // In a loop, for one stream after the other.
+    /// let reason = solo.serve(&mut uart, || Instant(uptime_ms()))?;
+    /// assert_eq!((reason, solo.counters().requests), (CloseReason::PeerClosed, 2));
+    /// # assert!(uart.1.ends_with(b"Content-Length: 7\r\n\r\n21.5 C\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// What the stream said; the connection has ended then, and all buffers are back.
-    pub fn serve<T: Read + Write>(
+    /// What the stream said, but for `ErrorKind::Interrupted`, upon which the call is repeated, and `ErrorKind::TimedOut`.
+    /// The connection has ended then, and all buffers are back. A write of 0 bytes is no error of the stream's: it ends as
+    /// [`CloseReason::PeerReset`].
+    pub fn serve<T: Read + Write>(&mut self, io: &mut T, clock: impl Clock) -> Result<CloseReason, T::Error> {
+        self.drive(io, clock, |_| Ok(true))
+    }
+
+    /// As [`serve`](Self::serve), for a stream that can tell whether a read would wait: `idle` is called while it would,
+    /// over and over, so that deadlines end a wait, and something else can be done meanwhile. It may sleep for a while,
+    /// until the next interrupt at most.
+    ///
+    /// # Errors
+    /// As those of [`serve`](Self::serve).
+    pub fn serve_ready<T: Read + ReadReady + Write>(
         &mut self,
         io: &mut T,
-        mut now: impl FnMut() -> Instant,
+        clock: impl Clock,
+        mut idle: impl FnMut(),
     ) -> Result<CloseReason, T::Error> {
-        let mut connection = Connection::new();
-        let mut failed = None;
-        self.counters.accepted += 1;
+        self.drive(io, clock, |io| {
+            let is_ready = io.read_ready()?;
+            if !is_ready {
+                idle();
+            }
+            Ok(is_ready)
+        })
+    }
+
+    fn drive<T: Read + Write>(
+        &mut self,
+        io: &mut T,
+        clock: impl Clock,
+        mut is_ready: impl FnMut(&mut T) -> Result<bool, T::Error>,
+    ) -> Result<CloseReason, T::Error> {
+        let mut session = Session::open(self, clock);
         loop {
-            let Some(action) = connection.next_action(&mut self.pool) else {
-                // It waits for something that only an engine could bring: a buffer, or a deferred answer.
-                self.with(now(), |cx| connection.close(cx, CloseReason::Shed));
-                continue;
-            };
-            match action {
-                Action::Recv { into } => match self.receive_buffer(into) {
-                    None => self.with(now(), |cx| connection.handle_received(cx, Err(IoError::NoBuffers), None)),
-                    Some(mut buf) => {
-                        let result = io.read(buf.spare());
-                        let count = result.as_ref().map_or(0, |count| *count);
-                        buf.advance(count);
-                        let result = result.map(|count| count as u32).map_err(|error| failed = Some(error));
-                        let result = result.map_err(|()| IoError::ConnectionReset);
-                        self.with(now(), |cx| connection.handle_received(cx, result, Some(buf)));
-                    }
-                },
-                Action::Send { head, body } => {
-                    let sent = send(io, head.filled(), body);
-                    let result = sent.map_err(|error| failed = Some(error)).map_err(|()| IoError::ConnectionReset);
-                    self.with(now(), |cx| connection.handle_sent(cx, result, head, body));
+            match session.next_step() {
+                Step::Read => {
+                    let result = match is_ready(io) {
+                        Ok(true) => io.read(session.spare()),
+                        Ok(false) => continue,
+                        Err(error) => Err(error),
+                    };
+                    session.handle_read(result);
                 }
-                // A byte stream has no half to end: what follows the last response is not waited for.
-                Action::Shutdown(_) => self.with(now(), |cx| connection.close(cx, CloseReason::PeerAsked)),
-                // Nothing is in flight between two calls.
-                Action::CancelRecv | Action::CancelSend => {}
-                Action::Close => {
-                    connection.handle_closed();
-                    let reason = self.finish(&connection);
-                    return failed.map_or(Ok(reason), Err);
+                Step::Write => {
+                    let result = io.write(session.unsent());
+                    session.handle_written(result);
                 }
+                Step::Flush => {
+                    let result = io.flush();
+                    session.handle_flushed(result);
+                }
+                Step::Ended => return session.outcome(),
             }
         }
     }
-}
-
-/// Sends both parts and tells how many bytes they are.
-fn send<T: Write>(io: &mut T, head: &[u8], body: &[u8]) -> Result<u32, T::Error> {
-    io.write_all(head)?;
-    io.write_all(body)?;
-    io.flush()?;
-    Ok((head.len() + body.len()) as u32)
 }

@@ -1,0 +1,364 @@
+//! One connection over one stream: everything but the calls of the stream, for both drivers.
+
+use core::mem;
+
+use super::{Clock, Solo, io};
+use crate::connection::{Action, Connection, Context, Place};
+use crate::defer::Deferrals;
+use crate::error::CloseReason;
+use crate::handler::{ConnectionId, ConnectionInfo, Handler};
+use crate::pool::{Buf, return_loans};
+use crate::reactor::{IoError, IoHandle, NoPeers, Op};
+use crate::state::State;
+use crate::time::Instant;
+
+/// A stream that does nothing but say that it was interrupted is given up after so many calls in a row.
+const INTERRUPTIONS_MAX: u16 = 10_000;
+
+/// How often the wall clock is looked at.
+const DATE_INTERVAL_MS: u32 = 250;
+
+/// There is one stream, and no reactor that could name it.
+const IO: IoHandle = IoHandle(0);
+
+/// What a driver calls its stream for next; the outcome goes to the method that is named like it.
+pub(super) enum Step {
+    /// Read into [`Session::spare`].
+    Read,
+    /// Write from [`Session::unsent`].
+    Write,
+    /// Flush.
+    Flush,
+    /// Nothing any more: [`Session::outcome`] tells the rest.
+    Ended,
+}
+
+/// What a call of the stream works on. It stays here during the call, so that a dropped future does not take it along.
+#[derive(Default)]
+enum Flight<'p> {
+    #[default]
+    Nothing,
+    Read(Buf<'p>),
+    Write {
+        head: Buf<'p>,
+        body: &'p [u8],
+    },
+    /// All is written, the last `count` bytes are to be told to the connection.
+    Flush {
+        head: Buf<'p>,
+        body: &'p [u8],
+        count: usize,
+    },
+}
+
+/// A connection from its first byte to its end. Dropping it before that ends it, with all buffers back in the pool.
+pub(super) struct Session<'a, 's, 'p, H: Handler, C, E> {
+    solo: &'a mut Solo<'s, 'p, H>,
+    clock: C,
+    connection: Connection<'p, H::Exchange>,
+    id: ConnectionId,
+    flight: Flight<'p>,
+    now: Instant,
+    deadline: Option<Instant>,
+    date_due: Option<Instant>,
+    interruptions: u16,
+    failed: Option<E>,
+    reason: Option<CloseReason>,
+}
+
+impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E> {
+    /// The stream is there: the handler may refuse it.
+    pub(super) fn open(solo: &'a mut Solo<'s, 'p, H>, clock: C) -> Self {
+        let id = solo.next_id();
+        if let Some((_, Some(leftover))) = solo.take_detached() {
+            solo.release(leftover);
+        }
+        solo.counters.accepted += 1;
+        solo.counters.active += 1;
+        let mut session = Self {
+            solo,
+            clock,
+            connection: Connection::new(),
+            id,
+            flight: Flight::Nothing,
+            now: Instant(0),
+            deadline: None,
+            date_due: None,
+            interruptions: 0,
+            failed: None,
+            reason: None,
+        };
+        session.look_at_clock();
+        if !session.solo.handler.accepted(&ConnectionInfo { peers: &NoPeers, io: IO, id }) {
+            session.connection.refuse_new(CloseReason::Shed);
+        }
+        session.update_deadline();
+        session
+    }
+
+    /// What the connection wants of the stream: the same as before when that has done nothing.
+    pub(super) fn next_step(&mut self) -> Step {
+        self.look_at_clock();
+        if self.deadline.is_some_and(|at| at <= self.now) {
+            self.end_call();
+        }
+        match self.flight {
+            Flight::Nothing => self.next_call(),
+            Flight::Read(_) => Step::Read,
+            Flight::Write { .. } => Step::Write,
+            Flight::Flush { .. } => Step::Flush,
+        }
+    }
+
+    /// Asks the connection until it wants a call.
+    fn next_call(&mut self) -> Step {
+        loop {
+            match self.connection.next_action(&mut self.solo.pool) {
+                Some(Action::Recv { into }) => match self.solo.receive_buffer(into) {
+                    Some(buf) => {
+                        self.flight = Flight::Read(buf);
+                        return Step::Read;
+                    }
+                    None => self.with(|connection, cx| connection.handle_received(cx, Err(IoError::NoBuffers), None)),
+                },
+                Some(Action::Send { head, body }) => {
+                    self.flight = Flight::Write { head, body };
+                    return Step::Write;
+                }
+                // A stream has no half to end, and may not end by itself: what comes behind the last response is the
+                // program's. The reason stays that of the response.
+                Some(Action::Shutdown(_)) => self.close(CloseReason::PeerAsked),
+                // Nothing is in flight between two calls.
+                Some(Action::CancelRecv | Action::CancelSend) => {}
+                Some(Action::Close) => {
+                    self.connection.handle_closed();
+                    self.end(self.close_reason());
+                    return Step::Ended;
+                }
+                None if self.connection.is_detached() => {
+                    self.detach();
+                    return Step::Ended;
+                }
+                None => self.shed(),
+            }
+        }
+    }
+
+    /// Where a read puts its bytes; not empty.
+    pub(super) fn spare(&mut self) -> &mut [u8] {
+        match &mut self.flight {
+            Flight::Read(buf) => buf.spare(),
+            _ => &mut [],
+        }
+    }
+
+    /// What a write takes its bytes from; not empty.
+    pub(super) fn unsent(&self) -> &[u8] {
+        match &self.flight {
+            Flight::Write { head, .. } if !head.is_empty() => head.filled(),
+            Flight::Write { body, .. } => body,
+            _ => &[],
+        }
+    }
+
+    /// When the call under way is to be given up: [`handle_timeout`](Self::handle_timeout).
+    #[cfg(feature = "embedded-io-async")]
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// The outcome of a read.
+    pub(super) fn handle_read(&mut self, result: Result<usize, E>) {
+        let Some(result) = self.judge(result) else { return };
+        let Flight::Read(mut buf) = mem::take(&mut self.flight) else { return };
+        let result = result.map(|count| {
+            let count = count.min(buf.spare_len());
+            buf.advance(count);
+            count as u32
+        });
+        self.with(|connection, cx| connection.handle_received(cx, result, Some(buf)));
+    }
+
+    /// The outcome of a write. A part is told to the connection at once, the end of it behind the flush.
+    pub(super) fn handle_written(&mut self, result: Result<usize, E>) {
+        let Some(result) = self.judge(result) else { return };
+        let offered = self.unsent().len();
+        let Flight::Write { head, body } = mem::take(&mut self.flight) else { return };
+        let result = match result.map(|count| count.min(offered)) {
+            // It must not, and would for ever.
+            Ok(0) => Err(IoError::ConnectionReset),
+            Ok(count) if count == head.len() + body.len() => {
+                self.flight = Flight::Flush { head, body, count };
+                return;
+            }
+            result => result.map(|count| count as u32),
+        };
+        self.with(|connection, cx| connection.handle_sent(cx, result, head, body));
+    }
+
+    /// The outcome of a flush.
+    pub(super) fn handle_flushed(&mut self, result: Result<(), E>) {
+        let Some(result) = self.judge(result) else { return };
+        let Flight::Flush { head, body, count } = mem::take(&mut self.flight) else { return };
+        let result = result.map(|()| count as u32);
+        self.with(|connection, cx| connection.handle_sent(cx, result, head, body));
+    }
+
+    /// The call under way was given up at the [`deadline`](Self::deadline).
+    #[cfg(feature = "embedded-io-async")]
+    pub(super) fn handle_timeout(&mut self) {
+        self.look_at_clock();
+        self.end_call();
+    }
+
+    /// The deadline that runs has passed, by whoever's clock.
+    fn end_call(&mut self) {
+        self.deadline = None;
+        // As if it had not been called: the connection is on its way out, whatever the call did.
+        let op = match mem::take(&mut self.flight) {
+            Flight::Nothing => None,
+            Flight::Read(buf) => Some(Op::Recv { io: IO, into: Some(buf) }),
+            Flight::Write { head, body } | Flight::Flush { head, body, .. } => Some(Op::Send { io: IO, head, body }),
+        };
+        if let Some(op) = op {
+            self.connection.handle_rejected(&mut self.solo.pool, op);
+        }
+        match self.connection.deadline() {
+            Some(deadline) => self.with(|connection, cx| connection.handle_timeout(cx, deadline)),
+            None => self.close(CloseReason::PeerReset),
+        }
+    }
+
+    /// What to tell whoever called for the connection.
+    pub(super) fn outcome(&mut self) -> Result<CloseReason, E> {
+        let reason = self.reason.unwrap_or(CloseReason::Aborted);
+        self.failed.take().map_or(Ok(reason), Err)
+    }
+
+    fn look_at_clock(&mut self) {
+        self.now = self.clock.now();
+        if self.date_due.is_none_or(|at| at <= self.now) {
+            self.date_due = Some(self.now.plus_ms(DATE_INTERVAL_MS));
+            self.solo.preamble.set_unix_time(self.clock.unix_time());
+        }
+    }
+
+    /// What a call's outcome means to the connection; `None` when it is to be called again, or was too slow.
+    fn judge<T>(&mut self, result: Result<T, E>) -> Option<Result<T, IoError>> {
+        self.look_at_clock();
+        let error = match result {
+            Ok(value) => {
+                self.interruptions = 0;
+                return Some(Ok(value));
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            io::ErrorKind::Interrupted if self.interruptions < INTERRUPTIONS_MAX => {
+                self.interruptions += 1;
+                None
+            }
+            io::ErrorKind::TimedOut => {
+                self.end_call();
+                None
+            }
+            _ => {
+                self.failed = Some(error);
+                Some(Err(IoError::ConnectionReset))
+            }
+        }
+    }
+
+    /// It waits for a buffer. All that are in use are its own: nobody would bring one.
+    fn shed(&mut self) {
+        match self.connection.state() {
+            State::ReadingHead | State::ReadingContent => self.with(|connection, cx| connection.shed(cx)),
+            _ => self.close(CloseReason::Shed),
+        }
+    }
+}
+
+impl<'p, H: Handler, C, E> Session<'_, '_, 'p, H, C, E> {
+    fn close(&mut self, reason: CloseReason) {
+        self.with(|connection, cx| connection.close(cx, reason));
+    }
+
+    /// Runs `f` with what the connection needs.
+    fn with(&mut self, f: impl FnOnce(&mut Connection<'p, H::Exchange>, &mut Context<'_, '_, 'p, H>)) {
+        let solo = &mut *self.solo;
+        let mut cx = Context {
+            handler: &mut solo.handler,
+            pool: &mut solo.pool,
+            loans: solo.loans,
+            arena: &mut solo.arena,
+            preamble: &solo.preamble,
+            limits: &solo.limits,
+            counters: &mut solo.counters,
+            now: self.now,
+            place: &Place { peers: &NoPeers, io: IO, id: self.id, deferrals: Deferrals::NONE },
+            in_flight: &mut solo.in_flight,
+            last: None,
+        };
+        f(&mut self.connection, &mut cx);
+        self.update_deadline();
+    }
+
+    fn update_deadline(&mut self) {
+        if let Some(change) = self.connection.deadline_change(self.now) {
+            let timeout_ms = change.and_then(|deadline| deadline.timeout_ms(&self.solo.limits));
+            self.deadline = timeout_ms.map(|timeout_ms| self.now.plus_ms(timeout_ms));
+        }
+    }
+
+    fn close_reason(&self) -> CloseReason {
+        self.connection.close_reason().unwrap_or(CloseReason::PeerClosed)
+    }
+
+    /// The stream stays open, for the program.
+    fn detach(&mut self) {
+        let Some((state, leftover)) = self.connection.take_detached() else { return };
+        let leftover = match leftover {
+            Some(buf) if buf.is_empty() => {
+                self.solo.release(buf);
+                None
+            }
+            leftover => leftover,
+        };
+        self.solo.detached = Some((state, leftover));
+        self.solo.counters.detached += 1;
+        self.end(CloseReason::Detached);
+    }
+
+    /// It is over: counted, and told to the handler.
+    fn end(&mut self, reason: CloseReason) {
+        self.reason = Some(reason);
+        self.solo.counters.active -= 1;
+        self.solo.counters.closed.count(reason);
+        self.solo.handler.closed(self.id, reason, self.connection.requests_served());
+    }
+}
+
+impl<H: Handler, C, E> Drop for Session<'_, '_, '_, H, C, E> {
+    fn drop(&mut self) {
+        if self.reason.is_some() {
+            return;
+        }
+        self.close(CloseReason::Aborted);
+        let failed = Err(IoError::ConnectionReset);
+        match mem::take(&mut self.flight) {
+            Flight::Nothing => {}
+            Flight::Read(buf) => self.with(|connection, cx| connection.handle_received(cx, failed, Some(buf))),
+            Flight::Write { head, body } | Flight::Flush { head, body, .. } => {
+                self.with(|connection, cx| connection.handle_sent(cx, failed, head, body));
+            }
+        }
+        // Of a handler that panicked.
+        return_loans(&mut self.solo.pool, self.solo.loans);
+        while let Some(action) = self.connection.next_action(&mut self.solo.pool) {
+            if matches!(action, Action::Close) {
+                self.connection.handle_closed();
+            }
+        }
+        self.end(self.close_reason());
+    }
+}

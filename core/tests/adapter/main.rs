@@ -1,0 +1,54 @@
+//! A connection over byte streams of embedded-io, blocking and not: the same rows for both.
+#![cfg(all(feature = "embedded-io", feature = "embedded-io-async"))]
+
+mod ends;
+mod handler;
+mod rows;
+mod slow;
+mod stream;
+
+use aurora_http_core::adapter::Solo;
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::limits::Limits;
+use aurora_http_core::pool::{BufferPool, Buffers, Class, ClassCounts};
+use aurora_http_core::preamble::Preamble;
+use aurora_http_core::time::Instant;
+use embedded_io::ErrorKind;
+
+use handler::Paths;
+use stream::{Stream, poll};
+
+type Served = Result<CloseReason, ErrorKind>;
+
+/// More polls than any row needs.
+const POLLS_MAX: usize = 1_000_000;
+
+/// Both drivers, by name.
+const DRIVERS: [&str; 2] = ["blocking", "async"];
+
+/// Runs `f` with a `Solo` over so many tiny buffers, small limits and no loans.
+fn with_solo(buffers: u32, limits: Limits, f: impl FnOnce(&mut Solo<'_, '_, Paths>)) {
+    let (mut memory, mut table) = (Buffers::<4, 1024>::new(), [const { None }; 4]);
+    let mut pool = BufferPool::new(&mut table, ClassCounts::NONE.with(Class::Tiny, buffers)).unwrap();
+    memory.blocks().take(buffers as usize).try_for_each(|block| pool.add(block)).unwrap();
+    f(&mut Solo::new(Paths::default(), pool, &mut [], &mut [], limits, Preamble::new("").unwrap()));
+}
+
+fn serve(solo: &mut Solo<'_, '_, Paths>, stream: &mut Stream, driver: &str) -> Served {
+    let now = || Instant(0);
+    let served = match driver {
+        "blocking" => solo.serve(stream, now),
+        _ => poll(solo.serve_async(stream, now), POLLS_MAX).expect("an end"),
+    };
+    assert_is_over(solo);
+    served
+}
+
+/// Every buffer is back, every count is right, and the handler knows.
+fn assert_is_over(solo: &mut Solo<'_, '_, Paths>) {
+    let counters = *solo.counters();
+    assert_eq!((solo.pool().in_use(), counters.active), (0, 0));
+    let handler = solo.handler_mut();
+    assert!(handler.open.is_empty(), "the handler was told of the end");
+    assert_eq!((counters.closed.to_array(), counters.closed.total()), (handler.ends, counters.accepted));
+}

@@ -1,0 +1,212 @@
+//! Deadlines: of a stream with a time limit, of one that tells whether it is ready, of a timer.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::Poll;
+
+use aurora_http_core::adapter::Clock;
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::time::Instant;
+use embedded_io::ErrorKind;
+
+use crate::rows::limits;
+use crate::stream::poll;
+use crate::{POLLS_MAX, assert_is_over, with_solo};
+
+/// One step of the clock, in milliseconds.
+const STEP_MS: u64 = 100;
+
+/// Bytes that arrive after a while, on a clock that goes on while somebody waits; behind the last ones, nothing comes.
+struct Slow<'c> {
+    now_ms: &'c Cell<u64>,
+    /// When they arrive.
+    pieces: VecDeque<(u64, Vec<u8>)>,
+    /// How long a blocking call lasts at most, in milliseconds.
+    timeout_ms: u64,
+    /// Bytes it takes; then none.
+    room: usize,
+    written: Vec<u8>,
+}
+
+impl Slow<'_> {
+    fn is_ready(&self) -> bool {
+        self.pieces.front().is_some_and(|(at, _)| *at <= self.now_ms.get())
+    }
+
+    fn take(&mut self, into: &mut [u8]) -> usize {
+        let (_, bytes) = self.pieces.pop_front().unwrap();
+        into[..bytes.len()].copy_from_slice(&bytes);
+        bytes.len()
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(self.room);
+        self.room -= count;
+        self.written.extend(&bytes[..count]);
+        count
+    }
+
+    fn block(&self, is_ready: impl Fn() -> bool) -> Result<(), ErrorKind> {
+        let until = self.now_ms.get().saturating_add(self.timeout_ms);
+        while !is_ready() {
+            if self.now_ms.get() >= until {
+                return Err(ErrorKind::TimedOut);
+            }
+            self.now_ms.update(|now| now + STEP_MS);
+            assert!(self.now_ms.get() < 10_000_000, "waits for ever");
+        }
+        Ok(())
+    }
+}
+
+impl embedded_io::ErrorType for Slow<'_> {
+    type Error = ErrorKind;
+}
+
+impl embedded_io::Read for Slow<'_> {
+    fn read(&mut self, into: &mut [u8]) -> Result<usize, ErrorKind> {
+        self.block(|| self.is_ready())?;
+        Ok(self.take(into))
+    }
+}
+
+impl embedded_io::ReadReady for Slow<'_> {
+    fn read_ready(&mut self) -> Result<bool, ErrorKind> {
+        Ok(self.is_ready())
+    }
+}
+
+impl embedded_io::Write for Slow<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        self.block(|| self.room > 0)?;
+        Ok(self.put(bytes))
+    }
+
+    fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+}
+
+impl embedded_io_async::Read for Slow<'_> {
+    async fn read(&mut self, into: &mut [u8]) -> Result<usize, ErrorKind> {
+        poll_fn(|_| if self.is_ready() { Poll::Ready(()) } else { Poll::Pending }).await;
+        Ok(self.take(into))
+    }
+}
+
+impl embedded_io_async::Write for Slow<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        poll_fn(|_| if self.room > 0 { Poll::Ready(()) } else { Poll::Pending }).await;
+        Ok(self.put(bytes))
+    }
+
+    async fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+}
+
+/// Milliseconds, and what comes behind them.
+type Pieces = Vec<(u64, &'static str)>;
+
+/// Serves what comes after so many milliseconds each; tells what leaves, why it ends, and when.
+fn serve(driver: &str, pieces: &[(u64, &str)], room: usize) -> (String, CloseReason, u64) {
+    let now_ms = Cell::new(0);
+    let mut at = 0;
+    let pieces = pieces.iter().map(|(after, bytes)| {
+        at += after;
+        (at, bytes.as_bytes().to_vec())
+    });
+    let timeout_ms = if driver == "unlimited" { u64::MAX } else { 1_000 };
+    let mut io = Slow { now_ms: &now_ms, pieces: pieces.collect(), timeout_ms, room, written: Vec::new() };
+    let now = || Instant(now_ms.get());
+    let mut reason = None;
+    with_solo(3, limits(), |solo| {
+        let served = match driver {
+            "ready" => solo.serve_ready(&mut io, now, || now_ms.update(|now| now + STEP_MS)),
+            "timer" => {
+                let sleep = async |at: Instant| {
+                    poll_fn(|_| {
+                        now_ms.update(|now| now + STEP_MS);
+                        if now_ms.get() >= at.0 { Poll::Ready(()) } else { Poll::Pending }
+                    })
+                    .await;
+                };
+                poll(solo.serve_async_timed(&mut io, now, sleep), POLLS_MAX).expect("an end")
+            }
+            _ => solo.serve(&mut io, now),
+        };
+        assert_is_over(solo);
+        reason = Some(served.unwrap());
+    });
+    (String::from_utf8(io.written).unwrap(), reason.unwrap(), now_ms.get())
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+const TIMEOUT: &str = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 16\r\nContent-Type: text/plain\r\n\r\nRequest Timeout\n";
+const POST: &str = "POST /receive HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n";
+const UPGRADE: &str = "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\n";
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\n";
+
+#[test]
+fn each_phase_has_its_deadline() {
+    let drip = |first: &'static str| [vec![(0, first)], vec![(900, "x"); 99]].concat();
+    let rows: [(Pieces, usize, &str, CloseReason, u64); 8] = [
+        (vec![], 9999, "", CloseReason::FirstByteTimeout, 5_000),
+        (vec![(900, GET)], 9999, HELLO, CloseReason::IdleTimeout, 900 + 2_000),
+        (vec![(900, "GET")], 9999, TIMEOUT, CloseReason::HeadTimeout, 900 + 5_000),
+        (drip("GET /"), 9999, TIMEOUT, CloseReason::HeadTimeout, 5_000),
+        (vec![(0, POST), (900, "x")], 9999, TIMEOUT, CloseReason::ContentTimeout, 5_000),
+        (drip(POST), 9999, TIMEOUT, CloseReason::ContentTimeout, 5_000),
+        (vec![(0, UPGRADE)], 9999, SWITCHED, CloseReason::IdleTimeout, 10_000),
+        (vec![(0, GET)], 20, &HELLO[..20], CloseReason::WriteTimeout, 5_000),
+    ];
+    for (pieces, room, output, reason, at_ms) in rows {
+        for driver in ["limited", "ready", "timer"] {
+            let (written, why, when) = serve(driver, &pieces, room);
+            assert_eq!((&*written, why), (output, reason), "{driver}");
+            // A stream's own limit ends a call before that; a timer is exact.
+            assert!(when <= at_ms + 1_000, "{driver}: {reason} after {when} ms");
+            assert!(driver != "timer" || when.abs_diff(at_ms) <= STEP_MS, "{driver}: {reason} after {when} ms");
+        }
+    }
+}
+
+#[test]
+fn a_stream_without_a_limit_is_held_to_the_deadlines_between_its_calls() {
+    let drip = [vec![(0, "GET /")], vec![(900, "x"); 99]].concat();
+    let (written, reason, _) = serve("unlimited", &drip, 9999);
+    assert_eq!((&*written, reason), (TIMEOUT, CloseReason::HeadTimeout));
+    // Late is better than never, where nothing else could be done meanwhile.
+    let last = GET.replace("x\r\n", "x\r\nConnection: close\r\n");
+    let (written, reason, _) = serve("unlimited", &[(60_000, GET), (60_000, &last)], 9999);
+    assert_eq!((written.matches("hello").count(), reason), (2, CloseReason::PeerAsked));
+}
+
+/// Tells the time of day as well.
+struct WallClock<'c>(&'c Cell<u64>);
+
+impl Clock for WallClock<'_> {
+    fn now(&mut self) -> Instant {
+        Instant(self.0.get())
+    }
+
+    fn unix_time(&mut self) -> Option<u64> {
+        Some(784_111_777 + self.0.get() / 1_000)
+    }
+}
+
+#[test]
+fn each_response_has_the_date_of_its_own_second() {
+    let now_ms = Cell::new(0);
+    with_solo(2, limits(), |solo| {
+        let pieces = [0, 1_500].map(|at| (at, GET.as_bytes().to_vec()));
+        let mut io =
+            Slow { now_ms: &now_ms, pieces: pieces.into(), timeout_ms: 2_000, room: 9999, written: Vec::new() };
+        assert_eq!(solo.serve(&mut io, WallClock(&now_ms)), Ok(CloseReason::IdleTimeout));
+        let text = String::from_utf8(io.written).unwrap();
+        let dates: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("Date: ")).collect();
+        assert_eq!(dates, ["Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"]);
+    });
+}
