@@ -58,8 +58,8 @@ pub use aurora_http_core::writer::{ResponseWriter, WriteError};
 
 #[cfg(unix)]
 pub use hosted::{
-    Announcement, Backend, BufferMemory, ListenAddr, Pin, Report, Resumer, Running, Server, ServerError, StopHandle,
-    StopReport, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, buffer_memory,
+    Announcement, Backend, BufferMemory, ListenAddr, Pin, Report, Resumer, Running, Server, ServerError, SocketReactor,
+    StopHandle, StopReport, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, buffer_memory,
 };
 
 #[cfg(unix)]

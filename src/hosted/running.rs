@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use aurora_http_core::counters::Counters;
 use aurora_http_core::handler::Handler;
-use aurora_http_core::reactor::{IoError, Reactor, Wake};
+use aurora_http_core::reactor::Wake;
 use aurora_http_core::stop::StopFlag;
 
 use super::address::{ListenAddr, first_ip};
@@ -24,6 +24,7 @@ use super::error::ServerError;
 use super::report::{Report, WorkerOutcome, WorkerReport};
 use super::resumer::{Board, Resumer};
 use super::shared::SharedCounters;
+use super::sockets::SocketReactor;
 use super::storage::{self, WorkerStorage, memory};
 use super::unix::SocketFile;
 use super::worker::Worker;
@@ -439,33 +440,20 @@ where
     let mut storage = WorkerStorage::<H::Exchange>::new(config, seat.chosen, context.seat());
     match seat.chosen {
         #[cfg(has_epoll)]
-        Chosen::Epoll => {
-            let worker = Worker::epoll_with(&mut storage, listeners, factory(context));
-            seat.serve(worker, |worker| worker.waker())
-        }
+        Chosen::Epoll => seat.serve(Worker::epoll_with(&mut storage, listeners, factory(context))),
         #[cfg(has_kqueue)]
-        Chosen::Kqueue => {
-            let worker = Worker::kqueue_with(&mut storage, listeners, factory(context));
-            seat.serve(worker, |worker| worker.waker())
-        }
+        Chosen::Kqueue => seat.serve(Worker::kqueue_with(&mut storage, listeners, factory(context))),
         #[cfg(has_uring)]
-        Chosen::Uring(_) => {
-            let worker = Worker::uring_with(&mut storage, listeners, factory(context));
-            seat.serve(worker, |worker| worker.waker())
-        }
+        Chosen::Uring(_) => seat.serve(Worker::uring_with(&mut storage, listeners, factory(context))),
     }
 }
 
 impl Seat {
     /// Tells whether the worker can serve, waits until all can, and serves.
-    fn serve<'s, H: Handler, R: Reactor<'static>, W: Wake + 'static>(
-        self,
-        worker: Result<Worker<'s, H, R>, ServerError>,
-        waker: impl FnOnce(&Worker<'s, H, R>) -> Result<W, IoError>,
-    ) -> WorkerOutcome {
+    fn serve<H: Handler, R: SocketReactor>(self, worker: Result<Worker<'_, H, R>, ServerError>) -> WorkerOutcome {
         let Self { chosen, cpu: _, id, ready, started, shared } = self;
         let failed = |error| ServerError::Reactor { backend: chosen.name(), error };
-        let made = worker.and_then(|worker| Ok((waker(&worker).map_err(failed)?, worker)));
+        let made = worker.and_then(|worker| Ok((worker.waker().map_err(failed)?, worker)));
         let mut worker = match made {
             Ok((waker, worker)) => {
                 let _ = ready.send(Ok(Box::new(waker)));

@@ -2,17 +2,22 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use aurora_http_core::counters::Counters;
-use aurora_http_core::engine::Engine;
+use aurora_http_core::engine::{Detached, Engine};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::reactor::{IoError, Reactor};
 use aurora_http_core::run::{run, turn, turn_within};
 use aurora_http_core::stop::StopFlag;
 
 use super::address::{ListenAddr, first_ip};
+use super::error::ServerError;
+use super::listen;
 use super::shared::SharedCounters;
+use super::sockets::{Open, SocketReactor};
+use super::storage::WorkerStorage;
 use super::unix::SocketFile;
 
 /// Serves on the thread that calls it: the one thing that every thread of a [`Server`](super::Server) has.
@@ -138,254 +143,136 @@ impl<H: Handler, R> fmt::Debug for Worker<'_, H, R> {
     }
 }
 
-#[cfg(has_epoll)]
-mod epoll {
-    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
+    /// What ends the worker's wait from another thread.
+    ///
+    /// # Errors
+    /// [`IoError::FileLimit`] when no descriptor is left.
+    pub fn waker(&self) -> Result<R::Waker, IoError> {
+        self.reactor.waker()
+    }
 
-    use aurora_http_core::engine::Detached;
-    use aurora_http_core::handler::Handler;
-    use aurora_http_core::reactor::IoError;
-    use aurora_http_epoll::{Epoll, Reactor, Waker};
-
-    use super::Worker;
-    use crate::hosted::address::ListenAddr;
-    use crate::hosted::auto::Chosen;
-    use crate::hosted::error::ServerError;
-    use crate::hosted::listen;
-    use crate::hosted::storage::WorkerStorage;
-
-    impl<'s, H: Handler> Worker<'s, H, Reactor<'s, 'static>> {
-        /// A worker on epoll, with listeners of its own as the storage is configured for.
-        ///
-        /// # Errors
-        /// What [`Server::start`](crate::Server::start) says about listeners, or [`ServerError::Reactor`].
-        pub fn epoll(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
-            let mut opened = listen::open_one_each(Chosen::Epoll, &storage.config)?;
-            let sockets = opened.sockets.pop().unwrap_or_default();
-            Ok(Self { _files: opened.files, ..Self::epoll_with(storage, sockets, handler)? })
-        }
-
-        /// A worker on epoll, with listeners that the program opened, as many as the storage is configured for:
-        /// `[socket]` for one. Accepted connections inherit a socket's `TCP_NODELAY`.
-        ///
-        /// # Errors
-        /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many.
-        pub fn epoll_with(
-            storage: &'s mut WorkerStorage<H::Exchange>,
-            listeners: impl IntoIterator<Item = OwnedFd>,
-            handler: H,
-        ) -> Result<Self, ServerError> {
-            let failed = |error: IoError| ServerError::Reactor { backend: Chosen::Epoll.name(), error };
-            let seat = storage.seat.clone();
-            let (mut engine, tables) = storage.engine(Chosen::Epoll, handler)?;
-            let mut epoll = Epoll::new(tables.epoll).map_err(failed)?;
-            seat.board.set_waker(seat.worker, Some(Box::new(epoll.waker().map_err(failed)?)));
-            let mut addresses = Vec::new();
-            for listener in listeners {
-                addresses.extend(ListenAddr::of(&listener));
-                let listener = epoll.add_listener(listener).map_err(failed)?;
-                engine.listen(listener).map_err(|_| failed(IoError::FileLimit))?;
+    /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open,
+    /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
+    /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
+    pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
+        while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
+            if let Some(socket) = self.reactor.detach(io) {
+                take(socket, leftover.as_ref().map_or(&[], |buf| buf.filled()), state);
             }
-            let reactor = Reactor::new(epoll, tables.parked, tables.lent);
-            Ok(Self { engine, reactor, addresses, _files: Vec::new() })
-        }
-
-        /// What ends the worker's wait from another thread.
-        ///
-        /// # Errors
-        /// [`IoError::FileLimit`] when no descriptor is left.
-        pub fn waker(&self) -> Result<Waker, IoError> {
-            self.reactor.get_ref().waker()
-        }
-
-        /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open,
-        /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
-        /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
-        pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
-            while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
-                if let Some(socket) = self.reactor.get_mut().detach(io) {
-                    take(socket, leftover.as_ref().map_or(&[], |buf| buf.filled()), state);
-                }
-                if let Some(buf) = leftover {
-                    self.engine.release(buf);
-                }
+            if let Some(buf) = leftover {
+                self.engine.release(buf);
             }
         }
     }
+}
 
-    impl<H: Handler> AsFd for Worker<'_, H, Reactor<'_, 'static>> {
-        fn as_fd(&self) -> BorrowedFd<'_> {
-            self.reactor.get_ref().as_fd()
-        }
+impl<H: Handler, R: SocketReactor> AsFd for Worker<'_, H, R> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reactor.descriptor()
+    }
+}
+
+#[cfg(has_epoll)]
+impl<'s, H: Handler> Worker<'s, H, aurora_http_epoll::Reactor<'s, 'static>> {
+    /// A worker on epoll, with listeners of its own as the storage is configured for.
+    ///
+    /// # Errors
+    /// What [`Server::start`](crate::Server::start) says about listeners, or [`ServerError::Reactor`].
+    pub fn epoll(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
+        open(storage, handler)
+    }
+
+    /// A worker on epoll, with listeners that the program opened, as many as the storage is configured for: `[socket]`
+    /// for one. Accepted connections inherit a socket's `TCP_NODELAY`.
+    ///
+    /// # Errors
+    /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many.
+    pub fn epoll_with(
+        storage: &'s mut WorkerStorage<H::Exchange>,
+        listeners: impl IntoIterator<Item = OwnedFd>,
+        handler: H,
+    ) -> Result<Self, ServerError> {
+        open_with(storage, listeners, handler)
     }
 }
 
 #[cfg(has_kqueue)]
-mod kqueue {
-    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-    use aurora_http_core::engine::Detached;
-    use aurora_http_core::handler::Handler;
-    use aurora_http_core::reactor::IoError;
-    use aurora_http_kqueue::{Kqueue, Reactor, Waker};
-
-    use super::Worker;
-    use crate::hosted::address::ListenAddr;
-    use crate::hosted::auto::Chosen;
-    use crate::hosted::error::ServerError;
-    use crate::hosted::listen;
-    use crate::hosted::storage::WorkerStorage;
-
-    impl<'s, H: Handler> Worker<'s, H, Reactor<'s, 'static>> {
-        /// A worker on kqueue, with listeners of its own as the storage is configured for.
-        ///
-        /// # Errors
-        /// What [`Server::start`](crate::Server::start) says about listeners, or [`ServerError::Reactor`].
-        pub fn kqueue(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
-            let mut opened = listen::open_one_each(Chosen::Kqueue, &storage.config)?;
-            let sockets = opened.sockets.pop().unwrap_or_default();
-            Ok(Self { _files: opened.files, ..Self::kqueue_with(storage, sockets, handler)? })
-        }
-
-        /// A worker on kqueue, with listeners that the program opened, as many as the storage is configured for:
-        /// `[socket]` for one. Accepted connections inherit a socket's `TCP_NODELAY`.
-        ///
-        /// # Errors
-        /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many.
-        pub fn kqueue_with(
-            storage: &'s mut WorkerStorage<H::Exchange>,
-            listeners: impl IntoIterator<Item = OwnedFd>,
-            handler: H,
-        ) -> Result<Self, ServerError> {
-            let failed = |error: IoError| ServerError::Reactor { backend: Chosen::Kqueue.name(), error };
-            let seat = storage.seat.clone();
-            let (mut engine, tables) = storage.engine(Chosen::Kqueue, handler)?;
-            let mut kqueue = Kqueue::new(tables.kqueue).map_err(failed)?;
-            seat.board.set_waker(seat.worker, Some(Box::new(kqueue.waker().map_err(failed)?)));
-            let mut addresses = Vec::new();
-            for listener in listeners {
-                addresses.extend(ListenAddr::of(&listener));
-                let listener = kqueue.add_listener(listener).map_err(failed)?;
-                engine.listen(listener).map_err(|_| failed(IoError::FileLimit))?;
-            }
-            let reactor = Reactor::new(kqueue, tables.parked, tables.lent);
-            Ok(Self { engine, reactor, addresses, _files: Vec::new() })
-        }
-
-        /// What ends the worker's wait from another thread.
-        ///
-        /// # Errors
-        /// [`IoError::FileLimit`] when no descriptor is left.
-        pub fn waker(&self) -> Result<Waker, IoError> {
-            self.reactor.get_ref().waker()
-        }
-
-        /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open,
-        /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
-        /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
-        pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
-            while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
-                if let Some(socket) = self.reactor.get_mut().detach(io) {
-                    take(socket, leftover.as_ref().map_or(&[], |buf| buf.filled()), state);
-                }
-                if let Some(buf) = leftover {
-                    self.engine.release(buf);
-                }
-            }
-        }
+impl<'s, H: Handler> Worker<'s, H, aurora_http_kqueue::Reactor<'s, 'static>> {
+    /// A worker on kqueue, with listeners of its own as the storage is configured for.
+    ///
+    /// # Errors
+    /// What [`Server::start`](crate::Server::start) says about listeners, or [`ServerError::Reactor`].
+    pub fn kqueue(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
+        open(storage, handler)
     }
 
-    impl<H: Handler> AsFd for Worker<'_, H, Reactor<'_, 'static>> {
-        fn as_fd(&self) -> BorrowedFd<'_> {
-            self.reactor.get_ref().as_fd()
-        }
+    /// A worker on kqueue, with listeners that the program opened, as many as the storage is configured for: `[socket]`
+    /// for one. Accepted connections inherit a socket's `TCP_NODELAY`.
+    ///
+    /// # Errors
+    /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many.
+    pub fn kqueue_with(
+        storage: &'s mut WorkerStorage<H::Exchange>,
+        listeners: impl IntoIterator<Item = OwnedFd>,
+        handler: H,
+    ) -> Result<Self, ServerError> {
+        open_with(storage, listeners, handler)
     }
 }
 
 #[cfg(has_uring)]
-mod uring {
-    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-    use aurora_http_core::engine::Detached;
-    use aurora_http_core::handler::Handler;
-    use aurora_http_core::reactor::IoError;
-    use aurora_http_uring::{Rungs, Uring, Waker};
-
-    use super::Worker;
-    use crate::hosted::address::ListenAddr;
-    use crate::hosted::auto::{Backend, Chosen};
-    use crate::hosted::error::ServerError;
-    use crate::hosted::listen;
-    use crate::hosted::storage::WorkerStorage;
-
-    /// What is found of io_uring is not known before the reactor is there.
-    const URING: Chosen = Chosen::Uring(Rungs::NONE);
-
-    impl<'s, H: Handler> Worker<'s, H, Uring<'s>> {
-        /// A worker on io_uring, with listeners of its own as the storage is configured for. It stays on the thread that
-        /// makes it.
-        ///
-        /// # Errors
-        /// What [`Server::start`](crate::Server::start) says about listeners, [`ServerError::Reactor`], or
-        /// [`ServerError::Backend`] with the reason why io_uring cannot be used.
-        pub fn uring(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
-            let mut opened = listen::open_one_each(URING, &storage.config)?;
-            let sockets = opened.sockets.pop().unwrap_or_default();
-            Ok(Self { _files: opened.files, ..Self::uring_with(storage, sockets, handler)? })
-        }
-
-        /// A worker on io_uring, with listeners that the program opened, as many as the storage is configured for:
-        /// `[socket]` for one. They are made blocking. Accepted connections inherit a socket's `TCP_NODELAY`.
-        ///
-        /// # Errors
-        /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many, or [`ServerError::Backend`] with
-        /// the reason why io_uring cannot be used.
-        pub fn uring_with(
-            storage: &'s mut WorkerStorage<H::Exchange>,
-            listeners: impl IntoIterator<Item = OwnedFd>,
-            handler: H,
-        ) -> Result<Self, ServerError> {
-            let failed = |error: IoError| ServerError::Reactor { backend: URING.name(), error };
-            let seat = storage.seat.clone();
-            let (mut engine, tables) = storage.engine(URING, handler)?;
-            let mut reactor = Uring::new(tables.uring, tables.lent)
-                .map_err(|refusal| ServerError::Backend { backend: Backend::Uring, reason: refusal.to_string() })?;
-            seat.board.set_waker(seat.worker, Some(Box::new(reactor.waker().map_err(failed)?)));
-            let mut addresses = Vec::new();
-            for listener in listeners {
-                addresses.extend(ListenAddr::of(&listener));
-                let listener = reactor.add_listener(listener).map_err(failed)?;
-                engine.listen(listener).map_err(|_| failed(IoError::FileLimit))?;
-            }
-            Ok(Self { engine, reactor, addresses, _files: Vec::new() })
-        }
-
-        /// What ends the worker's wait from another thread.
-        ///
-        /// # Errors
-        /// [`IoError::FileLimit`] when no descriptor is left.
-        pub fn waker(&self) -> Result<Waker, IoError> {
-            self.reactor.waker()
-        }
-
-        /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open,
-        /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
-        /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
-        pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
-            while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
-                if let Some(socket) = self.reactor.detach(io) {
-                    take(socket, leftover.as_ref().map_or(&[], |buf| buf.filled()), state);
-                }
-                if let Some(buf) = leftover {
-                    self.engine.release(buf);
-                }
-            }
-        }
+impl<'s, H: Handler> Worker<'s, H, aurora_http_uring::Uring<'s>> {
+    /// A worker on io_uring, with listeners of its own as the storage is configured for. It stays on the thread that
+    /// makes it.
+    ///
+    /// # Errors
+    /// What [`Server::start`](crate::Server::start) says about listeners, [`ServerError::Reactor`], or
+    /// [`ServerError::Backend`] with the reason why io_uring cannot be used.
+    pub fn uring(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
+        open(storage, handler)
     }
 
-    impl<H: Handler> AsFd for Worker<'_, H, Uring<'_>> {
-        fn as_fd(&self) -> BorrowedFd<'_> {
-            self.reactor.as_fd()
-        }
+    /// A worker on io_uring, with listeners that the program opened, as many as the storage is configured for:
+    /// `[socket]` for one. They are made blocking. Accepted connections inherit a socket's `TCP_NODELAY`.
+    ///
+    /// # Errors
+    /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many, or [`ServerError::Backend`] with the
+    /// reason why io_uring cannot be used.
+    pub fn uring_with(
+        storage: &'s mut WorkerStorage<H::Exchange>,
+        listeners: impl IntoIterator<Item = OwnedFd>,
+        handler: H,
+    ) -> Result<Self, ServerError> {
+        open_with(storage, listeners, handler)
     }
+}
+
+/// A worker with listeners of its own.
+fn open<'s, H: Handler, R: Open<'s>>(
+    storage: &'s mut WorkerStorage<H::Exchange>,
+    handler: H,
+) -> Result<Worker<'s, H, R>, ServerError> {
+    let mut opened = listen::open_one_each(R::BACKEND, &storage.config)?;
+    let sockets = opened.sockets.pop().unwrap_or_default();
+    Ok(Worker { _files: opened.files, ..open_with(storage, sockets, handler)? })
+}
+
+/// A worker with listeners that are there.
+fn open_with<'s, H: Handler, R: Open<'s>>(
+    storage: &'s mut WorkerStorage<H::Exchange>,
+    listeners: impl IntoIterator<Item = OwnedFd>,
+    handler: H,
+) -> Result<Worker<'s, H, R>, ServerError> {
+    let seat = storage.seat.clone();
+    let (mut engine, tables) = storage.engine(R::BACKEND, handler)?;
+    let mut reactor = R::open(tables)?;
+    seat.board.set_waker(seat.worker, Some(Box::new(reactor.waker().map_err(R::failed)?)));
+    let mut addresses = Vec::new();
+    for listener in listeners {
+        addresses.extend(ListenAddr::of(&listener));
+        let listener = reactor.add_listener(listener).map_err(R::failed)?;
+        engine.listen(listener).map_err(|_| R::failed(IoError::FileLimit))?;
+    }
+    Ok(Worker { engine, reactor, addresses, _files: Vec::new() })
 }

@@ -1,0 +1,135 @@
+//! What a worker needs of a backend beside its operations: sockets in and out, a waker, a descriptor.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use aurora_http_core::reactor::{IoError, IoHandle, Reactor, Wake};
+
+use super::auto::Chosen;
+use super::error::ServerError;
+use super::storage::ReactorStorage;
+
+/// A reactor of sockets: what the backends of this crate have in common. It cannot be implemented elsewhere; a reactor of
+/// one's own is driven by [`run`](aurora_http_core::run::run).
+pub trait SocketReactor: Reactor<'static> + sealed::Sealed {
+    /// Ends a wait from another thread.
+    type Waker: Wake + 'static;
+
+    /// What ends a wait from another thread.
+    ///
+    /// # Errors
+    /// [`IoError::FileLimit`] when no descriptor is left.
+    fn waker(&self) -> Result<Self::Waker, IoError>;
+
+    /// Takes a listening socket in.
+    ///
+    /// # Errors
+    /// [`IoError::FileLimit`] when the table is full, or what the system said. The socket is closed then.
+    fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError>;
+
+    /// Gives a socket away, still open and non-blocking; `None` for an invalid handle. No operation may be in flight on
+    /// it.
+    fn detach(&mut self, io: IoHandle) -> Option<OwnedFd>;
+
+    /// Readable while a turn would find something to do.
+    fn descriptor(&self) -> BorrowedFd<'_>;
+}
+
+/// How a worker gets its reactor.
+pub(super) trait Open<'s>: SocketReactor + Sized {
+    const BACKEND: Chosen;
+
+    fn open(tables: ReactorStorage<'s>) -> Result<Self, ServerError>;
+
+    fn failed(error: IoError) -> ServerError {
+        ServerError::Reactor { backend: Self::BACKEND.name(), error }
+    }
+}
+
+mod sealed {
+    #[allow(unnameable_types)]
+    pub trait Sealed {}
+}
+
+/// The backends that supply non-blocking calls have the same interface.
+#[cfg(any(has_epoll, has_kqueue))]
+macro_rules! over_readiness {
+    ($backend:ident, $Poller:ident, $table:ident) => {
+        impl sealed::Sealed for $backend::Reactor<'_, 'static> {}
+
+        impl SocketReactor for $backend::Reactor<'_, 'static> {
+            type Waker = $backend::Waker;
+
+            fn waker(&self) -> Result<Self::Waker, IoError> {
+                self.get_ref().waker()
+            }
+
+            fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError> {
+                self.get_mut().add_listener(listener)
+            }
+
+            fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
+                self.get_mut().detach(io)
+            }
+
+            fn descriptor(&self) -> BorrowedFd<'_> {
+                std::os::fd::AsFd::as_fd(self.get_ref())
+            }
+        }
+
+        impl<'s> Open<'s> for $backend::Reactor<'s, 'static> {
+            const BACKEND: Chosen = Chosen::$Poller;
+
+            fn open(tables: ReactorStorage<'s>) -> Result<Self, ServerError> {
+                let poller = $backend::$Poller::new(tables.$table).map_err(Self::failed)?;
+                Ok(Self::new(poller, tables.parked, tables.lent))
+            }
+        }
+    };
+}
+
+#[cfg(has_epoll)]
+over_readiness!(aurora_http_epoll, Epoll, epoll);
+#[cfg(has_kqueue)]
+over_readiness!(aurora_http_kqueue, Kqueue, kqueue);
+
+#[cfg(has_uring)]
+mod uring {
+    use std::os::fd::AsFd;
+
+    use aurora_http_uring::{Rungs, Uring, Waker};
+
+    use super::*;
+    use crate::hosted::auto::Backend;
+
+    impl sealed::Sealed for Uring<'_> {}
+
+    impl SocketReactor for Uring<'_> {
+        type Waker = Waker;
+
+        fn waker(&self) -> Result<Waker, IoError> {
+            self.waker()
+        }
+
+        fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError> {
+            self.add_listener(listener)
+        }
+
+        fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
+            self.detach(io)
+        }
+
+        fn descriptor(&self) -> BorrowedFd<'_> {
+            self.as_fd()
+        }
+    }
+
+    impl<'s> Open<'s> for Uring<'s> {
+        /// What is found of it is not known before it is there.
+        const BACKEND: Chosen = Chosen::Uring(Rungs::NONE);
+
+        fn open(tables: ReactorStorage<'s>) -> Result<Self, ServerError> {
+            Uring::new(tables.uring, tables.lent)
+                .map_err(|refusal| ServerError::Backend { backend: Backend::Uring, reason: refusal.to_string() })
+        }
+    }
+}
