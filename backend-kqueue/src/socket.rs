@@ -52,6 +52,7 @@ pub fn listen(address: SocketAddr, options: &ListenOptions) -> Result<OwnedFd, I
 
 fn prepare(socket: &OwnedFd, address: SocketAddr, options: &ListenOptions) -> Result<(), Errno> {
     set_flags(socket)?;
+    no_sigpipe(socket)?;
     sockopt::set_socket_reuseaddr(socket, true)?;
     if options.reuse_port {
         #[cfg(target_os = "freebsd")]
@@ -112,6 +113,8 @@ fn accept_once(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 fn accept_once(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     let stream = rustix::net::accept(listener)?;
     set_flags(&stream)?;
+    // It may have come before the listener was told. What is gone by now takes no options.
+    let _ = no_sigpipe(&stream);
     Ok(stream)
 }
 
