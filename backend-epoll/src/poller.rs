@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Peer, Ready, ReadyFn, Shutdown};
+use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Peer, Ready, ReadyFn, Seen, Shutdown};
 use aurora_http_core::time::Instant;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -250,14 +250,15 @@ impl NonBlocking for Epoll<'_> {
         }
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<(), IoError> {
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<Seen, IoError> {
         let timeout = timeout.map(round_up);
         let mut events = [MaybeUninit::uninit(); EVENTS_PER_WAIT];
         let events = match epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) {
             Ok((events, _)) => events,
-            Err(Errno::INTR) => return Ok(()),
+            Err(Errno::INTR) => return Ok(Seen::Part),
             Err(error) => return Err(os_error(error)),
         };
+        let seen = if events.len() < EVENTS_PER_WAIT { Seen::All } else { Seen::Part };
         for event in events {
             let data = event.data.u64();
             let index = data as u32;
@@ -266,7 +267,7 @@ impl NonBlocking for Epoll<'_> {
                 ready(IoHandle(index), ready_of(event.flags));
             }
         }
-        Ok(())
+        Ok(seen)
     }
 
     #[inline]

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Peer, Ready, ReadyFn, Shutdown};
+use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Peer, Ready, ReadyFn, Seen, Shutdown};
 use aurora_http_core::time::Instant;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
@@ -279,14 +279,15 @@ impl NonBlocking for Kqueue<'_> {
         drop(self.remove(io));
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<(), IoError> {
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<Seen, IoError> {
         let timeout = timeout.map(round_up);
         let mut events = [const { MaybeUninit::uninit() }; EVENTS_PER_WAIT];
         let events = match self.waker.queue().wait(&mut events, timeout.as_ref()) {
             Ok(events) => events,
-            Err(Errno::INTR) => return Ok(()),
+            Err(Errno::INTR) => return Ok(Seen::Part),
             Err(error) => return Err(os_error(error)),
         };
+        let seen = if events.len() < EVENTS_PER_WAIT { Seen::All } else { Seen::Part };
         for event in events {
             // Not a socket's, here or by an index beyond the table: the wake, which has done its work by ending the wait.
             let Some(flags) = ready_of(event) else { continue };
@@ -297,7 +298,7 @@ impl NonBlocking for Kqueue<'_> {
                 ready(IoHandle(index), flags);
             }
         }
-        Ok(())
+        Ok(seen)
     }
 
     /// Milliseconds of the monotonic clock. On macOS it goes on while the machine sleeps and a wait does not, so that a

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{
-    Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Peers, Reactor, Shutdown, Submission,
+    Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Peers, Reactor, Seen, Shutdown, Submission,
 };
 use aurora_http_core::time::Instant;
 use rustix::fd::AsRawFd;
@@ -114,7 +114,7 @@ impl Reactor<'static> for Uring<'_> {
     }
 
     #[inline]
-    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), IoError> {
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
         if self.retry {
             self.push_missing();
         }
@@ -129,10 +129,15 @@ impl Reactor<'static> for Uring<'_> {
         self.clear_messages();
         self.due = self.ring.completed();
         match entered {
-            // Too much at once: what is there comes first.
-            Ok(()) | Err(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN) => Ok(()),
+            Ok(()) | Err(Errno::TIME) => Ok(Seen::All),
+            // The kernel is backed up: drain completions before submitting more.
+            Err(Errno::INTR | Errno::BUSY | Errno::AGAIN) => Ok(Seen::Part),
             Err(error) => Err(os_error(error)),
         }
+    }
+
+    fn has_work(&self) -> bool {
+        self.ready != NONE || self.refused.is_some() || self.due > 0 || self.retry
     }
 
     #[inline]

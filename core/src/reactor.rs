@@ -267,9 +267,23 @@ pub trait Reactor<'p> {
 
     /// Blocks until something is there, a wake, or `timeout` (`None`: for ever); at once if completions are pending.
     ///
+    /// Tells whether it looked at everything that had happened when it was called: a deadline may only expire behind
+    /// such a wait, or what arrived in time would be too late.
+    ///
     /// # Errors
-    /// Only what makes the reactor unusable; being interrupted is no error.
-    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), IoError>;
+    /// Only what makes the reactor unusable; being interrupted is no error, but [`Seen::Part`].
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError>;
+
+    /// Whether the next turn has work that no event will announce: completions not handed out, connections that had
+    /// their share of this turn, a batch of events that was full. A program with an event loop of its own must then
+    /// turn again at once, because the reactor's descriptor does not show such work.
+    fn has_work(&self) -> bool;
+
+    /// Hands what was submitted to the system without waiting. [`wait`](Self::wait) does that too; a program with an
+    /// event loop of its own needs it before it sleeps elsewhere.
+    ///
+    /// Does nothing unless overridden: readiness systems have nothing to hand on.
+    fn flush(&mut self) {}
 
     /// The next completion of this turn. Pulled, not queued: no second copy, no queue to size.
     fn next_completion(&mut self) -> Option<Completion<'p>>;
@@ -298,10 +312,27 @@ pub enum Peer {
     Unix,
 }
 
+/// How much of what had happened a [`Reactor::wait`] looked at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Seen {
+    /// Everything: an operation submitted before the wait that is still in flight once its completions were pulled could
+    /// not complete when the wait was called.
+    All,
+    /// It was interrupted, or there was more than it takes at once.
+    Part,
+}
+
 /// Looks up the other end of a connection.
 pub trait Peers {
     /// Who is at the other end of `io`; `None` when that cannot be found out.
     fn peer(&self, io: IoHandle) -> Option<Peer>;
+
+    /// Bytes that were sent on `io` and that the other end has not acknowledged; `None` where the system cannot tell.
+    /// May count our FIN as one byte.
+    fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
+        let _ = io;
+        None
+    }
 }
 
 /// Knows nobody.
@@ -374,8 +405,9 @@ pub trait NonBlocking {
     /// handle that was closed.
     ///
     /// # Errors
-    /// Only what makes waiting impossible; being interrupted is no error.
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<(), IoError>;
+    /// Only what makes waiting impossible; being interrupted is no error, but [`Seen::Part`], as is a batch of events
+    /// that was full.
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<Seen, IoError>;
     /// The monotonic clock.
     fn now(&self) -> Instant;
     /// Seconds since 1970-01-01 00:00:00 UTC; `None` where there is no wall clock.
@@ -384,6 +416,11 @@ pub trait NonBlocking {
     }
     /// Who is at the other end of a connection; `None` where that is not known.
     fn peer(&self, io: IoHandle) -> Option<Peer> {
+        let _ = io;
+        None
+    }
+    /// As [`Peers::unacknowledged`].
+    fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
         let _ = io;
         None
     }

@@ -21,7 +21,7 @@ use core::time::Duration;
 use crate::pool::Buf;
 use crate::reactor::{
     Attempt, Completion, IoError, IoHandle, NonBlocking, Op, OpKind, OpToken, Outcome, Peer, Peers, Reactor, Ready,
-    Shutdown, Submission,
+    Seen, Shutdown, Submission,
 };
 use crate::time::Instant;
 
@@ -43,6 +43,8 @@ pub struct Readiness<'s, 'p, T> {
     later: u32,
     turn: u16,
     lent: Lent<'s, 'p>,
+    /// What the last wait looked at.
+    seen: Seen,
     /// An operation that cannot be carried out; it completes with an error in its turn.
     refused: Option<Completion<'p>>,
 }
@@ -56,7 +58,16 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         parked.fill_with(Parked::new);
         lent.fill_with(|| None);
         let now = Queue { first: NONE, last: NONE };
-        Self { io, parked, now, later: NONE, turn: 1, lent: Lent { places: lent, count: 0 }, refused: None }
+        Self {
+            io,
+            parked,
+            now,
+            later: NONE,
+            turn: 1,
+            lent: Lent { places: lent, count: 0 },
+            seen: Seen::All,
+            refused: None,
+        }
     }
 
     /// What carries out the calls, to look at its sockets.
@@ -353,6 +364,10 @@ impl<T: NonBlocking> Peers for Readiness<'_, '_, T> {
     fn peer(&self, io: IoHandle) -> Option<Peer> {
         self.io.peer(io)
     }
+
+    fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
+        self.io.unacknowledged(io)
+    }
 }
 
 impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
@@ -427,12 +442,12 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
     }
 
     #[inline]
-    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), IoError> {
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
         self.next_turn();
         let pending = self.now.first != NONE || self.refused.is_some();
         let timeout = if pending { Some(Duration::ZERO) } else { timeout };
         let Self { io, parked, now, .. } = self;
-        io.wait(timeout, &mut |IoHandle(index), ready: Ready| {
+        self.seen = io.wait(timeout, &mut |IoHandle(index), ready: Ready| {
             let Some(entry) = parked.get_mut(index as usize) else { return };
             let readable = if ready.readable | ready.ended { READABLE } else { 0 };
             let writable = if ready.writable { WRITABLE } else { 0 };
@@ -442,7 +457,8 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
             if entry.due() != 0 {
                 now.push(parked, index);
             }
-        })
+        })?;
+        Ok(self.seen)
     }
 
     #[inline]
@@ -474,6 +490,10 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
                 return Some(completion);
             }
         }
+    }
+
+    fn has_work(&self) -> bool {
+        self.now.first != NONE || self.later != NONE || self.refused.is_some() || self.seen == Seen::Part
     }
 
     #[inline]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::vec::Vec;
 
 use super::*;
-use crate::reactor::ReadyFn;
+use crate::reactor::{ReadyFn, Seen};
 
 /// Bytes that a script is read from; when it is used up, every answer is the harmless one (0).
 #[derive(Default)]
@@ -225,7 +225,7 @@ impl NonBlocking for Fake {
         }
     }
 
-    fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<(), IoError> {
+    fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<Seen, IoError> {
         self.calls.wait += 1;
         self.timeout = timeout;
         let quiet = self.script.spent()
@@ -262,7 +262,7 @@ impl NonBlocking for Fake {
                 ready(IoHandle(index as u32), edge);
             }
         }
-        Ok(())
+        Ok(Seen::All)
     }
 
     fn now(&self) -> Instant {

@@ -52,7 +52,7 @@ use socket::{Server, Stamp};
 
 use crate::pool::Buf;
 use crate::reactor::{
-    Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Reactor, Shutdown, Submission, Wake,
+    Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Reactor, Seen, Shutdown, Submission, Wake,
 };
 use crate::time::Instant;
 
@@ -499,7 +499,7 @@ impl<'p> Reactor<'p> for Sim<'_, 'p> {
         }
     }
 
-    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), IoError> {
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
         self.turn = self.turn.wrapping_add(1);
         self.submissions = 0;
         self.promote_later();
@@ -508,7 +508,7 @@ impl<'p> Reactor<'p> for Sim<'_, 'p> {
             self.woken.store(false, Ordering::Release);
         }
         if self.front().is_some() || self.refused.is_some() || woken {
-            return Ok(());
+            return Ok(Seen::All);
         }
         let timeout_ms = timeout.map(|timeout| timeout.as_nanos().div_ceil(1_000_000) as u64);
         let end = timeout_ms.map(|timeout_ms| Instant(self.now.0.saturating_add(timeout_ms)));
@@ -518,7 +518,11 @@ impl<'p> Reactor<'p> for Sim<'_, 'p> {
             self.now = self.now.max(until);
             self.promote_later();
         }
-        Ok(())
+        Ok(Seen::All)
+    }
+
+    fn has_work(&self) -> bool {
+        self.ready != NONE || self.refused.is_some()
     }
 
     fn next_completion(&mut self) -> Option<Completion<'p>> {
