@@ -11,6 +11,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+use crate::outq;
 use crate::socket::{self, os_error};
 use crate::waker::Waker;
 
@@ -283,6 +284,10 @@ impl NonBlocking for Epoll<'_> {
 
     fn peer(&self, io: IoHandle) -> Option<Peer> {
         socket::peer(self.descriptor(io)?)
+    }
+
+    fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
+        outq::unacknowledged(self.descriptor(io)?)
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::socket::{self, os_error};
-use crate::sys::{Event, EventFilter, EventFlags};
+use crate::sys::{self, Event, EventFilter, EventFlags};
 use crate::waker::Waker;
 
 /// Events taken per wait; what is left comes with the next one. 4 KiB of stack on macOS,
@@ -315,6 +315,10 @@ impl NonBlocking for Kqueue<'_> {
 
     fn peer(&self, io: IoHandle) -> Option<Peer> {
         socket::peer(self.descriptor(io)?)
+    }
+
+    fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
+        sys::unacknowledged(self.descriptor(io)?)
     }
 }
 

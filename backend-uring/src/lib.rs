@@ -45,6 +45,7 @@ mod flight;
 mod lent;
 mod messages;
 mod ops;
+mod outq;
 mod pages;
 mod probe;
 mod reactor;

@@ -14,6 +14,7 @@ use crate::accept::ACCEPTS_MAX;
 use crate::lent::{GROUP, Lent};
 use crate::messages::Messages;
 use crate::ops::{self, Kind};
+use crate::outq;
 use crate::probe::{Refusal, Rungs, refusal};
 use crate::ring::Ring;
 use crate::socket::{self, os_error};
@@ -247,6 +248,10 @@ impl Peers for Uring<'_> {
             return Some(Peer::Unix);
         }
         socket::to_socket_addr(address).ok().map(Peer::Ip)
+    }
+
+    fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
+        outq::unacknowledged(self.descriptor(io)?)
     }
 }
 

@@ -20,7 +20,11 @@ use rustix::time::Timespec;
 #[path = "../../src/sys/pipe.rs"]
 mod bell;
 
+#[path = "outq.rs"]
+mod outq;
+
 use bell::Bell;
+pub(crate) use outq::unacknowledged;
 
 /// Events of either kind that are taken at once.
 const BATCH: usize = 32;
