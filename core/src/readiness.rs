@@ -27,8 +27,8 @@ use crate::time::Instant;
 
 pub use parked::Parked;
 use parked::{
-    ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, ENDED, FORCED, FRESH, HAD_RECV, HAD_SEND, Lent, NONE, QUEUED_NOW, Queue,
-    RARE, READABLE, RECV, SEND, SERVED, Served, WRITABLE,
+    ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, ENDED, FORCED, FRESH, HAD, HAD_RECV, HAD_SEND, Lent, NONE, QUEUED_NOW,
+    Queue, RARE, READABLE, RECV, SEND, Served, WRITABLE,
 };
 
 /// Connections that one listener hands out per turn, so that a flood of them does not starve the open ones.
@@ -125,11 +125,11 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     /// Starts the next turn: nothing has had its share of it, and what waited for that is queued.
     #[inline(always)]
     fn next_turn(&mut self) {
-        while let Some(entry) = self.parked.get_mut(self.served.top as usize) {
-            let index = self.served.top;
-            self.served.top = entry.next_served;
-            entry.flags &= !(SERVED | HAD_RECV | HAD_SEND);
-            entry.accepted = 0;
+        let mut next = core::mem::replace(&mut self.served.top, NONE);
+        while let Some(entry) = self.parked.get_mut(next as usize) {
+            let index = next;
+            next = entry.next_served;
+            entry.flags &= !HAD;
             if entry.due() != 0 {
                 self.push_now(index);
             }
@@ -157,7 +157,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
             },
         };
         let entry = self.parked.get_mut(index as usize)?;
-        entry.accepted += 1;
+        entry.accepted = if entry.flags & HAD_RECV == 0 { 1 } else { entry.accepted + 1 };
         self.served.push(entry, index, RECV | ACCEPT, HAD_RECV);
         let outcome = Outcome::Accept(result);
         Some(Completion { token: entry.owner.with_kind(OpKind::Accept), outcome, more: false })
@@ -180,7 +180,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
             entry.flags &= !(CANCEL_SEND | SEND);
             Outcome::Send { result: Err(error), head: entry.head.take()?, body: entry.body }
         } else if entry.flags & CLOSE != 0 {
-            entry.flags = entry.flags & (QUEUED_NOW | SERVED | HAD_RECV | HAD_SEND) | FRESH;
+            entry.flags = entry.flags & (QUEUED_NOW | HAD) | FRESH;
             self.io.close(IoHandle(index));
             Outcome::Close
         } else {

@@ -25,8 +25,7 @@ pub(super) const CLOSE: u16 = 1 << 10;
 // them is served, and the next turn begins by taking them away.
 pub(super) const HAD_RECV: u16 = 1 << 11;
 pub(super) const HAD_SEND: u16 = 1 << 12;
-/// In the list of those that had a share of this turn.
-pub(super) const SERVED: u16 = 1 << 6;
+pub(super) const HAD: u16 = HAD_RECV | HAD_SEND;
 
 /// What is set on a handle that nothing is known of.
 pub(super) const FRESH: u16 = READABLE | WRITABLE;
@@ -45,7 +44,7 @@ pub struct Parked<'p> {
     /// Names the slot and generation of every operation on this handle; its kind means nothing.
     pub(super) owner: OpToken,
     pub(super) flags: u16,
-    /// Accepts in this turn.
+    /// Accepts in this turn, or in the last one that had any.
     pub(super) accepted: u16,
     pub(super) next_now: u32,
     pub(super) next_served: u32,
@@ -143,7 +142,7 @@ impl Queue {
     }
 }
 
-/// A stack of the entries that had a share of this turn, linked by `next_served`.
+/// A stack of the entries that had a share of this turn, those with `HAD`, linked by `next_served`.
 pub(super) struct Served {
     pub(super) top: u32,
 }
@@ -152,11 +151,11 @@ impl Served {
     /// Notes that the operation `done` has completed, as the share `had` of this turn.
     #[inline(always)]
     pub(super) fn push(&mut self, entry: &mut Parked<'_>, index: u32, done: u16, had: u16) {
-        if entry.flags & SERVED == 0 {
+        if entry.flags & HAD == 0 {
             entry.next_served = self.top;
             self.top = index;
         }
-        entry.flags = entry.flags & !done | had | SERVED;
+        entry.flags = entry.flags & !done | had;
     }
 
     /// Whether the next turn has work to begin with.
