@@ -14,6 +14,7 @@
 //!   beside two system calls per connection, and a full engine holds newcomers back by not submitting.
 //! - `Recv { into: None }` takes a lent buffer only for an attempt that may succeed, and puts it back when it does not.
 
+mod batches;
 mod parked;
 
 use core::time::Duration;
@@ -25,6 +26,7 @@ use crate::reactor::{
 };
 use crate::time::Instant;
 
+pub use batches::Batches;
 pub use parked::Parked;
 use parked::{
     ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, ENDED, FORCED, FRESH, HAD, HAD_RECV, HAD_SEND, Lent, NONE, QUEUED_NOW,
@@ -475,7 +477,8 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
     }
 
     fn has_work(&self) -> bool {
-        self.now.first != NONE || self.refused.is_some() || self.seen == Seen::Part || self.served.is_due(self.parked)
+        let waits = self.seen == Seen::Part || self.io.has_more();
+        waits || self.now.first != NONE || self.refused.is_some() || self.served.is_due(self.parked)
     }
 
     #[inline]
