@@ -69,6 +69,10 @@ pub fn turn_within<'p, H: Handler>(
         }
         issue(engine, reactor);
     }
+    if wait_max == Some(Duration::ZERO) {
+        // The program sleeps elsewhere.
+        reactor.flush();
+    }
     Ok(())
 }
 

@@ -52,7 +52,7 @@ use socket::{Server, Stamp};
 
 use crate::pool::Buf;
 use crate::reactor::{
-    Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Reactor, Seen, Shutdown, Submission, Wake,
+    Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Peer, Peers, Reactor, Seen, Shutdown, Submission, Wake,
 };
 use crate::time::Instant;
 
@@ -540,6 +540,23 @@ impl<'p> Reactor<'p> for Sim<'_, 'p> {
     fn unix_time(&self) -> Option<u64> {
         let (seconds, since) = self.unix?;
         Some(seconds + self.now.ms_since(since) / 1000)
+    }
+
+    fn peers(&self) -> &dyn Peers {
+        self
+    }
+}
+
+/// Nobody has an address here.
+impl Peers for Sim<'_, '_> {
+    fn peer(&self, _io: IoHandle) -> Option<Peer> {
+        None
+    }
+
+    /// What is in the pipe to the client; nothing on a connection that is broken.
+    fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
+        let socket = self.sockets.get(io.0 as usize).filter(|socket| socket.server == Server::Open)?;
+        u32::try_from(socket.to_client.filled()).ok()
     }
 }
 
