@@ -153,7 +153,7 @@ impl<E> Default for Connection<'_, E> {
 }
 
 /// What a connection tells about itself.
-impl<E> Connection<'_, E> {
+impl<'p, E> Connection<'p, E> {
     /// A connection that was just accepted.
     #[must_use]
     pub fn new() -> Self {
@@ -200,6 +200,18 @@ impl<E> Connection<'_, E> {
             || !matches!(exchange.output, Output::Empty)
             || exchange.has(flag::SEND)
             || (exchange.has(flag::RECV) && !exchange.has(flag::LENT))
+    }
+
+    /// Gives back what is in its hands. It is good for nothing afterwards but to be dropped.
+    pub(crate) fn release_buffers(&mut self, pool: &mut BufferPool<'_, 'p>) {
+        let output = match core::mem::take(&mut self.exchange.output) {
+            Output::Unsent { head: buf, .. } | Output::Collected(buf) => Some(buf),
+            Output::Empty => None,
+        };
+        for buf in self.inbound.take().into_iter().chain(output) {
+            // Refused where the pool has all of its buffers, and then it is none of them.
+            let _ = pool.release(buf);
+        }
     }
 
     /// Whether an exchange is under way: a head was answered to, and not all of the answer is out.
