@@ -215,7 +215,7 @@ impl<'p, E> Connection<'p, E> {
     pub(crate) fn release_buffers(&mut self, pool: &mut BufferPool<'_, 'p>) {
         let output = match core::mem::take(&mut self.exchange.output) {
             Output::Unsent { head: buf, .. } | Output::Collected(buf) => Some(buf),
-            Output::Empty => None,
+            Output::Empty | Output::Lingering(_) => None,
         };
         for buf in self.inbound.take().into_iter().chain(output) {
             // Refused where the pool has all of its buffers, and then it is none of them.
@@ -295,6 +295,8 @@ impl<'p, E> Connection<'p, E> {
                 match exchange.windows.count(cx.now, Direction::Content, count, content_rate(cx.limits)) {
                     Progress::Going => {}
                     Progress::Complete => exchange.set(flag::PROGRESS),
+                    // As much as there was room for: more may have arrived in time.
+                    Progress::TooSlow if self.inbound.as_ref().is_some_and(|inbound| inbound.spare_len() == 0) => {}
                     Progress::TooSlow => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
                 }
             }
@@ -357,27 +359,26 @@ impl<'p, E> Connection<'p, E> {
         if !head.is_empty() || !body.is_empty() {
             self.exchange.keep_rest(head.len() + body.len());
             self.exchange.output = Output::Unsent { head, body };
-            self.count_sent(cx, count);
+            if self.count_sent(cx, count) == Progress::TooSlow {
+                self.close(cx, CloseReason::WriteTimeout);
+            }
             return;
         }
         release(cx.pool, head);
-        if self.exchange.waiting.is_some() && !self.count_sent(cx, count) {
-            return;
+        if self.exchange.waiting.is_some() {
+            // All of it: the client may have had room for more all the time.
+            self.count_sent(cx, count);
         }
         self.advance(cx);
     }
 
-    /// Counts what was sent of a response that goes on; `false` when that was too slow, and the connection is closed.
-    fn count_sent<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) -> bool {
-        match self.exchange.windows.count(cx.now, Direction::Write, count, write_rate(cx.limits)) {
-            Progress::Going => {}
-            Progress::Complete => self.exchange.set(flag::PROGRESS),
-            Progress::TooSlow => {
-                self.close(cx, CloseReason::WriteTimeout);
-                return false;
-            }
+    /// Counts what was sent of a response that goes on.
+    fn count_sent<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) -> Progress {
+        let progress = self.exchange.windows.count(cx.now, Direction::Write, count, write_rate(cx.limits));
+        if progress == Progress::Complete {
+            self.exchange.set(flag::PROGRESS);
         }
-        true
+        progress
     }
 
     /// The close in flight has completed.

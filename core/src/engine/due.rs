@@ -5,7 +5,7 @@ use super::drive::context;
 use crate::connection::{Context, Deadline, Place};
 use crate::error::CloseReason;
 use crate::handler::Handler;
-use crate::reactor::{NoPeers, Peers, Seen};
+use crate::reactor::{Peers, Seen};
 use crate::stop::Mode;
 use crate::time::Instant;
 
@@ -35,7 +35,7 @@ impl<H: Handler> Engine<'_, '_, H> {
     #[cold]
     pub(super) fn judge(&mut self, now: Instant, is_due: bool, seen: Seen, peers: &dyn Peers) {
         if is_due {
-            self.expire(now);
+            self.expire(now, peers);
         }
         if self.famine_due.is_some_and(|at| at <= self.looked_at) {
             self.relieve(now, peers);
@@ -48,7 +48,7 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
     }
 
-    fn expire(&mut self, now: Instant) {
+    fn expire(&mut self, now: Instant, peers: &dyn Peers) {
         for (class, deadline) in Deadline::ALL.into_iter().enumerate() {
             let mut passed_over = None;
             while let Some(index) = self.deadlines.next_due(self.nodes, class, passed_over, self.looked_at) {
@@ -64,7 +64,7 @@ impl<H: Handler> Engine<'_, '_, H> {
                     continue;
                 }
                 self.deadlines.cancel(self.nodes, index);
-                slot.connection.handle_timeout(&mut context!(self, now, &NoPeers, handle, slot.io), deadline);
+                slot.connection.handle_timeout(&mut context!(self, now, peers, handle, slot.io), deadline);
                 self.settle_later(now, index);
             }
         }

@@ -76,13 +76,14 @@ impl<H: Handler> Engine<'_, '_, H> {
     }
 
     /// A line has stood still for a while: ends those who have been where they are for longest with a buffer in their
-    /// hands, for each one in line one at most.
+    /// hands, one at most for each one who has none.
     #[cold]
     pub(super) fn relieve(&mut self, now: Instant, peers: &dyn Peers) {
         // What came back in this turn is taken first.
         self.feed(now, peers);
         let Some(standing_since) = self.standing_since else { return };
-        let waiting = self.starved.count(self.nodes, AT_ONCE) + self.starved_to_receive.count(self.nodes, AT_ONCE);
+        // Who waits with input may be one of those who have to go: then one is for the others.
+        let waiting = self.starved_to_receive.count(self.nodes, AT_ONCE).max(1);
         let oldest = self.oldest_holders(standing_since);
         let stands_for_long = standing_since.plus_ms(STALE_MS);
         let due_at = |began: Instant| began.plus_ms(STALE_MS).min(stands_for_long);
@@ -95,6 +96,10 @@ impl<H: Handler> Engine<'_, '_, H> {
         // Without anybody who holds one, all are in the hands of the reactor, or of the program.
         let next = oldest.get(count).map_or(now.plus_ms(STALE_MS), |(began, _)| due_at(*began));
         self.famine_due = Some(next.max(now.plus_ms(PAUSE_MS)));
+        if count > 0 {
+            // Those in line come before the reactor, which would be lent what is free.
+            self.feed(now, peers);
+        }
     }
 
     /// Those with a buffer of the pool in their hands, in the order in which their deadlines began. Which has none has

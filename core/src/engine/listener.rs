@@ -23,6 +23,9 @@ const STALE_MS: u64 = 2_000;
 /// How long newcomers find no slot until the youngest head is old enough.
 const PRESSURE_MS: u64 = 250;
 
+/// How much of that one newcomer takes off who finds a slot.
+const EASED_MS: u64 = PRESSURE_MS / 16;
+
 /// For so long nobody was in the lobby when the next one comes: it does not find the pressure that was before.
 const RELIEF_MS: u64 = 1_000;
 
@@ -150,17 +153,13 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     fn adopt_accepted(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) {
         self.counters.accepted += 1;
         let newcomer = if self.servable_slots() > 0 {
-            self.pressed = None;
+            self.ease_pressure(now);
             self.insert_new(now, io, peers)
         } else {
             Err(io)
         };
         if let Err(io) = newcomer {
-            let since = match self.pressed {
-                Some((since, last)) if now.ms_since(last) < RELIEF_MS => since,
-                _ => now,
-            };
-            self.pressed = Some((since, now));
+            self.press(now);
             if self.lobby.is_empty() {
                 self.promise_due = now.plus_ms(PROMISE_MS);
             }
@@ -247,10 +246,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// say `Connection: close`, and the time is noted when a head will be old enough.
     fn make_room(&mut self, now: Instant) {
         self.lobby_due = None;
-        if let Some((since, _)) = self.pressed
-            && !self.lobby.is_empty()
-        {
-            self.pressed = Some((since, now));
+        if !self.lobby.is_empty() {
+            self.press(now);
         }
         while self.mode == Mode::Run && self.lobby.len() > self.leaving {
             let Some(index) = self.least_missed() else { return };
@@ -258,9 +255,33 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
+    /// Somebody is in the lobby.
+    fn press(&mut self, now: Instant) {
+        let since = match self.pressed {
+            Some((since, last)) if now.ms_since(last) < RELIEF_MS => since,
+            _ => now,
+        };
+        self.pressed = Some((since, now));
+    }
+
+    /// A newcomer has found a slot: some of them, and the pressure is gone.
+    fn ease_pressure(&mut self, now: Instant) {
+        let eased = |since: Instant| Instant(since.0.max(now.0.saturating_sub(PRESSURE_MS)) + EASED_MS);
+        self.pressed = self.pressed.map(|(since, last)| (eased(since), last)).filter(|(since, _)| *since < now);
+    }
+
     fn least_missed(&mut self) -> Option<u32> {
         let oldest = |class: Deadline| self.deadlines.oldest(class as usize);
-        if let Some(index) = oldest(Deadline::Linger).or_else(|| oldest(Deadline::Idle)) {
+        if let Some(index) = oldest(Deadline::Linger) {
+            // What has arrived is received first: with that unread, the end would be a reset.
+            let looked_at = Instant(self.began(index)?.0 + 1);
+            if looked_at <= self.looked_at {
+                return Some(index);
+            }
+            self.lobby_due = Some(looked_at);
+            return None;
+        }
+        if let Some(index) = oldest(Deadline::Idle) {
             return Some(index);
         }
         let heads = [Deadline::FirstByte, Deadline::Head].into_iter().filter_map(oldest);

@@ -13,7 +13,7 @@ use crate::counters::Counters;
 use crate::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
 use crate::defer::Deferrals;
 use crate::fifo::{Fifo, Linked, Links};
-use crate::handler::{ConnectionId, Handler};
+use crate::handler::Handler;
 use crate::limits::{Limits, Overload};
 use crate::pool::{Arena, Buf, BufferPool, Class, Entry, ObjectPool};
 use crate::preamble::Preamble;
