@@ -297,7 +297,7 @@ impl<'p, E> Connection<'p, E> {
                     Progress::Complete => exchange.set(flag::PROGRESS),
                     // As much as there was room for: more may have arrived in time.
                     Progress::TooSlow if self.inbound.as_ref().is_some_and(|inbound| inbound.spare_len() == 0) => {}
-                    Progress::TooSlow => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
+                    Progress::TooSlow => return self.handle_slow_bytes(cx),
                 }
             }
             State::Switched => exchange.set(flag::PROGRESS),
@@ -308,6 +308,17 @@ impl<'p, E> Connection<'p, E> {
             _ => {}
         }
         self.advance(cx);
+    }
+
+    /// These were too slow, unless they were the last ones: who knows how long they have been there.
+    #[cold]
+    fn handle_slow_bytes<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        let request = self.exchange.served;
+        self.advance(cx);
+        let waits = self.exchange.state == State::ReadingContent && !self.is_starved();
+        if waits && self.exchange.served == request {
+            self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout);
+        }
     }
 
     fn handle_fin<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {

@@ -35,6 +35,10 @@ impl<H: Handler> Engine<'_, '_, H> {
     #[cold]
     pub(super) fn judge(&mut self, now: Instant, is_due: bool, seen: Seen, peers: &dyn Peers) {
         if is_due {
+            if !self.starved.is_empty() || !self.starved_to_receive.is_empty() {
+                // Buffers that came back in this turn are for those who wait for them.
+                self.feed(now, peers);
+            }
             self.expire(now, peers);
         }
         if self.famine_due.is_some_and(|at| at <= self.looked_at) {
@@ -64,6 +68,12 @@ impl<H: Handler> Engine<'_, '_, H> {
                     continue;
                 }
                 self.deadlines.cancel(self.nodes, index);
+                if slot.connection.is_starved_to_receive() && matches!(deadline, Deadline::FirstByte | Deadline::Idle) {
+                    // Its bytes are there, it is we who have no room for them.
+                    let at = Instant(now.0.saturating_add(self.timeouts[class]));
+                    self.deadlines.arm(self.nodes, index, class, at);
+                    continue;
+                }
                 slot.connection.handle_timeout(&mut context!(self, now, peers, handle, slot.io), deadline);
                 self.settle_later(now, index);
             }

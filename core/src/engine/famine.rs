@@ -66,6 +66,8 @@ impl<H: Handler> Engine<'_, '_, H> {
             self.counters.starved = starved; // it waits on
             return;
         }
+        // What it waited to receive has yet to be looked at.
+        slot.turn = self.turn;
         // The line moves by itself, unless it was moved.
         match self.shed_for_buffers.checked_sub(1) {
             Some(left) => self.shed_for_buffers = left,
