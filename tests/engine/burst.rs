@@ -158,7 +158,7 @@ fn does() -> impl Strategy<Value = Does> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever happened before, nothing that was counted for newcomers is left over: the next one is served in time, and
     /// then nobody has to go any more.
@@ -197,13 +197,13 @@ proptest! {
         if refuses && slots > 1 {
             // Newcomers may be refused: it is enough that everything is served again once they have gone.
             clients.drain(..).for_each(|client| world.sim.client_close(client));
-            world.pass(100);
+            world.pass_by(100, 20);
         }
         let newcomer = world.connect();
         world.sim.client_send(newcomer, GET);
         let mut output = String::new();
         for _ in 0..20 {
-            world.pass(50);
+            world.pass_by(50, 20);
             let mut bytes = [0; 512];
             if let ClientRecv::Bytes(count) = world.sim.client_recv(newcomer, &mut bytes) {
                 output.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
@@ -211,7 +211,7 @@ proptest! {
         }
         prop_assert!(output.contains("200 OK"), "{:?}", output);
         clients.into_iter().chain([newcomer]).for_each(|client| world.sim.client_close(client));
-        world.pass(2_000);
+        world.pass_by(2_000, 20);
         // Full of clients that are served, and nobody waits: nobody is told to go.
         let evicted = world.engine.counters().closed.of(CloseReason::Evicted);
         let full = if refuses && slots > 1 { slots - 1 } else { slots };

@@ -71,11 +71,16 @@ impl<H: Handler + 'static> World<H> {
 
     /// Lets time pass in small steps.
     pub(crate) fn pass(&mut self, ms: u32) {
+        self.pass_by(ms, 200);
+    }
+
+    /// Lets time pass in small steps of so many turns.
+    pub(crate) fn pass_by(&mut self, ms: u32, turns: usize) {
         let mut left = ms;
         while left > 0 {
             let step = left.min(50);
             self.sim.advance_ms(step);
-            self.settle();
+            (0..turns).for_each(|_| self.turn());
             left -= step;
         }
     }
