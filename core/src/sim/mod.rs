@@ -312,9 +312,11 @@ impl<'s, 'p> Sim<'s, 'p> {
         }
     }
 
-    /// The earliest instant at which an operation that could complete is due.
+    /// The earliest instant at which an operation that could complete is due, once the queue is empty: then all of them
+    /// are in the stack.
     fn earliest_due(&self) -> Option<Instant> {
-        let sockets = self.sockets.iter();
+        let next = |socket: &&Socket<'p>| self.sockets.get(socket.next as usize);
+        let sockets = core::iter::successors(self.sockets.get(self.later as usize), next);
         let due = sockets.flat_map(|socket| {
             KINDS.iter().filter_map(move |&kind| {
                 let stamp = socket.operations[kind as usize].as_ref()?;
