@@ -7,7 +7,7 @@ mod backends;
 mod http;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -17,9 +17,10 @@ use aurora_http::{
 };
 use backends::backends;
 use http::{Client, DEADLINE, eventually};
+use rustix::net::{AddressFamily, SocketType, sockopt};
 
-/// `/receive` takes content, `/trailers` tells what follows it, `/endless` never stops answering, `/large` copies 10 000 bytes, `/switch` takes content and
-/// then switches to an echo.
+/// `/receive` takes content, `/trailers` tells what follows it, `/endless` never stops answering, `/large` copies 10 000 bytes,
+/// `/produced` sends 3 000 000 in pieces, `/switch` takes content and then switches to an echo.
 struct Paths;
 
 enum Exchange {
@@ -27,7 +28,12 @@ enum Exchange {
     Trailers,
     Echo,
     Endless,
+    /// So many more.
+    Produced(usize),
 }
+
+/// What `/produced` sends.
+const PRODUCED: usize = 3_000_000;
 
 impl Handler for Paths {
     type Exchange = Exchange;
@@ -43,6 +49,10 @@ impl Handler for Paths {
             b"/endless" => {
                 let _ = response.stream(None);
                 return Flow::Produce(Exchange::Endless);
+            }
+            b"/produced" => {
+                let _ = response.stream(Some(PRODUCED as u64));
+                return Flow::Produce(Exchange::Produced(PRODUCED));
             }
             b"/large" => drop(response.body([b'x'; 10_000])),
             _ => drop(response.body("ok")),
@@ -80,8 +90,14 @@ impl Handler for Paths {
     }
 
     fn produce(&mut self, state: Exchange, response: &mut ResponseWriter<'_>) -> Flow<Exchange> {
-        let _ = response.write(&[b'x'; 1_000]);
-        Flow::Produce(state)
+        let Exchange::Produced(left) = state else {
+            let _ = response.write(&[b'x'; 1_000]);
+            return Flow::Produce(state);
+        };
+        match left.saturating_sub(response.write(&[b'x'; 10_000][..left.min(10_000)]).unwrap_or(left)) {
+            0 => Flow::Finish,
+            left => Flow::Produce(Exchange::Produced(left)),
+        }
     }
 }
 
@@ -106,8 +122,6 @@ fn closed_for(running: &Running, reason: CloseReason) -> u64 {
 fn content_that_drips_is_answered_408_whatever_its_progress() {
     for running in limited(|limits| {
         limits.timeouts.rate_min = Some(RateMin { bytes: 1_000, window_ms: 300 });
-        // What drips in behind the answer ends nothing before it is read.
-        limits.timeouts.linger_timeout_ms = None;
     }) {
         let mut client = Client::connect(running.local_addr());
         client.send("POST /receive HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
@@ -154,23 +168,72 @@ fn lingering_ends_by_its_time() {
     }
 }
 
+/// What common clients do: all of the request first, then the answer. The handler looks at nothing of it.
 #[test]
-fn lingering_ends_by_its_bytes() {
-    for running in limited(|limits| {
-        limits.timeouts.linger_timeout_ms = None;
-        limits.linger_bytes_max = 1_000;
-    }) {
-        let mut client = Client::connect(running.local_addr());
-        client.send("bad\r\n\r\n");
-        assert_eq!(client.response("GET").status, 400);
-        assert!(client.is_ended());
-        let received = |count| eventually(|| running.counters().bytes_received == count, "it is received");
-        received(7);
-        client.send([b'x'; 1_000]);
-        received(1_007);
-        assert_eq!(running.counters().active, 1);
-        client.send("x");
-        eventually(|| running.counters().active == 0, "it is closed");
+fn a_client_that_writes_everything_before_it_reads_gets_its_answer() {
+    for running in limited(|_| {}) {
+        for path in ["/", "/large", "/produced"] {
+            let mut client = Client::connect(running.local_addr());
+            let length = 8_000_000;
+            client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
+            for _ in 0..length / 8_000 {
+                client.send([b'x'; 8_000]);
+            }
+            let response = client.response("POST");
+            assert_eq!(response.status, 200, "{path}");
+            assert!(client.is_ended());
+        }
+        eventually(|| running.counters().active == 0, "they are closed");
+        assert_eq!(closed_for(&running, CloseReason::ContentUnread), 3);
+    }
+}
+
+/// Opens a connection whose windows are as small as the system allows.
+fn slow(address: SocketAddr) -> TcpStream {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket(family, SocketType::STREAM, None).unwrap();
+    sockopt::set_socket_recv_buffer_size(&socket, 4_096).unwrap();
+    rustix::net::connect(&socket, &address).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// Reads to the end in small pieces.
+fn read_slowly(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut piece = [0; 50_000];
+    while let count @ 1.. = stream.read(&mut piece).unwrap() {
+        all.extend_from_slice(&piece[..count]);
+        // Not to wait for anything: a reader is slow.
+        thread::sleep(Duration::from_micros(500));
+    }
+    all
+}
+
+/// Whatever else the client sends, all of a response that was begun reaches it, however slowly it reads.
+#[test]
+fn every_byte_of_the_last_response_reaches_a_slow_reader_whatever_it_sends() {
+    let stray = b"GET /produced HTTP/1.0\r\n\r\n\r\n".to_vec();
+    let unread =
+        [b"GET /produced HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n", &[b'x'; 200_000][..]].concat();
+    let behind = [b"GET /produced HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", &[b'x'; 100_000][..]].concat();
+    for running in limited(|_| {}) {
+        for request in [&stray, &unread, &behind] {
+            let mut stream = slow(running.local_addr());
+            stream.write_all(request).unwrap();
+            let all = read_slowly(&mut stream);
+            let at = all.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+            assert_eq!(all.len() - at, PRODUCED);
+        }
+        // All that a connection may ask, and more, in one go.
+        let mut stream = slow(running.local_addr());
+        let mut writer = stream.try_clone().unwrap();
+        let writing = thread::spawn(move || writer.write_all(&b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2_500)));
+        let all = read_slowly(&mut stream);
+        writing.join().unwrap().unwrap();
+        let answers = all.windows(9).filter(|bytes| bytes == b"HTTP/1.1 ").count();
+        assert_eq!((answers, all.iter().filter(|byte| **byte == b'x').count()), (1_000, 10_000_000));
     }
 }
 

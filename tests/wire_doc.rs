@@ -11,7 +11,7 @@ use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 use wire::rows;
 
 /// Rows of the page: the letter of a table, and how many there are.
-const TABLES: [(&str, usize); 4] = [("L", 12), ("T", 10), ("S", 30), ("O", 9)];
+const TABLES: [(&str, usize); 4] = [("L", 12), ("T", 11), ("S", 30), ("O", 9)];
 /// Announced, and not there yet.
 const NOT_YET: &str = "S23";
 
@@ -142,7 +142,7 @@ fn told(limits: &Limits) -> BTreeMap<&'static str, String> {
         trailer_bytes_max,
         requests_per_connection_max,
         response_bytes_max,
-        linger_bytes_max,
+        discard_bytes_max,
         in_flight_max,
         overload,
         timeouts,
@@ -158,6 +158,7 @@ fn told(limits: &Limits) -> BTreeMap<&'static str, String> {
         upgraded_timeout_ms,
         idle_timeout_ms,
         linger_timeout_ms,
+        linger_total_timeout_ms,
         stop_timeout_ms,
     } = timeouts;
     let rate = |RateMin { bytes: count, window_ms }| format!("{count} B in {}", seconds(Some(window_ms)));
@@ -171,7 +172,7 @@ fn told(limits: &Limits) -> BTreeMap<&'static str, String> {
         ("trailer_bytes_max", bytes(trailer_bytes_max.into())),
         ("requests_per_connection_max", count(requests_per_connection_max)),
         ("response_bytes_max", bytes(response_bytes_max.into())),
-        ("linger_bytes_max", bytes(linger_bytes_max.into())),
+        ("discard_bytes_max", bytes(discard_bytes_max.into())),
         ("in_flight_max", count(in_flight_max)),
         ("first_byte_timeout_ms", seconds(first_byte_timeout_ms)),
         ("head_timeout_ms", seconds(head_timeout_ms)),
@@ -182,6 +183,7 @@ fn told(limits: &Limits) -> BTreeMap<&'static str, String> {
         ("upgraded_timeout_ms", seconds(upgraded_timeout_ms)),
         ("idle_timeout_ms", seconds(idle_timeout_ms)),
         ("linger_timeout_ms", seconds(linger_timeout_ms)),
+        ("linger_total_timeout_ms", seconds(linger_total_timeout_ms)),
         ("stop_timeout_ms", seconds(stop_timeout_ms)),
     ])
 }

@@ -59,6 +59,8 @@ pub enum CloseReason {
     CloseDelimited,
     /// The upgraded protocol ended.
     UpgradeFinished,
+    /// A CONNECT was answered with something else than 2xx, and nothing that follows it may be looked at (RFC 9931).
+    TunnelRefused,
     /// The program got the connection: [`Flow::Detach`](crate::handler::Flow::Detach).
     Detached,
     /// A graceful stop.
@@ -93,6 +95,7 @@ impl CloseReason {
         Self::HandlerStalled,
         Self::CloseDelimited,
         Self::UpgradeFinished,
+        Self::TunnelRefused,
         Self::Detached,
         Self::Stopped,
         Self::Aborted,
@@ -110,6 +113,7 @@ impl CloseReason {
             | Self::Evicted
             | Self::CloseDelimited
             | Self::UpgradeFinished
+            | Self::TunnelRefused
             | Self::Detached
             | Self::Stopped => true,
             Self::PeerClosedEarly
@@ -152,6 +156,7 @@ impl CloseReason {
             Self::HandlerStalled => "handler_stalled",
             Self::CloseDelimited => "close_delimited",
             Self::UpgradeFinished => "upgrade_finished",
+            Self::TunnelRefused => "tunnel_refused",
             Self::Detached => "detached",
             Self::Stopped => "stopped",
             Self::Aborted => "aborted",

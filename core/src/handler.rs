@@ -64,15 +64,15 @@ pub trait Handler {
         Flow::Finish
     }
 
-    /// The client of a deferred answer has ended its side. `None`, which is what happens unless this is implemented,
-    /// drops the state and closes the connection; `Some` keeps waiting for the answer, for clients that only closed
-    /// their sending half, and is asked again when the answer is deferred once more. Also called, and its answer
-    /// ignored, when the connection broke or the deadline passed.
+    /// The client of a deferred answer has ended its side. `Some`, which is what happens unless this is implemented, goes
+    /// on waiting: a client that only closed its sending half still reads its answer (RFC 9112 §9.6), and one that is gone
+    /// resets the connection when the answer reaches it. Asked again when the answer is deferred once more. `None` drops
+    /// the state and closes the connection, for answers that are dear. Also called, and its answer ignored, when the
+    /// connection broke or the deadline passed: whatever the state owns is released then.
     ///
-    /// The end is noticed at once unless the client has sent bytes behind its request, which wait for their turn.
+    /// The end is noticed at once, unless the client has sent more behind its request than one buffer holds.
     fn vanished(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {
-        let _ = state;
-        None
+        Some(state)
     }
 
     /// A connection was accepted; `false` closes it at once. Costs nothing unless implemented.
@@ -126,7 +126,7 @@ impl core::fmt::Debug for ConnectionInfo<'_> {
 #[non_exhaustive]
 pub enum Flow<E> {
     /// The response is complete. A response that was not begun becomes an empty 200; content that was not read is
-    /// dropped within the linger limits, or the connection closes.
+    /// dropped when it is short, or else the connection closes behind the response.
     Finish,
     /// Call [`Handler::collected`] once the whole content is there in one buffer; 413 beyond
     /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max). Only from
@@ -137,6 +137,11 @@ pub enum Flow<E> {
     /// [`ResponseWriter::limit_content`].
     Receive(E),
     /// Call [`Handler::produce`] whenever the send buffer is empty.
+    ///
+    /// Content that was not asked for when the response has begun, and that is longer than
+    /// [`Limits::discard_bytes_max`](crate::limits::Limits::discard_bytes_max) or of unknown length, is dropped from then
+    /// on, because a client may write all of it before it reads: asking for it later breaks the response off. To read and
+    /// write at the same time, ask for the content first.
     Produce(E),
     /// What was written goes out; call [`Handler::resume`] once the token from
     /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) was resolved. 503 when that takes longer than

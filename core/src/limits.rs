@@ -22,8 +22,9 @@ pub struct Limits {
     pub requests_per_connection_max: Option<u32>,
     /// Longest buffered response (head and copied body) in bytes; 500 beyond it. Streamed responses have no limit.
     pub response_bytes_max: u32,
-    /// Bytes read and dropped from a connection that is lingering or whose handler left content unread.
-    pub linger_bytes_max: u32,
+    /// Longest content, in bytes, that is read and dropped when the handler left it unread, so that the connection can be
+    /// kept. Beyond it the response says `Connection: close` and the connection lingers.
+    pub discard_bytes_max: u32,
     /// Exchanges under way at the same time; 503 beyond it, and the connection is kept. `None`: as many as connections.
     /// An upgraded connection is none.
     pub in_flight_max: Option<u32>,
@@ -63,8 +64,14 @@ pub struct Timeouts {
     pub upgraded_timeout_ms: Option<u32>,
     /// Idle between requests; then close.
     pub idle_timeout_ms: Option<u32>,
-    /// Lingering (RFC 9112 §9.6); then close.
+    /// Silence of a client while the connection lingers (RFC 9112 §9.6): behind the last response the connection stays
+    /// open until the client has ended its side, so that a reset cannot destroy what the client has not read yet. Begins
+    /// when the client has acknowledged the whole response; until then the limits for writing hold. A client that goes on
+    /// sending must keep up with `rate_min`. Looked at once a second. Then close.
     pub linger_timeout_ms: Option<u32>,
+    /// The longest that a connection lingers, from when the client has acknowledged the whole response, however much it
+    /// sends; then close. A lingering connection holds no buffer, and is the first to go when a newcomer finds no slot.
+    pub linger_total_timeout_ms: Option<u32>,
     /// From a graceful stop to the abort of what is left.
     pub stop_timeout_ms: Option<u32>,
 }
@@ -88,9 +95,9 @@ impl Default for Limits {
             content_bytes_max: 1024 * 1024,
             chunk_extension_bytes_max: 4 * 1024,
             trailer_bytes_max: 8 * 1024,
-            requests_per_connection_max: Some(100),
+            requests_per_connection_max: Some(1_000),
             response_bytes_max: 64 * 1024,
-            linger_bytes_max: 64 * 1024,
+            discard_bytes_max: 64 * 1024,
             in_flight_max: None,
             overload: Overload::Wait,
             timeouts: Timeouts::default(),
@@ -112,7 +119,7 @@ impl Limits {
             trailer_bytes_max: 256,
             requests_per_connection_max: Some(100),
             response_bytes_max: 1024,
-            linger_bytes_max: 4 * 1024,
+            discard_bytes_max: 4 * 1024,
             in_flight_max: None,
             overload: Overload::Wait,
             timeouts: Timeouts {
@@ -124,7 +131,8 @@ impl Limits {
                 defer_timeout_ms: Some(10_000),
                 upgraded_timeout_ms: Some(10_000),
                 idle_timeout_ms: Some(2_000),
-                linger_timeout_ms: Some(500),
+                linger_timeout_ms: Some(1_000),
+                linger_total_timeout_ms: Some(20_000),
                 stop_timeout_ms: Some(5_000),
             },
         }
@@ -141,8 +149,9 @@ impl Default for Timeouts {
             rate_min: Some(RateMin { bytes: 5_000, window_ms: 10_000 }),
             defer_timeout_ms: Some(60_000),
             upgraded_timeout_ms: Some(60_000),
-            idle_timeout_ms: Some(60_000),
-            linger_timeout_ms: Some(1_000),
+            idle_timeout_ms: Some(75_000),
+            linger_timeout_ms: Some(5_000),
+            linger_total_timeout_ms: Some(300_000),
             stop_timeout_ms: Some(30_000),
         }
     }

@@ -141,6 +141,9 @@ impl Handler for Probe {
             "stall" => return streamed(response.stream(Some(10)), Flow::Produce(Task::Stall)),
             _ => {}
         }
+        if let Some(status) = request.fields().get("X-Answer") {
+            let _ = response.status(str::from_utf8(status).unwrap_or_default().parse().unwrap_or(0));
+        }
         // What goes wrong here latches, and the answer to it is what the cases look at.
         let _ = answer(name, number, request, response);
         Flow::Finish

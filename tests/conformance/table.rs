@@ -15,9 +15,9 @@ fn hosted() {
         content_bytes_max: 1_024 * u64::from(KIB),
         chunk_extension_bytes_max: 4 * KIB as u16,
         trailer_bytes_max: 8 * KIB as u16,
-        requests_per_connection_max: Some(100),
+        requests_per_connection_max: Some(1_000),
         response_bytes_max: 64 * KIB,
-        linger_bytes_max: 64 * KIB,
+        discard_bytes_max: 64 * KIB,
         in_flight_max: None,
         overload: Overload::Wait,
         timeouts: Timeouts {
@@ -28,8 +28,9 @@ fn hosted() {
             rate_min: Some(RateMin { bytes: 5_000, window_ms: 10 * S }),
             defer_timeout_ms: Some(60 * S),
             upgraded_timeout_ms: Some(60 * S),
-            idle_timeout_ms: Some(60 * S),
-            linger_timeout_ms: Some(S),
+            idle_timeout_ms: Some(75 * S),
+            linger_timeout_ms: Some(5 * S),
+            linger_total_timeout_ms: Some(300 * S),
             stop_timeout_ms: Some(30 * S),
         },
     };
@@ -48,7 +49,7 @@ fn small_device() {
         trailer_bytes_max: 256,
         requests_per_connection_max: Some(100),
         response_bytes_max: KIB,
-        linger_bytes_max: 4 * KIB,
+        discard_bytes_max: 4 * KIB,
         in_flight_max: None,
         overload: Overload::Wait,
         timeouts: Timeouts {
@@ -60,7 +61,8 @@ fn small_device() {
             defer_timeout_ms: Some(10 * S),
             upgraded_timeout_ms: Some(10 * S),
             idle_timeout_ms: Some(2 * S),
-            linger_timeout_ms: Some(S / 2),
+            linger_timeout_ms: Some(S),
+            linger_total_timeout_ms: Some(20 * S),
             stop_timeout_ms: Some(5 * S),
         },
     };

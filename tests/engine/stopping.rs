@@ -100,7 +100,7 @@ fn who_waits_in_the_lobby_is_closed_once_a_slot_is_free() {
             world.send(client, &GET[10..]);
             world.sim.client_close(client);
         }
-        world.pass(1_100); // nobody waits for ever for a lingering one
+        world.settle();
         assert!(world.engine.is_drained(), "{overload:?} {:?}", world.engine);
         for client in newcomers {
             world.sim.client_close(client);
@@ -119,9 +119,12 @@ fn a_stop_while_connections_wait_for_buffers_serves_them_all() {
     world.stop.drain();
     world.send(partial, &GET[10..]);
     assert!(world.recv(partial).0.ends_with("hello"));
-    let served = waiting.into_iter().filter(|client| world.recv(*client).0.ends_with("hello")).count();
+    let served = waiting.iter().filter(|client| world.recv(**client).0.ends_with("hello")).count();
     assert_eq!(served, 4, "their requests are there, though nobody has read them");
-    world.pass(1_100);
+    for client in waiting.into_iter().chain([partial]) {
+        world.sim.client_close(client);
+    }
+    world.settle();
     assert!(world.engine.is_drained());
     world.finish();
 }

@@ -13,19 +13,20 @@ impl<'p, E> Connection<'p, E> {
     pub fn next_action(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
         let exchange = &mut self.exchange;
         match exchange.state {
-            State::Writing if !exchange.has(flag::SEND) => {
+            State::Writing if exchange.wants_send() => {
                 let Output::Unsent { head, body } = core::mem::take(&mut exchange.output) else { return None };
                 exchange.set(flag::SEND);
                 exchange.leave(head.len(), body.len());
                 Some(Action::Send { head, body })
             }
+            State::Writing if exchange.wants_to_drop() => Some(self.recv_to_drop(pool)),
             State::New | State::KeepAlive | State::ReadingHead | State::ReadingContent
                 if !exchange.has(flag::RECV | flag::STARVED) =>
             {
                 self.next_recv(pool)
             }
             State::Processing | State::Switched => self.next_parked(pool),
-            State::Lingering => self.next_lingering(),
+            State::Lingering => self.next_lingering(pool),
             State::Closing => self.next_closing(pool),
             _ => None,
         }
@@ -51,22 +52,31 @@ impl<'p, E> Connection<'p, E> {
         Some(Action::Recv { into })
     }
 
-    /// While an answer is deferred, one receive notices that the client goes away; while another protocol is spoken,
-    /// it brings the bytes.
+    /// While an answer is deferred, one receive notices that the client goes away, behind whatever it has sent as far as
+    /// that fits its buffer; while another protocol is spoken, it brings the bytes.
     #[cold]
     pub(super) fn next_parked(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
         if !self.has_action() {
             return None;
         }
-        if self.exchange.has(flag::DETACHED) {
+        if self.has_control() {
             self.exchange.set(flag::RECV_CANCELED);
             return Some(Action::CancelRecv);
         }
         self.next_recv(pool)
     }
 
+    /// Receives what nobody will look at.
+    fn recv_to_drop(&mut self, pool: &mut BufferPool<'_, 'p>) -> Action<'p> {
+        if let Some(buf) = self.inbound.take() {
+            release(pool, buf);
+        }
+        self.exchange.set(flag::RECV | flag::LENT);
+        Action::Recv { into: None }
+    }
+
     #[cold]
-    pub(super) fn next_lingering(&mut self) -> Option<Action<'p>> {
+    pub(super) fn next_lingering(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
         if !self.exchange.has(flag::SHUT) {
             self.exchange.set(flag::SHUT);
             return Some(Action::Shutdown(Shutdown::Write));
@@ -79,8 +89,7 @@ impl<'p, E> Connection<'p, E> {
         if self.exchange.has(flag::RECV | flag::STARVED) {
             return None;
         }
-        self.exchange.set(flag::RECV | flag::LENT);
-        Some(Action::Recv { into: None })
+        Some(self.recv_to_drop(pool))
     }
 
     /// Shutdown, join, close: never a close with an operation in flight.
@@ -121,6 +130,7 @@ impl<'p, E> Connection<'p, E> {
         match exchange.state {
             State::Lingering => !exchange.has(flag::SHUT) || exchange.pins_buffer(),
             State::Closing => exchange.has(flag::RECV | flag::SEND) && self.has_action(),
+            State::Processing => exchange.wants_inbound_back(),
             State::Switched => exchange.has(flag::DETACHED) && self.has_action(),
             _ => false,
         }
@@ -153,14 +163,15 @@ impl<'p, E> Connection<'p, E> {
     pub fn has_action(&self) -> bool {
         let exchange = &self.exchange;
         match exchange.state {
-            State::Writing => !exchange.has(flag::SEND) && matches!(exchange.output, Output::Unsent { .. }),
+            State::Writing => exchange.wants_send() || exchange.wants_to_drop(),
             State::New | State::KeepAlive | State::ReadingHead | State::ReadingContent => {
                 !exchange.has(flag::RECV | flag::STARVED)
             }
             State::Processing => {
-                exchange.is_deferred()
-                    && !exchange.has(flag::RECV | flag::STARVED | flag::ENDED)
-                    && self.inbound.as_ref().is_none_or(|inbound| inbound.is_empty())
+                exchange.wants_inbound_back()
+                    || exchange.is_deferred()
+                        && !exchange.has(flag::RECV | flag::STARVED | flag::ENDED | flag::RESOLVED)
+                        && self.inbound.as_ref().is_none_or(|inbound| inbound.len() < inbound.capacity())
             }
             State::Switched if exchange.has(flag::DETACHED) => {
                 exchange.has(flag::RECV) && !exchange.has(flag::RECV_CANCELED)

@@ -5,9 +5,12 @@ use super::{Connection, Context, flag, largest_class, release};
 use crate::answer::Answer;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
-use crate::parse::{HeadScan, with_head};
+use crate::parse::{HeadError, HeadScan, with_head};
 use crate::state::{Event, State};
 use crate::writer::Stream;
+
+/// What may stand in front of a head, once.
+const BLANK_LINE: &[u8] = b"\r\n";
 
 /// The way from one state to the next.
 impl<'p, E> Connection<'p, E> {
@@ -37,6 +40,12 @@ impl<'p, E> Connection<'p, E> {
         let Some(inbound) = self.inbound.as_ref().filter(|buf| !buf.is_empty()) else {
             return self.finish_input(cx);
         };
+        if (inbound.len() <= BLANK_LINE.len() || self.exchange.has(flag::BLANK_CR | flag::BLANK_LINE))
+            && let Some(goes_on) = self.take_blank_line(cx)
+        {
+            return goes_on;
+        }
+        let Some(inbound) = &self.inbound else { return false };
         let exchange = &mut self.exchange;
         if exchange.state != State::ReadingHead {
             exchange.go(Event::Bytes);
@@ -69,17 +78,62 @@ impl<'p, E> Connection<'p, E> {
                 self.exchange.scan = scan;
                 self.await_head(cx)
             }
-            Dispatched::Refused(error) => {
-                if matches!(self.exchange.reserve(cx.pool, 0), Err(NotReady::Flush)) {
-                    // The responses before it, or they would be lost with the connection; then this head once more.
-                    self.exchange.go(Event::Respond);
-                    return true;
+            Dispatched::Refused(error) => self.refuse_head(cx, error),
+        }
+    }
+
+    /// What is there is no head of a request.
+    #[cold]
+    fn refuse_head<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, error: HeadError) -> bool {
+        if matches!(self.exchange.reserve(cx.pool, 0), Err(NotReady::Flush)) {
+            // The responses before it, or they would be lost with the connection; then this head once more.
+            self.exchange.go(Event::Respond);
+            return true;
+        }
+        let status = error.status();
+        let reason = if matches!(status, 414 | 431) { CloseReason::TooLarge } else { CloseReason::BadRequest };
+        self.refuse(cx, Answer::new(status), reason);
+        true
+    }
+
+    /// One empty line in front of a head is skipped (RFC 9112 §2.2), and is no part of it: with nothing behind it the
+    /// connection is idle and holds no buffer. `Some` when there is nothing to parse, with what [`advance`](Self::advance)
+    /// wants to know.
+    #[cold]
+    fn take_blank_line<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> Option<bool> {
+        if self.exchange.scan_has_begun() {
+            return None;
+        }
+        loop {
+            let inbound = self.inbound.as_mut()?;
+            let exchange = &mut self.exchange;
+            let (is_behind_cr, is_behind_line) = (exchange.has(flag::BLANK_CR), exchange.has(flag::BLANK_LINE));
+            let error = match inbound.filled() {
+                [] => return Some(self.finish_input(cx)),
+                [b'\n', ..] if is_behind_cr => {
+                    inbound.consume(1);
+                    exchange.clear(flag::BLANK_CR);
+                    exchange.set(flag::BLANK_LINE);
+                    continue;
                 }
-                let status = error.status();
-                let reason = if matches!(status, 414 | 431) { CloseReason::TooLarge } else { CloseReason::BadRequest };
-                self.refuse(cx, Answer::new(status), reason);
-                true
+                _ if is_behind_cr => HeadError::BareCr,
+                [b'\r', ..] if is_behind_line => HeadError::BlankLines,
+                [b'\r'] => {
+                    inbound.consume(1);
+                    exchange.set(flag::BLANK_CR);
+                    continue;
+                }
+                BLANK_LINE => {
+                    inbound.consume(BLANK_LINE.len());
+                    exchange.set(flag::BLANK_LINE);
+                    continue;
+                }
+                _ => return None,
+            };
+            if exchange.state != State::ReadingHead {
+                exchange.go(Event::Bytes);
             }
+            return Some(self.refuse_head(cx, error));
         }
     }
 
@@ -190,23 +244,6 @@ impl<'p, E> Connection<'p, E> {
                 true
             }
         }
-    }
-
-    /// The last response is out: closes at once when the peer knows and nothing of it is unread, else lingers, or the
-    /// reset that close(2) on unread input causes would eat the answer.
-    pub(super) fn end<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        let exchange = &mut self.exchange;
-        let unread = exchange.unread
-            || !exchange.body.is_finished()
-            || self.inbound.as_ref().is_some_and(|inbound| !inbound.is_empty());
-        let reason = exchange.reason.unwrap_or(CloseReason::PeerAsked);
-        let known = matches!(reason, CloseReason::PeerAsked | CloseReason::PeerClosed);
-        if exchange.has(flag::ENDED) || (known && !unread) {
-            return self.close(cx, reason);
-        }
-        exchange.reason = Some(reason);
-        exchange.go(Event::Linger);
-        self.drop_inbound(cx);
     }
 
     #[inline]

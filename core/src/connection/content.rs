@@ -215,10 +215,8 @@ impl<'p, E> Connection<'p, E> {
                 Err(status) => return self.refuse_content(cx, status),
             };
             self.exchange.body.take(slice.len, &mut 0);
-            self.exchange.dropped = self.exchange.dropped.saturating_add(slice.len as u32);
             self.consume(slice.skip + slice.len);
             if slice.ended {
-                self.exchange.dropped = 0;
                 self.exchange.go(Event::Bytes);
                 return true;
             }
@@ -277,7 +275,7 @@ impl<'p, E> Connection<'p, E> {
         let before = self.exchange.unsent();
         // Who answers now leaves the rest unread.
         let rest = self.exchange.body.announced().saturating_sub(slice.len as u64);
-        let too_long = !slice.ended && rest > u64::from(cx.limits.linger_bytes_max);
+        let too_long = !slice.ended && rest > u64::from(cx.limits.discard_bytes_max);
         self.exchange.facts = self.exchange.facts.with(Facts::CLOSE_UNREAD, too_long);
         let (flow, error, content_max) =
             self.exchange.call(cx, |handler, response| handler.receive(state, &mut content, response));
@@ -292,8 +290,9 @@ impl<'p, E> Connection<'p, E> {
         let exchange = &mut self.exchange;
         exchange.body.take(consumed, &mut exchange.front);
         self.consume(slice.skip + consumed);
-        if let (Some(len), Some(inbound)) = (slice.trailers, &mut self.inbound) {
-            inbound.cut(slice.len - consumed, len);
+        // The section stays where it is until all content in front of it was taken: it is found again with the rest.
+        if let (Some(len), Some(inbound)) = (slice.trailers.filter(|_| consumed == slice.len), &mut self.inbound) {
+            inbound.cut(0, len);
         }
         self.settle_receive(cx, flow, error, content_max, offer)
     }

@@ -1,6 +1,7 @@
 //! How long a connection may take: which deadline runs when, and when it begins anew.
 
 use super::exchange::Output;
+use super::linger::LINGER_LOOK_MS;
 use super::window::Direction;
 use super::{Connection, flag};
 use crate::limits::{Limits, RateMin};
@@ -27,7 +28,7 @@ pub enum Deadline {
     Upgraded,
     /// Idle between requests.
     Idle,
-    /// Lingering.
+    /// The next look at a lingering connection.
     Linger,
 }
 
@@ -61,7 +62,8 @@ impl Deadline {
             Self::Defer => timeouts.defer_timeout_ms,
             Self::Upgraded => timeouts.upgraded_timeout_ms,
             Self::Idle => timeouts.idle_timeout_ms,
-            Self::Linger => timeouts.linger_timeout_ms,
+            // A look, not an end: see `linger`.
+            Self::Linger => Some(timeouts.linger_timeout_ms.map_or(LINGER_LOOK_MS, |ms| ms.clamp(1, LINGER_LOOK_MS))),
         }
     }
 }
@@ -129,6 +131,7 @@ impl<E> Connection<'_, E> {
         let direction = match wanted {
             Some(Deadline::Content) => Some(Direction::Content),
             Some(Deadline::Write) => Some(Direction::Write),
+            Some(Deadline::Linger) => Some(exchange.lingering_direction()),
             _ => None,
         };
         exchange.windows.run(now, direction);

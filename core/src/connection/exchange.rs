@@ -1,6 +1,7 @@
 //! One exchange: a request, the handler's calls for it and its response.
 
 use super::content::Body;
+use super::linger::Linger;
 use super::window::Windows;
 use super::{Context, Deadline, flag, largest_class, release};
 use crate::answer::{ANSWER_BYTES_MAX, Answer, CONTINUE, write_answer};
@@ -19,7 +20,7 @@ const RESERVE: usize = ANSWER_BYTES_MAX + CONTINUE.len();
 /// The largest send buffer a first call gets, however much was received: responses beyond it leave in several sends.
 const GATHER_MAX: usize = Class::Medium.size();
 
-/// What was written and has not left, or the content that is being collected: never both.
+/// What was written and has not left, or the content that is being collected, or how the end goes: never two of them.
 #[derive(Debug, Default)]
 pub(super) enum Output<'p> {
     #[default]
@@ -28,6 +29,8 @@ pub(super) enum Output<'p> {
     Unsent { head: Buf<'p>, body: &'p [u8] },
     /// Content on its way to [`Handler::collected`].
     Collected(Buf<'p>),
+    /// All responses are out: what the end behind them depends on.
+    Lingering(Linger),
 }
 
 /// State of the exchange and of the connection around it, all but the received bytes.
@@ -47,17 +50,13 @@ pub(super) struct Exchange<'p, E> {
     pub(super) served: u32,
     /// How often an answer was deferred.
     defer_serial: u16,
-    /// Bytes of unread content and of late input that were dropped.
-    pub(super) dropped: u32,
     pub(super) windows: Windows,
-    flags: u16,
+    flags: u32,
     pub(super) facts: Facts,
     pub(super) state: State,
     pub(super) reason: Option<CloseReason>,
     /// The deadline that was last told.
     pub(super) armed: Option<Deadline>,
-    /// Input was thrown away unread: the end must be a lingering one.
-    pub(super) unread: bool,
 }
 
 /// Why no handler can be called now.
@@ -108,14 +107,12 @@ impl<E> Default for Exchange<'_, E> {
             response_at: 0,
             served: 0,
             defer_serial: 0,
-            dropped: 0,
             windows: Windows::default(),
             flags: 0,
             facts: Facts::default(),
             state: State::New,
             reason: None,
             armed: None,
-            unread: false,
         }
     }
 }
@@ -123,17 +120,17 @@ impl<E> Default for Exchange<'_, E> {
 /// State, flags, buffers.
 impl<'p, E> Exchange<'p, E> {
     #[inline]
-    pub(super) const fn has(&self, flags: u16) -> bool {
+    pub(super) const fn has(&self, flags: u32) -> bool {
         self.flags & flags != 0
     }
 
     #[inline]
-    pub(super) const fn set(&mut self, flags: u16) {
+    pub(super) const fn set(&mut self, flags: u32) {
         self.flags |= flags;
     }
 
     #[inline]
-    pub(super) const fn clear(&mut self, flags: u16) {
+    pub(super) const fn clear(&mut self, flags: u32) {
         self.flags &= !flags;
     }
 
@@ -148,6 +145,34 @@ impl<'p, E> Exchange<'p, E> {
     /// Whether the receive in flight has a buffer of its own, and was not told to end.
     pub(super) const fn pins_buffer(&self) -> bool {
         self.has(flag::RECV) && !self.has(flag::LENT | flag::RECV_CANCELED)
+    }
+
+    /// A part of a head was looked at.
+    pub(super) const fn scan_has_begun(&self) -> bool {
+        !self.scan.is_fresh()
+    }
+
+    /// Something was written, and no send is in flight.
+    #[inline]
+    pub(super) const fn wants_send(&self) -> bool {
+        !self.has(flag::SEND) && matches!(self.output, Output::Unsent { .. })
+    }
+
+    /// While the last response goes out, what still arrives is received and dropped: the client may read nothing before
+    /// it has written everything.
+    #[inline]
+    pub(super) const fn wants_to_drop(&self) -> bool {
+        self.has(flag::DEAF) && !self.has(flag::RECV | flag::ENDED | flag::UNFED)
+    }
+
+    /// The deferred answer is there, and the receive in flight has what had arrived behind its request.
+    pub(super) const fn wants_inbound_back(&self) -> bool {
+        self.has(flag::RESOLVED) && self.is_deferred() && self.pins_buffer()
+    }
+
+    /// The receive in flight has a buffer of its own, which may hold what arrived before.
+    pub(super) const fn holds_input_in_flight(&self) -> bool {
+        self.has(flag::RECV) && !self.has(flag::LENT)
     }
 
     #[inline]
@@ -173,7 +198,7 @@ impl<'p, E> Exchange<'p, E> {
 
     pub(super) fn release_output(&mut self, pool: &mut BufferPool<'_, 'p>) {
         match core::mem::take(&mut self.output) {
-            Output::Empty => {}
+            Output::Empty | Output::Lingering(_) => {}
             Output::Unsent { head: buf, .. } | Output::Collected(buf) => release(pool, buf),
         }
     }
@@ -224,7 +249,7 @@ impl<'p, E> Exchange<'p, E> {
         }
         self.go(Event::HeadComplete);
         self.served += 1;
-        self.clear(flag::BEGUN);
+        self.clear(flag::BEGUN | flag::BLANK_CR | flag::BLANK_LINE);
         self.set(flag::PROGRESS | flag::COUNTED);
         *cx.in_flight += 1;
         self.stream = Stream::Unbegun;
@@ -255,7 +280,11 @@ impl<'p, E> Exchange<'p, E> {
 
     fn facts_of<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, request: &Request<'_>) -> Facts {
         let mut close = !request.persistent();
-        if close {
+        if request.method() == Method::Connect {
+            // Unless a tunnel is opened, nothing that follows may be looked at: the client may take it to be one already
+            // (RFC 9931 §5).
+            close = true;
+        } else if close {
             self.reason.get_or_insert(CloseReason::PeerAsked);
         } else if cx.limits.requests_per_connection_max.is_some_and(|max| self.served >= max) {
             self.reason.get_or_insert(CloseReason::RequestLimit);
@@ -264,7 +293,7 @@ impl<'p, E> Exchange<'p, E> {
         let expects = request.expects_continue();
         let droppable = match request.body_length() {
             BodyLength::None => true,
-            BodyLength::Length(length) => length <= u64::from(cx.limits.linger_bytes_max) && !expects,
+            BodyLength::Length(length) => length <= u64::from(cx.limits.discard_bytes_max) && !expects,
             BodyLength::Chunked => false,
         };
         Facts::default()
@@ -357,11 +386,14 @@ impl<'p, E> Exchange<'p, E> {
             Flow::Finish => self.finish_response(cx),
             Flow::Produce(_) if self.stream == Stream::Dropped => self.finish_response(cx),
             Flow::Produce(_) => {
+                self.decline_content();
                 self.waiting = Some(flow);
                 self.go(Event::Respond);
             }
             Flow::Defer(_) => self.defer(cx, flow),
             Flow::Upgrade(_) | Flow::Detach(_) | Flow::Receive(_) if self.body.is_raw() => self.switch(cx, flow),
+            // What was declined is gone.
+            Flow::Receive(_) | Flow::Collect(_) if self.has(flag::DEAF) => self.replace_response(cx, Answer::new(500)),
             Flow::Receive(_) => return self.want_content(cx, flow, content_max, here),
             Flow::Collect(_) if here.head && !self.body.is_raw() => {
                 return self.want_content(cx, flow, content_max, here);
@@ -370,6 +402,15 @@ impl<'p, E> Exchange<'p, E> {
             Flow::Upgrade(_) | Flow::Detach(_) | Flow::Collect(_) => self.replace_response(cx, Answer::new(500)),
         }
         false
+    }
+
+    /// A response is produced, and nobody has asked for the content, which is too long to keep the connection for: it is
+    /// dropped as it comes, because a client may write all of it before it reads.
+    fn decline_content(&mut self) {
+        let begun = !matches!(self.stream, Stream::Unbegun | Stream::Raw);
+        if begun && self.facts.has(Facts::CLOSE_UNREAD) && !self.facts.has(Facts::LIMITED) && !self.body.is_finished() {
+            self.set(flag::DEAF);
+        }
     }
 
     /// The exchange is no longer under way.
@@ -438,7 +479,7 @@ impl<'p, E> Exchange<'p, E> {
         if self.body.is_raw() {
             self.stream = Stream::Done;
             self.reason.get_or_insert(CloseReason::UpgradeFinished);
-            self.set(flag::LAST);
+            self.set(flag::LAST | flag::DEAF);
             return self.go(Event::Respond);
         }
         self.stream = Stream::Done;
@@ -447,13 +488,18 @@ impl<'p, E> Exchange<'p, E> {
         }
         // Content that is not worth reading ends the connection, even where the response promised otherwise; content
         // that the client holds back until it is asked for would never come.
-        let too_long = self.body.announced() > u64::from(cx.limits.linger_bytes_max);
+        let too_long = self.body.announced() > u64::from(cx.limits.discard_bytes_max);
         let held_back = self.facts.has(Facts::EXPECTS) && !self.body.is_finished();
-        if self.facts.has(Facts::CLOSE) || too_long || held_back {
-            let unread = !self.body.is_finished();
-            let reason = if unread { CloseReason::ContentUnread } else { CloseReason::CloseDelimited };
+        if self.facts.has(Facts::CLOSE) || too_long || held_back || self.has(flag::DEAF) {
+            let reason = if !self.body.is_finished() {
+                CloseReason::ContentUnread
+            } else if self.facts.has(Facts::CONNECT) {
+                CloseReason::TunnelRefused
+            } else {
+                CloseReason::CloseDelimited
+            };
             self.reason.get_or_insert(reason);
-            self.set(flag::LAST);
+            self.set(flag::LAST | flag::DEAF);
             self.go(Event::Respond);
         } else {
             self.go(Event::NeedContent);

@@ -92,7 +92,7 @@ impl<'p, E> Exchange<'p, E> {
         cx: &mut Context<'_, '_, 'p, H>,
         content_is_here: bool,
     ) -> bool {
-        if !self.has(flag::RESOLVED) || !self.is_deferred() {
+        if !self.has(flag::RESOLVED) || !self.is_deferred() || self.holds_input_in_flight() {
             return false;
         }
         if self.reserve(cx.pool, 0).is_err() {

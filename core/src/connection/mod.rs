@@ -11,6 +11,7 @@ mod content;
 mod deadline;
 mod exchange;
 mod later;
+mod linger;
 mod window;
 
 use core::fmt;
@@ -113,37 +114,45 @@ pub enum Action<'p> {
 /// Bits of [`Connection`]'s flag word.
 mod flag {
     /// A receive is in flight.
-    pub(super) const RECV: u16 = 1;
+    pub(super) const RECV: u32 = 1;
     /// A send is in flight.
-    pub(super) const SEND: u16 = 1 << 1;
+    pub(super) const SEND: u32 = 1 << 1;
     /// The close is in flight.
-    pub(super) const CLOSE: u16 = 1 << 2;
+    pub(super) const CLOSE: u32 = 1 << 2;
     /// The receive in flight was told to end.
-    pub(super) const RECV_CANCELED: u16 = 1 << 3;
+    pub(super) const RECV_CANCELED: u32 = 1 << 3;
     /// The send in flight was told to end.
-    pub(super) const SEND_CANCELED: u16 = 1 << 4;
+    pub(super) const SEND_CANCELED: u32 = 1 << 4;
     /// The sending direction was shut down.
-    pub(super) const SHUT: u16 = 1 << 5;
+    pub(super) const SHUT: u32 = 1 << 5;
     /// No buffer was free: waits in line.
-    pub(super) const STARVED: u16 = 1 << 6;
+    pub(super) const STARVED: u32 = 1 << 6;
     /// The peer's FIN was seen.
-    pub(super) const ENDED: u16 = 1 << 7;
+    pub(super) const ENDED: u32 = 1 << 7;
     /// The connection ends behind the current response.
-    pub(super) const LAST: u16 = 1 << 8;
+    pub(super) const LAST: u32 = 1 << 8;
     /// A part of the current response has left the buffer.
-    pub(super) const BEGUN: u16 = 1 << 9;
+    pub(super) const BEGUN: u32 = 1 << 9;
     /// The handler wants more bytes than there are before it consumes any.
-    pub(super) const HUNGRY: u16 = 1 << 10;
+    pub(super) const HUNGRY: u32 = 1 << 10;
     /// The receive in flight uses a lent buffer.
-    pub(super) const LENT: u16 = 1 << 11;
+    pub(super) const LENT: u32 = 1 << 11;
     /// The deadline starts anew although its class is the same: a window is complete, or an exchange.
-    pub(super) const PROGRESS: u16 = 1 << 12;
+    pub(super) const PROGRESS: u32 = 1 << 12;
     /// The exchange counts as under way.
-    pub(super) const COUNTED: u16 = 1 << 13;
+    pub(super) const COUNTED: u32 = 1 << 13;
     /// The deferred answer is there.
-    pub(super) const RESOLVED: u16 = 1 << 14;
+    pub(super) const RESOLVED: u32 = 1 << 14;
     /// The embedding program gets the connection.
-    pub(super) const DETACHED: u16 = 1 << 15;
+    pub(super) const DETACHED: u32 = 1 << 15;
+    /// Nobody will look at what still arrives: it is dropped.
+    pub(super) const DEAF: u32 = 1 << 16;
+    /// No buffer was free to drop input into: not asked for again before the next send completes.
+    pub(super) const UNFED: u32 = 1 << 17;
+    /// The carriage return of an empty line in front of the next head was taken.
+    pub(super) const BLANK_CR: u32 = 1 << 18;
+    /// An empty line in front of the next head was taken: there must not be another one.
+    pub(super) const BLANK_LINE: u32 = 1 << 19;
 }
 
 impl<E> Default for Connection<'_, E> {
@@ -197,7 +206,7 @@ impl<E> Connection<'_, E> {
     pub(crate) fn holds_buffer(&self) -> bool {
         let exchange = &self.exchange;
         self.inbound.is_some()
-            || !matches!(exchange.output, Output::Empty)
+            || !matches!(exchange.output, Output::Empty | Output::Lingering(_))
             || exchange.has(flag::SEND)
             || (exchange.has(flag::RECV) && !exchange.has(flag::LENT))
     }
@@ -254,9 +263,13 @@ impl<'p, E> Connection<'p, E> {
             }
             Err(IoError::Canceled | IoError::NoBuffers) if self.exchange.has(flag::DETACHED) => {}
             // Asked for again when it is wanted again: what it does meanwhile does not wait for buffers to receive into.
-            Err(IoError::NoBuffers) if matches!(self.exchange.state, State::Writing | State::Closing) => {}
+            Err(IoError::NoBuffers) if matches!(self.exchange.state, State::Writing | State::Closing) => {
+                self.exchange.set(flag::UNFED);
+            }
             Err(IoError::NoBuffers) => self.exchange.set(flag::STARVED),
-            Err(IoError::Canceled) if self.exchange.state == State::Lingering => self.drop_inbound(cx),
+            Err(IoError::Canceled) if self.exchange.has(flag::DEAF) => self.drop_inbound(cx),
+            // The deferred answer is there, and what had arrived behind its request is needed back.
+            Err(IoError::Canceled) if self.exchange.state == State::Processing => self.advance(cx),
             Err(_) => self.close(cx, CloseReason::PeerReset),
         }
     }
@@ -274,21 +287,13 @@ impl<'p, E> Connection<'p, E> {
                 }
             }
             State::Switched => exchange.set(flag::PROGRESS),
+            _ if exchange.has(flag::DEAF) => return self.drop_late(cx, count),
             // A receive that was armed while the answer was deferred: the bytes of the next request wait.
-            State::Writing if !exchange.has(flag::LAST) => return,
-            State::Writing | State::Lingering | State::Closing | State::Closed => return self.drop_late(cx, count),
+            State::Writing => return,
+            State::Closing | State::Closed => return self.drop_inbound(cx),
             _ => {}
         }
         self.advance(cx);
-    }
-
-    /// What arrives behind the last response is counted and dropped.
-    fn drop_late<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) {
-        self.drop_inbound(cx);
-        self.exchange.dropped = self.exchange.dropped.saturating_add(count);
-        if self.exchange.state == State::Lingering && self.exchange.dropped > cx.limits.linger_bytes_max {
-            self.close(cx, CloseReason::ContentUnread);
-        }
     }
 
     fn handle_fin<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
@@ -324,7 +329,7 @@ impl<'p, E> Connection<'p, E> {
         mut head: Buf<'p>,
         mut body: &'p [u8],
     ) {
-        self.exchange.clear(flag::SEND | flag::SEND_CANCELED);
+        self.exchange.clear(flag::SEND | flag::SEND_CANCELED | flag::UNFED);
         let count = match result {
             Ok(count) if self.exchange.state == State::Writing => count,
             Ok(_) | Err(IoError::Canceled) => return release(cx.pool, head), // closing
@@ -384,7 +389,7 @@ impl<'p, E> Connection<'p, E> {
         match deadline {
             Deadline::FirstByte => self.close(cx, CloseReason::FirstByteTimeout),
             Deadline::Idle => self.close(cx, CloseReason::IdleTimeout),
-            Deadline::Linger => self.close(cx, self.exchange.reason.unwrap_or(CloseReason::PeerClosed)),
+            Deadline::Linger => self.look_at_linger(cx),
             Deadline::Head => self.refuse(cx, Answer::new(408), CloseReason::HeadTimeout),
             Deadline::Content => self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
             Deadline::Famine => self.shed(cx),
@@ -447,10 +452,9 @@ impl<'p, E> Connection<'p, E> {
         }
         self.exchange.reason.get_or_insert(reason);
         self.exchange.abandon(cx);
-        self.exchange.set(flag::LAST);
-        self.exchange.clear(flag::STARVED);
         // What is left of the input is never looked at again, so nothing can be answered twice.
-        self.exchange.unread = true;
+        self.exchange.set(flag::LAST | flag::DEAF);
+        self.exchange.clear(flag::STARVED);
         self.drop_inbound(cx);
         self.exchange.go(Event::Respond);
         if !self.exchange.has_output() {

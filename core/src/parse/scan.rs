@@ -48,7 +48,7 @@ enum State {
 impl HeadScan {
     /// Whether nothing has been looked at.
     #[inline]
-    pub(super) const fn is_fresh(&self) -> bool {
+    pub(crate) const fn is_fresh(&self) -> bool {
         self.at == 0
     }
 

@@ -168,6 +168,73 @@ fn a_vanished_client_drops_the_state_unless_the_handler_keeps_it() {
     assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0));
 }
 
+/// Defers every answer and says nothing of clients that end their side.
+struct Unasked(Vec<DeferToken>);
+
+impl Handler for Unasked {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        self.0.push(response.defer().unwrap());
+        Flow::Defer(())
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.body("later").unwrap();
+        Flow::Finish
+    }
+}
+
+/// S30: a client that has closed its sending half still reads.
+#[test]
+fn a_half_closed_client_gets_its_deferred_answers_all_of_them() {
+    for requests in 1..4 {
+        let mut bench = Bench::new(Unasked(Vec::new()));
+        bench.send(&get("/").repeat(requests));
+        bench.fin();
+        for answered in 0..requests {
+            assert_eq!(bench.state(), State::Processing, "{answered} of {requests}");
+            assert!(bench.deferrals.resolve(bench.handler.0[answered]));
+            bench.resolved();
+            assert_eq!(bench.take_output(), LATER);
+        }
+        assert_eq!((bench.state(), bench.pool.in_use(), bench.in_flight), (State::Closed, 0, 0));
+    }
+}
+
+#[test]
+fn a_reset_ends_a_deferral() {
+    let mut bench = Bench::new(Unasked(Vec::new()));
+    bench.send(&[get("/"), get("/")].concat());
+    bench.fail_receive(IoError::ConnectionReset);
+    assert_eq!((bench.state(), bench.pool.in_use(), bench.in_flight), (State::Closed, 0, 0));
+    assert!(!bench.deferrals.resolve(bench.handler.0[0]));
+}
+
+/// What the client sends behind its request neither hides its end nor is lost, as far as one buffer goes.
+#[test]
+fn the_end_is_seen_behind_bytes_that_wait_and_they_are_served_afterwards() {
+    let mut bench = Bench::new(Unasked(Vec::new()));
+    bench.send(&get("/"));
+    for byte in get("/") {
+        assert_eq!(bench.send(&[byte]), 1);
+    }
+    bench.fin();
+    for answered in 0..2 {
+        assert!(bench.deferrals.resolve(bench.handler.0[answered]));
+        bench.resolved();
+        assert_eq!(bench.take_output(), LATER);
+    }
+    assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0));
+
+    // More than a buffer holds stays with the client until there is room.
+    let mut bench = Bench::new(Unasked(Vec::new()));
+    bench.send(&get("/"));
+    let flood = get("/").repeat(1_000);
+    let taken = bench.send(&flood);
+    assert!(taken < flood.len() && !bench.is_receiving() && bench.pool.in_use() == 1);
+}
+
 #[test]
 fn a_client_that_ended_while_a_part_was_sent_is_noticed_when_the_rest_is_deferred() {
     for keeps in [false, true] {

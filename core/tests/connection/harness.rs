@@ -11,7 +11,7 @@ use aurora_http_core::handler::Handler;
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{Arena, Buf, BufferPool, Class, ClassCounts, Handle};
 use aurora_http_core::preamble::Preamble;
-use aurora_http_core::reactor::{IoError, IoHandle, NoPeers, Shutdown};
+use aurora_http_core::reactor::{IoError, IoHandle, Peer, Peers, Shutdown};
 use aurora_http_core::state::State;
 use aurora_http_core::time::Instant;
 
@@ -39,6 +39,23 @@ pub(crate) struct Bench<H: Handler> {
     pub(crate) output: Vec<u8>,
     /// Most bytes that one send takes.
     pub(crate) send_max: usize,
+    pub(crate) link: Link,
+}
+
+/// What the system knows of the connection.
+pub(crate) struct Link {
+    /// Bytes on their way to the client.
+    pub(crate) unacknowledged: Option<u32>,
+}
+
+impl Peers for Link {
+    fn peer(&self, _: IoHandle) -> Option<Peer> {
+        None
+    }
+
+    fn unacknowledged(&self, _: IoHandle) -> Option<u32> {
+        self.unacknowledged
+    }
 }
 
 pub(crate) const COUNTS: ClassCounts = ClassCounts::new([8, 8, 4, 2, 2]);
@@ -73,6 +90,7 @@ impl<H: Handler> Bench<H> {
             shut: None,
             output: Vec::new(),
             send_max: usize::MAX,
+            link: Link { unacknowledged: Some(0) },
         };
         bench.act();
         bench
@@ -96,7 +114,7 @@ impl<H: Handler> Bench<H> {
     ) -> R {
         let id = Handle { index: 0, generation: 0 };
         let mut cx = Context {
-            place: &Place { peers: &NoPeers, io: IoHandle(0), id, deferrals: self.deferrals },
+            place: &Place { peers: &self.link, io: IoHandle(0), id, deferrals: self.deferrals },
             in_flight: &mut self.in_flight,
             handler: &mut self.handler,
             pool: &mut self.pool,

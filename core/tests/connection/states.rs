@@ -2,6 +2,7 @@
 
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler, handler_fn};
+use aurora_http_core::reactor::Shutdown;
 use aurora_http_core::request::{BodyLength, Request};
 use aurora_http_core::state::State;
 use aurora_http_core::writer::ResponseWriter;
@@ -104,6 +105,10 @@ fn connection_close_closes_behind_the_response() {
     let mut bench = hello();
     bench.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert_eq!(bench.take_output(), "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!((bench.state(), bench.shut), (State::Lingering, Some(Shutdown::Write)));
+    bench.send(b"\r\n");
+    assert_eq!((bench.state(), bench.pool.in_use()), (State::Lingering, 0));
+    bench.fin();
     assert_eq!(bench.state(), State::Closed);
     assert_eq!(bench.connection.close_reason(), Some(CloseReason::PeerAsked));
 }
@@ -185,7 +190,7 @@ fn a_slow_head_is_answered_408() {
     let output = bench.take_output();
     assert!(output.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{output}");
     assert_eq!(bench.state(), State::Lingering);
-    bench.pass(1_000);
+    bench.fin();
     assert_eq!(bench.state(), State::Closed);
     assert_eq!(bench.connection.close_reason(), Some(CloseReason::HeadTimeout));
     assert_eq!(bench.pool.in_use(), 0);

@@ -193,3 +193,51 @@ proptest! {
         prop_assert_eq!((&dropped.0, &dropped.1, dropped.3), (&whole.0, &whole.1, whole.3));
     }
 }
+
+/// Asks for trailers, waits until everything is there, then answers in pieces of two bytes.
+struct Holds {
+    trailers_seen: usize,
+}
+
+impl Handler for Holds {
+    /// Whether the response has begun.
+    type Exchange = bool;
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<bool> {
+        response.keep_trailers();
+        Flow::Receive(false)
+    }
+
+    fn receive(&mut self, begun: bool, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<bool> {
+        if !content.ended() {
+            return Flow::Receive(false); // waits for all of it
+        }
+        self.trailers_seen += content.trailers().map_or(0, |trailers| trailers.iter().count());
+        if !begun {
+            response.stream(None).unwrap();
+        }
+        let count = response.write(&content.bytes()[..content.bytes().len().min(2)]).unwrap();
+        content.consume(count);
+        if content.bytes().is_empty() { Flow::Finish } else { Flow::Receive(true) }
+    }
+}
+
+#[test]
+fn content_that_is_held_may_be_taken_in_pieces_in_front_of_trailers() {
+    for (tail, trailers) in [("0\r\nA: 1\r\n\r\n", 2), ("0\r\n\r\n", 0)] {
+        for next in ["", NEXT] {
+            for split in 0..=tail.len() {
+                let mut bench = Bench::new(Holds { trailers_seen: 0 });
+                bench.send([POST, "3\r\nabc\r\n", &tail[..split]].concat().as_bytes());
+                bench.send([&tail[split..], next].concat().as_bytes());
+                let output = bench.take_output();
+                assert!(output.contains("2\r\nab\r\n") && output.contains("1\r\nc\r\n0\r\n\r\n"), "{split} {output}");
+                assert_eq!(bench.handler.trailers_seen, trailers, "with each piece of the end");
+                assert_eq!(
+                    (bench.connection.requests_served(), bench.pool.in_use()),
+                    if next.is_empty() { (1, 0) } else { (2, bench.pool.in_use()) }
+                );
+            }
+        }
+    }
+}

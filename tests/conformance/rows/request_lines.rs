@@ -1,6 +1,6 @@
 //! Request lines, versions and targets: S24, S28.
 
-use aurora_http_core::error::CloseReason::{BadRequest, CloseDelimited};
+use aurora_http_core::error::CloseReason::{BadRequest, TunnelRefused};
 
 use crate::wire::case::{Case, GET, bad, head, refused};
 use crate::wire::reply::Reply;
@@ -134,7 +134,11 @@ fn forms() -> Vec<Case> {
         let case =
             Case::new(format!("S28 CONNECT {target}")).sends([&head(&format!("CONNECT {target}"), &[]), GET].concat());
         let reply = Reply::ok().head_only().without("Content-Length").without("Transfer-Encoding");
-        rows.push(case.calls("CONNECT", target).gets(reply).closes(CloseDelimited));
+        rows.push(case.calls("CONNECT", target).gets(reply).closes(TunnelRefused));
+        // Neither may it be a request when the tunnel was refused (RFC 9931): the client may not have waited.
+        let case = Case::new(format!("S28 CONNECT {target} refused"))
+            .sends([&head(&format!("CONNECT {target}"), &["X-Answer: 403"]), GET].concat());
+        rows.push(case.calls("CONNECT", target).gets(Reply::new(403)).closes(TunnelRefused));
     }
     for (method, target) in [
         ("GET", "*"),

@@ -153,6 +153,9 @@ impl Handler for Anything {
         let number = digits.parse().unwrap_or(usize::MAX);
         self.called.push(number);
         self.on.extend(request.connection_id().map(|id| (id, number)));
+        if self.rng.once_in(2) {
+            response.keep_trailers();
+        }
         let script = Script { number, calls_left: self.rng.below(12) as u8, owed: 0, switched: false };
         self.act(script, response)
     }
@@ -172,6 +175,13 @@ impl Handler for Anything {
     fn receive(&mut self, state: Script, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Script> {
         if !state.switched {
             assert!(content.bytes().iter().all(|byte| *byte == b'c'), "content, and nothing else");
+        }
+        if let Some(trailers) = content.trailers() {
+            assert!(content.ended(), "trailers come with the end");
+            assert!(
+                trailers.iter().all(|field| (field.name, field.value) == ("A", b"b")),
+                "trailers, and nothing else"
+            );
         }
         content.consume(match self.rng.below(4) {
             0 => 0,

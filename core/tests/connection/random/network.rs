@@ -61,7 +61,7 @@ fn limits(rng: &mut Rng) -> Limits {
         response_bytes_max: rng.pick(&[1_024, 16_384, 65_536]),
         content_collected_max: rng.pick(&[100, 4_096, 262_144]),
         content_bytes_max: rng.pick(&[10, 10_000, 1 << 20]),
-        linger_bytes_max: rng.pick(&[10, 65_536]),
+        discard_bytes_max: rng.pick(&[10, 65_536]),
         ..Limits::default()
     }
 }

@@ -20,7 +20,14 @@ pub(crate) fn some(rng: &mut Rng, first: usize) -> (Vec<u8>, Vec<Asked>) {
             asked.push(Asked::default());
             break;
         }
+        if rng.once_in(8) {
+            bytes.extend(b"\r\n"); // one may be skipped
+        }
         asked.push(one(rng, number, &mut bytes));
+    }
+    if rng.once_in(10) {
+        bytes.extend(rng.pick(&["\r\n", "\r"]).bytes());
+        return (bytes, asked);
     }
     if rng.once_in(10) {
         bytes.extend(b"GET /half HTT");
