@@ -273,6 +273,12 @@ fn upgrades_and_connection_options() {
             let expected: Option<Vec<_>> = protocols.map(|list| list.iter().map(|name| name.as_bytes()).collect());
             assert_eq!(found, expected, "{}", lines.escape_ascii());
             assert_eq!(request.wants_upgrade(), protocols.is_some());
+            let offers = |name: &str| request.upgrades_to(name);
+            for name in protocols.unwrap_or_default() {
+                assert!(offers(name) && offers(&name.to_uppercase()), "{name}");
+                assert!(!offers(&name[1..]) && !offers(&format!("{name} ")), "{name}");
+            }
+            assert!(!offers("") && (protocols.is_some() || !offers("websocket")));
         });
     }
     accepted_lines("HTTP/1.1", b"Connection: a , b,\r\nX: y\r\nconnection:\r\nCONNECTION: c\r\n", |request| {
