@@ -22,6 +22,7 @@ use crate::defer::Deferrals;
 use crate::error::CloseReason;
 use crate::handler::{ConnectionId, ConnectionInfo, Flow, Handler};
 use crate::limits::Limits;
+use crate::parse::is_head_request;
 use crate::pool::{Arena, Buf, BufferPool, Class};
 use crate::preamble::Preamble;
 use crate::reactor::{IoError, IoHandle, Peers, Shutdown};
@@ -470,6 +471,7 @@ impl<'p, E> Connection<'p, E> {
     ) {
         if !self.exchange.is_answered() {
             cx.counters.refused += 1;
+            let answer = Answer { head_request: self.refuses_head_request(), ..answer };
             if !self.exchange.write_refusal(cx, answer) {
                 return self.close(cx, reason);
             }
@@ -485,6 +487,15 @@ impl<'p, E> Connection<'p, E> {
             // The response has left; only what came behind it was wrong.
             self.exchange.release_output(cx.pool);
             self.end(cx);
+        }
+    }
+
+    /// Whether a head that no handler is called for is known to be that of a HEAD request. A head that goes on arriving
+    /// lies in the receive in flight: then what was seen of it is remembered.
+    fn refuses_head_request(&self) -> bool {
+        match &self.inbound {
+            Some(inbound) => is_head_request(inbound.filled()),
+            None => self.exchange.scan.is_head_request(),
         }
     }
 
