@@ -72,6 +72,10 @@ pub fn turn_within<'p, H: Handler>(
     if engine.end_turn(now, seen, reactor.peers()) {
         issue(engine, reactor);
     }
+    if wait_max == Some(Duration::ZERO) {
+        // The program sleeps elsewhere.
+        reactor.flush();
+    }
     Ok(())
 }
 
