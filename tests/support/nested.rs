@@ -37,6 +37,7 @@ impl Handler for Counts {
             response.stream(Some(LONG as u64)).unwrap();
             return Flow::Produce(Exchange::Left(LONG));
         }
+        response.limit_content(LONG as u64);
         Flow::Receive(Exchange::Received(0))
     }
 
