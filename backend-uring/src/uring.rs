@@ -27,8 +27,8 @@ use crate::waker::Waker;
 /// It stays on the thread that made it. It can stand inside another event loop, level-triggered or edge-triggered: drive
 /// the reactor with a zero timeout, and [`flush`](aurora_http_core::reactor::Reactor::flush) it, whenever that loop reports
 /// its descriptor ([`AsFd`]), and at once while it [has work](aurora_http_core::reactor::Reactor::has_work). The
-/// descriptor is an eventfd that the kernel writes to, made when it is first asked for; a ring's own would not become
-/// readable by work that the kernel keeps for us.
+/// descriptor stands for an eventfd that the kernel writes to and for the waker, and is made when it is first asked for; a
+/// ring's own would not become readable by work that the kernel keeps for us.
 ///
 /// ```compile_fail
 /// fn moves_to_another_thread<T: Send>() {}
@@ -282,7 +282,7 @@ impl Peers for Uring<'_> {
 
 impl AsFd for Uring<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.descriptor(&self.ring)
+        self.bell.descriptor(&self.ring, self.waker.descriptor())
     }
 }
 

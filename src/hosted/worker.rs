@@ -46,12 +46,11 @@ use super::unix::SocketFile;
 /// |---|---|---|---|
 /// | epoll | the epoll instance | sound | sound |
 /// | kqueue | the kqueue | sound | sound (`EV_CLEAR`) |
-/// | io_uring | an eventfd, made when it is first asked for | sound | sound |
+/// | io_uring | one made for this when it is first asked for | sound | sound |
 ///
-/// Not sound is to wait without the timeout, to wait for an edge and take it back before `poll` was called, to watch the
-/// ring of io_uring itself, or to have io_uring poll the descriptor (`IORING_OP_POLL_ADD` of a ring of the program's own) on
-/// the worker's eventfd without reading it being left to `poll`: the descriptor is the worker's to read. With tokio: wait
-/// for `readable` or the timeout, `poll`, and clear the readiness that was seen *before* `poll`.
+/// Not sound is to wait without the timeout, to forget an edge that came after the last `poll` began, or to watch anything
+/// else than this descriptor: that of the ring, for one, does not become readable. With tokio: wait for `readable` or for the
+/// timeout, clear the readiness that was seen, then `poll`.
 // On cache lines of its own, wherever a program puts several of them.
 #[repr(align(64))]
 pub struct Worker<'s, H: Handler, R> {

@@ -25,10 +25,9 @@ pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> Option<u32> {
     let mut length = size_of::<libc::c_int>() as libc::socklen_t;
     let into = (&raw mut count).cast();
     let (socket, level, option) = (socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_NWRITE);
-    let (number, level, option) = (socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_NWRITE);
     // SAFETY: the descriptor is borrowed, hence open; the option is one int (getsockopt(2)), `length` says how much room
     // there is, and both outlive the call.
-    let done = unsafe { libc::getsockopt(number, level, option, into, &raw mut length) };
+    let done = unsafe { libc::getsockopt(socket, level, option, into, &raw mut length) };
     if done == 0 { u32::try_from(count).ok() } else { None }
 }
 
