@@ -20,14 +20,13 @@ impl Handler for Lines {
     type Exchange = u64;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<u64> {
-        let offered = request.upgrade().is_some_and(|mut offers| offers.any(|offer| offer == PROTOCOL.as_bytes()));
-        if !offered {
+        if !request.upgrades_to(PROTOCOL) {
             let _ = response.body("ask for an upgrade to lines\n");
             return Flow::Finish;
         }
         match response.switch_protocols(PROTOCOL, &[]) {
             Ok(()) => Flow::Upgrade(0),
-            Err(_) => Flow::Finish, // answered 500
+            Err(_) => Flow::Finish, // an error answers: 413 to a request with content, which is not wanted here
         }
     }
 

@@ -50,7 +50,10 @@ fn upgrade_echo_speaks_lines_behind_101_and_http_before_it() {
     let other = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c, websocket\r\n\r\n";
     client.send(other);
     assert_eq!(client.response("GET").status, 200, "not one of ours");
-    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: other, lines\r\n\r\nhello\nwor");
+    let content = "Content-Length: 2\r\n\r\nhi";
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: lines\r\n{content}"));
+    assert_eq!(client.response("POST").status, 413, "content in front of lines");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: other, Lines\r\n\r\nhello\nwor");
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("lines"), "{head}");
     assert_eq!(client.take(6), b"HELLO\n", "what came along with the request is the first line");

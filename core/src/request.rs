@@ -258,11 +258,21 @@ impl<'a> Request<'a> {
     }
 
     /// The protocols that the client offers, its preference first (`websocket`, `h2c`, …); `None` unless
-    /// [`wants_upgrade`](Self::wants_upgrade).
+    /// [`wants_upgrade`](Self::wants_upgrade). Compare them without regard to case, or use
+    /// [`upgrades_to`](Self::upgrades_to).
     #[inline]
     #[must_use]
     pub fn upgrade(&self) -> Option<ListElements<'a>> {
         self.wants_upgrade().then(|| self.fields.list("upgrade"))
+    }
+
+    /// Whether the client offers to switch to `protocol`, a name with or without a version (`websocket`, `TLS/1.0`), in
+    /// any case: names are not case-sensitive (RFC 9110 §7.8), nor is any registered version.
+    ///
+    /// What [`ResponseWriter::switch_protocols`](crate::writer::ResponseWriter::switch_protocols) may be called with.
+    #[must_use]
+    pub fn upgrades_to(&self, protocol: &str) -> bool {
+        self.upgrade().is_some_and(|mut offers| offers.any(|offer| offer.eq_ignore_ascii_case(protocol.as_bytes())))
     }
 
     /// The connection options, over all Connection fields (RFC 9110 §7.6.1). They are case-insensitive.

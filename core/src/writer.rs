@@ -123,6 +123,8 @@ impl Facts {
     pub(crate) const LIMITED: Self = Self(128);
     /// The handler wants the trailer section.
     pub(crate) const TRAILERS: Self = Self(256);
+    /// The request has content that the handler was not given to the end.
+    pub(crate) const CONTENT: Self = Self(512);
 
     /// One of those that may mean the end of the connection.
     pub(crate) const MAY_CLOSE: Self = Self(Self::CLOSE_UNREAD.0 | Self::CONNECT.0);
@@ -394,12 +396,15 @@ impl ResponseWriter<'_> {
         Ok(self.place.deferrals.token(id.index, tag))
     }
 
-    /// Answers 101 (Switching Protocols) to `protocol`, one that the request's `Upgrade` field offers, with the fields
-    /// that the protocol asks for. Return [`Flow::Upgrade`](crate::handler::Flow::Upgrade) or `Detach` then.
+    /// Answers 101 (Switching Protocols) to `protocol`, one that the request's `Upgrade` field
+    /// [offers](crate::request::Request::upgrades_to), with the fields that the protocol asks for. Return
+    /// [`Flow::Upgrade`](crate::handler::Flow::Upgrade) or `Detach` then.
+    ///
+    /// The request's content is HTTP still: take all of it first, and switch in the call that brings its end, or later.
     ///
     /// # Errors
-    /// [`WriteError::NotOffered`] when the request does not ask for an upgrade (RFC 9110 §7.8), else what
-    /// [`WriteError`] says.
+    /// [`WriteError::NotOffered`] when the request does not ask for an upgrade (RFC 9110 §7.8),
+    /// [`WriteError::ContentUnread`] when some of its content is to come, else what [`WriteError`] says.
     pub fn switch_protocols(&mut self, protocol: &str, fields: &[(&str, &[u8])]) -> Result<(), WriteError> {
         self.check()?;
         if !self.facts.has(Facts::UPGRADE) {
@@ -408,6 +413,7 @@ impl ResponseWriter<'_> {
         if self.phase != Phase::Start {
             return self.latch(WriteError::Order);
         }
+        self.check_content()?;
         self.status = 101;
         self.put_begin()?;
         for (name, value) in fields {
@@ -432,7 +438,8 @@ impl ResponseWriter<'_> {
     /// [`Flow::Upgrade`](crate::handler::Flow::Upgrade) or `Detach` then.
     ///
     /// # Errors
-    /// [`WriteError::NotOffered`] when the method is not CONNECT, else what [`WriteError`] says.
+    /// [`WriteError::NotOffered`] when the method is not CONNECT, [`WriteError::ContentUnread`] when it has content and
+    /// some of it is to come, else what [`WriteError`] says.
     pub fn open_tunnel(&mut self) -> Result<(), WriteError> {
         self.check()?;
         if !self.facts.has(Facts::CONNECT) {
@@ -441,11 +448,17 @@ impl ResponseWriter<'_> {
         if self.phase as u8 >= Phase::Body as u8 || !(200..=299).contains(&self.status) {
             return self.latch(WriteError::Order);
         }
+        self.check_content()?;
         // No Connection field: HTTP ends here, whatever was asked of the connection.
         self.facts = self.facts.with(Facts::CLOSE, false).with(Facts::HTTP10, false);
         self.put_head_end(BodyKind::Unknown)?;
         self.begin_raw();
         Ok(())
+    }
+
+    /// Content that is still to come as HTTP would be taken for the other protocol's.
+    fn check_content(&mut self) -> Result<(), WriteError> {
+        if self.facts.has(Facts::CONTENT) { self.latch(WriteError::ContentUnread) } else { Ok(()) }
     }
 
     fn begin_raw(&mut self) {

@@ -225,11 +225,18 @@ fn s15_s29_persistence() {
 
 #[test]
 fn s26_expectations() {
-    let rows: [(&str, &[u8], bool); 9] = [
+    let rows: [(&str, &[u8], bool); 15] = [
         ("HTTP/1.1", b"Expect: 100-continue\r\nContent-Length: 1\r\n", true),
         ("HTTP/1.1", b"expect:\t100-Continue \r\nTransfer-Encoding: chunked\r\n", true),
         ("HTTP/1.1", b"Expect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 1\r\n", true),
         // Nothing to wait for.
+        // A list (RFC 9110 §10.1.1), in which empty members are nothing (§5.6.1).
+        ("HTTP/1.1", b"Expect: 100-continue,\r\nContent-Length: 1\r\n", true),
+        ("HTTP/1.1", b"Expect: ,100-continue\r\nContent-Length: 1\r\n", true),
+        ("HTTP/1.1", b"Expect: 100-continue\t, 100-CONTINUE\r\nContent-Length: 1\r\n", true),
+        ("HTTP/1.1", b"Expect:\r\nExpect: 100-continue\r\nContent-Length: 1\r\n", true),
+        ("HTTP/1.1", b"Expect:\r\nContent-Length: 1\r\n", false),
+        ("HTTP/1.1", b"Expect: , ,\t,\r\nContent-Length: 1\r\n", false),
         ("HTTP/1.1", b"Expect: 100-continue\r\n", false),
         ("HTTP/1.1", b"Expect: 100-continue\r\nContent-Length: 0\r\n", false),
         ("HTTP/1.1", b"Content-Length: 1\r\n", false),
@@ -248,7 +255,7 @@ fn s26_expectations() {
 #[test]
 fn upgrades_and_connection_options() {
     type Row = (&'static str, &'static [u8], Option<&'static [&'static str]>);
-    let rows: [Row; 9] = [
+    let rows: [Row; 10] = [
         ("HTTP/1.1", b"Connection: Upgrade\r\nUpgrade: websocket\r\n", Some(&["websocket"])),
         ("HTTP/1.1", b"upgrade: a/1, b\r\nconnection: x, upgrade\r\nUpgrade: ,c\r\n", Some(&["a/1", "b", "c"])),
         ("HTTP/1.1", b"Connection: keep-alive\r\nConnection: UPGRADE\r\nUpgrade: h2c\r\n", Some(&["h2c"])),
@@ -256,6 +263,7 @@ fn upgrades_and_connection_options() {
         ("HTTP/1.1", b"Connection: keep-alive\r\nUpgrade: websocket\r\n", None),
         ("HTTP/1.1", b"Connection: upgrade\r\n", None),
         ("HTTP/1.1", b"Connection: upgrade\r\nUpgrade:\r\n", None),
+        ("HTTP/1.1", b"Connection: upgrade\r\nUpgrade: , ,\r\n", None),
         ("HTTP/1.1", b"Connection: upgraded\r\nUpgrade: websocket\r\n", None),
         ("HTTP/1.0", b"Connection: upgrade\r\nUpgrade: websocket\r\n", None),
     ];
@@ -265,6 +273,12 @@ fn upgrades_and_connection_options() {
             let expected: Option<Vec<_>> = protocols.map(|list| list.iter().map(|name| name.as_bytes()).collect());
             assert_eq!(found, expected, "{}", lines.escape_ascii());
             assert_eq!(request.wants_upgrade(), protocols.is_some());
+            let offers = |name: &str| request.upgrades_to(name);
+            for name in protocols.unwrap_or_default() {
+                assert!(offers(name) && offers(&name.to_uppercase()), "{name}");
+                assert!(!offers(&name[1..]) && !offers(&format!("{name} ")), "{name}");
+            }
+            assert!(!offers("") && (protocols.is_some() || !offers("websocket")));
         });
     }
     accepted_lines("HTTP/1.1", b"Connection: a , b,\r\nX: y\r\nconnection:\r\nCONNECTION: c\r\n", |request| {

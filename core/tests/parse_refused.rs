@@ -360,10 +360,11 @@ fn s28_bytes_that_no_target_has() {
 
 #[test]
 fn s26_unknown_expectations() {
-    let rows: [&[u8]; 5] = [
+    let rows: [&[u8]; 6] = [
         b"Expect: 200-ok\r\n",
-        b"Expect:\r\n",
         b"Expect: 100-continue, x\r\n",
+        b"Expect: x,\r\n",
+        b"Expect: 100-continue, \"100-continue\"\r\n",
         b"expect: 100-continue;a\r\n",
         b"Expect: 100-continue\r\nExpect: x\r\n",
     ];

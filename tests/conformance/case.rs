@@ -131,9 +131,11 @@ impl Case {
     }
 }
 
-/// One answer and the end; the handler is never called.
+/// One answer and the end; the handler is never called. To HEAD the answer has no content.
 pub(crate) fn refused(id: impl Into<String>, input: impl AsRef<[u8]>, status: u16, reason: CloseReason) -> Case {
-    Case::new(id).sends(input).gets(Reply::new(status)).closes(reason)
+    let reply = Reply::new(status);
+    let is_head = input.as_ref().starts_with(b"HEAD ");
+    Case::new(id).sends(input).gets(if is_head { reply.head_only() } else { reply }).closes(reason)
 }
 
 /// 400 and the end; the handler is never called.

@@ -276,7 +276,8 @@ impl<'p, E> Connection<'p, E> {
         // Who answers now leaves the rest unread.
         let rest = self.exchange.body.announced().saturating_sub(slice.len as u64);
         let too_long = !slice.ended && rest > u64::from(cx.limits.discard_bytes_max);
-        self.exchange.facts = self.exchange.facts.with(Facts::CLOSE_UNREAD, too_long);
+        self.exchange.facts =
+            self.exchange.facts.with(Facts::CLOSE_UNREAD, too_long).with(Facts::CONTENT, !slice.ended);
         let (flow, error, content_max) =
             self.exchange.call(cx, |handler, response| handler.receive(state, &mut content, response));
         let consumed = content.consumed();
@@ -457,6 +458,7 @@ impl<'p, E> Connection<'p, E> {
         self.exchange.go(Event::CallHandler);
         self.exchange.body = Body::Finished;
         let exchange = &mut self.exchange;
+        exchange.facts = exchange.facts.with(Facts::CONTENT, false);
         let behind = in_place.unwrap_or(0);
         let head_len = core::mem::take(&mut exchange.front) as usize;
         let (head, rest) = inbound.filled().split_at(head_len);

@@ -291,10 +291,10 @@ impl<'p, E> Exchange<'p, E> {
             close = true;
         }
         let expects = request.expects_continue();
-        let droppable = match request.body_length() {
-            BodyLength::None => true,
-            BodyLength::Length(length) => length <= u64::from(cx.limits.discard_bytes_max) && !expects,
-            BodyLength::Chunked => false,
+        let (content, droppable) = match request.body_length() {
+            BodyLength::None => (false, true),
+            BodyLength::Length(length) => (length > 0, length <= u64::from(cx.limits.discard_bytes_max) && !expects),
+            BodyLength::Chunked => (true, false),
         };
         Facts::default()
             .with(Facts::HEAD, request.method() == Method::Head)
@@ -304,6 +304,7 @@ impl<'p, E> Exchange<'p, E> {
             .with(Facts::CLOSE_UNREAD, !droppable)
             .with(Facts::EXPECTS, expects)
             .with(Facts::UPGRADE, request.wants_upgrade())
+            .with(Facts::CONTENT, content)
     }
 
     /// This response is the last one, however long its exchange has been under way: it says so unless its head is
@@ -575,8 +576,8 @@ impl<'p, E> Exchange<'p, E> {
         answer: Answer<'_>,
     ) -> bool {
         if matches!(self.state, State::New | State::ReadingHead) {
-            // No request of this response was dispatched: nothing is known about it.
-            self.facts = Facts::default();
+            // No request of this response was dispatched: nothing is known about it, but perhaps its method.
+            self.facts = Facts::default().with(Facts::HEAD, answer.head_request);
             self.response_at = self.output_len();
             self.clear(flag::BEGUN);
         } else if !self.has(flag::BEGUN) {

@@ -7,6 +7,7 @@ use crate::answer::Answer;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
 use crate::state::Event;
+use crate::writer::WriteError;
 
 impl<'p, E> Exchange<'p, E> {
     /// Waits for the answer, without a buffer. What was written goes out first.
@@ -52,14 +53,14 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// From the response that switches on, nothing is HTTP any more, and the exchange is over; `false` when content is
-    /// still to come as HTTP, and the response was replaced.
+    /// left unread as HTTP, and the response was replaced.
     #[cold]
     pub(super) fn begin_raw<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         if self.body.is_raw() {
             return true;
         }
         if !self.body.is_finished() {
-            self.replace_response(cx, Answer::new(500));
+            self.replace_response(cx, WriteError::ContentUnread.answer());
             return false;
         }
         self.body = Body::Raw;

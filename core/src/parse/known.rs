@@ -16,9 +16,9 @@ pub(crate) mod flag {
     pub(crate) const UPGRADE_LISTED: u8 = 1 << 2;
     /// An Upgrade field names something.
     pub(crate) const UPGRADE: u8 = 1 << 3;
-    /// Expect is `100-continue`.
+    /// Expect lists `100-continue`.
     pub(crate) const EXPECT_CONTINUE: u8 = 1 << 4;
-    /// Expect is something else.
+    /// Expect lists something else.
     pub(crate) const EXPECT_OTHER: u8 = 1 << 5;
 }
 
@@ -111,7 +111,7 @@ impl Known {
 
     #[cold]
     fn add_connection_list(&mut self, value: &[u8]) {
-        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+        for option in members(value) {
             let rows: [(&[u8], u8); 3] =
                 [(b"close", flag::CLOSE), (b"keep-alive", flag::KEEP_ALIVE), (b"upgrade", flag::UPGRADE_LISTED)];
             for (name, bit) in rows {
@@ -122,15 +122,18 @@ impl Known {
         }
     }
 
+    /// What stands beside `100-continue` is something else, however it is quoted.
     #[cold]
     fn add_expect(&mut self, value: &[u8]) {
-        let known = value.eq_ignore_ascii_case(b"100-continue");
-        self.flags |= if known { flag::EXPECT_CONTINUE } else { flag::EXPECT_OTHER };
+        for expectation in members(value) {
+            let known = expectation.eq_ignore_ascii_case(b"100-continue");
+            self.flags |= if known { flag::EXPECT_CONTINUE } else { flag::EXPECT_OTHER };
+        }
     }
 
     #[cold]
     fn add_upgrade(&mut self, value: &[u8]) {
-        if !value.is_empty() {
+        if members(value).next().is_some() {
             self.flags |= flag::UPGRADE;
         }
     }
@@ -172,6 +175,12 @@ impl Known {
         }
         Ok(())
     }
+}
+
+/// The members of a list (RFC 9110 §5.6.1) without the white space around them; empty ones are skipped. A comma inside a
+/// quoted string separates as well: for lists in which no member that matters has one.
+fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
 /// Four bytes from `at` on as a word, letters in lower case. The caller has compared the length: no check remains.

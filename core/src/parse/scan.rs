@@ -23,6 +23,8 @@ pub struct HeadScan {
     fields: u16,
     /// Where the request line begins: RFC 9112 §2.2 has one empty line before it skipped.
     line_at: u8,
+    /// The method is HEAD.
+    is_head: bool,
     state: State,
 }
 
@@ -55,6 +57,11 @@ impl HeadScan {
     /// Where the request line begins.
     pub(super) const fn line_at(&self) -> usize {
         self.line_at as usize
+    }
+
+    /// Whether the method of the head that was looked at is known, and is HEAD.
+    pub(crate) const fn is_head_request(&self) -> bool {
+        self.is_head
     }
 
     /// Complete field lines so far.
@@ -124,7 +131,7 @@ impl HeadScan {
             (State::AfterBlankLine, b'\r') => Err(HeadError::BlankLines),
             (State::Target | State::Version, b'\n') if !self.ends_line(length) => Err(HeadError::BareLf),
             (State::Start | State::AfterBlankLine | State::Method, b'\n') => Err(HeadError::BareLf),
-            (State::Start | State::AfterBlankLine | State::Method, _) => self.method_byte(byte, length),
+            (State::Start | State::AfterBlankLine | State::Method, _) => self.method_byte(byte, length, window),
             (State::Target, _) => self.target_byte(byte, length, limits),
             _ => self.version_byte(byte, length, window, limits),
         }
@@ -135,9 +142,10 @@ impl HeadScan {
         matches!(self.state, State::Version) && length == VERSION_AND_CR_LEN
     }
 
-    fn method_byte(&mut self, byte: u8, length: usize) -> Result<State, HeadError> {
+    fn method_byte(&mut self, byte: u8, length: usize, window: &[u8]) -> Result<State, HeadError> {
         match byte {
             b' ' if length > 0 => {
+                self.is_head = window.get(self.line_at()..self.at as usize) == Some(b"HEAD");
                 self.mark = self.at + 1;
                 Ok(State::Target)
             }
@@ -174,6 +182,11 @@ impl HeadScan {
             _ => Err(HeadError::Version),
         }
     }
+}
+
+/// Whether the method of the head at the front of `bytes` is there, and is HEAD, whatever is behind it.
+pub(crate) fn is_head_request(bytes: &[u8]) -> bool {
+    bytes.strip_prefix(b"\r\n").unwrap_or(bytes).starts_with(b"HEAD ")
 }
 
 /// Bytes of an empty line.

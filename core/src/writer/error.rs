@@ -29,6 +29,9 @@ pub enum WriteError {
     LengthMismatch,
     /// The request does not offer to switch protocols.
     NotOffered,
+    /// The connection cannot be switched while content of the request is to come, or was left unread; answered 413: there
+    /// may be none.
+    ContentUnread,
     /// The engine was not set up for it.
     Unsupported,
     /// The handler asked for this status by [`ResponseWriter::fail`](super::ResponseWriter::fail).
@@ -41,6 +44,7 @@ impl WriteError {
         match self {
             Self::TooLarge => Answer { text: Some(answer::RESPONSE_TOO_LONG), ..Answer::new(500) },
             Self::PoolExhausted => Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) },
+            Self::ContentUnread => Answer::new(413),
             Self::Failed(status) => Answer::new(status),
             _ => Answer::new(500),
         }
@@ -70,6 +74,7 @@ impl fmt::Display for WriteError {
             Self::Order => "the call comes too early or too late in the response",
             Self::LengthMismatch => "the body does not have the announced length",
             Self::NotOffered => "the request does not offer to switch protocols",
+            Self::ContentUnread => "content of the request is to come in front of the other protocol",
             Self::Unsupported => "the engine was set up without cells for deferred answers",
             Self::Failed(status) => return write!(f, "the handler failed with status {status}"),
         })

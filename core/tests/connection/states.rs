@@ -1,5 +1,6 @@
 //! What a connection does in each of its states.
 
+use aurora_http_core::answer::Answer;
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler, handler_fn};
 use aurora_http_core::reactor::Shutdown;
@@ -194,4 +195,68 @@ fn a_slow_head_is_answered_408() {
     assert_eq!(bench.state(), State::Closed);
     assert_eq!(bench.connection.close_reason(), Some(CloseReason::HeadTimeout));
     assert_eq!(bench.pool.in_use(), 0);
+}
+
+/// What the connection itself answers to a head that it does not accept, or that does not get whole (RFC 9110 §9.3.2).
+#[test]
+fn no_error_answer_to_head_has_content() {
+    let long = "x".repeat(70_000);
+    let many = "A: b\r\n".repeat(65);
+    let rows = [
+        ("/ HTTP/1.1\r\n\r\n", 400),
+        ("/ HTTP/1.1\r\nHost: x\r\nA b\r\n\r\n", 400),
+        ("/ HTTP/1.1\r\nHost: x\r\nExpect: x\r\n\r\n", 417),
+        ("/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: x, chunked\r\n\r\n", 501),
+        ("/ HTTP/2.0\r\n\r\n", 505),
+        ("\0", 400),
+        (&format!("/{long} HTTP/1.1\r\n\r\n"), 414),
+        (&format!("/ HTTP/1.1\r\nHost: x\r\nA: {long}\r\n\r\n"), 431),
+        (&format!("/ HTTP/1.1\r\nHost: x\r\n{many}\r\n"), 431),
+        ("", 408),
+        ("/", 408),
+        ("/ HTTP/1.1\r\nHost: x\r\nA: ", 408),
+    ];
+    for (rest, status) in rows {
+        for (method, before) in [("HEAD", "GET"), ("GET", "HEAD"), ("HEADS", "HEAD"), ("HEAD", ""), ("GET", "")] {
+            for blank_line in ["", "\r\n"] {
+                for piece in [1, usize::MAX] {
+                    let case = format!("{before} {blank_line:?} {method} {:.20} by {piece}", rest);
+                    let mut bench = hello();
+                    if !before.is_empty() {
+                        bench.send(format!("{before} / HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+                        bench.take_output();
+                    }
+                    let head = format!("{blank_line}{method} {rest}");
+                    for piece in head.as_bytes().chunks(piece) {
+                        bench.send(piece);
+                    }
+                    if status == 408 {
+                        bench.elapse(30_000);
+                    }
+                    let output = bench.take_output();
+                    assert!(output.starts_with(&format!("HTTP/1.1 {status} ")), "{case}: {output}");
+                    assert!(output.contains("\r\nConnection: close\r\n"), "{case}: {output}");
+                    assert_eq!(output.ends_with("\r\n\r\n"), method == "HEAD", "{case}: {output}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_head_request_that_is_shed_gets_no_content() {
+    for (method, is_head) in [("HEAD", true), ("GET", false)] {
+        let mut bench = hello();
+        bench.send(format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+        bench.take_output();
+        bench.send(format!("{method} / HTT").as_bytes());
+        bench.with(|connection, cx| {
+            let answer = Answer { retry_after_s: Some(1), ..Answer::new(503) };
+            connection.refuse(cx, answer, CloseReason::Shed);
+        });
+        bench.act();
+        let output = bench.take_output();
+        assert!(output.starts_with("HTTP/1.1 503 "), "{output}");
+        assert_eq!(output.ends_with("\r\n\r\n"), is_head, "{output}");
+    }
 }

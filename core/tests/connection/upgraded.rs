@@ -5,7 +5,7 @@ use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler};
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::state::State;
-use aurora_http_core::writer::ResponseWriter;
+use aurora_http_core::writer::{ResponseWriter, WriteError};
 
 use crate::harness::Bench;
 
@@ -129,7 +129,12 @@ impl Handler for Switches {
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
         self.requests += 1;
         let switched = response.switch_protocols("x", &[]);
-        assert!(switched.is_ok() || self.requests > 1);
+        let expected = match (request.body_length().has_content(), self.requests) {
+            (true, _) => Err(WriteError::ContentUnread),
+            (_, 1) => Ok(()),
+            _ => Err(WriteError::NotOffered),
+        };
+        assert_eq!(switched, expected);
         match request.path() {
             b"/finish" => Flow::Finish,
             b"/collect" => Flow::Collect(()),
@@ -185,7 +190,7 @@ fn behind_101_nothing_is_http_whatever_the_handler_does_next() {
 #[test]
 fn a_switch_that_fails_is_the_last_response() {
     // What the request said about the connection was forgotten when the switch began.
-    let rows = [("/fail", "", "503"), ("/collect", "", "500"), ("/body", "Content-Length: 1\r\n", "500")];
+    let rows = [("/fail", "", "503"), ("/collect", "", "500"), ("/body", "Content-Length: 1\r\n", "413")];
     for (path, fields, status) in rows {
         let mut bench = Bench::new(Switches::default());
         bench.send(&upgrade_to_x(path, &format!("Connection: close\r\n{fields}")));
@@ -208,4 +213,102 @@ fn an_upgraded_connection_is_no_exchange_under_way() {
         bench.act();
         assert_eq!((bench.state(), bench.in_flight, bench.pool.in_use()), (State::Closed, 0, 0), "{path}");
     }
+}
+
+/// Switches once it was given all content, or before that.
+struct Reads {
+    token: Option<DeferToken>,
+}
+
+impl Reads {
+    fn switch(response: &mut ResponseWriter<'_>) -> Flow<()> {
+        match response.switch_protocols("x", &[]) {
+            Ok(()) => Flow::Upgrade(()),
+            Err(_) => Flow::Finish,
+        }
+    }
+}
+
+impl Handler for Reads {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, _: &mut ResponseWriter<'_>) -> Flow<()> {
+        if request.path() == b"/collect" { Flow::Collect(()) } else { Flow::Receive(()) }
+    }
+
+    fn collected(&mut self, (): (), _: &Request<'_>, content: &[u8], response: &mut ResponseWriter<'_>) -> Flow<()> {
+        assert_eq!(content, b"hello");
+        Self::switch(response)
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        match content.bytes() {
+            // Of the content.
+            b"early" => return Self::switch(response),
+            b"unread" => {
+                let switched = response.switch_protocols("x", &[]);
+                assert_eq!(switched.is_ok(), content.ended());
+                return Flow::Upgrade(());
+            }
+            b"later" if content.ended() => {
+                content.consume(5);
+                self.token = response.defer().ok();
+                return Flow::Defer(());
+            }
+            bytes if !bytes.starts_with(b"raw") => {
+                content.consume(bytes.len());
+                return if content.ended() { Self::switch(response) } else { Flow::Receive(()) };
+            }
+            _ => {}
+        }
+        // Of the other protocol.
+        let count = response.write(content.bytes()).unwrap();
+        content.consume(count);
+        Flow::Receive(())
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        Self::switch(response)
+    }
+}
+
+#[test]
+fn content_that_is_read_first_may_stand_in_front_of_another_protocol() {
+    let chunks = |content: &str| format!("{:x}\r\n{content}\r\n0\r\n\r\n", content.len());
+    for (path, content) in [("/collect", "hello"), ("/receive", "hello"), ("/receive", "later")] {
+        for (framing, body) in
+            [("Content-Length: 5", content.to_owned()), ("Transfer-Encoding: chunked", chunks(content))]
+        {
+            let head =
+                format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n{framing}\r\n\r\n");
+            let input = [head.as_bytes(), body.as_bytes(), b"raw bytes"].concat();
+            // Whatever arrives together; content in one piece, which is what the handler tells its order by.
+            for at in [head.len(), head.len() + body.len(), input.len()] {
+                let mut bench = Bench::new(Reads { token: None });
+                bench.send(&input[..at]);
+                bench.send(&input[at..]);
+                if let Some(token) = bench.handler.token {
+                    assert!(bench.deferrals.resolve(token));
+                    bench.resolved();
+                }
+                assert_eq!(bench.take_output(), format!("{SWITCHED_TO_X}raw bytes"), "{path} {content} {framing} {at}");
+                assert_eq!((bench.state(), bench.in_flight), (State::Switched, 0));
+            }
+        }
+    }
+}
+
+#[test]
+fn content_that_is_not_read_in_front_of_another_protocol_is_413() {
+    for (content, length) in [("early", 9), ("unread", 9), ("unread", 6)] {
+        let mut bench = Bench::new(Reads { token: None });
+        let fields = format!("Connection: upgrade\r\nUpgrade: x\r\nContent-Length: {length}");
+        bench.send(format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n{content}").as_bytes());
+        let output = bench.take_output();
+        assert!(output.starts_with("HTTP/1.1 413 "), "{content} of {length}: {output}");
+        assert_eq!(output.matches("HTTP/1.1").count(), 1, "{output}");
+    }
+    let mut bench = Bench::new(Lines);
+    bench.send(b"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\nContent-Length: 3\r\n\r\nab\n");
+    assert!(bench.take_output().starts_with("HTTP/1.1 413 "), "a tunnel");
 }

@@ -1,8 +1,8 @@
 //! What the handler writes and what goes out: S17, S27, H7, H8.
 
-use aurora_http_core::error::CloseReason::{HandlerStalled, PeerAsked, ResponseFailed};
+use aurora_http_core::error::CloseReason::{BadRequest, HandlerStalled, PeerAsked, ResponseFailed};
 
-use crate::wire::case::{Case, GET, content, head, head10};
+use crate::wire::case::{Case, GET, content, head, head10, refused};
 use crate::wire::probe::{INJECTIONS, RESERVED, STATIC};
 use crate::wire::reply::{Framing, Reply};
 
@@ -94,6 +94,9 @@ fn heads() -> Vec<Case> {
             None => reply.without("Content-Length"),
         };
         rows.push(case.calls("HEAD", target).calls("GET", "/").gets(reply).gets(Reply::ok()));
+    }
+    for (line, status) in [("A b", 400), ("Expect: x", 417), ("Transfer-Encoding: x, chunked", 501)] {
+        rows.push(refused(format!("S27 HEAD with {line}"), head("HEAD /", &[line]), status, BadRequest));
     }
     let case = Case::new("S27 HEAD of a failure").sends([&head("HEAD /fail/500", &[]), GET].concat());
     let reply = Reply::new(500).head_only().field("Content-Length", "22");

@@ -141,7 +141,14 @@ fn continues() -> Vec<Case> {
     let mut rows = Vec::new();
     for target in ["/collect", "/receive"] {
         let reply = || Reply::new(200).body(if target == "/collect" { "hello" } else { "5" });
-        for expect in [EXPECT, "expect: 100-Continue"] {
+        for expect in [
+            EXPECT,
+            "expect: 100-Continue",
+            "Expect: 100-continue,",
+            "Expect: ,100-continue",
+            "Expect: 100-continue, 100-continue",
+            "Expect: 100-continue\r\nExpect: 100-continue",
+        ] {
             let case = Case::new(format!("S26 {expect} and content is wanted: {target}"));
             let line = format!("POST {target}");
             let case = case.sends(head(&line, &["Content-Length: 5", expect])).gets(Reply::new(100).body(""));
@@ -154,6 +161,11 @@ fn continues() -> Vec<Case> {
         let case = Case::new(format!("S26 content is there already: {target}")).may_continue();
         let input = [&head(&line, &["Content-Length: 5", EXPECT]), &b"hello"[..]].concat();
         rows.push(case.sends(input).calls_with("POST", target, "hello").gets(reply()));
+        for expect in ["Expect:", "Expect: ,"] {
+            let case = Case::new(format!("S26 {expect} expects nothing: {target}"));
+            let input = [&head(&line, &["Content-Length: 5", expect]), &b"hello"[..]].concat();
+            rows.push(case.sends(input).calls_with("POST", target, "hello").gets(reply()).get_root(GET));
+        }
         let case = Case::new(format!("S26 no content to wait for: {target}"));
         let reply = Reply::new(200).body(if target == "/collect" { "" } else { "0" });
         rows.push(case.sends(head(&line, &["Content-Length: 0", EXPECT])).calls_with("POST", target, "").gets(reply));
