@@ -92,7 +92,6 @@ fn place(name: &str) -> PathBuf {
 }
 
 fn auto_and(backends: Vec<Backend>) -> impl Iterator<Item = Backend> {
-    // The emulation of kqueue is not in the examples' own.
     [Backend::Auto].into_iter().chain(backends)
 }
 
