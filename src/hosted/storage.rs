@@ -177,6 +177,8 @@ impl<E> WorkerStorage<E> {
         };
         let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
         let reactor = ReactorStorage {
+            #[cfg(not(has_backend))]
+            none: std::marker::PhantomData,
             #[cfg(has_epoll)]
             epoll: &mut self.handles.epoll,
             #[cfg(has_kqueue)]
@@ -203,6 +205,8 @@ impl<E> WorkerStorage<E> {
 
 /// What a reactor stands on.
 pub(super) struct ReactorStorage<'s> {
+    #[cfg(not(has_backend))]
+    pub(super) none: std::marker::PhantomData<&'s ()>,
     #[cfg(has_epoll)]
     pub(super) epoll: &'s mut [aurora_http_epoll::Entry],
     #[cfg(has_kqueue)]
