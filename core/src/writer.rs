@@ -62,7 +62,6 @@ pub struct ResponseWriter<'a> {
     chunk: Option<usize>,
     facts: Facts,
     place: &'a Place<'a>,
-    defer_serial: u16,
     status: u16,
     phase: Phase,
     error: Option<WriteError>,
@@ -125,6 +124,8 @@ impl Facts {
     pub(crate) const TRAILERS: Self = Self(256);
     /// The request has content that the handler was not given to the end.
     pub(crate) const CONTENT: Self = Self(512);
+    /// The handler took a token for a deferred answer, which may not have come.
+    pub(crate) const TOKEN: Self = Self(1024);
 
     /// One of those that may mean the end of the connection.
     pub(crate) const MAY_CLOSE: Self = Self(Self::CLOSE_UNREAD.0 | Self::CONNECT.0);
@@ -148,7 +149,6 @@ pub(crate) struct Written {
     pub(crate) content_max: Option<u64>,
     pub(crate) stream: Stream,
     pub(crate) facts: Facts,
-    pub(crate) defer_serial: u16,
     pub(crate) error: Option<WriteError>,
 }
 
@@ -162,7 +162,6 @@ pub(crate) struct Ground<'a> {
     pub(crate) stream: Stream,
     pub(crate) facts: Facts,
     pub(crate) place: &'a Place<'a>,
-    pub(crate) defer_serial: u16,
 }
 
 /// Setting up and finishing, by the connection.
@@ -193,7 +192,6 @@ impl<'a> ResponseWriter<'a> {
             chunk: None,
             facts: ground.facts,
             place: ground.place,
-            defer_serial: ground.defer_serial,
             status: 200,
             phase,
             error: None,
@@ -254,7 +252,6 @@ impl<'a> ResponseWriter<'a> {
             content_max: self.content_max,
             stream: self.stream,
             facts: self.facts,
-            defer_serial: self.defer_serial,
             error: self.error,
         }
     }
@@ -379,21 +376,18 @@ impl<'a> ResponseWriter<'a> {
 /// Answers that are not the usual kind.
 impl ResponseWriter<'_> {
     /// A token for the answer to this exchange: resolve it from anywhere, and return
-    /// [`Flow::Defer`](crate::handler::Flow::Defer).
+    /// [`Flow::Defer`](crate::handler::Flow::Defer). It is stale once the answer came, the exchange is over, or another
+    /// token was taken.
     ///
     /// # Errors
     /// [`WriteError::Unsupported`] when the engine was set up without cells for deferred answers.
     pub fn defer(&mut self) -> Result<DeferToken, WriteError> {
         self.check()?;
-        let id = self.place.id;
-        let Some(cell) = self.place.deferrals.cell(id.index) else {
+        let Some(token) = self.place.deferrals.defer(self.place.id.index) else {
             return self.latch(WriteError::Unsupported);
         };
-        // Never 0, which means that nothing is deferred.
-        self.defer_serial = (self.defer_serial & 0x7fff) % 0x7fff + 1;
-        let tag = (id.generation & 0xffff) << 15 | u32::from(self.defer_serial);
-        cell.arm(tag);
-        Ok(self.place.deferrals.token(id.index, tag))
+        self.facts = self.facts.with(Facts::TOKEN, true);
+        Ok(token)
     }
 
     /// Answers 101 (Switching Protocols) to `protocol`, one that the request's `Upgrade` field
