@@ -48,8 +48,6 @@ pub(super) struct Exchange<'p, E> {
     /// Where the response begins in the output, while no part of it has left.
     response_at: u32,
     pub(super) served: u32,
-    /// How often an answer was deferred.
-    defer_serial: u16,
     pub(super) windows: Windows,
     flags: u32,
     pub(super) facts: Facts,
@@ -106,7 +104,6 @@ impl<E> Default for Exchange<'_, E> {
             front: 0,
             response_at: 0,
             served: 0,
-            defer_serial: 0,
             windows: Windows::default(),
             flags: 0,
             facts: Facts::default(),
@@ -341,7 +338,6 @@ impl<'p, E> Exchange<'p, E> {
             stream: self.stream,
             facts: self.facts,
             place: cx.place,
-            defer_serial: self.defer_serial,
         });
         let flow = call(cx.handler, &mut response);
         if matches!(flow, Flow::Finish) {
@@ -352,7 +348,6 @@ impl<'p, E> Exchange<'p, E> {
         let written = response.into_written();
         self.stream = written.stream;
         self.facts = written.facts;
-        self.defer_serial = written.defer_serial;
         *body = written.static_body;
         match written.grown {
             None => head.set_len(written.len),
@@ -477,6 +472,7 @@ impl<'p, E> Exchange<'p, E> {
     pub(super) fn finish_response<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         self.waiting = None;
         self.count_out(cx);
+        self.end_deferral(cx);
         if self.body.is_raw() {
             self.stream = Stream::Done;
             self.reason.get_or_insert(CloseReason::UpgradeFinished);

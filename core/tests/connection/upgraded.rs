@@ -147,6 +147,10 @@ impl Handler for Switches {
                 self.token = response.defer().ok();
                 Flow::Defer(())
             }
+            b"/detach" => {
+                self.token = response.defer().ok();
+                Flow::Detach(())
+            }
             _ => Flow::Upgrade(()),
         }
     }
@@ -185,6 +189,15 @@ fn behind_101_nothing_is_http_whatever_the_handler_does_next() {
         assert_eq!(bench.connection.close_reason(), Some(CloseReason::UpgradeFinished), "{path}");
         assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0), "{path}");
     }
+}
+
+#[test]
+fn a_token_of_a_connection_that_was_given_away_is_stale() {
+    let mut bench = Bench::new(Switches::default());
+    bench.send(&upgrade_to_x("/detach", ""));
+    assert!(bench.connection.is_detached());
+    let token = bench.handler.token.expect("cells for deferred answers");
+    assert!(!bench.deferrals.resolve(token));
 }
 
 #[test]
