@@ -17,7 +17,7 @@ mod lifecycle {
 
     fn stop(running: Running) {
         running.stop();
-        let _ = black_box(running.join());
+        let _ = black_box(running.join().unwrap());
     }
 
     pub(super) fn measure() {

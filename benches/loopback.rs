@@ -40,7 +40,7 @@ fn loopback(criterion: &mut Criterion) {
     group.finish();
     drop(stream);
     running.stop();
-    assert_eq!(running.join().failed_workers(), 0);
+    assert_eq!(running.join().unwrap().failed_workers(), 0);
 }
 
 criterion_group!(benches, loopback);

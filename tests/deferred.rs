@@ -259,7 +259,7 @@ fn a_stop_waits_for_deferred_answers_and_loses_none() {
             assert_eq!(response.field("Connection"), Some("close"));
             assert!(client.is_ended());
         }
-        let report = deferring.running.join();
+        let report = deferring.running.join().unwrap();
         assert_eq!((report.counters.closed.of(CloseReason::Aborted), report.failed_workers()), (0, 0));
     }
 }
@@ -274,7 +274,7 @@ fn a_stop_waits_no_longer_than_its_deadline() {
         client.send(get("/never"));
         let (_, token) = deferring.next_token();
         deferring.running.stop();
-        let report = deferring.running.join();
+        let report = deferring.running.join().unwrap();
         assert_eq!(report.counters.closed.of(CloseReason::Aborted), 1);
         assert!(client.is_ended());
         assert!(!deferring.resumer.resume(token), "nobody is there any more");

@@ -240,13 +240,13 @@ fn too_few_descriptors_are_an_error_that_says_how_many_it_takes() {
     };
     let output = limited(64, 64, "--addr 127.0.0.1:0 --workers 2 --connections 100");
     let error = String::from_utf8(output.stderr).unwrap();
-    // 100 connections, listener, lobby, poller and waker (a pipe on some systems) of each worker, and 32 to spare.
-    let expected = "connections = 100 on 2 worker(s) need 242 file descriptors, and the limit is 64: raise it (ulimit \
-                    -n 242), or configure fewer connections or workers";
+    // 100 connections, listener (twice), lobby, poller and waker (a pipe on some systems) of each worker, and 32 to spare.
+    let expected = "connections = 100 on 2 worker(s) need 244 file descriptors, and the limit is 64: raise it (ulimit \
+                    -n 244), or configure fewer connections or workers";
     assert!(error.contains(expected), "{error}");
     assert_eq!(output.status.code(), Some(1));
     // A soft limit is no obstacle: with the hard one raised, it gets as far as the address.
-    let output = limited(64, 242, "--addr 203.0.113.1:0 --workers 2 --connections 100");
+    let output = limited(64, 244, "--addr 203.0.113.1:0 --workers 2 --connections 100");
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("cannot listen on 203.0.113.1:0"), "{error}");
 }

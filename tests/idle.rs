@@ -112,7 +112,7 @@ fn a_server_that_waits_does_not_spin() {
     receiving.send("hello");
     let response = receiving.response("POST");
     assert_eq!((response.text(), response.field("Connection")), ("received", Some("close")));
-    let report = running.join();
+    let report = running.join().unwrap();
     assert_eq!((report.counters.active, report.failed_workers()), (0, 0));
 }
 

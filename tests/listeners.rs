@@ -102,7 +102,7 @@ fn one_server_listens_in_several_places() {
         "both workers serve",
     );
     running.stop();
-    assert_eq!(running.join().failed_workers(), 0);
+    assert_eq!(running.join().unwrap().failed_workers(), 0);
     let error = error_of(Server::new()).to_string();
     assert_eq!(error, "listeners = 0: use 1 to 8");
 }
@@ -137,7 +137,10 @@ fn a_unix_socket_is_there_while_it_is_served_and_gone_afterwards() {
         busy.read_to_string(&mut response).unwrap();
         assert!(response.starts_with("HTTP/1.1 200 ") && response.ends_with("unix"), "{response}");
         // Idle, when the stop came to its worker's ears behind the request.
-        assert_eq!(running.join().stop.map(|stop| (stop.finished + stop.idle_closed, stop.aborted)), Some((1, 0)));
+        assert_eq!(
+            running.join().unwrap().stop.map(|stop| (stop.finished + stop.idle_closed, stop.aborted)),
+            Some((1, 0))
+        );
     }
 }
 
@@ -159,7 +162,7 @@ fn what_a_killed_server_left_is_replaced_and_nothing_else() {
     fs::remove_file(&place.0).unwrap();
     let other = UnixListener::bind(&place.0).unwrap();
     running.stop();
-    assert_eq!(running.join().failed_workers(), 0);
+    assert_eq!(running.join().unwrap().failed_workers(), 0);
     assert!(place.0.exists());
     drop(other);
 
@@ -188,7 +191,7 @@ fn workers_share_a_listener_that_the_program_opened() {
     }
     assert!(sockopt::tcp_nodelay(&kept).unwrap());
     running.stop();
-    assert_eq!(running.join().counters.requests, 32);
+    assert_eq!(running.join().unwrap().counters.requests, 32);
     // It is still the program's: who connects now waits for the next server.
     let mut waiting = Client::connect(address);
     waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -333,7 +333,7 @@ fn a_handler_that_panics_takes_its_workers_connections_along_and_nobody_elses() 
     let alive = clients.iter_mut().filter_map(|client| client.try_get("/")).count() as u64;
     assert!(shares.contains(&alive), "{alive} of {shares:?}");
     running.stop();
-    let report = running.join();
+    let report = running.join().unwrap();
     let panicked = |outcome: &WorkerOutcome| matches!(outcome, WorkerOutcome::Panicked(said) if said == "told to");
     assert_eq!(report.workers.iter().filter(|worker| panicked(&worker.outcome)).count(), 1);
     assert_eq!((report.failed_workers(), report.stop.unwrap().idle_closed), (1, alive));
@@ -424,7 +424,7 @@ fn a_stop_under_load_cuts_no_response_and_reports_what_it_did() {
         assert_eq!((response.text(), response.field("Connection")), ("10", Some("close")));
     }
     drop(under_way);
-    let report = running.join();
+    let report = running.join().unwrap();
     let took = began.elapsed();
     let complete: u64 = threads.into_iter().map(|thread| thread.join().expect("no response is cut")).sum();
     let stop = report.stop.unwrap();
@@ -469,7 +469,7 @@ fn what_does_not_finish_is_aborted_at_the_deadline_and_reported() {
     eventually(|| running.counters().requests == 6, "all are under way");
     running.stop();
     idle.iter_mut().for_each(|client| assert!(client.is_ended()));
-    let report = running.join();
+    let report = running.join().unwrap();
     let stop = report.stop.unwrap();
     assert_eq!((stop.finished, stop.idle_closed, stop.aborted), (0, 4, 3), "{report}");
     // The clock counts whole milliseconds, so that 300 of them may be one less on a finer one.

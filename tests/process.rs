@@ -57,15 +57,15 @@ fn descriptors_and_threads_are_given_back_however_it_ends() {
         }
         drop(clients.split_off(10));
         running.stop();
-        assert_eq!(running.join().counters.closed.total(), 20);
+        assert_eq!(running.join().unwrap().counters.closed.total(), 20);
         drop(clients);
 
-        let running = local().workers(1).start(|_worker| handler_fn(answer)).unwrap();
+        let running = local().workers(1).restarts_per_minute(0).start(|_worker| handler_fn(answer)).unwrap();
         let mut client = Client::connect(running.local_addr());
         client.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(client.is_ended());
         drop(client);
-        assert!(matches!(running.join().workers[0].outcome, WorkerOutcome::Panicked(_)));
+        assert!(matches!(running.join().unwrap().workers[0].outcome, WorkerOutcome::Panicked(_)));
 
         let error = Server::bind(taken.0.local_addr().unwrap()).unwrap().workers(2).start(|_worker| handler_fn(answer));
         assert!(matches!(error, Err(ServerError::PortInUse(_))));
@@ -116,7 +116,7 @@ fn buffer_memory_is_used_again_by_the_next_server() {
         let mut client = Client::connect(running.local_addr());
         assert_eq!(client.get("/").text(), "Hello");
         running.stop();
-        assert_eq!(running.join().failed_workers(), 0);
+        assert_eq!(running.join().unwrap().failed_workers(), 0);
         during
     };
     let small = buffers_for(64).slab_bytes();
@@ -143,12 +143,12 @@ fn buffer_memory_is_used_again_by_the_next_server() {
 #[test]
 fn a_panic_loses_no_more_than_what_its_connections_held() {
     let _alone = alone();
-    let running = local().workers(1).start(|_worker| handler_fn(answer)).unwrap();
+    let running = local().workers(1).restarts_per_minute(0).start(|_worker| handler_fn(answer)).unwrap();
     let during = buffer_memory();
     let mut client = Client::connect(running.local_addr());
     client.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(client.is_ended());
-    assert_eq!(running.join().failed_workers(), 1);
+    assert_eq!(running.join().unwrap().failed_workers(), 1);
     // The connection held the buffer it received into and the one it was about to answer in.
     let back = buffer_memory().idle - during.idle;
     let lost = buffers_for(64).slab_bytes() - back;

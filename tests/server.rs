@@ -69,7 +69,7 @@ fn it_serves_stops_and_serves_again_on_the_same_port() {
         assert_eq!(running.workers_alive(), workers);
         running.stop();
         assert!(client.is_ended(), "an idle connection ends at once");
-        let report = running.join();
+        let report = running.join().unwrap();
         assert_eq!((report.counters.accepted, report.counters.requests), (1, 2));
         assert_eq!(report.counters.closed.of(CloseReason::Stopped), 1);
         assert_eq!((report.workers.len(), report.failed_workers()), (workers, 0));
@@ -99,13 +99,13 @@ trait StopNow {
 impl StopNow for Running {
     fn requests_until_now(self) -> u64 {
         self.stop();
-        self.join().counters.requests
+        self.join().unwrap().counters.requests
     }
 }
 
 #[test]
 fn a_worker_that_panics_is_reported_and_the_other_serves_on() {
-    let running = start(local().workers(2));
+    let running = start(local().workers(2).restarts_per_minute(0));
     let address = running.local_addr();
     let mut client = Client::connect(address);
     client.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -115,7 +115,7 @@ fn a_worker_that_panics_is_reported_and_the_other_serves_on() {
     }
     eventually(|| running.workers_alive() == 1, "one worker is left");
     running.stop();
-    let report = running.join();
+    let report = running.join().unwrap();
     let outcomes: Vec<_> = report.workers.iter().map(|worker| &worker.outcome).collect();
     let panicked =
         |outcome: &WorkerOutcome| matches!(outcome, WorkerOutcome::Panicked(said) if said.contains("told to"));
@@ -127,7 +127,8 @@ fn a_worker_that_panics_is_reported_and_the_other_serves_on() {
 #[test]
 fn serving_without_any_worker_left_is_an_error() {
     let (tell, told) = mpsc::channel();
-    let server = local().workers(1).announce(move |announcement| tell.send(announcement.address).unwrap());
+    let server = local().workers(1).restarts_per_minute(0);
+    let server = server.announce(move |announcement| tell.send(announcement.address).unwrap());
     let serving = thread::spawn(move || server.serve(|_worker| handler_fn(path)));
     let mut client = Client::connect(told.recv_timeout(DEADLINE).unwrap());
     client.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -257,7 +258,7 @@ fn counters_add_up() {
     let sum: u64 = (0..4).filter_map(|worker| running.worker_counters(worker)).map(|worker| worker.requests).sum();
     assert_eq!(sum, 21);
     running.stop();
-    let report = running.join();
+    let report = running.join().unwrap();
     assert_eq!((report.counters.active, report.counters.closed.total()), (0, 12));
     let sum: u64 = report.workers.iter().map(|worker| worker.counters.bytes_sent).sum();
     assert_eq!(sum, report.counters.bytes_sent);
@@ -279,7 +280,7 @@ fn a_graceful_stop_finishes_what_has_begun() {
     let response = busy.response("POST");
     assert_eq!((response.status, response.text()), (200, "10"));
     assert!(busy.is_ended());
-    assert_eq!(running.join().counters.requests, 2);
+    assert_eq!(running.join().unwrap().counters.requests, 2);
 }
 
 #[test]
@@ -292,7 +293,7 @@ fn an_abort_waits_for_nobody() {
     assert!(stuck.head().starts_with("HTTP/1.1 100 "));
     running.stop();
     running.stop_handle().abort();
-    let report = running.join();
+    let report = running.join().unwrap();
     assert_eq!(report.counters.closed.of(CloseReason::Aborted), 1);
     assert!(stuck.is_ended());
 }

@@ -212,7 +212,7 @@ fn a_server_closes_what_its_handler_gives_away_and_stops_in_time() {
         assert!(client.is_ended());
         eventually(|| running.counters().active == 0, "the slot is free");
         running.stop();
-        assert_eq!(running.join().counters.closed.of(CloseReason::UpgradeFinished), 1);
+        assert_eq!(running.join().unwrap().counters.closed.of(CloseReason::UpgradeFinished), 1);
     }
 }
 

@@ -284,7 +284,7 @@ fn any_bytes_at_all_end_and_the_server_serves_on() {
         assert_eq!(Client::connect(running.local_addr()).get("/").text(), "ok");
         eventually(|| running.counters().active == 0, "all are gone");
         running.stop();
-        let report = running.join();
+        let report = running.join().unwrap();
         assert_eq!((report.counters.accepted, report.failed_workers()), (301, 0));
     }
 }

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use aurora_http_core::reactor::{Attempt, IoError, Peer};
 use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::io::{Errno, FdFlags, IoSlice, retry_on_intr};
+use rustix::io::{Errno, IoSlice, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketAddrAny, SocketType, ipproto, sockopt,
 };
@@ -45,13 +45,27 @@ impl Default for ListenOptions {
 /// EADDRNOTAVAIL, EACCES, EAFNOSUPPORT, …
 pub fn listen(address: SocketAddr, options: &ListenOptions) -> Result<OwnedFd, IoError> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = rustix::net::socket(family, SocketType::STREAM, Some(ipproto::TCP)).map_err(os_error)?;
+    let socket = open(family).map_err(os_error)?;
     prepare(&socket, address, options).map_err(os_error)?;
     Ok(socket)
 }
 
+#[cfg(not(target_vendor = "apple"))]
+fn open(family: AddressFamily) -> Result<OwnedFd, Errno> {
+    use rustix::net::SocketFlags;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    rustix::net::socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))
+}
+
+/// Flags cannot be set by the call that makes a socket on macOS.
+#[cfg(target_vendor = "apple")]
+fn open(family: AddressFamily) -> Result<OwnedFd, Errno> {
+    let socket = rustix::net::socket(family, SocketType::STREAM, Some(ipproto::TCP))?;
+    set_flags(&socket)?;
+    Ok(socket)
+}
+
 fn prepare(socket: &OwnedFd, address: SocketAddr, options: &ListenOptions) -> Result<(), Errno> {
-    set_flags(socket)?;
     no_sigpipe(socket)?;
     sockopt::set_socket_reuseaddr(socket, true)?;
     if options.reuse_port {
@@ -72,8 +86,9 @@ fn prepare(socket: &OwnedFd, address: SocketAddr, options: &ListenOptions) -> Re
 
 /// Non-blocking and closed on exec. By hand, because not every system can do it in the call that makes the socket; a
 /// process that another thread starts in between inherits the socket.
+#[cfg(not(any(target_os = "freebsd", target_os = "netbsd", target_os = "openbsd")))]
 fn set_flags(socket: &OwnedFd) -> Result<(), Errno> {
-    rustix::io::fcntl_setfd(socket, FdFlags::CLOEXEC)?;
+    rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(socket, true)
 }
 

@@ -55,7 +55,7 @@ impl fmt::Display for Announcement {
 }
 
 /// Bytes in a unit that leaves few digits.
-struct Bytes(usize);
+pub(super) struct Bytes(pub(super) usize);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

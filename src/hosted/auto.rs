@@ -2,8 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+#[cfg(has_uring)]
+use std::thread;
+use std::time::Instant;
+
+#[cfg(has_uring)]
+use aurora_http_uring::{Refusal, Rungs};
+#[cfg(has_uring)]
+use rustix::process::{Resource, getrlimit};
 
 use super::error::ServerError;
+#[cfg(has_uring)]
+use super::holders;
 
 /// What performs the I/O.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -60,7 +70,7 @@ pub(super) enum Chosen {
     Kqueue,
     /// With what was found of it.
     #[cfg(has_uring)]
-    Uring(aurora_http_uring::Rungs),
+    Uring(Rungs),
 }
 
 impl Chosen {
@@ -138,10 +148,7 @@ fn probe(backend: Backend) -> Result<Chosen, String> {
         Backend::Epoll => "epoll exists on Linux only",
         #[cfg(has_uring)]
         Backend::Uring => {
-            // On a thread of its own: taking a ring down may interrupt a system call of whoever used it.
-            let probed = std::thread::scope(|scope| scope.spawn(aurora_http_uring::probe).join());
-            let probed = probed.map_err(|_| "the probe of io_uring panicked".to_owned())?;
-            return probed.map(Chosen::Uring).map_err(|refusal| refusal.to_string());
+            return probe_uring().map(Chosen::Uring).map_err(|refusal| refusal.to_string());
         }
         #[cfg(not(has_uring))]
         Backend::Uring if cfg!(target_os = "linux") => "this build has no io_uring backend (cargo feature uring)",
@@ -156,6 +163,45 @@ fn probe(backend: Backend) -> Result<Chosen, String> {
         Backend::Auto => "auto is no backend",
     };
     Err(reason.to_owned())
+}
+
+/// On a thread of its own where there can be one: taking a ring down may interrupt a system call of whoever used it.
+#[cfg(has_uring)]
+fn probe_uring() -> Result<Rungs, Refusal> {
+    let begun = Instant::now();
+    loop {
+        let probed = thread::scope(|scope| {
+            let thread = thread::Builder::new().name("aurora-probe".into());
+            match thread.spawn_scoped(scope, aurora_http_uring::probe) {
+                Ok(thread) => thread.join().unwrap_or(Err(Refusal::Mute)),
+                Err(_) => aurora_http_uring::probe(),
+            }
+        });
+        match probed {
+            Err(Refusal::Memory) if may_have_memory_soon(begun) => thread::sleep(holders::PAUSE),
+            probed => return probed,
+        }
+    }
+}
+
+/// Whether memory that the kernel refused for a ring may be there in a moment: it frees a ring that is gone, or whose
+/// process was killed, a while later, and counts it as locked memory until then.
+#[cfg(has_uring)]
+fn may_have_memory_soon(since: Instant) -> bool {
+    // One ring at least must fit, or it never will.
+    let least = aurora_http_uring::Uring::queue_bytes(1, 1) as u64;
+    let limit = getrlimit(Resource::Memlock).current;
+    since.elapsed() < holders::PATIENCE && limit.is_none_or(|limit| limit >= least)
+}
+
+/// Whether a worker that could not be made may be made in a moment.
+pub(super) fn may_pass(error: &ServerError, since: Instant) -> bool {
+    #[cfg(has_uring)]
+    if let ServerError::Backend { backend: Backend::Uring, reason } = error {
+        return *reason == Refusal::Memory.to_string() && may_have_memory_soon(since);
+    }
+    let _ = (error, since);
+    false
 }
 
 #[cfg(test)]
@@ -198,7 +244,7 @@ mod tests {
             Ok(rungs) => assert_eq!((chosen, note), (Chosen::Uring(rungs), None)),
             Err(refusal) => assert_eq!((chosen, note), (Chosen::Epoll, Some(refusal.to_string()))),
         }
-        let uring = Chosen::Uring(aurora_http_uring::Rungs::default());
+        let uring = Chosen::Uring(Rungs::default());
         let refused = ServerError::Backend { backend: Backend::Uring, reason: "it rains".into() };
         let (chosen, note) = choose_after(uring, &refused).unwrap().unwrap();
         assert_eq!((chosen, note.as_deref()), (Chosen::Epoll, Some("it rains")));

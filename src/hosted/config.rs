@@ -2,7 +2,7 @@
 
 use aurora_http_core::budget::{Budget, buffers_for};
 use aurora_http_core::engine::{LENT_MAX, LISTENERS_MAX};
-use aurora_http_core::limits::{Limits, Overload, Timeouts};
+use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 use aurora_http_core::parse::FIELDS_CAPACITY;
 use aurora_http_core::pool::{Class, ClassCounts};
 use aurora_http_core::preamble::{Preamble, SERVER_BYTES_MAX};
@@ -20,6 +20,8 @@ const HEAD_BYTES_MIN: u32 = 256;
 const RESPONSE_BYTES_MIN: u32 = 512;
 /// Scratch memory for one call of the handler; the pool lends more.
 const SCRATCH_BYTES: usize = 16 * 1024;
+/// How often a minute a worker whose handler panicked is replaced, unless set.
+const RESTARTS_PER_MINUTE: u32 = 3;
 /// Buffers that one call of the handler may borrow.
 const LOANS: usize = 16;
 
@@ -36,6 +38,10 @@ pub(super) struct Config {
     /// Per worker; from the connections unless set.
     pub(super) buffers: Option<ClassCounts>,
     pub(super) server_name: &'static str,
+    /// Whether IPv6 listeners take no IPv4 connections; `None`: as the system does, unless both are asked for.
+    pub(super) only_v6: Option<bool>,
+    /// How often a worker whose handler panicked is replaced; 0: never.
+    pub(super) restarts_per_minute: u32,
 }
 
 impl Config {
@@ -50,7 +56,15 @@ impl Config {
             limits: Limits::default(),
             buffers: None,
             server_name: "",
+            only_v6: None,
+            restarts_per_minute: RESTARTS_PER_MINUTE,
         }
+    }
+
+    /// For workers whose listeners are open: without any descriptor of them, because a copy of one would keep its
+    /// socket listening when every worker has closed its own.
+    pub(super) fn for_workers(&self) -> Self {
+        Self { listeners: vec![Source::Opened; self.listeners.len()], ..self.clone() }
     }
 
     pub(super) fn class_counts(&self) -> ClassCounts {
@@ -117,8 +131,23 @@ impl Config {
     }
 
     fn validate_limits(&self) -> Result<(), ServerError> {
-        let Limits { head_bytes_max, fields_max, target_bytes_max, .. } = self.limits;
-        let Limits { content_collected_max, response_bytes_max, .. } = self.limits;
+        // By name and without "..", so that a new one is looked at.
+        let Limits {
+            head_bytes_max,
+            fields_max,
+            target_bytes_max,
+            content_collected_max,
+            response_bytes_max,
+            requests_per_connection_max,
+            in_flight_max,
+            overload,
+            // Of nothing, they refuse what they limit.
+            content_bytes_max: _,
+            chunk_extension_bytes_max: _,
+            trailer_bytes_max: _,
+            discard_bytes_max: _,
+            timeouts: _, // looked at by themselves
+        } = self.limits;
         if head_bytes_max < HEAD_BYTES_MIN {
             let advice = format!("no browser's request fits; use at least {HEAD_BYTES_MIN}");
             return Err(ServerError::setting("limits.head_bytes_max", head_bytes_max, advice));
@@ -135,15 +164,15 @@ impl Config {
             let advice = format!("no response's head fits; use at least {RESPONSE_BYTES_MIN}");
             return Err(ServerError::setting("limits.response_bytes_max", response_bytes_max, advice));
         }
-        if self.limits.requests_per_connection_max == Some(0) {
+        if requests_per_connection_max == Some(0) {
             let advice = "no request would be served; use at least 1, or None for no limit";
             return Err(ServerError::setting("limits.requests_per_connection_max", 0, advice));
         }
-        if self.limits.in_flight_max == Some(0) {
+        if in_flight_max == Some(0) {
             let advice = "every request would be refused; use at least 1, or None for no limit";
             return Err(ServerError::setting("limits.in_flight_max", 0, advice));
         }
-        if self.limits.overload == Overload::Refuse && self.connections == 1 {
+        if overload == Overload::Refuse && self.connections == 1 {
             let advice = "one of them is kept to refuse newcomers in; use at least 2, or limits.overload = Wait";
             return Err(ServerError::setting("connections", 1, advice));
         }
@@ -164,24 +193,38 @@ impl Config {
 }
 
 fn validate_timeouts(timeouts: &Timeouts) -> Result<(), ServerError> {
-    let rate = timeouts.rate_min;
-    for (name, value_ms) in [
-        ("limits.timeouts.first_byte_timeout_ms", timeouts.first_byte_timeout_ms),
-        ("limits.timeouts.head_timeout_ms", timeouts.head_timeout_ms),
-        ("limits.timeouts.content_timeout_ms", timeouts.content_timeout_ms),
-        ("limits.timeouts.write_timeout_ms", timeouts.write_timeout_ms),
-        ("limits.timeouts.defer_timeout_ms", timeouts.defer_timeout_ms),
-        ("limits.timeouts.idle_timeout_ms", timeouts.idle_timeout_ms),
-        ("limits.timeouts.linger_timeout_ms", timeouts.linger_timeout_ms),
-        ("limits.timeouts.rate_min.window_ms", rate.map(|rate| rate.window_ms)),
-        ("limits.timeouts.rate_min.bytes", rate.map(|rate| rate.bytes)),
+    // By name and without "..", so that none is forgotten.
+    let &Timeouts {
+        first_byte_timeout_ms,
+        head_timeout_ms,
+        content_timeout_ms,
+        write_timeout_ms,
+        rate_min,
+        defer_timeout_ms,
+        upgraded_timeout_ms,
+        idle_timeout_ms,
+        linger_timeout_ms,
+        linger_total_timeout_ms,
+        // With 0 a graceful stop closes what is idle and cuts the rest at once, which somebody may want.
+        stop_timeout_ms: _,
+    } = timeouts;
+    let (window_ms, bytes) = rate_min.map(|RateMin { bytes, window_ms }| (window_ms, bytes)).unzip();
+    for (name, value) in [
+        ("limits.timeouts.first_byte_timeout_ms", first_byte_timeout_ms),
+        ("limits.timeouts.head_timeout_ms", head_timeout_ms),
+        ("limits.timeouts.content_timeout_ms", content_timeout_ms),
+        ("limits.timeouts.write_timeout_ms", write_timeout_ms),
+        ("limits.timeouts.rate_min.window_ms", window_ms),
+        ("limits.timeouts.rate_min.bytes", bytes),
+        ("limits.timeouts.defer_timeout_ms", defer_timeout_ms),
+        ("limits.timeouts.upgraded_timeout_ms", upgraded_timeout_ms),
+        ("limits.timeouts.idle_timeout_ms", idle_timeout_ms),
+        ("limits.timeouts.linger_timeout_ms", linger_timeout_ms),
+        ("limits.timeouts.linger_total_timeout_ms", linger_total_timeout_ms),
     ] {
-        if value_ms == Some(0) {
-            return Err(ServerError::setting(
-                name,
-                0,
-                "nothing could be so fast; use at least 1, or None to switch it off",
-            ));
+        if value == Some(0) {
+            let advice = "nothing could be so fast; use at least 1, or None to switch it off";
+            return Err(ServerError::setting(name, 0, advice));
         }
     }
     Ok(())
@@ -209,7 +252,7 @@ mod tests {
     #[test]
     fn every_wrong_value_is_named_and_comes_with_advice() {
         type Spoil = fn(&mut Config);
-        let rows: [(Spoil, &str); 23] = [
+        let rows: [(Spoil, &str); 20] = [
             (|c| c.listeners.clear(), "listeners = 0: use 1 to 8"),
             (|c| c.listeners = vec![Source::Unix("a".into()); 9], "listeners = 9: use 1 to 8"),
             (|c| c.workers = 0, "workers = 0: nobody would serve; use at least 1"),
@@ -239,9 +282,6 @@ mod tests {
                 |c| c.buffers = Some(ClassCounts::NONE.with(Class::Small, 1)),
                 "buffers = 1 of that size: requests are received into buffers of 4096 bytes; use at least 2",
             ),
-            (|c| c.limits.timeouts.idle_timeout_ms = Some(0), "limits.timeouts.idle_timeout_ms = 0: "),
-            (|c| c.limits.timeouts.rate_min.as_mut().unwrap().window_ms = 0, "limits.timeouts.rate_min.window_ms = 0"),
-            (|c| c.limits.timeouts.rate_min.as_mut().unwrap().bytes = 0, "limits.timeouts.rate_min.bytes = 0: "),
         ];
         for (spoil, expected) in rows {
             let mut config = config();
@@ -249,6 +289,42 @@ mod tests {
             let error = config.validate().unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}\n{expected}");
         }
+    }
+
+    #[test]
+    fn every_timeout_of_nothing_is_named() {
+        type Spoil = fn(&mut Timeouts);
+        let rows: [(Spoil, &str); 11] = [
+            (|t| t.first_byte_timeout_ms = Some(0), "first_byte_timeout_ms"),
+            (|t| t.head_timeout_ms = Some(0), "head_timeout_ms"),
+            (|t| t.content_timeout_ms = Some(0), "content_timeout_ms"),
+            (|t| t.write_timeout_ms = Some(0), "write_timeout_ms"),
+            (|t| t.rate_min = Some(RateMin { bytes: 1, window_ms: 0 }), "rate_min.window_ms"),
+            (|t| t.rate_min = Some(RateMin { bytes: 0, window_ms: 1 }), "rate_min.bytes"),
+            (|t| t.defer_timeout_ms = Some(0), "defer_timeout_ms"),
+            (|t| t.upgraded_timeout_ms = Some(0), "upgraded_timeout_ms"),
+            (|t| t.idle_timeout_ms = Some(0), "idle_timeout_ms"),
+            (|t| t.linger_timeout_ms = Some(0), "linger_timeout_ms"),
+            (|t| t.linger_total_timeout_ms = Some(0), "linger_total_timeout_ms"),
+        ];
+        for (spoil, name) in rows {
+            let mut config = config();
+            spoil(&mut config.limits.timeouts);
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("limits.timeouts.{name} = 0: nothing could be so fast")), "{error}");
+        }
+        // Every other one but the stop's is in the table, by its name in what `Debug` prints.
+        let printed = format!("{:?}", Timeouts::default());
+        let fields = printed.split(|c: char| !c.is_ascii_lowercase() && c != '_').filter(|word| word.ends_with("_ms"));
+        for field in fields.filter(|field| *field != "stop_timeout_ms") {
+            assert!(rows.iter().any(|(_, name)| name.ends_with(field)), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_stop_may_be_told_to_wait_for_nobody() {
+        let timeouts = Timeouts { stop_timeout_ms: Some(0), ..Timeouts::default() };
+        Config { limits: Limits { timeouts, ..Limits::default() }, ..config() }.validate().unwrap();
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use aurora_http_core::budget::handles_max;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::net::{AddressFamily, SocketType, socket};
+use rustix::net::AddressFamily;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::error::ServerError;
+use super::listen::stream_socket;
 
 /// Of one worker besides its sockets: the poller and the waker, which may be a pipe.
 const PER_WORKER: usize = 3;
@@ -46,7 +47,7 @@ fn raise(needed: u64) -> Result<(), u64> {
 /// can be read.
 fn is_allowed(descriptors: u64) -> bool {
     let Ok(highest) = i32::try_from(descriptors.saturating_sub(1)) else { return false };
-    let Ok(any) = socket(AddressFamily::UNIX, SocketType::STREAM, None) else { return false };
+    let Ok(any) = stream_socket(AddressFamily::UNIX) else { return false };
     // EINVAL is "beyond the limit"; anything else is no answer to that.
     !matches!(fcntl_dupfd_cloexec(&any, highest), Err(Errno::INVAL))
 }
@@ -66,7 +67,8 @@ fn most_allowed(beyond: u64) -> u64 {
 }
 
 fn needed(workers: usize, connections: usize, listeners: usize) -> u64 {
-    let per_worker = handles_max(connections, listeners).saturating_add(PER_WORKER);
+    // Each listener once more, for the worker that takes the place of one whose handler panicked.
+    let per_worker = handles_max(connections, listeners).saturating_add(listeners).saturating_add(PER_WORKER);
     (workers.saturating_mul(per_worker) as u64).saturating_add(SPARE)
 }
 
@@ -97,9 +99,9 @@ mod tests {
 
     #[test]
     fn every_worker_needs_its_sockets_its_poller_and_its_waker() {
-        // Connection, lobby, listener, poller, two ends of a waker.
-        assert_eq!(needed(1, 1, 1), SPARE + 6);
-        assert_eq!(needed(3, 1000, 1), SPARE + 3 * 1005);
-        assert_eq!(needed(3, 1000, 4), SPARE + 3 * 1011);
+        // Connection, lobby, listener, that once more, poller, two ends of a waker.
+        assert_eq!(needed(1, 1, 1), SPARE + 7);
+        assert_eq!(needed(3, 1000, 1), SPARE + 3 * 1006);
+        assert_eq!(needed(3, 1000, 4), SPARE + 3 * 1015);
     }
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use aurora_http_core::reactor::IoError;
 use rustix::io::Errno;
 
+use super::announce::Bytes;
 use super::auto::Backend;
 use super::report::{Report, WorkerOutcome};
 
@@ -42,6 +43,15 @@ pub enum ServerError {
         needed: u64,
         /// The hard limit.
         limit: u64,
+    },
+    /// The system does not give the memory that the workers need, all of which is asked for before the first accept.
+    Memory {
+        /// Connections per worker.
+        connections: usize,
+        /// Workers.
+        workers: usize,
+        /// Bytes that all workers need, their threads' stacks included.
+        needed: usize,
     },
     /// Somebody listens on the address already.
     PortInUse(SocketAddr),
@@ -96,6 +106,8 @@ pub enum ServerError {
         /// What the panic said.
         message: String,
     },
+    /// A thread of the server's own, which is a handler, wanted to wait for the server's end.
+    OwnThread,
     /// Every worker failed, so that nobody serves any more.
     AllWorkersFailed(Box<Report>),
 }
@@ -129,6 +141,12 @@ impl fmt::Display for ServerError {
                      is {limit}: raise it (ulimit -n {needed}), or configure fewer connections or workers"
                 )
             }
+            Self::Memory { connections, workers, needed } => write!(
+                f,
+                "connections = {connections} on {workers} worker(s) need {} of memory, and the system does not give it: \
+                 configure fewer connections, workers or buffers, or raise the limit (ulimit -v)",
+                Bytes(*needed)
+            ),
             Self::PortInUse(address) => write!(
                 f,
                 "cannot listen on {address}: the port is in use; stop the program that listens there, or choose \
@@ -153,6 +171,9 @@ impl fmt::Display for ServerError {
                 write!(f, "cannot set up the {backend} backend: {}", system_words(*error))
             }
             Self::Panicked { worker, message } => write!(f, "worker {worker} panicked at its start: {message}"),
+            Self::OwnThread => f.write_str(
+                "a handler cannot wait for the end of the server that calls it; stop it by a StopHandle instead",
+            ),
             Self::AllWorkersFailed(report) => fmt_failed(f, report),
         }
     }

@@ -16,17 +16,19 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
 
 use aurora_http_core::reactor::IoError;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType, ipproto, sockopt};
+use rustix::net::{AddressFamily, SocketType, sockopt};
 
 use super::address::ListenAddr;
 use super::auto::Chosen;
 use super::config::Config;
 use super::error::ServerError;
-use super::inherit;
 use super::unix::{self, SocketFile};
+use super::{holders, inherit};
 
 /// Where to listen.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub(super) enum Source {
     Unix(PathBuf),
     /// Somebody else opened it.
     Given(Arc<OwnedFd>),
+    /// It is open already, and the workers have it.
+    Opened,
 }
 
 /// All listeners of a server.
@@ -62,6 +66,7 @@ pub(super) fn open(chosen: Chosen, config: &Config) -> Result<Opened, ServerErro
                 share(socket, config.workers)?
             }
             Source::Given(socket) => open_given(socket, config.workers)?,
+            Source::Opened => return Err(taken_already()),
         };
         if let Some(first) = sockets.first() {
             opened.addresses.push(ListenAddr::of(first).map_err(|error| system("name a listener", error))?);
@@ -78,10 +83,14 @@ pub(super) fn open_one_each(chosen: Chosen, config: &Config) -> Result<Opened, S
     open(chosen, &Config { workers: 1, ..config.clone() })
 }
 
+fn taken_already() -> ServerError {
+    ServerError::Inherited { number: None, reason: "it was taken already".into() }
+}
+
 fn open_tcp(chosen: Chosen, config: &Config, addresses: &[SocketAddr]) -> Result<Vec<OwnedFd>, ServerError> {
     let mut failed = None;
     for &address in addresses {
-        match open_at(chosen, config, address) {
+        match open_patiently(chosen, config, address) {
             Ok(sockets) => return Ok(sockets),
             Err(error) => failed = Some(ServerError::listen(address, error)),
         }
@@ -117,22 +126,36 @@ fn system(what: &'static str, error: Errno) -> ServerError {
     ServerError::System { what, error: error.into() }
 }
 
+/// Waits for an address that nobody but the remains of a killed process holds.
+fn open_patiently(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<OwnedFd>, IoError> {
+    let begun = Instant::now();
+    loop {
+        let opened = open_at(chosen, config, address);
+        let in_use = matches!(&opened, Err(error) if *error == os(Errno::ADDRINUSE));
+        if !in_use || begun.elapsed() >= holders::PATIENCE || holders::holds_address(address) {
+            return opened;
+        }
+        thread::sleep(holders::PAUSE);
+    }
+}
+
 fn open_at(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<OwnedFd>, IoError> {
+    let only_v6 = only_v6(config, address);
     let shared = config.workers > 1;
     if shared && !spreads(chosen) {
         return open_one(chosen, config, address);
     }
     // A port that the system chooses is nobody else's.
-    let mut claim = if shared && address.port() != 0 { Some(claim(address).map_err(os)?) } else { None };
+    let mut claim = if shared && address.port() != 0 { Some(claim(address, only_v6).map_err(os)?) } else { None };
     if cfg!(not(target_os = "linux")) {
         claim = None;
     }
-    let first = listen(chosen, address, config.backlog, shared)?;
+    let first = listen(chosen, address, Options { backlog: config.backlog, shared, only_v6 })?;
     let local = local_addr(&first)?;
     let mut sockets = Vec::with_capacity(config.workers);
     sockets.push(first);
     for _ in 1..config.workers {
-        sockets.push(listen(chosen, local, config.backlog, shared)?);
+        sockets.push(listen(chosen, local, Options { backlog: config.backlog, shared, only_v6 })?);
     }
     drop(claim);
     Ok(sockets)
@@ -140,7 +163,8 @@ fn open_at(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<O
 
 /// One socket, and a descriptor of it per worker.
 fn open_one(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<OwnedFd>, IoError> {
-    let socket = listen(chosen, address, shared_backlog(config), false)?;
+    let only_v6 = only_v6(config, address);
+    let socket = listen(chosen, address, Options { backlog: shared_backlog(config), shared: false, only_v6 })?;
     let mut sockets = Vec::with_capacity(config.workers);
     for _ in 1..config.workers {
         sockets.push(rustix::io::fcntl_dupfd_cloexec(&socket, 0).map_err(os)?);
@@ -161,37 +185,71 @@ fn spreads(chosen: Chosen) -> bool {
     }
 }
 
+/// Whether an IPv6 listener takes no IPv4 connections; `None` leaves that to the system. Where the same port is asked for
+/// on an IPv4 address as well, that listener gets them.
+fn only_v6(config: &Config, address: SocketAddr) -> Option<bool> {
+    let both = config.listeners.iter().any(|source| match source {
+        Source::Tcp(addresses) => addresses.iter().any(|other| other.is_ipv4() && other.port() == address.port()),
+        Source::Unix(_) | Source::Given(_) | Source::Opened => false,
+    });
+    config.only_v6.or((both && address.port() != 0).then_some(true))
+}
+
+/// How a socket is to listen.
+#[derive(Clone, Copy)]
+struct Options {
+    backlog: u32,
+    /// With others on the same address.
+    shared: bool,
+    only_v6: Option<bool>,
+}
+
 /// A socket of one backend.
-fn listen(chosen: Chosen, address: SocketAddr, backlog: u32, shared: bool) -> Result<OwnedFd, IoError> {
+fn listen(chosen: Chosen, address: SocketAddr, options: Options) -> Result<OwnedFd, IoError> {
+    let Options { backlog, shared: reuse_port, only_v6 } = options;
     match chosen {
         #[cfg(has_epoll)]
         Chosen::Epoll => {
             use aurora_http_epoll::ListenOptions;
-            let options = ListenOptions { backlog, reuse_port: shared, ..ListenOptions::default() };
+            let options = ListenOptions { backlog, reuse_port, only_v6, ..ListenOptions::default() };
             aurora_http_epoll::listen(address, &options)
         }
         #[cfg(has_kqueue)]
         Chosen::Kqueue => {
             use aurora_http_kqueue::ListenOptions;
-            let options = ListenOptions { backlog, reuse_port: shared, ..ListenOptions::default() };
+            let options = ListenOptions { backlog, reuse_port, only_v6, ..ListenOptions::default() };
             aurora_http_kqueue::listen(address, &options)
         }
         #[cfg(has_uring)]
         Chosen::Uring(_) => {
             use aurora_http_uring::ListenOptions;
-            let options = ListenOptions { backlog, reuse_port: shared, ..ListenOptions::default() };
+            let options = ListenOptions { backlog, reuse_port, only_v6, ..ListenOptions::default() };
             aurora_http_uring::listen(address, &options)
         }
     }
 }
 
-fn claim(address: SocketAddr) -> Result<OwnedFd, Errno> {
+fn claim(address: SocketAddr, only_v6: Option<bool>) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = rustix::net::socket(family, SocketType::STREAM, Some(ipproto::TCP))?;
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    let socket = stream_socket(family)?;
     // Past connections that the system still remembers are no obstacle, and neither will this socket be.
     sockopt::set_socket_reuseaddr(&socket, true)?;
+    if let (true, Some(only)) = (address.is_ipv6(), only_v6) {
+        sockopt::set_ipv6_v6only(&socket, only)?;
+    }
     rustix::net::bind(&socket, &address)?;
+    Ok(socket)
+}
+
+/// A stream socket that no program inherits which another thread executes: closed on exec by the call that makes it,
+/// where the system can.
+pub(super) fn stream_socket(family: AddressFamily) -> Result<OwnedFd, Errno> {
+    #[cfg(not(target_vendor = "apple"))]
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, rustix::net::SocketFlags::CLOEXEC, None)?;
+    #[cfg(target_vendor = "apple")]
+    let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
+    #[cfg(target_vendor = "apple")]
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     Ok(socket)
 }
 

@@ -58,6 +58,12 @@ impl Report {
     pub fn failed_workers(&self) -> usize {
         self.workers.iter().filter(|worker| worker.outcome != WorkerOutcome::Finished).count()
     }
+
+    /// How often a worker was replaced whose handler had panicked.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.restarts).sum()
+    }
 }
 
 impl fmt::Display for Report {
@@ -69,6 +75,9 @@ impl fmt::Display for Report {
             self.workers.len(),
             self.failed_workers()
         )?;
+        if self.restarts() > 0 {
+            write!(f, " restarts={}", self.restarts())?;
+        }
         if let Some(stop) = &self.stop {
             write!(f, " {stop}")?;
         }
@@ -96,12 +105,11 @@ pub struct WorkerReport {
     pub counters: Counters,
     /// How it ended.
     pub outcome: WorkerOutcome,
-}
-
-impl WorkerReport {
-    pub(super) const fn new(counters: Counters, outcome: WorkerOutcome) -> Self {
-        Self { counters, outcome }
-    }
+    /// How often its handler panicked and it was replaced by another one in its place, whose counts are in
+    /// [`counters`](Self::counters) as well. Connections that were cut by that count as accepted, and not as closed.
+    pub restarts: u64,
+    /// What the last panic said, also when that was its end.
+    pub last_panic: Option<String>,
 }
 
 /// How a worker ended.
@@ -110,7 +118,9 @@ impl WorkerReport {
 pub enum WorkerOutcome {
     /// It was stopped, and everything is closed.
     Finished,
-    /// The handler panicked, with this message. Its connections were closed with it; the other workers served on.
+    /// The handler panicked, with this message, too often to be replaced again
+    /// ([`restarts_per_minute`](super::Server::restarts_per_minute)), or during a stop. Its connections were closed with
+    /// it; the other workers served on.
     Panicked(String),
     /// Its reactor became unusable. Its connections were closed with it; the other workers served on.
     Failed(IoError),
@@ -120,22 +130,26 @@ pub enum WorkerOutcome {
 mod tests {
     use super::*;
 
+    fn worker(counters: Counters, outcome: WorkerOutcome) -> WorkerReport {
+        WorkerReport { counters, outcome, restarts: 0, last_panic: None }
+    }
+
     #[test]
     fn the_line_names_what_happened_and_no_reason_that_did_not() {
         let mut plain = [0; Counters::PLAIN];
         (plain[0], plain[2]) = (12, 21);
         let mut closed = [0; CloseReason::COUNT];
         assert_eq!(
-            Report::new(vec![WorkerReport::new(Counters::from_arrays(plain, closed), WorkerOutcome::Finished)], None)
-                .to_string(),
+            Report::new(vec![worker(Counters::from_arrays(plain, closed), WorkerOutcome::Finished)], None).to_string(),
             "connections=12 requests=21 refused=0 failed=0 workers=1 failed_workers=0"
         );
         closed[CloseReason::BadRequest as usize] = 1;
         closed[CloseReason::Aborted as usize] = 3;
-        let failed = WorkerReport::new(Counters::from_arrays(plain, closed), WorkerOutcome::Failed(IoError::FileLimit));
+        let mut failed = worker(Counters::from_arrays(plain, closed), WorkerOutcome::Failed(IoError::FileLimit));
+        failed.restarts = 3;
         let report = Report::new(vec![failed], Some(Duration::from_micros(15_900)));
         let line = "connections=12 requests=21 refused=0 failed=0 workers=1 failed_workers=1 \
-                    stop=15ms finished=0 idle=0 aborted=3 closed: bad_request=1 aborted=3";
+                    restarts=3 stop=15ms finished=0 idle=0 aborted=3 closed: bad_request=1 aborted=3";
         assert_eq!(report.to_string(), line);
     }
 }

@@ -1,5 +1,6 @@
 //! Deferred answers across threads: who may resolve a token, and whom that wakes.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -7,6 +8,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use aurora_http_core::defer::{DeferCell, DeferToken, Deferrals};
 use aurora_http_core::pool::CacheAligned;
 use aurora_http_core::reactor::Wake;
+
+use super::storage::table;
 
 /// Says from any thread that the answer to a deferred exchange is there.
 ///
@@ -30,8 +33,8 @@ impl Resumer {
     pub fn resume(&self, token: DeferToken) -> bool {
         let worker = usize::from(token.worker());
         let resolved = self.board.deferrals(worker).resolve(token);
-        if resolved && let Some(desk) = self.board.desk(worker) {
-            desk.wake();
+        if resolved {
+            self.board.wake(worker);
         }
         resolved
     }
@@ -73,14 +76,24 @@ impl Board {
     }
 
     /// Makes the cells of a worker that has so many connections.
-    pub(super) fn set_up(&self, worker: usize, connections: usize) {
-        if let Some(desk) = self.desks.get(worker) {
-            desk.get_or_init(|| Desk {
-                cells: (0..connections).map(|_| DeferCell::new()).collect(),
-                group_bells: (0..connections.div_ceil(Deferrals::GROUP)).map(|_| AtomicBool::new(false)).collect(),
-                bell: CacheAligned(AtomicBool::new(false)),
-                waker: RwLock::new(None),
-            });
+    pub(super) fn set_up(&self, worker: usize, connections: usize) -> Result<(), TryReserveError> {
+        let desk = Desk {
+            cells: table(connections, DeferCell::new)?,
+            group_bells: table(connections.div_ceil(Deferrals::GROUP), || AtomicBool::new(false))?,
+            bell: CacheAligned(AtomicBool::new(false)),
+            waker: RwLock::new(None),
+        };
+        if let Some(place) = self.desks.get(worker) {
+            // The first one stays.
+            let _ = place.set(desk);
+        }
+        Ok(())
+    }
+
+    /// Ends the wait of a worker, if it is there.
+    pub(super) fn wake(&self, worker: usize) {
+        if let Some(desk) = self.desk(worker) {
+            desk.wake();
         }
     }
 

@@ -1,44 +1,34 @@
 //! A server's threads, from their start to their end.
 
-use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use aurora_http_core::counters::Counters;
-use aurora_http_core::handler::Handler;
-use aurora_http_core::reactor::Wake;
 use aurora_http_core::stop::StopFlag;
 
-use super::address::{ListenAddr, first_ip};
+use super::address::ListenAddr;
 use super::announce::Announcement;
-use super::auto::{Backend, Chosen, choose, choose_after};
-use super::config::Config;
 use super::error::ServerError;
 use super::report::{Report, WorkerOutcome, WorkerReport};
 use super::resumer::{Board, Resumer};
 use super::shared::SharedCounters;
-use super::sockets::SocketReactor;
-use super::storage::{self, WorkerStorage, memory};
+use super::storage;
 use super::unix::SocketFile;
-use super::worker::Worker;
-use super::{descriptors, listen, placement};
 
 /// A server that serves on threads of its own.
 ///
 /// Dropping it aborts the server and waits for its threads; [`stop`](Self::stop) and [`join`](Self::join) are the
-/// graceful way.
+/// graceful way. Dropped by one of its own threads, in a handler, it aborts the server and waits for nobody.
 #[derive(Debug)]
 pub struct Running {
-    announcement: Announcement,
-    shared: Arc<Shared>,
-    threads: Vec<JoinHandle<WorkerOutcome>>,
+    pub(super) announcement: Announcement,
+    pub(super) shared: Arc<Shared>,
+    pub(super) threads: Vec<JoinHandle<WorkerOutcome>>,
 }
 
 impl Running {
@@ -106,20 +96,52 @@ impl Running {
         self.shared.alive.load(Ordering::Acquire)
     }
 
-    /// Waits until every worker has ended: after [`stop`](Self::stop), or when all of them failed.
+    /// How often so far a worker was replaced whose handler had panicked; see
+    /// [`restarts_per_minute`](super::Server::restarts_per_minute).
     #[must_use]
-    pub fn join(mut self) -> Report {
+    pub fn restarts(&self) -> u64 {
+        self.shared.places.iter().map(|place| place.restarts.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How often so far this worker was replaced; `None` for a number that no worker has.
+    #[must_use]
+    pub fn worker_restarts(&self, worker: usize) -> Option<u64> {
+        self.shared.places.get(worker).map(|place| place.restarts.load(Ordering::Relaxed))
+    }
+
+    /// Waits until every worker has ended: after [`stop`](Self::stop), or when all of them failed.
+    ///
+    /// # Errors
+    /// [`ServerError::OwnThread`] at once when one of its own threads asks, from a handler: it would wait for itself. The
+    /// server is aborted then, as by dropping this. A handler stops its server by a [`StopHandle`].
+    pub fn join(mut self) -> Result<Report, ServerError> {
+        if self.is_own_thread() {
+            return Err(ServerError::OwnThread);
+        }
         let workers = self.join_all();
-        Report::new(workers, self.shared.stop_took())
+        Ok(Report::new(workers, self.shared.stop_took()))
+    }
+
+    /// Whether a worker asks.
+    fn is_own_thread(&self) -> bool {
+        let current = thread::current().id();
+        self.threads.iter().any(|thread| thread.thread().id() == current)
     }
 
     fn join_all(&mut self) -> Vec<WorkerReport> {
         let threads = std::mem::take(&mut self.threads);
-        let outcomes = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| WorkerOutcome::Panicked(panic_message(&*panic))));
-        let counters = self.shared.counters.iter().map(SharedCounters::read);
-        outcomes.zip(counters).map(|(outcome, counters)| WorkerReport::new(counters, outcome)).collect()
+        let outcomes = threads.into_iter().map(|thread| {
+            // What a worker panics with is its outcome.
+            thread.join().unwrap_or_else(|_| WorkerOutcome::Panicked("it did not say why".into()))
+        });
+        let shared = &self.shared;
+        let report = |((outcome, counters), place): ((WorkerOutcome, &SharedCounters), &Place)| WorkerReport {
+            counters: counters.read(),
+            outcome,
+            restarts: place.restarts.load(Ordering::Relaxed),
+            last_panic: place.lock(&place.last_panic).clone(),
+        };
+        outcomes.zip(&shared.counters).zip(&shared.places).map(report).collect()
     }
 }
 
@@ -127,7 +149,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         if !self.threads.is_empty() {
             self.abort();
-            self.join_all();
+            if !self.is_own_thread() {
+                self.join_all();
+            }
         }
     }
 }
@@ -153,8 +177,8 @@ impl StopHandle {
 /// What a worker's handler is made for.
 #[derive(Clone, Debug)]
 pub struct WorkerContext {
-    id: usize,
-    shared: Arc<Shared>,
+    pub(super) id: usize,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl WorkerContext {
@@ -182,7 +206,7 @@ impl WorkerContext {
         self.shared.board.resumer()
     }
 
-    fn seat(&self) -> storage::Seat {
+    pub(super) fn seat(&self) -> storage::Seat {
         storage::Seat { board: Arc::clone(&self.shared.board), worker: self.id }
     }
 }
@@ -191,27 +215,75 @@ impl WorkerContext {
 pub(super) type OnEnd = Box<dyn Fn() + Send + Sync>;
 
 /// Seen by all threads of one server.
-struct Shared {
-    stop: StopFlag,
-    /// Set once all workers are there.
-    wakers: OnceLock<Vec<Box<dyn Wake>>>,
-    counters: Vec<SharedCounters>,
-    /// For deferred answers.
-    board: Arc<Board>,
-    alive: AtomicUsize,
+pub(super) struct Shared {
+    pub(super) stop: StopFlag,
+    pub(super) counters: Vec<SharedCounters>,
+    /// One per worker.
+    pub(super) places: Vec<Place>,
+    /// For deferred answers, and to wake workers.
+    pub(super) board: Arc<Board>,
+    pub(super) alive: AtomicUsize,
     /// When a stop was first asked for.
     stopped: OnceLock<Instant>,
     /// When the last worker ended.
-    ended: OnceLock<Instant>,
+    pub(super) ended: OnceLock<Instant>,
     /// Of Unix-domain sockets; removed before they are closed, so that nobody connects to what is going to close, and
     /// the next server does not have to find out that nobody listens.
     files: Mutex<Vec<SocketFile>>,
     /// Set when the workers begin to serve.
-    on_end: OnceLock<OnEnd>,
+    pub(super) on_end: OnceLock<OnEnd>,
+}
+
+/// A worker's place, which outlives a worker that is replaced.
+#[derive(Default)]
+pub(super) struct Place {
+    /// Its listeners once more, so that they stay open while it is replaced, and nobody in a backlog is turned away.
+    /// `None` from a stop on: then they are to close.
+    listeners: Mutex<Option<Vec<OwnedFd>>>,
+    pub(super) restarts: AtomicU64,
+    last_panic: Mutex<Option<String>>,
+}
+
+impl Place {
+    fn lock<'a, T>(&self, mutex: &'a Mutex<T>) -> MutexGuard<'a, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn keep(&self, listeners: Vec<OwnedFd>) {
+        *self.lock(&self.listeners) = Some(listeners);
+    }
+
+    /// The listeners for another worker; `None` behind a stop, or when there are no descriptors left.
+    pub(super) fn listeners(&self) -> Option<Vec<OwnedFd>> {
+        let kept = self.lock(&self.listeners);
+        kept.as_ref()?.iter().map(|listener| rustix::io::fcntl_dupfd_cloexec(listener, 0).ok()).collect()
+    }
+
+    pub(super) fn close(&self) {
+        *self.lock(&self.listeners) = None;
+    }
+
+    pub(super) fn note_panic(&self, message: &str) {
+        *self.lock(&self.last_panic) = Some(message.to_owned());
+    }
 }
 
 impl Shared {
-    fn stop(&self) {
+    pub(super) fn new(workers: usize, files: Vec<SocketFile>) -> Self {
+        Self {
+            stop: StopFlag::new(),
+            counters: (0..workers).map(|_| SharedCounters::default()).collect(),
+            places: (0..workers).map(|_| Place::default()).collect(),
+            board: Board::new(workers),
+            alive: AtomicUsize::new(workers),
+            stopped: OnceLock::new(),
+            ended: OnceLock::new(),
+            files: Mutex::new(files),
+            on_end: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn stop(&self) {
         self.begin_stop();
         self.stop.drain();
         self.wake();
@@ -227,9 +299,12 @@ impl Shared {
         // The first time counts.
         let _ = self.stopped.set(Instant::now());
         self.remove_files();
+        for place in &self.places {
+            place.close();
+        }
     }
 
-    fn remove_files(&self) {
+    pub(super) fn remove_files(&self) {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
@@ -238,10 +313,10 @@ impl Shared {
         Some(self.ended.get()?.saturating_duration_since(*self.stopped.get()?))
     }
 
-    /// Before the wakers are there nobody waits: every worker looks at the flag first.
+    /// A worker that is not there yet, or is just being replaced, looks at the flag before it waits.
     fn wake(&self) {
-        for waker in self.wakers.get().into_iter().flatten() {
-            waker.wake();
+        for worker in 0..self.places.len() {
+            self.board.wake(worker);
         }
     }
 }
@@ -250,249 +325,4 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("stop", &self.stop).field("alive", &self.alive).finish_non_exhaustive()
     }
-}
-
-/// Starts all workers, or none: everything that can be wrong is found out before the first accept.
-pub(super) fn launch<F, H>(config: Config, factory: F, mut on_end: Option<OnEnd>) -> Result<Running, ServerError>
-where
-    F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
-    H: Handler,
-{
-    config.validate()?;
-    let cpus = placement::cpus(&config.pin)?;
-    descriptors::ensure(config.workers, config.connections, config.listeners.len())?;
-    let factory = Arc::new(factory);
-    let (mut chosen, mut note) = choose(config.backend)?;
-    loop {
-        let error = match launch_on(chosen, note, &config, &cpus, &factory, &mut on_end) {
-            Err(error) if config.backend == Backend::Auto => error,
-            launched => return launched,
-        };
-        (chosen, note) = match choose_after(chosen, &error) {
-            Some(next) => next?,
-            None => return Err(error),
-        };
-    }
-}
-
-fn launch_on<F, H>(
-    chosen: Chosen,
-    note: Option<String>,
-    config: &Config,
-    cpus: &[usize],
-    factory: &Arc<F>,
-    on_end: &mut Option<OnEnd>,
-) -> Result<Running, ServerError>
-where
-    F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
-    H: Handler,
-{
-    let listen::Opened { sockets, addresses, files } = listen::open(chosen, config)?;
-    let announcement = Announcement {
-        address: first_ip(&addresses),
-        listeners: addresses,
-        backend: chosen.name(),
-        backend_detail: chosen.detail(),
-        note,
-        workers: config.workers,
-        connections: config.connections,
-        memory: memory::<H::Exchange>(config, chosen),
-    };
-    let counters = (0..config.workers).map(|_| SharedCounters::default()).collect();
-    let alive = AtomicUsize::new(config.workers);
-    let shared = Arc::new(Shared {
-        stop: StopFlag::new(),
-        wakers: OnceLock::new(),
-        counters,
-        board: Board::new(config.workers),
-        alive,
-        stopped: OnceLock::new(),
-        ended: OnceLock::new(),
-        files: Mutex::new(files),
-        on_end: OnceLock::new(),
-    });
-    let crew = Crew {
-        chosen,
-        config: config.clone(),
-        cpus: cpus.to_vec(),
-        factory: Arc::clone(factory),
-        shared: Arc::clone(&shared),
-    };
-    let threads = crew.start(sockets, on_end)?;
-    Ok(Running { announcement, shared, threads })
-}
-
-/// What all workers have in common.
-struct Crew<F> {
-    chosen: Chosen,
-    config: Config,
-    /// To deal out; none when workers are not pinned.
-    cpus: Vec<usize>,
-    factory: Arc<F>,
-    shared: Arc<Shared>,
-}
-
-/// What a worker tells before it serves.
-type Ready = Result<Box<dyn Wake>, ServerError>;
-
-impl<F, H> Crew<F>
-where
-    F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
-    H: Handler,
-{
-    fn start(
-        &self,
-        listeners: Vec<Vec<OwnedFd>>,
-        on_end: &mut Option<OnEnd>,
-    ) -> Result<Vec<JoinHandle<WorkerOutcome>>, ServerError> {
-        let (ready, readies) = mpsc::channel();
-        let mut threads = Vec::with_capacity(listeners.len());
-        let mut starts = Vec::with_capacity(listeners.len());
-        let mut failed = None;
-        for (id, listeners) in listeners.into_iter().enumerate() {
-            let (start, started) = mpsc::channel();
-            match self.spawn(id, listeners, ready.clone(), started) {
-                Ok(thread) => threads.push(thread),
-                Err(error) => failed = Some(ServerError::System { what: "start a thread", error }),
-            }
-            starts.push(start);
-        }
-        drop(ready);
-        let mut wakers = Vec::with_capacity(threads.len());
-        for result in readies {
-            match result {
-                Ok(waker) => wakers.push(waker),
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        if failed.is_none() && wakers.len() == threads.len() {
-            // Nobody else sets them.
-            let _ = self.shared.wakers.set(wakers);
-            if let Some(on_end) = on_end.take() {
-                let _ = self.shared.on_end.set(on_end);
-            }
-            for start in starts {
-                let _ = start.send(());
-            }
-            return Ok(threads);
-        }
-        drop(starts);
-        let mut panicked = None;
-        for (worker, thread) in threads.into_iter().enumerate() {
-            if let Ok(WorkerOutcome::Panicked(message)) = thread.join() {
-                panicked = panicked.or(Some(ServerError::Panicked { worker, message }));
-            }
-        }
-        let unknown = || ServerError::System { what: "start a worker", error: std::io::ErrorKind::Other.into() };
-        Err(failed.or(panicked).unwrap_or_else(unknown))
-    }
-
-    fn spawn(
-        &self,
-        id: usize,
-        listeners: Vec<OwnedFd>,
-        ready: Sender<Ready>,
-        started: Receiver<()>,
-    ) -> std::io::Result<JoinHandle<WorkerOutcome>> {
-        let (chosen, config) = (self.chosen, self.config.clone());
-        let cpu = self.cpus.get(id % self.cpus.len().max(1)).copied();
-        let factory = Arc::clone(&self.factory);
-        let context = WorkerContext { id, shared: Arc::clone(&self.shared) };
-        thread::Builder::new().name(format!("aurora-{id}")).spawn(move || {
-            let _last = Last(Arc::clone(&context.shared));
-            let seat = Seat { chosen, cpu, id, ready, started, shared: Arc::clone(&context.shared) };
-            // What the worker had is dropped on the way out, so that nobody sees it in a broken state.
-            catch_unwind(AssertUnwindSafe(|| work(config, listeners, &*factory, &context, seat)))
-                .unwrap_or_else(|panic| WorkerOutcome::Panicked(panic_message(&*panic)))
-        })
-    }
-}
-
-/// A worker's end of the start.
-struct Seat {
-    chosen: Chosen,
-    cpu: Option<usize>,
-    id: usize,
-    ready: Sender<Ready>,
-    started: Receiver<()>,
-    shared: Arc<Shared>,
-}
-
-/// A worker's whole life.
-fn work<F, H>(
-    config: Config,
-    listeners: Vec<OwnedFd>,
-    factory: &F,
-    context: &WorkerContext,
-    seat: Seat,
-) -> WorkerOutcome
-where
-    F: Fn(&WorkerContext) -> H,
-    H: Handler,
-{
-    // Before it touches any memory.
-    if let Some(cpu) = seat.cpu
-        && let Err(error) = placement::pin_thread(cpu)
-    {
-        let _ = seat.ready.send(Err(ServerError::System { what: "pin a worker to its CPU", error }));
-        return WorkerOutcome::Finished;
-    }
-    let mut storage = WorkerStorage::<H::Exchange>::new(config, seat.chosen, context.seat());
-    match seat.chosen {
-        #[cfg(has_epoll)]
-        Chosen::Epoll => seat.serve(Worker::epoll_with(&mut storage, listeners, factory(context))),
-        #[cfg(has_kqueue)]
-        Chosen::Kqueue => seat.serve(Worker::kqueue_with(&mut storage, listeners, factory(context))),
-        #[cfg(has_uring)]
-        Chosen::Uring(_) => seat.serve(Worker::uring_with(&mut storage, listeners, factory(context))),
-    }
-}
-
-impl Seat {
-    /// Tells whether the worker can serve, waits until all can, and serves.
-    fn serve<H: Handler, R: SocketReactor>(self, worker: Result<Worker<'_, H, R>, ServerError>) -> WorkerOutcome {
-        let Self { chosen, cpu: _, id, ready, started, shared } = self;
-        let failed = |error| ServerError::Reactor { backend: chosen.name(), error };
-        let made = worker.and_then(|worker| Ok((worker.waker().map_err(failed)?, worker)));
-        let mut worker = match made {
-            Ok((waker, worker)) => {
-                let _ = ready.send(Ok(Box::new(waker)));
-                worker
-            }
-            Err(error) => {
-                let _ = ready.send(Err(error));
-                return WorkerOutcome::Finished;
-            }
-        };
-        drop(ready);
-        if started.recv().is_err() {
-            return WorkerOutcome::Finished; // another one could not
-        }
-        drop(started);
-        match worker.run_watched(&shared.stop, &shared.counters[id]) {
-            Ok(()) => WorkerOutcome::Finished,
-            Err(error) => WorkerOutcome::Failed(error),
-        }
-    }
-}
-
-/// Tells when the last worker has ended, however it did.
-struct Last(Arc<Shared>);
-
-impl Drop for Last {
-    fn drop(&mut self) {
-        if self.0.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let _ = self.0.ended.set(Instant::now());
-            self.0.remove_files();
-            if let Some(on_end) = self.0.on_end.get() {
-                on_end();
-            }
-        }
-    }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("it did not say why").to_owned()
 }

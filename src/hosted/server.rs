@@ -6,23 +6,27 @@ use std::net::ToSocketAddrs;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
 
 use aurora_http_core::handler::Handler;
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::ClassCounts;
+use aurora_http_system::Watch;
 
 use super::announce::Announcement;
 use super::auto::{Backend, choose};
 use super::config::Config;
+use super::crew::launch;
 use super::error::ServerError;
 use super::inherit;
 use super::listen::Source;
 use super::placement::Pin;
 use super::report::{Report, WorkerOutcome};
 use super::resumer::Board;
-use super::running::{OnEnd, Running, WorkerContext, launch};
-use super::signals::Watch;
-use super::storage::{Seat, WorkerStorage};
+use super::running::{OnEnd, Running, WorkerContext};
+use super::storage::{self, Seat, WorkerStorage};
 
 /// A server to be: where to listen, and how to serve there.
 ///
@@ -41,6 +45,10 @@ use super::storage::{Seat, WorkerStorage};
 ///
 /// Everything is checked before anything starts, and an error names the value that is wrong. All memory is allocated
 /// before the first accept; see [`Announcement::memory`].
+///
+/// A process that is made by fork(2) without an exec has the descriptors of its parent's server and none of its threads. It
+/// must not use the server, and should end by `_exit` or execute a program: every descriptor is closed by that. Until then
+/// it keeps the parent's listeners and connections open, as forks do; SIGINT and SIGTERM end it as by default.
 #[must_use = "a server serves when it is told to: see `serve` and `start`"]
 pub struct Server {
     config: Config,
@@ -123,8 +131,11 @@ impl Server {
     }
 
     /// Listens on a socket that somebody else opened as well: a stream socket on which listen(2) was called, TCP or
-    /// Unix-domain. It becomes non-blocking, and `TCP_NODELAY` is set. All workers share it. Its file, if it has one, is
-    /// not removed.
+    /// Unix-domain. `TCP_NODELAY` is set. All workers share it. Its file, if it has one, is not removed.
+    ///
+    /// It is closed when the server begins to stop, so that newcomers are refused at once, unless somebody else holds
+    /// another descriptor of it: then they wait for whoever accepts next. (A [`WorkerStorage`] keeps one of its own for
+    /// as long as it is there, since another worker may come.)
     pub fn with_listener(mut self, listener: impl Into<OwnedFd>) -> Self {
         self.config.listeners.push(Source::Given(Arc::new(listener.into())));
         self
@@ -187,8 +198,33 @@ impl Server {
         self
     }
 
+    /// Whether IPv6 listeners take IPv6 connections alone. Unless set, they do where the same port is asked for on an IPv4
+    /// address as well, so that `0.0.0.0:80` and `[::]:80` go together; a listener on `[::]` that is alone does as the
+    /// system does, which on Linux and macOS (unless configured otherwise) is to take IPv4 connections too, and on the BSDs
+    /// not to. (OpenBSD cannot do anything else.)
+    pub const fn only_v6(mut self, only: bool) -> Self {
+        self.config.only_v6 = Some(only);
+        self
+    }
+
+    /// How often within a minute a worker is replaced whose handler panicked; 3 unless set, 0 for never. Beyond that the
+    /// worker ends, as [`WorkerOutcome::Panicked`], and the others serve on.
+    ///
+    /// The connections of a worker that panics are cut. The one that takes its place has the same memory, the same
+    /// listeners, in whose backlogs nobody is lost, and a new handler from the factory; tokens of answers that were
+    /// deferred before are stale. [`Running::restarts`] counts them, and [`Report`] has the last panic's words.
+    pub const fn restarts_per_minute(mut self, restarts: u32) -> Self {
+        self.config.restarts_per_minute = restarts;
+        self
+    }
+
     /// Whether SIGINT and SIGTERM stop [`serve`](Self::serve): the first one gracefully, the second one at once. They
     /// do unless switched off.
+    ///
+    /// What these signals did before, by default or by a handler of the program's, they do not do while a server watches
+    /// them, and do again as soon as `serve` has returned. The system may deliver two that come within the same
+    /// milliseconds as one, which is then a graceful stop: a script that wants the end at once waits for a moment in
+    /// between, and one signal is never lost.
     pub const fn signals(mut self, signals: bool) -> Self {
         self.signals = signals;
         self
@@ -200,7 +236,8 @@ impl Server {
         self
     }
 
-    /// Calls `announce` once the server is ready, instead of printing the start-up line.
+    /// Calls `announce` once the server is ready, instead of printing the start-up line. It is called on the thread that
+    /// starts the server: signals that come meanwhile stop the server when it has returned.
     pub fn announce(mut self, announce: impl FnOnce(&Announcement) + Send + 'static) -> Self {
         self.announce = Announce::Call(Box::new(announce));
         self
@@ -210,9 +247,10 @@ impl Server {
 /// Serving.
 impl Server {
     /// Serves until SIGINT, SIGTERM, or [`WorkerContext::stop_handle`]. Prints the start-up line to the standard output
-    /// unless told otherwise.
+    /// unless told otherwise; from a thread of its own, so that a reader who has stopped reading stops no server.
     ///
-    /// `factory` makes the handler of each worker, on the worker's own thread.
+    /// `factory` makes the handler of each worker, on the worker's own thread, and again for a worker that is
+    /// [replaced](Self::restarts_per_minute).
     ///
     /// # Errors
     /// What keeps the server from starting, and [`ServerError::AllWorkersFailed`] when it ended without being told to.
@@ -224,17 +262,21 @@ impl Server {
         let Self { config, signals, announce } = self;
         let system = |error| ServerError::System { what: "watch for signals", error };
         let mut watch = if signals { Some(Watch::new().map_err(system)?) } else { None };
-        let on_end = watch.as_ref().map(Watch::handle).map(|handle| Box::new(move || handle.close()) as OnEnd);
+        let on_end = watch.as_ref().map(Watch::ender).map(|ender| Box::new(move || ender.end()) as OnEnd);
         let running = launch(config, factory, on_end)?;
+        let mut printing = None;
         match announce {
             Announce::Quiet => {}
             Announce::Call(announce) => announce(running.announcement()),
-            Announce::Print => print(running.announcement()),
+            Announce::Print => printing = print(running.announcement()),
         }
         if let Some(watch) = &mut watch {
             watch.each(|earlier| if earlier == 0 { running.stop() } else { running.abort() });
         }
-        let report = running.join();
+        let report = running.join()?;
+        if let Some(printed) = printing {
+            let _ = printed.recv_timeout(PRINTING);
+        }
         if report.workers.iter().any(|worker| worker.outcome == WorkerOutcome::Finished) {
             Ok(report)
         } else {
@@ -266,9 +308,11 @@ impl Server {
     /// What is wrong with the configuration.
     pub fn storage<E>(self) -> Result<WorkerStorage<E>, ServerError> {
         self.config.validate()?;
-        let (chosen, _) = choose(self.config.backend)?;
-        super::descriptors::ensure(1, self.config.connections, self.config.listeners.len())?;
-        Ok(WorkerStorage::new(self.config, chosen, Seat { board: Board::new(1), worker: 0 }))
+        let config = Config { workers: 1, ..self.config };
+        let (chosen, _) = choose(config.backend)?;
+        super::descriptors::ensure(1, config.connections, config.listeners.len())?;
+        storage::ensure::<E>(&config, chosen)?;
+        WorkerStorage::new(config, chosen, Seat { board: Board::new(1), worker: 0 })
     }
 }
 
@@ -284,8 +328,18 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Whoever reads the standard output may be gone: that is no reason to stop.
-fn print(announcement: &Announcement) {
-    let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{announcement}").and_then(|()| out.flush());
+/// How long a server that has ended already waits for its start-up line to be printed.
+const PRINTING: Duration = Duration::from_millis(100);
+
+/// Prints on a thread of its own, which tells when it is done: whoever reads the standard output may be gone, or may have
+/// stopped reading, and neither is a reason not to serve or not to stop.
+fn print(announcement: &Announcement) -> Option<Receiver<()>> {
+    let line = announcement.to_string();
+    let (tell, told) = mpsc::channel();
+    let printing = thread::Builder::new().name("aurora-print".into()).spawn(move || {
+        let mut out = io::stdout().lock();
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        let _ = tell.send(());
+    });
+    printing.is_ok().then_some(told)
 }

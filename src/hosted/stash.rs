@@ -19,7 +19,7 @@ pub struct BufferMemory {
 
 /// How much buffer memory this process has, and how much of it waits for the next server.
 ///
-/// A server takes what is idle before it allocates. What a worker that panicked held at that moment is lost.
+/// A server takes what is idle before it allocates.
 #[must_use]
 pub fn buffer_memory() -> BufferMemory {
     let stash = STASH.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,31 +37,55 @@ struct Stash {
     allocated: usize,
 }
 
+/// Bytes that would have to be allocated for so many workers' buffers.
+pub(super) fn missing_bytes(counts: ClassCounts, workers: usize) -> usize {
+    let stash = STASH.lock().unwrap_or_else(PoisonError::into_inner);
+    let missing = Class::ALL.iter().map(|class| {
+        let wanted = (counts.of(*class) as usize).saturating_mul(workers);
+        wanted.saturating_sub(stash.blocks[class.index()].len()).saturating_mul(class.size())
+    });
+    missing.fold(0, usize::saturating_add)
+}
+
+/// Why a pool cannot be filled.
+pub(super) enum Unfilled {
+    /// The system gives no memory.
+    Memory,
+    /// It does not fit.
+    Misfit(PoolError),
+}
+
+impl From<PoolError> for Unfilled {
+    fn from(error: PoolError) -> Self {
+        Self::Misfit(error)
+    }
+}
+
 /// Fills a pool that has room for `counts`.
-pub(super) fn fill(pool: &mut BufferPool<'_, 'static>, counts: ClassCounts) -> Result<(), PoolError> {
+pub(super) fn fill(pool: &mut BufferPool<'_, 'static>, counts: ClassCounts) -> Result<(), Unfilled> {
+    let stash = &mut *STASH.lock().unwrap_or_else(PoisonError::into_inner);
     let mut missing = counts;
-    {
-        let stash = &mut *STASH.lock().unwrap_or_else(PoisonError::into_inner);
-        for class in Class::ALL {
-            let blocks = &mut stash.blocks[class.index()];
-            let wanted = counts.of(class);
-            let found = (wanted as usize).min(blocks.len());
-            for block in blocks.drain(blocks.len() - found..) {
-                pool.add(block)?;
-            }
-            missing = missing.with(class, wanted - found as u32);
-            // Room for all of them to come back, so that a worker allocates nothing even at its end.
-            let away = stash.away[class.index()] + wanted as usize;
-            blocks.reserve(away);
-            stash.away[class.index()] = away;
+    for class in Class::ALL {
+        let (blocks, wanted) = (&mut stash.blocks[class.index()], counts.of(class));
+        let found = (wanted as usize).min(blocks.len());
+        missing = missing.with(class, wanted - found as u32);
+        // Room for all of them to come back, so that a worker allocates nothing even at its end.
+        let away = stash.away[class.index()] + wanted as usize;
+        blocks.try_reserve((away + found).saturating_sub(blocks.len())).map_err(|_| Unfilled::Memory)?;
+    }
+    // It comes untouched from the system; a buffer's pages go to the worker that uses it first.
+    let slab_bytes = if missing.total() > 0 { missing.slab_bytes() + BUFFER_ALIGNMENT - 1 } else { 0 };
+    let slab = aurora_http_system::zeroed(slab_bytes).ok_or(Unfilled::Memory)?;
+    stash.allocated += missing.slab_bytes();
+    for class in Class::ALL {
+        let blocks = &mut stash.blocks[class.index()];
+        let found = counts.of(class) - missing.of(class);
+        stash.away[class.index()] += counts.of(class) as usize;
+        for block in blocks.drain(blocks.len() - found as usize..) {
+            pool.add(block)?;
         }
-        stash.allocated += missing.slab_bytes();
     }
-    if missing.total() > 0 {
-        // Zeroed memory comes untouched from the system; a buffer's pages go to the worker that uses it first.
-        let slab = vec![0; missing.slab_bytes() + BUFFER_ALIGNMENT - 1].leak();
-        pool.carve(slab)?;
-    }
+    pool.carve(slab)?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Everything a worker stands on, allocated before its first accept and never after.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::auto::Chosen;
 use super::config::Config;
 use super::error::ServerError;
 use super::resumer::{Board, Resumer};
-use super::stash;
+use super::stash::{self, Unfilled};
 
 /// The memory of one [`Worker`](super::Worker), made by [`Server::storage`](super::Server::storage).
 ///
@@ -58,7 +59,7 @@ struct Handles {
 
 impl Handles {
     /// The tables of one backend.
-    fn new(backend: Chosen, handles: usize, lent: usize) -> Self {
+    fn new(backend: Chosen, handles: usize, lent: usize) -> Result<Self, TryReserveError> {
         let mut tables = Self {
             #[cfg(has_epoll)]
             epoll: Vec::new(),
@@ -76,23 +77,23 @@ impl Handles {
         match backend {
             #[cfg(has_epoll)]
             Chosen::Epoll => {
-                tables.epoll = table(handles, aurora_http_epoll::Entry::new);
-                tables.parked = table(handles, Parked::new);
-                tables.lent = table(lent, || None);
+                tables.epoll = table(handles, aurora_http_epoll::Entry::new)?;
+                tables.parked = table(handles, Parked::new)?;
+                tables.lent = table(lent, || None)?;
             }
             #[cfg(has_kqueue)]
             Chosen::Kqueue => {
-                tables.kqueue = table(handles, aurora_http_kqueue::Entry::new);
-                tables.parked = table(handles, Parked::new);
-                tables.lent = table(lent, || None);
+                tables.kqueue = table(handles, aurora_http_kqueue::Entry::new)?;
+                tables.parked = table(handles, Parked::new)?;
+                tables.lent = table(lent, || None)?;
             }
             #[cfg(has_uring)]
             Chosen::Uring(_) => {
-                tables.uring = table(handles, aurora_http_uring::Entry::new);
-                tables.uring_lent = table(lent, aurora_http_uring::LentPlace::new);
+                tables.uring = table(handles, aurora_http_uring::Entry::new)?;
+                tables.uring_lent = table(lent, aurora_http_uring::LentPlace::new)?;
             }
         }
-        tables
+        Ok(tables)
     }
 
     /// Takes out the buffers that a reactor left here when it was dropped.
@@ -112,21 +113,22 @@ impl Handles {
 
 impl<E> WorkerStorage<E> {
     /// For a configuration that was validated.
-    pub(super) fn new(config: Config, chosen: Chosen, seat: Seat) -> Self {
+    pub(super) fn new(config: Config, chosen: Chosen, seat: Seat) -> Result<Self, ServerError> {
         let budget = config.budget();
         let connections = budget.connections;
-        seat.board.set_up(seat.worker, connections);
-        Self {
+        let refused = |_: TryReserveError| too_much::<E>(&config, chosen);
+        seat.board.set_up(seat.worker, connections).map_err(refused)?;
+        Ok(Self {
             chosen,
-            slots: table(connections, Entry::new),
-            nodes: table(connections, SlotNode::new),
-            loans: table(budget.loans, || None),
-            free: table(budget.buffers.total(), || None),
-            scratch: vec![0; budget.scratch_bytes],
-            handles: Handles::new(chosen, handles_max(connections, budget.listeners), budget.lent),
+            slots: table(connections, Entry::new).map_err(refused)?,
+            nodes: table(connections, SlotNode::new).map_err(refused)?,
+            loans: table(budget.loans, || None).map_err(refused)?,
+            free: table(budget.buffers.total(), || None).map_err(refused)?,
+            scratch: table(budget.scratch_bytes, || 0).map_err(refused)?,
+            handles: Handles::new(chosen, handles_max(connections, budget.listeners), budget.lent).map_err(refused)?,
             config,
             seat,
-        }
+        })
     }
 
     /// What resolves tokens of deferred answers, for the handler to be. Also of workers on this storage that come later.
@@ -153,7 +155,8 @@ impl<E> WorkerStorage<E> {
         if self.chosen.name() != backend.name() {
             // The program takes another backend than the configuration says.
             let budget = self.config.budget();
-            self.handles = Handles::new(backend, handles_max(budget.connections, budget.listeners), budget.lent);
+            self.handles = Handles::new(backend, handles_max(budget.connections, budget.listeners), budget.lent)
+                .map_err(|_| too_much::<E>(&self.config, backend))?;
         }
         self.chosen = backend;
         let config = &self.config;
@@ -161,7 +164,10 @@ impl<E> WorkerStorage<E> {
         let misfit =
             |error: &dyn fmt::Display| ServerError::setting("buffers", format!("{counts:?}"), error.to_string());
         let mut pool = BufferPool::new(&mut self.free, counts).map_err(|error| misfit(&error))?;
-        stash::fill(&mut pool, counts).map_err(|error| misfit(&error))?;
+        stash::fill(&mut pool, counts).map_err(|error| match error {
+            Unfilled::Memory => too_much::<E>(config, backend),
+            Unfilled::Misfit(error) => misfit(&error),
+        })?;
         let storage = Storage {
             slots: &mut self.slots,
             nodes: &mut self.nodes,
@@ -245,9 +251,44 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
     }
 }
 
-fn table<T>(len: usize, entry: impl FnMut() -> T) -> Vec<T> {
+/// Of a thread, when nobody says otherwise; and for what a thread, a reactor and the program itself take beside.
+const STACK_BYTES: usize = 2 << 20;
+const SPARE_BYTES: usize = 1 << 20;
+
+/// Bytes that all workers need and that this process does not have yet.
+fn needed<E>(config: &Config, chosen: Chosen) -> usize {
+    let memory = memory::<E>(config, chosen);
+    let tables = memory.total().saturating_sub(memory.buffers).saturating_add(STACK_BYTES + SPARE_BYTES);
+    let buffers = stash::missing_bytes(config.class_counts(), config.workers);
+    tables.saturating_mul(config.workers).saturating_add(buffers)
+}
+
+fn too_much<E>(config: &Config, chosen: Chosen) -> ServerError {
+    let Config { connections, workers, .. } = *config;
+    ServerError::Memory { connections, workers, needed: needed::<E>(config, chosen) }
+}
+
+/// Asks the system for the memory of all workers at once and gives it back: what it refuses is an error here, while
+/// half-way through a start there are many places where a process ends when there is none.
+pub(super) fn ensure<E>(config: &Config, chosen: Chosen) -> Result<(), ServerError> {
+    let share = needed::<E>(config, chosen).div_ceil(config.workers);
+    // In pieces: a system may refuse one that is larger than its memory, and give several that are together.
+    let mut pieces = Vec::new();
+    pieces.try_reserve_exact(config.workers).map_err(|_| too_much::<E>(config, chosen))?;
+    for _ in 0..config.workers {
+        let mut piece = Vec::<u8>::new();
+        piece.try_reserve_exact(share).map_err(|_| too_much::<E>(config, chosen))?;
+        pieces.push(piece);
+    }
+    // Nobody looks at it: that must not make it superfluous.
+    std::hint::black_box(&pieces);
+    Ok(())
+}
+
+/// Entries of a table; an error when there is no memory for them.
+pub(super) fn table<T>(len: usize, entry: impl FnMut() -> T) -> Result<Vec<T>, TryReserveError> {
     let mut table = Vec::new();
-    table.reserve_exact(len);
+    table.try_reserve_exact(len)?;
     table.resize_with(len, entry);
-    table
+    Ok(table)
 }

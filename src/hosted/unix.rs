@@ -4,14 +4,16 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix};
 
 use super::error::ServerError;
+use super::holders;
+use super::listen::stream_socket;
 
 /// A socket's file, removed when this is dropped unless somebody else's has taken its place.
 #[derive(Debug)]
@@ -41,17 +43,20 @@ impl Drop for SocketFile {
 /// over the same left socket, one may take it from the other.)
 pub(super) fn listen(path: &Path, backlog: u32) -> Result<(OwnedFd, SocketFile), ServerError> {
     let failed = |error: io::Error| ServerError::SocketFile { path: path.to_owned(), error };
-    let opened = match open(path, backlog) {
-        Err(Errno::ADDRINUSE) => {
-            remove_left(path)?;
-            open(path, backlog)
+    let begun = Instant::now();
+    let socket = loop {
+        match open(path, backlog) {
+            Ok(socket) => break socket,
+            Err(Errno::ADDRINUSE) => {}
+            Err(error) => return Err(failed(error.into())),
         }
-        opened => opened,
-    };
-    let socket = match opened {
-        Ok(socket) => socket,
-        Err(Errno::ADDRINUSE) => return Err(ServerError::SocketInUse(path.to_owned())),
-        Err(error) => return Err(failed(error.into())),
+        let is_patient = begun.elapsed() < holders::PATIENCE;
+        match look(path)? {
+            There::Nobody if is_patient => {}
+            // What a killed process left may go on taking connections for a while.
+            There::Somebody if is_patient && !holders::holds_path(path) => thread::sleep(holders::PAUSE),
+            _ => return Err(ServerError::SocketInUse(path.to_owned())),
+        }
     };
     let made = fs::symlink_metadata(path).map_err(failed)?;
     Ok((socket, SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino() }))
@@ -59,8 +64,7 @@ pub(super) fn listen(path: &Path, backlog: u32) -> Result<(OwnedFd, SocketFile),
 
 fn open(path: &Path, backlog: u32) -> Result<OwnedFd, Errno> {
     let address = SocketAddrUnix::new(path)?;
-    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    let socket = stream_socket(AddressFamily::UNIX)?;
     rustix::net::bind(&socket, &address)?;
     let listening = rustix::net::listen(&socket, i32::try_from(backlog).unwrap_or(i32::MAX));
     if listening.is_err() {
@@ -69,34 +73,52 @@ fn open(path: &Path, backlog: u32) -> Result<OwnedFd, Errno> {
     listening.map(|()| socket)
 }
 
-/// Removes a socket that refuses connections.
-fn remove_left(path: &Path) -> Result<(), ServerError> {
+/// What there is behind a path that is in use.
+enum There {
+    /// Nothing any more.
+    Nobody,
+    /// Something that takes connections, or would take them if its backlog were not full.
+    Somebody,
+}
+
+/// Looks whether somebody listens, and removes a socket that refuses connections.
+fn look(path: &Path) -> Result<There, ServerError> {
     let failed = |error| ServerError::SocketFile { path: path.to_owned(), error };
-    let there = fs::symlink_metadata(path).map_err(failed)?;
+    let there = match fs::symlink_metadata(path) {
+        // Gone in the meantime: just as well.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(There::Nobody),
+        there => there.map_err(failed)?,
+    };
     if !there.file_type().is_socket() {
         let no_socket = "there is a file of another kind; remove it, or choose another path";
         return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, no_socket)));
     }
     match connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed),
-        // Gone in the meantime: just as well.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Ok(_) => Err(ServerError::SocketInUse(path.to_owned())),
-        Err(error) => Err(failed(error)),
+        Err(Errno::CONNREFUSED) => match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+            _ => Ok(There::Nobody),
+        },
+        Err(Errno::NOENT) => Ok(There::Nobody),
+        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Ok(There::Somebody),
+        Err(error) => Err(failed(error.into())),
     }
 }
 
 /// Off Linux a server whose backlog is full refuses connections too, but not for long.
 const TRIES: u32 = if cfg!(target_os = "linux") { 1 } else { 10 };
 
-/// Connects, or says why nobody is there who could be connected to.
-fn connect(path: &Path) -> io::Result<UnixStream> {
+/// Connects without waiting, or says why nobody is there who could be connected to.
+fn connect(path: &Path) -> Result<(), Errno> {
+    let address = SocketAddrUnix::new(path)?;
     let mut tried = 1;
     loop {
-        match UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && tried < TRIES => tried += 1,
+        let socket = stream_socket(AddressFamily::UNIX)?;
+        // A server that is stuck, with a full backlog, would keep us waiting.
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        match rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address)) {
+            Err(Errno::CONNREFUSED) if tried < TRIES => tried += 1,
             result => return result,
         }
-        std::thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
     }
 }

@@ -64,7 +64,7 @@ impl Hosted {
     /// Stops gracefully and waits for the end.
     pub(crate) fn stop(self) -> Report {
         self.running.stop();
-        self.running.join()
+        self.running.join().unwrap()
     }
 
     pub(crate) fn play(&self, case: &Case, cut: &mut dyn FnMut(&[u8]) -> Vec<usize>) -> Result<(), String> {

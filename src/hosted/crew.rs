@@ -1,0 +1,349 @@
+//! Starting a server's workers, and what each of them does until its end.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use aurora_http_core::handler::Handler;
+use aurora_http_core::reactor::IoError;
+
+use super::address::first_ip;
+use super::announce::Announcement;
+use super::auto::{self, Backend, Chosen, choose, choose_after};
+use super::config::Config;
+use super::error::ServerError;
+use super::report::WorkerOutcome;
+use super::running::{OnEnd, Running, Shared, WorkerContext};
+use super::sockets::SocketReactor;
+use super::storage::{self, WorkerStorage, memory};
+use super::worker::Worker;
+use super::{descriptors, holders, listen, placement};
+
+/// Starts all workers, or none: everything that can be wrong is found out before the first accept.
+pub(super) fn launch<F, H>(config: Config, factory: F, mut on_end: Option<OnEnd>) -> Result<Running, ServerError>
+where
+    F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
+    H: Handler,
+{
+    config.validate()?;
+    let cpus = placement::cpus(&config.pin)?;
+    descriptors::ensure(config.workers, config.connections, config.listeners.len())?;
+    let factory = Arc::new(factory);
+    let (mut chosen, mut note) = choose(config.backend)?;
+    loop {
+        let error = match launch_on(chosen, note, &config, &cpus, &factory, &mut on_end) {
+            Err(error) if config.backend == Backend::Auto => error,
+            launched => return launched,
+        };
+        (chosen, note) = match choose_after(chosen, &error) {
+            Some(next) => next?,
+            None => return Err(error),
+        };
+    }
+}
+
+fn launch_on<F, H>(
+    chosen: Chosen,
+    note: Option<String>,
+    config: &Config,
+    cpus: &[usize],
+    factory: &Arc<F>,
+    on_end: &mut Option<OnEnd>,
+) -> Result<Running, ServerError>
+where
+    F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
+    H: Handler,
+{
+    storage::ensure::<H::Exchange>(config, chosen)?;
+    let listen::Opened { sockets, addresses, files } = listen::open(chosen, config)?;
+    let announcement = Announcement {
+        address: first_ip(&addresses),
+        listeners: addresses,
+        backend: chosen.name(),
+        backend_detail: chosen.detail(),
+        note,
+        workers: config.workers,
+        connections: config.connections,
+        memory: memory::<H::Exchange>(config, chosen),
+    };
+    let shared = Arc::new(Shared::new(config.workers, files));
+    let crew = Crew {
+        chosen,
+        config: config.for_workers(),
+        cpus: cpus.to_vec(),
+        factory: Arc::clone(factory),
+        shared: Arc::clone(&shared),
+    };
+    let threads = crew.start(sockets, on_end)?;
+    Ok(Running { announcement, shared, threads })
+}
+
+/// What all workers have in common.
+struct Crew<F> {
+    chosen: Chosen,
+    config: Config,
+    /// To deal out; none when workers are not pinned.
+    cpus: Vec<usize>,
+    factory: Arc<F>,
+    shared: Arc<Shared>,
+}
+
+/// What a worker tells before it serves.
+type Ready = Result<(), ServerError>;
+
+impl<F, H> Crew<F>
+where
+    F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
+    H: Handler,
+{
+    fn start(
+        &self,
+        listeners: Vec<Vec<OwnedFd>>,
+        on_end: &mut Option<OnEnd>,
+    ) -> Result<Vec<JoinHandle<WorkerOutcome>>, ServerError> {
+        let (ready, readies) = mpsc::channel();
+        let mut threads = Vec::with_capacity(listeners.len());
+        let mut starts = Vec::with_capacity(listeners.len());
+        let mut failed = None;
+        for (id, listeners) in listeners.into_iter().enumerate() {
+            // Opened for it, and given to it below: without one that stays, a worker cannot be replaced.
+            self.shared.places[id].keep(listeners);
+            let (start, started) = mpsc::channel();
+            match self.spawn(id, ready.clone(), started) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => failed = Some(ServerError::System { what: "start a thread", error }),
+            }
+            starts.push(start);
+        }
+        drop(ready);
+        let mut made = 0;
+        for result in readies {
+            match result {
+                Ok(()) => made += 1,
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if failed.is_none() && made == threads.len() {
+            if let Some(on_end) = on_end.take() {
+                // Nobody else sets it.
+                let _ = self.shared.on_end.set(on_end);
+            }
+            for start in starts {
+                let _ = start.send(());
+            }
+            return Ok(threads);
+        }
+        drop(starts);
+        for place in &self.shared.places {
+            place.close(); // whatever the program keeps of this server
+        }
+        let mut panicked = None;
+        for (worker, thread) in threads.into_iter().enumerate() {
+            if let Ok(WorkerOutcome::Panicked(message)) = thread.join() {
+                panicked = panicked.or(Some(ServerError::Panicked { worker, message }));
+            }
+        }
+        let unknown = || ServerError::System { what: "start a worker", error: std::io::ErrorKind::Other.into() };
+        Err(failed.or(panicked).unwrap_or_else(unknown))
+    }
+
+    fn spawn(
+        &self,
+        id: usize,
+        ready: Sender<Ready>,
+        started: Receiver<()>,
+    ) -> std::io::Result<JoinHandle<WorkerOutcome>> {
+        let (chosen, config) = (self.chosen, self.config.clone());
+        let cpu = self.cpus.get(id % self.cpus.len().max(1)).copied();
+        let factory = Arc::clone(&self.factory);
+        let context = WorkerContext { id, shared: Arc::clone(&self.shared) };
+        thread::Builder::new().name(format!("aurora-{id}")).spawn(move || {
+            let _last = Last { id, shared: Arc::clone(&context.shared) };
+            let seat = Seat { chosen, factory: &*factory, context: &context, start: Some(Start { ready, started }) };
+            seat.work(config, cpu)
+        })
+    }
+}
+
+/// A worker's end of the start.
+struct Start {
+    ready: Sender<Ready>,
+    started: Receiver<()>,
+}
+
+/// A worker's thread.
+struct Seat<'a, F> {
+    chosen: Chosen,
+    factory: &'a F,
+    context: &'a WorkerContext,
+    /// Until it serves for the first time.
+    start: Option<Start>,
+}
+
+impl<F, H> Seat<'_, F>
+where
+    F: Fn(&WorkerContext) -> H,
+    H: Handler,
+{
+    /// A worker's whole life, and that of those who replace it.
+    fn work(mut self, config: Config, cpu: Option<usize>) -> WorkerOutcome {
+        // Before it touches any memory.
+        if let Some(cpu) = cpu
+            && let Err(error) = placement::pin_thread(cpu)
+        {
+            return self.fail(ServerError::System { what: "pin a worker to its CPU", error });
+        }
+        let shared = &self.context.shared;
+        let place = &shared.places[self.context.id];
+        let mut restarts = Restarts::new(config.restarts_per_minute);
+        let mut storage = match WorkerStorage::<H::Exchange>::new(config, self.chosen, self.context.seat()) {
+            Ok(storage) => storage,
+            Err(error) => return self.fail(error),
+        };
+        loop {
+            // What the worker had is dropped on the way out, so that nobody sees it in a broken state; the storage is
+            // made anew by the next one.
+            let message = match catch_unwind(AssertUnwindSafe(|| self.serve_patiently(&mut storage))) {
+                Ok(Ok(outcome)) => return outcome,
+                Ok(Err(error)) => return self.fail(error),
+                Err(panic) => panic_message(&*panic),
+            };
+            place.note_panic(&message);
+            if self.start.is_some() || place.listeners().is_none() || !restarts.allow(Instant::now()) {
+                return WorkerOutcome::Panicked(message);
+            }
+            shared.counters[self.context.id].retire();
+            place.restarts.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// It could not be made: at the start that is an error, and later the end of the worker.
+    fn fail(&mut self, error: ServerError) -> WorkerOutcome {
+        match self.start.take() {
+            Some(start) => {
+                let _ = start.ready.send(Err(error));
+                WorkerOutcome::Finished
+            }
+            None => {
+                let message = format!("after a panic no other worker could be made: {error}");
+                self.context.shared.places[self.context.id].note_panic(&message);
+                WorkerOutcome::Panicked(message)
+            }
+        }
+    }
+
+    /// Serves, once what is left of an earlier ring is out of the way.
+    fn serve_patiently(&mut self, storage: &mut WorkerStorage<H::Exchange>) -> Result<WorkerOutcome, ServerError> {
+        let begun = Instant::now();
+        loop {
+            match self.serve(storage) {
+                Err(error) if auto::may_pass(&error, begun) => thread::sleep(holders::PAUSE),
+                served => return served,
+            }
+        }
+    }
+
+    fn serve(&mut self, storage: &mut WorkerStorage<H::Exchange>) -> Result<WorkerOutcome, ServerError> {
+        let Some(listeners) = self.context.shared.places[self.context.id].listeners() else {
+            return Ok(WorkerOutcome::Finished); // a stop came first
+        };
+        let handler = (self.factory)(self.context);
+        match self.chosen {
+            #[cfg(has_epoll)]
+            Chosen::Epoll => self.run(Worker::epoll_with(storage, listeners, handler)?),
+            #[cfg(has_kqueue)]
+            Chosen::Kqueue => self.run(Worker::kqueue_with(storage, listeners, handler)?),
+            #[cfg(has_uring)]
+            Chosen::Uring(_) => self.run(Worker::uring_with(storage, listeners, handler)?),
+        }
+    }
+
+    /// Tells that the worker can serve, waits until all can, and serves.
+    fn run<R: SocketReactor>(&mut self, mut worker: Worker<'_, H, R>) -> Result<WorkerOutcome, ServerError> {
+        if let Some(Start { ready, started }) = self.start.take() {
+            let _ = ready.send(Ok(()));
+            drop(ready);
+            if started.recv().is_err() {
+                return Ok(WorkerOutcome::Finished); // another one could not
+            }
+        }
+        let shared = &self.context.shared;
+        let served: Result<(), IoError> = worker.run_watched(&shared.stop, &shared.counters[self.context.id]);
+        Ok(served.map_or_else(WorkerOutcome::Failed, |()| WorkerOutcome::Finished))
+    }
+}
+
+/// How often a worker may be replaced.
+struct Restarts {
+    per_minute: usize,
+    /// When it last was, the earliest first.
+    recent: VecDeque<Instant>,
+}
+
+impl Restarts {
+    fn new(per_minute: u32) -> Self {
+        Self { per_minute: per_minute as usize, recent: VecDeque::new() }
+    }
+
+    /// Whether it may be replaced now; then that counts.
+    fn allow(&mut self, now: Instant) -> bool {
+        while self.recent.front().is_some_and(|then| now.saturating_duration_since(*then) >= Duration::from_secs(60)) {
+            self.recent.pop_front();
+        }
+        let allowed = self.recent.len() < self.per_minute;
+        if allowed {
+            self.recent.push_back(now);
+        }
+        allowed
+    }
+}
+
+/// Tells when the last worker has ended, however it did.
+struct Last {
+    id: usize,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let Self { id, shared } = self;
+        // Nobody is going to accept there any more.
+        shared.places[*id].close();
+        if shared.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _ = shared.ended.set(Instant::now());
+            shared.remove_files();
+            if let Some(on_end) = shared.on_end.get() {
+                on_end();
+            }
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("it did not say why").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_replaced_so_often_in_any_minute_and_no_more() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut restarts = Restarts::new(2);
+        let rows = [(0, true), (30, true), (31, false), (59, false), (60, true), (61, false), (90, true), (91, false)];
+        for (seconds, expected) in rows {
+            assert_eq!(restarts.allow(at(seconds)), expected, "after {seconds} s");
+        }
+        assert!(!Restarts::new(0).allow(begun));
+    }
+}
