@@ -1,5 +1,5 @@
-//! Parses a head a number of times and nothing else, to count instructions. The difference between two runs is the
-//! cost of the iterations alone:
+//! Parses a head a number of times and nothing else, or takes one request in and one answer out through `Readiness`, to
+//! count instructions. The difference between two runs is the cost of the iterations alone:
 //!
 //! ```text
 //! RUSTFLAGS='-C target-cpu=x86-64-v3' cargo bench --bench instructions --no-run
@@ -8,8 +8,8 @@
 //! done
 //! ```
 //!
-//! Parsers: `aurora`, `httparse`; heads: `bare`, `wrk`, `browser`, `api`. Without arguments every head is parsed once by
-//! each.
+//! Parsers: `aurora`, `httparse`; heads: `bare`, `wrk`, `browser`, `api`. `readiness 64 1000` is a thousand requests on
+//! each of 64 connections. Without arguments everything is done once.
 
 use std::env;
 use std::hint::black_box;
@@ -20,6 +20,8 @@ use aurora_http::core::parse::{HeadScan, with_head};
 
 #[path = "support/heads.rs"]
 mod heads;
+#[path = "support/readiness.rs"]
+mod readiness;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
@@ -28,8 +30,13 @@ fn main() -> ExitCode {
             aurora(head, 1);
             httparse(head, 1);
         }
+        readiness::requests(1, 1);
         return ExitCode::SUCCESS;
     };
+    if let ("readiness", Ok(connections), Ok(requests)) = (parser.as_str(), name.parse(), iterations.parse()) {
+        readiness::requests(connections, requests);
+        return ExitCode::SUCCESS;
+    }
     let head = heads::HEADS.iter().find(|(known, _)| known == name).map(|(_, head)| *head);
     match (parser.as_str(), head, iterations.parse()) {
         ("aurora", Some(head), Ok(iterations)) => aurora(head, iterations),

@@ -38,6 +38,7 @@ macro_rules! contract {
                     a_megabyte_leaves_in_order_to_a_slow_reader
                     a_client_of_one_byte_at_a_time_is_understood
                     both_directions_work_at_once
+                    what_a_client_has_not_read_is_unacknowledged_until_it_has
                     a_handle_used_again_knows_nothing_of_its_past;
                 ending:
                     fin_comes_after_the_bytes_and_stays

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{Completion, IoHandle, Op, OpKind, OpToken, Outcome, Reactor, Shutdown, Submission};
-use aurora_http_uring::{Entry, ListenOptions, Uring, listen, probe};
+use aurora_http_uring::{Entry, LentPlace, ListenOptions, Uring, listen, probe};
 use rustix::net::sockopt;
 
 const CONNECTIONS: usize = 24;
@@ -281,7 +281,7 @@ fn no_foreign_byte_is_ever_seen() {
     }
     for seed in 0..3 {
         let mut table: Vec<_> = (0..CONNECTIONS + 2).map(|_| Entry::new()).collect();
-        let mut lent: Vec<_> = (0..8).map(|_| None).collect();
+        let mut lent: Vec<_> = (0..8).map(|_| LentPlace::new()).collect();
         let mut bench = Bench::new(Uring::new(&mut table, &mut lent).unwrap());
         let mut steps = Steps(seed);
         for _ in 0..steps_in_this_build() {
@@ -312,7 +312,7 @@ fn dropping_ends_what_is_in_flight_before_anybody_gets_the_buffers() {
         return eprintln!("not on io_uring: {refusal}");
     }
     let mut table: Vec<_> = (0..CONNECTIONS + 2).map(|_| Entry::new()).collect();
-    let mut lent: Vec<_> = (0..8).map(|_| None).collect();
+    let mut lent: Vec<_> = (0..8).map(|_| LentPlace::new()).collect();
     for _ in 0..5 {
         let mut bench = Bench::new(Uring::new(&mut table, &mut lent).unwrap());
         for _ in 0..8 {

@@ -21,15 +21,16 @@
 //! # }
 //! ```
 //!
-//! No allocation (with the feature `std`: one when a reactor is made, for its [`Waker`]s), no `unsafe`, no libc unless
-//! the feature `libc` asks for it. On other systems than Linux this crate is empty.
+//! No allocation (with the feature `std`: one when a reactor is made, for its [`Waker`]s), `unsafe` for one
+//! ioctl, no libc unless the feature `libc` asks for it. On other systems than Linux this crate is empty.
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
 #![cfg(target_os = "linux")]
 
 #[cfg(feature = "std")]
 extern crate alloc;
 
+mod outq;
 mod poller;
 mod socket;
 mod waker;

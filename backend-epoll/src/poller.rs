@@ -5,12 +5,14 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Peer, Ready, ReadyFn, Seen, Shutdown};
+use aurora_http_core::readiness::Batches;
 use aurora_http_core::time::Instant;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+use crate::outq;
 use crate::socket::{self, os_error};
 use crate::waker::Waker;
 
@@ -70,6 +72,7 @@ pub struct Epoll<'s> {
     table: &'s mut [Entry],
     /// First free entry, or [`NO_INDEX`].
     free: u32,
+    batches: Batches,
 }
 
 impl<'s> Epoll<'s> {
@@ -89,7 +92,8 @@ impl<'s> Epoll<'s> {
         for (index, entry) in table.iter_mut().enumerate() {
             *entry = Entry { socket: None, link: if index == last { NO_INDEX } else { index as u32 + 1 } };
         }
-        Ok(Self { epoll, waker, table, free: if length == 0 { NO_INDEX } else { 0 } })
+        let free = if length == 0 { NO_INDEX } else { 0 };
+        Ok(Self { epoll, waker, table, free, batches: Batches::new(EVENTS_PER_WAIT) })
     }
 
     /// Takes a listening socket in, inherited ones too; it is made non-blocking.
@@ -258,7 +262,8 @@ impl NonBlocking for Epoll<'_> {
             Err(Errno::INTR) => return Ok(Seen::Part),
             Err(error) => return Err(os_error(error)),
         };
-        let seen = if events.len() < EVENTS_PER_WAIT { Seen::All } else { Seen::Part };
+        // Of every socket, and the waker's.
+        let seen = self.batches.taken(events.len(), self.table.len() + 1);
         for event in events {
             let data = event.data.u64();
             let index = data as u32;
@@ -268,6 +273,10 @@ impl NonBlocking for Epoll<'_> {
             }
         }
         Ok(seen)
+    }
+
+    fn has_more(&self) -> bool {
+        self.batches.was_full()
     }
 
     #[inline]
@@ -283,6 +292,10 @@ impl NonBlocking for Epoll<'_> {
 
     fn peer(&self, io: IoHandle) -> Option<Peer> {
         socket::peer(self.descriptor(io)?)
+    }
+
+    fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
+        outq::unacknowledged(self.descriptor(io)?)
     }
 }
 

@@ -22,8 +22,9 @@
 //! # }
 //! ```
 //!
-//! No allocation (with the feature `std`: one when a reactor is made, for its [`Waker`]s); `unsafe` only where the
-//! module `sys` calls kevent(2). On other systems this crate is empty, except on Linux with the feature `emulation`,
+//! No allocation (with the feature `std`: one when a reactor is made, for its [`Waker`]s); `unsafe` only in the
+//! module `sys`, for kevent(2) and one question about a socket. No libc but where macOS has that question answered by
+//! getsockopt(2). On other systems this crate is empty, except on Linux with the feature `emulation`,
 //! which is for the tests of its repository.
 #![no_std]
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn)]

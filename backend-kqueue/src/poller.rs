@@ -5,13 +5,14 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Peer, Ready, ReadyFn, Seen, Shutdown};
+use aurora_http_core::readiness::Batches;
 use aurora_http_core::time::Instant;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::socket::{self, os_error};
-use crate::sys::{Event, EventFilter, EventFlags};
+use crate::sys::{self, Event, EventFilter, EventFlags};
 use crate::waker::Waker;
 
 /// Events taken per wait; what is left comes with the next one. 4 KiB of stack on macOS,
@@ -75,6 +76,7 @@ pub struct Kqueue<'s> {
     free: u32,
     /// The last accept found no descriptor.
     short: bool,
+    batches: Batches,
 }
 
 impl<'s> Kqueue<'s> {
@@ -91,7 +93,8 @@ impl<'s> Kqueue<'s> {
         for (index, entry) in table.iter_mut().enumerate() {
             *entry = Entry { socket: None, link: if index == last { NO_INDEX } else { index as u32 + 1 } };
         }
-        Ok(Self { waker, table, free: if length == 0 { NO_INDEX } else { 0 }, short: false })
+        let free = if length == 0 { NO_INDEX } else { 0 };
+        Ok(Self { waker, table, free, short: false, batches: Batches::new(EVENTS_PER_WAIT) })
     }
 
     /// Takes a listening socket in, inherited ones too; it is made non-blocking.
@@ -287,7 +290,8 @@ impl NonBlocking for Kqueue<'_> {
             Err(Errno::INTR) => return Ok(Seen::Part),
             Err(error) => return Err(os_error(error)),
         };
-        let seen = if events.len() < EVENTS_PER_WAIT { Seen::All } else { Seen::Part };
+        // Of every socket, for reading and for writing, and the waker's.
+        let seen = self.batches.taken(events.len(), 2 * self.table.len() + 1);
         for event in events {
             // Not a socket's, here or by an index beyond the table: the wake, which has done its work by ending the wait.
             let Some(flags) = ready_of(event) else { continue };
@@ -299,6 +303,10 @@ impl NonBlocking for Kqueue<'_> {
             }
         }
         Ok(seen)
+    }
+
+    fn has_more(&self) -> bool {
+        self.batches.was_full()
     }
 
     /// Milliseconds of the monotonic clock. On macOS it goes on while the machine sleeps and a wait does not, so that a
@@ -315,6 +323,10 @@ impl NonBlocking for Kqueue<'_> {
 
     fn peer(&self, io: IoHandle) -> Option<Peer> {
         socket::peer(self.descriptor(io)?)
+    }
+
+    fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
+        sys::unacknowledged(self.descriptor(io)?)
     }
 }
 

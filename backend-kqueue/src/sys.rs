@@ -1,9 +1,11 @@
-//! kevent(2), made safe: the only `unsafe` of this crate. What it decides is which calls are made, and nothing else.
+//! kevent(2), and the call that tells what is unacknowledged, made safe: the only `unsafe` of this crate. What it decides
+//! is which calls are made, and nothing else.
 #![allow(unsafe_code)]
 
 #[cfg_attr(any(target_os = "netbsd", target_os = "openbsd"), path = "sys/pipe.rs")]
 #[cfg_attr(not(any(target_os = "netbsd", target_os = "openbsd")), path = "sys/user.rs")]
 mod bell;
+mod outq;
 
 use core::mem::MaybeUninit;
 use core::slice;
@@ -16,6 +18,7 @@ use rustix::time::Timespec;
 pub(crate) use rustix::event::kqueue::{Event, EventFilter, EventFlags};
 
 use bell::Bell;
+pub(crate) use outq::unacknowledged;
 
 /// A kqueue, closed on exec, with an event of its own.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use aurora_http_core::reactor::{Completion, IoError, IoHandle, OpKind, Outcome};
 use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 
-use crate::ops;
+use crate::ops::{self, Kind};
 use crate::socket::{os_error, passes};
-use crate::table::{ACCEPT, CLOSE, FAILED_ACCEPT, NONE, OPEN, TRY};
+use crate::table::{ACCEPT, CLOSE, Entry, FAILED_ACCEPT, NONE, OPEN, TRY, WAIT_ACCEPT};
 use crate::uring::Uring;
 
 /// Accepts in flight per listener.
@@ -25,6 +25,7 @@ impl Uring<'_> {
     pub(crate) fn arm(&mut self, index: u32) {
         while let Some(entry) = self.table.get_mut(index as usize)
             && entry.armed < ACCEPTS_PER_LISTENER
+            && entry.waits & WAIT_ACCEPT == 0
             && self.armed < ACCEPTS_MAX.min(self.free_count)
         {
             let sqe = ops::accept(entry.descriptor(), index);
@@ -38,7 +39,7 @@ impl Uring<'_> {
         }
         let retry = self.retry;
         let Some(entry) = self.table.get_mut(index as usize) else { return };
-        if entry.armed == 0 && entry.accepted == NONE && !retry {
+        if entry.armed == 0 && entry.waits == 0 && entry.accepted == NONE && !retry {
             // The table is full.
             entry.flags |= FAILED_ACCEPT;
             entry.recv_result = -Errno::MFILE.raw_os_error();
@@ -48,10 +49,15 @@ impl Uring<'_> {
         }
     }
 
-    /// The engine wants no connection any more. What is in flight stays there: it is for the next time.
+    /// The engine wants no connection any more. What the kernel accepts until it knows that is handed out: the accept is
+    /// cancelled once nothing is in flight there.
     pub(crate) fn cancel_accept(&mut self, index: u32) {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         if entry.accepted == NONE {
+            // SAFETY: it names no memory.
+            if entry.armed > 0 && unsafe { self.ring.push(&ops::cancel_accepts(index)) }.is_ok() {
+                return;
+            }
             entry.flags |= FAILED_ACCEPT;
             entry.recv_result = -Errno::CANCELED.raw_os_error();
         }
@@ -61,13 +67,15 @@ impl Uring<'_> {
     /// Has the kernel accept no more on `index`, and closes what waits.
     pub(crate) fn disarm(&mut self, index: u32) {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
-        let armed = entry.armed;
+        let (armed, waits) = (entry.armed, entry.waits);
         let mut waiting = core::mem::replace(&mut entry.accepted, NONE);
         if entry.flags & ACCEPT != 0 {
             self.cancel_accept(index);
-        }
-        if armed > 0 {
+        } else if armed > 0 {
             self.push_plain(&ops::cancel_accepts(index));
+        }
+        if waits & WAIT_ACCEPT != 0 {
+            self.push_plain(&ops::cancel(Kind::WaitAccept, index));
         }
         while let Some(entry) = self.table.get(waiting as usize) {
             let next = entry.next;
@@ -82,6 +90,9 @@ impl Uring<'_> {
         if let Some(entry) = self.table.get_mut(index as usize) {
             entry.armed -= 1;
         }
+        if result == -Errno::AGAIN.raw_os_error() && self.table.get(index as usize).is_some_and(Entry::wants_accept) {
+            self.wait_for(Kind::WaitAccept, index);
+        }
         let result = match result {
             0.. => {
                 // SAFETY: the kernel has just made it for this accept, and nobody else knows of it.
@@ -92,14 +103,14 @@ impl Uring<'_> {
         };
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         if let Err(error) = result
-            && entry.flags & (ACCEPT | FAILED_ACCEPT) == ACCEPT
-            && entry.accepted == NONE
+            && entry.wants_accept()
+            && (error != Errno::CANCELED || entry.armed == 0)
         {
             if !matches!(error, Errno::INTR | Errno::AGAIN) {
                 let error = if passes(error) { Errno::CONNRESET } else { error };
                 entry.flags |= FAILED_ACCEPT;
                 entry.recv_result = -error.raw_os_error();
-            } else if entry.armed == 0 {
+            } else if entry.armed == 0 && entry.waits == 0 {
                 return self.arm(index);
             }
         }

@@ -12,7 +12,8 @@ use crate::ops::{self, Kind};
 use crate::ring::Full;
 use crate::socket::os_error;
 use crate::table::{
-    ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, CLOSING, DONE_CLOSE, DONE_RECV, DONE_SEND, FIXED, READY, RECV, SEND, TRY,
+    ACCEPT, AGAIN_RECV, AGAIN_SEND, CANCEL_RECV, CANCEL_SEND, CLOSE, CLOSING, DONE_CLOSE, DONE_RECV, DONE_SEND, Entry,
+    FIXED, READY, RECV, SEND, TRY, WAIT_ACCEPT, WAIT_RECV, WAIT_SEND,
 };
 use crate::uring::Uring;
 
@@ -93,8 +94,97 @@ impl Uring<'_> {
     /// Asks for the end of what is in flight on `index`.
     pub(crate) fn push_cancel(&mut self, index: u32, kind: Kind) {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
-        entry.flags |= if kind == Kind::Recv { CANCEL_RECV } else { CANCEL_SEND };
+        let (cancel, wait, waits, again) = if kind == Kind::Recv {
+            (CANCEL_RECV, WAIT_RECV, Kind::WaitRecv, AGAIN_RECV)
+        } else {
+            (CANCEL_SEND, WAIT_SEND, Kind::WaitSend, AGAIN_SEND)
+        };
+        entry.flags |= cancel;
+        if entry.waits & again != 0 {
+            // The kernel does not have it.
+            entry.waits &= !again;
+            return self.keep(kind, index, -Errno::CANCELED.raw_os_error(), Flags::empty());
+        }
+        let kind = if entry.waits & wait != 0 { waits } else { kind };
         self.push_plain(&ops::cancel(kind, index));
+    }
+
+    /// Whether an operation goes on that ended with an error: it was interrupted, or the kernel did not wait for the
+    /// socket. Not when its end was asked for.
+    #[cold]
+    fn goes_on(&mut self, kind: Kind, index: u32, result: i32) -> bool {
+        let Some(entry) = self.table.get_mut(index as usize) else { return false };
+        let cancel = if kind == Kind::Recv { CANCEL_RECV } else { CANCEL_SEND };
+        if entry.flags & cancel != 0 {
+            return false;
+        }
+        match Errno::from_raw_os_error(result.saturating_neg()) {
+            Errno::INTR => self.push_again(kind, index),
+            Errno::AGAIN => self.wait_for(if kind == Kind::Recv { Kind::WaitRecv } else { Kind::WaitSend }, index),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Queues a receive or a send again; without room, the next turn does.
+    #[cold]
+    fn push_again(&mut self, kind: Kind, index: u32) {
+        let (pushed, again) = match kind {
+            Kind::Recv => (self.push_recv(index), AGAIN_RECV),
+            _ => (self.push_send(index), AGAIN_SEND),
+        };
+        if pushed.is_err()
+            && let Some(entry) = self.table.get_mut(index as usize)
+        {
+            entry.waits |= again;
+            self.retry = true;
+        }
+    }
+
+    /// Queues a poll in place of the operation that the kernel would not wait for.
+    #[cold]
+    pub(crate) fn wait_for(&mut self, kind: Kind, index: u32) {
+        let Some(entry) = self.table.get_mut(index as usize) else { return };
+        let (wait, again) = match kind {
+            Kind::WaitRecv => (WAIT_RECV, AGAIN_RECV),
+            Kind::WaitSend => (WAIT_SEND, AGAIN_SEND),
+            _ => (WAIT_ACCEPT, 0),
+        };
+        if entry.waits & wait != 0 {
+            return;
+        }
+        // SAFETY: it names no memory.
+        if unsafe { self.ring.push(&ops::ready(entry.target(index), kind, index)) }.is_ok() {
+            entry.waits |= wait;
+        } else {
+            entry.waits |= again;
+            self.retry = true;
+        }
+    }
+
+    /// The poll in place of an operation has ended.
+    #[cold]
+    fn waited(&mut self, kind: Kind, index: u32) {
+        let Some(entry) = self.table.get_mut(index as usize) else { return };
+        let (wait, cancel, kind) = match kind {
+            Kind::WaitRecv => (WAIT_RECV, CANCEL_RECV, Kind::Recv),
+            Kind::WaitSend => (WAIT_SEND, CANCEL_SEND, Kind::Send),
+            _ => {
+                entry.waits &= !WAIT_ACCEPT;
+                if entry.wants_accept() {
+                    self.arm(index);
+                } else {
+                    self.close_when_idle(index);
+                }
+                return;
+            }
+        };
+        entry.waits &= !wait;
+        if entry.flags & cancel != 0 {
+            self.keep(kind, index, -Errno::CANCELED.raw_os_error(), Flags::empty());
+        } else {
+            self.push_again(kind, index);
+        }
     }
 
     /// Queues again what found no room.
@@ -102,7 +192,14 @@ impl Uring<'_> {
     pub(crate) fn push_missing(&mut self) {
         self.retry = false;
         for index in 0..self.table.len() as u32 {
-            let flags = self.table[index as usize].flags;
+            let Entry { flags, waits, .. } = self.table[index as usize];
+            self.table[index as usize].waits &= !(AGAIN_RECV | AGAIN_SEND);
+            if waits & AGAIN_RECV != 0 {
+                self.push_again(Kind::Recv, index);
+            }
+            if waits & AGAIN_SEND != 0 {
+                self.push_again(Kind::Send, index);
+            }
             if flags & (RECV | CANCEL_RECV | DONE_RECV) == RECV | CANCEL_RECV {
                 self.push_cancel(index, Kind::Recv);
             }
@@ -126,7 +223,7 @@ impl Uring<'_> {
         if flags & CLOSE == 0 || flags & CLOSING != 0 {
             return;
         }
-        if flags & (RECV | SEND | ACCEPT) != 0 || entry.armed > 0 {
+        if flags & (RECV | SEND | ACCEPT) != 0 || entry.armed > 0 || entry.waits != 0 {
             // Nothing should be in flight. If something is, its buffers come back before the handle goes.
             if flags & (RECV | CANCEL_RECV) == RECV {
                 self.push_cancel(index, Kind::Recv);
@@ -189,7 +286,7 @@ impl Uring<'_> {
 
     #[inline]
     pub(crate) fn hand_out_recv(&mut self, index: u32, result: i32, more_there: bool) -> Option<Completion<'static>> {
-        if result == -Errno::INTR.raw_os_error() && self.push_recv(index).is_ok() {
+        if result < 0 && self.goes_on(Kind::Recv, index, result) {
             return None;
         }
         let entry = self.table.get_mut(index as usize)?;
@@ -213,7 +310,7 @@ impl Uring<'_> {
 
     #[inline]
     pub(crate) fn hand_out_send(&mut self, index: u32, result: i32) -> Option<Completion<'static>> {
-        if result == -Errno::INTR.raw_os_error() && self.push_send(index).is_ok() {
+        if result < 0 && self.goes_on(Kind::Send, index, result) {
             return None;
         }
         let entry = self.table.get_mut(index as usize)?;
@@ -236,6 +333,7 @@ impl Uring<'_> {
                 self.watched = false;
                 return self.waker.empty();
             }
+            Kind::WaitRecv | Kind::WaitSend | Kind::WaitAccept => return self.waited(kind, index),
             Kind::Nothing => return,
             Kind::Recv | Kind::Send | Kind::Close => {}
         }
@@ -277,5 +375,9 @@ impl Uring<'_> {
 
 #[cold]
 fn error_of(result: i32) -> IoError {
-    os_error(Errno::from_raw_os_error(result.saturating_neg()))
+    match Errno::from_raw_os_error(result.saturating_neg()) {
+        // They would have gone on if their end had not been asked for.
+        Errno::INTR | Errno::AGAIN => IoError::Canceled,
+        error => os_error(error),
+    }
 }

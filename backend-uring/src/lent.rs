@@ -28,11 +28,42 @@ struct Named {
 
 const _: () = assert!(size_of::<Named>() == TAIL_OFFSET && size_of::<io_uring_buf>() == 16);
 
+/// One place for a lent buffer in the caller's storage: 32 bytes where pointers have 64 bits.
+///
+/// The kernel may write into the buffer at any time. Therefore nobody but the reactor gets at it, not even when the
+/// reactor was leaked (`mem::forget`); when it was dropped, [`take_buffer`](Self::take_buffer) hands it out.
+#[derive(Default)]
+pub struct LentPlace {
+    buf: Option<Buf<'static>>,
+    /// The kernel has forgotten it.
+    released: bool,
+}
+
+impl LentPlace {
+    /// An empty place.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { buf: None, released: false }
+    }
+
+    /// Takes out the buffer that a reactor left here when it was dropped. `None` when there is none, and for ever when the
+    /// kernel did not let go of it.
+    pub fn take_buffer(&mut self) -> Option<Buf<'static>> {
+        if self.released { self.buf.take() } else { None }
+    }
+}
+
+impl core::fmt::Debug for LentPlace {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("LentPlace").field("released", &self.released).finish_non_exhaustive()
+    }
+}
+
 pub(crate) struct Lent<'s> {
     /// The kernel's ring, and behind it the stack of free ids.
     pages: Pages,
     /// The buffers that the ring names, by their ids.
-    places: &'s mut [Option<Buf<'static>>],
+    places: &'s mut [LentPlace],
     /// Ids on the stack.
     free: usize,
     /// A power of two.
@@ -49,10 +80,10 @@ impl<'s> Lent<'s> {
     }
 
     /// For as many buffers as there are places (at most 32 768); what they hold is dropped.
-    pub(crate) fn new(places: &'s mut [Option<Buf<'static>>]) -> Result<Self, Errno> {
+    pub(crate) fn new(places: &'s mut [LentPlace]) -> Result<Self, Errno> {
         let len = places.len().min(LENT_MAX);
         let places = &mut places[..len];
-        places.fill_with(|| None);
+        places.fill_with(LentPlace::new);
         let entries = len.next_power_of_two();
         let pages = Pages::new(Self::bytes(len))?;
         let mut lent = Self { pages, places, free: 0, entries: entries as u16, tail: 0, registered: false };
@@ -80,7 +111,7 @@ impl<'s> Lent<'s> {
         // SAFETY: the ring has room, because it has no fewer entries than there are ids and this one was free; so the
         // kernel does not look at this entry before the tail has moved.
         unsafe { entry.cast::<Named>().write_unaligned(named) };
-        self.places[usize::from(id)] = Some(buf);
+        self.places[usize::from(id)].buf = Some(buf);
         self.tail = self.tail.wrapping_add(1);
         self.tail_word().store(self.tail, Ordering::Release);
         Ok(())
@@ -89,7 +120,7 @@ impl<'s> Lent<'s> {
     /// The buffer that the kernel took for a receive.
     #[inline]
     pub(crate) fn take(&mut self, id: u16) -> Option<Buf<'static>> {
-        let buf = self.places.get_mut(usize::from(id))?.take()?;
+        let buf = self.places.get_mut(usize::from(id))?.buf.take()?;
         self.push_free(id);
         Some(buf)
     }
@@ -97,7 +128,7 @@ impl<'s> Lent<'s> {
     /// Takes back one buffer that is left. The kernel must not know the ring any more.
     pub(crate) fn reclaim(&mut self) -> Option<Buf<'static>> {
         debug_assert!(!self.registered, "the kernel may take it");
-        let id = self.places.iter().position(Option::is_some)?;
+        let id = self.places.iter().position(|place| place.buf.is_some())?;
         self.take(id as u16)
     }
 
@@ -115,6 +146,15 @@ impl<'s> Lent<'s> {
                 let pushed = self.push(buf);
                 debug_assert!(pushed.is_ok(), "an id was freed for it");
             }
+        }
+    }
+
+    /// Gives the buffers that are left to the owner of the places. The kernel must not know the ring, and no receive may
+    /// have taken one.
+    pub(crate) fn release(&mut self) {
+        debug_assert!(!self.registered, "the kernel may take it");
+        for place in &mut *self.places {
+            place.released = true;
         }
     }
 

@@ -6,11 +6,11 @@
 //! kernel.
 //!
 //! ```no_run
-//! use aurora_http_uring::{Entry, ListenOptions, Uring, listen};
+//! use aurora_http_uring::{Entry, LentPlace, ListenOptions, Uring, listen};
 //!
 //! # fn main() -> Result<(), Box<dyn core::error::Error>> {
 //! let mut table: [Entry; 16] = core::array::from_fn(|_| Entry::new());
-//! let mut lent = [const { None }; 4];
+//! let mut lent = [const { LentPlace::new() }; 4];
 //!
 //! let mut uring = Uring::new(&mut table, &mut lent)?;
 //! let listener = uring.add_listener(listen("127.0.0.1:0".parse()?, &ListenOptions::default())?)?;
@@ -41,10 +41,12 @@ extern crate alloc;
 extern crate std;
 
 mod accept;
+mod bell;
 mod flight;
 mod lent;
 mod messages;
 mod ops;
+mod outq;
 mod pages;
 mod probe;
 mod reactor;
@@ -54,6 +56,7 @@ mod table;
 mod uring;
 mod waker;
 
+pub use lent::LentPlace;
 pub use probe::{Refusal, Rungs, probe};
 /// Descriptors: those of the standard library when rustix is built with `std`.
 pub use rustix::fd;

@@ -24,6 +24,10 @@ pub(crate) enum Kind {
     Close,
     /// The waker's.
     Wake,
+    /// A poll in place of a receive, of a send, of an accept: the kernel did not wait itself.
+    WaitRecv,
+    WaitSend,
+    WaitAccept,
     /// Nobody waits for it: a cancel, a probe.
     Nothing,
 }
@@ -43,6 +47,9 @@ pub(crate) const fn named(user_data: u64) -> (Kind, u32) {
         2 => Kind::Accept,
         3 => Kind::Close,
         4 => Kind::Wake,
+        5 => Kind::WaitRecv,
+        6 => Kind::WaitSend,
+        7 => Kind::WaitAccept,
         _ => Kind::Nothing,
     };
     (kind, user_data as u32)
@@ -106,7 +113,7 @@ pub(crate) fn send_both(socket: Target, index: u32, message: NonNull<MsgHdr>) ->
     send.flags(SendFlags::NOSIGNAL).build().user_data(io_uring_user_data::from_u64(name(Kind::Send, index)))
 }
 
-/// Takes a connection. The socket blocks: else the kernel would not wait for readiness on its own.
+/// Takes a connection. A kernel that does not wait for readiness, because the socket does not block, says EAGAIN.
 pub(crate) fn accept(listener: RawFd, index: u32) -> Entry {
     opcode::Accept::new(types::Fd(listener), core::ptr::null_mut(), core::ptr::null_mut())
         .flags(SocketFlags::CLOEXEC)
@@ -146,10 +153,19 @@ pub(crate) fn cancel_accepts(index: u32) -> Entry {
 
 /// Tells once when `eventfd` can be read.
 pub(crate) fn wake(eventfd: RawFd) -> Entry {
+    ready(Target::Descriptor(eventfd), Kind::Wake, 0)
+}
+
+/// Tells once when a socket is ready: to be written to for `WaitSend`, else to be read from.
+pub(crate) fn ready(socket: Target, kind: Kind, index: u32) -> Entry {
     const POLLIN: u32 = 1;
-    opcode::PollAdd::new(types::Fd(eventfd), POLLIN)
-        .build()
-        .user_data(io_uring_user_data::from_u64(name(Kind::Wake, 0)))
+    const POLLOUT: u32 = 4;
+    let events = if kind == Kind::WaitSend { POLLOUT } else { POLLIN };
+    let poll = match socket {
+        Target::Descriptor(fd) => opcode::PollAdd::new(types::Fd(fd), events),
+        Target::Fixed(place) => opcode::PollAdd::new(types::Fixed(place), events),
+    };
+    poll.build().user_data(io_uring_user_data::from_u64(name(kind, index)))
 }
 
 /// Does nothing, and tells.
@@ -175,7 +191,10 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for kind in [Kind::Recv, Kind::Send, Kind::Accept, Kind::Close, Kind::Wake, Kind::Nothing] {
+        let waits = [Kind::WaitRecv, Kind::WaitSend, Kind::WaitAccept];
+        for kind in
+            [Kind::Recv, Kind::Send, Kind::Accept, Kind::Close, Kind::Wake, Kind::Nothing].into_iter().chain(waits)
+        {
             for index in [0, 1, u32::MAX] {
                 assert_eq!(named(name(kind, index)), (kind, index));
             }

@@ -5,6 +5,7 @@ use core::fmt;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
+use crate::lent::LentPlace;
 use crate::table::Entry;
 use crate::uring::Uring;
 
@@ -17,7 +18,7 @@ use crate::uring::Uring;
 /// Why not.
 pub fn probe() -> Result<Rungs, Refusal> {
     let mut table = [Entry::new()];
-    let mut lent = [None];
+    let mut lent = [LentPlace::new()];
     Uring::new(&mut table, &mut lent).map(|uring| uring.rungs())
 }
 

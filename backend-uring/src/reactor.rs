@@ -18,6 +18,9 @@ use crate::socket::os_error;
 use crate::table::{ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, Entry, LISTENER, NONE, OPEN, RECV, SEND, TRY};
 use crate::uring::{Uring, show};
 
+/// Waits in a row that leave work to the kernel before one takes all of it.
+const PARTS_MAX: u8 = 16;
+
 impl Reactor<'static> for Uring<'_> {
     #[inline]
     fn submit(&mut self, submission: Submission<'static>) -> Result<(), Submission<'static>> {
@@ -73,11 +76,14 @@ impl Reactor<'static> for Uring<'_> {
             self.ring.hide_lent(GROUP).ok()?;
             self.lent.registered = false;
             // What receives took before is in their completions, which may still wait outside the queue.
-            let entered = self.ring.enter(0, Some(Duration::ZERO));
-            debug_assert!(entered.is_ok() || entered == Err(Errno::TIME), "{entered:?}");
-            while let Some(completion) = self.ring.pop() {
-                let (kind, index) = ops::named(completion.user_data_u64());
-                self.keep(kind, index, completion.raw_result(), completion.flags());
+            loop {
+                let entered = self.ring.enter(u32::MAX, Some(Duration::ZERO));
+                debug_assert!(matches!(entered, Ok(()) | Err(Errno::TIME | Errno::INTR | Errno::BUSY)), "{entered:?}");
+                let behind = self.ring.is_overflown();
+                self.keep_all();
+                if !behind {
+                    break;
+                }
             }
             self.due = 0;
         }
@@ -118,26 +124,39 @@ impl Reactor<'static> for Uring<'_> {
         if self.retry {
             self.push_missing();
         }
-        if !self.watched {
-            let sqe = ops::wake(self.waker.descriptor().as_raw_fd());
-            // SAFETY: it names no memory; the waker lives as long as the ring.
-            self.watched = unsafe { self.ring.push(&sqe) }.is_ok();
-        }
+        self.watch_waker();
         let pending = self.ready != NONE || self.refused.is_some() || self.ring.completed() > 0 || self.retry;
         let waits = !pending && timeout != Some(Duration::ZERO);
         let entered = self.ring.enter(waits.into(), if waits { timeout } else { None });
+        let seen = match entered {
+            Ok(()) | Err(Errno::TIME) => self.seen(),
+            // The kernel is backed up: drain completions before submitting more.
+            Err(Errno::INTR | Errno::BUSY | Errno::AGAIN) => Seen::Part,
+            Err(error) => return Err(os_error(error)),
+        };
         self.clear_messages();
         self.due = self.ring.completed();
-        match entered {
-            Ok(()) | Err(Errno::TIME) => Ok(Seen::All),
-            // The kernel is backed up: drain completions before submitting more.
-            Err(Errno::INTR | Errno::BUSY | Errno::AGAIN) => Ok(Seen::Part),
-            Err(error) => Err(os_error(error)),
-        }
+        self.behind = seen == Seen::Part;
+        Ok(seen)
     }
 
     fn has_work(&self) -> bool {
-        self.ready != NONE || self.refused.is_some() || self.due > 0 || self.retry
+        let held = self.ready != NONE || self.refused.is_some() || self.due > 0 || self.retry;
+        held || self.behind || self.bell.is_mute()
+    }
+
+    fn flush(&mut self) {
+        if self.retry {
+            self.push_missing();
+        }
+        self.watch_waker();
+        // Before the call: what it does not take ends up in the queue, and what comes behind it rings again.
+        self.bell.silence();
+        let entered = self.ring.enter(0, Some(Duration::ZERO));
+        self.clear_messages();
+        // An error is the next wait's to tell.
+        let taken = matches!(entered, Ok(()) | Err(Errno::TIME)) && self.ring.queued() == 0;
+        self.behind = !taken || self.ring.completed() > 0 || self.ring.is_behind();
     }
 
     #[inline]
@@ -188,6 +207,43 @@ impl Reactor<'static> for Uring<'_> {
 
 /// What is not asked for with every request.
 impl Uring<'_> {
+    /// Has the kernel watch the waker, if it does not.
+    fn watch_waker(&mut self) {
+        if !self.watched {
+            let sqe = ops::wake(self.waker.descriptor().as_raw_fd());
+            // SAFETY: it names no memory; the waker lives as long as the ring.
+            self.watched = unsafe { self.ring.push(&sqe) }.is_ok();
+        }
+    }
+
+    /// What a wait that went well has seen. Newer kernels do a bounded part of their work in one call (20 operations in
+    /// Linux 6.13), in the order in which it came up; on a busy server there is always more. Now and then a call takes
+    /// all of it, so that deadlines expire.
+    #[inline]
+    fn seen(&mut self) -> Seen {
+        if !self.retry && !self.ring.is_behind() {
+            self.parts = 0;
+            return Seen::All;
+        }
+        self.see_more()
+    }
+
+    #[cold]
+    fn see_more(&mut self) -> Seen {
+        self.parts += 1;
+        if self.retry || self.parts < PARTS_MAX {
+            self.parts = self.parts.min(PARTS_MAX);
+            return Seen::Part;
+        }
+        match self.ring.enter(u32::MAX, Some(Duration::ZERO)) {
+            Ok(()) | Err(Errno::TIME) if !self.ring.is_overflown() => {
+                self.parts = 0;
+                Seen::All
+            }
+            _ => Seen::Part,
+        }
+    }
+
     /// Takes an operation that cannot be carried out, to complete it with an error.
     #[cold]
     #[allow(clippy::result_large_err)]

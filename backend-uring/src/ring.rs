@@ -89,7 +89,8 @@ impl Ring {
         let _ = submitted;
     }
 
-    /// Submits what is queued, and waits for `completions_min` completions or until `timeout` (`None`: for ever).
+    /// Submits what is queued, and waits for `completions_min` completions or until `timeout` (`None`: for ever). As many
+    /// as the queue holds, without time, has the kernel do all the work it has and return.
     pub(crate) fn enter(&mut self, completions_min: u32, timeout: Option<Duration>) -> Result<(), Errno> {
         let queued = self.queued();
         // What is too long for the kernel is for ever.
@@ -110,6 +111,24 @@ impl Ring {
     #[inline]
     pub(crate) fn queued(&mut self) -> u32 {
         self.ring.submission().len() as u32
+    }
+
+    /// Whether the kernel has more than one turn takes: work that it left for the next call, or completions beyond the
+    /// queue.
+    #[inline]
+    pub(crate) fn is_behind(&mut self) -> bool {
+        let queue = self.ring.submission();
+        queue.taskrun() || queue.cq_overflow()
+    }
+
+    /// Whether completions wait beyond the queue.
+    pub(crate) fn is_overflown(&mut self) -> bool {
+        self.ring.submission().cq_overflow()
+    }
+
+    /// Has `eventfd` written to by whatever there is to do for this ring.
+    pub(crate) fn announce_on(&self, eventfd: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.ring.submitter().register_eventfd(eventfd.as_raw_fd())
     }
 
     /// Completions that are there.
@@ -217,7 +236,8 @@ pub(crate) const fn bytes(completions: u32) -> usize {
 fn build(completions: u32) -> Result<(IoUring, bool), Errno> {
     let submissions = SUBMISSIONS.min(completions);
     let mut builder = IoUring::builder();
-    builder.setup_cqsize(completions).setup_clamp().setup_submit_all().setup_coop_taskrun().dontfork();
+    builder.setup_cqsize(completions).setup_clamp().setup_submit_all();
+    builder.setup_coop_taskrun().setup_taskrun_flag().dontfork();
     let mut best = builder.clone();
     match best.setup_single_issuer().setup_defer_taskrun().build(submissions) {
         Err(Errno::INVAL) => builder.build(submissions).map(|ring| (ring, false)),

@@ -37,6 +37,15 @@ pub(crate) const TRY: u16 = 1 << 14;
 /// The socket is in the kernel's own table too, at the same index, and operations name it by that.
 pub(crate) const FIXED: u16 = 1 << 15;
 
+// Bits of `waits`. A kernel may answer EAGAIN where the socket does not block; then a poll is in flight in place of the
+// operation, which is asked for again behind it.
+pub(crate) const WAIT_RECV: u8 = 1;
+pub(crate) const WAIT_SEND: u8 = 1 << 1;
+pub(crate) const WAIT_ACCEPT: u8 = 1 << 2;
+/// The receive has to be queued again, and found no room.
+pub(crate) const AGAIN_RECV: u8 = 1 << 3;
+pub(crate) const AGAIN_SEND: u8 = 1 << 4;
+
 /// One place for a socket in the caller's storage: 96 bytes with the feature `std` where pointers have 64 bits.
 ///
 /// It owns the buffers of the operations in flight until their own completions.
@@ -59,6 +68,8 @@ pub struct Entry {
     pub(crate) flags: u16,
     /// Of a listener: accepts in flight in the kernel.
     pub(crate) armed: u8,
+    /// What the kernel did not wait for itself: `WAIT_…` and `AGAIN_…`.
+    pub(crate) waits: u8,
 }
 
 #[cfg(all(feature = "std", target_pointer_width = "64"))]
@@ -80,7 +91,18 @@ impl Entry {
             accepted: NONE,
             flags: 0,
             armed: 0,
+            waits: 0,
         }
+    }
+
+    /// Takes out the buffers that the kernel has given back, after the reactor over this table was dropped.
+    ///
+    /// Dropping it waits for the kernel. What is still in the kernel's hands then, and all that was in flight when a
+    /// reactor was leaked instead (`mem::forget`), is never handed out: those bytes belong to the kernel.
+    pub fn take_buffers(&mut self) -> impl Iterator<Item = Buf<'static>> + use<> {
+        let into = if self.flags & (RECV | DONE_RECV) == RECV { None } else { self.into.take() };
+        let head = if self.flags & (SEND | DONE_SEND) == SEND { None } else { self.head.take() };
+        into.into_iter().chain(head)
     }
 
     /// Whether an operation may take the place `seat` of a connection: it is free, nothing is being closed, and what
@@ -114,6 +136,11 @@ impl Entry {
             || (self.flags & ACCEPT != 0 && (self.accepted != NONE || self.flags & FAILED_ACCEPT != 0))
     }
 
+    /// Whether an accept waits for a connection.
+    pub(crate) fn wants_accept(&self) -> bool {
+        self.flags & (ACCEPT | FAILED_ACCEPT) == ACCEPT && self.accepted == NONE
+    }
+
     /// Whether the kernel still works on it.
     pub(crate) fn is_busy(&self) -> bool {
         let done_recv = self.flags & DONE_RECV != 0;
@@ -121,6 +148,7 @@ impl Entry {
         (self.flags & RECV != 0 && !done_recv)
             || (self.flags & SEND != 0 && !done_send)
             || self.armed > 0
+            || self.waits & WAIT_ACCEPT != 0
             || (self.flags & CLOSING != 0 && self.flags & DONE_CLOSE == 0)
     }
 }

@@ -11,9 +11,11 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
 use crate::accept::ACCEPTS_MAX;
-use crate::lent::{GROUP, Lent};
+use crate::bell::Bell;
+use crate::lent::{GROUP, Lent, LentPlace};
 use crate::messages::Messages;
 use crate::ops::{self, Kind};
+use crate::outq;
 use crate::probe::{Refusal, Rungs, refusal};
 use crate::ring::Ring;
 use crate::socket::{self, os_error};
@@ -22,8 +24,11 @@ use crate::waker::Waker;
 
 /// Completion-style I/O on io_uring over a caller's table; an [`IoHandle`] is an index into that table.
 ///
-/// It stays on the thread that made it. Its descriptor ([`AsFd`]) is readable while completions are pending, so that it
-/// can stand inside another event loop: drive the reactor with a zero timeout whenever that loop reports it.
+/// It stays on the thread that made it. It can stand inside another event loop, level-triggered or edge-triggered: drive
+/// the reactor with a zero timeout, and [`flush`](aurora_http_core::reactor::Reactor::flush) it, whenever that loop reports
+/// its descriptor ([`AsFd`]), and at once while it [has work](aurora_http_core::reactor::Reactor::has_work). The
+/// descriptor stands for an eventfd that the kernel writes to and for the waker, and is made when it is first asked for; a
+/// ring's own would not become readable by work that the kernel keeps for us.
 ///
 /// ```compile_fail
 /// fn moves_to_another_thread<T: Send>() {}
@@ -31,7 +36,7 @@ use crate::waker::Waker;
 /// ```
 ///
 /// Dropping it asks for the end of all that is in flight, waits for that, and closes its sockets. What does not end
-/// within a second keeps its buffers for ever.
+/// within a second keeps its buffers for ever, and so does what was in flight in a reactor that is leaked.
 pub struct Uring<'s> {
     // First, so that the kernel's side is gone before the memory that it looks at.
     pub(crate) ring: Ring,
@@ -53,6 +58,11 @@ pub struct Uring<'s> {
     pub(crate) due: u32,
     /// Something could not be queued: look for it in the whole table.
     pub(crate) retry: bool,
+    /// The kernel has more than the last call took.
+    pub(crate) behind: bool,
+    /// Waits in a row that left something to the kernel.
+    pub(crate) parts: u8,
+    pub(crate) bell: Bell,
     /// An operation that cannot be carried out; it completes with an error in its turn.
     pub(crate) refused: Option<Completion<'static>>,
     /// A ring belongs to a thread.
@@ -62,11 +72,12 @@ pub struct Uring<'s> {
 /// Setting up, and looking in.
 impl<'s> Uring<'s> {
     /// A reactor that holds as many sockets, listeners included, as `table` has entries, and as many lent buffers as
-    /// `lent` has places (at most 32 768). What the storage held before is dropped, and sockets are closed.
+    /// `lent` has places (at most 32 768). What the storage held before is dropped, and sockets are closed: take the buffers
+    /// of an earlier reactor out before, by [`Entry::take_buffers`] and [`LentPlace::take_buffer`].
     ///
     /// # Errors
     /// Why io_uring cannot be used here. There is no fall-back.
-    pub fn new(table: &'s mut [Entry], lent: &'s mut [Option<Buf<'static>>]) -> Result<Self, Refusal> {
+    pub fn new(table: &'s mut [Entry], lent: &'s mut [LentPlace]) -> Result<Self, Refusal> {
         let length = table.len().min(NONE as usize);
         let table = &mut table[..length];
         let ring = Ring::new(completions_max(length), length as u32)?;
@@ -96,16 +107,20 @@ impl<'s> Uring<'s> {
             ready_last: NONE,
             due: 0,
             retry: false,
+            behind: false,
+            parts: 0,
+            bell: Bell::new(),
             refused: None,
             thread: PhantomData,
         })
     }
 
-    /// Bytes that it takes besides a table of `handles` and `lent` places: the queues and rings that it shares with the
-    /// kernel.
+    /// Bytes that it takes besides a table of `handles` and `lent` places of a buffer's own size: the queues and rings
+    /// that it shares with the kernel, and what a [`LentPlace`] is longer.
     #[must_use]
     pub const fn queue_bytes(handles: usize, lent: usize) -> usize {
-        crate::ring::bytes(completions_max(handles)) + Lent::bytes(lent) + Messages::BYTES
+        let places = lent * (size_of::<LentPlace>() - size_of::<Option<Buf<'static>>>());
+        crate::ring::bytes(completions_max(handles)) + Lent::bytes(lent) + places + Messages::BYTES
     }
 
     /// Which parts of the ladder it stands on.
@@ -114,23 +129,24 @@ impl<'s> Uring<'s> {
         self.ring.rungs()
     }
 
-    /// Takes a listening socket in, inherited ones too; it is made blocking, so that the kernel waits for connections.
+    /// Takes a listening socket in, inherited ones too; it is made non-blocking, for all that share it: another server on
+    /// the same socket must not block in accept(2).
     ///
     /// # Errors
     /// [`IoError::FileLimit`] when the table is full; the socket is closed then.
     pub fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError> {
-        rustix::io::ioctl_fionbio(&listener, false).map_err(os_error)?;
+        rustix::io::ioctl_fionbio(&listener, true).map_err(os_error)?;
         let index = self.insert(listener).ok_or(IoError::FileLimit)?;
         self.table[index as usize].flags = OPEN | LISTENER;
         Ok(IoHandle(index))
     }
 
-    /// Takes a connected stream socket in; it is made blocking, so that the kernel waits for readiness.
+    /// Takes a connected stream socket in. Whether it blocks makes no difference here and is left as it is, since that
+    /// belongs to all who share it.
     ///
     /// # Errors
     /// As for [`add_listener`](Self::add_listener).
     pub fn add_stream(&mut self, stream: OwnedFd) -> Result<IoHandle, IoError> {
-        rustix::io::ioctl_fionbio(&stream, false).map_err(os_error)?;
         self.insert(stream).map(IoHandle).ok_or(IoError::FileLimit)
     }
 
@@ -138,7 +154,7 @@ impl<'s> Uring<'s> {
     /// while an operation is in flight on it.
     pub fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
         let entry = self.table.get_mut(io.0 as usize)?;
-        if entry.flags & (OPEN | RECV | SEND | ACCEPT | CLOSE) != OPEN || entry.armed > 0 {
+        if entry.flags & (OPEN | RECV | SEND | ACCEPT | CLOSE) != OPEN || entry.armed > 0 || entry.waits != 0 {
             return None;
         }
         if entry.flags & FIXED != 0 && !self.ring.fix(io.0, -1) {
@@ -228,6 +244,16 @@ const fn completions_max(handles: usize) -> u32 {
     if completions > u32::MAX as usize { u32::MAX } else { completions as u32 }
 }
 
+impl Uring<'_> {
+    /// Keeps what all completions that are there say in the table.
+    pub(crate) fn keep_all(&mut self) {
+        while let Some(completion) = self.ring.pop() {
+            let (kind, index) = ops::named(completion.user_data_u64());
+            self.keep(kind, index, completion.raw_result(), completion.flags());
+        }
+    }
+}
+
 /// Lets the kernel take lent buffers.
 pub(crate) fn show(ring: &Ring, lent: &mut Lent<'_>) -> Result<(), Errno> {
     let (start, entries) = lent.ring();
@@ -248,11 +274,15 @@ impl Peers for Uring<'_> {
         }
         socket::to_socket_addr(address).ok().map(Peer::Ip)
     }
+
+    fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
+        outq::unacknowledged(self.descriptor(io)?)
+    }
 }
 
 impl AsFd for Uring<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ring.as_fd()
+        self.bell.descriptor(&self.ring, self.waker.descriptor())
     }
 }
 
@@ -262,6 +292,9 @@ const DROP_LOOKS: u32 = 20;
 
 impl Drop for Uring<'_> {
     fn drop(&mut self) {
+        // First of all: a receive that goes on takes none any more.
+        let hidden = !self.lent.registered || self.ring.hide_lent(GROUP).is_ok();
+        self.lent.registered &= !hidden;
         for index in 0..self.table.len() as u32 {
             let entry = &self.table[index as usize];
             let (recv, send) = (entry.flags & (RECV | DONE_RECV) == RECV, entry.flags & (SEND | DONE_SEND) == SEND);
@@ -276,23 +309,23 @@ impl Drop for Uring<'_> {
         for _ in 0..DROP_LOOKS {
             let busy = self.table.iter().any(Entry::is_busy);
             let entered = self.ring.enter(busy.into(), Some(DROP_WAIT));
-            while let Some(completion) = self.ring.pop() {
-                let (kind, index) = ops::named(completion.user_data_u64());
-                self.keep(kind, index, completion.raw_result(), completion.flags());
-            }
+            self.keep_all();
             if !busy || !matches!(entered, Ok(()) | Err(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN)) {
                 break;
             }
         }
         // It would keep them open until the kernel gets round to taking the ring down.
         self.ring.fix_nothing();
+        let mut taken = false;
         for entry in &mut *self.table {
-            if entry.is_busy() {
-                // The kernel may still use them: whoever gets the table must not find them there.
-                (entry.into, entry.head) = (None, None);
-            }
+            // The kernel may still use what is in flight: `take_buffers` does not hand it out, and the next reactor on the
+            // table forgets it. Which lent buffer such a receive has taken, nobody knows.
+            taken |= entry.flags & (RECV | DONE_RECV) == RECV && entry.into.is_none();
             // The table is the caller's and would keep it open.
             entry.socket = None;
+        }
+        if hidden && !taken {
+            self.lent.release();
         }
     }
 }

@@ -11,7 +11,7 @@ use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{
     Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Peer, Reactor, Submission,
 };
-use aurora_http_uring::{Entry, ListenOptions, Uring, listen, probe};
+use aurora_http_uring::{Entry, LentPlace, ListenOptions, Uring, listen, probe};
 
 fn uring(sockets: usize, lent: usize) -> Option<Uring<'static>> {
     if let Err(refusal) = probe() {
@@ -19,7 +19,7 @@ fn uring(sockets: usize, lent: usize) -> Option<Uring<'static>> {
         return None;
     }
     let table: Vec<_> = (0..sockets).map(|_| Entry::new()).collect();
-    let lent: Vec<_> = (0..lent).map(|_| None).collect();
+    let lent: Vec<_> = (0..lent).map(|_| LentPlace::new()).collect();
     Some(Uring::new(table.leak(), lent.leak()).unwrap())
 }
 

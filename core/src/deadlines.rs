@@ -149,6 +149,27 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         if earliest > now { None } else { self.pop_at(slots, earliest) }
     }
 
+    /// The slot of `class` whose deadline comes next behind that of `after`, which is in the class, or the first one; `None`
+    /// when that is later than `now`. For those who decide about each one that is due whether it goes.
+    ///
+    /// # Panics
+    /// When `class` is not below `CLASSES`, or a slot does not exist.
+    pub fn next_due(
+        &self,
+        slots: &mut (impl DeadlineSlots + ?Sized),
+        class: usize,
+        after: Option<u32>,
+        now: Instant,
+    ) -> Option<u32> {
+        let list = &self.lists[class];
+        let index = match after {
+            None if list.head_at > now => NONE,
+            None => list.head,
+            Some(after) => slots.node(after).next,
+        };
+        if index != NONE && slots.node(index).at <= now { Some(index) } else { None }
+    }
+
     /// When the next deadline is; `None` when there is none. Touches no slot.
     #[inline]
     #[must_use]

@@ -47,11 +47,11 @@ impl Fifo {
         if self.first == END { None } else { Some(self.last) }
     }
 
-    /// Appends a slot, unless it is listed already.
-    pub(crate) fn push(&mut self, table: &mut (impl Linked + ?Sized), index: u32) {
-        let Some(next) = self.next_of(table, index) else { return };
+    /// Appends a slot; `false` when it is listed already.
+    pub(crate) fn push(&mut self, table: &mut (impl Linked + ?Sized), index: u32) -> bool {
+        let Some(next) = self.next_of(table, index) else { return false };
         if *next != UNLISTED {
-            return;
+            return false;
         }
         *next = END;
         if self.first == END {
@@ -60,6 +60,17 @@ impl Fifo {
             *next = index;
         }
         self.last = index;
+        true
+    }
+
+    /// How many are in line, but no more than `most` are counted.
+    pub(crate) fn count(&self, table: &mut (impl Linked + ?Sized), most: usize) -> usize {
+        let (mut at, mut count) = (self.first, 0);
+        while at != END && count < most {
+            count += 1;
+            at = self.next_of(table, at).map_or(END, |next| *next);
+        }
+        count
     }
 
     /// Puts a slot in front, unless it is listed already.
@@ -116,7 +127,7 @@ mod tests {
                 let fresh = index < 10 && !model.contains(&index);
                 match step {
                     0 => {
-                        fifo.push(&mut table, index);
+                        prop_assert_eq!(fifo.push(&mut table, index), fresh);
                         if fresh { model.push_back(index); }
                     }
                     1 => {
@@ -126,6 +137,7 @@ mod tests {
                     _ => prop_assert_eq!(fifo.pop(&mut table), model.pop_front()),
                 }
                 prop_assert_eq!(fifo.is_empty(), model.is_empty());
+                prop_assert_eq!(fifo.count(&mut table, 5), model.len().min(5));
             }
         }
     }

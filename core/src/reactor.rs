@@ -317,6 +317,9 @@ pub enum Peer {
 pub enum Seen {
     /// Everything: an operation submitted before the wait that is still in flight once its completions were pulled could
     /// not complete when the wait was called.
+    ///
+    /// On a server that always has more than one wait takes, the waits together have: what could complete when the first
+    /// one of a bounded number of waits in a row was called. Otherwise no deadline would ever expire there.
     All,
     /// It was interrupted, or there was more than it takes at once.
     Part,
@@ -406,8 +409,12 @@ pub trait NonBlocking {
     ///
     /// # Errors
     /// Only what makes waiting impossible; being interrupted is no error, but [`Seen::Part`], as is a batch of events
-    /// that was full.
+    /// that was full. [`Batches`](crate::readiness::Batches) counts those.
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<Seen, IoError>;
+    /// Whether the last wait took as many events as it takes at once, so that there may be more: no descriptor tells.
+    fn has_more(&self) -> bool {
+        false
+    }
     /// The monotonic clock.
     fn now(&self) -> Instant;
     /// Seconds since 1970-01-01 00:00:00 UTC; `None` where there is no wall clock.

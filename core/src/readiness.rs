@@ -14,6 +14,7 @@
 //!   beside two system calls per connection, and a full engine holds newcomers back by not submitting.
 //! - `Recv { into: None }` takes a lent buffer only for an attempt that may succeed, and puts it back when it does not.
 
+mod batches;
 mod parked;
 
 use core::time::Duration;
@@ -25,10 +26,11 @@ use crate::reactor::{
 };
 use crate::time::Instant;
 
+pub use batches::Batches;
 pub use parked::Parked;
 use parked::{
-    ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, ENDED, FORCED, FRESH, Lent, NONE, QUEUED_LATER, QUEUED_NOW, Queue, RARE,
-    READABLE, RECV, SEND, WRITABLE,
+    ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, ENDED, FORCED, FRESH, HAD, HAD_RECV, HAD_SEND, Lent, NONE, QUEUED_NOW,
+    Queue, RARE, READABLE, RECV, SEND, Served, WRITABLE,
 };
 
 /// Connections that one listener hands out per turn, so that a flood of them does not starve the open ones.
@@ -39,9 +41,7 @@ pub struct Readiness<'s, 'p, T> {
     io: T,
     parked: &'s mut [Parked<'p>],
     now: Queue,
-    /// The top of a stack, linked by `next_later`: what had its share of this turn.
-    later: u32,
-    turn: u16,
+    served: Served,
     lent: Lent<'s, 'p>,
     /// What the last wait looked at.
     seen: Seen,
@@ -52,7 +52,8 @@ pub struct Readiness<'s, 'p, T> {
 impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     /// A reactor for handles below `parked.len()` that can hold `lent.len()` lent buffers.
     ///
-    /// What the storage held before is dropped: reclaim lent buffers and wait for all completions before using it again.
+    /// What the storage held before is dropped. After a reactor that was dropped with operations in flight the buffers are
+    /// in it: take them out of `lent`, and of `parked` by [`Parked::take_buffers`], before using it again.
     #[must_use]
     pub fn new(io: T, parked: &'s mut [Parked<'p>], lent: &'s mut [Option<Buf<'p>>]) -> Self {
         parked.fill_with(Parked::new);
@@ -62,8 +63,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
             io,
             parked,
             now,
-            later: NONE,
-            turn: 1,
+            served: Served { top: NONE },
             lent: Lent { places: lent, count: 0 },
             seen: Seen::All,
             refused: None,
@@ -84,7 +84,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         &mut self.io
     }
 
-    /// Gives up the table; what was in flight is dropped without a completion.
+    /// Gives up the table; what was in flight stays in it without a completion, for [`Parked::take_buffers`].
     #[must_use]
     pub fn into_inner(self) -> T {
         self.io
@@ -95,35 +95,19 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         self.now.push(self.parked, index);
     }
 
-    #[cold]
-    fn push_later(&mut self, index: u32) {
-        let Some(entry) = self.parked.get_mut(index as usize) else { return };
-        if entry.flags & QUEUED_LATER == 0 {
-            entry.flags |= QUEUED_LATER;
-            entry.next_later = self.later;
-            self.later = index;
-        }
-    }
-
-    /// Queues a receive or accept that can be tried.
+    /// Queues a receive or accept that can be tried. What had its share is looked at when the next turn begins.
     #[inline(always)]
     fn schedule_recv(&mut self, index: u32) {
-        let Some(entry) = self.parked.get_mut(index as usize) else { return };
-        if entry.may_recv(self.turn) {
+        if self.parked.get(index as usize).is_some_and(Parked::may_recv) {
             self.push_now(index);
-        } else {
-            self.push_later(index);
         }
     }
 
     /// Queues a send that can be tried.
     #[inline(always)]
     fn schedule_send(&mut self, index: u32) {
-        let Some(entry) = self.parked.get_mut(index as usize) else { return };
-        if entry.send_turn != self.turn {
+        if self.parked.get(index as usize).is_some_and(|entry| entry.flags & HAD_SEND == 0) {
             self.push_now(index);
-        } else {
-            self.push_later(index);
         }
     }
 
@@ -132,26 +116,25 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     fn schedule(&mut self, index: u32) {
         let Some(entry) = self.parked.get_mut(index as usize) else { return };
         let due = entry.due();
-        if entry.flags & FORCED != 0 {
+        if entry.flags & FORCED != 0
+            || (due & READABLE != 0 && entry.may_recv())
+            || (due & WRITABLE != 0 && entry.flags & HAD_SEND == 0)
+        {
             self.push_now(index);
-        }
-        if due & READABLE != 0 {
-            self.schedule_recv(index);
-        }
-        if due & WRITABLE != 0 {
-            self.schedule_send(index);
         }
     }
 
-    /// Starts the next turn: what had its share of the last one is queued again.
+    /// Starts the next turn: nothing has had its share of it, and what waited for that is queued.
     #[inline(always)]
     fn next_turn(&mut self) {
-        self.turn = self.turn.wrapping_add(1);
-        while let Some(entry) = self.parked.get_mut(self.later as usize) {
-            let index = self.later;
-            self.later = entry.next_later;
-            entry.flags &= !QUEUED_LATER;
-            self.push_now(index);
+        let mut next = core::mem::replace(&mut self.served.top, NONE);
+        while let Some(entry) = self.parked.get_mut(next as usize) {
+            let index = next;
+            next = entry.next_served;
+            entry.flags &= !HAD;
+            if entry.due() != 0 {
+                self.push_now(index);
+            }
         }
     }
 
@@ -176,9 +159,8 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
             },
         };
         let entry = self.parked.get_mut(index as usize)?;
-        entry.flags &= !(RECV | ACCEPT);
-        entry.accepted = if entry.recv_turn == self.turn { entry.accepted + 1 } else { 1 };
-        entry.recv_turn = self.turn;
+        entry.accepted = if entry.flags & HAD_RECV == 0 { 1 } else { entry.accepted + 1 };
+        self.served.push(entry, index, RECV | ACCEPT, HAD_RECV);
         let outcome = Outcome::Accept(result);
         Some(Completion { token: entry.owner.with_kind(OpKind::Accept), outcome, more: false })
     }
@@ -200,7 +182,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
             entry.flags &= !(CANCEL_SEND | SEND);
             Outcome::Send { result: Err(error), head: entry.head.take()?, body: entry.body }
         } else if entry.flags & CLOSE != 0 {
-            entry.flags = entry.flags & (QUEUED_NOW | QUEUED_LATER) | FRESH;
+            entry.flags = entry.flags & (QUEUED_NOW | HAD) | FRESH;
             self.io.close(IoHandle(index));
             Outcome::Close
         } else {
@@ -220,15 +202,15 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     /// An accept, and a send if somebody submitted one to a listener: it fails in the call.
     fn complete_listener(&mut self, index: u32) -> Option<Completion<'p>> {
         let entry = self.parked.get_mut(index as usize)?;
-        if entry.due() & WRITABLE != 0 && entry.send_turn != self.turn {
-            let completion = try_send(&mut self.io, index, entry, self.turn);
+        if entry.due_now() & WRITABLE != 0 {
+            let completion = try_send(&mut self.io, &mut self.served, index, entry);
             if completion.is_some() {
                 self.schedule(index);
                 return completion;
             }
         }
         let entry = self.parked.get_mut(index as usize)?;
-        if entry.due() & READABLE != 0 && entry.may_recv(self.turn) { self.try_accept(index) } else { None }
+        if entry.due() & READABLE != 0 && entry.may_recv() { self.try_accept(index) } else { None }
     }
 
     /// Takes an accept or a close.
@@ -280,9 +262,9 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
 fn try_recv<'p, T: NonBlocking>(
     io: &mut T,
     lent: &mut Lent<'_, 'p>,
+    served: &mut Served,
     index: u32,
     entry: &mut Parked<'p>,
-    turn: u16,
 ) -> Option<Completion<'p>> {
     let (result, buf) = if entry.into.is_some() {
         let result = attempt_recv(io, index, &mut entry.into, &mut entry.flags)?;
@@ -294,8 +276,7 @@ fn try_recv<'p, T: NonBlocking>(
     } else {
         (Err(IoError::NoBuffers), None)
     };
-    entry.flags &= !RECV;
-    entry.recv_turn = turn;
+    served.push(entry, index, RECV, HAD_RECV);
     let outcome = Outcome::Recv { result, buf };
     Some(Completion { token: entry.owner.with_kind(OpKind::Recv), outcome, more: false })
 }
@@ -336,7 +317,12 @@ fn attempt_recv<T: NonBlocking>(
 
 /// Tries the send of `entry`; `None` parks it.
 #[inline(always)]
-fn try_send<'p, T: NonBlocking>(io: &mut T, index: u32, entry: &mut Parked<'p>, turn: u16) -> Option<Completion<'p>> {
+fn try_send<'p, T: NonBlocking>(
+    io: &mut T,
+    served: &mut Served,
+    index: u32,
+    entry: &mut Parked<'p>,
+) -> Option<Completion<'p>> {
     let filled = entry.head.as_ref()?.filled();
     let body = entry.body;
     let result = match io.send(IoHandle(index), [filled, body]) {
@@ -354,8 +340,7 @@ fn try_send<'p, T: NonBlocking>(io: &mut T, index: u32, entry: &mut Parked<'p>, 
         Attempt::Failed(error) => Err(error),
     };
     let head = entry.head.take()?;
-    entry.flags &= !SEND;
-    entry.send_turn = turn;
+    served.push(entry, index, SEND, HAD_SEND);
     let outcome = Outcome::Send { result, head, body };
     Some(Completion { token: entry.owner.with_kind(OpKind::Send), outcome, more: false })
 }
@@ -463,7 +448,6 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
 
     #[inline]
     fn next_completion(&mut self) -> Option<Completion<'p>> {
-        let turn = self.turn;
         loop {
             let index = self.now.first;
             let Some(entry) = self.parked.get_mut(index as usize) else { return self.refused.take() };
@@ -475,25 +459,26 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
                     completion => return completion,
                 }
             }
-            let due = entry.due();
-            let recv = due & READABLE != 0 && entry.recv_turn != turn;
+            let due = entry.due_now();
             if due & WRITABLE != 0
-                && entry.send_turn != turn
-                && let Some(completion) = try_send(&mut self.io, index, entry, turn)
+                && let Some(completion) = try_send(&mut self.io, &mut self.served, index, entry)
             {
-                if recv {
+                if due & READABLE != 0 {
                     self.push_now(index);
                 }
                 return Some(completion);
             }
-            if recv && let Some(completion) = try_recv(&mut self.io, &mut self.lent, index, entry, turn) {
+            if due & READABLE != 0
+                && let Some(completion) = try_recv(&mut self.io, &mut self.lent, &mut self.served, index, entry)
+            {
                 return Some(completion);
             }
         }
     }
 
     fn has_work(&self) -> bool {
-        self.now.first != NONE || self.later != NONE || self.refused.is_some() || self.seen == Seen::Part
+        let waits = self.seen == Seen::Part || self.io.has_more();
+        waits || self.now.first != NONE || self.refused.is_some() || self.served.is_due(self.parked)
     }
 
     #[inline]

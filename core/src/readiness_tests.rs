@@ -424,3 +424,86 @@ fn the_reactor_is_object_safe() {
     assert_eq!(reactor.unix_time(), None);
     reactor.wait(Some(Duration::ZERO)).unwrap();
 }
+
+#[test]
+fn an_event_after_65536_turns_is_an_event() {
+    let mut reactor = fixture(Fake::new(1, 1000), 1, 0);
+    reactor.submit(recv(0, Some(buf(16)))).unwrap();
+    reactor.wait(None).unwrap();
+    assert!(reactor.next_completion().is_none());
+    reactor.get_mut().deliver(0, *b"request");
+    reactor.wait(None).unwrap();
+    assert_eq!(received(&mut reactor).0, Ok(7));
+    reactor.submit(recv(0, Some(buf(16)))).unwrap();
+    assert!(reactor.next_completion().is_none());
+    // Other connections keep the loop turning.
+    for _ in 0..65_535 {
+        reactor.wait(Some(Duration::ZERO)).unwrap();
+        assert!(reactor.next_completion().is_none());
+    }
+    reactor.get_mut().deliver(0, *b"request");
+    reactor.wait(None).unwrap();
+    assert_eq!(received(&mut reactor).0, Ok(7));
+}
+
+#[test]
+fn room_after_65536_turns_is_room() {
+    let mut reactor = fixture(Fake::new(1, 4), 1, 0);
+    reactor.submit(send(0, b"headbody", b"")).unwrap();
+    reactor.wait(None).unwrap();
+    assert_eq!(sent(&mut reactor), Ok(4));
+    reactor.submit(send(0, b"body", b"")).unwrap();
+    assert!(reactor.next_completion().is_none());
+    for _ in 0..65_535 {
+        reactor.wait(Some(Duration::ZERO)).unwrap();
+        assert!(reactor.next_completion().is_none());
+    }
+    reactor.get_mut().make_room(0, 100);
+    reactor.wait(None).unwrap();
+    assert_eq!(sent(&mut reactor), Ok(4));
+}
+
+#[test]
+fn work_that_no_event_will_announce_is_told() {
+    let mut reactor = fixture(Fake::new(2, 1000), 2, 0);
+    reactor.submit(recv(0, Some(buf(4)))).unwrap();
+    assert!(reactor.has_work(), "it may have bytes");
+    reactor.get_mut().deliver(0, *b"requests");
+    reactor.wait(None).unwrap();
+    assert_eq!(received(&mut reactor).0, Ok(4));
+    assert!(reactor.next_completion().is_none());
+    assert!(!reactor.has_work(), "nobody wants what is left");
+    reactor.submit(recv(0, Some(buf(4)))).unwrap();
+    assert!(reactor.next_completion().is_none(), "it had its share");
+    assert!(reactor.has_work(), "and is due");
+    reactor.wait(None).unwrap();
+    assert_eq!(reactor.get_ref().timeout, Some(Duration::ZERO));
+    assert_eq!(received(&mut reactor).0, Ok(4));
+    reactor.submit(recv(0, Some(buf(4)))).unwrap();
+    reactor.wait(None).unwrap();
+    assert!(reactor.next_completion().is_none(), "a call in vain");
+    assert!(!reactor.has_work(), "an event will tell");
+    let stray = Submission { token: token(9, OpKind::Recv), op: Op::Recv { io: IoHandle(9), into: None } };
+    reactor.submit(stray).unwrap();
+    assert!(reactor.has_work(), "it is refused");
+}
+
+#[test]
+fn a_dropped_reactor_leaves_the_buffers_to_be_taken() {
+    let parked: &mut [Parked<'static>] = vec![Parked::new(), Parked::new()].leak();
+    let lent: &mut [Option<Buf<'static>>] = vec![None, None].leak();
+    for _ in 0..2 {
+        let mut reactor = Readiness::new(Fake::new(2, 0), &mut *parked, &mut *lent);
+        reactor.submit(recv(0, Some(buf(16)))).unwrap();
+        reactor.submit(send(0, b"head", b"body")).unwrap();
+        reactor.submit(recv(1, None)).unwrap();
+        reactor.provide(buf(32)).unwrap();
+        reactor.wait(None).unwrap();
+        drop(reactor);
+        let mut buffers: Vec<_> = parked.iter_mut().flat_map(Parked::take_buffers).collect();
+        buffers.extend(lent.iter_mut().filter_map(Option::take));
+        let sizes: Vec<_> = buffers.iter().map(Buf::capacity).collect();
+        assert_eq!(sizes, [16, 4, 32]);
+        assert_eq!(parked.iter_mut().flat_map(Parked::take_buffers).count(), 0, "they are taken once");
+    }
+}

@@ -55,7 +55,7 @@ pub fn turn_within<'p, H: Handler>(
     engine.begin_turn(now, stop.mode(), reactor.peers());
     issue(engine, reactor);
     let timeout = engine.poll_timeout().map(|at| now.until(at));
-    reactor.wait(timeout.into_iter().chain(wait_max).min())?;
+    let seen = reactor.wait(timeout.into_iter().chain(wait_max).min())?;
     let now = reactor.now();
     // Behind the wait, which may have been long.
     if engine.needs_date(now) {
@@ -68,6 +68,13 @@ pub fn turn_within<'p, H: Handler>(
             engine.handle_rejected(submission);
         }
         issue(engine, reactor);
+    }
+    if engine.end_turn(now, seen, reactor.peers()) {
+        issue(engine, reactor);
+    }
+    if wait_max == Some(Duration::ZERO) {
+        // The program sleeps elsewhere.
+        reactor.flush();
     }
     Ok(())
 }

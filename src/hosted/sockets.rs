@@ -128,7 +128,7 @@ mod uring {
         const BACKEND: Chosen = Chosen::Uring(Rungs::NONE);
 
         fn open(tables: ReactorStorage<'s>) -> Result<Self, ServerError> {
-            Uring::new(tables.uring, tables.lent)
+            Uring::new(tables.uring, tables.uring_lent)
                 .map_err(|refusal| ServerError::Backend { backend: Backend::Uring, reason: refusal.to_string() })
         }
     }

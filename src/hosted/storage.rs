@@ -50,6 +50,9 @@ struct Handles {
     uring: Vec<aurora_http_uring::Entry>,
     #[cfg(any(has_epoll, has_kqueue))]
     parked: Vec<Parked<'static>>,
+    #[cfg(has_uring)]
+    uring_lent: Vec<aurora_http_uring::LentPlace>,
+    #[cfg(any(has_epoll, has_kqueue))]
     lent: Vec<Option<Buf<'static>>>,
 }
 
@@ -65,23 +68,45 @@ impl Handles {
             uring: Vec::new(),
             #[cfg(any(has_epoll, has_kqueue))]
             parked: Vec::new(),
-            lent: table(lent, || None),
+            #[cfg(has_uring)]
+            uring_lent: Vec::new(),
+            #[cfg(any(has_epoll, has_kqueue))]
+            lent: Vec::new(),
         };
         match backend {
             #[cfg(has_epoll)]
             Chosen::Epoll => {
                 tables.epoll = table(handles, aurora_http_epoll::Entry::new);
                 tables.parked = table(handles, Parked::new);
+                tables.lent = table(lent, || None);
             }
             #[cfg(has_kqueue)]
             Chosen::Kqueue => {
                 tables.kqueue = table(handles, aurora_http_kqueue::Entry::new);
                 tables.parked = table(handles, Parked::new);
+                tables.lent = table(lent, || None);
             }
             #[cfg(has_uring)]
-            Chosen::Uring(_) => tables.uring = table(handles, aurora_http_uring::Entry::new),
+            Chosen::Uring(_) => {
+                tables.uring = table(handles, aurora_http_uring::Entry::new);
+                tables.uring_lent = table(lent, aurora_http_uring::LentPlace::new);
+            }
         }
         tables
+    }
+
+    /// Takes out the buffers that a reactor left here when it was dropped.
+    fn take_buffers(&mut self, put: fn(&mut dyn Iterator<Item = Buf<'static>>)) {
+        #[cfg(any(has_epoll, has_kqueue))]
+        {
+            put(&mut self.parked.iter_mut().flat_map(Parked::take_buffers));
+            put(&mut self.lent.iter_mut().filter_map(Option::take));
+        }
+        #[cfg(has_uring)]
+        {
+            put(&mut self.uring.iter_mut().flat_map(aurora_http_uring::Entry::take_buffers));
+            put(&mut self.uring_lent.iter_mut().filter_map(aurora_http_uring::LentPlace::take_buffer));
+        }
     }
 }
 
@@ -152,8 +177,11 @@ impl<E> WorkerStorage<E> {
             kqueue: &mut self.handles.kqueue,
             #[cfg(has_uring)]
             uring: &mut self.handles.uring,
+            #[cfg(has_uring)]
+            uring_lent: &mut self.handles.uring_lent,
             #[cfg(any(has_epoll, has_kqueue))]
             parked: &mut self.handles.parked,
+            #[cfg(any(has_epoll, has_kqueue))]
             lent: &mut self.handles.lent,
         };
         Ok((engine.map_err(|error| misfit(&error))?, reactor))
@@ -161,8 +189,9 @@ impl<E> WorkerStorage<E> {
 
     /// Gives the buffers that no connection holds any more to the next server.
     fn reclaim(&mut self) {
-        let tables = self.free.iter_mut().chain(&mut self.handles.lent).chain(&mut self.loans);
+        let tables = self.free.iter_mut().chain(&mut self.loans);
         stash::put(tables.filter_map(Option::take));
+        self.handles.take_buffers(|buffers| stash::put(buffers));
     }
 }
 
@@ -174,8 +203,11 @@ pub(super) struct ReactorStorage<'s> {
     pub(super) kqueue: &'s mut [aurora_http_kqueue::Entry],
     #[cfg(has_uring)]
     pub(super) uring: &'s mut [aurora_http_uring::Entry],
+    #[cfg(has_uring)]
+    pub(super) uring_lent: &'s mut [aurora_http_uring::LentPlace],
     #[cfg(any(has_epoll, has_kqueue))]
     pub(super) parked: &'s mut [Parked<'static>],
+    #[cfg(any(has_epoll, has_kqueue))]
     pub(super) lent: &'s mut [Option<Buf<'static>>],
 }
 

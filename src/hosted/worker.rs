@@ -37,8 +37,20 @@ use super::unix::SocketFile;
 /// # }
 /// ```
 ///
-/// A program with an event loop of its own watches the worker's descriptor (`AsFd`), calls [`poll`](Self::poll) when
-/// that is readable, and at the latest after [`timeout`](Self::timeout).
+/// # In an event loop of the program's own
+/// Call [`poll`](Self::poll) when the worker's descriptor (`AsFd`) is readable, and at the latest after
+/// [`timeout`](Self::timeout), to be asked again after every `poll`: it is zero while the worker holds work that no
+/// descriptor shows, as what had its share of a turn.
+///
+/// | backend | the descriptor | level-triggered: poll, select, epoll | edge-triggered: mio, tokio's `AsyncFd`, `EPOLLET` |
+/// |---|---|---|---|
+/// | epoll | the epoll instance | sound | sound |
+/// | kqueue | the kqueue | sound | sound (`EV_CLEAR`) |
+/// | io_uring | one made for this when it is first asked for | sound | sound |
+///
+/// Not sound is to wait without the timeout, to forget an edge that came after the last `poll` began, or to watch anything
+/// else than this descriptor: that of the ring, for one, does not become readable. With tokio: wait for `readable` or for the
+/// timeout, clear the readiness that was seen, then `poll`.
 // On cache lines of its own, wherever a program puts several of them.
 #[repr(align(64))]
 pub struct Worker<'s, H: Handler, R> {
@@ -82,7 +94,7 @@ impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
         turn(&mut self.engine, &mut self.reactor, stop)
     }
 
-    /// One pass of the loop that does not wait; `true` when a stop has run its course.
+    /// One pass of the loop that does not wait, and hands on what it asked for; `true` when a stop has run its course.
     ///
     /// # Errors
     /// What made the reactor unusable.
@@ -91,9 +103,13 @@ impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
         Ok(self.engine.is_drained())
     }
 
-    /// How long nothing has to be done unless something happens; `None`: for ever.
+    /// How long nothing has to be done unless the descriptor is readable; `None`: for ever. Zero while the worker holds
+    /// work that no descriptor shows.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
+        if self.reactor.has_work() {
+            return Some(Duration::ZERO);
+        }
         self.engine.poll_timeout().map(|at| self.reactor.now().until(at))
     }
 
@@ -234,7 +250,7 @@ impl<'s, H: Handler> Worker<'s, H, aurora_http_uring::Uring<'s>> {
     }
 
     /// A worker on io_uring, with listeners that the program opened, as many as the storage is configured for:
-    /// `[socket]` for one. They are made blocking. Accepted connections inherit a socket's `TCP_NODELAY`.
+    /// `[socket]` for one. They are made non-blocking. Accepted connections inherit a socket's `TCP_NODELAY`.
     ///
     /// # Errors
     /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many, or [`ServerError::Backend`] with the

@@ -212,7 +212,7 @@ impl Client {
     pub(crate) fn expect_end(&mut self) -> Result<(), String> {
         let rest = self.rest()?;
         // As clients do. It fails when the server has reset the connection.
-        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        let _ = self.stream.shutdown(Shutdown::Write);
         if rest.is_empty() { Ok(()) } else { Err(format!("behind the last reply: {}", rest.escape_ascii())) }
     }
 

@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use aurora_http_core::defer::DeferToken;
+use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Flow, Handler};
 use aurora_http_core::limits::Limits;
 use aurora_http_core::request::Request;
+use aurora_http_core::sim::ClientRecv;
 use aurora_http_core::writer::ResponseWriter;
 
 use crate::world::World;
@@ -118,6 +120,133 @@ fn an_answer_that_is_there_before_it_is_deferred_is_not_lost() {
     assert_eq!(world.recv(client).0, "");
     world.send(client, b"b");
     assert_eq!(world.recv(client), (HELLO.to_owned(), false));
+    world.finish();
+}
+
+#[test]
+fn one_newcomer_costs_one_connection() {
+    let later = Later::default();
+    let mut world = World::new(8, COUNTS, limits(), later.clone());
+    let clients: Vec<_> = (0..8).map(|_| world.connect_and_send(GET)).collect();
+    let newcomer = world.connect_and_send(GET);
+    for token in later.tokens.borrow().clone() {
+        assert!(world.resolve(token));
+    }
+    let outputs: Vec<_> = clients.iter().map(|client| world.recv(*client).0).collect();
+    let closed = outputs.iter().filter(|output| output.contains("Connection: close")).count();
+    assert_eq!(closed, 1, "{outputs:?}");
+    // The one that was told so lingers, and makes room without its client's help.
+    world.pass(50);
+    assert_eq!(later.tokens.borrow().len(), 9);
+    let token = later.tokens.borrow()[8];
+    assert!(world.resolve(token));
+    assert_eq!(world.recv(newcomer), (HELLO.to_owned(), false));
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 1);
+    world.finish();
+}
+
+/// Says that the connection closes, and does not come to an end.
+#[derive(Clone, Default)]
+struct Streams {
+    tokens: Rc<RefCell<Vec<DeferToken>>>,
+}
+
+impl Handler for Streams {
+    type Exchange = bool;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<bool> {
+        self.tokens.borrow_mut().push(response.defer().unwrap());
+        Flow::Defer(request.path() == b"/endless")
+    }
+
+    fn resume(&mut self, is_endless: bool, response: &mut ResponseWriter<'_>) -> Flow<bool> {
+        if !is_endless {
+            let _ = response.body("hello");
+            return Flow::Finish;
+        }
+        response.stream(None).unwrap();
+        self.produce(true, response)
+    }
+
+    fn produce(&mut self, _: bool, response: &mut ResponseWriter<'_>) -> Flow<bool> {
+        response.write(&[b'x'; 500]).unwrap();
+        Flow::Produce(true)
+    }
+}
+
+#[test]
+fn a_promised_slot_that_does_not_become_free_does_not_keep_newcomers_waiting_for_ever() {
+    let streams = Streams::default();
+    let mut world = World::new(3, COUNTS, limits(), streams.clone());
+    let endless = world.connect_and_send(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n");
+    let others: Vec<_> = (0..2).map(|_| world.connect_and_send(GET)).collect();
+    let newcomer = world.connect_and_send(GET);
+    let tokens = streams.tokens.borrow().clone();
+    assert!(world.resolve(tokens[0]));
+    let taken = |world: &mut World<Streams>| {
+        let mut bytes = [0; 4_096];
+        while matches!(world.sim.client_recv(endless, &mut bytes), ClientRecv::Bytes(_)) {}
+    };
+    for _ in 0..20 {
+        world.pass(50);
+        taken(&mut world);
+    }
+    // It was told to close and goes on and on: the next one that finishes is told so, too, but not both.
+    assert!(world.resolve(tokens[1]));
+    assert!(world.recv(others[0]).0.contains("Connection: close"));
+    world.pass(50);
+    assert_eq!(streams.tokens.borrow().len(), 4, "the newcomer has its slot");
+    assert!(world.resolve(tokens[2]));
+    assert!(!world.recv(others[1]).0.contains("Connection: close"));
+    let token = streams.tokens.borrow()[3];
+    assert!(world.resolve(token));
+    assert_eq!(world.recv(newcomer).0, HELLO);
+    world.finish();
+}
+
+/// Takes a token and answers at once; defers without one for `/none`, and with one for `/later`.
+#[derive(Default)]
+struct Forgets {
+    tokens: Rc<RefCell<Vec<DeferToken>>>,
+}
+
+impl Handler for Forgets {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        if request.path() == b"/none" {
+            return Flow::Defer(());
+        }
+        self.tokens.borrow_mut().push(response.defer().unwrap());
+        if request.path() == b"/later" {
+            return Flow::Defer(());
+        }
+        let _ = response.body("hello");
+        Flow::Finish
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        let _ = response.body("resumed by another exchange's token");
+        Flow::Finish
+    }
+}
+
+#[test]
+fn a_token_of_an_exchange_that_is_over_is_stale() {
+    let tokens = Rc::default();
+    let mut world = World::new(2, COUNTS, limits(), Forgets { tokens: Rc::clone(&tokens) });
+    let client = world.connect_and_send(GET);
+    assert_eq!(world.recv(client).0, HELLO);
+    assert!(!world.resolve(tokens.borrow()[0]), "its exchange is over");
+    world.send(client, b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n");
+    let (output, _) = world.recv(client);
+    assert!(output.starts_with("HTTP/1.1 500 "), "no token was taken: {output:?}");
+    // Of the slot's next exchange the old token is none either, while that waits.
+    world.send(client, b"GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(world.recv(client), (String::new(), false));
+    assert!(!world.resolve(tokens.borrow()[0]));
+    assert!(world.resolve(tokens.borrow()[1]));
+    assert!(world.recv(client).0.ends_with("token"));
     world.finish();
 }
 

@@ -1,10 +1,14 @@
 //! Fewer buffers than connections.
 
+use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{Flow, Handler};
+use aurora_http_core::handler::{Content, Flow, Handler};
+use aurora_http_core::limits::{Limits, Timeouts};
 use aurora_http_core::pool::ClassCounts;
 use aurora_http_core::request::{Method, Request};
+use aurora_http_core::sim::{Client, ClientRecv};
 use aurora_http_core::writer::ResponseWriter;
+use proptest::prelude::*;
 
 use crate::world::World;
 use crate::{GET, HELLO, hello, limits};
@@ -139,4 +143,183 @@ fn contents_that_hold_every_buffer_and_want_larger_ones_do_not_stop_everybody() 
     assert!(answers[1..].iter().any(|answer| answer.ends_with("2048")), "for the others: {answers:?}");
     assert_eq!(world.recv(waiting).0, HELLO);
     world.finish();
+}
+
+#[test]
+fn who_waits_with_input_is_counted_once() {
+    let mut world = World::new(8, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Collects);
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n";
+    let request = format!("{head}{}\r\n", "c".repeat(0x800));
+    let uploads: Vec<_> = (0..4).map(|_| world.connect_and_send(head.as_bytes())).collect();
+    for upload in &uploads {
+        world.send(*upload, &request.as_bytes()[head.len()..]);
+    }
+    world.settle();
+    assert_eq!(world.engine.counters().starved, 4, "nothing happened meanwhile");
+    world.finish();
+}
+
+/// `/later` defers, `/up` switches and waits for whole lines, `/long` streams, POST wants content; else hello.
+#[derive(Default)]
+struct Pins {
+    tokens: Vec<DeferToken>,
+    vanished: usize,
+}
+
+impl Handler for Pins {
+    type Exchange = u32;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<u32> {
+        match request.path() {
+            b"/later" => {
+                self.tokens.push(response.defer().unwrap());
+                return Flow::Defer(0);
+            }
+            b"/up" => {
+                response.switch_protocols("line", &[]).unwrap();
+                return Flow::Upgrade(0);
+            }
+            b"/long" => {
+                response.stream(Some(100_000)).unwrap();
+                return self.produce(100_000, response);
+            }
+            b"/collect" => return Flow::Collect(0),
+            _ if request.method() == Method::Post => return Flow::Receive(0),
+            _ => {}
+        }
+        response.body("hello").unwrap();
+        Flow::Finish
+    }
+
+    fn receive(&mut self, _: u32, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<u32> {
+        if content.ended() {
+            let _ = response.body("hello");
+            return Flow::Finish;
+        }
+        if content.bytes().contains(&b'\n') {
+            content.consume(usize::MAX);
+        }
+        Flow::Receive(0)
+    }
+
+    fn produce(&mut self, left: u32, response: &mut ResponseWriter<'_>) -> Flow<u32> {
+        let count = response.write(&[b'x'; 1000][..left.min(1000) as usize]).unwrap();
+        if left == count as u32 { Flow::Finish } else { Flow::Produce(left - count as u32) }
+    }
+
+    fn vanished(&mut self, _: u32) -> Option<u32> {
+        self.vanished += 1;
+        None
+    }
+}
+
+const UP: &[u8] = b"GET /up HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: line\r\n\r\n";
+const LATER: &[u8] = b"GET /later HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// What holds a buffer: a request, more behind it, and what comes every 100 ms.
+const HOLDERS: [(&[u8], &[u8], &[u8]); 8] = [
+    (LATER, b"G", b""),
+    (LATER, b"G", b"E"),
+    (UP, b"l", b""),
+    (UP, b"l", b"i"),
+    (b"GET /", b"x", b"x"),
+    (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n", b"c", b"c"),
+    (b"POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n", b"c", b"c"),
+    (b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n", b"", b""),
+];
+
+fn hold(world: &mut World<Pins>, holder: usize) -> (Client, usize) {
+    let client = world.connect_and_send(HOLDERS[holder].0);
+    world.sim.client_send(client, HOLDERS[holder].1);
+    world.settle();
+    (client, holder)
+}
+
+/// How long a healthy client waits among holders that drip on, in milliseconds; no longer than `most`.
+fn waits(world: &mut World<Pins>, held: &[(Client, usize)], most: u32) -> u32 {
+    let client = world.connect_and_send(GET);
+    for waited in 0..most / 100 {
+        if world.sim.client_recv(client, &mut [0; 512]) == ClientRecv::Bytes(HELLO.len()) {
+            world.sim.client_close(client);
+            return waited * 100;
+        }
+        for (client, holder) in held {
+            world.sim.client_send(*client, HOLDERS[*holder].2);
+        }
+        world.pass_by(100, 30);
+    }
+    panic!("not served in {most} ms: {:?} {:?}", world.engine.counters(), world.engine.pool());
+}
+
+#[test]
+fn no_state_keeps_a_buffer_from_those_who_wait_for_one_however_its_client_drips() {
+    // With and without deadlines of their own.
+    let off = Timeouts {
+        first_byte_timeout_ms: None,
+        head_timeout_ms: None,
+        content_timeout_ms: None,
+        write_timeout_ms: None,
+        rate_min: None,
+        defer_timeout_ms: None,
+        upgraded_timeout_ms: None,
+        idle_timeout_ms: None,
+        ..Timeouts::default()
+    };
+    for timeouts in [Timeouts::default(), off] {
+        for holder in 0..HOLDERS.len() {
+            let limits = Limits { timeouts, ..limits() };
+            let mut world = World::new(16, ClassCounts::new([4, 4, 0, 0, 0]), limits, Pins::default());
+            let held: Vec<_> = (0..4).map(|_| hold(&mut world, holder)).collect();
+            let waited = waits(&mut world, &held, 2_500);
+            assert!(waited >= 1_800, "{holder} {waited}: they have their time");
+            let counters = world.engine.counters();
+            let ended = counters.closed.of(CloseReason::Shed) + counters.refused;
+            assert_eq!(ended, 1, "{holder}: no more than are needed, {counters:?}");
+            world.finish();
+        }
+    }
+}
+
+#[test]
+fn a_deferred_answer_that_gives_up_its_buffer_is_503_and_its_state_is_dropped() {
+    let mut world = World::new(16, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Pins::default());
+    let held: Vec<_> = (0..4).map(|_| hold(&mut world, 0)).collect();
+    waits(&mut world, &held, 2_500);
+    let (output, ended) = world.recv(held[0].0);
+    assert!(output.starts_with("HTTP/1.1 503 ") && output.contains("Retry-After") && ended, "{output}");
+    assert_eq!(world.engine.handler().vanished, 1);
+    let tokens = world.engine.handler().tokens.clone();
+    assert!(!world.resolve(tokens[0]), "its exchange is over");
+    assert!(world.resolve(tokens[1]), "the others wait on");
+    world.finish();
+}
+
+#[test]
+fn an_upgraded_connection_gives_up_its_buffer_by_its_end() {
+    let mut world = World::new(16, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Pins::default());
+    let held: Vec<_> = (0..4).map(|_| hold(&mut world, 2)).collect();
+    waits(&mut world, &held, 2_500);
+    let (output, ended) = world.recv(held[0].0);
+    assert!(output.starts_with("HTTP/1.1 101 ") && ended, "{output}");
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Shed), 1);
+    world.finish();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// More of them than buffers, of all kinds, dripping: those that wait in front come and go, and a healthy client has
+    /// its turn.
+    #[test]
+    fn a_healthy_client_is_served_among_whatever_holds_the_buffers(
+        holders in prop::collection::vec(0..HOLDERS.len(), 4..20),
+        clients in 1_usize..4,
+    ) {
+        let mut world = World::new(32, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Pins::default());
+        let held: Vec<_> = holders.iter().map(|holder| hold(&mut world, *holder)).collect();
+        for _ in 0..clients {
+            waits(&mut world, &held, 12_000);
+        }
+        world.finish();
+    }
 }

@@ -1,11 +1,14 @@
 //! Many connections at once, on the simulator in virtual time: overload, famine, deferred answers, stopping.
 
 mod anything;
+mod burst;
 mod deferred;
 mod detached;
 mod famine;
+mod late;
 mod overload;
 mod random;
+mod reused;
 mod stopping;
 mod world;
 

@@ -4,6 +4,7 @@ use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Flow, Handler};
 use aurora_http_core::limits::{Limits, Overload};
 use aurora_http_core::request::Request;
+use aurora_http_core::sim::ClientRecv;
 use aurora_http_core::writer::ResponseWriter;
 
 use crate::world::World;
@@ -126,5 +127,88 @@ fn a_stop_while_connections_wait_for_buffers_serves_them_all() {
     }
     world.settle();
     assert!(world.engine.is_drained());
+    world.finish();
+}
+
+/// The first response of a connection that a stop took from the backlog.
+const LAST_HELLO: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
+
+#[test]
+fn what_is_in_the_backlog_when_a_stop_begins_is_answered_and_then_nobody_is_taken() {
+    // More than there are slots, so that they come one after the other.
+    for slots in [1, 3, 40] {
+        let mut world = World::new(slots, COUNTS, limits(), hello());
+        let waiting: Vec<_> = (0..20).map(|_| world.connect()).collect();
+        for client in &waiting {
+            world.sim.client_send(*client, GET);
+        }
+        world.stop.drain();
+        let mut left = waiting;
+        for _ in 0..100 {
+            world.pass_by(5, 30);
+            left.retain(|client| {
+                let mut bytes = [0; 512];
+                let ClientRecv::Bytes(count) = world.sim.client_recv(*client, &mut bytes) else { return true };
+                assert_eq!(std::str::from_utf8(&bytes[..count]), Ok(LAST_HELLO));
+                world.sim.client_close(*client);
+                false
+            });
+        }
+        assert!(left.is_empty(), "{slots} slots: {} are not answered", left.len());
+        assert!(world.engine.is_drained(), "{:?}", world.engine);
+        assert_eq!(world.sim.connect(world.listener), None, "it does not listen any more");
+        let counters = world.engine.counters();
+        assert_eq!((counters.stopped_finished, counters.stopped_idle), (20, 0));
+        world.finish();
+    }
+}
+
+#[test]
+fn who_has_sent_a_request_before_a_stop_is_answered_though_nobody_has_read_it() {
+    let mut world = World::new(8, COUNTS, limits(), hello());
+    let (fresh, idle, silent) = (world.connect(), world.connect_and_send(GET), world.connect());
+    assert_eq!(world.recv(idle).0, HELLO);
+    world.sim.client_send(fresh, GET);
+    world.sim.client_send(idle, GET);
+    world.stop.drain();
+    for client in [fresh, idle] {
+        assert_eq!(world.recv(client).0, LAST_HELLO);
+    }
+    assert_eq!(world.recv(silent), (String::new(), true), "nothing was there");
+    [fresh, idle, silent].into_iter().for_each(|client| world.sim.client_close(client));
+    world.settle();
+    assert!(world.engine.is_drained());
+    assert_eq!(world.engine.counters().stopped_idle, 1);
+    world.finish();
+}
+
+#[test]
+fn a_stop_while_connections_come_all_the_time_comes_to_an_end() {
+    let mut world = World::new(4, COUNTS, limits(), hello());
+    world.stop.drain();
+    let mut came = 0;
+    for _ in 0..200_000 {
+        let Some(client) = world.sim.connect(world.listener) else { break };
+        came += 1;
+        world.sim.client_reset(client);
+        world.turn();
+    }
+    assert!((4_000..10_000).contains(&came), "{came}: no more than a backlog holds");
+    world.settle();
+    assert!(world.engine.is_drained());
+    world.finish();
+}
+
+#[test]
+fn a_backlog_that_cannot_be_taken_is_dropped_at_the_deadline() {
+    let mut world = World::new(1, COUNTS, limits(), hello());
+    let partial = world.connect_and_send(&GET[..9]);
+    let waiting: Vec<_> = (0..3).map(|_| world.connect_and_send(GET)).collect();
+    world.stop.drain();
+    world.pass_by(29_900, 10);
+    assert!(!world.engine.is_drained());
+    world.pass(200);
+    assert!(world.engine.is_drained());
+    waiting.into_iter().chain([partial]).for_each(|client| world.sim.client_close(client));
     world.finish();
 }

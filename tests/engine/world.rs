@@ -12,9 +12,6 @@ use aurora_http_core::sim::{Client, ClientRecv, Sim, SimStorage};
 use aurora_http_core::stop::StopFlag;
 use std::time::Duration;
 
-/// Sockets of the simulated network.
-const SOCKETS: usize = 64;
-
 pub(crate) struct World<H: Handler + 'static> {
     pub(crate) engine: Engine<'static, 'static, H>,
     pub(crate) sim: Sim<'static, 'static>,
@@ -23,12 +20,27 @@ pub(crate) struct World<H: Handler + 'static> {
     pub(crate) deferrals: Deferrals<'static>,
 }
 
+/// A network of so many sockets, with so many bytes in each direction.
+pub(crate) fn network<const SOCKETS: usize, const PIPE: usize>() -> Sim<'static, 'static> {
+    Box::leak(Box::new(SimStorage::<SOCKETS, PIPE>::new())).sim()
+}
+
 fn leak<T>(count: usize, make: impl FnMut() -> T) -> &'static mut [T] {
     std::iter::repeat_with(make).take(count).collect::<Vec<_>>().leak()
 }
 
 impl<H: Handler + 'static> World<H> {
     pub(crate) fn new(connections: usize, counts: ClassCounts, limits: Limits, handler: H) -> Self {
+        Self::over(network::<64, 4_096>(), connections, counts, limits, handler)
+    }
+
+    pub(crate) fn over(
+        mut sim: Sim<'static, 'static>,
+        connections: usize,
+        counts: ClassCounts,
+        limits: Limits,
+        handler: H,
+    ) -> Self {
         let mut pool = BufferPool::new(leak(counts.total(), || None), counts).unwrap();
         pool.carve(vec![0; counts.slab_bytes() + 63].leak()).unwrap();
         let deferrals = Deferrals::new(0, leak(connections, DeferCell::new), Box::leak(Box::default()));
@@ -40,7 +52,6 @@ impl<H: Handler + 'static> World<H> {
             scratch: vec![0; 1024].leak(),
         };
         let mut engine = Engine::new(storage, pool, handler, limits, Preamble::new("").unwrap()).unwrap();
-        let mut sim = Box::leak(Box::new(SimStorage::<SOCKETS, 4_096>::new())).sim();
         let listener = sim.listen().unwrap();
         engine.listen(listener).unwrap();
         Self { engine, sim, listener, stop: StopFlag::new(), deferrals }
@@ -60,11 +71,16 @@ impl<H: Handler + 'static> World<H> {
 
     /// Lets time pass in small steps.
     pub(crate) fn pass(&mut self, ms: u32) {
+        self.pass_by(ms, 200);
+    }
+
+    /// Lets time pass in small steps of so many turns.
+    pub(crate) fn pass_by(&mut self, ms: u32, turns: usize) {
         let mut left = ms;
         while left > 0 {
             let step = left.min(50);
             self.sim.advance_ms(step);
-            self.settle();
+            (0..turns).for_each(|_| self.turn());
             left -= step;
         }
     }

@@ -233,3 +233,31 @@ pub(crate) fn a_handle_used_again_knows_nothing_of_its_past<H: Harness>() {
     }
     rig.finish();
 }
+
+pub(crate) fn what_a_client_has_not_read_is_unacknowledged_until_it_has<H: Harness>() {
+    let mut rig = Rig::<H>::new();
+    let (mut client, io) = rig.connected();
+    assert!(matches!(unacknowledged(&mut rig, io), Some(0) | None));
+    let parked = rig.fill(io);
+    let full = unacknowledged(&mut rig, io);
+    // What this system can tell, it tells on every connection.
+    let Some(full) = full else {
+        assert!(cfg!(target_os = "openbsd"));
+        return;
+    };
+    assert!(full > 0, "nobody has read what was sent");
+    rig.cancelled(parked, io);
+    let mut into = vec![0; 1 << 16];
+    rig.pump(|rig| {
+        rig.harness.client_recv(&mut client, &mut into);
+        (unacknowledged(rig, io) == Some(0)).then_some(())
+    });
+    assert_eq!(unacknowledged(&mut rig, IoHandle(u32::MAX)), None);
+    rig.close(io);
+    assert_eq!(unacknowledged(&mut rig, io), None, "it is closed");
+    rig.finish();
+}
+
+fn unacknowledged<H: Harness>(rig: &mut Rig<H>, io: IoHandle) -> Option<u32> {
+    rig.harness.reactor().peers().unacknowledged(io)
+}

@@ -7,13 +7,15 @@ use std::time::Duration;
 use aurora_http_core::reactor::IoHandle;
 use aurora_http_core::readiness::Parked;
 use aurora_http_core::sim::ClientRecv;
+#[cfg(target_os = "linux")]
+use aurora_http_uring::LentPlace;
 use rustix::net::sockopt;
 
 use super::Harness;
 
 /// `$sockets` and `$sockets_mut` lead from a reactor to what holds its sockets.
 macro_rules! harness {
-    ($harness:ident, $backend:ident, $Reactor:ty, [$($sockets:tt)*], [$($sockets_mut:tt)*], $new:expr) => {
+    ($harness:ident, $backend:ident, $Reactor:ty, [$($sockets:tt)*], [$($sockets_mut:tt)*], $place:expr, $new:expr) => {
         pub(crate) struct $harness {
             reactor: $Reactor,
         }
@@ -25,7 +27,7 @@ macro_rules! harness {
 
             fn new(sockets: usize, lent: usize) -> Self {
                 let table: Vec<_> = (0..sockets).map(|_| $backend::Entry::new()).collect();
-                let lent: Vec<_> = (0..lent).map(|_| None).collect();
+                let lent: Vec<_> = (0..lent).map(|_| $place).collect();
                 Self { reactor: $new(table.leak(), lent.leak()) }
             }
 
@@ -97,6 +99,7 @@ macro_rules! readiness_harness {
             $backend::Reactor<'static, 'static>,
             [.get_ref()],
             [.get_mut()],
+            None,
             |table: &'static mut [$backend::Entry], lent| {
                 let parked: Vec<_> = table.iter().map(|_| Parked::new()).collect();
                 let poller = $backend::$Poller::new(table).expect("a poller");
@@ -112,6 +115,12 @@ readiness_harness!(EpollHarness, aurora_http_epoll, Epoll);
 #[cfg(any(target_os = "linux", kqueue_exists))]
 readiness_harness!(KqueueHarness, aurora_http_kqueue, Kqueue);
 #[cfg(target_os = "linux")]
-harness!(UringHarness, aurora_http_uring, aurora_http_uring::Uring<'static>, [], [], |table, lent| {
-    aurora_http_uring::Uring::new(table, lent).expect("io_uring")
-});
+harness!(
+    UringHarness,
+    aurora_http_uring,
+    aurora_http_uring::Uring<'static>,
+    [],
+    [],
+    LentPlace::new(),
+    |table, lent| { aurora_http_uring::Uring::new(table, lent).expect("io_uring") }
+);

@@ -20,7 +20,11 @@ use rustix::time::Timespec;
 #[path = "../../src/sys/pipe.rs"]
 mod bell;
 
+#[path = "outq.rs"]
+mod outq;
+
 use bell::Bell;
+pub(crate) use outq::unacknowledged;
 
 /// Events of either kind that are taken at once.
 const BATCH: usize = 32;
@@ -161,12 +165,13 @@ impl Queue {
     ) -> Result<&'e mut [Event], Errno> {
         epoll::wait(&self.both, &mut [MaybeUninit::uninit(); 2][..], timeout)?;
         let mut translated = [NO_EVENT; EVENTS_MAX];
-        let mut count = 0;
+        let (mut count, mut more) = (0, false);
         for (epoll, filter) in
             [(&self.writes, EventFilter::Write as fn(RawFd) -> EventFilter), (&self.reads, EventFilter::Read)]
         {
             let mut batch = [const { MaybeUninit::uninit() }; BATCH];
             let (batch, _) = epoll::wait(epoll, &mut batch[..], Some(&Timespec::default()))?;
+            more |= batch.len() == BATCH;
             for event in batch {
                 let again = self.count.fetch_add(1, Ordering::Relaxed) % 7 == 6;
                 for place in &mut translated[count..][..1 + usize::from(again)] {
@@ -176,6 +181,10 @@ impl Queue {
             }
         }
         self.bell.silence(&translated[..count]);
+        if more {
+            // A kqueue would have gone on to a full batch, so that a batch with room left is the end.
+            count = EVENTS_MAX;
+        }
         Ok(events[..count].write_copy_of_slice(&translated[..count]))
     }
 }

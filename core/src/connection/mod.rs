@@ -163,7 +163,7 @@ impl<E> Default for Connection<'_, E> {
 }
 
 /// What a connection tells about itself.
-impl<E> Connection<'_, E> {
+impl<'p, E> Connection<'p, E> {
     /// A connection that was just accepted.
     #[must_use]
     pub fn new() -> Self {
@@ -210,6 +210,18 @@ impl<E> Connection<'_, E> {
             || !matches!(exchange.output, Output::Empty | Output::Lingering(_))
             || exchange.has(flag::SEND)
             || (exchange.has(flag::RECV) && !exchange.has(flag::LENT))
+    }
+
+    /// Gives back what is in its hands. It is good for nothing afterwards but to be dropped.
+    pub(crate) fn release_buffers(&mut self, pool: &mut BufferPool<'_, 'p>) {
+        let output = match core::mem::take(&mut self.exchange.output) {
+            Output::Unsent { head: buf, .. } | Output::Collected(buf) => Some(buf),
+            Output::Empty | Output::Lingering(_) => None,
+        };
+        for buf in self.inbound.take().into_iter().chain(output) {
+            // Refused where the pool has all of its buffers, and then it is none of them.
+            let _ = pool.release(buf);
+        }
     }
 
     /// Whether an exchange is under way: a head was answered to, and not all of the answer is out.
@@ -284,7 +296,9 @@ impl<'p, E> Connection<'p, E> {
                 match exchange.windows.count(cx.now, Direction::Content, count, content_rate(cx.limits)) {
                     Progress::Going => {}
                     Progress::Complete => exchange.set(flag::PROGRESS),
-                    Progress::TooSlow => return self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
+                    // As much as there was room for: more may have arrived in time.
+                    Progress::TooSlow if self.inbound.as_ref().is_some_and(|inbound| inbound.spare_len() == 0) => {}
+                    Progress::TooSlow => return self.handle_slow_bytes(cx),
                 }
             }
             State::Switched => exchange.set(flag::PROGRESS),
@@ -295,6 +309,17 @@ impl<'p, E> Connection<'p, E> {
             _ => {}
         }
         self.advance(cx);
+    }
+
+    /// These were too slow, unless they were the last ones: who knows how long they have been there.
+    #[cold]
+    fn handle_slow_bytes<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        let request = self.exchange.served;
+        self.advance(cx);
+        let waits = self.exchange.state == State::ReadingContent && !self.is_starved();
+        if waits && self.exchange.served == request {
+            self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout);
+        }
     }
 
     fn handle_fin<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
@@ -346,27 +371,26 @@ impl<'p, E> Connection<'p, E> {
         if !head.is_empty() || !body.is_empty() {
             self.exchange.keep_rest(head.len() + body.len());
             self.exchange.output = Output::Unsent { head, body };
-            self.count_sent(cx, count);
+            if self.count_sent(cx, count) == Progress::TooSlow {
+                self.close(cx, CloseReason::WriteTimeout);
+            }
             return;
         }
         release(cx.pool, head);
-        if self.exchange.waiting.is_some() && !self.count_sent(cx, count) {
-            return;
+        if self.exchange.waiting.is_some() {
+            // All of it: the client may have had room for more all the time.
+            self.count_sent(cx, count);
         }
         self.advance(cx);
     }
 
-    /// Counts what was sent of a response that goes on; `false` when that was too slow, and the connection is closed.
-    fn count_sent<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) -> bool {
-        match self.exchange.windows.count(cx.now, Direction::Write, count, write_rate(cx.limits)) {
-            Progress::Going => {}
-            Progress::Complete => self.exchange.set(flag::PROGRESS),
-            Progress::TooSlow => {
-                self.close(cx, CloseReason::WriteTimeout);
-                return false;
-            }
+    /// Counts what was sent of a response that goes on.
+    fn count_sent<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) -> Progress {
+        let progress = self.exchange.windows.count(cx.now, Direction::Write, count, write_rate(cx.limits));
+        if progress == Progress::Complete {
+            self.exchange.set(flag::PROGRESS);
         }
-        true
+        progress
     }
 
     /// The close in flight has completed.

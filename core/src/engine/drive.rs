@@ -1,17 +1,13 @@
 //! The engine's side of the loop: completions in, operations out.
 
 use super::{Control, Detached, Engine};
-use crate::connection::{Action, Context, Deadline, Place};
+use crate::connection::{Action, Context, Place};
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::pool::{Buf, Handle};
-use crate::reactor::{Completion, IoHandle, NoPeers, Op, OpKind, OpToken, Outcome, Peers, Submission};
-use crate::state::State;
+use crate::reactor::{Completion, IoHandle, NoPeers, Op, OpKind, OpToken, Outcome, Peers, Seen, Submission};
 use crate::stop::Mode;
 use crate::time::Instant;
-
-/// How long a shed connection may take to give its buffer back before the next one is shed.
-const FAMINE_PAUSE_MS: u32 = 100;
 
 /// What a connection needs, out of the engine's other fields.
 macro_rules! context {
@@ -20,7 +16,7 @@ macro_rules! context {
             place: &Place { peers: $peers, io: $io, id: $handle, deferrals: $engine.deferrals },
             in_flight: &mut $engine.in_flight,
             handler: &mut $engine.handler,
-            pool: &mut $engine.pool,
+            pool: &mut $engine.held.pool,
             loans: &mut *$engine.loans,
             arena: &mut $engine.arena,
             preamble: &$engine.preamble,
@@ -29,7 +25,7 @@ macro_rules! context {
             now: $now,
             last: if !matches!($engine.mode, Mode::Run) {
                 Some(CloseReason::Stopped)
-            } else if !$engine.lobby.is_empty() && !$engine.refuses {
+            } else if $engine.lobby.len() + $engine.promised_more > $engine.promised && !$engine.refuses {
                 Some(CloseReason::Evicted)
             } else {
                 None
@@ -37,17 +33,19 @@ macro_rules! context {
         }
     };
 }
+pub(super) use context;
 
 /// What the loop calls.
 impl<'p, H: Handler> Engine<'_, 'p, H> {
-    /// A turn begins: deadlines, a stop, connections that wait for buffers.
+    /// A turn begins: a stop, resolved tokens, connections that wait for buffers. `now` is the clock as it is before the
+    /// reactor waits.
     #[inline]
     pub fn begin_turn(&mut self, now: Instant, mode: Mode, peers: &dyn Peers) {
+        self.turn = self.turn.wrapping_add(1);
+        self.turn_began = now;
+        self.rejected = false;
         if mode > self.mode {
             self.stop(now, mode);
-        }
-        if self.deadlines.poll_timeout().is_some_and(|at| at <= now) {
-            self.expire(now);
         }
         if self.accept_paused_until.is_some_and(|at| at <= now) {
             self.resume_accepting();
@@ -66,6 +64,29 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
+    /// A turn ends, all of its completions are handled: judges what should have arrived by now. `now` is the clock as it
+    /// is behind the wait, `seen` what that has told. `true` when there may be something for
+    /// [`next_control`](Self::next_control).
+    ///
+    /// What counts is the time at which the turn began, because what arrived before has been looked at now: after a long
+    /// call of a handler, or when the process or the machine was stopped, nobody is late whose bytes are there. Without
+    /// this call no deadline ever passes.
+    #[inline]
+    pub fn end_turn(&mut self, now: Instant, seen: Seen, peers: &dyn Peers) -> bool {
+        if seen == Seen::All && !self.rejected {
+            self.looked_at = self.turn_began;
+            self.turns_blind = 0;
+        } else if !self.is_blind_for_long() {
+            return false;
+        }
+        let is_due = self.deadlines.poll_timeout().is_some_and(|at| at <= self.looked_at);
+        if is_due || self.famine_due.is_some() || !self.lobby.is_empty() || self.mode != Mode::Run {
+            self.judge(now, is_due, seen, peers);
+            return true;
+        }
+        false
+    }
+
     /// An operation has completed. Hands back the connection's next operation, if it has one; everything else waits in
     /// a list for [`next_control`](Self::next_control).
     #[inline]
@@ -77,10 +98,11 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     ) -> Option<Submission<'p>> {
         let token = completion.token;
         let handle = Handle { index: token.slot(), generation: token.generation() };
-        let Some(slot) = self.slots.get_mut(handle) else {
+        let Some(slot) = self.held.slots.get_mut(handle) else {
             self.handle_other(now, completion, peers);
             return None;
         };
+        slot.turn = self.turn;
         let (connection, io) = (&mut slot.connection, slot.io);
         match completion.outcome {
             Outcome::Recv { result, buf } => {
@@ -106,9 +128,10 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     #[cold]
     pub fn handle_rejected(&mut self, submission: Submission<'p>) {
         let index = submission.token.slot();
-        match self.slots.by_index_mut(index) {
+        self.rejected = true;
+        match self.held.slots.by_index_mut(index) {
             Some(slot) => {
-                slot.connection.handle_rejected(&mut self.pool, submission.op);
+                slot.connection.handle_rejected(&mut self.held.pool, submission.op);
                 self.ready.push(self.nodes, index);
             }
             None => self.handle_rejected_listener(submission.token),
@@ -118,10 +141,10 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// The next buffer to lend to the reactor, while there are enough.
     #[inline]
     pub fn next_provision(&mut self) -> Option<Buf<'p>> {
-        if self.lent >= self.lent_max || self.pool.available(self.receive_class) <= self.send_reserve {
+        if self.lent >= self.lent_max || self.held.pool.available(self.receive_class) <= self.send_reserve {
             return None;
         }
-        let buf = self.pool.acquire(self.receive_class)?;
+        let buf = self.held.pool.acquire(self.receive_class)?;
         self.lent += 1;
         Some(buf)
     }
@@ -136,7 +159,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// A lent buffer came back unused.
     pub fn handle_reclaimed(&mut self, buf: Buf<'p>) {
         self.lent = self.lent.saturating_sub(1);
-        let foreign = self.pool.release(buf);
+        let foreign = self.held.pool.release(buf);
         debug_assert!(foreign.is_ok(), "every lent buffer comes from the pool");
     }
 
@@ -155,11 +178,12 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// them by [`close_detached`](Self::close_detached).
     pub fn next_detached(&mut self) -> Option<Detached<'p, H::Exchange>> {
         while let Some(index) = self.detached.pop(self.nodes) {
-            let Some(slot) = self.slots.by_index_mut(index) else { continue };
+            let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
             let Some((state, leftover)) = slot.connection.take_detached() else { continue };
             self.deadlines.cancel(self.nodes, index);
             let handle = self.handle_of(index);
-            let Some(slot) = self.slots.remove(handle) else { continue };
+            let Some(slot) = self.held.slots.remove(handle) else { continue };
+            self.unmark(&slot);
             let leftover = match leftover {
                 Some(buf) if buf.is_empty() => {
                     self.release(buf);
@@ -172,7 +196,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.counters.detached += 1;
             self.counters.closed.count(CloseReason::Detached);
             if self.mode != Mode::Run {
-                self.count_stopped(CloseReason::Detached);
+                self.count_stopped(CloseReason::Detached, slot.marks);
             }
             self.resume_accepting();
             return Some(Detached { io: slot.io, leftover, state });
@@ -182,7 +206,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// Takes back the leftover buffer of a connection that was given away.
     pub fn release(&mut self, buf: Buf<'p>) {
-        let foreign = self.pool.release(buf);
+        let foreign = self.held.pool.release(buf);
         debug_assert!(foreign.is_ok(), "every leftover buffer comes from the pool");
     }
 
@@ -191,7 +215,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     pub fn close_detached(&mut self, now: Instant) {
         while let Some(index) = self.detached.pop(self.nodes) {
             let handle = self.handle_of(index);
-            if let Some(slot) = self.slots.by_index_mut(index)
+            if let Some(slot) = self.held.slots.by_index_mut(index)
                 && slot.connection.is_detached()
             {
                 let mut context = context!(self, now, &NoPeers, handle, slot.io);
@@ -211,8 +235,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// The next thing for a connection in the ready list. It stays in front until it wants no more.
     fn next_ready_control(&mut self) -> Option<Control<'p>> {
         while let Some(index) = self.ready.pop(self.nodes) {
-            let Some(slot) = self.slots.by_index_mut(index) else { continue };
-            let Some(action) = slot.connection.next_action(&mut self.pool) else { continue };
+            let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
+            let Some(action) = slot.connection.next_action(&mut self.held.pool) else { continue };
             let io = slot.io;
             if slot.connection.has_action() {
                 self.ready.push_front(self.nodes, index);
@@ -230,7 +254,10 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     fn settle(&mut self, now: Instant, handle: Handle) -> Option<Submission<'p>> {
         let index = handle.index;
         self.update_deadline(now, index);
-        let slot = self.slots.by_index_mut(index)?;
+        if !self.lobby.is_empty() {
+            self.mark_leaving(index);
+        }
+        let slot = self.held.slots.by_index_mut(index)?;
         if slot.connection.is_starved() {
             self.wait_in_line(index);
             return None;
@@ -239,7 +266,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.ready.push(self.nodes, index);
             return None;
         }
-        let Some(action) = slot.connection.next_action(&mut self.pool) else {
+        let Some(action) = slot.connection.next_action(&mut self.held.pool) else {
             if slot.connection.is_detached() {
                 self.detached.push(self.nodes, index);
             }
@@ -257,9 +284,12 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     }
 
     /// As [`settle`](Self::settle), for what happens outside of a completion.
-    fn settle_later(&mut self, now: Instant, index: u32) {
+    pub(super) fn settle_later(&mut self, now: Instant, index: u32) {
         self.update_deadline(now, index);
-        let Some(slot) = self.slots.by_index_mut(index) else { return };
+        if !self.lobby.is_empty() {
+            self.mark_leaving(index);
+        }
+        let Some(slot) = self.held.slots.by_index_mut(index) else { return };
         if slot.connection.is_detached() {
             self.detached.push(self.nodes, index);
         } else if slot.connection.is_starved() {
@@ -268,23 +298,14 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.ready.push(self.nodes, index);
     }
 
-    #[cold]
-    fn wait_in_line(&mut self, index: u32) {
-        let Some(slot) = self.slots.by_index(index) else { return };
-        self.counters.starved += 1;
-        let line =
-            if slot.connection.is_starved_to_receive() { &mut self.starved_to_receive } else { &mut self.starved };
-        line.push(self.nodes, index);
-    }
-
     #[inline]
     pub(super) fn update_deadline(&mut self, now: Instant, index: u32) {
-        let Some(slot) = self.slots.by_index_mut(index) else { return };
+        let Some(slot) = self.held.slots.by_index_mut(index) else { return };
         let Some(change) = slot.connection.deadline_change(now) else { return };
-        let timeout = change.and_then(|class| Some((class, self.timeouts[class as usize]?)));
-        match timeout {
-            Some((class, timeout_ms)) => {
-                let at = Instant(now.0.saturating_add(timeout_ms));
+        slot.grace = 0;
+        match change {
+            Some(class) => {
+                let at = Instant(now.0.saturating_add(self.timeouts[class as usize]));
                 self.deadlines.arm(self.nodes, index, class as usize, at);
             }
             None => self.deadlines.cancel(self.nodes, index),
@@ -294,14 +315,14 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// The handle is gone: so is the slot.
     fn free(&mut self, now: Instant, handle: Handle, peers: &dyn Peers) {
         self.deadlines.cancel(self.nodes, handle.index);
-        let Some(slot) = self.slots.remove(handle) else { return };
+        let Some(slot) = self.held.slots.remove(handle) else { return };
+        self.unmark(&slot);
         let reason = slot.connection.close_reason().unwrap_or(CloseReason::PeerClosed);
         self.handler.closed(handle, reason, slot.connection.requests_served());
         self.counters.active -= 1;
         self.counters.closed.count(reason);
-        self.evicting = self.evicting.saturating_sub(1);
         if self.mode != Mode::Run {
-            self.count_stopped(reason);
+            self.count_stopped(reason, slot.marks);
         }
         self.resume_accepting();
         if !self.lobby.is_empty() {
@@ -309,35 +330,15 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// A connection has ended while stopping: the report tells those that were idle from those that were finished.
-    #[cold]
-    fn count_stopped(&mut self, reason: CloseReason) {
-        if reason == CloseReason::Stopped && self.stopping_idle > 0 {
-            self.stopping_idle -= 1;
-            self.counters.stopped_idle += 1;
-        } else if reason.is_orderly() {
-            self.counters.stopped_finished += 1;
-        }
-    }
-
-    /// Ends a connection with 503 before its request is there.
-    pub(super) fn shed(&mut self, now: Instant, handle: Handle) {
-        if let Some(slot) = self.slots.get_mut(handle) {
-            slot.connection.shed(&mut context!(self, now, &NoPeers, handle, slot.io));
-            self.settle_later(now, handle.index);
-        }
-    }
-
     /// Ends one connection so that its slot becomes free.
     pub(super) fn evict(&mut self, now: Instant, index: u32) {
-        self.evicting += 1;
         self.end(now, index, CloseReason::Evicted);
     }
 
     /// Ends one connection without a word.
-    fn end(&mut self, now: Instant, index: u32, reason: CloseReason) {
+    pub(super) fn end(&mut self, now: Instant, index: u32, reason: CloseReason) {
         let handle = self.handle_of(index);
-        if let Some(slot) = self.slots.by_index_mut(index) {
+        if let Some(slot) = self.held.slots.by_index_mut(index) {
             slot.connection.close(&mut context!(self, now, &NoPeers, handle, slot.io), reason);
             self.settle_later(now, index);
         }
@@ -353,98 +354,10 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             Outcome::Accept(result) => self.handle_accepted(now, completion.token, result, completion.more, peers),
             Outcome::Close => self.handle_closed_listener(completion.token),
             Outcome::Recv { buf: Some(buf), .. } | Outcome::Send { head: buf, .. } => {
-                let foreign = self.pool.release(buf);
+                let foreign = self.held.pool.release(buf);
                 debug_assert!(foreign.is_ok(), "every buffer in flight comes from the pool");
             }
             Outcome::Recv { buf: None, .. } => {}
-        }
-    }
-
-    #[cold]
-    fn expire(&mut self, now: Instant) {
-        while let Some((index, class)) = self.deadlines.pop_expired(self.nodes, now) {
-            let handle = self.handle_of(index);
-            let Some(slot) = self.slots.by_index_mut(index) else { continue };
-            if let Some(deadline) = Deadline::ALL.get(class) {
-                slot.connection.handle_timeout(&mut context!(self, now, &NoPeers, handle, slot.io), *deadline);
-            }
-            self.settle_later(now, index);
-        }
-    }
-
-    /// Tries those who wait for a buffer. Who holds input goes first, each once per turn, because different ones wait
-    /// for different classes; there are no more of them than buffers. Who waits to receive goes in order, while it helps.
-    #[cold]
-    fn feed(&mut self, now: Instant, peers: &dyn Peers) {
-        if self.famine_due.is_some_and(|at| at <= now) {
-            self.shed_for_buffer(now);
-        }
-        let last = self.starved.last();
-        while let Some(index) = self.starved.pop(self.nodes) {
-            self.feed_one(now, index, peers);
-            if Some(index) == last {
-                break;
-            }
-        }
-        let mut lendable = self.lent + self.pool.available(self.receive_class).saturating_sub(self.send_reserve);
-        while lendable > 0
-            && let Some(index) = self.starved_to_receive.pop(self.nodes)
-        {
-            self.feed_one(now, index, peers);
-            lendable -= 1;
-        }
-        self.famine_due = None;
-        if !self.starved.is_empty() || !self.starved_to_receive.is_empty() {
-            let stale_at = self.slowest_holder().map(|(at, _, _)| at);
-            self.famine_due = stale_at.map(|at| self.famine_pause().map_or(at, |until| at.max(until)));
-        }
-    }
-
-    /// The line stands still: ends whoever has held a buffer for longest without getting on.
-    fn shed_for_buffer(&mut self, now: Instant) {
-        let Some((stale_at, class, index)) = self.slowest_holder() else { return };
-        if stale_at > now {
-            return;
-        }
-        let handle = self.handle_of(index);
-        if class == Deadline::Write {
-            // A part of the response may have left: there is nothing to be said any more.
-            self.end(now, index, CloseReason::Shed);
-        } else {
-            self.shed(now, handle);
-        }
-        self.shed_in_famine = Some((handle, now.plus_ms(FAMINE_PAUSE_MS)));
-    }
-
-    /// Of the oldest partial head, the one that has waited longest for a larger buffer, the slowest reader and the slowest
-    /// sender of content, as far as they hold a buffer, the one that becomes stale first.
-    fn slowest_holder(&self) -> Option<(Instant, Deadline, u32)> {
-        let slowest = |class| {
-            let index = self.deadlines.oldest(class as usize)?;
-            self.slots.by_index(index).filter(|slot| slot.connection.holds_buffer())?;
-            Some((self.stale_at(class, index)?, class, index))
-        };
-        let classes = [Deadline::Head, Deadline::Famine, Deadline::Write, Deadline::Content];
-        classes.into_iter().filter_map(slowest).min_by_key(|(at, _, _)| *at)
-    }
-
-    /// The buffer of the last one that was shed comes back with its operation: until then nobody else has to go.
-    fn famine_pause(&mut self) -> Option<Instant> {
-        let (handle, until) = self.shed_in_famine?;
-        let is_back = self.slots.get_mut(handle).is_none_or(|slot| !slot.connection.holds_buffer());
-        if is_back {
-            self.shed_in_famine = None;
-        }
-        Some(until).filter(|_| !is_back)
-    }
-
-    fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
-        let handle = self.handle_of(index);
-        if let Some(slot) = self.slots.by_index_mut(index)
-            && slot.connection.is_starved()
-        {
-            slot.connection.handle_buffers(&mut context!(self, now, peers, handle, slot.io));
-            self.settle_later(now, index);
         }
     }
 
@@ -455,7 +368,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         while let Some(index) = self.deferrals.next_resolved(from) {
             from = index + 1;
             let handle = self.handle_of(index);
-            if let Some(slot) = self.slots.by_index_mut(index)
+            if let Some(slot) = self.held.slots.by_index_mut(index)
                 && slot.connection.is_deferred()
             {
                 if let Some(cell) = self.deferrals.cell(index) {
@@ -469,40 +382,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// The current handle of a slot.
     pub(super) fn handle_of(&self, index: u32) -> Handle {
-        Handle { index, generation: self.slots.generation_of(index).unwrap_or_default() }
-    }
-
-    /// Stops accepting, closes what is idle; an abort closes everything.
-    #[cold]
-    pub fn stop(&mut self, now: Instant, mode: Mode) {
-        if mode <= self.mode {
-            return;
-        }
-        self.mode = mode;
-        self.stop_deadline = match (mode, self.limits.timeouts.stop_timeout_ms) {
-            (Mode::Drain, Some(timeout_ms)) => Some(now.plus_ms(timeout_ms)),
-            _ => None,
-        };
-        self.accept_paused_until = None;
-        self.lobby_due = None;
-        self.listeners_due = true;
-        let (mut at, mut idle) = (None, 0);
-        while let Some(index) = self.slots.next_occupied_after(at) {
-            at = Some(index);
-            let handle = self.handle_of(index);
-            let Some(slot) = self.slots.by_index_mut(index) else { continue };
-            let connection = &mut slot.connection;
-            let mut context = context!(self, now, &NoPeers, handle, slot.io);
-            if mode == Mode::Abort {
-                connection.close(&mut context, CloseReason::Aborted);
-            } else if !connection.is_starved() {
-                // One that waits for a buffer has a request to be read.
-                idle += usize::from(matches!(connection.state(), State::New | State::KeepAlive));
-                connection.stop(&mut context, CloseReason::Stopped);
-            }
-            self.settle_later(now, index);
-        }
-        self.stopping_idle += idle;
+        Handle { index, generation: self.held.slots.generation_of(index).unwrap_or_default() }
     }
 }
 

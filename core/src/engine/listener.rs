@@ -1,11 +1,12 @@
 //! Taking connections, and when not to.
 
-use super::{Control, Engine, Slot};
+use super::{Control, Engine, Slot, mark};
 use crate::connection::{Connection, Deadline};
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::handler::{ConnectionId, ConnectionInfo};
 use crate::reactor::{IoError, IoHandle, Op, OpKind, OpToken, Peers, Submission};
+use crate::state::State;
 use crate::stop::Mode;
 use crate::time::Instant;
 
@@ -17,12 +18,39 @@ const ACCEPT_PAUSE_MS: u32 = 100;
 const ACCEPT_RESETS_MAX: u16 = 1024;
 
 /// How old an incomplete head must be before its connection may be ended for a newcomer.
-const STALE_MS: u32 = 2_000;
+const STALE_MS: u64 = 2_000;
+
+/// How long newcomers find no slot until the youngest head is old enough.
+const PRESSURE_MS: u64 = 250;
+
+/// How much of that one newcomer takes off who finds a slot.
+const EASED_MS: u64 = PRESSURE_MS / 16;
+
+/// For so long nobody was in the lobby when the next one comes: it does not find the pressure that was before.
+const RELIEF_MS: u64 = 1_000;
+
+/// How long newcomers wait for a slot that was promised to them before one more is.
+const PROMISE_MS: u32 = 500;
+
+/// Connections that a stop takes from one listener at most: those who were in its backlog, when others come all the time.
+const DRAINED_MAX: u16 = 4_096;
 
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) io: IoHandle,
     pub(super) state: Listening,
+    /// The turn in which an accept was submitted last.
+    pub(super) turn: u16,
+    /// Connections that came while stopping.
+    pub(super) drained: u16,
+    /// While stopping: nobody waits in its backlog any more.
+    pub(super) is_empty: bool,
+}
+
+impl Listener {
+    pub(super) const fn new(io: IoHandle) -> Self {
+        Self { io, state: Listening::Paused, turn: 0, drained: 0, is_empty: false }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,24 +68,26 @@ pub(super) enum Listening {
 }
 
 impl<'p, H: Handler> Engine<'_, 'p, H> {
-    /// Accepts when there is room, ends it when stopping.
+    /// Accepts when there is room; when stopping, until nobody is left in the backlog.
     pub(super) fn next_listener_control(&mut self) -> Option<Control<'p>> {
         let stopping = self.mode != Mode::Run;
-        let accepts = !stopping && self.lobby.is_empty() && self.accept_paused_until.is_none();
-        let first = self.slots.capacity() as u32;
+        let accepts = self.mode != Mode::Abort && self.lobby.is_empty() && self.accept_paused_until.is_none();
+        let first = self.held.slots.capacity() as u32;
         for (index, listener) in (first..).zip(self.listeners.iter_mut()) {
             let io = listener.io;
             let submit = |kind, op| Some(Control::Submit(Submission { token: OpToken::new(index, 0, kind), op }));
+            let ends = self.mode == Mode::Abort || (stopping && listener.is_empty);
             match listener.state {
-                Listening::Paused if stopping => {
+                Listening::Paused if ends => {
                     listener.state = Listening::Closing;
                     return submit(OpKind::Close, Op::Close { io });
                 }
                 Listening::Paused if accepts => {
                     listener.state = Listening::Accepting;
+                    listener.turn = self.turn;
                     return submit(OpKind::Accept, Op::Accept { listener: io });
                 }
-                Listening::Accepting if stopping => {
+                Listening::Accepting if ends => {
                     listener.state = Listening::Canceled;
                     return Some(Control::Cancel { token: OpToken::new(index, 0, OpKind::Accept), io });
                 }
@@ -77,10 +107,16 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         peers: &dyn Peers,
     ) {
         self.listeners_due = true;
-        if let Some(listener) = self.listener_mut(token)
-            && !more
-        {
-            listener.state = Listening::Paused;
+        let stopping = self.mode != Mode::Run;
+        if let Some(listener) = self.listener_mut(token) {
+            if !more {
+                listener.state = Listening::Paused;
+            }
+            if stopping && result.is_ok() {
+                // It came while the accept was being cancelled: there may be more.
+                listener.drained += 1;
+                listener.is_empty = listener.drained >= DRAINED_MAX;
+            }
         }
         match result {
             Ok(io) => {
@@ -116,8 +152,17 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// A connection came: into a slot, else into the lobby, for which room is made.
     fn adopt_accepted(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) {
         self.counters.accepted += 1;
-        let newcomer = if self.servable_slots() > 0 { self.insert_new(now, io, peers) } else { Err(io) };
+        let newcomer = if self.servable_slots() > 0 {
+            self.ease_pressure(now);
+            self.insert_new(now, io, peers)
+        } else {
+            Err(io)
+        };
         if let Err(io) = newcomer {
+            self.press(now);
+            if self.lobby.is_empty() {
+                self.promise_due = now.plus_ms(PROMISE_MS);
+            }
             let full = self.lobby.push_back(io);
             debug_assert!(full.is_ok(), "one place per listener, and no accept while someone waits");
             self.admit(now, peers);
@@ -127,23 +172,26 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// A new connection into a slot; one that nobody wants is closed there.
     fn insert_new(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) -> Result<(), IoHandle> {
         let mut connection = Connection::new();
-        if self.mode != Mode::Run {
+        if self.mode == Mode::Abort {
             // It came while the accept was being cancelled, or waited in the lobby: taken, then closed.
             connection.refuse_new(CloseReason::Stopped);
         }
         let id = self.insert(now, connection, io)?;
-        self.stopping_idle += usize::from(self.mode != Mode::Run);
-        if self.mode == Mode::Run && !self.handler.accepted(&ConnectionInfo { peers, io, id }) {
-            if let Some(slot) = self.slots.get_mut(id) {
-                slot.connection.refuse_new(CloseReason::Shed);
-            }
+        let Some(slot) = self.held.slots.get_mut(id) else { return Ok(()) };
+        if self.mode == Mode::Abort {
+            slot.marks |= mark::STOPPED_IDLE;
+            return Ok(());
+        }
+        self.sweep_due |= self.mode == Mode::Drain;
+        if !self.handler.accepted(&ConnectionInfo { peers, io, id }) {
+            slot.connection.refuse_new(CloseReason::Shed);
             self.update_deadline(now, id.index);
         }
         Ok(())
     }
 
     fn free_slots(&self) -> usize {
-        self.slots.capacity() - self.slots.len()
+        self.held.slots.capacity() - self.held.slots.len()
     }
 
     /// Free slots that newcomers may be served in.
@@ -157,7 +205,11 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         connection: Connection<'p, H::Exchange>,
         io: IoHandle,
     ) -> Result<ConnectionId, IoHandle> {
-        let handle = self.slots.insert(Slot { connection, io }).map_err(|slot| slot.io)?;
+        let handle = self
+            .held
+            .slots
+            .insert(Slot { connection, io, turn: self.turn, grace: 0, marks: 0 })
+            .map_err(|slot| slot.io)?;
         self.counters.active += 1;
         self.update_deadline(now, handle.index);
         self.ready.push(self.nodes, handle.index);
@@ -177,7 +229,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.make_room(now);
         while self.refuses
             && self.mode == Mode::Run
-            && self.lobby.len() > self.evicting
+            && self.lobby.len() > self.leaving
             && self.free_slots() > 0
             && let Some(io) = self.lobby.pop_back()
         {
@@ -185,39 +237,100 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
                 self.shed(now, id);
             }
         }
+        if self.lobby.is_empty() {
+            (self.lobby_due, self.promised_more) = (None, 0);
+        } else if self.promise_due <= now {
+            self.promise_due = now.plus_ms(PROMISE_MS);
+            self.promised_more = (self.promised_more + 1).min(self.held.slots.capacity());
+        }
     }
 
-    /// For each one in the lobby ends the connection that is missed least: the longest idle one, then the oldest head
-    /// that is not complete after a while. With none of them, responses say `Connection: close` as long as someone
-    /// waits, and the time is noted when a head will be old enough.
+    /// For each one in the lobby ends the connection that is missed least: one that lingers, else the longest idle one,
+    /// else the oldest head that is not complete after a while. With none of them, as many responses as newcomers wait
+    /// say `Connection: close`, and the time is noted when a head will be old enough.
     fn make_room(&mut self, now: Instant) {
         self.lobby_due = None;
-        while self.mode == Mode::Run && self.lobby.len() > self.evicting {
-            let Some(index) = self.least_missed(now) else { return };
+        if !self.lobby.is_empty() {
+            self.press(now);
+        }
+        while self.mode == Mode::Run && self.lobby.len() > self.leaving {
+            let Some(index) = self.least_missed() else { return };
             self.evict(now, index);
         }
     }
 
-    fn least_missed(&mut self, now: Instant) -> Option<u32> {
-        if let Some(index) = self.deadlines.oldest(Deadline::Idle as usize) {
-            return Some(index);
-        }
-        for class in [Deadline::FirstByte, Deadline::Head] {
-            let Some(index) = self.deadlines.oldest(class as usize) else { continue };
-            let Some(stale_at) = self.stale_at(class, index) else { continue };
-            if stale_at <= now {
+    /// Somebody is in the lobby.
+    fn press(&mut self, now: Instant) {
+        let since = match self.pressed {
+            Some((since, last)) if now.ms_since(last) < RELIEF_MS => since,
+            _ => now,
+        };
+        self.pressed = Some((since, now));
+    }
+
+    /// A newcomer has found a slot: some of them, and the pressure is gone.
+    fn ease_pressure(&mut self, now: Instant) {
+        let eased = |since: Instant| Instant(since.0.max(now.0.saturating_sub(PRESSURE_MS)) + EASED_MS);
+        self.pressed = self.pressed.map(|(since, last)| (eased(since), last)).filter(|(since, _)| *since < now);
+    }
+
+    fn least_missed(&mut self) -> Option<u32> {
+        let oldest = |class: Deadline| self.deadlines.oldest(class as usize);
+        if let Some(index) = oldest(Deadline::Linger) {
+            // What has arrived is received first: with that unread, the end would be a reset.
+            let looked_at = Instant(self.began(index)?.0 + 1);
+            if looked_at <= self.looked_at {
                 return Some(index);
             }
-            self.lobby_due = Some(self.lobby_due.map_or(stale_at, |due| due.min(stale_at)));
+            self.lobby_due = Some(looked_at);
+            return None;
         }
+        if let Some(index) = oldest(Deadline::Idle) {
+            return Some(index);
+        }
+        let heads = [Deadline::FirstByte, Deadline::Head].into_iter().filter_map(oldest);
+        let aged = heads.filter_map(|index| Some((self.began(index)?, index)));
+        let (began, index) = aged.min_by_key(|(began, _)| *began)?;
+        let stale_at = self.stale_at(began);
+        if stale_at <= self.looked_at {
+            return Some(index);
+        }
+        self.lobby_due = Some(stale_at);
         None
     }
 
-    /// When a connection that waits for its head has waited long enough to be ended for a newcomer.
-    pub(super) fn stale_at(&self, class: Deadline, index: u32) -> Option<Instant> {
-        let deadline = self.nodes.get(index as usize)?.deadline.deadline()?;
-        let began = deadline.0.saturating_sub(self.timeouts[class as usize]?);
-        Some(Instant(began).plus_ms(STALE_MS))
+    /// When a head that began at `began` is old enough to be ended for a newcomer: after [`STALE_MS`], of which less and
+    /// less is left the longer newcomers have found no slot. What it sent at once has been looked at by then.
+    fn stale_at(&self, began: Instant) -> Instant {
+        const SHRINKS: u64 = STALE_MS / PRESSURE_MS;
+        let since = self.pressed.map_or(self.looked_at, |(since, _)| since).0;
+        // Where `at - began == STALE_MS - SHRINKS * (at - since)`, but not before all of it has shrunk away.
+        let while_it_shrinks = (STALE_MS + began.0 + SHRINKS * since).div_ceil(1 + SHRINKS);
+        let at = while_it_shrinks.min(since + PRESSURE_MS).min(began.0 + STALE_MS);
+        Instant(at.max(began.0 + 1))
+    }
+
+    /// Marks a connection whose slot becomes free, so that no other one has to go for the newcomer who gets it.
+    #[cold]
+    pub(super) fn mark_leaving(&mut self, index: u32) {
+        let Some(slot) = self.held.slots.by_index_mut(index) else { return };
+        let before = slot.marks;
+        if slot.connection.close_reason().is_some() {
+            slot.marks |= mark::PROMISED;
+        }
+        if matches!(slot.connection.state(), State::Closing | State::Closed) {
+            slot.marks |= mark::PROMISED | mark::LEAVING;
+        }
+        let new = slot.marks & !before;
+        self.promised += usize::from(new & mark::PROMISED != 0);
+        self.leaving += usize::from(new & mark::LEAVING != 0);
+    }
+
+    /// A slot is free.
+    pub(super) fn unmark(&mut self, slot: &Slot<'p, H::Exchange>) {
+        self.promised -= usize::from(slot.marks & mark::PROMISED != 0);
+        self.leaving -= usize::from(slot.marks & mark::LEAVING != 0);
+        self.promised_more = 0;
     }
 
     pub(super) fn handle_closed_listener(&mut self, token: OpToken) {
@@ -241,7 +354,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     }
 
     fn listener_mut(&mut self, token: OpToken) -> Option<&mut Listener> {
-        let index = (token.slot() as usize).checked_sub(self.slots.capacity())?;
+        let index = (token.slot() as usize).checked_sub(self.held.slots.capacity())?;
         self.listeners.get_mut(index)
     }
 }

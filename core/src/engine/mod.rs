@@ -1,7 +1,10 @@
 //! Many connections: slots, buffers, deadlines, listeners. It asks for operations and is told their outcome; no I/O.
 
 mod drive;
+mod due;
+mod famine;
 mod listener;
+mod stopping;
 
 use core::fmt;
 
@@ -10,7 +13,7 @@ use crate::counters::Counters;
 use crate::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
 use crate::defer::Deferrals;
 use crate::fifo::{Fifo, Linked, Links};
-use crate::handler::{ConnectionId, Handler};
+use crate::handler::Handler;
 use crate::limits::{Limits, Overload};
 use crate::pool::{Arena, Buf, BufferPool, Class, Entry, ObjectPool};
 use crate::preamble::Preamble;
@@ -47,6 +50,46 @@ pub struct Storage<'s, 'p, E> {
 pub struct Slot<'p, E> {
     connection: Connection<'p, E>,
     io: IoHandle,
+    /// The turn in which it came, or in which something was received or sent last.
+    turn: u16,
+    /// For how many turns its deadline has passed while more of what had arrived came in.
+    grace: u8,
+    marks: u8,
+}
+
+/// Bits of [`Slot::marks`].
+mod mark {
+    /// Its response is its last one, so that its slot becomes free for a newcomer.
+    pub(super) const PROMISED: u8 = 1;
+    /// It is being closed: its slot is free as soon as nothing is in flight.
+    pub(super) const LEAVING: u8 = 1 << 1;
+    /// A stop ended it because nothing was under way on it.
+    pub(super) const STOPPED_IDLE: u8 = 1 << 2;
+}
+
+/// What owns buffers: those that are in the hands of connections go back to the pool, and so to its table, however the
+/// engine ends.
+struct Holdings<'s, 'p, E> {
+    slots: ObjectPool<'s, Slot<'p, E>>,
+    pool: BufferPool<'s, 'p>,
+}
+
+impl<E> Holdings<'_, '_, E> {
+    fn release_all(&mut self) {
+        let mut at = None;
+        while let Some(index) = self.slots.next_occupied_after(at) {
+            at = Some(index);
+            if let Some(slot) = self.slots.by_index_mut(index) {
+                slot.connection.release_buffers(&mut self.pool);
+            }
+        }
+    }
+}
+
+impl<E> Drop for Holdings<'_, '_, E> {
+    fn drop(&mut self) {
+        self.release_all();
+    }
 }
 
 #[cfg(target_pointer_width = "64")]
@@ -124,15 +167,18 @@ pub struct Detached<'p, E> {
 }
 
 /// N connections in slots, with their buffers and deadlines.
+///
+/// Dropping it drops the connections and the handlers' states in them; their buffers are back in the tables of pool and
+/// storage. What is in the reactor's hands is the reactor's to give back: see
+/// [`Reactor::reclaim`](crate::reactor::Reactor::reclaim).
 pub struct Engine<'s, 'p, H: Handler> {
-    slots: ObjectPool<'s, Slot<'p, H::Exchange>>,
+    held: Holdings<'s, 'p, H::Exchange>,
     nodes: &'s mut [SlotNode],
-    pool: BufferPool<'s, 'p>,
     loans: &'s mut [Option<Buf<'p>>],
     arena: Arena<'s>,
     handler: H,
     limits: Limits,
-    timeouts: [Option<u64>; Deadline::COUNT],
+    timeouts: [u64; Deadline::COUNT],
     preamble: Preamble,
     counters: Counters,
     deadlines: Deadlines<{ Deadline::COUNT }>,
@@ -159,12 +205,32 @@ pub struct Engine<'s, 'p, H: Handler> {
     refuses: bool,
     /// When the oldest partial head becomes old enough to make room for the lobby.
     lobby_due: Option<Instant>,
-    /// Connections that were ended for newcomers and still hold their slots.
-    evicting: usize,
-    /// When the oldest partial head, or content, becomes old enough to give its buffer to those who wait for one.
+    /// Since when newcomers have found no slot, and when one was in the lobby last.
+    pressed: Option<(Instant, Instant)>,
+    /// Slots marked as [`mark::PROMISED`].
+    promised: usize,
+    /// Slots marked as [`mark::LEAVING`].
+    leaving: usize,
+    /// Slots that may be promised beyond one for each newcomer, because the promised ones let them wait.
+    promised_more: usize,
+    /// When newcomers have waited long enough for a promised slot.
+    promise_due: Instant,
+    /// When to look who can give up a buffer, while somebody waits for one.
     famine_due: Option<Instant>,
-    /// The one that was shed last to get its buffer, and when to wait for that no longer.
-    shed_in_famine: Option<(ConnectionId, Instant)>,
+    /// Since when nobody who waits for a buffer has got one but by somebody else's end.
+    standing_since: Option<Instant>,
+    /// Who was ended for a buffer that nobody has got yet.
+    shed_for_buffers: usize,
+    /// When this turn began: what arrived before has been looked at when the turn ends.
+    turn_began: Instant,
+    /// Everything that arrived before has been looked at.
+    looked_at: Instant,
+    /// Numbers the turns.
+    turn: u16,
+    /// Turns since the last one that looked at everything.
+    turns_blind: u16,
+    /// An operation was refused in this turn, so that what it asked for was not looked at.
+    rejected: bool,
     lent: usize,
     lent_max: usize,
     receive_class: Class,
@@ -173,22 +239,13 @@ pub struct Engine<'s, 'p, H: Handler> {
     date_due: Instant,
     mode: Mode,
     stop_deadline: Option<Instant>,
-    /// Connections that a stop ended because they were idle, and that still hold their slots.
-    stopping_idle: usize,
+    /// While stopping: connections on which nothing may be under way have to be looked at.
+    sweep_due: bool,
 }
 
-/// In place of a deadline that is switched off: connections stay in line, so that the longest idle one and the oldest
-/// one in the middle of a request are known to whoever needs room.
+/// In place of a deadline that is switched off: connections stay in line, so that whoever needs room knows how long each
+/// has been where it is.
 const NEVER_MS: u64 = 1 << 62;
-
-/// The timeout of a class of deadlines; `None` when it is switched off and nobody looks for the oldest of its class.
-fn timeout_ms(deadline: Deadline, limits: &Limits) -> Option<u64> {
-    match (deadline.timeout_ms(limits), deadline) {
-        (Some(timeout_ms), _) => Some(u64::from(timeout_ms)),
-        (None, Deadline::FirstByte | Deadline::Head | Deadline::Famine | Deadline::Idle) => Some(NEVER_MS),
-        (None, _) => None,
-    }
-}
 
 /// The list numbers of [`Links`].
 const READY: usize = 0;
@@ -220,16 +277,27 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         if receive_buffers <= send_reserve {
             return Err(EngineError::NoBuffers);
         }
+        storage.nodes.fill_with(SlotNode::new);
+        storage.deferrals.reset();
+        let mut pool = pool;
+        // Of an engine that was forgotten, and of a handler that panicked.
+        for connection in storage.slots.iter_mut().filter_map(Entry::vacate) {
+            let Slot { mut connection, .. } = connection;
+            connection.release_buffers(&mut pool);
+        }
+        for loan in storage.loans.iter_mut().filter_map(Option::take) {
+            // Refused where the pool has all of its buffers, and then it is none of them.
+            let _ = pool.release(loan);
+        }
         // With a single slot nobody would be served.
         let refuses = limits.overload == Overload::Refuse && storage.slots.len() > 1;
         Ok(Self {
-            slots: ObjectPool::new(storage.slots),
+            held: Holdings { slots: ObjectPool::new(storage.slots), pool },
             nodes: storage.nodes,
-            pool,
             loans: storage.loans,
             arena: Arena::new(storage.scratch),
             handler,
-            timeouts: Deadline::ALL.map(|deadline| timeout_ms(deadline, &limits)),
+            timeouts: Deadline::ALL.map(|deadline| deadline.timeout_ms(&limits).map_or(NEVER_MS, u64::from)),
             limits,
             preamble,
             counters: Counters::default(),
@@ -247,9 +315,19 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             lobby: heapless::Deque::new(),
             refuses,
             lobby_due: None,
-            evicting: 0,
+            pressed: None,
+            promised: 0,
+            leaving: 0,
+            promised_more: 0,
+            promise_due: Instant(0),
             famine_due: None,
-            shed_in_famine: None,
+            standing_since: None,
+            shed_for_buffers: 0,
+            turn_began: Instant(0),
+            looked_at: Instant(0),
+            turn: 0,
+            turns_blind: 0,
+            rejected: false,
             lent: 0,
             lent_max: LENT_MAX.min(receive_buffers - send_reserve),
             receive_class,
@@ -257,7 +335,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             date_due: Instant(0),
             mode: Mode::Run,
             stop_deadline: None,
-            stopping_idle: 0,
+            sweep_due: false,
         })
     }
 
@@ -266,7 +344,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// # Errors
     /// [`EngineError::TooManyListeners`] beyond [`LISTENERS_MAX`].
     pub fn listen(&mut self, io: IoHandle) -> Result<(), EngineError> {
-        self.listeners.push(Listener { io, state: Listening::Paused }).map_err(|_| EngineError::TooManyListeners)?;
+        self.listeners.push(Listener::new(io)).map_err(|_| EngineError::TooManyListeners)?;
         self.listeners_due = true;
         Ok(())
     }
@@ -280,7 +358,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// The buffer pool.
     #[must_use]
     pub const fn pool(&self) -> &BufferPool<'s, 'p> {
-        &self.pool
+        &self.held.pool
     }
 
     /// The program's handler.
@@ -294,17 +372,19 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         &mut self.handler
     }
 
-    /// Gives the handler and the buffers back.
+    /// Gives the handler and the buffers back, those too that connections hold which are still open.
     #[must_use]
     pub fn into_parts(self) -> (H, BufferPool<'s, 'p>, Counters) {
-        (self.handler, self.pool, self.counters)
+        let Self { mut held, handler, counters, .. } = self;
+        held.release_all();
+        (handler, core::mem::replace(&mut held.pool, BufferPool::empty()), counters)
     }
 
     /// Whether a stop has run its course: no connection, no listener, nothing in flight.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.mode != Mode::Run
-            && self.slots.is_empty()
+            && self.held.slots.is_empty()
             && self.lobby.is_empty()
             && self.listeners.iter().all(|listener| listener.state == Listening::Closed)
     }
@@ -313,7 +393,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         // A handler may have resolved a token of its own worker, and then nobody wakes the loop.
-        if !self.ready.is_empty() || self.listeners_due || self.deferrals.is_rung() {
+        if !self.ready.is_empty() || self.listeners_due || self.deferrals.is_rung() || self.looks_around() {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
@@ -340,8 +420,8 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
 impl<H: Handler> fmt::Debug for Engine<'_, '_, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
-            .field("connections", &self.slots.len())
-            .field("capacity", &self.slots.capacity())
+            .field("connections", &self.held.slots.len())
+            .field("capacity", &self.held.slots.capacity())
             .field("mode", &self.mode)
             .field("counters", &self.counters)
             .finish_non_exhaustive()

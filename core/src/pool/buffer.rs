@@ -156,6 +156,12 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         Ok(Self { lists, stats: CacheAligned::default() })
     }
 
+    /// A pool without a table, which never has a buffer.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { lists: Class::ALL.map(|_| FreeList { entries: &mut [], free: 0 }), stats: CacheAligned::default() }
+    }
+
     /// Adds one buffer; its length says its class.
     ///
     /// # Errors

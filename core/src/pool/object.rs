@@ -41,6 +41,14 @@ impl<T> Entry<T> {
     pub const fn new() -> Self {
         Self { generation: 0, link: NONE, value: None }
     }
+
+    /// Takes out what a pool left that was forgotten instead of dropped; handles to it are stale then. `None`, and nothing
+    /// changed, when the entry is vacant, as every entry is that no pool uses and that was not forgotten.
+    pub fn vacate(&mut self) -> Option<T> {
+        let value = self.value.take()?;
+        self.generation = (self.generation + 1) & GENERATION_MASK;
+        Some(value)
+    }
 }
 
 impl<T> Default for Entry<T> {
@@ -87,7 +95,8 @@ pub struct ObjectPool<'s, T> {
 }
 
 impl<'s, T> ObjectPool<'s, T> {
-    /// An empty pool over a table of vacant entries, in O(1): no entry is touched before its first use.
+    /// An empty pool over a table of vacant entries, in O(1): no entry is touched before its first use. Entries of a pool
+    /// that was forgotten instead of dropped have to be [vacated](Entry::vacate) before.
     #[must_use]
     pub fn new(entries: &'s mut [Entry<T>]) -> Self {
         let capacity = entries.len().min(NONE as usize);
@@ -136,8 +145,7 @@ impl<'s, T> ObjectPool<'s, T> {
         if entry.generation != handle.generation {
             return None;
         }
-        let value = entry.value.take()?;
-        entry.generation = (entry.generation + 1) & GENERATION_MASK;
+        let value = entry.vacate()?;
         entry.link = self.vacated;
         self.vacated = handle.index;
         self.len -= 1;

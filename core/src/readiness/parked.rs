@@ -17,11 +17,15 @@ pub(super) const SEND: u16 = 1 << 3;
 /// The end was reported: no event will follow.
 pub(super) const ENDED: u16 = 1 << 4;
 pub(super) const QUEUED_NOW: u16 = 1 << 5;
-pub(super) const QUEUED_LATER: u16 = 1 << 6;
 pub(super) const ACCEPT: u16 = 1 << 7;
 pub(super) const CANCEL_RECV: u16 = 1 << 8;
 pub(super) const CANCEL_SEND: u16 = 1 << 9;
 pub(super) const CLOSE: u16 = 1 << 10;
+// Two more bits, `flags >> 11` of the same kind: what had its receive, or its send, in this turn. An entry with one of
+// them is served, and the next turn begins by taking them away.
+pub(super) const HAD_RECV: u16 = 1 << 11;
+pub(super) const HAD_SEND: u16 = 1 << 12;
+pub(super) const HAD: u16 = HAD_RECV | HAD_SEND;
 
 /// What is set on a handle that nothing is known of.
 pub(super) const FRESH: u16 = READABLE | WRITABLE;
@@ -40,20 +44,16 @@ pub struct Parked<'p> {
     /// Names the slot and generation of every operation on this handle; its kind means nothing.
     pub(super) owner: OpToken,
     pub(super) flags: u16,
-    /// The turn of the last receive or accept, to allow one per turn. A turn's number may come round again after
-    /// 65 536 of them; that delays an operation by one turn.
-    pub(super) recv_turn: u16,
-    pub(super) send_turn: u16,
-    /// Accepts in the turn `recv_turn`.
+    /// Accepts in this turn, or in the last one that had any.
     pub(super) accepted: u16,
     pub(super) next_now: u32,
-    pub(super) next_later: u32,
+    pub(super) next_served: u32,
 }
 
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Parked<'static>>() == 88);
 
-impl Parked<'_> {
+impl<'p> Parked<'p> {
     /// An entry without operations.
     #[must_use]
     pub const fn new() -> Self {
@@ -63,23 +63,37 @@ impl Parked<'_> {
             body: &[],
             owner: OpToken::from_bits(0),
             flags: FRESH,
-            recv_turn: 0,
-            send_turn: 0,
             accepted: 0,
             next_now: NONE,
-            next_later: NONE,
+            next_served: NONE,
         }
     }
 
-    /// The operations that can be tried, as `READABLE` and `WRITABLE`.
+    /// Takes out the buffers of operations that were in flight when the reactor over this table was dropped.
+    ///
+    /// A buffer is moved into an operation and comes back with its completion; after a reactor that was dropped early, as
+    /// by a panic, this is how. The entry is as good as new then. [`Readiness::new`](super::Readiness::new) drops what
+    /// is still there, and the lent buffers are where they were provided.
+    pub fn take_buffers(&mut self) -> impl Iterator<Item = Buf<'p>> + use<'p> {
+        let Self { into, head, .. } = core::mem::take(self);
+        into.into_iter().chain(head)
+    }
+
+    /// The operations whose handle is ready for them, as `READABLE` and `WRITABLE`.
     #[inline(always)]
     pub(super) fn due(&self) -> u16 {
         self.flags & (self.flags >> 2) & (READABLE | WRITABLE)
     }
 
+    /// Those of them that had no share of this turn yet; not for a listener, which has more than one.
     #[inline(always)]
-    pub(super) fn may_recv(&self, turn: u16) -> bool {
-        self.recv_turn != turn || (self.flags & ACCEPT != 0 && self.accepted < ACCEPTS_PER_TURN)
+    pub(super) fn due_now(&self) -> u16 {
+        self.due() & !(self.flags >> 11)
+    }
+
+    #[inline(always)]
+    pub(super) fn may_recv(&self) -> bool {
+        self.flags & HAD_RECV == 0 || (self.flags & ACCEPT != 0 && self.accepted < ACCEPTS_PER_TURN)
     }
 
     /// Whether an operation may take the place `seat`: it is free, nothing is being closed, and what else is in flight
@@ -100,6 +114,8 @@ impl Default for Parked<'_> {
         Self::new()
     }
 }
+
+const _: () = assert!(HAD_RECV >> 11 == READABLE && HAD_SEND >> 11 == WRITABLE);
 
 /// The entries that this turn works through, linked by `next_now`.
 pub(super) struct Queue {
@@ -123,6 +139,35 @@ impl Queue {
             last.next_now = index;
         }
         self.last = index;
+    }
+}
+
+/// A stack of the entries that had a share of this turn, those with `HAD`, linked by `next_served`.
+pub(super) struct Served {
+    pub(super) top: u32,
+}
+
+impl Served {
+    /// Notes that the operation `done` has completed, as the share `had` of this turn.
+    #[inline(always)]
+    pub(super) fn push(&mut self, entry: &mut Parked<'_>, index: u32, done: u16, had: u16) {
+        if entry.flags & HAD == 0 {
+            entry.next_served = self.top;
+            self.top = index;
+        }
+        entry.flags = entry.flags & !done | had;
+    }
+
+    /// Whether the next turn has work to begin with.
+    pub(super) fn is_due(&self, parked: &[Parked<'_>]) -> bool {
+        let mut index = self.top;
+        while let Some(entry) = parked.get(index as usize) {
+            if entry.due() != 0 {
+                return true;
+            }
+            index = entry.next_served;
+        }
+        false
     }
 }
 

@@ -52,7 +52,7 @@ use socket::{Server, Stamp};
 
 use crate::pool::Buf;
 use crate::reactor::{
-    Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Reactor, Seen, Shutdown, Submission, Wake,
+    Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Peer, Peers, Reactor, Seen, Shutdown, Submission, Wake,
 };
 use crate::time::Instant;
 
@@ -312,9 +312,11 @@ impl<'s, 'p> Sim<'s, 'p> {
         }
     }
 
-    /// The earliest instant at which an operation that could complete is due.
+    /// The earliest instant at which an operation that could complete is due, once the queue is empty: then all of them
+    /// are in the stack.
     fn earliest_due(&self) -> Option<Instant> {
-        let sockets = self.sockets.iter();
+        let next = |socket: &&Socket<'p>| self.sockets.get(socket.next as usize);
+        let sockets = core::iter::successors(self.sockets.get(self.later as usize), next);
         let due = sockets.flat_map(|socket| {
             KINDS.iter().filter_map(move |&kind| {
                 let stamp = socket.operations[kind as usize].as_ref()?;
@@ -540,6 +542,23 @@ impl<'p> Reactor<'p> for Sim<'_, 'p> {
     fn unix_time(&self) -> Option<u64> {
         let (seconds, since) = self.unix?;
         Some(seconds + self.now.ms_since(since) / 1000)
+    }
+
+    fn peers(&self) -> &dyn Peers {
+        self
+    }
+}
+
+/// Nobody has an address here.
+impl Peers for Sim<'_, '_> {
+    fn peer(&self, _io: IoHandle) -> Option<Peer> {
+        None
+    }
+
+    /// What is in the pipe to the client; nothing on a connection that is broken.
+    fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
+        let socket = self.sockets.get(io.0 as usize).filter(|socket| socket.server == Server::Open)?;
+        u32::try_from(socket.to_client.filled()).ok()
     }
 }
 

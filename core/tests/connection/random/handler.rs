@@ -17,7 +17,11 @@ pub(crate) struct Script {
     number: usize,
     calls_left: u8,
     owed: u64,
+    /// A streamed body has begun.
+    begun: bool,
     switched: bool,
+    /// It waits for all of the content before it takes any.
+    holds: bool,
 }
 
 pub(crate) struct Anything {
@@ -72,6 +76,7 @@ impl Anything {
                 self.field(script.number, response);
                 let length = self.rng.pick(&[None, None, Some(0), Some(7), Some(3_000), Some(50_000)]);
                 if response.stream(length).is_ok() {
+                    script.begun = true;
                     script.owed = length.unwrap_or(self.rng.below(20_000) as u64);
                 }
                 self.pieces(script, response);
@@ -135,6 +140,22 @@ impl Anything {
         }
     }
 
+    /// Takes a part of what is there and writes a byte for it, to be given the rest.
+    fn take_a_piece(
+        &mut self,
+        mut script: Script,
+        content: &mut Content<'_>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Script> {
+        script.calls_left -= 1;
+        content.consume(1);
+        if !script.begun && response.stream(None).is_ok() {
+            script.begun = true;
+        }
+        let _ = response.write(b"s");
+        Flow::Receive(script)
+    }
+
     fn act(&mut self, mut script: Script, response: &mut ResponseWriter<'_>) -> Flow<Script> {
         if self.rng.once_in(3) {
             self.pieces(&mut script, response);
@@ -156,7 +177,12 @@ impl Handler for Anything {
         if self.rng.once_in(2) {
             response.keep_trailers();
         }
-        let script = Script { number, calls_left: self.rng.below(12) as u8, owed: 0, switched: false };
+        let calls_left = self.rng.below(12) as u8;
+        let holds = self.rng.once_in(4);
+        let script = Script { number, calls_left, owed: 0, begun: false, switched: false, holds };
+        if holds && request.body_length().has_content() {
+            return Flow::Receive(script);
+        }
         self.act(script, response)
     }
 
@@ -183,6 +209,9 @@ impl Handler for Anything {
                 "trailers, and nothing else"
             );
         }
+        if state.holds && !content.ended() && !state.switched {
+            return Flow::Receive(state);
+        }
         content.consume(match self.rng.below(4) {
             0 => 0,
             1 => self.rng.below(content.bytes().len() + 1),
@@ -190,6 +219,9 @@ impl Handler for Anything {
         });
         if self.rng.once_in(2) && !content.ended() && state.calls_left > 0 {
             return Flow::Receive(state);
+        }
+        if self.rng.once_in(2) && !content.bytes().is_empty() && state.calls_left > 0 && !state.switched {
+            return self.take_a_piece(state, content, response);
         }
         self.act(state, response)
     }

@@ -1,0 +1,91 @@
+//! A stop: what has come is served, what is idle ends.
+
+use super::drive::context;
+use super::listener::Listening;
+use super::{Engine, mark};
+use crate::connection::{Context, Place};
+use crate::error::CloseReason;
+use crate::handler::Handler;
+use crate::reactor::NoPeers;
+use crate::state::State;
+use crate::stop::Mode;
+use crate::time::Instant;
+
+impl<H: Handler> Engine<'_, '_, H> {
+    /// Ends what is idle and finishes what is under way; an abort closes everything.
+    ///
+    /// What waits in the backlogs of the listeners is still taken and served, and what had arrived on a connection that
+    /// seems to be idle is looked at before it is closed: both by the end of a turn that has looked at everything.
+    #[cold]
+    pub fn stop(&mut self, now: Instant, mode: Mode) {
+        if mode <= self.mode {
+            return;
+        }
+        self.mode = mode;
+        self.stop_deadline = match (mode, self.limits.timeouts.stop_timeout_ms) {
+            (Mode::Drain, Some(timeout_ms)) => Some(now.plus_ms(timeout_ms)),
+            _ => None,
+        };
+        self.accept_paused_until = None;
+        self.lobby_due = None;
+        self.listeners_due = true;
+        self.sweep_due = mode == Mode::Drain;
+        let mut at = None;
+        while mode == Mode::Abort
+            && let Some(index) = self.held.slots.next_occupied_after(at)
+        {
+            at = Some(index);
+            self.end(now, index, CloseReason::Aborted);
+        }
+    }
+
+    /// Whether the next turn must come at once, to look at what is left of a stop.
+    pub(super) fn looks_around(&self) -> bool {
+        self.mode == Mode::Drain
+            && (self.sweep_due || self.listeners.iter().any(|listener| listener.state == Listening::Accepting))
+    }
+
+    /// Behind a turn that has looked at everything: listeners without anybody in their backlog are closed, and connections
+    /// on which nothing has begun.
+    #[cold]
+    pub(super) fn sweep(&mut self, now: Instant) {
+        for listener in &mut self.listeners {
+            // It was in flight before this turn's wait, and is still: nobody is there.
+            let looked = listener.state == Listening::Accepting && listener.turn != self.turn;
+            listener.is_empty |= looked;
+            self.listeners_due |= looked;
+        }
+        if !core::mem::take(&mut self.sweep_due) {
+            return;
+        }
+        let mut at = None;
+        while let Some(index) = self.held.slots.next_occupied_after(at) {
+            at = Some(index);
+            let handle = self.handle_of(index);
+            let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
+            let is_unused = matches!(slot.connection.state(), State::New | State::KeepAlive);
+            // One that waits for a buffer has a request to be read.
+            if !is_unused || slot.connection.is_starved() {
+                continue;
+            }
+            if slot.turn == self.turn {
+                // It has only just begun to receive.
+                self.sweep_due = true;
+                continue;
+            }
+            slot.marks |= mark::STOPPED_IDLE;
+            slot.connection.stop(&mut context!(self, now, &NoPeers, handle, slot.io), CloseReason::Stopped);
+            self.settle_later(now, index);
+        }
+    }
+
+    /// A connection has ended while stopping: the report tells those that were idle from those that were finished.
+    #[cold]
+    pub(super) fn count_stopped(&mut self, reason: CloseReason, marks: u8) {
+        if marks & mark::STOPPED_IDLE != 0 {
+            self.counters.stopped_idle += 1;
+        } else if reason.is_orderly() {
+            self.counters.stopped_finished += 1;
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The server was late, not the client: what has arrived is looked at before anything is judged by time.
+
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{Content, Flow, Handler};
+use aurora_http_core::limits::{Limits, RateMin};
+use aurora_http_core::pool::ClassCounts;
+use aurora_http_core::request::Request;
+use aurora_http_core::sim::Client;
+use aurora_http_core::writer::ResponseWriter;
+use proptest::prelude::*;
+
+use crate::world::World;
+use crate::{COUNTS, GET, HELLO, hello, limits};
+
+/// Says how much content there was; `/long` is produced in small pieces.
+struct Counts;
+
+impl Handler for Counts {
+    type Exchange = usize;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<usize> {
+        if request.path() == b"/long" {
+            response.stream(Some(LONG as u64)).unwrap();
+            return Flow::Produce(LONG);
+        }
+        Flow::Receive(0)
+    }
+
+    fn receive(&mut self, before: usize, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<usize> {
+        let count = before + content.bytes().len();
+        content.consume(usize::MAX);
+        if !content.ended() {
+            return Flow::Receive(count);
+        }
+        let _ = response.body(count.to_string());
+        Flow::Finish
+    }
+
+    fn produce(&mut self, left: usize, response: &mut ResponseWriter<'_>) -> Flow<usize> {
+        let count = response.write(&[b'x'; 100][..left.min(100)]).unwrap();
+        if count == left { Flow::Finish } else { Flow::Produce(left - count) }
+    }
+}
+
+const LONG: usize = 20_000;
+
+/// The process, or the machine, stands still for a minute. Then everything that was sent meanwhile is there at once.
+const PAUSE_MS: u32 = 60_000;
+
+fn sent_while_it_stood<H: Handler + 'static>(world: &mut World<H>, client: Client, bytes: &[u8]) {
+    assert_eq!(world.sim.client_send(client, bytes), bytes.len());
+    world.sim.advance_ms(PAUSE_MS);
+}
+
+#[test]
+fn a_request_that_arrived_while_the_server_stood_still_is_served() {
+    // First on its connection, the rest of a head, and behind another request.
+    for before in [&b""[..], &GET[..9], GET] {
+        for recv_bytes_max in [usize::MAX, 7] {
+            let mut world = World::new(4, COUNTS, limits(), hello());
+            let client = world.connect_and_send(before);
+            let served = if before == GET { HELLO } else { "" };
+            assert_eq!(world.recv(client).0, served);
+            world.sim.options_mut().recv_bytes_max = recv_bytes_max;
+            let rest = if before == GET { GET } else { &GET[before.len()..] };
+            sent_while_it_stood(&mut world, client, rest);
+            assert_eq!(world.recv(client), (HELLO.to_owned(), false), "{before:?} {recv_bytes_max}");
+            world.finish();
+        }
+    }
+}
+
+#[test]
+fn content_that_arrived_while_the_server_stood_still_is_received() {
+    // Also more of it than one receive brings, and less than the slowest transfer may have.
+    for (length, counts) in [(3_900, COUNTS), (10, COUNTS), (3_900, ClassCounts::new([16, 0, 0, 0, 0]))] {
+        let mut limits = limits();
+        if counts != COUNTS {
+            limits = Limits { head_bytes_max: 1_024, content_collected_max: 1_024, ..limits };
+        }
+        let mut world = World::new(4, counts, limits, Counts);
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        let client = world.connect_and_send(head.as_bytes());
+        sent_while_it_stood(&mut world, client, &vec![b'c'; length]);
+        let (output, ended) = world.recv(client);
+        assert!(output.ends_with(&format!("\r\n\r\n{length}")) && !ended, "{length}: {output}");
+        world.finish();
+    }
+}
+
+#[test]
+fn a_client_that_has_taken_everything_while_the_server_stood_still_is_not_a_slow_one() {
+    let mut world = World::new(4, COUNTS, limits(), Counts);
+    let client = world.connect_and_send(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+    // Its window is full; then it takes what is there.
+    let mut bytes = [0; 4_096];
+    let mut taken = 0;
+    while let aurora_http_core::sim::ClientRecv::Bytes(count) = world.sim.client_recv(client, &mut bytes) {
+        taken += count;
+    }
+    assert!((4_000..LONG).contains(&taken), "{taken}");
+    world.sim.advance_ms(PAUSE_MS);
+    let (output, ended) = world.recv(client);
+    assert!(taken + output.len() > LONG && !ended, "{taken} {}", output.len());
+    world.finish();
+}
+
+#[test]
+fn the_end_of_a_client_is_seen_before_it_is_late() {
+    let mut world = World::new(4, COUNTS, limits(), hello());
+    let client = world.connect_and_send(&GET[..9]);
+    world.sim.client_finish(client);
+    world.sim.advance_ms(PAUSE_MS);
+    assert_eq!(world.recv(client), (String::new(), true), "no 408");
+    assert_eq!(world.engine.counters().closed.of(CloseReason::PeerClosedEarly), 1);
+    world.finish();
+}
+
+#[test]
+fn nobody_is_evicted_for_a_newcomer_unheard() {
+    let mut world = World::new(2, COUNTS, limits(), hello());
+    let partial: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..9])).collect();
+    let newcomer = world.connect();
+    world.settle();
+    for client in &partial {
+        world.sim.client_send(*client, &GET[9..]);
+    }
+    world.sim.advance_ms(PAUSE_MS);
+    for client in partial {
+        let (output, _) = world.recv(client);
+        assert!(output.ends_with("hello"), "{output}");
+    }
+    world.pass(50);
+    world.send(newcomer, GET);
+    assert_eq!(world.recv(newcomer).0, HELLO);
+    world.finish();
+}
+
+#[test]
+fn nobody_loses_its_buffer_unheard() {
+    let mut world = World::new(8, ClassCounts::new([2, 2, 0, 0, 0]), limits(), hello());
+    let partial: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..9])).collect();
+    let waiting = world.connect_and_send(GET);
+    world.pass(500);
+    for client in &partial {
+        world.sim.client_send(*client, &GET[9..]);
+    }
+    world.sim.advance_ms(PAUSE_MS);
+    for client in partial.into_iter().chain([waiting]) {
+        assert_eq!(world.recv(client), (HELLO.to_owned(), false));
+    }
+    world.finish();
+}
+
+#[test]
+fn a_deadline_passes_on_time_when_nothing_has_arrived() {
+    let mut world = World::new(4, COUNTS, limits(), hello());
+    let client = world.connect_and_send(&GET[..9]);
+    for (ms, is_over) in [(29_999, false), (1, true)] {
+        world.sim.advance_ms(ms);
+        let (output, ended) = world.recv(client);
+        assert_eq!((output.starts_with("HTTP/1.1 408 "), ended), (is_over, is_over), "{ms}");
+    }
+    world.finish();
+}
+
+#[test]
+fn a_client_that_drips_in_every_turn_does_not_postpone_its_deadline_for_long() {
+    let mut limits = limits();
+    limits.timeouts.rate_min = Some(RateMin { bytes: 5_000, window_ms: 10_000 });
+    let post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
+    for (begun, deadline_ms) in [(&b"GET / HTTP/1.1\r\nX: "[..], 30_000), (post, 10_000)] {
+        let mut world = World::new(4, COUNTS, limits, Counts);
+        let client = world.connect_and_send(begun);
+        world.sim.advance_ms(deadline_ms - 1_000);
+        // A byte in each turn, and a turn in each millisecond.
+        for _ in 0..1_500 {
+            world.sim.client_send(client, b"x");
+            world.turn();
+            world.sim.advance_ms(1);
+        }
+        assert!(world.recv(client).0.starts_with("HTTP/1.1 408 "), "{deadline_ms}");
+        world.finish();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However a request is cut, and wherever the server stands still between the pieces: as long as each piece is there
+    /// in time, it is served.
+    #[test]
+    fn standing_still_refuses_nobody_whose_bytes_are_there(
+        cuts in prop::collection::vec((1_usize..60, prop::sample::select(vec![0_u32, 5, 61_000])), 1..8),
+        // Content is judged by what a receive brings, which is all that is there.
+        (recv_bytes_max, has_content) in prop::sample::select(vec![
+            (1_usize, false), (30, false), (usize::MAX, false), (usize::MAX, true),
+        ]),
+    ) {
+        let mut world = World::new(4, COUNTS, limits(), Counts);
+        let length = if has_content { 90 } else { 0 };
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        let request = [head.as_bytes(), &vec![b'c'; length]].concat();
+        let client = world.connect();
+        world.settle();
+        world.sim.options_mut().recv_bytes_max = recv_bytes_max;
+        let mut rest = &request[..];
+        for (count, stands_ms) in cuts {
+            let (piece, behind) = rest.split_at(count.min(rest.len()));
+            rest = behind;
+            prop_assert_eq!(world.sim.client_send(client, piece), piece.len());
+            if rest.is_empty() {
+                world.sim.advance_ms(stands_ms);
+            }
+            world.settle();
+        }
+        world.sim.client_send(client, rest);
+        world.sim.advance_ms(61_000);
+        world.settle();
+        let (output, _) = world.recv(client);
+        prop_assert!(output.starts_with("HTTP/1.1 200 ") && output.ends_with(&length.to_string()), "{}", output);
+    }
+}
