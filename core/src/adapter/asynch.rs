@@ -84,6 +84,10 @@ impl<H: Handler> Solo<'_, '_, H> {
                     Some(result) => session.handle_read(result),
                     None => session.handle_timeout(),
                 },
+                Step::Look => match unless(async {}, io.read(session.spare())).await {
+                    Some(result) => session.handle_read(result),
+                    None => session.handle_timeout(),
+                },
                 Step::Write => match unless(alarm, io.write(session.unsent())).await {
                     Some(result) => session.handle_written(result),
                     None => session.handle_timeout(),
