@@ -118,8 +118,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
                 return step;
             }
             // It may be the program that was late: in a handler, or because the machine stood still.
-            let may_look = self.looks < LOOKS_MAX;
-            self.looks = self.looks.saturating_add(1);
+            let may_look = self.may_look();
             match step {
                 Step::Ended => return step,
                 Step::Read if may_look => return Step::Look,
@@ -127,6 +126,13 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
                 Step::Read | Step::Look | Step::Write | Step::Flush => self.end_call(),
             }
         }
+    }
+
+    /// Whether what is there may be looked at once more though the deadline has passed; counts the look.
+    pub(super) const fn may_look(&mut self) -> bool {
+        let may_look = self.looks < LOOKS_MAX;
+        self.looks = self.looks.saturating_add(1);
+        may_look
     }
 
     /// Asks the connection until it wants a call.
