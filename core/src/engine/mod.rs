@@ -217,10 +217,14 @@ pub struct Engine<'s, 'p, H: Handler> {
     promise_due: Instant,
     /// When to look who can give up a buffer, while somebody waits for one.
     famine_due: Option<Instant>,
+    /// When a head that is incomplete becomes old enough to be ended for its buffer.
+    heads_due: Option<Instant>,
     /// Since when nobody who waits for a buffer has got one but by somebody else's end.
     standing_since: Option<Instant>,
     /// Who was ended for a buffer that nobody has got yet.
     shed_for_buffers: usize,
+    /// When their buffers should have come back.
+    shed_due: Instant,
     /// When this turn began: what arrived before has been looked at when the turn ends.
     turn_began: Instant,
     /// Everything that arrived before has been looked at.
@@ -321,8 +325,10 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             promised_more: 0,
             promise_due: Instant(0),
             famine_due: None,
+            heads_due: None,
             standing_since: None,
             shed_for_buffers: 0,
+            shed_due: Instant(0),
             turn_began: Instant(0),
             looked_at: Instant(0),
             turn: 0,
@@ -397,10 +403,15 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
-        [deadline, self.accept_paused_until, self.lobby_due, self.famine_due, self.stop_deadline]
-            .into_iter()
-            .flatten()
-            .min()
+        let due = [
+            deadline,
+            self.accept_paused_until,
+            self.lobby_due,
+            self.famine_due,
+            self.heads_due,
+            self.stop_deadline,
+        ];
+        due.into_iter().flatten().min()
     }
 
     /// Whether the wall clock should be told again.
