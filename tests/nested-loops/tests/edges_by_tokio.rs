@@ -20,7 +20,9 @@ fn nest<R: SocketReactor>(mut worker: Worker<'_, Counts, R>, stop: &StopFlag, to
     runtime.block_on(async {
         // tokio wants to own what it watches; a duplicate is the same to the kernel.
         let descriptor = worker.as_fd().try_clone_to_owned().unwrap();
-        let watched = AsyncFd::register_with_interest(descriptor, Interest::READABLE).unwrap();
+        // Its successor in later versions of tokio is unsafe; an `OwnedFd` keeps what that one asks for.
+        #[allow(deprecated)]
+        let watched = AsyncFd::try_with_interest(descriptor, Interest::READABLE).unwrap();
         told.ready(&worker);
         while !worker.poll(stop).unwrap() {
             told.turned();
