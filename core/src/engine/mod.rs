@@ -403,14 +403,8 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
-        let due = [
-            deadline,
-            self.accept_paused_until,
-            self.lobby_due,
-            self.famine_due,
-            self.heads_due,
-            self.stop_deadline,
-        ];
+        let due =
+            [deadline, self.accept_paused_until, self.lobby_due, self.famine_due, self.heads_due, self.stop_deadline];
         due.into_iter().flatten().min()
     }
 
