@@ -1,6 +1,8 @@
 //! Where a server listens, over real sockets: several addresses, Unix-domain sockets, sockets that others opened.
 #![cfg(has_backend)]
 
+#[path = "support/backends.rs"]
+mod backends;
 #[path = "support/http.rs"]
 mod http;
 #[path = "support/worker.rs"]
@@ -136,6 +138,7 @@ fn a_unix_socket_is_there_while_it_is_served_and_gone_afterwards() {
         let mut response = String::new();
         busy.read_to_string(&mut response).unwrap();
         assert!(response.starts_with("HTTP/1.1 200 ") && response.ends_with("unix"), "{response}");
+        drop(busy);
         // Idle, when the stop came to its worker's ears behind the request.
         assert_eq!(
             running.join().unwrap().stop.map(|stop| (stop.finished + stop.idle_closed, stop.aborted)),
@@ -199,6 +202,92 @@ fn workers_share_a_listener_that_the_program_opened() {
     assert_eq!(waiting.response("GET").text(), "ip 127.0.0.1");
     assert!(place.0.exists(), "not ours to remove");
     drop(running);
+}
+
+/// While a stop waits for somebody.
+#[test]
+fn who_comes_during_a_stop_is_refused_at_once_whoever_opened_the_listener() {
+    for backend in backends::backends() {
+        let given = TcpListener::bind("127.0.0.1:0").unwrap();
+        for server in [Server::bind("127.0.0.1:0").unwrap(), Server::new().with_listener(given)] {
+            let running = start(server.backend(backend), 2);
+            let mut busy = Client::connect(running.local_addr());
+            busy.send("GET / HTTP/1.1\r\n");
+            eventually(|| running.counters().bytes_received == 16, "it has arrived");
+            running.stop();
+            let refused = || match std::net::TcpStream::connect_timeout(&running.local_addr(), DEADLINE) {
+                Err(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+                // It came before the worker had heard of the stop.
+                Ok(_) => false,
+            };
+            eventually(refused, "nobody listens any more");
+            assert!(running.workers_alive() > 0, "{backend}: the stop is not over");
+            busy.send("Host: a\r\n\r\n");
+            assert_eq!(busy.response("GET").text(), "ip 127.0.0.1");
+            drop(busy);
+            let stop = running.join().unwrap().stop.unwrap();
+            assert_eq!(stop.aborted, 0, "{backend}");
+        }
+    }
+}
+
+#[test]
+fn all_addresses_of_both_families_go_together_on_one_port() {
+    // A port that is free in both families: nobody else gets it while the test has not let go of it.
+    let free = || {
+        let running = start(Server::bind("[::]:0").unwrap().only_v6(false), 1);
+        running.local_addr().port()
+    };
+    for backend in backends::backends() {
+        for workers in [1, 2] {
+            let port = free();
+            let any = |ip: &str| format!("{ip}:{port}");
+            for places in [[any("0.0.0.0"), any("[::]")], [any("[::]"), any("0.0.0.0")]] {
+                let server = Server::bind(&places[0]).unwrap().listen(&places[1]).unwrap().backend(backend);
+                let running = start(server, workers);
+                for ip in ["127.0.0.1", "::1"] {
+                    let address = SocketAddr::new(ip.parse().unwrap(), port);
+                    assert_eq!(get(address), format!("ip {ip}"), "{backend}, {workers} workers on {places:?}");
+                }
+                assert_eq!(running.listeners().len(), 2);
+                running.stop();
+                assert_eq!(running.join().unwrap().failed_workers(), 0);
+            }
+        }
+    }
+    // Alone it does as it is told.
+    let running = start(Server::bind("[::]:0").unwrap().only_v6(false), 2);
+    let mapped = SocketAddr::new("127.0.0.1".parse().unwrap(), running.local_addr().port());
+    assert_eq!(get(mapped), "ip ::ffff:127.0.0.1");
+    let running = start(Server::bind("[::]:0").unwrap().only_v6(true), 2);
+    let address = SocketAddr::new("127.0.0.1".parse().unwrap(), running.local_addr().port());
+    assert!(std::net::TcpStream::connect_timeout(&address, DEADLINE).is_err());
+}
+
+/// One that listens, accepts nothing, and has no room for another connection. (Elsewhere a full backlog refuses.)
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_is_stuck_is_a_socket_in_use() {
+    let place = Place::new();
+    let stuck = UnixListener::bind(&place.0).unwrap();
+    rustix::net::listen(&stuck, 1).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let socket =
+            rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM, None).unwrap();
+        rustix::io::ioctl_fionbio(&socket, true).unwrap();
+        let address = rustix::net::SocketAddrUnix::new(&place.0).unwrap();
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => waiting.push(socket),
+            Err(error) => break assert_eq!(error, rustix::io::Errno::AGAIN),
+        }
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    let server = Server::bind_unix(&place.0);
+    std::thread::spawn(move || tell.send(error_of(server).to_string()));
+    let error = told.recv_timeout(DEADLINE).expect("it does not wait for a place in the backlog");
+    assert!(error.contains("somebody listens there; stop"), "{error}");
+    assert!(place.0.exists());
 }
 
 #[test]

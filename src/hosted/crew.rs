@@ -19,7 +19,7 @@ use super::auto::{self, Backend, Chosen, choose, choose_after};
 use super::config::Config;
 use super::error::ServerError;
 use super::report::WorkerOutcome;
-use super::running::{OnEnd, Running, Shared, WorkerContext};
+use super::running::{OnEnd, Place, Running, Shared, WorkerContext};
 use super::sockets::SocketReactor;
 use super::storage::{self, WorkerStorage, memory};
 use super::worker::Worker;
@@ -165,7 +165,9 @@ where
         let context = WorkerContext { id, shared: Arc::clone(&self.shared) };
         thread::Builder::new().name(format!("aurora-{id}")).spawn(move || {
             let _last = Last { id, shared: Arc::clone(&context.shared) };
-            let seat = Seat { chosen, factory: &*factory, context: &context, start: Some(Start { ready, started }) };
+            let start = Some(Start { ready, started });
+            let restarts = Restarts::new(config.restarts_per_minute);
+            let seat = Seat { chosen, factory: &*factory, context: &context, start, restarts };
             seat.work(config, cpu)
         })
     }
@@ -184,6 +186,7 @@ struct Seat<'a, F> {
     context: &'a WorkerContext,
     /// Until it serves for the first time.
     start: Option<Start>,
+    restarts: Restarts,
 }
 
 impl<F, H> Seat<'_, F>
@@ -201,7 +204,6 @@ where
         }
         let shared = &self.context.shared;
         let place = &shared.places[self.context.id];
-        let mut restarts = Restarts::new(config.restarts_per_minute);
         let mut storage = match WorkerStorage::<H::Exchange>::new(config, self.chosen, self.context.seat()) {
             Ok(storage) => storage,
             Err(error) => return self.fail(error),
@@ -215,10 +217,10 @@ where
                 Err(panic) => panic_message(&*panic),
             };
             place.note_panic(&message);
-            if self.start.is_some() || place.listeners().is_none() || !restarts.allow(Instant::now()) {
+            shared.counters[self.context.id].retire();
+            if self.start.is_some() || place.is_closed() || !self.restarts.allow(Instant::now()) {
                 return WorkerOutcome::Panicked(message);
             }
-            shared.counters[self.context.id].retire();
             place.restarts.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -250,7 +252,7 @@ where
     }
 
     fn serve(&mut self, storage: &mut WorkerStorage<H::Exchange>) -> Result<WorkerOutcome, ServerError> {
-        let Some(listeners) = self.context.shared.places[self.context.id].listeners() else {
+        let Some(listeners) = self.context.shared.places[self.context.id].listeners()? else {
             return Ok(WorkerOutcome::Finished); // a stop came first
         };
         let handler = (self.factory)(self.context);
@@ -274,6 +276,8 @@ where
             }
         }
         let shared = &self.context.shared;
+        // Dropped before the worker is.
+        let _closing = Closing { place: &shared.places[self.context.id], restarts: &self.restarts };
         let served: Result<(), IoError> = worker.run_watched(&shared.stop, &shared.counters[self.context.id]);
         Ok(served.map_or_else(WorkerOutcome::Failed, |()| WorkerOutcome::Finished))
     }
@@ -291,16 +295,38 @@ impl Restarts {
         Self { per_minute: per_minute as usize, recent: VecDeque::new() }
     }
 
+    /// Whether it may be replaced at this time.
+    fn would_allow(&self, now: Instant) -> bool {
+        self.recent.iter().filter(|then| is_recent(**then, now)).count() < self.per_minute
+    }
+
     /// Whether it may be replaced now; then that counts.
     fn allow(&mut self, now: Instant) -> bool {
-        while self.recent.front().is_some_and(|then| now.saturating_duration_since(*then) >= Duration::from_secs(60)) {
-            self.recent.pop_front();
-        }
-        let allowed = self.recent.len() < self.per_minute;
+        let allowed = self.would_allow(now);
         if allowed {
+            self.recent.retain(|then| is_recent(*then, now));
             self.recent.push_back(now);
         }
         allowed
+    }
+}
+
+fn is_recent(then: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(then) < Duration::from_secs(60)
+}
+
+/// Closes the listeners that are kept for another worker before this one closes its own, unless there will be one: nobody
+/// is to come into the backlog of a listener on which nobody is going to accept.
+struct Closing<'a> {
+    place: &'a Place,
+    restarts: &'a Restarts,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if !thread::panicking() || !self.restarts.would_allow(Instant::now()) {
+            self.place.close();
+        }
     }
 }
 

@@ -253,10 +253,16 @@ impl Place {
         *self.lock(&self.listeners) = Some(listeners);
     }
 
-    /// The listeners for another worker; `None` behind a stop, or when there are no descriptors left.
-    pub(super) fn listeners(&self) -> Option<Vec<OwnedFd>> {
+    /// The listeners for a worker; `None` behind a stop.
+    pub(super) fn listeners(&self) -> Result<Option<Vec<OwnedFd>>, ServerError> {
         let kept = self.lock(&self.listeners);
-        kept.as_ref()?.iter().map(|listener| rustix::io::fcntl_dupfd_cloexec(listener, 0).ok()).collect()
+        let duplicate = |listener: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(listener, 0);
+        let listeners = kept.as_ref().map(|kept| kept.iter().map(duplicate).collect()).transpose();
+        listeners.map_err(|error| ServerError::System { what: "duplicate a listener", error: error.into() })
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock(&self.listeners).is_none()
     }
 
     pub(super) fn close(&self) {
