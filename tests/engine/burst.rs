@@ -90,7 +90,8 @@ fn longest_wait(sim: Sim<'static, 'static>, slots: usize, buffers: u32, per_ms: 
 fn a_healthy_client_is_served_within_a_second_whatever_the_rate_of_slow_heads_on_300_slots() {
     with_stack(|| {
         for (buffers, per_ms) in [(400, 0.2), (400, 2.0), (64, 0.2), (64, 2.0)] {
-            let waited = longest_wait(network::<1_500, 256>(), 300, buffers, per_ms, 600.max((per_ms * 1_500.0) as usize));
+            let waited =
+                longest_wait(network::<1_500, 256>(), 300, buffers, per_ms, 600.max((per_ms * 1_500.0) as usize));
             assert!(waited <= 1_000, "{waited} ms with {buffers} buffers at {per_ms} per ms");
         }
     });

@@ -63,7 +63,9 @@ impl<H: Handler> Engine<'_, '_, H> {
     fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
         let handle = self.handle_of(index);
         let starved = self.counters.starved;
-        let Some(slot) = self.held.slots.by_index_mut(index).filter(|slot| slot.connection.is_starved()) else { return };
+        let Some(slot) = self.held.slots.by_index_mut(index).filter(|slot| slot.connection.is_starved()) else {
+            return;
+        };
         slot.connection.handle_buffers(&mut context!(self, now, peers, handle, slot.io));
         if slot.connection.is_starved() {
             self.settle_later(now, index);

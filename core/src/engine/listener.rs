@@ -208,7 +208,11 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         connection: Connection<'p, H::Exchange>,
         io: IoHandle,
     ) -> Result<ConnectionId, IoHandle> {
-        let handle = self.held.slots.insert(Slot { connection, io, turn: self.turn, grace: 0, marks: 0 }).map_err(|slot| slot.io)?;
+        let handle = self
+            .held
+            .slots
+            .insert(Slot { connection, io, turn: self.turn, grace: 0, marks: 0 })
+            .map_err(|slot| slot.io)?;
         self.counters.active += 1;
         self.update_deadline(now, handle.index);
         self.ready.push(self.nodes, handle.index);
