@@ -45,6 +45,21 @@ pub struct Storage<'s, 'p, E> {
     pub scratch: &'s mut [u8],
 }
 
+impl<'p, E> Storage<'_, 'p, E> {
+    /// Makes it as good as new: list nodes, tokens, and what an engine left that was forgotten, or a handler that panicked.
+    fn refresh(&mut self, pool: &mut BufferPool<'_, 'p>) {
+        self.nodes.fill_with(SlotNode::new);
+        self.deferrals.reset();
+        for mut slot in self.slots.iter_mut().filter_map(Entry::vacate) {
+            slot.connection.release_buffers(pool);
+        }
+        for loan in self.loans.iter_mut().filter_map(Option::take) {
+            // Refused where the pool has all of its buffers, and then it is none of them.
+            let _ = pool.release(loan);
+        }
+    }
+}
+
 /// What an engine keeps per connection.
 #[derive(Debug)]
 pub struct Slot<'p, E> {
@@ -264,8 +279,8 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// # Errors
     /// [`EngineError`] says what the storage lacks.
     pub fn new(
-        storage: Storage<'s, 'p, H::Exchange>,
-        pool: BufferPool<'s, 'p>,
+        mut storage: Storage<'s, 'p, H::Exchange>,
+        mut pool: BufferPool<'s, 'p>,
         handler: H,
         limits: Limits,
         preamble: Preamble,
@@ -281,18 +296,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         if receive_buffers <= send_reserve {
             return Err(EngineError::NoBuffers);
         }
-        storage.nodes.fill_with(SlotNode::new);
-        storage.deferrals.reset();
-        let mut pool = pool;
-        // Of an engine that was forgotten, and of a handler that panicked.
-        for connection in storage.slots.iter_mut().filter_map(Entry::vacate) {
-            let Slot { mut connection, .. } = connection;
-            connection.release_buffers(&mut pool);
-        }
-        for loan in storage.loans.iter_mut().filter_map(Option::take) {
-            // Refused where the pool has all of its buffers, and then it is none of them.
-            let _ = pool.release(loan);
-        }
+        storage.refresh(&mut pool);
         // With a single slot nobody would be served.
         let refuses = limits.overload == Overload::Refuse && storage.slots.len() > 1;
         Ok(Self {
