@@ -17,7 +17,9 @@ const ROWS: [(u16, &str, &str, bool); 4] = [
 ];
 
 /// How a handler ends its response.
-const ENDS: [fn(&mut ResponseWriter<'_>) -> Result<(), WriteError>; 3] = [
+type End = fn(&mut ResponseWriter<'_>) -> Result<(), WriteError>;
+
+const ENDS: [End; 3] = [
     |response| response.body("why"),
     |response| response.static_body(b"why"),
     |response| {
@@ -27,12 +29,7 @@ const ENDS: [fn(&mut ResponseWriter<'_>) -> Result<(), WriteError>; 3] = [
 ];
 
 /// What is sent for a request, and what the handler was told at the end.
-fn answer(
-    request: &str,
-    status: u16,
-    fields: &[(&str, &str)],
-    end: fn(&mut ResponseWriter<'_>) -> Result<(), WriteError>,
-) -> (String, Option<WriteError>) {
+fn answer(request: &str, status: u16, fields: &[(&str, &str)], end: End) -> (String, Option<WriteError>) {
     let mut told = None;
     let mut bench = Bench::new(handler_fn(|_: &Request<'_>, response: &mut ResponseWriter<'_>| {
         let mut write = || {
