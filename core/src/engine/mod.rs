@@ -272,6 +272,15 @@ const STARVED: usize = 1;
 const STARVED_TO_RECEIVE: usize = 2;
 const DETACHED: usize = 3;
 
+/// Buffers of the receiving class that are never lent, where sends use the same class. One must be left to receive into
+/// and one to answer in, or nothing ever moves.
+fn send_reserve(pool: &BufferPool<'_, '_>, receive_class: Class) -> Result<usize, EngineError> {
+    let receive_buffers = pool.capacity(receive_class);
+    let shared = pool.capacity(Class::Tiny) == 0 || receive_class == Class::Tiny;
+    let reserve = if shared { receive_buffers.div_ceil(4) } else { 0 };
+    if receive_buffers > reserve { Ok(reserve) } else { Err(EngineError::NoBuffers) }
+}
+
 /// Setting up, and looking in.
 impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// An engine over `storage` and `pool`.
@@ -285,18 +294,13 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         limits: Limits,
         preamble: Preamble,
     ) -> Result<Self, EngineError> {
-        let receive_class = receive_class(&limits);
-        let receive_buffers = pool.capacity(receive_class);
         if storage.slots.is_empty() || storage.nodes.len() < storage.slots.len() {
             return Err(EngineError::NoSlots);
         }
-        // One to receive into and one to answer in, or nothing ever moves.
-        let shared = pool.capacity(Class::Tiny) == 0 || receive_class == Class::Tiny;
-        let send_reserve = if shared { receive_buffers.div_ceil(4) } else { 0 };
-        if receive_buffers <= send_reserve {
-            return Err(EngineError::NoBuffers);
-        }
+        let receive_class = receive_class(&limits);
+        let send_reserve = send_reserve(&pool, receive_class)?;
         storage.refresh(&mut pool);
+        let lent_max = LENT_MAX.min(pool.capacity(receive_class) - send_reserve);
         // With a single slot nobody would be served.
         let refuses = limits.overload == Overload::Refuse && storage.slots.len() > 1;
         Ok(Self {
@@ -339,7 +343,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             turns_blind: 0,
             rejected: false,
             lent: 0,
-            lent_max: LENT_MAX.min(receive_buffers - send_reserve),
+            lent_max,
             receive_class,
             send_reserve,
             date_due: Instant(0),
