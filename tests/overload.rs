@@ -318,7 +318,7 @@ fn partial_heads_that_hold_every_buffer_give_one_up() {
 #[test]
 fn a_handler_that_panics_takes_its_workers_connections_along_and_nobody_elses() {
     let _alone = alone();
-    let running = local(64).workers(2).start(|_worker| Paths).unwrap();
+    let running = local(64).workers(2).restarts_per_minute(0).start(|_worker| Paths).unwrap();
     let mut clients: Vec<_> = (0..40).map(|_| Client::connect(running.local_addr())).collect();
     clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
     let of = |worker| running.worker_counters(worker).unwrap().active;
