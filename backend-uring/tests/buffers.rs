@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::mem;
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -145,4 +146,31 @@ fn no_buffer_of_a_reactor_that_is_leaked_can_be_had() {
     let taken = tables.taken();
     assert_eq!(taken, given);
     assert!(taken.is_disjoint(&leaked));
+}
+
+/// The ring counts in 16 bits, on both sides.
+#[test]
+fn lent_buffers_go_round_further_than_the_ring_counts() {
+    if !allowed() {
+        return;
+    }
+    let mut tables = Tables::new();
+    let mut uring = Uring::new(&mut tables.table, &mut tables.lent).unwrap();
+    let (mut client, server) = UnixStream::pair().unwrap();
+    let io = uring.add_stream(server.into()).unwrap();
+    for _ in 0..3 {
+        uring.provide(Buf::new(vec![0; 8].leak())).unwrap();
+    }
+    for round in 0..66_000u32 {
+        uring
+            .submit(Submission { token: OpToken::new(io.0, 1, OpKind::Recv), op: Op::Recv { io, into: None } })
+            .unwrap();
+        client.write_all(&round.to_ne_bytes()).unwrap();
+        uring.wait(SOON).unwrap();
+        let outcome = uring.next_completion().map(|completion| completion.outcome);
+        let Some(Outcome::Recv { result: Ok(4), buf: Some(mut buf) }) = outcome else { panic!("{round}: {outcome:?}") };
+        assert_eq!(buf.filled(), round.to_ne_bytes());
+        buf.clear();
+        uring.provide(buf).unwrap();
+    }
 }
