@@ -6,7 +6,7 @@ use std::net::ToSocketAddrs;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -263,13 +263,12 @@ impl Server {
         let system = |error| ServerError::System { what: "watch for signals", error };
         let mut watch = if signals { Some(Watch::new().map_err(system)?) } else { None };
         let on_end = watch.as_ref().map(Watch::ender).map(|ender| Box::new(move || ender.end()) as OnEnd);
+        let printer = if matches!(announce, Announce::Print) { Some(Printer::new()?) } else { None };
         let running = launch(config, factory, on_end)?;
-        let mut printing = None;
-        match announce {
-            Announce::Quiet => {}
-            Announce::Call(announce) => announce(running.announcement()),
-            Announce::Print => printing = print(running.announcement()),
+        if let Announce::Call(announce) = announce {
+            announce(running.announcement());
         }
+        let printing = printer.map(|printer| printer.print(running.announcement()));
         if let Some(watch) = &mut watch {
             watch.each(|earlier| if earlier == 0 { running.stop() } else { running.abort() });
         }
@@ -331,15 +330,35 @@ impl fmt::Debug for Server {
 /// How long a server that has ended already waits for its start-up line to be printed.
 const PRINTING: Duration = Duration::from_millis(100);
 
-/// Prints on a thread of its own, which tells when it is done: whoever reads the standard output may be gone, or may have
-/// stopped reading, and neither is a reason not to serve or not to stop.
-fn print(announcement: &Announcement) -> Option<Receiver<()>> {
-    let line = announcement.to_string();
-    let (tell, told) = mpsc::channel();
-    let printing = thread::Builder::new().name("aurora-print".into()).spawn(move || {
-        let mut out = io::stdout().lock();
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-        let _ = tell.send(());
-    });
-    printing.is_ok().then_some(told)
+/// A small stack is enough to print a line.
+const PRINTER_STACK_BYTES: usize = 128 << 10;
+
+/// Prints the start-up line on a thread of its own, which tells when it is done: whoever reads the standard output may be
+/// gone, or may have stopped reading, and neither is a reason not to serve or not to stop. Made before the workers, while
+/// there can be an error.
+struct Printer {
+    line: Sender<String>,
+    printed: Receiver<()>,
+}
+
+impl Printer {
+    fn new() -> Result<Self, ServerError> {
+        let (line, lines) = mpsc::channel::<String>();
+        let (tell, printed) = mpsc::channel();
+        let thread = thread::Builder::new().name("aurora-print".into()).stack_size(PRINTER_STACK_BYTES);
+        let spawned = thread.spawn(move || {
+            if let Ok(line) = lines.recv() {
+                let mut out = io::stdout().lock();
+                let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+                let _ = tell.send(());
+            }
+        });
+        spawned.map_err(|error| ServerError::System { what: "start a thread", error })?;
+        Ok(Self { line, printed })
+    }
+
+    fn print(self, announcement: &Announcement) -> Receiver<()> {
+        let _ = self.line.send(announcement.to_string());
+        self.printed
+    }
 }

@@ -1,0 +1,327 @@
+//! Starts under bad conditions, in child processes: an address whose server was just killed, no threads, no memory, a
+//! standard output that nobody reads. Where an example does not do, the test starts itself again, in a role.
+#![cfg(all(has_backend, target_os = "linux"))]
+
+#[path = "support/backends.rs"]
+mod backends;
+#[path = "support/example.rs"]
+mod example;
+#[path = "support/http.rs"]
+mod http;
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use aurora_http::{Backend, Server, ServerError, handler_fn};
+use example::{example, example_path};
+use http::{Client, DEADLINE, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// In the environment of a child: what the test does there instead.
+const ROLE: &str = "AURORA_TEST_ROLE";
+/// And where it listens.
+const PLACE: &str = "AURORA_TEST_PLACE";
+
+fn role() -> Option<(String, PathBuf)> {
+    let place = env::var_os(PLACE).unwrap_or_default();
+    Some((env::var(ROLE).ok()?, place.into()))
+}
+
+/// This test in a child, in a role.
+fn again(test: &str, role: &str, place: &Path) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).env(ROLE, role).env(PLACE, place);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Killed with the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Killed {
+    fn ended(mut self) -> ExitStatus {
+        let mut status = None;
+        eventually(
+            || {
+                status = self.0.try_wait().unwrap();
+                status.is_some()
+            },
+            "the child ends",
+        );
+        status.unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+}
+
+/// Empty when there is none.
+fn first_line(from: impl Read + Send + 'static) -> String {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = String::new();
+        let _ = tell.send(from.read_line(&mut line).map(|_| line));
+        // Whoever writes more is no longer listened to, and not stopped either.
+        let _ = std::io::copy(&mut from, &mut std::io::sink());
+    });
+    told.recv_timeout(DEADLINE).expect("a line, or the end").unwrap()
+}
+
+fn place(name: &str) -> PathBuf {
+    let place = env::temp_dir().join(format!("aurora-{name}-{}.sock", std::process::id()));
+    let _ = fs::remove_file(&place);
+    place
+}
+
+fn auto_and(backends: Vec<Backend>) -> impl Iterator<Item = Backend> {
+    // The emulation of kqueue is not in the examples' own.
+    [Backend::Auto].into_iter().chain(backends)
+}
+
+fn hello(address: &str, backend: Backend) -> Result<(Killed, String), String> {
+    let mut command = example("hello");
+    command.args(["--addr", address, "--workers", "2", "--connections", "100", "--backend", backend.name()]);
+    let mut child = Killed(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let line = first_line(child.0.stdout.take().unwrap());
+    match line.strip_prefix("listening on ").and_then(|rest| rest.split(' ').next()) {
+        Some(address) => Ok((child, address.to_owned())),
+        None => {
+            let mut said = String::new();
+            child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            Err(said)
+        }
+    }
+}
+
+#[test]
+fn forty_starts_right_behind_a_kill() {
+    for backend in auto_and(backends::backends()) {
+        let (mut killed, address) = hello("127.0.0.1:0", backend).unwrap();
+        for start in 1..=40 {
+            // So that there is a connection to forget about as well.
+            let mut client = Client::connect(address.parse().unwrap());
+            assert_eq!(client.get("/").status, 200);
+            killed.signal(Signal::KILL);
+            drop(killed);
+            let started = hello(&address, backend);
+            killed = started.unwrap_or_else(|said| panic!("{backend}, start {start}: {said}")).0;
+        }
+    }
+}
+
+/// Answers on a Unix-domain socket.
+fn serve_unix(backend: Backend, place: &Path) {
+    let server = Server::bind_unix(place).workers(2).connections(64).backend(backend);
+    server
+        .announce(|_| {
+            eprintln!("ready");
+        })
+        .serve(|_worker| handler_fn(|_request, response| response.body("Hello")))
+        .unwrap();
+}
+
+#[test]
+fn twenty_starts_right_behind_a_kill_on_a_unix_socket() {
+    const NAME: &str = "twenty_starts_right_behind_a_kill_on_a_unix_socket";
+    if let Some((role, place)) = role() {
+        return serve_unix(role.parse().unwrap(), &place);
+    }
+    for backend in auto_and(backends::backends()) {
+        let place = place(NAME);
+        for start in 1..=20 {
+            let mut command = again(NAME, backend.name(), &place);
+            let mut child = Killed(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+            let line = first_line(child.0.stderr.take().unwrap());
+            assert_eq!(line, "ready\n", "{backend}, start {start}");
+            let mut stream = UnixStream::connect(&place).unwrap();
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            child.signal(Signal::KILL);
+        }
+        fs::remove_file(&place).unwrap();
+    }
+}
+
+#[test]
+fn somebody_who_listens_is_told_from_somebody_who_is_gone_at_once() {
+    // Accepts nothing, which makes no difference.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let begun = Instant::now();
+    let server = Server::bind(address).unwrap().connections(64).workers(1);
+    let error = server.start(|_worker| handler_fn(|_request, response| response.body("Hello"))).unwrap_err();
+    assert!(matches!(error, ServerError::PortInUse(used) if used == address), "{error}");
+    assert!(begun.elapsed() < patience(), "{:?}", begun.elapsed());
+}
+
+/// Less than a server waits for an address that nobody seems to hold.
+fn patience() -> std::time::Duration {
+    std::time::Duration::from_millis(1500)
+}
+
+#[test]
+fn a_process_that_gets_no_thread_says_so() {
+    for backend in auto_and(backends::backends()) {
+        // No system has such a stack to give.
+        let mut command = example("hello");
+        command.args(["--addr", "127.0.0.1:0", "--backend", backend.name()]).env("RUST_MIN_STACK", "70000000000000");
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("cannot start a thread: "), "{backend}: {said}");
+        assert_eq!(output.status.code(), Some(1), "{backend}: {said}");
+    }
+}
+
+#[test]
+fn a_process_that_gets_no_memory_says_what_to_lower() {
+    for backend in auto_and(backends::backends()) {
+        // From too little for anything to nearly enough for 50 000 connections on two workers.
+        for kilobytes in [60_000, 100_000, 150_000, 200_000] {
+            let arguments = format!("--addr 127.0.0.1:0 --workers 2 --connections 500000 --backend {backend}");
+            let script = format!("ulimit -n 1100000 2>/dev/null; ulimit -v {kilobytes} && exec \"$0\" {arguments}");
+            let output = Command::new("sh").args(["-c", &script]).arg(example_path("hello")).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            let memory = said.contains("connections = 500000 on 2 worker(s) need ")
+                && said.contains(" of memory, and the system does not give it: configure fewer connections");
+            // Where so many descriptors are not allowed, that is found first.
+            assert!(memory || said.contains("file descriptors, and the limit is"), "{backend}, {kilobytes}: {said}");
+            assert_eq!(output.status.code(), Some(1), "{backend}, {kilobytes}: {said}");
+        }
+    }
+}
+
+/// At every limit that is a little more than a process takes, a server starts or says why not.
+#[test]
+fn at_any_limit_of_memory_a_server_starts_or_says_why_not() {
+    let mut told = [0, 0];
+    for kilobytes in (12_000..90_000).step_by(2_000) {
+        let script = format!("ulimit -v {kilobytes} && exec \"$0\" --addr 127.0.0.1:0 --workers 2 --connections 2000");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).arg(example_path("hello")).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = Killed(command.spawn().unwrap());
+        let line = first_line(child.0.stdout.take().unwrap());
+        if line.starts_with("listening on ") {
+            told[1] += 1;
+            child.signal(Signal::TERM);
+            assert_eq!(child.ended().code(), Some(0), "{kilobytes}");
+            continue;
+        }
+        let mut said = String::new();
+        child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        let code = child.ended().code();
+        assert_eq!(code, Some(1), "{kilobytes}: {said}");
+        assert!(said.starts_with("Error: ") && !said.contains("panicked"), "{kilobytes}: {said}");
+        told[0] += 1;
+    }
+    assert!(told[0] > 0 && told[1] > 0, "{told:?}");
+}
+
+/// Serves with a standard output that is a full pipe, and ends without another word.
+fn serve_unheard(place: &Path) -> ! {
+    let (unread, full) = rustix::pipe::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&full, true).unwrap();
+    while rustix::io::write(&full, &[b'x'; 4096]).is_ok() {}
+    while rustix::io::write(&full, b"x").is_ok() {}
+    rustix::io::ioctl_fionbio(&full, false).unwrap();
+    rustix::stdio::dup2_stdout(&full).unwrap();
+    let server = Server::bind_unix(place).workers(2).connections(64);
+    let served = server.serve(|_worker| handler_fn(|_request, response| response.body("Hello")));
+    drop(unread);
+    std::process::exit(if served.is_ok() { 0 } else { 1 })
+}
+
+#[test]
+fn a_standard_output_that_nobody_reads_stops_nobody() {
+    const NAME: &str = "a_standard_output_that_nobody_reads_stops_nobody";
+    if let Some((_, place)) = role() {
+        serve_unheard(&place);
+    }
+    let place = place(NAME);
+    let child = Killed(again(NAME, "serve", &place).stdout(Stdio::null()).spawn().unwrap());
+    let mut stream = None;
+    eventually(
+        || {
+            stream = UnixStream::connect(&place).ok();
+            stream.is_some()
+        },
+        "it listens",
+    );
+    let mut stream = stream.unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.ends_with("Hello"), "{response}");
+    drop(stream);
+    child.signal(Signal::TERM);
+    assert_eq!(child.ended().code(), Some(0));
+}
+
+/// Two signals within the same instant may be one; they are never none.
+#[test]
+fn two_signals_at_once_end_it() {
+    for signals in 0..20 {
+        let (child, address) = hello("127.0.0.1:0", Backend::Auto).unwrap();
+        let mut client = Client::connect(address.parse().unwrap());
+        assert_eq!(client.get("/").status, 200);
+        child.signal(if signals % 2 == 0 { Signal::TERM } else { Signal::INT });
+        child.signal(Signal::TERM);
+        assert_eq!(child.ended().code(), Some(0));
+        assert!(client.is_ended());
+    }
+}
+
+/// While servers start and fail to start, other threads execute programs.
+#[test]
+fn no_program_inherits_a_socket() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = (taken.local_addr().unwrap(), taken);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let starts = scope.spawn(|| {
+            let place = place("inherits");
+            let mut starts = 0;
+            while !done.load(Ordering::Relaxed) {
+                for backend in backends::backends() {
+                    let server = Server::bind("127.0.0.1:0").unwrap().listen_unix(&place).backend(backend);
+                    let server = server.listen(taken.0).unwrap().workers(2).connections(8);
+                    let refused = server.start(|_worker| handler_fn(|_request, response| response.body("Hello")));
+                    assert!(matches!(refused, Err(ServerError::PortInUse(_))));
+                    let server = Server::bind_unix(&place).backend(backend).workers(2).connections(8);
+                    drop(server.start(|_worker| handler_fn(|_request, response| response.body("Hello"))).unwrap());
+                    starts += 1;
+                }
+            }
+            starts
+        });
+        for _ in 0..300 {
+            let output = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
+            let listed = String::from_utf8(output.stdout).unwrap();
+            let inherited: Vec<_> =
+                listed.lines().filter(|line| line.contains("socket:") || line.contains("anon_inode")).collect();
+            assert!(inherited.is_empty(), "{inherited:?}");
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(starts.join().unwrap() > 0);
+    });
+}
