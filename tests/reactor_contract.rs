@@ -65,6 +65,7 @@ macro_rules! contract {
                     cancelling_what_is_not_in_flight_is_harmless
                     submit_completes_nothing_inline
                     wait_returns_at_once_when_something_is_pending
+                    what_can_complete_does_before_a_wait_has_seen_everything
                     wait_lasts_at_least_its_timeout
                     a_wake_ends_a_wait_before_or_while_it_blocks
                     wakes_coalesce

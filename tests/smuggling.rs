@@ -207,7 +207,7 @@ fn requests_before_change_nothing() {
     let before = [GET, b"POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"].concat();
     let mut cases = Vec::new();
     for mut case in rows::all() {
-        let closes_early = case.limits.requests_per_connection_max != Some(100) || case.seen.len() > 90;
+        let closes_early = case.limits.requests_per_connection_max != Some(1_000) || case.seen.len() > 990;
         let refuses_them = case.limits.fields_max < 2;
         let Some(Step::Send(bytes)) = case.steps.first_mut() else { continue };
         if closes_early || refuses_them {

@@ -224,7 +224,7 @@ impl Handler for Proxy {
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<TcpStream> {
         if request.method() != Method::Connect {
-            response.fail(405);
+            response.fail(403);
             return Flow::Finish;
         }
         let target = request.target_str().parse::<SocketAddr>().ok();
@@ -338,9 +338,9 @@ fn through_the_tunnel(address: SocketAddr, target: SocketAddr) {
     }
     // The proxy is still HTTP for others, on the same connection before the tunnel too.
     let mut client = Client::connect(address);
-    assert_eq!(client.get("/").status, 405);
+    assert_eq!(client.get("/").status, 403);
     client.send(["GET / HTTP/1.1\r\nHost: x\r\n\r\n", &head, "mixed"].concat());
-    assert_eq!(client.response("GET").status, 405);
+    assert_eq!(client.response("GET").status, 403);
     client.head();
     client.finish();
     assert_eq!(client.rest(), b"MIXED[5]");

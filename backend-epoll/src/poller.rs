@@ -31,7 +31,7 @@ const LISTENER: u32 = 1;
 /// One place for a socket in the caller's storage: 8 bytes with the feature `std`, else 12.
 ///
 /// A generation tells late events of a closed socket from those of its successor. It has 8 bits: an event that survives
-/// 256 successors only causes an attempt in vain.
+/// 256 successors only causes attempts in vain.
 #[derive(Debug)]
 pub struct Entry {
     socket: Option<OwnedFd>,

@@ -26,7 +26,7 @@ const NO_INDEX: u32 = (1 << INDEX_BITS) - 1;
 /// One place for a socket in the caller's storage: 8 bytes with the feature `std`, else 12.
 ///
 /// A generation tells late events of a closed socket from those of its successor. It has 8 bits, so that it travels
-/// with the index where pointers have 32: an event that survives 256 successors only causes an attempt in vain.
+/// with the index where pointers have 32: an event that survives 256 successors only causes attempts in vain.
 #[derive(Debug)]
 pub struct Entry {
     socket: Option<OwnedFd>,

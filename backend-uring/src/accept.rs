@@ -49,10 +49,15 @@ impl Uring<'_> {
         }
     }
 
-    /// The engine wants no connection any more. What is in flight stays there: it is for the next time.
+    /// The engine wants no connection any more. What the kernel accepts until it knows that is handed out: the accept is
+    /// cancelled once nothing is in flight there.
     pub(crate) fn cancel_accept(&mut self, index: u32) {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         if entry.accepted == NONE {
+            // SAFETY: it names no memory.
+            if entry.armed > 0 && unsafe { self.ring.push(&ops::cancel_accepts(index)) }.is_ok() {
+                return;
+            }
             entry.flags |= FAILED_ACCEPT;
             entry.recv_result = -Errno::CANCELED.raw_os_error();
         }
@@ -66,8 +71,7 @@ impl Uring<'_> {
         let mut waiting = core::mem::replace(&mut entry.accepted, NONE);
         if entry.flags & ACCEPT != 0 {
             self.cancel_accept(index);
-        }
-        if armed > 0 {
+        } else if armed > 0 {
             self.push_plain(&ops::cancel_accepts(index));
         }
         if waits & WAIT_ACCEPT != 0 {
@@ -100,6 +104,7 @@ impl Uring<'_> {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         if let Err(error) = result
             && entry.wants_accept()
+            && (error != Errno::CANCELED || entry.armed == 0)
         {
             if !matches!(error, Errno::INTR | Errno::AGAIN) {
                 let error = if passes(error) { Errno::CONNRESET } else { error };

@@ -373,6 +373,10 @@ impl Uring<'_> {
     }
 }
 
+#[cfg(test)]
+#[path = "flight_tests.rs"]
+mod tests;
+
 #[cold]
 fn error_of(result: i32) -> IoError {
     match Errno::from_raw_os_error(result.saturating_neg()) {

@@ -33,7 +33,8 @@ const TEXT_PLAIN: FieldLine<'_> = FieldLine::new("Content-Type: text/plain").unw
 /// An answer to write, and what it depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
-    /// A client or server error, 400 to 599; anything else is answered as 500.
+    /// A client or server error, 400 to 599; anything else is answered as 500, and so is what [demands](status::demand) a
+    /// field: 401, 405, 407, 426.
     pub status: u16,
     /// When it is sent; `None` without a clock.
     pub date: Option<&'a HttpDate>,
@@ -64,7 +65,7 @@ impl Answer<'_> {
 /// [`BufferFull`] when it does not fit; what `out` holds is then no answer.
 #[cold]
 pub fn write_answer(out: &mut [u8], answer: &Answer<'_>) -> Result<usize, BufferFull> {
-    let status = if matches!(answer.status, 400..=599) { answer.status } else { 500 };
+    let status = sendable(answer.status);
     let text = answer.text.unwrap_or_else(|| status::reason(status));
     let text = &text[..text.floor_char_boundary(ANSWER_TEXT_BYTES_MAX)];
     // The text and the end of its line.
@@ -88,6 +89,11 @@ pub fn write_answer(out: &mut [u8], answer: &Answer<'_>) -> Result<usize, Buffer
         encoder.put(b"\n")?;
     }
     Ok(encoder.len())
+}
+
+/// The status of an answer that was to have this one.
+pub(crate) const fn sendable(status: u16) -> u16 {
+    if matches!(status, 400..=599) && status::demand(status).is_none() { status } else { 500 }
 }
 
 #[cfg(test)]
@@ -132,7 +138,7 @@ mod tests {
 
     #[test]
     fn anything_but_an_error_is_answered_as_500() {
-        for status in [0, 100, 204, 304, 399, 600, u16::MAX] {
+        for status in [0, 100, 204, 304, 399, 600, u16::MAX, 401, 405, 407, 426] {
             assert!(written(&Answer::new(status)).starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{status}");
         }
         assert!(written(&Answer::new(499)).starts_with("HTTP/1.1 499 \r\n"));

@@ -24,7 +24,7 @@ pub struct Counters {
     pub detached: u64,
     /// Accepts that failed: no descriptors left, aborted by the peer, …
     pub accept_errors: u64,
-    /// Times a connection had to wait for a buffer.
+    /// Times a connection had to wait for a buffer; once, however often it is tried meanwhile.
     pub starved: u64,
     /// Bytes received.
     pub bytes_received: u64,

@@ -7,20 +7,22 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Names one deferred exchange: realm, worker, slot, and a tag that no other exchange of the slot has for a long time:
-/// it comes round again after 65 536 connections in the slot, or 32 767 deferrals on one connection.
+/// Names one deferred exchange: realm, worker, slot, and the number of the deferral in its slot.
+///
+/// Numbers go on when a slot is used again, and when the next engine uses the same cells: no two deferrals of a cell have
+/// the same one before 2⁶¹ of them.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct DeferToken {
-    realm: u16,
-    worker: u16,
+    serial: u64,
+    realm: u32,
     slot: u32,
-    tag: u32,
+    worker: u16,
 }
 
 impl DeferToken {
     /// The server that the exchange belongs to: see [`Deferrals::in_realm`].
     #[must_use]
-    pub const fn realm(self) -> u16 {
+    pub const fn realm(self) -> u32 {
         self.realm
     }
 
@@ -31,51 +33,112 @@ impl DeferToken {
     }
 }
 
-/// What a slot shares with those who may resolve its exchange: one word.
+/// What a slot shares with those who may resolve its exchange: the number of its last deferral, whether that waits, and
+/// whether it is resolved.
 ///
-/// 0: nothing is deferred. Else the tag, one bit to the left, and in the lowest bit whether it is resolved.
+/// Two words, because not every core has atomics of 64 bits. The number's lowest 30 bits stand in `word`, the others in
+/// `block`, and so does the highest of those 30 once more. Who resolves looks at `block` first and then exchanges `word`;
+/// with the bit in common, a `word` that looks the same has come round again only after 2²⁹ deferrals of the slot between
+/// those two instructions.
 #[derive(Debug, Default)]
-pub struct DeferCell(AtomicU32);
+pub struct DeferCell {
+    block: AtomicU32,
+    word: AtomicU32,
+}
 
+/// In [`DeferCell::word`]: an answer is waited for.
+const ARMED: u32 = 2;
+/// It is there.
 const RESOLVED: u32 = 1;
+/// Bits of a number in [`DeferCell::word`].
+const WORD_BITS: u32 = 30;
+/// Bits of a number below those in [`DeferCell::block`].
+const BLOCK_BITS: u32 = WORD_BITS - 1;
+/// Numbers have so many bits.
+const SERIAL_MASK: u64 = (1 << (BLOCK_BITS + 32)) - 1;
+
+/// The word of a deferral that is over.
+const fn word(serial: u64) -> u32 {
+    (serial as u32) << 2
+}
+
+/// The other one.
+const fn block(serial: u64) -> u32 {
+    (serial >> BLOCK_BITS) as u32
+}
 
 impl DeferCell {
-    /// Nothing is deferred.
+    /// Nothing is deferred, or ever was. Cells that are made anew count from the start: give them a
+    /// [realm](Deferrals::in_realm) of their own when tokens of other ones may be about.
     #[must_use]
     pub const fn new() -> Self {
-        Self(AtomicU32::new(0))
+        Self { block: AtomicU32::new(0), word: AtomicU32::new(0) }
     }
 
-    pub(crate) fn arm(&self, tag: u32) {
-        self.0.store(tag << 1, Ordering::SeqCst);
+    /// Begins a deferral, and gives its number. By the worker alone, like all but [`resolve`](Self::resolve).
+    pub(crate) fn arm(&self) -> u64 {
+        let serial = self.next();
+        self.end_last(serial);
+        self.enter_block(serial);
+        self.wait(serial);
+        serial
     }
 
+    fn next(&self) -> u64 {
+        let above = u64::from(self.block.load(Ordering::SeqCst)) << BLOCK_BITS;
+        let below = u64::from(self.word.load(Ordering::SeqCst) >> 2) & ((1 << BLOCK_BITS) - 1);
+        (above | below).wrapping_add(1) & SERIAL_MASK
+    }
+
+    /// From here on nobody resolves the deferral before, and nobody this one yet.
+    fn end_last(&self, serial: u64) {
+        self.word.store(word(serial), Ordering::SeqCst);
+    }
+
+    fn enter_block(&self, serial: u64) {
+        self.block.store(block(serial), Ordering::SeqCst);
+    }
+
+    fn wait(&self, serial: u64) {
+        self.word.store(word(serial) | ARMED, Ordering::SeqCst);
+    }
+
+    /// Nothing is deferred any more; the number stays.
     pub(crate) fn clear(&self) {
-        self.0.store(0, Ordering::SeqCst);
+        let ended = self.word.load(Ordering::SeqCst) & !(ARMED | RESOLVED);
+        self.word.store(ended, Ordering::SeqCst);
     }
 
     pub(crate) fn is_armed(&self) -> bool {
-        self.0.load(Ordering::SeqCst) != 0
+        self.word.load(Ordering::SeqCst) & ARMED != 0
     }
 
     pub(crate) fn is_resolved(&self) -> bool {
-        self.0.load(Ordering::SeqCst) & RESOLVED != 0
+        self.word.load(Ordering::SeqCst) & RESOLVED != 0
+    }
+
+    fn resolve(&self, serial: u64) -> bool {
+        self.is_in_block(serial) && self.mark_resolved(serial)
+    }
+
+    fn is_in_block(&self, serial: u64) -> bool {
+        self.block.load(Ordering::SeqCst) == block(serial)
     }
 
     /// Where the core has compare-and-swap, a stale token can never undo what happens to the slot meanwhile. Where it
     /// has only loads and stores (Cortex-M0), there is one core, and resolving from an interrupt is not interrupted by
     /// the worker.
-    fn resolve(&self, tag: u32) -> bool {
-        let waiting = tag << 1;
+    fn mark_resolved(&self, serial: u64) -> bool {
+        let waiting = word(serial) | ARMED;
         #[cfg(target_has_atomic = "32")]
         {
-            self.0.compare_exchange(waiting, waiting | RESOLVED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+            self.word.compare_exchange(waiting, waiting | RESOLVED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
         }
         #[cfg(not(target_has_atomic = "32"))]
         {
-            let is_waiting = self.0.load(Ordering::SeqCst) == waiting;
+            let is_waiting = self.word.load(Ordering::SeqCst) == waiting;
             if is_waiting {
-                self.0.store(waiting | RESOLVED, Ordering::SeqCst);
+                self.word.store(waiting | RESOLVED, Ordering::SeqCst);
             }
             is_waiting
         }
@@ -85,7 +148,7 @@ impl DeferCell {
 /// The cells of one worker, one per slot, and a bell. Shared between the worker and whoever resolves.
 #[derive(Clone, Copy, Debug)]
 pub struct Deferrals<'d> {
-    realm: u16,
+    realm: u32,
     worker: u16,
     cells: &'d [DeferCell],
     bell: &'d AtomicBool,
@@ -112,7 +175,7 @@ impl<'d> Deferrals<'d> {
     /// In a realm of its own: tokens of another one mean nothing here, though the same worker and slot may have given
     /// them out. For programs with several servers. Realm 0 unless set.
     #[must_use]
-    pub const fn in_realm(self, realm: u16) -> Self {
+    pub const fn in_realm(self, realm: u32) -> Self {
         Self { realm, ..self }
     }
 
@@ -123,7 +186,7 @@ impl<'d> Deferrals<'d> {
         Self { group_bells, ..self }
     }
 
-    /// Makes all tokens stale: for the end of an engine, and before the next one uses the same cells.
+    /// Makes all tokens stale, for good: for the end of an engine, and before the next one uses the same cells.
     pub fn reset(&self) {
         self.cells.iter().for_each(DeferCell::clear);
     }
@@ -134,7 +197,7 @@ impl<'d> Deferrals<'d> {
         let slot = token.slot as usize;
         let resolved = token.realm == self.realm
             && token.worker == self.worker
-            && self.cells.get(slot).is_some_and(|cell| cell.resolve(token.tag));
+            && self.cells.get(slot).is_some_and(|cell| cell.resolve(token.serial));
         if resolved {
             self.ring(token.slot);
         }
@@ -166,8 +229,10 @@ impl<'d> Deferrals<'d> {
         self.cells.get(slot as usize)
     }
 
-    pub(crate) const fn token(&self, slot: u32, tag: u32) -> DeferToken {
-        DeferToken { realm: self.realm, worker: self.worker, slot, tag }
+    /// Begins a deferral of `slot`: tokens of earlier ones are stale. `None` when the slot has no cell.
+    pub(crate) fn defer(&self, slot: u32) -> Option<DeferToken> {
+        let serial = self.cell(slot)?.arm();
+        Some(DeferToken { serial, realm: self.realm, slot, worker: self.worker })
     }
 
     /// The next resolved slot at or behind `from`, which is 0 or follows the last answer: a group's bell is looked at, and
@@ -200,73 +265,5 @@ fn take(bell: &AtomicBool) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::vec::Vec;
-
-    #[test]
-    fn only_the_token_of_the_waiting_exchange_resolves_it_and_only_once() {
-        let cells = [DeferCell::new(), DeferCell::new()];
-        let bell = AtomicBool::new(false);
-        let deferrals = Deferrals::new(3, &cells, &bell);
-        cells[1].arm(7);
-        let token = |realm, worker, slot, tag| DeferToken { realm, worker, slot, tag };
-        for (realm, worker, slot, tag) in
-            [(1, 3, 1, 7), (0, 2, 1, 7), (0, 3, 0, 7), (0, 3, 1, 6), (0, 3, 2, 7), (0, 3, 1, 0)]
-        {
-            assert!(!deferrals.resolve(token(realm, worker, slot, tag)), "{realm} {worker} {slot} {tag}");
-        }
-        assert!(!deferrals.in_realm(1).resolve(token(0, 3, 1, 7)));
-        assert!(!deferrals.take_bell());
-        assert!(deferrals.resolve(token(0, 3, 1, 7)));
-        assert!(!deferrals.resolve(token(0, 3, 1, 7)), "a doubled token is a no-op");
-        assert!(deferrals.take_bell() && !deferrals.take_bell());
-        assert_eq!((deferrals.next_resolved(0), deferrals.next_resolved(2)), (Some(1), None));
-        cells[1].clear();
-        assert!(!deferrals.resolve(token(0, 3, 1, 7)), "the exchange is over");
-        assert_eq!(deferrals.next_resolved(0), None);
-        cells[1].arm(8);
-        deferrals.reset();
-        assert!(!deferrals.resolve(token(0, 3, 1, 8)), "the engine is over");
-    }
-
-    /// What a worker does once a turn.
-    fn take_all(deferrals: &Deferrals<'_>) -> Vec<u32> {
-        let mut found = Vec::new();
-        let mut from = 0;
-        while deferrals.take_bell() || from > 0 {
-            let Some(slot) = deferrals.next_resolved(from) else { break };
-            deferrals.cells[slot as usize].clear();
-            found.push(slot);
-            from = slot + 1;
-        }
-        found
-    }
-
-    proptest! {
-        #[test]
-        fn with_and_without_group_bells_each_resolved_slot_is_found_once(
-            connections in 1_usize..300,
-            groups in 0_usize..5,
-            turns in prop::collection::vec(prop::collection::btree_set(0_u32..300, 0..20), 1..5),
-        ) {
-            let cells: Vec<_> = (0..connections).map(|_| DeferCell::new()).collect();
-            let bells: Vec<_> = (0..groups).map(|_| AtomicBool::new(false)).collect();
-            let bell = AtomicBool::new(false);
-            let deferrals = Deferrals::new(0, &cells, &bell).with_group_bells(&bells);
-            for slots in turns {
-                let mut expected = Vec::new();
-                for slot in slots {
-                    if let Some(cell) = cells.get(slot as usize) {
-                        cell.arm(9);
-                        expected.push(slot);
-                    }
-                    prop_assert_eq!(deferrals.resolve(deferrals.token(slot, 9)), slot < connections as u32);
-                }
-                prop_assert_eq!(take_all(&deferrals), expected);
-                prop_assert_eq!(take_all(&deferrals), []);
-            }
-        }
-    }
-}
+#[path = "defer_tests.rs"]
+mod tests;

@@ -125,7 +125,7 @@ impl<'a> Response<'a> {
     /// # Errors
     /// [`ResponseError`]. All or nothing as a value: on an error what `out` holds is no response.
     pub fn build_into(&self, out: &mut [u8]) -> Result<usize, ResponseError> {
-        self.check_upgrade()?;
+        self.check_demand()?;
         let mut encoder = Encoder::new(out);
         match self.reason {
             None => encoder.status_line(self.status)?,
@@ -156,7 +156,7 @@ impl<'a> Response<'a> {
     /// # Errors
     /// The [`ResponseError`] it would give, except [`ResponseError::Full`].
     pub fn exact_size(&self) -> Result<usize, ResponseError> {
-        self.check_upgrade()?;
+        self.check_demand()?;
         if !status::is_valid(self.status) {
             return Err(ResponseError::InvalidStatus);
         }
@@ -216,13 +216,18 @@ impl<'a> Response<'a> {
         fixed.into_iter().chain(fields).fold(0, usize::saturating_add)
     }
 
-    /// An `Upgrade` where it has to be, and no interim response for a client that knows none.
-    fn check_upgrade(&self) -> Result<(), ResponseError> {
-        match self.status {
-            101 | 426 if self.upgrade.is_none() => Err(ResponseError::InvalidUpgrade),
-            100..=199 if self.http10 => Err(ResponseError::InvalidStatus),
-            _ => Ok(()),
+    /// The field that the status demands, and no interim response for a client that knows none.
+    fn check_demand(&self) -> Result<(), ResponseError> {
+        if self.http10 && (100..=199).contains(&self.status) {
+            return Err(ResponseError::InvalidStatus);
         }
+        let Some(demand) = status::demand(self.status) else { return Ok(()) };
+        let upgrade = self.upgrade.map(|protocols| ("Upgrade", protocols));
+        let mut fields = self.fields.iter().copied().chain(upgrade);
+        if fields.any(|(name, value)| demand.is_met_by(name.as_bytes(), value)) {
+            return Ok(());
+        }
+        Err(ResponseError::FieldMissing { name: demand.name })
     }
 
     #[inline]
@@ -255,8 +260,13 @@ pub enum ResponseError {
     InvalidStatus,
     /// The reason holds CR, LF, NUL or another control.
     InvalidReason,
-    /// `Upgrade` is empty, holds a control, or is missing in a 101 or 426.
+    /// `Upgrade` is empty or holds a control.
     InvalidUpgrade,
+    /// The status [demands](status::demand) a field that is missing or empty.
+    FieldMissing {
+        /// Its name.
+        name: &'static str,
+    },
     /// A field is refused.
     Field {
         /// Its place among the fields, from 0.
@@ -297,7 +307,8 @@ impl fmt::Display for ResponseError {
             Self::Full => f.write_str("the response does not fit into the buffer"),
             Self::InvalidStatus => f.write_str("the status cannot be sent for this request"),
             Self::InvalidReason => StatusError::InvalidReason.fmt(f),
-            Self::InvalidUpgrade => f.write_str("the upgrade protocols are missing or invalid"),
+            Self::InvalidUpgrade => f.write_str("the upgrade protocols are invalid"),
+            Self::FieldMissing { name } => write!(f, "the status demands {name}"),
             Self::Field { index, error } => write!(f, "field {index}: {error}"),
         }
     }

@@ -70,6 +70,7 @@ fn the_connection_line_follows_version_and_persistence() {
 #[test]
 fn refused_with_the_reason_why() {
     let field = |index, error| ResponseError::Field { index, error };
+    let missing = |name| ResponseError::FieldMissing { name };
     for (response, error) in [
         (Response::new(99), ResponseError::InvalidStatus),
         (Response::new(1000), ResponseError::InvalidStatus),
@@ -77,9 +78,16 @@ fn refused_with_the_reason_why() {
         (Response::new(100).http10(true), ResponseError::InvalidStatus),
         (Response::new(199).http10(true), ResponseError::InvalidStatus),
         (Response::new(200).reason(b"OK\r\nA: b"), ResponseError::InvalidReason),
-        (Response::new(101), ResponseError::InvalidUpgrade),
-        (Response::new(426), ResponseError::InvalidUpgrade),
-        (Response::new(101).upgrade(b""), ResponseError::InvalidUpgrade),
+        (Response::new(101), missing("Upgrade")),
+        (Response::new(101).upgrade(b""), missing("Upgrade")),
+        (Response::new(426), missing("Upgrade")),
+        (Response::new(426).fields(&[("Upgrade", b"")]), missing("Upgrade")),
+        (Response::new(426).fields(&[("Upgrade", b"a")]), field(0, FieldError::Reserved)),
+        (Response::new(401), missing("WWW-Authenticate")),
+        (Response::new(401).fields(&[("Www-Authenticate", b" ")]), missing("WWW-Authenticate")),
+        (Response::new(405).fields(&[("Allows", b"GET")]), missing("Allow")),
+        (Response::new(407).fields(&[("WWW-Authenticate", b"Basic")]), missing("Proxy-Authenticate")),
+        (Response::new(200).upgrade(b""), ResponseError::InvalidUpgrade),
         (Response::new(101).upgrade(b"a\nb"), ResponseError::InvalidUpgrade),
         (Response::new(200).fields(&[("A", b"b"), ("", b"b")]), field(1, FieldError::InvalidName)),
         (Response::new(200).fields(&[("A", b"b\r\n")]), field(0, FieldError::InvalidValue)),
@@ -118,7 +126,7 @@ fn parts() -> impl Strategy<Value = Parts> {
     let field = ("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,20}", value.prop_map(|value| value.trim_ascii().to_vec()))
         .prop_filter("reserved", |(name, _)| !encode::is_reserved(name.as_bytes()));
     (
-        prop_oneof![200..=599_u16, 100..=999_u16, Just(200), Just(204), Just(304)],
+        prop_oneof![200..=599_u16, 100..=999_u16, Just(200), Just(204), Just(304), 401..=407_u16, Just(426)],
         prop::option::of("[ -~]{0,20}"),
         prop::collection::vec(field, 0..12),
         prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
@@ -126,10 +134,16 @@ fn parts() -> impl Strategy<Value = Parts> {
         any::<bool>(),
         any::<[bool; 4]>(),
     )
-        .prop_map(|(status, reason, fields, body, date, upgrade, mut flags)| {
-            // A 1xx is for 1.1 only, and these two need their Upgrade.
+        .prop_map(|(status, reason, mut fields, body, date, upgrade, mut flags)| {
+            // A 1xx is for 1.1 only, and some have a field that they must have.
             flags[1] &= status >= 200;
             let upgrade = upgrade || matches!(status, 101 | 426);
+            match status {
+                401 => fields.push(("www-authenticate".to_string(), b"Basic".to_vec())),
+                405 => fields.push(("allow".to_string(), Vec::new())),
+                407 => fields.push(("Proxy-Authenticate".to_string(), b"Basic".to_vec())),
+                _ => {}
+            }
             Parts { status, reason, fields, body, date, upgrade, flags }
         })
 }

@@ -17,6 +17,39 @@ pub fn reason(status: u16) -> &'static str {
     line(status).and_then(|line| line.get(REASON_AT..line.len() - 2)).unwrap_or("")
 }
 
+/// A field without which a response of some status is none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Demand {
+    /// The field's name.
+    pub name: &'static str,
+    /// Whether its value may be empty: a list of no members.
+    pub may_be_empty: bool,
+}
+
+impl Demand {
+    /// Whether a field of this name and value meets it.
+    #[must_use]
+    pub fn is_met_by(self, name: &[u8], value: &[u8]) -> bool {
+        name.eq_ignore_ascii_case(self.name.as_bytes()) && (self.may_be_empty || !value.trim_ascii().is_empty())
+    }
+}
+
+/// The field that a response of this status must have (RFC 9110: "MUST generate"), whatever the request was.
+///
+/// What a response only should have, or must have in some cases that the handler alone can tell (`Content-Range` in a 206
+/// of one part), is not here.
+#[must_use]
+pub const fn demand(status: u16) -> Option<Demand> {
+    let (name, may_be_empty) = match status {
+        101 | 426 => ("Upgrade", false),      // §7.8, §15.2.2, §15.5.22
+        401 => ("WWW-Authenticate", false),   // §15.5.2
+        405 => ("Allow", true),               // §15.5.6, empty where no method is allowed: §10.2.1
+        407 => ("Proxy-Authenticate", false), // §15.5.8
+        _ => return None,
+    };
+    Some(Demand { name, may_be_empty })
+}
+
 /// Where the reason starts in a status line.
 const REASON_AT: usize = "HTTP/1.1 200 ".len();
 

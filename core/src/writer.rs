@@ -6,16 +6,17 @@
 
 mod body;
 mod error;
+mod special;
 
 use core::fmt;
 
 use crate::answer::CONTINUE;
 use crate::connection::Place;
-use crate::defer::DeferToken;
 use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, FieldLine, connection_field, response_body};
 use crate::format::UINT_BYTES_MAX;
 use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
+use crate::status;
 pub use error::WriteError;
 
 /// Bytes from which a static body is sent in place; shorter ones are copied, so that pipelined responses gather.
@@ -62,7 +63,6 @@ pub struct ResponseWriter<'a> {
     chunk: Option<usize>,
     facts: Facts,
     place: &'a Place<'a>,
-    defer_serial: u16,
     status: u16,
     phase: Phase,
     error: Option<WriteError>,
@@ -125,6 +125,10 @@ impl Facts {
     pub(crate) const TRAILERS: Self = Self(256);
     /// The request has content that the handler was not given to the end.
     pub(crate) const CONTENT: Self = Self(512);
+    /// The handler took a token for a deferred answer, which may not have come.
+    pub(crate) const TOKEN: Self = Self(1024);
+    /// The status of the head that is being written demands a field.
+    pub(crate) const DEMANDS: Self = Self(2048);
 
     /// One of those that may mean the end of the connection.
     pub(crate) const MAY_CLOSE: Self = Self(Self::CLOSE_UNREAD.0 | Self::CONNECT.0);
@@ -148,7 +152,6 @@ pub(crate) struct Written {
     pub(crate) content_max: Option<u64>,
     pub(crate) stream: Stream,
     pub(crate) facts: Facts,
-    pub(crate) defer_serial: u16,
     pub(crate) error: Option<WriteError>,
 }
 
@@ -162,7 +165,6 @@ pub(crate) struct Ground<'a> {
     pub(crate) stream: Stream,
     pub(crate) facts: Facts,
     pub(crate) place: &'a Place<'a>,
-    pub(crate) defer_serial: u16,
 }
 
 /// Setting up and finishing, by the connection.
@@ -193,7 +195,6 @@ impl<'a> ResponseWriter<'a> {
             chunk: None,
             facts: ground.facts,
             place: ground.place,
-            defer_serial: ground.defer_serial,
             status: 200,
             phase,
             error: None,
@@ -254,7 +255,6 @@ impl<'a> ResponseWriter<'a> {
             content_max: self.content_max,
             stream: self.stream,
             facts: self.facts,
-            defer_serial: self.defer_serial,
             error: self.error,
         }
     }
@@ -262,7 +262,8 @@ impl<'a> ResponseWriter<'a> {
 
 /// The head.
 impl<'a> ResponseWriter<'a> {
-    /// Sets the status; 200 unless called. Interim responses are the core's business: 200 to 599.
+    /// Sets the status; 200 unless called. Interim responses are the core's business: 200 to 599. Some statuses
+    /// [demand](crate::status::demand) a field: 401, 405, 407, 426.
     ///
     /// # Errors
     /// [`WriteError::Order`] behind the first field, [`WriteError::InvalidStatus`] outside 200..=599.
@@ -278,7 +279,8 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
-    /// Adds a field. Repeated ones all reach the wire, in order.
+    /// Adds a field. Repeated ones all reach the wire, in order. `Upgrade` is the handler's in a 426 alone (RFC 9110
+    /// §15.5.22), and the connection option that goes with it is added.
     ///
     /// # Errors
     /// [`WriteError::InvalidName`] or [`WriteError::InvalidValue`] for what would break the message (RFC 9110
@@ -325,8 +327,39 @@ impl<'a> ResponseWriter<'a> {
                 self.len += encoder.len();
                 Ok(())
             }
+            Err(FieldError::Reserved) => self.put_reserved(name, value),
             Err(error) => self.latch(error.into()),
         }
+    }
+
+    /// A field that is the core's, but for one that a status demands.
+    #[cold]
+    fn put_reserved(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
+        if self.status != 426 || !name.eq_ignore_ascii_case("Upgrade") {
+            return self.latch(WriteError::Reserved);
+        }
+        let mut encoder = Encoder::new(&mut self.out[self.len..]);
+        match encoder.upgrade_field(value) {
+            Ok(()) => {
+                self.len += encoder.len();
+                Ok(())
+            }
+            Err(error) => self.latch(error.into()),
+        }
+    }
+
+    /// Whether the head, written up to its last field, has what its status demands.
+    #[cold]
+    fn check_demand(&mut self) -> Result<(), WriteError> {
+        self.facts = self.facts.with(Facts::DEMANDS, false);
+        let Some(demand) = status::demand(self.status) else { return Ok(()) };
+        let mut lines = self.out[self.begin..self.len].split(|&byte| byte == b'\n');
+        let is_met = lines.any(|line| {
+            let colon = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
+            let (name, value) = line.split_at(colon);
+            demand.is_met_by(name, value.get(1..).unwrap_or_default())
+        });
+        if is_met { Ok(()) } else { self.latch(WriteError::FieldMissing) }
     }
 
     /// Status line, `Date`, `Server`.
@@ -336,6 +369,9 @@ impl<'a> ResponseWriter<'a> {
         let preamble = self.preamble;
         if self.status == 200 {
             return self.put(preamble.ok());
+        }
+        if status::demand(self.status).is_some() {
+            self.facts = self.facts.with(Facts::DEMANDS, true);
         }
         self.ensure(STATUS_LINE_MAX)?;
         let mut encoder = Encoder::new(&mut self.out[self.len..]);
@@ -352,6 +388,9 @@ impl<'a> ResponseWriter<'a> {
         if self.phase == Phase::Start {
             self.put_begin()?;
         }
+        if self.facts.has(Facts::DEMANDS) {
+            self.check_demand()?;
+        }
         let facts = self.facts;
         let http10 = facts.has(Facts::HTTP10);
         let framing = response_body(facts.has(Facts::HEAD), facts.has(Facts::CONNECT), self.status, http10, kind);
@@ -362,8 +401,9 @@ impl<'a> ResponseWriter<'a> {
         let mut encoder = Encoder::new(&mut self.out[self.len..]);
         let close = self.facts.has(Facts::CLOSE);
         let put = (|| {
-            if close || http10 {
-                encoder.put(connection_field(http10, !close, false))?;
+            let upgrade = self.status == 426;
+            if close || http10 || upgrade {
+                encoder.put(connection_field(http10, !close, upgrade))?;
             }
             encoder.framing_field(framing)?;
             encoder.end_of_head()
@@ -373,98 +413,6 @@ impl<'a> ResponseWriter<'a> {
         }
         self.len += encoder.len();
         Ok(framing)
-    }
-}
-
-/// Answers that are not the usual kind.
-impl ResponseWriter<'_> {
-    /// A token for the answer to this exchange: resolve it from anywhere, and return
-    /// [`Flow::Defer`](crate::handler::Flow::Defer).
-    ///
-    /// # Errors
-    /// [`WriteError::Unsupported`] when the engine was set up without cells for deferred answers.
-    pub fn defer(&mut self) -> Result<DeferToken, WriteError> {
-        self.check()?;
-        let id = self.place.id;
-        let Some(cell) = self.place.deferrals.cell(id.index) else {
-            return self.latch(WriteError::Unsupported);
-        };
-        // Never 0, which means that nothing is deferred.
-        self.defer_serial = (self.defer_serial & 0x7fff) % 0x7fff + 1;
-        let tag = (id.generation & 0xffff) << 15 | u32::from(self.defer_serial);
-        cell.arm(tag);
-        Ok(self.place.deferrals.token(id.index, tag))
-    }
-
-    /// Answers 101 (Switching Protocols) to `protocol`, one that the request's `Upgrade` field
-    /// [offers](crate::request::Request::upgrades_to), with the fields that the protocol asks for. Return
-    /// [`Flow::Upgrade`](crate::handler::Flow::Upgrade) or `Detach` then.
-    ///
-    /// The request's content is HTTP still: take all of it first, and switch in the call that brings its end, or later.
-    ///
-    /// # Errors
-    /// [`WriteError::NotOffered`] when the request does not ask for an upgrade (RFC 9110 §7.8),
-    /// [`WriteError::ContentUnread`] when some of its content is to come, else what [`WriteError`] says.
-    pub fn switch_protocols(&mut self, protocol: &str, fields: &[(&str, &[u8])]) -> Result<(), WriteError> {
-        self.check()?;
-        if !self.facts.has(Facts::UPGRADE) {
-            return self.latch(WriteError::NotOffered);
-        }
-        if self.phase != Phase::Start {
-            return self.latch(WriteError::Order);
-        }
-        self.check_content()?;
-        self.status = 101;
-        self.put_begin()?;
-        for (name, value) in fields {
-            self.put_field(name, value)?;
-        }
-        self.ensure(protocol.len().saturating_add(HEAD_END_MAX))?;
-        let mut encoder = Encoder::new(&mut self.out[self.len..]);
-        let put = (|| {
-            encoder.put(connection_field(false, true, true))?;
-            encoder.upgrade_field(protocol.as_bytes())?;
-            Ok(encoder.end_of_head()?)
-        })();
-        if let Err(error) = put {
-            return self.latch(FieldError::into(error));
-        }
-        self.len += encoder.len();
-        self.begin_raw();
-        Ok(())
-    }
-
-    /// Answers 200, or the 2xx that [`status`](Self::status) set, to CONNECT. Return
-    /// [`Flow::Upgrade`](crate::handler::Flow::Upgrade) or `Detach` then.
-    ///
-    /// # Errors
-    /// [`WriteError::NotOffered`] when the method is not CONNECT, [`WriteError::ContentUnread`] when it has content and
-    /// some of it is to come, else what [`WriteError`] says.
-    pub fn open_tunnel(&mut self) -> Result<(), WriteError> {
-        self.check()?;
-        if !self.facts.has(Facts::CONNECT) {
-            return self.latch(WriteError::NotOffered);
-        }
-        if self.phase as u8 >= Phase::Body as u8 || !(200..=299).contains(&self.status) {
-            return self.latch(WriteError::Order);
-        }
-        self.check_content()?;
-        // No Connection field: HTTP ends here, whatever was asked of the connection.
-        self.facts = self.facts.with(Facts::CLOSE, false).with(Facts::HTTP10, false);
-        self.put_head_end(BodyKind::Unknown)?;
-        self.begin_raw();
-        Ok(())
-    }
-
-    /// Content that is still to come as HTTP would be taken for the other protocol's.
-    fn check_content(&mut self) -> Result<(), WriteError> {
-        if self.facts.has(Facts::CONTENT) { self.latch(WriteError::ContentUnread) } else { Ok(()) }
-    }
-
-    fn begin_raw(&mut self) {
-        self.facts = self.facts.with(Facts::CLOSE, false);
-        self.phase = Phase::Body;
-        self.stream = Stream::Raw;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::TryReserveError;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use aurora_http_core::defer::{DeferCell, DeferToken, Deferrals};
@@ -46,12 +46,12 @@ impl fmt::Debug for Resumer {
     }
 }
 
-/// The next server's realm. Comes round again after 65 536 servers of one process.
-static NEXT_REALM: AtomicU16 = AtomicU16::new(0);
+/// The next server's realm: 2³² servers of one process have one each.
+static NEXT_REALM: AtomicU32 = AtomicU32::new(0);
 
 /// What the workers of one server share with those who resolve.
 pub(super) struct Board {
-    realm: u16,
+    realm: u32,
     /// One per worker; each sets up its own, in memory near to it.
     desks: Box<[OnceLock<Desk>]>,
 }

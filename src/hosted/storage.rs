@@ -2,6 +2,7 @@
 
 use std::collections::TryReserveError;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use aurora_http_core::budget::{Memory, handles_max};
@@ -177,8 +178,7 @@ impl<E> WorkerStorage<E> {
         };
         let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
         let reactor = ReactorStorage {
-            #[cfg(not(has_backend))]
-            none: std::marker::PhantomData,
+            borrowed: PhantomData,
             #[cfg(has_epoll)]
             epoll: &mut self.handles.epoll,
             #[cfg(has_kqueue)]
@@ -205,8 +205,8 @@ impl<E> WorkerStorage<E> {
 
 /// What a reactor stands on.
 pub(super) struct ReactorStorage<'s> {
-    #[cfg(not(has_backend))]
-    pub(super) none: std::marker::PhantomData<&'s ()>,
+    /// A build without a backend has nothing else.
+    pub(super) borrowed: PhantomData<&'s mut ()>,
     #[cfg(has_epoll)]
     pub(super) epoll: &'s mut [aurora_http_epoll::Entry],
     #[cfg(has_kqueue)]

@@ -203,3 +203,49 @@ fn a_promised_slot_that_does_not_become_free_does_not_keep_newcomers_waiting_for
     assert_eq!(world.recv(newcomer).0, HELLO);
     world.finish();
 }
+
+/// Takes a token and answers at once; defers without one for `/none`, and with one for `/later`.
+#[derive(Default)]
+struct Forgets {
+    tokens: Rc<RefCell<Vec<DeferToken>>>,
+}
+
+impl Handler for Forgets {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        if request.path() == b"/none" {
+            return Flow::Defer(());
+        }
+        self.tokens.borrow_mut().push(response.defer().unwrap());
+        if request.path() == b"/later" {
+            return Flow::Defer(());
+        }
+        let _ = response.body("hello");
+        Flow::Finish
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        let _ = response.body("resumed by another exchange's token");
+        Flow::Finish
+    }
+}
+
+#[test]
+fn a_token_of_an_exchange_that_is_over_is_stale() {
+    let tokens = Rc::default();
+    let mut world = World::new(2, COUNTS, limits(), Forgets { tokens: Rc::clone(&tokens) });
+    let client = world.connect_and_send(GET);
+    assert_eq!(world.recv(client).0, HELLO);
+    assert!(!world.resolve(tokens.borrow()[0]), "its exchange is over");
+    world.send(client, b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n");
+    let (output, _) = world.recv(client);
+    assert!(output.starts_with("HTTP/1.1 500 "), "no token was taken: {output:?}");
+    // Of the slot's next exchange the old token is none either, while that waits.
+    world.send(client, b"GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(world.recv(client), (String::new(), false));
+    assert!(!world.resolve(tokens.borrow()[0]));
+    assert!(world.resolve(tokens.borrow()[1]));
+    assert!(world.recv(client).0.ends_with("token"));
+    world.finish();
+}

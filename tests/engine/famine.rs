@@ -271,7 +271,9 @@ fn no_state_keeps_a_buffer_from_those_who_wait_for_one_however_its_client_drips(
             let mut world = World::new(16, ClassCounts::new([4, 4, 0, 0, 0]), limits, Pins::default());
             let held: Vec<_> = (0..4).map(|_| hold(&mut world, holder)).collect();
             let waited = waits(&mut world, &held, 2_500);
-            assert!(waited >= 1_800, "{holder} {waited}: they have their time");
+            // A head that only drips has less, so that heads by the thousand keep nobody waiting.
+            let least = if holder == 4 { 100 } else { 1_800 };
+            assert!(waited >= least, "{holder} {waited}: they have their time");
             let counters = world.engine.counters();
             let ended = counters.closed.of(CloseReason::Shed) + counters.refused;
             assert_eq!(ended, 1, "{holder}: no more than are needed, {counters:?}");

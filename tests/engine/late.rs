@@ -141,7 +141,7 @@ fn nobody_loses_its_buffer_unheard() {
     let mut world = World::new(8, ClassCounts::new([2, 2, 0, 0, 0]), limits(), hello());
     let partial: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..9])).collect();
     let waiting = world.connect_and_send(GET);
-    world.pass(500);
+    world.pass(150);
     for client in &partial {
         world.sim.client_send(*client, &GET[9..]);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aurora_http_core::reactor::{IoError, IoHandle, OpKind, OpToken, Reactor, Shutdown, Wake};
+use aurora_http_core::reactor::{IoError, IoHandle, OpKind, OpToken, Reactor, Seen, Shutdown, Wake};
 use aurora_http_core::sim::ClientRecv;
 
 use crate::support::Harness;
@@ -137,6 +137,37 @@ fn at_once<H: Harness>(rig: &mut Rig<H>, token: OpToken, row: &str) {
         rig.turn(Some(Duration::from_secs(60)));
         assert!(rig.harness.reactor().now().ms_since(before) < 30_000, "{row}");
     }
+}
+
+/// A deadline expires behind such a wait. More connections than some kernels look at in one call.
+pub(crate) fn what_can_complete_does_before_a_wait_has_seen_everything<H: Harness>() {
+    let mut rig = Rig::<H>::new();
+    let (clients, ios): (Vec<_>, Vec<_>) = (0..22).map(|_| rig.connected()).unzip();
+    let receives: Vec<_> = ios.iter().map(|&io| rig.recv(io, Some(buf(8)))).collect();
+    for _ in 0..3 {
+        rig.turn(Some(Duration::ZERO));
+    }
+    assert!(receives.iter().all(|&receive| rig.busy(receive)));
+    for &io in &ios {
+        rig.shutdown(io, Shutdown::Read);
+    }
+    let sends: Vec<_> = ios.iter().map(|&io| rig.send(io, filled(b"head"), b"body")).collect();
+    let mut waits = 0;
+    rig.turn(Some(Duration::ZERO));
+    while rig.seen == Seen::Part {
+        rig.turn(Some(Duration::ZERO));
+        waits += 1;
+        assert!(waits < 100, "there is an end to what may keep a deadline from expiring");
+    }
+    for (&receive, &send) in receives.iter().zip(&sends) {
+        assert_eq!(rig.take(receive).expect("reading has ended").result, Ok(0));
+        assert_eq!(rig.take(send).expect("there is room").result, Ok(8));
+    }
+    for io in ios {
+        rig.close(io);
+    }
+    drop(clients);
+    rig.finish();
 }
 
 pub(crate) fn wait_lasts_at_least_its_timeout<H: Harness>() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{
-    Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Reactor, Shutdown, Submission,
+    Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Reactor, Seen, Shutdown, Submission,
 };
 use aurora_http_core::sim::ClientRecv;
 
@@ -47,6 +47,8 @@ pub(crate) struct Rig<H: Harness> {
     in_flight: HashMap<u64, Option<usize>>,
     done: VecDeque<(OpToken, Done)>,
     lent: usize,
+    /// What the last turn's wait had looked at.
+    pub(crate) seen: Seen,
 }
 
 pub(crate) fn token(io: IoHandle, kind: OpKind) -> OpToken {
@@ -82,7 +84,7 @@ impl<H: Harness> Rig<H> {
     pub(crate) fn with_lent(lent: usize) -> Self {
         let mut harness = H::new(24, lent);
         let listener = harness.listen();
-        Self { harness, listener, in_flight: HashMap::new(), done: VecDeque::new(), lent: 0 }
+        Self { harness, listener, in_flight: HashMap::new(), done: VecDeque::new(), lent: 0, seen: Seen::Part }
     }
 
     pub(crate) fn submit(&mut self, token: OpToken, mut op: Op<'static>) {
@@ -127,7 +129,7 @@ impl<H: Harness> Rig<H> {
 
     /// One turn; says how many completions it had.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> usize {
-        self.harness.reactor().wait(timeout).expect("a reactor in working order");
+        self.seen = self.harness.reactor().wait(timeout).expect("a reactor in working order");
         let before = self.done.len();
         while let Some(completion) = self.harness.reactor().next_completion() {
             self.enter(completion);

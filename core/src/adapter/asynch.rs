@@ -80,10 +80,18 @@ impl<H: Handler> Solo<'_, '_, H> {
                 }
             };
             match step {
-                Step::Read => match unless(alarm, io.read(session.spare())).await {
-                    Some(result) => session.handle_read(result),
-                    None => session.handle_timeout(),
-                },
+                Step::Read | Step::Look => {
+                    let is_due = matches!(step, Step::Look);
+                    let mut result = if is_due { None } else { unless(alarm, io.read(session.spare())).await };
+                    // The alarm and the bytes may have come at once.
+                    if result.is_none() && (is_due || session.may_look()) {
+                        result = unless(async {}, io.read(session.spare())).await;
+                    }
+                    match result {
+                        Some(result) => session.handle_read(result),
+                        None => session.handle_timeout(),
+                    }
+                }
                 Step::Write => match unless(alarm, io.write(session.unsent())).await {
                     Some(result) => session.handle_written(result),
                     None => session.handle_timeout(),

@@ -55,7 +55,8 @@ impl<H: Handler> Solo<'_, '_, H> {
     /// The connection has ended then, and all buffers are back. A write of 0 bytes is no error of the stream's: it ends as
     /// [`CloseReason::PeerReset`].
     pub fn serve<T: Read + Write>(&mut self, io: &mut T, clock: impl Clock) -> Result<CloseReason, T::Error> {
-        self.drive(io, clock, |_| Ok(true))
+        // Nobody knows how long a read would wait.
+        self.drive(io, clock, |_| Ok(true), |_| Ok(false))
     }
 
     /// As [`serve`](Self::serve), for a stream that can tell whether a read would wait: `idle` is called while it would,
@@ -70,13 +71,14 @@ impl<H: Handler> Solo<'_, '_, H> {
         clock: impl Clock,
         mut idle: impl FnMut(),
     ) -> Result<CloseReason, T::Error> {
-        self.drive(io, clock, |io| {
+        let is_ready = |io: &mut T| {
             let is_ready = io.read_ready()?;
             if !is_ready {
                 idle();
             }
             Ok(is_ready)
-        })
+        };
+        self.drive(io, clock, is_ready, T::read_ready)
     }
 
     fn drive<T: Read + Write>(
@@ -84,6 +86,7 @@ impl<H: Handler> Solo<'_, '_, H> {
         io: &mut T,
         clock: impl Clock,
         mut is_ready: impl FnMut(&mut T) -> Result<bool, T::Error>,
+        mut has_more: impl FnMut(&mut T) -> Result<bool, T::Error>,
     ) -> Result<CloseReason, T::Error> {
         let mut session = Session::open(self, clock);
         loop {
@@ -96,6 +99,14 @@ impl<H: Handler> Solo<'_, '_, H> {
                     };
                     session.handle_read(result);
                 }
+                Step::Look => match has_more(io) {
+                    Ok(true) => {
+                        let result = io.read(session.spare());
+                        session.handle_read(result);
+                    }
+                    Ok(false) => session.handle_timeout(),
+                    Err(error) => session.handle_read(Err(error)),
+                },
                 Step::Write => {
                     let result = io.write(session.unsent());
                     session.handle_written(result);

@@ -22,6 +22,10 @@
 //! | a stream with `ReadReady`, and a clock | while reading: `Solo::serve_ready` |
 //! | a timer | always: `Solo::serve_async_timed` |
 //!
+//! A deadline that passed while a handler took its time, or while the machine stood still, ends nobody whose bytes are there:
+//! they are read first, where that does not wait (`serve_ready`, `serve_async`). A blocking stream that cannot tell is not
+//! read any more behind a deadline.
+//!
 //! What ends by a deadline is no error: the client gets its 408 where one is due, and the call tells the reason.
 //! A request that comes late on a connection that had nothing to do is answered, unless somebody noticed in time.
 //!

@@ -15,6 +15,9 @@ use crate::time::Instant;
 /// A stream that does nothing but say that it was interrupted is given up after so many calls in a row.
 const INTERRUPTIONS_MAX: u16 = 10_000;
 
+/// So often in a row what has arrived is looked at behind a deadline: one read may not bring all that arrived in time.
+const LOOKS_MAX: u8 = 64;
+
 /// How often the wall clock is looked at.
 const DATE_INTERVAL_MS: u32 = 250;
 
@@ -25,6 +28,8 @@ const IO: IoHandle = IoHandle(0);
 pub(super) enum Step {
     /// Read into [`Session::spare`].
     Read,
+    /// The deadline has passed: read what is there already; without anything, [`Session::handle_timeout`].
+    Look,
     /// Write from [`Session::unsent`].
     Write,
     /// Flush.
@@ -52,7 +57,7 @@ enum Flight<'p> {
 }
 
 /// A connection from its first byte to its end. Dropping it before that ends it, with all buffers back in the pool.
-pub(super) struct Session<'a, 's, 'p, H: Handler, C, E> {
+pub(super) struct Session<'a, 's, 'p, H: Handler, C: Clock, E> {
     solo: &'a mut Solo<'s, 'p, H>,
     clock: C,
     connection: Connection<'p, H::Exchange>,
@@ -60,6 +65,8 @@ pub(super) struct Session<'a, 's, 'p, H: Handler, C, E> {
     flight: Flight<'p>,
     now: Instant,
     deadline: Option<Instant>,
+    /// Looks since the deadline began to run.
+    looks: u8,
     date_due: Option<Instant>,
     interruptions: u16,
     failed: Option<E>,
@@ -83,6 +90,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
             flight: Flight::Nothing,
             now: Instant(0),
             deadline: None,
+            looks: 0,
             date_due: None,
             interruptions: 0,
             failed: None,
@@ -99,15 +107,32 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     /// What the connection wants of the stream: the same as before when that has done nothing.
     pub(super) fn next_step(&mut self) -> Step {
         self.look_at_clock();
-        if self.deadline.is_some_and(|at| at <= self.now) {
-            self.end_call();
+        loop {
+            let step = match self.flight {
+                Flight::Nothing => self.next_call(),
+                Flight::Read(_) => Step::Read,
+                Flight::Write { .. } => Step::Write,
+                Flight::Flush { .. } => Step::Flush,
+            };
+            if self.deadline.is_none_or(|at| at > self.now) {
+                return step;
+            }
+            // It may be the program that was late: in a handler, or because the machine stood still.
+            let may_look = self.may_look();
+            match step {
+                Step::Ended => return step,
+                Step::Read if may_look => return Step::Look,
+                Step::Flush if may_look => return step,
+                Step::Read | Step::Look | Step::Write | Step::Flush => self.end_call(),
+            }
         }
-        match self.flight {
-            Flight::Nothing => self.next_call(),
-            Flight::Read(_) => Step::Read,
-            Flight::Write { .. } => Step::Write,
-            Flight::Flush { .. } => Step::Flush,
-        }
+    }
+
+    /// Whether what is there may be looked at once more though the deadline has passed; counts the look.
+    pub(super) const fn may_look(&mut self) -> bool {
+        let may_look = self.looks < LOOKS_MAX;
+        self.looks = self.looks.saturating_add(1);
+        may_look
     }
 
     /// Asks the connection until it wants a call.
@@ -204,8 +229,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
         self.with(|connection, cx| connection.handle_sent(cx, result, head, body));
     }
 
-    /// The call under way was given up at the [`deadline`](Self::deadline).
-    #[cfg(feature = "embedded-io-async")]
+    /// The call under way was given up at the [`deadline`](Self::deadline), or nothing was there behind it.
     pub(super) fn handle_timeout(&mut self) {
         self.look_at_clock();
         self.end_call();
@@ -278,7 +302,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     }
 }
 
-impl<'p, H: Handler, C, E> Session<'_, '_, 'p, H, C, E> {
+impl<'p, H: Handler, C: Clock, E> Session<'_, '_, 'p, H, C, E> {
     fn close(&mut self, reason: CloseReason) {
         self.with(|connection, cx| connection.close(cx, reason));
     }
@@ -300,12 +324,15 @@ impl<'p, H: Handler, C, E> Session<'_, '_, 'p, H, C, E> {
             last: None,
         };
         f(&mut self.connection, &mut cx);
+        // The handler may have taken its time, and that is not the client's.
+        self.now = self.clock.now();
         self.update_deadline();
     }
 
     fn update_deadline(&mut self) {
         if let Some(change) = self.connection.deadline_change(self.now) {
             let timeout_ms = change.and_then(|deadline| deadline.timeout_ms(&self.solo.limits));
+            self.looks = 0;
             self.deadline = timeout_ms.map(|timeout_ms| self.now.plus_ms(timeout_ms));
         }
     }
@@ -338,7 +365,7 @@ impl<'p, H: Handler, C, E> Session<'_, '_, 'p, H, C, E> {
     }
 }
 
-impl<H: Handler, C, E> Drop for Session<'_, '_, '_, H, C, E> {
+impl<H: Handler, C: Clock, E> Drop for Session<'_, '_, '_, H, C, E> {
     fn drop(&mut self) {
         if self.reason.is_some() {
             return;

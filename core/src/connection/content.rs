@@ -10,7 +10,7 @@ use crate::parse::{Chunk, ChunkedDecoder, HeadScan, with_head};
 use crate::pool::{Buf, Class};
 use crate::request::{BodyLength, Trailers};
 use crate::state::Event;
-use crate::writer::{Facts, WriteError};
+use crate::writer::{Facts, Stream, WriteError};
 
 /// What is left of a message body.
 #[derive(Clone, Copy, Debug)]
@@ -336,7 +336,8 @@ impl<'p, E> Connection<'p, E> {
                 exchange.set(flag::HUNGRY);
             }
         }
-        if wants_more && !raw && content_max.is_none_or(|bytes_max| self.exchange.body.allow(bytes_max)) {
+        let switches = self.exchange.stream == Stream::Raw;
+        if wants_more && !raw && !switches && content_max.is_none_or(|bytes_max| self.exchange.body.allow(bytes_max)) {
             self.exchange.waiting = Some(flow);
             // Written but not all taken: what was written goes first, then the rest is offered again.
             let written_first = offer.is_answered && offer.is_untouched && !offer.is_read;

@@ -4,7 +4,7 @@ use super::content::Body;
 use super::linger::Linger;
 use super::window::Windows;
 use super::{Context, Deadline, flag, largest_class, release};
-use crate::answer::{ANSWER_BYTES_MAX, Answer, CONTINUE, write_answer};
+use crate::answer::{ANSWER_BYTES_MAX, Answer, CONTINUE};
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
 use crate::parse::{HeadError, HeadScan};
@@ -46,10 +46,8 @@ pub(super) struct Exchange<'p, E> {
     /// chunks, for a handler that waits for more of it.
     pub(super) front: u32,
     /// Where the response begins in the output, while no part of it has left.
-    response_at: u32,
+    pub(super) response_at: u32,
     pub(super) served: u32,
-    /// How often an answer was deferred.
-    defer_serial: u16,
     pub(super) windows: Windows,
     flags: u32,
     pub(super) facts: Facts,
@@ -106,7 +104,6 @@ impl<E> Default for Exchange<'_, E> {
             front: 0,
             response_at: 0,
             served: 0,
-            defer_serial: 0,
             windows: Windows::default(),
             flags: 0,
             facts: Facts::default(),
@@ -341,7 +338,6 @@ impl<'p, E> Exchange<'p, E> {
             stream: self.stream,
             facts: self.facts,
             place: cx.place,
-            defer_serial: self.defer_serial,
         });
         let flow = call(cx.handler, &mut response);
         if matches!(flow, Flow::Finish) {
@@ -352,7 +348,6 @@ impl<'p, E> Exchange<'p, E> {
         let written = response.into_written();
         self.stream = written.stream;
         self.facts = written.facts;
-        self.defer_serial = written.defer_serial;
         *body = written.static_body;
         match written.grown {
             None => head.set_len(written.len),
@@ -477,6 +472,7 @@ impl<'p, E> Exchange<'p, E> {
     pub(super) fn finish_response<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         self.waiting = None;
         self.count_out(cx);
+        self.end_deferral(cx);
         if self.body.is_raw() {
             self.stream = Stream::Done;
             self.reason.get_or_insert(CloseReason::UpgradeFinished);
@@ -555,82 +551,5 @@ impl<'p, E> Exchange<'p, E> {
         }
         self.settle(cx, flow, error, content_max, Here::CONTENT);
         true
-    }
-}
-
-/// Answers that the connection gives itself.
-impl<'p, E> Exchange<'p, E> {
-    /// Whether the request at hand has its answer, whatever is left of its content.
-    pub(super) fn is_answered(&self) -> bool {
-        match self.state {
-            State::New | State::ReadingHead => false,
-            State::ReadingContent if self.waiting.is_none() => true,
-            _ => self.has(flag::BEGUN) && self.stream == Stream::Done,
-        }
-    }
-
-    /// Appends an answer to a request that no handler answers any more; `false` when that is impossible.
-    pub(super) fn write_refusal<H: Handler<Exchange = E>>(
-        &mut self,
-        cx: &mut Context<'_, '_, 'p, H>,
-        answer: Answer<'_>,
-    ) -> bool {
-        if matches!(self.state, State::New | State::ReadingHead) {
-            // No request of this response was dispatched: nothing is known about it, but perhaps its method.
-            self.facts = Facts::default().with(Facts::HEAD, answer.head_request);
-            self.response_at = self.output_len();
-            self.clear(flag::BEGUN);
-        } else if !self.has(flag::BEGUN) {
-            self.take_back();
-        }
-        if let Output::Collected(_) = self.output {
-            self.release_output(cx.pool);
-            self.response_at = 0;
-        }
-        if self.reserve(cx.pool, 0).is_err() {
-            return false;
-        }
-        self.facts = self.facts.with(Facts::CLOSE, true);
-        self.write_answer(cx, answer)
-    }
-
-    /// Replaces what was written of the current response; `false` when a part of it has left already.
-    fn write_answer<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, answer: Answer<'_>) -> bool {
-        if self.has(flag::BEGUN) {
-            return false;
-        }
-        self.take_back();
-        let Output::Unsent { head, .. } = &mut self.output else { return false };
-        let facts = self.facts;
-        let answer = Answer {
-            date: cx.preamble.date(),
-            close: facts.has(Facts::CLOSE),
-            http10: facts.has(Facts::HTTP10),
-            head_request: facts.has(Facts::HEAD),
-            ..answer
-        };
-        match write_answer(head.spare(), &answer) {
-            Ok(count) => {
-                head.advance(count);
-                self.stream = Stream::Done;
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// Drops what was written of the current response, of which nothing has left.
-    fn take_back(&mut self) {
-        if let Output::Unsent { head, body } = &mut self.output {
-            head.truncate(self.response_at as usize);
-            *body = &[];
-        }
-    }
-
-    fn output_len(&self) -> u32 {
-        match &self.output {
-            Output::Unsent { head, .. } => head.len() as u32,
-            _ => 0,
-        }
     }
 }

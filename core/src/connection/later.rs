@@ -7,14 +7,15 @@ use crate::answer::Answer;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
 use crate::state::Event;
-use crate::writer::WriteError;
+use crate::writer::{Facts, WriteError};
 
 impl<'p, E> Exchange<'p, E> {
     /// Waits for the answer, without a buffer. What was written goes out first.
     #[cold]
     pub(super) fn defer<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
         let place = cx.place;
-        let Some(cell) = place.deferrals.cell(place.id.index).filter(|cell| cell.is_armed()) else {
+        let cell = place.deferrals.cell(place.id.index).filter(|cell| cell.is_armed());
+        let Some(cell) = cell.filter(|_| self.facts.has(Facts::TOKEN)) else {
             // Nobody has a token: it could never be resolved.
             return self.replace_response(cx, Answer::new(500));
         };
@@ -72,6 +73,8 @@ impl<'p, E> Exchange<'p, E> {
     pub(super) fn switch<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
         if matches!(flow, Flow::Detach(_)) {
             self.set(flag::DETACHED);
+            // Its new owner is not this connection, and never calls it.
+            self.end_deferral(cx);
         }
         self.waiting = Some(flow);
         if self.has_output() {
@@ -111,10 +114,18 @@ impl<'p, E> Exchange<'p, E> {
         true
     }
 
-    /// Tokens of the current deferral are stale from now on.
-    #[cold]
+    /// Tokens of this exchange are stale from now on, also of one that answered without waiting for them.
+    #[inline]
     pub(super) fn end_deferral<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>) {
+        if self.facts.has(Facts::TOKEN) {
+            self.make_token_stale(cx);
+        }
+    }
+
+    #[cold]
+    fn make_token_stale<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>) {
         self.clear(flag::RESOLVED);
+        self.facts = self.facts.with(Facts::TOKEN, false);
         if let Some(cell) = cx.place.deferrals.cell(cx.place.id.index) {
             cell.clear();
         }
@@ -122,8 +133,8 @@ impl<'p, E> Exchange<'p, E> {
 
     /// The exchange ends without its response: the handler's state is dropped.
     pub(super) fn abandon<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        self.end_deferral(cx);
         if let Some(Flow::Defer(state)) = self.waiting.take() {
-            self.end_deferral(cx);
             let _ = cx.handler.vanished(state);
         }
         self.count_out(cx);

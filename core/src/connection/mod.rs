@@ -12,6 +12,7 @@ mod deadline;
 mod exchange;
 mod later;
 mod linger;
+mod own_answers;
 mod window;
 
 use core::fmt;

@@ -41,6 +41,9 @@ impl<H: Handler> Engine<'_, '_, H> {
             }
             self.expire(now, peers);
         }
+        if !self.starved_to_receive.is_empty() {
+            self.shed_heads(now);
+        }
         if self.famine_due.is_some_and(|at| at <= self.looked_at) {
             self.relieve(now, peers);
         }

@@ -1,8 +1,9 @@
 //! More who want a buffer than there are: the lines in which they wait, and who has to give one up.
 
-use super::Engine;
 use super::drive::context;
-use crate::connection::{Context, Place};
+use super::listener::stale_at;
+use super::{Engine, SlotNode};
+use crate::connection::{Context, Deadline, Place};
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::reactor::{NoPeers, Peers};
@@ -19,6 +20,9 @@ const PAUSE_MS: u32 = 100;
 
 /// Most connections that are ended for others at once.
 const AT_ONCE: usize = 8;
+
+/// Most heads that are ended for others in a turn.
+const HEADS_AT_ONCE: usize = 64;
 
 impl<H: Handler> Engine<'_, '_, H> {
     #[cold]
@@ -49,7 +53,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             lendable -= 1;
         }
         if self.starved.is_empty() && self.starved_to_receive.is_empty() {
-            (self.famine_due, self.standing_since, self.shed_for_buffers) = (None, None, 0);
+            (self.famine_due, self.heads_due, self.standing_since, self.shed_for_buffers) = (None, None, None, 0);
         } else {
             self.standing_since.get_or_insert(now);
             self.famine_due.get_or_insert(now.plus_ms(PAUSE_MS));
@@ -77,6 +81,35 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
         self.sweep_due |= self.mode == Mode::Drain;
         self.settle_later(now, index);
+    }
+
+    /// Somebody waits to receive: ends the oldest heads that are incomplete, one for each who waits, like those that are
+    /// ended for a newcomer without a slot. Heads by the thousand are no reason to let anybody else wait.
+    pub(super) fn shed_heads(&mut self, now: Instant) {
+        self.heads_due = None;
+        let Some(standing_since) = self.standing_since else { return };
+        let under_way = if now < self.shed_due { self.shed_for_buffers } else { 0 };
+        let waiting = self.starved_to_receive.count(self.nodes, HEADS_AT_ONCE + under_way);
+        let mut passed_over = None;
+        for _ in 0..waiting.saturating_sub(under_way) {
+            let nodes: &mut [SlotNode] = self.nodes;
+            let end = Instant(u64::MAX);
+            let Some(index) = self.deadlines.next_due(nodes, Deadline::Head as usize, passed_over, end) else { return };
+            let Some((slot, began)) = self.held.slots.by_index(index).zip(self.began(index)) else { return };
+            if slot.connection.is_starved() || !slot.connection.holds_buffer() {
+                // It is complete and waits for a buffer to be answered in, or for a larger one.
+                passed_over = Some(index);
+                continue;
+            }
+            let stale_at = stale_at(began, standing_since);
+            if stale_at > self.looked_at {
+                self.heads_due = Some(stale_at);
+                return;
+            }
+            self.shed(now, self.handle_of(index));
+            self.shed_for_buffers += 1;
+            self.shed_due = now.plus_ms(PAUSE_MS);
+        }
     }
 
     /// A line has stood still for a while: ends those who have been where they are for longest with a buffer in their

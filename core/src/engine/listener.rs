@@ -18,7 +18,7 @@ const ACCEPT_PAUSE_MS: u32 = 100;
 const ACCEPT_RESETS_MAX: u16 = 1024;
 
 /// How old an incomplete head must be before its connection may be ended for a newcomer.
-const STALE_MS: u64 = 2_000;
+pub(super) const STALE_MS: u64 = 2_000;
 
 /// How long newcomers find no slot until the youngest head is old enough.
 const PRESSURE_MS: u64 = 250;
@@ -31,6 +31,9 @@ const RELIEF_MS: u64 = 1_000;
 
 /// How long newcomers wait for a slot that was promised to them before one more is.
 const PROMISE_MS: u32 = 500;
+
+/// Those that wait for a buffer to receive into are passed over, but no more of them at once: they get theirs in order.
+const PASSED_OVER_MAX: usize = 64;
 
 /// Connections that a stop takes from one listener at most: those who were in its backlog, when others come all the time.
 const DRAINED_MAX: u16 = 4_096;
@@ -288,10 +291,9 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if let Some(index) = oldest(Deadline::Idle) {
             return Some(index);
         }
-        let heads = [Deadline::FirstByte, Deadline::Head].into_iter().filter_map(oldest);
-        let aged = heads.filter_map(|index| Some((self.began(index)?, index)));
-        let (began, index) = aged.min_by_key(|(began, _)| *began)?;
-        let stale_at = self.stale_at(began);
+        let heads = [Deadline::FirstByte, Deadline::Head].map(|class| self.oldest_heard(class));
+        let (began, index) = heads.into_iter().flatten().min_by_key(|(began, _)| *began)?;
+        let stale_at = stale_at(began, self.pressed.map_or(self.looked_at, |(since, _)| since));
         if stale_at <= self.looked_at {
             return Some(index);
         }
@@ -299,15 +301,16 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         None
     }
 
-    /// When a head that began at `began` is old enough to be ended for a newcomer: after [`STALE_MS`], of which less and
-    /// less is left the longer newcomers have found no slot. What it sent at once has been looked at by then.
-    fn stale_at(&self, began: Instant) -> Instant {
-        const SHRINKS: u64 = STALE_MS / PRESSURE_MS;
-        let since = self.pressed.map_or(self.looked_at, |(since, _)| since).0;
-        // Where `at - began == STALE_MS - SHRINKS * (at - since)`, but not before all of it has shrunk away.
-        let while_it_shrinks = (STALE_MS + began.0 + SHRINKS * since).div_ceil(1 + SHRINKS);
-        let at = while_it_shrinks.min(since + PRESSURE_MS).min(began.0 + STALE_MS);
-        Instant(at.max(began.0 + 1))
+    /// The oldest of its class of which everything has been received that was sent, and since when it has been in it.
+    fn oldest_heard(&mut self, class: Deadline) -> Option<(Instant, u32)> {
+        let mut index = self.deadlines.oldest(class as usize)?;
+        for _ in 0..PASSED_OVER_MAX {
+            if self.held.slots.by_index(index).is_some_and(|slot| !slot.connection.is_starved()) {
+                return Some((self.began(index)?, index));
+            }
+            index = self.deadlines.next_due(self.nodes, class as usize, Some(index), Instant(u64::MAX))?;
+        }
+        None
     }
 
     /// Marks a connection whose slot becomes free, so that no other one has to go for the newcomer who gets it.
@@ -356,5 +359,32 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     fn listener_mut(&mut self, token: OpToken) -> Option<&mut Listener> {
         let index = (token.slot() as usize).checked_sub(self.held.slots.capacity())?;
         self.listeners.get_mut(index)
+    }
+}
+
+/// When a head that began at `began` is old enough to be ended for others, who want its slot or its buffer since `since`:
+/// after [`STALE_MS`], of which less and less is left the longer they go without. What it sent at once has been looked at
+/// by then.
+pub(super) fn stale_at(began: Instant, since: Instant) -> Instant {
+    const SHRINKS: u64 = STALE_MS / PRESSURE_MS;
+    // Where `at - began == STALE_MS - SHRINKS * (at - since)`, but not before all of it has shrunk away.
+    let while_it_shrinks = (STALE_MS + began.0 + SHRINKS * since.0).div_ceil(1 + SHRINKS);
+    let at = while_it_shrinks.min(since.0 + PRESSURE_MS).min(began.0 + STALE_MS);
+    Instant(at.max(began.0 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stale_at;
+    use crate::time::Instant;
+
+    #[test]
+    fn the_time_of_a_head_shrinks_with_the_time_that_others_go_without() {
+        let at = |began, since| stale_at(Instant(began), Instant(since)).0;
+        assert_eq!(at(5_000, 9_000), 7_000, "2 s at first");
+        assert_eq!(at(8_000, 9_000), 9_112, "at the same time as the others came: 1 112 ms of 2 000 - 8 * 112");
+        assert_eq!(at(9_000, 9_000), 9_223, "2 000 - 8 * 222 are left");
+        assert_eq!(at(9_240, 9_000), 9_249);
+        assert_eq!(at(9_600, 9_000), 9_601, "nothing is left of it; what it sent at once is looked at");
     }
 }

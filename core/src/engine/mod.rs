@@ -45,6 +45,21 @@ pub struct Storage<'s, 'p, E> {
     pub scratch: &'s mut [u8],
 }
 
+impl<'p, E> Storage<'_, 'p, E> {
+    /// Makes it as good as new: list nodes, tokens, and what an engine left that was forgotten, or a handler that panicked.
+    fn refresh(&mut self, pool: &mut BufferPool<'_, 'p>) {
+        self.nodes.fill_with(SlotNode::new);
+        self.deferrals.reset();
+        for mut slot in self.slots.iter_mut().filter_map(Entry::vacate) {
+            slot.connection.release_buffers(pool);
+        }
+        for loan in self.loans.iter_mut().filter_map(Option::take) {
+            // Refused where the pool has all of its buffers, and then it is none of them.
+            let _ = pool.release(loan);
+        }
+    }
+}
+
 /// What an engine keeps per connection.
 #[derive(Debug)]
 pub struct Slot<'p, E> {
@@ -217,10 +232,14 @@ pub struct Engine<'s, 'p, H: Handler> {
     promise_due: Instant,
     /// When to look who can give up a buffer, while somebody waits for one.
     famine_due: Option<Instant>,
+    /// When a head that is incomplete becomes old enough to be ended for its buffer.
+    heads_due: Option<Instant>,
     /// Since when nobody who waits for a buffer has got one but by somebody else's end.
     standing_since: Option<Instant>,
     /// Who was ended for a buffer that nobody has got yet.
     shed_for_buffers: usize,
+    /// When their buffers should have come back.
+    shed_due: Instant,
     /// When this turn began: what arrived before has been looked at when the turn ends.
     turn_began: Instant,
     /// Everything that arrived before has been looked at.
@@ -253,6 +272,15 @@ const STARVED: usize = 1;
 const STARVED_TO_RECEIVE: usize = 2;
 const DETACHED: usize = 3;
 
+/// Buffers of the receiving class that are never lent, where sends use the same class. One must be left to receive into
+/// and one to answer in, or nothing ever moves.
+fn send_reserve(pool: &BufferPool<'_, '_>, receive_class: Class) -> Result<usize, EngineError> {
+    let receive_buffers = pool.capacity(receive_class);
+    let shared = pool.capacity(Class::Tiny) == 0 || receive_class == Class::Tiny;
+    let reserve = if shared { receive_buffers.div_ceil(4) } else { 0 };
+    if receive_buffers > reserve { Ok(reserve) } else { Err(EngineError::NoBuffers) }
+}
+
 /// Setting up, and looking in.
 impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// An engine over `storage` and `pool`.
@@ -260,35 +288,19 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// # Errors
     /// [`EngineError`] says what the storage lacks.
     pub fn new(
-        storage: Storage<'s, 'p, H::Exchange>,
-        pool: BufferPool<'s, 'p>,
+        mut storage: Storage<'s, 'p, H::Exchange>,
+        mut pool: BufferPool<'s, 'p>,
         handler: H,
         limits: Limits,
         preamble: Preamble,
     ) -> Result<Self, EngineError> {
-        let receive_class = receive_class(&limits);
-        let receive_buffers = pool.capacity(receive_class);
         if storage.slots.is_empty() || storage.nodes.len() < storage.slots.len() {
             return Err(EngineError::NoSlots);
         }
-        // One to receive into and one to answer in, or nothing ever moves.
-        let shared = pool.capacity(Class::Tiny) == 0 || receive_class == Class::Tiny;
-        let send_reserve = if shared { receive_buffers.div_ceil(4) } else { 0 };
-        if receive_buffers <= send_reserve {
-            return Err(EngineError::NoBuffers);
-        }
-        storage.nodes.fill_with(SlotNode::new);
-        storage.deferrals.reset();
-        let mut pool = pool;
-        // Of an engine that was forgotten, and of a handler that panicked.
-        for connection in storage.slots.iter_mut().filter_map(Entry::vacate) {
-            let Slot { mut connection, .. } = connection;
-            connection.release_buffers(&mut pool);
-        }
-        for loan in storage.loans.iter_mut().filter_map(Option::take) {
-            // Refused where the pool has all of its buffers, and then it is none of them.
-            let _ = pool.release(loan);
-        }
+        let receive_class = receive_class(&limits);
+        let send_reserve = send_reserve(&pool, receive_class)?;
+        storage.refresh(&mut pool);
+        let lent_max = LENT_MAX.min(pool.capacity(receive_class) - send_reserve);
         // With a single slot nobody would be served.
         let refuses = limits.overload == Overload::Refuse && storage.slots.len() > 1;
         Ok(Self {
@@ -321,15 +333,17 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             promised_more: 0,
             promise_due: Instant(0),
             famine_due: None,
+            heads_due: None,
             standing_since: None,
             shed_for_buffers: 0,
+            shed_due: Instant(0),
             turn_began: Instant(0),
             looked_at: Instant(0),
             turn: 0,
             turns_blind: 0,
             rejected: false,
             lent: 0,
-            lent_max: LENT_MAX.min(receive_buffers - send_reserve),
+            lent_max,
             receive_class,
             send_reserve,
             date_due: Instant(0),
@@ -397,10 +411,9 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
-        [deadline, self.accept_paused_until, self.lobby_due, self.famine_due, self.stop_deadline]
-            .into_iter()
-            .flatten()
-            .min()
+        let due =
+            [deadline, self.accept_paused_until, self.lobby_due, self.famine_due, self.heads_due, self.stop_deadline];
+        due.into_iter().flatten().min()
     }
 
     /// Whether the wall clock should be told again.

@@ -159,6 +159,9 @@ impl<'a> ResponseWriter<'a> {
 
     /// Throws away what was written of this response and answers with a short text for `status` instead. Breaks the
     /// connection off when a part of the response has left already.
+    ///
+    /// 500 in place of a status that is no error, or that [demands](crate::status::demand) a field: write a 401, 405, 407 or
+    /// 426 by [`status`](Self::status), that [`field`](Self::field) and a body.
     pub fn fail(&mut self, status: u16) {
         if self.error.is_some() {
             return;

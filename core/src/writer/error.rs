@@ -23,6 +23,8 @@ pub enum WriteError {
     Reserved,
     /// The status is outside 200..=599.
     InvalidStatus,
+    /// The status [demands](crate::status::demand) a field that is not there: 401, 405, 407, 426.
+    FieldMissing,
     /// The call does not fit here: a status behind a field, a field behind the head, a write before `stream`.
     Order,
     /// More or fewer bytes than the announced length.
@@ -45,7 +47,7 @@ impl WriteError {
             Self::TooLarge => Answer { text: Some(answer::RESPONSE_TOO_LONG), ..Answer::new(500) },
             Self::PoolExhausted => Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) },
             Self::ContentUnread => Answer::new(413),
-            Self::Failed(status) => Answer::new(status),
+            Self::Failed(status) => Answer::new(answer::sendable(status)),
             _ => Answer::new(500),
         }
     }
@@ -71,6 +73,7 @@ impl fmt::Display for WriteError {
             Self::InvalidValue => "the field value holds a control byte",
             Self::Reserved => "the field is decided by the server",
             Self::InvalidStatus => "the status is outside 200 to 599",
+            Self::FieldMissing => "a field that the status demands is missing",
             Self::Order => "the call comes too early or too late in the response",
             Self::LengthMismatch => "the body does not have the announced length",
             Self::NotOffered => "the request does not offer to switch protocols",

@@ -111,6 +111,11 @@ type Pieces = Vec<(u64, &'static str)>;
 
 /// Serves what comes after so many milliseconds each; tells what leaves, why it ends, and when.
 fn serve(driver: &str, pieces: &[(u64, &str)], room: usize) -> (String, CloseReason, u64) {
+    serve_by(STEP_MS, driver, pieces, room)
+}
+
+/// As [`serve`], on a clock that goes on by such steps while nobody calls.
+fn serve_by(step_ms: u64, driver: &str, pieces: &[(u64, &str)], room: usize) -> (String, CloseReason, u64) {
     let now_ms = Cell::new(0);
     let mut at = 0;
     let pieces = pieces.iter().map(|(after, bytes)| {
@@ -123,11 +128,11 @@ fn serve(driver: &str, pieces: &[(u64, &str)], room: usize) -> (String, CloseRea
     let mut reason = None;
     with_solo(3, limits(), |solo| {
         let served = match driver {
-            "ready" => solo.serve_ready(&mut io, now, || now_ms.update(|now| now + STEP_MS)),
+            "ready" => solo.serve_ready(&mut io, now, || now_ms.update(|now| now + step_ms)),
             "timer" => {
                 let sleep = async |at: Instant| {
                     poll_fn(|_| {
-                        now_ms.update(|now| now + STEP_MS);
+                        now_ms.update(|now| now + step_ms);
                         if now_ms.get() >= at.0 { Poll::Ready(()) } else { Poll::Pending }
                     })
                     .await;
@@ -209,4 +214,32 @@ fn each_response_has_the_date_of_its_own_second() {
         let dates: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("Date: ")).collect();
         assert_eq!(dates, ["Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"]);
     });
+}
+
+#[test]
+fn what_arrived_while_the_machine_stood_still_is_served() {
+    let content = "c".repeat(100);
+    let head = &GET[..9];
+    for driver in ["ready", "timer"] {
+        // At once, in the middle of a head, between two requests, in content: then a minute, in which all of it came.
+        for (pieces, expected) in [
+            (vec![(3_000, GET)], HELLO.to_owned()),
+            (vec![(0, head), (3_000, &GET[9..])], HELLO.to_owned()),
+            (vec![(0, head), (3_000, &GET[9..12]), (1, &GET[12..])], HELLO.to_owned()),
+            (vec![(0, GET), (1_000, GET)], HELLO.repeat(2)),
+            (vec![(0, POST), (3_000, &content)], "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n100".to_owned()),
+        ] {
+            let (output, reason, _) = serve_by(60_000, driver, &pieces, usize::MAX);
+            assert_eq!((&output, reason), (&expected, CloseReason::IdleTimeout), "{driver} {pieces:?}");
+        }
+    }
+}
+
+#[test]
+fn who_drips_while_the_machine_stands_still_again_and_again_is_ended_all_the_same() {
+    for driver in ["ready", "timer"] {
+        let drips: Pieces = [(0, "GET /")].into_iter().chain(std::iter::repeat_n((1, "x"), 200)).collect();
+        let (output, reason, _) = serve_by(60_000, driver, &drips, usize::MAX);
+        assert_eq!((output.as_str(), reason), (TIMEOUT, CloseReason::HeadTimeout), "{driver}");
+    }
 }

@@ -1,6 +1,7 @@
 //! A connection without an engine and without I/O: bytes in, bytes out, virtual time.
 
 mod deferred;
+mod demands;
 mod disorder;
 mod harness;
 mod random;

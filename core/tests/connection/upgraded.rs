@@ -147,6 +147,10 @@ impl Handler for Switches {
                 self.token = response.defer().ok();
                 Flow::Defer(())
             }
+            b"/detach" => {
+                self.token = response.defer().ok();
+                Flow::Detach(())
+            }
             _ => Flow::Upgrade(()),
         }
     }
@@ -185,6 +189,15 @@ fn behind_101_nothing_is_http_whatever_the_handler_does_next() {
         assert_eq!(bench.connection.close_reason(), Some(CloseReason::UpgradeFinished), "{path}");
         assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0), "{path}");
     }
+}
+
+#[test]
+fn a_token_of_a_connection_that_was_given_away_is_stale() {
+    let mut bench = Bench::new(Switches::default());
+    bench.send(&upgrade_to_x("/detach", ""));
+    assert!(bench.connection.is_detached());
+    let token = bench.handler.token.expect("cells for deferred answers");
+    assert!(!bench.deferrals.resolve(token));
 }
 
 #[test]
@@ -311,4 +324,48 @@ fn content_that_is_not_read_in_front_of_another_protocol_is_413() {
     let mut bench = Bench::new(Lines);
     bench.send(b"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\nContent-Length: 3\r\n\r\nab\n");
     assert!(bench.take_output().starts_with("HTTP/1.1 413 "), "a tunnel");
+}
+
+/// Switches at the end of its content, and wants to receive more in the same breath.
+struct SwitchesAtTheEnd;
+
+impl Handler for SwitchesAtTheEnd {
+    type Exchange = bool;
+
+    fn request(&mut self, _: &Request<'_>, _: &mut ResponseWriter<'_>) -> Flow<bool> {
+        Flow::Receive(false)
+    }
+
+    fn receive(
+        &mut self,
+        mut is_raw: bool,
+        content: &mut Content<'_>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<bool> {
+        if is_raw {
+            response.write(content.bytes()).unwrap();
+        }
+        content.consume(usize::MAX);
+        if content.ended() && !is_raw {
+            response.switch_protocols("x", &[]).unwrap();
+            is_raw = true;
+        }
+        Flow::Receive(is_raw)
+    }
+}
+
+#[test]
+fn a_handler_that_switches_at_the_end_of_content_receives_the_other_protocols_bytes_next() {
+    for (field, body) in [("Content-Length: 2", "hi"), ("Transfer-Encoding: chunked", "2\r\nhi\r\n0\r\n\r\n")] {
+        for raw in ["raw", ""] {
+            let mut bench = Bench::new(SwitchesAtTheEnd);
+            let fields = format!("Host: x\r\nConnection: upgrade\r\nUpgrade: x\r\n{field}");
+            bench.send(format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n{body}{raw}").as_bytes());
+            bench.send(b"more");
+            let output = bench.take_output();
+            assert_eq!(output.matches("HTTP/1.1 101 ").count(), 1, "{field}: {output}");
+            assert!(output.ends_with(&format!("\r\n\r\n{raw}more")), "{field}: {output}");
+            assert_eq!((bench.state(), bench.in_flight), (State::Switched, 0));
+        }
+    }
 }

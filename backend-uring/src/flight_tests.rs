@@ -1,0 +1,161 @@
+//! A kernel that does not wait for a socket which does not block: EAGAIN is put in its mouth.
+
+use std::boxed::Box;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+use std::vec;
+use std::vec::Vec;
+
+use aurora_http_core::reactor::{IoHandle, Op, OpToken, Reactor, Submission};
+
+use super::*;
+use crate::{LentPlace, ListenOptions, Refusal, listen};
+
+const AGAIN: i32 = -11;
+
+fn tables() -> (Vec<Entry>, [LentPlace; 2]) {
+    ((0..40).map(|_| Entry::new()).collect(), [LentPlace::new(), LentPlace::new()])
+}
+
+/// A reactor with a listener, where io_uring is allowed.
+fn listening<'s>((table, lent): &'s mut (Vec<Entry>, [LentPlace; 2])) -> Option<(Uring<'s>, IoHandle)> {
+    let mut uring = match Uring::new(table, lent) {
+        Ok(uring) => uring,
+        Err(refusal) => {
+            assert!(matches!(refusal, Refusal::Missing | Refusal::Disabled(_) | Refusal::Forbidden), "{refusal}");
+            std::eprintln!("SKIPPED: {refusal}");
+            return None;
+        }
+    };
+    let listener = listen("127.0.0.1:0".parse().unwrap(), &ListenOptions::default()).unwrap();
+    let listener = uring.add_listener(listener).unwrap();
+    Some((uring, listener))
+}
+
+fn connected<'s>(tables: &'s mut (Vec<Entry>, [LentPlace; 2])) -> Option<(Uring<'s>, TcpStream, IoHandle)> {
+    let (mut uring, listener) = listening(tables)?;
+    let client = TcpStream::connect(uring.local_addr(listener).unwrap()).unwrap();
+    uring.submit(Submission { token: token(listener, OpKind::Accept), op: Op::Accept { listener } }).unwrap();
+    let Some(Outcome::Accept(Ok(io))) = next(&mut uring) else { panic!("no connection") };
+    Some((uring, client, io))
+}
+
+fn token(io: IoHandle, kind: OpKind) -> OpToken {
+    OpToken::new(io.0, 1, kind)
+}
+
+/// The next outcome within a few seconds.
+fn next(uring: &mut Uring<'_>) -> Option<Outcome<'static>> {
+    for _ in 0..10 {
+        uring.wait(Some(Duration::from_millis(500))).unwrap();
+        if let Some(completion) = uring.next_completion() {
+            return Some(completion.outcome);
+        }
+    }
+    None
+}
+
+fn buf(bytes: usize) -> Buf<'static> {
+    Buf::new(Box::leak(vec![0; bytes].into_boxed_slice()))
+}
+
+/// Puts an operation in flight that the kernel has already refused to wait for.
+fn in_flight(uring: &mut Uring<'_>, io: IoHandle, kind: Kind, buf: Buf<'static>) {
+    let entry = &mut uring.table[io.0 as usize];
+    entry.owner = token(io, OpKind::Recv);
+    if kind == Kind::Recv {
+        (entry.into, entry.flags) = (Some(buf), entry.flags | RECV);
+        assert!(uring.hand_out_recv(io.0, AGAIN, false).is_none());
+    } else {
+        (entry.head, entry.flags) = (Some(buf), entry.flags | SEND);
+        assert!(uring.hand_out_send(io.0, AGAIN).is_none());
+    }
+}
+
+#[test]
+fn an_accept_waits_by_a_poll() {
+    let mut tables = tables();
+    let Some((mut uring, listener)) = listening(&mut tables) else { return };
+    let entry = &mut uring.table[listener.0 as usize];
+    (entry.flags, entry.owner, entry.armed) = (entry.flags | ACCEPT, token(listener, OpKind::Accept), 1);
+    uring.armed = 1;
+    uring.accepted(listener.0, AGAIN);
+    assert_eq!((uring.table[listener.0 as usize].waits, uring.armed), (WAIT_ACCEPT, 0));
+    uring.wait(Some(Duration::ZERO)).unwrap();
+    assert!(uring.next_completion().is_none());
+    let _client = TcpStream::connect(uring.local_addr(listener).unwrap()).unwrap();
+    assert!(matches!(next(&mut uring), Some(Outcome::Accept(Ok(_)))));
+    assert_eq!(uring.table[listener.0 as usize].waits, 0);
+}
+
+#[test]
+fn a_listener_that_waits_by_a_poll_is_closed() {
+    let mut tables = tables();
+    let Some((mut uring, listener)) = listening(&mut tables) else { return };
+    let entry = &mut uring.table[listener.0 as usize];
+    (entry.flags, entry.owner, entry.armed) = (entry.flags | ACCEPT, token(listener, OpKind::Accept), 1);
+    uring.armed = 1;
+    uring.accepted(listener.0, AGAIN);
+    uring.wait(Some(Duration::ZERO)).unwrap();
+    uring.cancel(token(listener, OpKind::Accept), listener);
+    assert!(matches!(next(&mut uring), Some(Outcome::Accept(Err(IoError::Canceled)))));
+    uring.submit(Submission { token: token(listener, OpKind::Close), op: Op::Close { io: listener } }).unwrap();
+    assert!(matches!(next(&mut uring), Some(Outcome::Close)));
+}
+
+#[test]
+fn a_receive_and_a_send_wait_by_polls() {
+    let mut tables = tables();
+    let Some((mut uring, mut client, io)) = connected(&mut tables) else { return };
+    in_flight(&mut uring, io, Kind::Recv, buf(16));
+    assert_eq!(uring.table[io.0 as usize].waits, WAIT_RECV);
+    uring.wait(Some(Duration::ZERO)).unwrap();
+    assert!(uring.next_completion().is_none());
+    client.write_all(b"request").unwrap();
+    let Some(Outcome::Recv { result: Ok(7), buf: Some(received) }) = next(&mut uring) else { panic!("no bytes") };
+    assert_eq!(received.filled(), b"request");
+
+    let mut answer = buf(16);
+    answer.append(b"answer").unwrap();
+    in_flight(&mut uring, io, Kind::Send, answer);
+    assert!(matches!(next(&mut uring), Some(Outcome::Send { result: Ok(6), .. })));
+    let mut bytes = [0; 6];
+    client.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"answer");
+    assert_eq!(uring.table[io.0 as usize].waits, 0);
+}
+
+#[test]
+fn a_receive_that_waits_by_a_poll_is_cancelled() {
+    let mut tables = tables();
+    let Some((mut uring, _client, io)) = connected(&mut tables) else { return };
+    in_flight(&mut uring, io, Kind::Recv, buf(16));
+    uring.wait(Some(Duration::ZERO)).unwrap();
+    uring.cancel(token(io, OpKind::Recv), io);
+    let outcome = next(&mut uring);
+    assert!(matches!(outcome, Some(Outcome::Recv { result: Err(IoError::Canceled), buf: Some(_) })), "{outcome:?}");
+    assert_eq!(uring.table[io.0 as usize].waits, 0);
+    assert!(uring.detach(io).is_some(), "nothing is in flight");
+}
+
+#[test]
+fn one_that_was_to_end_does_not_go_on() {
+    let mut tables = tables();
+    let Some((mut uring, _client, io)) = connected(&mut tables) else { return };
+    let entry = &mut uring.table[io.0 as usize];
+    (entry.into, entry.flags) = (Some(buf(16)), entry.flags | RECV | CANCEL_RECV);
+    let Some(Completion { outcome, .. }) = uring.hand_out_recv(io.0, AGAIN, false) else { panic!("it goes on") };
+    assert!(matches!(outcome, Outcome::Recv { result: Err(IoError::Canceled), buf: Some(_) }));
+}
+
+#[test]
+fn a_dropped_reactor_gives_back_what_waited_by_a_poll() {
+    let mut tables = tables();
+    let Some((mut uring, _client, io)) = connected(&mut tables) else { return };
+    in_flight(&mut uring, io, Kind::Recv, buf(16));
+    uring.wait(Some(Duration::ZERO)).unwrap();
+    drop(uring);
+    let given: Vec<_> = tables.0.iter_mut().flat_map(Entry::take_buffers).collect();
+    assert_eq!(given.iter().map(Buf::capacity).collect::<Vec<_>>(), [16]);
+}

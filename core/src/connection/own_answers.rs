@@ -1,0 +1,89 @@
+//! Answers that the connection gives itself, in place of a handler's or where none is called.
+
+use super::exchange::{Exchange, Output};
+use super::{Context, flag};
+use crate::answer::{Answer, write_answer};
+use crate::handler::Handler;
+use crate::state::State;
+use crate::writer::{Facts, Stream};
+
+/// Answers that the connection gives itself.
+impl<'p, E> Exchange<'p, E> {
+    /// Whether the request at hand has its answer, whatever is left of its content.
+    pub(super) fn is_answered(&self) -> bool {
+        match self.state {
+            State::New | State::ReadingHead => false,
+            State::ReadingContent if self.waiting.is_none() => true,
+            _ => self.has(flag::BEGUN) && self.stream == Stream::Done,
+        }
+    }
+
+    /// Appends an answer to a request that no handler answers any more; `false` when that is impossible.
+    pub(super) fn write_refusal<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        answer: Answer<'_>,
+    ) -> bool {
+        if matches!(self.state, State::New | State::ReadingHead) {
+            // No request of this response was dispatched: nothing is known about it, but perhaps its method.
+            self.facts = Facts::default().with(Facts::HEAD, answer.head_request);
+            self.response_at = self.output_len();
+            self.clear(flag::BEGUN);
+        } else if !self.has(flag::BEGUN) {
+            self.take_back();
+        }
+        if let Output::Collected(_) = self.output {
+            self.release_output(cx.pool);
+            self.response_at = 0;
+        }
+        if self.reserve(cx.pool, 0).is_err() {
+            return false;
+        }
+        self.facts = self.facts.with(Facts::CLOSE, true);
+        self.write_answer(cx, answer)
+    }
+
+    /// Replaces what was written of the current response; `false` when a part of it has left already.
+    pub(super) fn write_answer<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &Context<'_, '_, 'p, H>,
+        answer: Answer<'_>,
+    ) -> bool {
+        if self.has(flag::BEGUN) {
+            return false;
+        }
+        self.take_back();
+        let Output::Unsent { head, .. } = &mut self.output else { return false };
+        let facts = self.facts;
+        let answer = Answer {
+            date: cx.preamble.date(),
+            close: facts.has(Facts::CLOSE),
+            http10: facts.has(Facts::HTTP10),
+            head_request: facts.has(Facts::HEAD),
+            ..answer
+        };
+        match write_answer(head.spare(), &answer) {
+            Ok(count) => {
+                head.advance(count);
+                self.stream = Stream::Done;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Drops what was written of the current response, of which nothing has left.
+    fn take_back(&mut self) {
+        if let Output::Unsent { head, body } = &mut self.output {
+            head.truncate(self.response_at as usize);
+            *body = &[];
+        }
+    }
+
+    pub(super) fn output_len(&self) -> u32 {
+        match &self.output {
+            Output::Unsent { head, .. } => head.len() as u32,
+            _ => 0,
+        }
+    }
+}

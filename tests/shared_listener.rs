@@ -1,0 +1,92 @@
+//! Servers that share a listener, as at a hand-over: whether it blocks belongs to the open file, which is the same for all.
+#![cfg(all(has_epoll, has_uring))]
+
+#[path = "support/backends.rs"]
+mod backends;
+#[path = "support/http.rs"]
+mod http;
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use aurora_http::core::reactor::Wake;
+use aurora_http::{Backend, Server, SocketReactor, StopFlag, Worker, WorkerStorage, handler_fn};
+use rustix::fs::{OFlags, fcntl_getfl};
+
+use backends::backends;
+use http::Client;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Serves on a duplicate of the listener until it is stopped.
+fn serve(backend: Backend, listener: OwnedFd, stop: &StopFlag, ready: &mpsc::Sender<Box<dyn Wake>>) -> u64 {
+    let server = Server::bind("127.0.0.1:0").unwrap().connections(64).backend(backend);
+    let mut storage: WorkerStorage<Infallible> = server.storage().unwrap();
+    let handler = handler_fn(|_request, response| response.body("hello"));
+    match backend {
+        Backend::Epoll => run(Worker::epoll_with(&mut storage, [listener], handler).unwrap(), stop, ready),
+        Backend::Uring => run(Worker::uring_with(&mut storage, [listener], handler).unwrap(), stop, ready),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn run<H: aurora_http::Handler, R: SocketReactor>(
+    mut worker: Worker<'_, H, R>,
+    stop: &StopFlag,
+    ready: &mpsc::Sender<Box<dyn Wake>>,
+) -> u64 {
+    ready.send(Box::new(worker.waker().unwrap())).unwrap();
+    worker.run(stop).unwrap();
+    worker.counters().accepted
+}
+
+fn is_blocking(listener: &TcpListener) -> bool {
+    !fcntl_getfl(listener).unwrap().contains(OFlags::NONBLOCK)
+}
+
+/// Serves on one listener by these backends, in this order, and has clients answered.
+fn share(servers: &[Backend]) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    assert!(is_blocking(&listener));
+    let stop = StopFlag::new();
+    thread::scope(|scope| {
+        let (ready, started) = mpsc::channel();
+        let mut serving = Vec::new();
+        let mut wakers = Vec::new();
+        for &backend in servers {
+            let (duplicate, ready, stop) = (listener.try_clone().unwrap(), ready.clone(), &stop);
+            serving.push(scope.spawn(move || serve(backend, duplicate.into(), stop, &ready)));
+            wakers.push(started.recv_timeout(PATIENCE).expect("a server"));
+            assert!(!is_blocking(&listener), "{backend:?} of {servers:?}");
+        }
+        for _ in 0..50 {
+            let mut client = Client::connect(address);
+            client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            assert!(client.rest().ends_with(b"hello"));
+        }
+        stop.abort();
+        for waker in &wakers {
+            waker.wake();
+        }
+        // A server that blocks in accept would never come back.
+        let accepted: u64 = serving.into_iter().map(|serving| serving.join().unwrap()).sum();
+        assert_eq!(accepted, 50);
+    });
+    assert!(!is_blocking(&listener));
+}
+
+#[test]
+fn an_epoll_server_and_an_io_uring_server_share_a_listener() {
+    if !backends().contains(&Backend::Uring) {
+        eprintln!("SKIPPED: io_uring is not allowed here");
+        return;
+    }
+    share(&[Backend::Epoll, Backend::Uring]);
+    share(&[Backend::Uring, Backend::Epoll]);
+    share(&[Backend::Uring, Backend::Uring]);
+}
