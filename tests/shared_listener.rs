@@ -4,7 +4,6 @@
 #[path = "support/backends.rs"]
 mod backends;
 #[path = "support/http.rs"]
-#[allow(dead_code)]
 mod http;
 
 use std::convert::Infallible;
