@@ -73,7 +73,9 @@ pub fn turn_within<'p, H: Handler>(
         issue(engine, reactor);
     }
     if wait_max == Some(Duration::ZERO) {
-        // The program sleeps elsewhere.
+        // The program sleeps elsewhere. Behind the wait, since that may have swallowed the wake of a stop which came, from
+        // another thread or from the handler, when this turn had begun: nothing else would tell the program to come back.
+        engine.stop(reactor.now(), stop.mode());
         reactor.flush();
     }
     Ok(())

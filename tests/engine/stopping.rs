@@ -3,9 +3,14 @@
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Flow, Handler};
 use aurora_http_core::limits::{Limits, Overload};
+use aurora_http_core::reactor::Reactor;
 use aurora_http_core::request::Request;
+use aurora_http_core::run::turn_within;
 use aurora_http_core::sim::ClientRecv;
+use aurora_http_core::stop::{Mode, StopFlag};
 use aurora_http_core::writer::ResponseWriter;
+
+use std::time::Duration;
 
 use crate::world::World;
 use crate::{COUNTS, GET, HELLO, hello, limits};
@@ -45,6 +50,48 @@ fn what_does_not_finish_is_aborted_at_the_deadline() {
     let (_, ended) = world.recv(partial);
     assert!(ended);
     world.finish();
+}
+
+/// Asks for a stop while its turn is under way, which is what a stop from another thread may meet too.
+struct Stops(&'static StopFlag, Mode);
+
+impl Handler for Stops {
+    type Exchange = ();
+
+    fn request(&mut self, _request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        match self.1 {
+            Mode::Run => {}
+            Mode::Drain => self.0.drain(),
+            Mode::Abort => self.0.abort(),
+        }
+        response.body("stopping").unwrap();
+        Flow::Finish
+    }
+}
+
+#[test]
+fn a_stop_in_the_middle_of_a_turn_is_not_slept_over() {
+    for mode in [Mode::Drain, Mode::Abort] {
+        let stop: &'static StopFlag = Box::leak(Box::default());
+        let mut world = World::new(8, COUNTS, limits(), Stops(stop, mode));
+        let client = world.connect();
+        assert_eq!(world.sim.client_send(client, GET), GET.len());
+        while stop.mode() == Mode::Run {
+            turn_within(&mut world.engine, &mut world.sim, stop, Some(Duration::ZERO)).unwrap();
+        }
+        // A nested loop would sleep now, if it were not told to come back.
+        assert!(world.engine.poll_timeout().is_some_and(|at| at <= world.sim.now()), "asleep behind {mode:?}");
+        if mode == Mode::Drain {
+            world.stop.drain();
+            assert_eq!(world.recv(client), ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nstopping".to_owned(), true));
+            world.sim.client_close(client);
+        } else {
+            world.stop.abort();
+        }
+        world.settle();
+        assert!(world.engine.is_drained());
+        world.finish();
+    }
 }
 
 /// Writes without end.

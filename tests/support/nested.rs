@@ -4,9 +4,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Mutex, mpsc};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{process, thread};
 
 use aurora_http::core::reactor::Wake;
 use aurora_http::{
@@ -113,6 +114,7 @@ fn on_each(backends: &[Backend], serve: Serve, test: fn(&Nested<'_>)) {
     for &backend in backends {
         let (worker, ready) = mpsc::channel();
         let (pause, pauses) = mpsc::channel();
+        let (ended, end) = mpsc::channel();
         let told = Told { worker, pauses: Mutex::new(pauses), turns: AtomicU64::new(0) };
         let stop = StopFlag::new();
         thread::scope(|scope| {
@@ -120,12 +122,18 @@ fn on_each(backends: &[Backend], serve: Serve, test: fn(&Nested<'_>)) {
                 let server = Server::bind("127.0.0.1:0").unwrap().connections(1000).backlog(1024).workers(1);
                 let mut storage = server.backend(backend).storage().unwrap();
                 serve(backend, &mut storage, &stop, &told);
+                let _ = ended.send(());
             });
             let (address, waker) = ready.recv_timeout(PATIENCE).expect("a worker");
             let nested = Nested { address, waker, pause, told: &told };
             let result = catch_unwind(AssertUnwindSafe(|| test(&nested)));
             stop.abort();
             nested.waker.wake();
+            if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) && !serving.is_finished() {
+                // The thread cannot be ended from outside, and the scope would wait for it for ever.
+                eprintln!("on {backend:?}: the loop sleeps over its stop");
+                process::abort();
+            }
             serving.join().unwrap();
             if let Err(panic) = result {
                 eprintln!("on {backend:?}");
