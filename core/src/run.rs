@@ -73,8 +73,8 @@ pub fn turn_within<'p, H: Handler>(
         issue(engine, reactor);
     }
     if wait_max == Some(Duration::ZERO) {
-        // The program sleeps elsewhere. Behind the wait, since that may have swallowed the wake of a stop which came, from
-        // another thread or from the handler, when this turn had begun: nothing else would tell the program to come back.
+        // The program sleeps elsewhere. A stop may have come since this turn began, and the wait has then taken its wake:
+        // once the engine knows of it, `poll_timeout` has the program come back at once.
         engine.stop(reactor.now(), stop.mode());
         reactor.flush();
     }
