@@ -18,7 +18,7 @@ use crate::socket::os_error;
 use crate::table::{ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, Entry, LISTENER, NONE, OPEN, RECV, SEND, TRY};
 use crate::uring::{Uring, show};
 
-/// Waits in a row that leave work to the kernel before one takes all of it.
+/// Waits in a row that leave work to the kernel; the next takes all of it.
 const PARTS_MAX: u8 = 16;
 
 impl Reactor<'static> for Uring<'_> {
@@ -126,8 +126,13 @@ impl Reactor<'static> for Uring<'_> {
         }
         self.watch_waker();
         let pending = self.ready != NONE || self.refused.is_some() || self.ring.completed() > 0 || self.retry;
-        let waits = !pending && timeout != Some(Duration::ZERO);
-        let entered = self.ring.enter(waits.into(), if waits { timeout } else { None });
+        let entered = if self.parts == PARTS_MAX {
+            self.ring.enter(u32::MAX, Some(Duration::ZERO))
+        } else if pending || timeout == Some(Duration::ZERO) {
+            self.ring.enter(0, None)
+        } else {
+            self.ring.enter(1, timeout)
+        };
         let seen = match entered {
             Ok(()) | Err(Errno::TIME) => self.seen(),
             // The kernel is backed up: drain completions before submitting more.
@@ -217,31 +222,17 @@ impl Uring<'_> {
     }
 
     /// What a wait that went well has seen. Newer kernels do a bounded part of their work in one call (20 operations in
-    /// Linux 6.13), in the order in which it came up; on a busy server there is always more. Now and then a call takes
-    /// all of it, so that deadlines expire.
+    /// Linux 6.13), in the order in which it came up; on a busy server there is always more. So behind [`PARTS_MAX`] such
+    /// waits one takes all of it, and deadlines expire.
     #[inline]
     fn seen(&mut self) -> Seen {
-        if !self.retry && !self.ring.is_behind() {
-            self.parts = 0;
-            return Seen::All;
-        }
-        self.see_more()
-    }
-
-    #[cold]
-    fn see_more(&mut self) -> Seen {
-        self.parts += 1;
-        if self.retry || self.parts < PARTS_MAX {
-            self.parts = self.parts.min(PARTS_MAX);
+        let left = if self.parts == PARTS_MAX { self.ring.is_overflown() } else { self.ring.is_behind() };
+        if self.retry || left {
+            self.parts = PARTS_MAX.min(self.parts + 1);
             return Seen::Part;
         }
-        match self.ring.enter(u32::MAX, Some(Duration::ZERO)) {
-            Ok(()) | Err(Errno::TIME) if !self.ring.is_overflown() => {
-                self.parts = 0;
-                Seen::All
-            }
-            _ => Seen::Part,
-        }
+        self.parts = 0;
+        Seen::All
     }
 
     /// Takes an operation that cannot be carried out, to complete it with an error.
