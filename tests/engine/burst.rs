@@ -118,6 +118,33 @@ fn a_healthy_client_is_served_within_a_second_among_slow_heads_on_10000_slots() 
 }
 
 #[test]
+fn healthy_clients_that_give_their_buffers_back_at_once_do_not_prolong_the_time_of_slow_heads() {
+    with_stack(|| {
+        // Slots for all of them, buffers for one in thirty.
+        let counts = ClassCounts::new([64, 256, 0, 0, 0]);
+        let mut world = World::over(network::<9_000, 256>(), 8_500, counts, limits(), hello());
+        let mut healthy: Vec<(u64, Option<Healthy>)> = (0..16).map(|at| (at * 37, None)).collect();
+        let mut served = 0;
+        for ms in 0..4_000 {
+            for _ in 0..2 {
+                let slow = world.connect();
+                world.sim.client_send(slow, b"GET /");
+            }
+            for (pause_until, client) in healthy.iter_mut().filter(|(pause_until, _)| *pause_until <= ms) {
+                let waited = client.get_or_insert_with(|| Healthy::new(&mut world)).served(&mut world);
+                let Some(waited) = waited else { continue };
+                assert!(waited <= 300, "at {ms} ms: waited for {waited} ms");
+                (*pause_until, *client) = (ms + 50, None);
+                served += 1;
+            }
+            (0..20).for_each(|_| world.turn());
+            world.sim.advance_ms(1);
+        }
+        assert!(served > 16 * 8, "{served}");
+    });
+}
+
+#[test]
 fn when_the_pressure_is_over_slow_heads_have_their_time_again() {
     let mut world = World::new(4, COUNTS, limits(), hello());
     let slow: Vec<_> = (0..4).map(|_| world.connect_and_send(b"GET /")).collect();

@@ -1,7 +1,7 @@
 //! More who want a buffer than there are: the lines in which they wait, and who has to give one up.
 
 use super::drive::context;
-use super::listener::stale_at;
+use super::pressure::stale_at;
 use super::{Engine, SlotNode};
 use crate::connection::{Context, Deadline, Place};
 use crate::error::CloseReason;
@@ -49,8 +49,13 @@ impl<H: Handler> Engine<'_, '_, H> {
         while lendable > 0
             && let Some(index) = self.starved_to_receive.pop(self.nodes)
         {
+            self.starved_marks.left(index);
             self.feed_one(now, index, peers);
             lendable -= 1;
+        }
+        match self.starved_to_receive.last() {
+            Some(last) => self.starved_marks.mark(last, now),
+            None => self.starved_marks.clear(),
         }
         if self.starved.is_empty() && self.starved_to_receive.is_empty() {
             (self.famine_due, self.heads_due, self.standing_since, self.shed_for_buffers) = (None, None, None, 0);
@@ -87,7 +92,6 @@ impl<H: Handler> Engine<'_, '_, H> {
     /// ended for a newcomer without a slot. Heads by the thousand are no reason to let anybody else wait.
     pub(super) fn shed_heads(&mut self, now: Instant) {
         self.heads_due = None;
-        let Some(standing_since) = self.standing_since else { return };
         let under_way = if now < self.shed_due { self.shed_for_buffers } else { 0 };
         let waiting = self.starved_to_receive.count(self.nodes, HEADS_AT_ONCE + under_way);
         let mut passed_over = None;
@@ -101,7 +105,7 @@ impl<H: Handler> Engine<'_, '_, H> {
                 passed_over = Some(index);
                 continue;
             }
-            let stale_at = stale_at(began, standing_since);
+            let stale_at = stale_at(began, self.starved_marks.since(self.looked_at));
             if stale_at > self.looked_at {
                 self.heads_due = Some(stale_at);
                 return;

@@ -1,5 +1,6 @@
 //! Taking connections, and when not to.
 
+use super::pressure::stale_at;
 use super::{Control, Engine, Slot, mark};
 use crate::connection::{Connection, Deadline};
 use crate::error::CloseReason;
@@ -16,18 +17,6 @@ const ACCEPT_PAUSE_MS: u32 = 100;
 /// Connections that died in the backlog, one after another, before accepting rests for them too: more than a backlog
 /// holds, so that it is the listener which is broken.
 const ACCEPT_RESETS_MAX: u16 = 1024;
-
-/// How old an incomplete head must be before its connection may be ended for a newcomer.
-pub(super) const STALE_MS: u64 = 2_000;
-
-/// How long newcomers find no slot until the youngest head is old enough.
-const PRESSURE_MS: u64 = 250;
-
-/// How much of that one newcomer takes off who finds a slot.
-const EASED_MS: u64 = PRESSURE_MS / 16;
-
-/// For so long nobody was in the lobby when the next one comes: it does not find the pressure that was before.
-const RELIEF_MS: u64 = 1_000;
 
 /// How long newcomers wait for a slot that was promised to them before one more is.
 const PROMISE_MS: u32 = 500;
@@ -156,13 +145,13 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     fn adopt_accepted(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) {
         self.counters.accepted += 1;
         let newcomer = if self.servable_slots() > 0 {
-            self.ease_pressure(now);
+            self.slot_pressure.ease(now);
             self.insert_new(now, io, peers)
         } else {
             Err(io)
         };
         if let Err(io) = newcomer {
-            self.press(now);
+            self.slot_pressure.press(now);
             if self.lobby.is_empty() {
                 self.promise_due = now.plus_ms(PROMISE_MS);
             }
@@ -254,27 +243,12 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     fn make_room(&mut self, now: Instant) {
         self.lobby_due = None;
         if !self.lobby.is_empty() {
-            self.press(now);
+            self.slot_pressure.press(now);
         }
         while self.mode == Mode::Run && self.lobby.len() > self.leaving {
             let Some(index) = self.least_missed() else { return };
             self.evict(now, index);
         }
-    }
-
-    /// Somebody is in the lobby.
-    fn press(&mut self, now: Instant) {
-        let since = match self.pressed {
-            Some((since, last)) if now.ms_since(last) < RELIEF_MS => since,
-            _ => now,
-        };
-        self.pressed = Some((since, now));
-    }
-
-    /// A newcomer has found a slot: some of them, and the pressure is gone.
-    fn ease_pressure(&mut self, now: Instant) {
-        let eased = |since: Instant| Instant(since.0.max(now.0.saturating_sub(PRESSURE_MS)) + EASED_MS);
-        self.pressed = self.pressed.map(|(since, last)| (eased(since), last)).filter(|(since, _)| *since < now);
     }
 
     fn least_missed(&mut self) -> Option<u32> {
@@ -293,7 +267,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
         let heads = [Deadline::FirstByte, Deadline::Head].map(|class| self.oldest_heard(class));
         let (began, index) = heads.into_iter().flatten().min_by_key(|(began, _)| *began)?;
-        let stale_at = stale_at(began, self.pressed.map_or(self.looked_at, |(since, _)| since));
+        let stale_at = stale_at(began, self.slot_pressure.since(self.looked_at));
         if stale_at <= self.looked_at {
             return Some(index);
         }
@@ -359,32 +333,5 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     fn listener_mut(&mut self, token: OpToken) -> Option<&mut Listener> {
         let index = (token.slot() as usize).checked_sub(self.held.slots.capacity())?;
         self.listeners.get_mut(index)
-    }
-}
-
-/// When a head that began at `began` is old enough to be ended for others, who want its slot or its buffer since `since`:
-/// after [`STALE_MS`], of which less and less is left the longer they go without. What it sent at once has been looked at
-/// by then.
-pub(super) fn stale_at(began: Instant, since: Instant) -> Instant {
-    const SHRINKS: u64 = STALE_MS / PRESSURE_MS;
-    // Where `at - began == STALE_MS - SHRINKS * (at - since)`, but not before all of it has shrunk away.
-    let while_it_shrinks = (STALE_MS + began.0 + SHRINKS * since.0).div_ceil(1 + SHRINKS);
-    let at = while_it_shrinks.min(since.0 + PRESSURE_MS).min(began.0 + STALE_MS);
-    Instant(at.max(began.0 + 1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::stale_at;
-    use crate::time::Instant;
-
-    #[test]
-    fn the_time_of_a_head_shrinks_with_the_time_that_others_go_without() {
-        let at = |began, since| stale_at(Instant(began), Instant(since)).0;
-        assert_eq!(at(5_000, 9_000), 7_000, "2 s at first");
-        assert_eq!(at(8_000, 9_000), 9_112, "at the same time as the others came: 1 112 ms of 2 000 - 8 * 112");
-        assert_eq!(at(9_000, 9_000), 9_223, "2 000 - 8 * 222 are left");
-        assert_eq!(at(9_240, 9_000), 9_249);
-        assert_eq!(at(9_600, 9_000), 9_601, "nothing is left of it; what it sent at once is looked at");
     }
 }

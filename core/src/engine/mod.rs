@@ -4,6 +4,7 @@ mod drive;
 mod due;
 mod famine;
 mod listener;
+mod pressure;
 mod stopping;
 
 use core::fmt;
@@ -21,6 +22,7 @@ use crate::reactor::{IoHandle, OpToken, Shutdown, Submission};
 use crate::stop::Mode;
 use crate::time::Instant;
 use listener::{Listener, Listening};
+use pressure::{Marks, Pressure};
 
 /// Most listeners of one engine.
 pub const LISTENERS_MAX: usize = 8;
@@ -203,6 +205,8 @@ pub struct Engine<'s, 'p, H: Handler> {
     starved: Fifo,
     /// Slots that wait for a lent buffer, in order; they hold none.
     starved_to_receive: Fifo,
+    /// Since when the first of them does.
+    starved_marks: Marks,
     /// Slots whose connection the program can have.
     detached: Fifo,
     deferrals: Deferrals<'s>,
@@ -220,8 +224,8 @@ pub struct Engine<'s, 'p, H: Handler> {
     refuses: bool,
     /// When the oldest partial head becomes old enough to make room for the lobby.
     lobby_due: Option<Instant>,
-    /// Since when newcomers have found no slot, and when one was in the lobby last.
-    pressed: Option<(Instant, Instant)>,
+    /// Of newcomers who find no slot.
+    slot_pressure: Pressure,
     /// Slots marked as [`mark::PROMISED`].
     promised: usize,
     /// Slots marked as [`mark::LEAVING`].
@@ -317,6 +321,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             ready: Fifo::new(READY),
             starved: Fifo::new(STARVED),
             starved_to_receive: Fifo::new(STARVED_TO_RECEIVE),
+            starved_marks: Marks::new(),
             detached: Fifo::new(DETACHED),
             deferrals: storage.deferrals,
             in_flight: 0,
@@ -327,7 +332,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             lobby: heapless::Deque::new(),
             refuses,
             lobby_due: None,
-            pressed: None,
+            slot_pressure: Pressure::new(),
             promised: 0,
             leaving: 0,
             promised_more: 0,

@@ -1,0 +1,182 @@
+//! How long others have gone without what an incomplete head holds, and how old such a head may become meanwhile.
+
+use heapless::Deque;
+
+use crate::time::Instant;
+
+/// How old an incomplete head must be before its connection may be ended for somebody else.
+const STALE_MS: u64 = 2_000;
+
+/// How long others go without until the youngest head is old enough.
+const PRESSURE_MS: u64 = 250;
+
+/// How much of that one takes off who is served without anybody's end.
+const EASED_MS: u64 = PRESSURE_MS / 16;
+
+/// For so long nobody has waited when the next one does: it does not find the pressure that was before.
+const RELIEF_MS: u64 = 1_000;
+
+/// When a head that began at `began` is old enough to be ended for others, who have gone without since `since`: after
+/// [`STALE_MS`], of which less and less is left the longer they do. What it sent at once has been looked at by then.
+pub(super) fn stale_at(began: Instant, since: Instant) -> Instant {
+    const SHRINKS: u64 = STALE_MS / PRESSURE_MS;
+    // Where `at - began == STALE_MS - SHRINKS * (at - since)`, but not before all of it has shrunk away.
+    let while_it_shrinks = (STALE_MS + began.0 + SHRINKS * since.0).div_ceil(1 + SHRINKS);
+    let at = while_it_shrinks.min(since.0 + PRESSURE_MS).min(began.0 + STALE_MS);
+    Instant(at.max(began.0 + 1))
+}
+
+/// Of newcomers without a slot, most of whom are in a backlog and cannot be seen: grows while one is there, and shrinks
+/// with those who find a slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pressure {
+    /// Since when somebody waits, and when it was so last.
+    waits: Option<(Instant, Instant)>,
+}
+
+impl Pressure {
+    pub(super) const fn new() -> Self {
+        Self { waits: None }
+    }
+
+    /// Somebody waits.
+    pub(super) fn press(&mut self, now: Instant) {
+        let since = match self.waits {
+            Some((since, last)) if now.ms_since(last) < RELIEF_MS => since,
+            _ => now,
+        };
+        self.waits = Some((since, now));
+    }
+
+    /// Somebody is served without another's end: some of them, and the pressure is gone.
+    pub(super) fn ease(&mut self, now: Instant) {
+        let eased = |since: Instant| Instant(since.0.max(now.0.saturating_sub(PRESSURE_MS)) + EASED_MS);
+        self.waits = self.waits.map(|(since, last)| (eased(since), last)).filter(|(since, _)| *since < now);
+    }
+
+    /// Since when they go without; `now` if nobody has said so yet.
+    pub(super) fn since(&self, now: Instant) -> Instant {
+        self.waits.map_or(now, |(since, _)| since)
+    }
+}
+
+/// Marks that a line can have.
+const MARKS: usize = 8;
+
+/// Between two marks.
+const MARK_MS: u64 = PRESSURE_MS / MARKS as u64;
+
+/// Since when the first in a line has been in it, without a note for each one: who was last in line now and then, and when
+/// that was.
+#[derive(Debug)]
+pub(super) struct Marks(Deque<(u32, Instant), MARKS>);
+
+impl Marks {
+    pub(super) const fn new() -> Self {
+        Self(Deque::new())
+    }
+
+    /// Somebody is in line, `last` behind all others.
+    pub(super) fn mark(&mut self, last: u32, now: Instant) {
+        if self.0.back().is_some_and(|(index, since)| *index == last || now.ms_since(*since) < MARK_MS) {
+            return;
+        }
+        if self.0.is_full() {
+            // Every second one will do: the longer they wait, the less it matters how long exactly.
+            for _ in 0..MARKS / 2 {
+                let kept = self.0.pop_front();
+                self.0.pop_front();
+                kept.into_iter().for_each(|mark| self.push(mark));
+            }
+        }
+        self.push((last, now));
+    }
+
+    fn push(&mut self, mark: (u32, Instant)) {
+        let pushed = self.0.push_back(mark);
+        debug_assert!(pushed.is_ok(), "there is room");
+    }
+
+    /// This one has left the line, in its turn.
+    pub(super) fn left(&mut self, index: u32) {
+        if self.0.front().is_some_and(|(front, _)| *front == index) {
+            self.0.pop_front();
+        }
+    }
+
+    /// Nobody is in line.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Since when the first one has waited, or a little later; `now` where nobody waits.
+    pub(super) fn since(&self, now: Instant) -> Instant {
+        self.0.front().map_or(now, |(_, since)| *since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EASED_MS, MARK_MS, Marks, PRESSURE_MS, Pressure, RELIEF_MS, stale_at};
+    use crate::time::Instant;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    #[test]
+    fn the_time_of_a_head_shrinks_with_the_time_that_others_go_without() {
+        let at = |began, since| stale_at(Instant(began), Instant(since)).0;
+        assert_eq!(at(5_000, 9_000), 7_000, "2 s at first");
+        assert_eq!(at(8_000, 9_000), 9_112, "at the same time as the others came: 1 112 ms of 2 000 - 8 * 112");
+        assert_eq!(at(9_000, 9_000), 9_223, "2 000 - 8 * 222 are left");
+        assert_eq!(at(9_240, 9_000), 9_249);
+        assert_eq!(at(9_600, 9_000), 9_601, "nothing is left of it; what it sent at once is looked at");
+    }
+
+    #[test]
+    fn one_who_is_served_takes_a_part_of_the_pressure_off_and_a_second_without_anybody_takes_all() {
+        let mut pressure = Pressure::new();
+        pressure.press(Instant(1_000));
+        pressure.press(Instant(1_999));
+        assert_eq!(pressure.since(Instant(2_000)), Instant(1_000));
+        pressure.ease(Instant(2_000));
+        assert_eq!(pressure.since(Instant(2_000)), Instant(2_000 - PRESSURE_MS + EASED_MS));
+        for _ in 0..PRESSURE_MS / EASED_MS {
+            pressure.ease(Instant(2_000));
+        }
+        assert_eq!(pressure.since(Instant(2_000)), Instant(2_000));
+        pressure.press(Instant(2_000));
+        pressure.press(Instant(2_000 + RELIEF_MS));
+        assert_eq!(pressure.since(Instant(9_000)), Instant(2_000 + RELIEF_MS));
+    }
+
+    proptest! {
+        #[test]
+        fn marks_tell_since_when_the_first_in_line_waits(
+            steps in prop::collection::vec((0_u64..30, 0_u32..4, 0_usize..4), 0..200),
+        ) {
+            let (mut marks, mut line, mut now, mut next) = (Marks::new(), VecDeque::new(), Instant(1_000), 0);
+            for (ms, come, leave) in steps {
+                now = now.plus_ms(ms as u32);
+                for _ in 0..come {
+                    line.push_back((next, now));
+                    next += 1;
+                }
+                for _ in 0..leave {
+                    line.pop_front().into_iter().for_each(|(index, _)| marks.left(index));
+                }
+                match line.back() {
+                    Some((last, _)) => marks.mark(*last, now),
+                    None => marks.clear(),
+                }
+                let Some((_, truth)) = line.front() else {
+                    prop_assert_eq!(marks.since(now), now);
+                    continue;
+                };
+                let told = marks.since(now);
+                prop_assert!(told >= *truth, "never earlier");
+                let (told_ms, true_ms) = (now.ms_since(told), now.ms_since(*truth));
+                prop_assert!(2 * (told_ms + MARK_MS + 30) >= true_ms, "{told_ms} ms for {true_ms} ms");
+            }
+        }
+    }
+}
