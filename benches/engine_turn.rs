@@ -10,7 +10,7 @@ use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{BufferPool, ClassCounts, Entry};
 use aurora_http_core::preamble::Preamble;
 use aurora_http_core::run::turn_within;
-use aurora_http_core::sim::{Client, ClientRecv, Sim, SimStorage};
+use aurora_http_core::sim::{Client, ClientRecv, Sim};
 use aurora_http_core::stop::StopFlag;
 use aurora_http_core::writer::ResponseWriter;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -23,7 +23,7 @@ const CONNECTIONS: usize = 4;
 
 struct World<H: Handler + 'static> {
     engine: Engine<'static, 'static, H>,
-    sim: Sim<'static, 'static>,
+    sim: Sim<'static>,
     stop: StopFlag,
     client: Client,
 }
@@ -47,7 +47,7 @@ impl<H: Handler + 'static> World<H> {
         let limits = Limits { requests_per_connection_max: None, ..Limits::default() };
         let preamble = Preamble::new("aurora").expect("a short name");
         let mut engine = Engine::new(storage, pool, handler, limits, preamble).expect("the storage is complete");
-        let mut sim = Box::leak(Box::new(SimStorage::<4, 16_384>::new())).sim();
+        let mut sim = Sim::new(4, 16_384);
         let listener = sim.listen().expect("a socket is left");
         engine.listen(listener).expect("the first listener");
         let client = sim.connect(listener).expect("a socket is left");

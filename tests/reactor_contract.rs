@@ -78,6 +78,7 @@ macro_rules! contract {
 }
 
 contract!(sim, crate::support::sim::SimHarness);
+contract!(sim_calls, crate::support::sim::SimHarness<crate::support::sim::Calls>);
 #[cfg(target_os = "linux")]
 contract!(epoll, crate::support::sockets::EpollHarness);
 // On Linux over an emulation: it shows that the backend does its part, not that kqueue does.

@@ -3,6 +3,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "sim")]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 

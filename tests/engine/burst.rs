@@ -9,7 +9,7 @@ use aurora_http_core::time::Instant;
 use aurora_http_core::{handler::Handler, pool::ClassCounts, reactor::Reactor};
 use proptest::prelude::*;
 
-use crate::world::{World, network};
+use crate::world::World;
 use crate::{COUNTS, GET, HELLO, hello, limits};
 
 /// Large networks are made on the stack.
@@ -47,7 +47,7 @@ impl Healthy {
 
 /// Slow heads fill `slots` slots and go on coming, so many per millisecond, while healthy clients come one after the
 /// other. The longest that one of these waited.
-fn longest_wait(sim: Sim<'static, 'static>, slots: usize, buffers: u32, per_ms: f64, overfill: usize) -> u64 {
+fn longest_wait(sim: Sim<'static>, slots: usize, buffers: u32, per_ms: f64, overfill: usize) -> u64 {
     let counts = ClassCounts::new([64, buffers, 0, 0, 0]);
     let mut world = World::over(sim, slots, counts, limits(), hello());
     let mut slow = std::collections::VecDeque::new();
@@ -90,8 +90,7 @@ fn longest_wait(sim: Sim<'static, 'static>, slots: usize, buffers: u32, per_ms: 
 fn a_healthy_client_is_served_within_a_second_whatever_the_rate_of_slow_heads_on_300_slots() {
     with_stack(|| {
         for (buffers, per_ms) in [(400, 0.2), (400, 2.0), (64, 0.2), (64, 2.0)] {
-            let waited =
-                longest_wait(network::<1_500, 256>(), 300, buffers, per_ms, 600.max((per_ms * 1_500.0) as usize));
+            let waited = longest_wait(Sim::new(1_500, 256), 300, buffers, per_ms, 600.max((per_ms * 1_500.0) as usize));
             assert!(waited <= 1_000, "{waited} ms with {buffers} buffers at {per_ms} per ms");
         }
     });
@@ -101,7 +100,7 @@ fn a_healthy_client_is_served_within_a_second_whatever_the_rate_of_slow_heads_on
 fn a_healthy_client_is_served_within_a_second_among_slow_heads_on_1000_slots() {
     with_stack(|| {
         for buffers in [1_100, 256] {
-            let waited = longest_wait(network::<3_000, 256>(), 1_000, buffers, 2.0, 1_500);
+            let waited = longest_wait(Sim::new(3_000, 256), 1_000, buffers, 2.0, 1_500);
             assert!(waited <= 1_000, "{waited} ms with {buffers} buffers");
         }
     });
@@ -111,7 +110,7 @@ fn a_healthy_client_is_served_within_a_second_among_slow_heads_on_1000_slots() {
 fn a_healthy_client_is_served_within_a_second_among_slow_heads_on_10000_slots() {
     with_stack(|| {
         for buffers in [10_100, 256] {
-            let waited = longest_wait(network::<14_000, 256>(), 10_000, buffers, 10.0, 8_000);
+            let waited = longest_wait(Sim::new(14_000, 256), 10_000, buffers, 10.0, 8_000);
             assert!(waited <= 1_000, "{waited} ms with {buffers} buffers");
         }
     });
@@ -122,7 +121,7 @@ fn healthy_clients_that_give_their_buffers_back_at_once_do_not_prolong_the_time_
     with_stack(|| {
         // Slots for all of them, buffers for one in thirty.
         let counts = ClassCounts::new([64, 256, 0, 0, 0]);
-        let mut world = World::over(network::<9_000, 256>(), 8_500, counts, limits(), hello());
+        let mut world = World::over(Sim::new(9_000, 256), 8_500, counts, limits(), hello());
         let mut healthy: Vec<(u64, Option<Healthy>)> = (0..16).map(|at| (at * 37, None)).collect();
         let mut served = 0;
         for ms in 0..4_000 {

@@ -17,7 +17,6 @@ use aurora_http_core::sim::{Client, ClientRecv, Sim};
 use aurora_http_core::stop::StopFlag;
 use aurora_http_core::writer::ResponseWriter;
 
-use crate::world::network;
 use crate::{GET, HELLO, limits};
 
 const COUNTS: ClassCounts = ClassCounts::new([12, 12, 0, 0, 0]);
@@ -92,7 +91,7 @@ impl Memory {
 const RECEIVING: usize = 4;
 
 /// Turns for so long, in virtual time.
-fn pass(engine: &mut Engine<'_, 'static, Paths>, sim: &mut Sim<'static, 'static>, ms: u32) {
+fn pass(engine: &mut Engine<'_, 'static, Paths>, sim: &mut Sim<'static>, ms: u32) {
     for step in 0..=ms.div_ceil(50) {
         sim.advance_ms(if step == 0 { 0 } else { 50 });
         for _ in 0..40 {
@@ -101,7 +100,7 @@ fn pass(engine: &mut Engine<'_, 'static, Paths>, sim: &mut Sim<'static, 'static>
     }
 }
 
-fn said(sim: &mut Sim<'static, 'static>, client: Client) -> String {
+fn said(sim: &mut Sim<'static>, client: Client) -> String {
     let mut bytes = [0; 4096];
     match sim.client_recv(client, &mut bytes) {
         ClientRecv::Bytes(count) => String::from_utf8_lossy(&bytes[..count]).into_owned(),
@@ -111,7 +110,7 @@ fn said(sim: &mut Sim<'static, 'static>, client: Client) -> String {
 
 /// What an engine leaves behind when it is dropped, or forgotten, in the middle of things.
 fn interrupted(memory: &mut Memory, is_forgotten: bool) {
-    let mut sim = network::<64, 4_096>();
+    let mut sim = Sim::new(64, 4_096);
     let listener = sim.listen().unwrap();
     let mut engine = memory.engine(limits(), listener);
     // Silent, in a head, idle, and with content of which a part is collected.
@@ -133,7 +132,7 @@ fn an_engine_on_used_storage_knows_nothing_of_the_one_before() {
     for is_forgotten in [false, true] {
         let mut memory = Memory::new(6);
         interrupted(&mut memory, is_forgotten);
-        let mut sim = network::<64, 4_096>();
+        let mut sim = Sim::new(64, 4_096);
         let listener = sim.listen().unwrap();
         let mut engine = memory.engine(limits(), listener);
         // Every slot serves; who evicts, evicts the one that is idle longest; and who is silent ends in time.
@@ -173,7 +172,7 @@ fn buffers_in_the_hands_of_connections_are_back_when_an_engine_is_dropped() {
 fn buffers_in_the_hands_of_forgotten_connections_go_to_the_next_engine() {
     let mut memory = Memory::new(6);
     interrupted(&mut memory, true);
-    let mut sim = network::<64, 4_096>();
+    let mut sim = Sim::new(64, 4_096);
     let listener = sim.listen().unwrap();
     drop(memory.engine(limits(), listener));
     assert_eq!(memory.buffers(), COUNTS.total() - RECEIVING);
@@ -182,7 +181,7 @@ fn buffers_in_the_hands_of_forgotten_connections_go_to_the_next_engine() {
 #[test]
 fn buffers_are_back_when_a_handler_panics() {
     let mut memory = Memory::new(6);
-    let mut sim = network::<64, 4_096>();
+    let mut sim = Sim::new(64, 4_096);
     let listener = sim.listen().unwrap();
     let mut engine = memory.engine(limits(), listener);
     let client = sim.connect(listener).unwrap();
@@ -199,7 +198,7 @@ fn buffers_are_back_when_a_handler_panics() {
 #[test]
 fn an_engine_that_is_taken_apart_gives_what_it_holds_back() {
     let mut memory = Memory::new(6);
-    let mut sim = network::<64, 4_096>();
+    let mut sim = Sim::new(64, 4_096);
     let listener = sim.listen().unwrap();
     let mut engine = memory.engine(limits(), listener);
     let client = sim.connect(listener).unwrap();

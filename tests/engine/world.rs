@@ -8,21 +8,16 @@ use aurora_http_core::pool::{BufferPool, ClassCounts, Entry};
 use aurora_http_core::preamble::Preamble;
 use aurora_http_core::reactor::{IoHandle, Reactor};
 use aurora_http_core::run::turn_within;
-use aurora_http_core::sim::{Client, ClientRecv, Sim, SimStorage};
+use aurora_http_core::sim::{Client, ClientRecv, Sim};
 use aurora_http_core::stop::StopFlag;
 use std::time::Duration;
 
 pub(crate) struct World<H: Handler + 'static> {
     pub(crate) engine: Engine<'static, 'static, H>,
-    pub(crate) sim: Sim<'static, 'static>,
+    pub(crate) sim: Sim<'static>,
     pub(crate) listener: IoHandle,
     pub(crate) stop: StopFlag,
     pub(crate) deferrals: Deferrals<'static>,
-}
-
-/// A network of so many sockets, with so many bytes in each direction.
-pub(crate) fn network<const SOCKETS: usize, const PIPE: usize>() -> Sim<'static, 'static> {
-    Box::leak(Box::new(SimStorage::<SOCKETS, PIPE>::new())).sim()
 }
 
 fn leak<T>(count: usize, make: impl FnMut() -> T) -> &'static mut [T] {
@@ -31,11 +26,11 @@ fn leak<T>(count: usize, make: impl FnMut() -> T) -> &'static mut [T] {
 
 impl<H: Handler + 'static> World<H> {
     pub(crate) fn new(connections: usize, counts: ClassCounts, limits: Limits, handler: H) -> Self {
-        Self::over(network::<64, 4_096>(), connections, counts, limits, handler)
+        Self::over(Sim::new(64, 4_096), connections, counts, limits, handler)
     }
 
     pub(crate) fn over(
-        mut sim: Sim<'static, 'static>,
+        mut sim: Sim<'static>,
         connections: usize,
         counts: ClassCounts,
         limits: Limits,

@@ -1,7 +1,8 @@
-//! The clients' side: what a test does to the server.
+//! The clients' end: what a test does to the server.
 
+use super::NONE;
+use super::network::Network;
 use super::socket::{Server, Socket};
-use super::{NONE, Sim, pipe_memory};
 use crate::reactor::IoHandle;
 
 /// The client's end of a simulated connection.
@@ -27,36 +28,28 @@ pub enum ClientRecv {
     Reset,
 }
 
-impl<'p> Sim<'_, 'p> {
+impl Network {
     /// Connects to a listener; `None` when it does not listen or all sockets are in use.
     ///
     /// The client may send at once, before the connection is accepted.
     pub fn connect(&mut self, listener: IoHandle) -> Option<Client> {
-        let server = self.sockets.get(listener.0 as usize)?.server;
-        if server != Server::Listening {
+        if self.sockets.get(listener.0 as usize)?.server != Server::Listening {
             return None;
         }
-        let index = self.sockets.iter().position(Socket::is_free)?;
-        self.sockets[index].connect();
-        let client = Client { socket: index as u32, generation: self.sockets[index].generation };
-        self.append_waiting(listener.0, client.socket);
-        self.poke(listener.0);
-        Some(client)
+        let index = self.take_free()?;
+        self.sockets[index as usize].server = Server::Waiting;
+        let last = core::mem::replace(&mut self.sockets[listener.0 as usize].last_waiting, index);
+        if self.sockets[listener.0 as usize].first_waiting == NONE {
+            self.sockets[listener.0 as usize].first_waiting = index;
+        } else {
+            self.sockets[last as usize].next_waiting = index;
+        }
+        self.sockets[listener.0 as usize].edge.readable = true;
+        self.change(listener.0);
+        Some(Client { socket: index, generation: self.sockets[index as usize].generation })
     }
 
-    fn append_waiting(&mut self, listener: u32, connection: u32) {
-        let mut last = self.sockets[listener as usize].first_waiting;
-        if last == NONE {
-            self.sockets[listener as usize].first_waiting = connection;
-            return;
-        }
-        while self.sockets[last as usize].next_waiting != NONE {
-            last = self.sockets[last as usize].next_waiting;
-        }
-        self.sockets[last as usize].next_waiting = connection;
-    }
-
-    fn client(&mut self, client: Client) -> Option<&mut Socket<'p>> {
+    fn client(&mut self, client: Client) -> Option<&mut Socket> {
         self.sockets
             .get_mut(client.socket as usize)
             .filter(|socket| socket.generation == client.generation && !socket.client_gone)
@@ -66,24 +59,25 @@ impl<'p> Sim<'_, 'p> {
     ///
     /// Bytes that reach a server which has closed reset the connection.
     pub fn client_send(&mut self, client: Client, bytes: &[u8]) -> usize {
+        let window = self.window();
         let Some(socket) = self.client(client) else { return 0 };
-        if socket.client_fin || socket.reset {
+        if socket.client_fin || socket.reset || bytes.is_empty() {
             return 0;
         }
         if socket.server == Server::Closed {
-            if !bytes.is_empty() {
-                socket.break_up();
-            }
+            socket.break_up();
+            self.tell(client.socket);
             return 0;
         }
-        let memory = pipe_memory(self.to_server, self.pipe_bytes, client.socket);
-        let count = self.sockets[client.socket as usize].to_server.write(memory, bytes, usize::MAX);
-        self.poke(client.socket);
+        let count = socket.to_server.write(window, bytes, usize::MAX);
+        socket.edge.readable = true;
+        self.change(client.socket);
         count
     }
 
     /// Receives what the server has sent, as much as `into` has room for.
     pub fn client_recv(&mut self, client: Client, into: &mut [u8]) -> ClientRecv {
+        let window = self.window();
         let Some(socket) = self.client(client) else { return ClientRecv::Reset };
         if socket.reset {
             return ClientRecv::Reset;
@@ -91,9 +85,12 @@ impl<'p> Sim<'_, 'p> {
         if socket.to_client.filled() == 0 {
             return if socket.server_fin { ClientRecv::Fin } else { ClientRecv::Nothing };
         }
-        let memory = pipe_memory(self.to_client, self.pipe_bytes, client.socket);
-        let count = self.sockets[client.socket as usize].to_client.read(memory, into, usize::MAX);
-        self.poke(client.socket);
+        let was_full = socket.to_client.filled() >= window;
+        let count = socket.to_client.read(into, usize::MAX);
+        if was_full {
+            socket.edge.writable = true;
+            self.change(client.socket);
+        }
         ClientRecv::Bytes(count)
     }
 
@@ -101,7 +98,9 @@ impl<'p> Sim<'_, 'p> {
     pub fn client_finish(&mut self, client: Client) {
         let Some(socket) = self.client(client) else { return };
         socket.client_fin = true;
-        self.poke(client.socket);
+        socket.edge.readable = true;
+        socket.edge.ended = true;
+        self.change(client.socket);
     }
 
     /// Closes the client's end: FIN, and what the server sends from now on is answered by a reset. With unread bytes it
@@ -112,7 +111,7 @@ impl<'p> Sim<'_, 'p> {
             socket.break_up();
         }
         socket.close_client();
-        self.poke(client.socket);
+        self.end(client.socket);
     }
 
     /// Breaks the connection: RST. What the server has not read yet can still be read.
@@ -120,6 +119,24 @@ impl<'p> Sim<'_, 'p> {
         let Some(socket) = self.client(client) else { return };
         socket.break_up();
         socket.close_client();
-        self.poke(client.socket);
+        self.end(client.socket);
+    }
+
+    fn end(&mut self, index: u32) {
+        self.change(index);
+        self.release_if_over(index);
+    }
+
+    /// A client for whom something changed: bytes came or were taken, the server's FIN, a reset. Each once, however much
+    /// changed.
+    pub fn next_news(&mut self) -> Option<Client> {
+        while let Some(index) = self.news.pop_front() {
+            let socket = &mut self.sockets[index as usize];
+            socket.has_news = false;
+            if !socket.client_gone && socket.server != Server::Free {
+                return Some(Client { socket: index, generation: socket.generation });
+            }
+        }
+        None
     }
 }

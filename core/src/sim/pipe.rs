@@ -1,45 +1,39 @@
-//! One direction of a simulated connection: a ring over a part of the caller's memory.
+//! One direction of a simulated connection: bytes under way, up to a window.
 
-/// Where the bytes are in that part.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pipe {
-    start: usize,
-    filled: usize,
-}
+use alloc::collections::VecDeque;
+
+#[derive(Debug, Default)]
+pub(super) struct Pipe(VecDeque<u8>);
 
 impl Pipe {
-    pub(super) const fn new() -> Self {
-        Self { start: 0, filled: 0 }
-    }
-
-    pub(super) fn filled(self) -> usize {
-        self.filled
+    pub(super) fn filled(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::new();
+        self.0.clear();
     }
 
-    /// Takes as many bytes as there is room for, at most `most`, and says how many.
-    pub(super) fn write(&mut self, memory: &mut [u8], bytes: &[u8], most: usize) -> usize {
-        let room = memory.len() - self.filled;
+    /// Takes as many bytes as the window has room for, at most `most`, and says how many.
+    pub(super) fn write(&mut self, window: usize, bytes: &[u8], most: usize) -> usize {
+        let room = window.saturating_sub(self.0.len());
         let count = bytes.len().min(room).min(most);
-        for &byte in &bytes[..count] {
-            let at = (self.start + self.filled) % memory.len();
-            memory[at] = byte;
-            self.filled += 1;
+        if self.0.capacity() < window {
+            // Once and for all, so that a server that is watched for allocations causes none.
+            self.0.reserve_exact(window - self.0.len());
         }
+        self.0.extend(&bytes[..count]);
         count
     }
 
     /// Hands over as many bytes as `into` has room for, at most `most`, and says how many.
-    pub(super) fn read(&mut self, memory: &[u8], into: &mut [u8], most: usize) -> usize {
-        let count = into.len().min(self.filled).min(most);
-        for place in &mut into[..count] {
-            *place = memory[self.start];
-            self.start = (self.start + 1) % memory.len();
-        }
-        self.filled -= count;
+    pub(super) fn read(&mut self, into: &mut [u8], most: usize) -> usize {
+        let count = into.len().min(self.0.len()).min(most);
+        let (front, back) = self.0.as_slices();
+        let first = front.len().min(count);
+        into[..first].copy_from_slice(&front[..first]);
+        into[first..count].copy_from_slice(&back[..count - first]);
+        self.0.drain(..count);
         count
     }
 }

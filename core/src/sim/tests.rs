@@ -1,18 +1,17 @@
 //! What the contract suite cannot know: the virtual clock, the options, TCP's manners.
 
-use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
 use super::*;
-
-type Storage = SimStorage<'static, 4, 8>;
+use crate::pool::Buf;
+use crate::reactor::{IoError, IoHandle, Op, OpKind, OpToken, Outcome, Reactor, Submission, Wake};
 
 fn token(slot: u32, kind: OpKind) -> OpToken {
     OpToken::new(slot, 1, kind)
 }
 
-fn submit(sim: &mut Sim<'_, 'static>, kind: OpKind, io: IoHandle) {
+fn submit(sim: &mut Sim<'static>, kind: OpKind, io: IoHandle) {
     let op = match kind {
         OpKind::Accept => Op::Accept { listener: io },
         OpKind::Recv => Op::Recv { io, into: Some(Buf::new(vec![0; 64].leak())) },
@@ -27,14 +26,14 @@ fn submit(sim: &mut Sim<'_, 'static>, kind: OpKind, io: IoHandle) {
 }
 
 /// The outcome of the only completion of the next turn.
-fn turn(sim: &mut Sim<'_, 'static>) -> Outcome<'static> {
+fn turn(sim: &mut Sim<'static>) -> Outcome<'static> {
     sim.wait(None).unwrap();
     let completion = sim.next_completion().expect("a completion");
     assert!(sim.next_completion().is_none());
     completion.outcome
 }
 
-fn connected(sim: &mut Sim<'_, 'static>) -> (Client, IoHandle) {
+fn connected(sim: &mut Sim<'static>) -> (Client, IoHandle) {
     let listener = sim.listen().unwrap();
     let client = sim.connect(listener).unwrap();
     submit(sim, OpKind::Accept, listener);
@@ -44,8 +43,7 @@ fn connected(sim: &mut Sim<'_, 'static>) -> (Client, IoHandle) {
 
 #[test]
 fn the_clock_moves_only_when_nothing_can_happen() {
-    let mut storage = Box::new(Storage::new());
-    let mut sim = storage.sim();
+    let mut sim = Sim::new(4, 8);
     sim.set_unix_time(1_000);
     let (client, io) = connected(&mut sim);
     assert_eq!(sim.now(), Instant(0));
@@ -64,8 +62,7 @@ fn the_clock_moves_only_when_nothing_can_happen() {
 
 #[test]
 fn a_wake_ends_one_wait_without_moving_the_clock() {
-    let mut storage = Box::new(Storage::new());
-    let mut sim = storage.sim();
+    let mut sim = Sim::new(4, 8);
     let waker = sim.waker();
     std::thread::scope(|scope| {
         scope.spawn(move || waker.wake());
@@ -78,8 +75,7 @@ fn a_wake_ends_one_wait_without_moving_the_clock() {
 
 #[test]
 fn delayed_operations_complete_in_virtual_time() {
-    let mut storage = Box::new(Storage::new());
-    let mut sim = storage.sim();
+    let mut sim = Sim::new(4, 8);
     let (client, io) = connected(&mut sim);
     sim.options_mut().delay_ms = 30;
     submit(&mut sim, OpKind::Recv, io);
@@ -98,8 +94,7 @@ fn delayed_operations_complete_in_virtual_time() {
 
 #[test]
 fn transfers_are_cut_as_the_options_say() {
-    let mut storage = Box::new(Storage::new());
-    let mut sim = storage.sim();
+    let mut sim = Sim::new(4, 8);
     let (client, io) = connected(&mut sim);
     *sim.options_mut() = SimOptions { recv_bytes_max: 1, send_bytes_max: 3, ..SimOptions::default() };
     assert_eq!(sim.client_send(client, b"0123456789"), 8, "the pipe holds eight");
@@ -117,8 +112,7 @@ fn transfers_are_cut_as_the_options_say() {
 
 #[test]
 fn the_submission_queue_can_be_full_until_the_next_turn() {
-    let mut storage = Box::new(Storage::new());
-    let mut sim = storage.sim();
+    let mut sim = Sim::new(4, 8);
     sim.options_mut().submissions_per_turn_max = 1;
     let listener = sim.listen().unwrap();
     submit(&mut sim, OpKind::Accept, listener);
@@ -134,8 +128,7 @@ fn the_submission_queue_can_be_full_until_the_next_turn() {
 
 #[test]
 fn a_failing_accept_leaves_the_connection_waiting() {
-    let mut storage = Box::new(Storage::new());
-    let mut sim = storage.sim();
+    let mut sim = Sim::new(4, 8);
     let listener = sim.listen().unwrap();
     let clients: Vec<_> = (0..3).map(|_| sim.connect(listener).unwrap()).collect();
     assert!(sim.connect(listener).is_none(), "all sockets are in use");
@@ -160,8 +153,7 @@ fn closing_with_unread_input_takes_the_answer_with_it() {
         ("unread input", b"more", b"", [ClientRecv::Reset; 2]),
         ("input behind the close", b"", b"more", [ClientRecv::Reset; 2]),
     ] {
-        let mut storage = Box::new(Storage::new());
-        let mut sim = storage.sim();
+        let mut sim = Sim::new(4, 8);
         let (client, io) = connected(&mut sim);
         submit(&mut sim, OpKind::Send, io);
         turn(&mut sim);
@@ -177,8 +169,7 @@ fn closing_with_unread_input_takes_the_answer_with_it() {
 
 #[test]
 fn a_socket_is_free_again_when_both_ends_have_closed_it() {
-    let mut storage = Box::new(Storage::new());
-    let mut sim = storage.sim();
+    let mut sim = Sim::new(4, 8);
     let listener = sim.listen().unwrap();
     for round in 0..20 {
         let client = sim.connect(listener).expect("a free socket");
@@ -199,8 +190,7 @@ fn a_socket_is_free_again_when_both_ends_have_closed_it() {
 
 #[test]
 fn a_server_that_writes_to_a_closed_client_learns_it_with_the_second_send() {
-    let mut storage = Box::new(Storage::new());
-    let mut sim = storage.sim();
+    let mut sim = Sim::new(4, 8);
     let (client, io) = connected(&mut sim);
     sim.client_send(client, b"x");
     sim.client_close(client);
@@ -216,8 +206,7 @@ fn a_server_that_writes_to_a_closed_client_learns_it_with_the_second_send() {
 
 #[test]
 fn closing_a_listener_resets_who_waits() {
-    let mut storage = Box::new(Storage::new());
-    let mut sim = storage.sim();
+    let mut sim = Sim::new(4, 8);
     let listener = sim.listen().unwrap();
     let client = sim.connect(listener).unwrap();
     submit(&mut sim, OpKind::Close, listener);

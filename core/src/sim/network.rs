@@ -1,0 +1,292 @@
+//! The sockets, the clock, and what the server's end can do with them.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::NONE;
+use super::dice::Dice;
+use super::faults::Faults;
+use super::socket::{Server, Socket};
+use crate::reactor::{IoError, IoHandle, Ready, Shutdown};
+use crate::time::Instant;
+
+/// Sockets in memory, a virtual clock, and the clients' end of every connection.
+///
+/// A connection occupies its socket until both ends have closed it.
+#[derive(Debug)]
+pub struct Network {
+    pub(super) sockets: Vec<Socket>,
+    /// Sockets that are not in use.
+    free: Vec<u32>,
+    window: usize,
+    now: Instant,
+    /// The wall clock's seconds, and when it had them.
+    unix: Option<(u64, Instant)>,
+    accept_error: Option<IoError>,
+    pub(super) faults: Faults,
+    pub(super) dice: Dice,
+    /// Sockets on which something changed for the server.
+    pub(super) changes: VecDeque<u32>,
+    /// How often something changed for the server.
+    pub(super) announced: u64,
+    /// Sockets on which something changed for the client.
+    pub(super) news: VecDeque<u32>,
+}
+
+/// What came of receiving or sending.
+pub(super) type Moved = Result<usize, IoError>;
+
+/// Setting up, and time.
+impl Network {
+    /// A network of so many sockets, listeners included, with windows of so many bytes in each direction of each
+    /// connection. It is the instant 0, and nothing goes wrong.
+    #[must_use]
+    pub fn new(sockets: usize, window: usize) -> Self {
+        Self {
+            sockets: (0..sockets).map(|_| Socket::new(0)).collect(),
+            free: (0..sockets as u32).rev().collect(),
+            window: window.max(1),
+            now: Instant(0),
+            unix: None,
+            accept_error: None,
+            faults: Faults::default(),
+            dice: Dice::new(0),
+            changes: VecDeque::with_capacity(sockets),
+            announced: 0,
+            news: VecDeque::with_capacity(sockets),
+        }
+    }
+
+    /// Opens a listening socket; `None` when all sockets are in use.
+    pub fn listen(&mut self) -> Option<IoHandle> {
+        let index = self.free.pop()?;
+        self.sockets[index as usize].server = Server::Listening;
+        Some(IoHandle(index))
+    }
+
+    /// What goes wrong from now on, by chance.
+    pub fn set_faults(&mut self, faults: Faults, dice: Dice) {
+        (self.faults, self.dice) = (faults, dice);
+    }
+
+    /// Has the next accept of a waiting connection fail; the connection goes on waiting.
+    pub fn fail_next_accept(&mut self, error: IoError) {
+        self.accept_error = Some(error);
+        for index in 0..self.sockets.len() as u32 {
+            self.sockets[index as usize].edge.readable = true;
+            self.change(index);
+        }
+    }
+
+    /// The clock.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Moves the clock on.
+    pub fn advance_ms(&mut self, milliseconds: u32) {
+        self.now = self.now.plus_ms(milliseconds);
+    }
+
+    /// Moves the clock to an instant, unless that is over.
+    pub fn advance_to(&mut self, at: Instant) {
+        self.now = self.now.max(at);
+    }
+
+    /// Sets the wall clock, which goes on with the monotonic one.
+    pub fn set_unix_time(&mut self, seconds: u64) {
+        self.unix = Some((seconds, self.now));
+    }
+
+    pub(super) fn unix_time(&self) -> Option<u64> {
+        let (seconds, since) = self.unix?;
+        Some(seconds + self.now.ms_since(since) / 1000)
+    }
+
+    /// The server's open sockets, listeners included: what has to be closed.
+    #[must_use]
+    pub fn open_handles(&self) -> usize {
+        self.sockets.iter().filter(|socket| socket.is_handle()).count()
+    }
+
+    /// The server's process dies: every one of its sockets is closed, as the system would do it.
+    pub fn kill_server(&mut self) {
+        for index in 0..self.sockets.len() as u32 {
+            if self.sockets[index as usize].is_handle() {
+                self.close(IoHandle(index));
+            }
+        }
+        while let Some(index) = self.changes.pop_front() {
+            self.sockets[index as usize].changed = false;
+        }
+    }
+
+    /// How often something has happened that the server is told of: what an edge-triggered descriptor counts.
+    #[must_use]
+    pub const fn announced(&self) -> u64 {
+        self.announced
+    }
+}
+
+/// The server's end.
+impl Network {
+    /// The socket behind a handle of the server's.
+    pub(super) fn handle(&self, io: IoHandle) -> Option<&Socket> {
+        self.sockets.get(io.0 as usize).filter(|socket| socket.is_handle())
+    }
+
+    pub(super) fn handle_mut(&mut self, io: IoHandle) -> Option<&mut Socket> {
+        self.sockets.get_mut(io.0 as usize).filter(|socket| socket.is_handle())
+    }
+
+    pub(super) fn can_accept(&self, io: IoHandle) -> bool {
+        self.handle(io).is_some_and(|socket| socket.first_waiting != NONE)
+    }
+
+    pub(super) fn can_send(&self, io: IoHandle) -> bool {
+        self.handle(io).is_some_and(|socket| socket.can_send(self.window))
+    }
+
+    /// The connection that waits longest; to be called while [`can_accept`](Self::can_accept).
+    pub(super) fn accept(&mut self, listener: IoHandle) -> Result<IoHandle, IoError> {
+        let faults = self.faults;
+        let chance = if self.dice.per_mille(faults.file_limit) {
+            Some(IoError::FileLimit)
+        } else {
+            self.dice.per_mille(faults.accept_reset).then_some(IoError::ConnectionReset)
+        };
+        if let Some(error) = self.accept_error.take().or(chance) {
+            return Err(error);
+        }
+        let waiting = self.sockets[listener.0 as usize].first_waiting;
+        let connection = &mut self.sockets[waiting as usize];
+        connection.server = Server::Open;
+        self.sockets[listener.0 as usize].first_waiting = connection.next_waiting;
+        Ok(IoHandle(waiting))
+    }
+
+    /// Receives at most `most`: 0 bytes at the client's FIN.
+    pub(super) fn recv(&mut self, io: IoHandle, into: &mut [u8], most: usize) -> Moved {
+        if self.dice.per_mille(self.faults.no_buffers) {
+            return Err(IoError::NoBuffers);
+        }
+        let most = self.shorten(self.faults.short_recv, most.min(into.len()));
+        let socket = self.handle_mut(io).ok_or(IoError::Unsupported)?;
+        let count = socket.to_server.read(into, most);
+        let is_broken = count == 0 && socket.reset;
+        if count > 0 {
+            // There is room again.
+            self.tell(io.0);
+        }
+        if is_broken { Err(IoError::ConnectionReset) } else { Ok(count) }
+    }
+
+    /// Sends at most `most`, the parts in order.
+    pub(super) fn send(&mut self, io: IoHandle, parts: [&[u8]; 2], most: usize) -> Moved {
+        if self.dice.per_mille(self.faults.no_buffers) {
+            return Err(IoError::NoBuffers);
+        }
+        let all = parts[0].len() + parts[1].len();
+        let most = self.shorten(self.faults.short_send, most.min(all));
+        let window = self.window;
+        let socket = self.handle_mut(io).ok_or(IoError::Unsupported)?;
+        if socket.reset || socket.server_fin {
+            return Err(IoError::ConnectionReset);
+        }
+        let count = if socket.client_gone {
+            // The first bytes leave, and the answer to them is a reset.
+            socket.break_up();
+            most
+        } else {
+            let first = socket.to_client.write(window, parts[0], most);
+            let rest = if first == parts[0].len() { socket.to_client.write(window, parts[1], most - first) } else { 0 };
+            first + rest
+        };
+        self.tell(io.0);
+        Ok(count)
+    }
+
+    /// By chance, a part of so many bytes.
+    fn shorten(&mut self, chance: u16, most: usize) -> usize {
+        if most > 1 && self.dice.per_mille(chance) { self.dice.between(1, most - 1) } else { most }
+    }
+
+    pub(super) fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
+        let Some(socket) = self.handle_mut(io) else { return };
+        socket.server_fin |= how != Shutdown::Read;
+        socket.read_ended |= how != Shutdown::Write;
+        self.tell(io.0);
+    }
+
+    pub(super) fn close(&mut self, io: IoHandle) {
+        if self.handle(io).is_none() {
+            return;
+        }
+        let mut waiting = core::mem::replace(&mut self.sockets[io.0 as usize].first_waiting, NONE);
+        while waiting != NONE {
+            let connection = &mut self.sockets[waiting as usize];
+            let next = connection.next_waiting;
+            connection.break_up();
+            connection.close_server();
+            self.tell(waiting);
+            self.release_if_over(waiting);
+            waiting = next;
+        }
+        self.sockets[io.0 as usize].close_server();
+        self.tell(io.0);
+        self.release_if_over(io.0);
+    }
+
+    /// Bytes in the pipe to the client; `None` on a connection that is gone.
+    pub(super) fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
+        let socket = self.handle(io).filter(|socket| socket.server == Server::Open)?;
+        u32::try_from(socket.to_client.filled()).ok()
+    }
+
+    /// The next socket on which something changed, with what an event would say of it.
+    pub(super) fn take_change(&mut self) -> Option<(IoHandle, Ready)> {
+        let index = self.changes.pop_front()?;
+        let socket = &mut self.sockets[index as usize];
+        socket.changed = false;
+        Some((IoHandle(index), core::mem::take(&mut socket.edge)))
+    }
+}
+
+/// Both ends.
+impl Network {
+    pub(super) fn window(&self) -> usize {
+        self.window
+    }
+
+    pub(super) fn take_free(&mut self) -> Option<u32> {
+        self.free.pop()
+    }
+
+    /// Something changed for the server.
+    pub(super) fn change(&mut self, index: u32) {
+        self.announced += 1;
+        let socket = &mut self.sockets[index as usize];
+        if !socket.changed {
+            socket.changed = true;
+            self.changes.push_back(index);
+        }
+    }
+
+    /// Something changed for the client.
+    pub(super) fn tell(&mut self, index: u32) {
+        let socket = &mut self.sockets[index as usize];
+        if !socket.has_news {
+            socket.has_news = true;
+            self.news.push_back(index);
+        }
+    }
+
+    pub(super) fn release_if_over(&mut self, index: u32) {
+        let socket = &mut self.sockets[index as usize];
+        if socket.is_over() {
+            socket.release();
+            self.free.push(index);
+        }
+    }
+}
