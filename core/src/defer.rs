@@ -75,6 +75,13 @@ impl DeferCell {
         Self { block: AtomicU32::new(0), word: AtomicU32::new(0) }
     }
 
+    /// A cell that has given out so many numbers: to come near the end of what its words count.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub const fn with_serial(serial: u64) -> Self {
+        Self { block: AtomicU32::new(block(serial)), word: AtomicU32::new(word(serial)) }
+    }
+
     /// Begins a deferral, and gives its number. By the worker alone, like all but [`resolve`](Self::resolve).
     pub(crate) fn arm(&self) -> u64 {
         let serial = self.next();

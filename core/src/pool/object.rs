@@ -42,6 +42,13 @@ impl<T> Entry<T> {
         Self { generation: 0, link: NONE, value: None }
     }
 
+    /// A vacant entry that was vacated so often before: to come near the end of what a generation counts.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub const fn with_generation(generation: u32) -> Self {
+        Self { generation: generation & GENERATION_MASK, link: NONE, value: None }
+    }
+
     /// Takes out what a pool left that was forgotten instead of dropped; handles to it are stale then. `None`, and nothing
     /// changed, when the entry is vacant, as every entry is that no pool uses and that was not forgotten.
     pub fn vacate(&mut self) -> Option<T> {

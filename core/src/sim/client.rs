@@ -9,7 +9,7 @@ use crate::reactor::IoHandle;
 ///
 /// Its socket is in use until the client closes or resets it, even when the server has closed. A client that has done
 /// so is stale: it sends nothing and receives [`ClientRecv::Reset`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Client {
     socket: u32,
     generation: u32,

@@ -128,10 +128,14 @@ impl<'p> Sim<'p> {
         }
     }
 
-    /// Gives the network back; what was in flight is dropped.
+    /// Gives the network back, and every buffer that was in flight or lent: as when a process ends, nothing completes.
     #[must_use]
-    pub fn into_network(self) -> Network {
-        self.network
+    pub fn into_parts(self) -> (Network, Vec<Buf<'p>>) {
+        let Self { network, mut operations, mut lent, .. } = self;
+        lent.extend(
+            operations.iter_mut().flat_map(|operations| [operations.into.take(), operations.head.take()]).flatten(),
+        );
+        (network, lent)
     }
 
     /// How operations are treated, to be changed at any time.

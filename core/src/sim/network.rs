@@ -31,6 +31,8 @@ pub struct Network {
     pub(super) announced: u64,
     /// Sockets on which something changed for the client.
     pub(super) news: VecDeque<u32>,
+    received: u64,
+    sent: u64,
 }
 
 /// What came of receiving or sending.
@@ -54,6 +56,8 @@ impl Network {
             changes: VecDeque::with_capacity(sockets),
             announced: 0,
             news: VecDeque::with_capacity(sockets),
+            received: 0,
+            sent: 0,
         }
     }
 
@@ -122,6 +126,12 @@ impl Network {
         }
     }
 
+    /// Bytes that the server has received and sent so far.
+    #[must_use]
+    pub const fn transferred(&self) -> (u64, u64) {
+        (self.received, self.sent)
+    }
+
     /// How often something has happened that the server is told of: what an edge-triggered descriptor counts.
     #[must_use]
     pub const fn announced(&self) -> u64 {
@@ -176,6 +186,7 @@ impl Network {
         let count = socket.to_server.read(into, most);
         let is_broken = count == 0 && socket.reset;
         if count > 0 {
+            self.received += count as u64;
             // There is room again.
             self.tell(io.0);
         }
@@ -203,6 +214,7 @@ impl Network {
             let rest = if first == parts[0].len() { socket.to_client.write(window, parts[1], most - first) } else { 0 };
             first + rest
         };
+        self.sent += count as u64;
         self.tell(io.0);
         Ok(count)
     }
