@@ -53,7 +53,8 @@ pub enum CloseReason {
     Shed,
     /// The response broke off: the handler failed behind its head, or wrote less than it announced.
     ResponseFailed,
-    /// The handler neither consumed nor wrote anything when it was its turn.
+    /// The handler neither consumed nor wrote anything when it was its turn; answered 500 while nothing of its response
+    /// had left.
     HandlerStalled,
     /// The response was delimited by the end of the connection.
     CloseDelimited,

@@ -328,8 +328,8 @@ impl<'p, E> Connection<'p, E> {
         if waits {
             // It waits for more than there is: there must be more to come, and room for it.
             if offer.is_last || !self.make_room(cx, Class::Huge.size()) {
-                self.close(cx, CloseReason::HandlerStalled);
-                return false;
+                self.exchange.give_up_stalled(cx);
+                return true;
             }
             let exchange = &mut self.exchange;
             if !exchange.body.hold(offer.len, &mut exchange.front) {

@@ -524,6 +524,19 @@ impl<'p, E> Exchange<'p, E> {
         self.break_off(cx, CloseReason::ResponseFailed);
     }
 
+    /// The handler neither took nor wrote anything when it was its turn, and never will: 500 while nothing of the response
+    /// has left.
+    #[cold]
+    pub(super) fn give_up_stalled<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        cx.counters.failed += 1;
+        self.facts = self.facts.with(Facts::CLOSE, true);
+        if self.write_answer(cx, Answer::new(500)) {
+            self.reason.get_or_insert(CloseReason::HandlerStalled);
+            return self.finish_response(cx);
+        }
+        self.break_off(cx, CloseReason::HandlerStalled);
+    }
+
     /// Ends the connection in the middle of a response.
     pub(super) fn break_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
         // Whatever was to happen behind the response.
@@ -546,7 +559,7 @@ impl<'p, E> Exchange<'p, E> {
         let (flow, error, content_max) = self.call(cx, |handler, response| handler.produce(state, response));
         let stalled = error.is_none() && matches!(flow, Flow::Produce(_)) && !self.has_output();
         if stalled {
-            self.break_off(cx, CloseReason::HandlerStalled);
+            self.give_up_stalled(cx);
             return false;
         }
         self.settle(cx, flow, error, content_max, Here::CONTENT);

@@ -127,6 +127,12 @@ impl Network {
         self.release_if_over(index);
     }
 
+    /// Whether [`next_news`](Self::next_news) may have one.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
     /// A client for whom something changed: bytes came or were taken, the server's FIN, a reset. Each once, however much
     /// changed.
     pub fn next_news(&mut self) -> Option<Client> {

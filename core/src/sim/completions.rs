@@ -277,7 +277,10 @@ impl<'p> Sim<'p> {
 
     /// By chance, lets others go first.
     fn reorder(&mut self) {
-        if self.ready == self.ready_last || !self.network.dice.per_mille(self.network.faults.reorder) {
+        if self.ready == NONE
+            || self.ready == self.ready_last
+            || !self.network.dice.per_mille(self.network.faults.reorder)
+        {
             return;
         }
         for _ in 0..self.network.dice.below(OVERTAKES_MAX) {

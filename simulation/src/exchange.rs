@@ -1,0 +1,362 @@
+//! One request and what the handler is to do with it.
+
+use aurora_http_core::pool::Class;
+use aurora_http_core::sim::Dice;
+
+use crate::plan::World;
+
+/// A request and what becomes of it.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The method.
+    pub method: Method,
+    /// HTTP/1.0 instead of 1.1.
+    pub is_http10: bool,
+    /// The `Connection` option, if there is one.
+    pub option: Option<Wish>,
+    /// How its content is framed.
+    pub framing: Framing,
+    /// The client expects 100 (Continue).
+    pub expects: bool,
+    /// Bytes of a field that only makes the head longer.
+    pub padding: usize,
+    /// An empty line before the request.
+    pub blank_line: bool,
+    /// What the handler does.
+    pub answer: Answer,
+}
+
+/// The methods that make a difference.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// HEAD.
+    Head,
+    /// POST.
+    Post,
+    /// CONNECT.
+    Connect,
+}
+
+/// What a client wants of the connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wish {
+    /// `close`.
+    Close,
+    /// `keep-alive`.
+    KeepAlive,
+}
+
+/// How content is framed, and how long it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Framing {
+    /// There is none.
+    None,
+    /// `Content-Length`.
+    Length(usize),
+    /// Chunks of at most so many bytes, with so many trailer fields behind.
+    Chunked {
+        /// Bytes of content.
+        length: usize,
+        /// Bytes of a chunk.
+        chunk: usize,
+        /// Trailer fields.
+        trailers: usize,
+    },
+}
+
+/// What the handler does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// Answers with so many bytes at once, whatever content there is.
+    Body {
+        /// The status.
+        status: u16,
+        /// Bytes of body.
+        length: usize,
+        /// Without copying.
+        in_place: bool,
+    },
+    /// Returns without a word.
+    Nothing,
+    /// Produces so many bytes in pieces.
+    Produce {
+        /// Bytes of body.
+        length: usize,
+        /// Announces the length.
+        is_known: bool,
+        /// Bytes of a piece.
+        piece: usize,
+    },
+    /// Collects the content and answers with so many bytes.
+    Collect {
+        /// Bytes of body.
+        length: usize,
+    },
+    /// Receives all content, then answers with so many bytes.
+    Receive {
+        /// Bytes of body.
+        length: usize,
+        /// Takes nothing before all of it is there.
+        holds: bool,
+        /// Takes at most so many bytes in a call.
+        piece: usize,
+    },
+    /// Writes back what it receives.
+    Echo,
+    /// Defers so many times, for at most so long, then answers with so many bytes.
+    Defer {
+        /// How often.
+        times: u8,
+        /// When the answer is there; `None`: never.
+        after_ms: Option<u32>,
+        /// Resolved by the handler itself, in the same call.
+        by_itself: bool,
+        /// Bytes of body.
+        length: usize,
+    },
+    /// Gives up with a status.
+    Fail(u16),
+    /// Switches to a protocol that writes back what it receives.
+    Upgrade {
+        /// Raw bytes that the client sends.
+        length: usize,
+    },
+    /// Switches, and gives the connection to the program, which closes it.
+    Detach,
+    /// Neither consumes nor writes, when there is content.
+    Stall,
+    /// Panics.
+    Panic,
+}
+
+/// What no server should take for a request.
+pub(crate) const GARBAGE: [&[u8]; 10] = [
+    b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+    b"GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\nc",
+    b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+    b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"HEAD / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    b"\0\0\0\0\r\n\r\n",
+];
+
+impl Framing {
+    /// Bytes of content.
+    #[must_use]
+    pub const fn length(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Length(length) | Self::Chunked { length, .. } => length,
+        }
+    }
+}
+
+impl Exchange {
+    pub(crate) fn panics(&self) -> bool {
+        self.answer == Answer::Panic
+    }
+
+    /// The request, as the client sends it.
+    pub(crate) fn write(&self, id: Id, out: &mut Vec<u8>) {
+        if self.blank_line {
+            out.extend(b"\r\n");
+        }
+        let version = if self.is_http10 { "1.0" } else { "1.1" };
+        let Id { client, serial } = id;
+        let head = match self.method {
+            Method::Connect => format!("CONNECT c{client}-{serial}:1 HTTP/{version}\r\nHost: c{client}-{serial}:1\r\n"),
+            method => format!("{} /{client}/{serial} HTTP/{version}\r\nHost: x\r\n", method.name()),
+        };
+        out.extend(head.bytes());
+        if matches!(self.answer, Answer::Upgrade { .. } | Answer::Detach) && self.method != Method::Connect {
+            out.extend(b"Connection: upgrade\r\nUpgrade: echo\r\n");
+        }
+        match self.option {
+            Some(Wish::Close) => out.extend(b"Connection: close\r\n"),
+            Some(Wish::KeepAlive) => out.extend(b"Connection: keep-alive\r\n"),
+            None => {}
+        }
+        if self.expects {
+            out.extend(b"Expect: 100-continue\r\n");
+        }
+        if self.padding > 0 {
+            out.extend(b"Cookie: ");
+            out.extend(std::iter::repeat_n(b'p', self.padding));
+            out.extend(b"\r\n");
+        }
+        match self.framing {
+            Framing::None => out.extend(b"\r\n"),
+            Framing::Length(length) => {
+                out.extend(format!("Content-Length: {length}\r\n\r\n").bytes());
+                out.extend(id.content(0, length));
+            }
+            Framing::Chunked { length, chunk, trailers } => {
+                out.extend(b"Transfer-Encoding: chunked\r\n\r\n");
+                let mut at = 0;
+                while at < length {
+                    let count = chunk.min(length - at);
+                    out.extend(format!("{count:x}\r\n").bytes());
+                    out.extend(id.content(at, count));
+                    out.extend(b"\r\n");
+                    at += count;
+                }
+                out.extend(b"0\r\n");
+                for number in 0..trailers {
+                    out.extend(format!("X-Trailer: {client}-{serial}-{number}\r\n").bytes());
+                }
+                out.extend(b"\r\n");
+            }
+        }
+    }
+}
+
+impl Method {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Connect => "CONNECT",
+        }
+    }
+}
+
+/// Which exchange of which client.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct Id {
+    /// Of [`Plan::clients`](crate::plan::Plan::clients).
+    pub(crate) client: usize,
+    /// Of [`Visitor::exchanges`](crate::plan::Visitor::exchanges).
+    pub(crate) serial: usize,
+}
+
+/// Bytes of which no two places look alike: every body is a part of them.
+static PATTERN: [u8; PATTERN_LEN] = {
+    let mut bytes = [0; PATTERN_LEN];
+    let mut state = 1_u32;
+    let mut at = 0;
+    while at < PATTERN_LEN {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        bytes[at] = (state >> 24) as u8;
+        at += 1;
+    }
+    bytes
+};
+
+const PATTERN_LEN: usize = 1 << 18;
+/// Longest body or content.
+pub(crate) const LENGTH_MAX: usize = 1 << 17;
+
+impl Id {
+    /// The content of its request, from one place on.
+    pub(crate) fn content(self, at: usize, length: usize) -> &'static [u8] {
+        self.part(0x51_7c, at, length)
+    }
+
+    /// The body of its response.
+    pub(crate) fn body(self, at: usize, length: usize) -> &'static [u8] {
+        self.part(0x2f_0b, at, length)
+    }
+
+    /// The raw bytes behind its upgrade.
+    pub(crate) fn raw(self, at: usize, length: usize) -> &'static [u8] {
+        self.part(0x77_21, at, length)
+    }
+
+    fn part(self, salt: usize, at: usize, length: usize) -> &'static [u8] {
+        let start = (self.client * 0x9e_37 + self.serial * 0x3c_6f + salt) % (PATTERN_LEN - LENGTH_MAX);
+        &PATTERN[start + at..start + at + length]
+    }
+}
+
+/// An exchange that a healthy client may have with this server.
+pub(crate) fn some_exchange(dice: &mut Dice, world: &World, may_panic: bool) -> Exchange {
+    let is_http10 = dice.once_in(8);
+    let method = dice.pick(&[Method::Get, Method::Get, Method::Head, Method::Post, Method::Post, Method::Post]);
+    let lengths = [0, 1, 10, 90, 1_000, 5_000, 20_000, 70_000];
+    let length = dice.pick(&lengths);
+    let framing = match (method, dice.below(3)) {
+        (Method::Post, 0) if !is_http10 => {
+            Framing::Chunked { length, chunk: dice.pick(&[3, 100, 9_000]), trailers: dice.below(4) }
+        }
+        (Method::Post, _) => Framing::Length(length),
+        _ => Framing::None,
+    };
+    let framing = match framing {
+        Framing::Chunked { length, chunk: 3, trailers } => {
+            Framing::Chunked { length: length.min(1_000), chunk: 3, trailers }
+        }
+        framing => framing,
+    };
+    let mut exchange = Exchange {
+        method,
+        is_http10,
+        option: dice.pick(&[None, None, None, Some(Wish::KeepAlive), Some(Wish::Close)]),
+        framing,
+        expects: !is_http10 && framing != Framing::None && dice.once_in(3),
+        padding: if dice.once_in(6) { dice.below(5_000) } else { 0 },
+        blank_line: dice.once_in(10),
+        answer: some_answer(dice, framing, may_panic),
+    };
+    fit(dice, world, &mut exchange);
+    exchange
+}
+
+fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
+    let length = dice.pick(&[0, 1, 90, 600, 1_000, 5_000, 20_000, 100_000]);
+    match dice.below(20) {
+        0 => Answer::Nothing,
+        1 | 2 => Answer::Produce { length, is_known: dice.once_in(2), piece: dice.pick(&[10, 1_000, 100_000]) },
+        3 | 4 => Answer::Collect { length },
+        5..=7 => Answer::Receive { length, holds: dice.once_in(3), piece: dice.pick(&[1, 50, usize::MAX, usize::MAX]) },
+        8 | 9 if framing != Framing::None => Answer::Echo,
+        10 | 11 => Answer::Defer {
+            times: dice.between(1, 3) as u8,
+            after_ms: if dice.once_in(8) { None } else { Some(dice.pick(&[0, 5, 2_000])) },
+            by_itself: dice.once_in(4),
+            length,
+        },
+        12 => Answer::Fail(dice.pick(&[400, 404, 500, 503])),
+        13 if dice.once_in(2) => Answer::Upgrade { length: dice.below(3_000) },
+        14 if dice.once_in(3) => Answer::Detach,
+        15 if dice.once_in(3) => Answer::Stall,
+        16 if may_panic => Answer::Panic,
+        _ => {
+            Answer::Body { status: dice.pick(&[200, 200, 201, 204, 304, 404, 500]), length, in_place: dice.once_in(2) }
+        }
+    }
+}
+
+/// Takes out what this server would refuse, or what cannot be told beforehand.
+fn fit(dice: &mut Dice, world: &World, exchange: &mut Exchange) {
+    let largest = Class::ALL.iter().rev().find(|class| world.counts.of(**class) > 0);
+    let largest = largest.map_or(0, |class| class.size());
+    // A head of a response, and perhaps others that were gathered before it.
+    let copied_max = largest.min(world.limits.response_bytes_max as usize) / 4;
+    let received = exchange.framing.length();
+    exchange.padding = exchange.padding.min(largest / 2);
+    match &mut exchange.answer {
+        Answer::Body { length, in_place: false, .. } | Answer::Collect { length } | Answer::Receive { length, .. } => {
+            *length = (*length).min(copied_max);
+        }
+        Answer::Defer { length, .. } => *length = (*length).min(copied_max),
+        Answer::Upgrade { .. } | Answer::Detach => {
+            // Content would have to be read first.
+            exchange.framing = Framing::None;
+            exchange.expects = false;
+            exchange.is_http10 = false;
+            exchange.option = None;
+            exchange.method = dice.pick(&[Method::Get, Method::Connect]);
+        }
+        _ => {}
+    }
+    if let Answer::Receive { holds, .. } = &mut exchange.answer {
+        // What is held has to fit into the smallest buffer that is received into.
+        *holds &= received <= 500;
+    }
+}

@@ -1,0 +1,149 @@
+//! The reactors that a simulation has, and what it does to them between the engine and the network.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use aurora_http_core::pool::Buf;
+use aurora_http_core::reactor::{Completion, IoError, IoHandle, OpToken, Peers, Reactor, Seen, Shutdown, Submission};
+use aurora_http_core::readiness::Readiness;
+use aurora_http_core::sim::{Network, Sim, SimCalls, SimWaker};
+use aurora_http_core::time::Instant;
+
+/// A reactor over a simulated network.
+pub(crate) trait Face<'p>: Reactor<'p> {
+    fn network(&mut self) -> &mut Network;
+    fn waker(&self) -> SimWaker;
+    /// Whether its descriptor would be readable.
+    fn is_readable(&mut self) -> bool;
+    /// When something comes that is held back.
+    fn next_due(&mut self) -> Option<Instant>;
+    /// Submissions and calls that broke the contract.
+    fn refusals(&self) -> u32;
+}
+
+impl<'p> Face<'p> for Sim<'p> {
+    fn network(&mut self) -> &mut Network {
+        self
+    }
+
+    fn waker(&self) -> SimWaker {
+        Self::waker(self)
+    }
+
+    fn is_readable(&mut self) -> bool {
+        Self::is_readable(self)
+    }
+
+    fn next_due(&mut self) -> Option<Instant> {
+        Self::next_due(self)
+    }
+
+    fn refusals(&self) -> u32 {
+        Self::refusals(self)
+    }
+}
+
+impl<'p> Face<'p> for Readiness<'_, 'p, SimCalls> {
+    fn network(&mut self) -> &mut Network {
+        self.get_mut()
+    }
+
+    fn waker(&self) -> SimWaker {
+        self.get_ref().waker()
+    }
+
+    fn is_readable(&mut self) -> bool {
+        self.get_ref().is_readable()
+    }
+
+    fn next_due(&mut self) -> Option<Instant> {
+        self.get_ref().next_due()
+    }
+
+    fn refusals(&self) -> u32 {
+        self.get_ref().refusals()
+    }
+}
+
+/// A reactor whose operations are counted, and into whose waits other threads break.
+pub(crate) struct Watched<'a, R> {
+    pub(crate) inner: R,
+    in_flight: HashSet<u64>,
+    /// What other threads do between the last look of the loop and the wait itself.
+    pub(crate) before_wait: Box<dyn FnMut(Instant) + 'a>,
+    pub(crate) fault: Option<String>,
+    pub(crate) waits: u64,
+}
+
+impl<'a, R> Watched<'a, R> {
+    pub(crate) fn new(inner: R, before_wait: impl FnMut(Instant) + 'a) -> Self {
+        Self { inner, in_flight: HashSet::new(), before_wait: Box::new(before_wait), fault: None, waits: 0 }
+    }
+
+    /// Operations in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+}
+
+impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
+    fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
+        let token = submission.token.to_bits();
+        let result = self.inner.submit(submission);
+        if result.is_ok() && !self.in_flight.insert(token) {
+            self.fault.get_or_insert(format!("two operations are called {token:x}"));
+        }
+        result
+    }
+
+    fn provide(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
+        self.inner.provide(buf)
+    }
+
+    fn reclaim(&mut self) -> Option<Buf<'p>> {
+        self.inner.reclaim()
+    }
+
+    fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
+        self.inner.shutdown(io, how);
+    }
+
+    fn cancel(&mut self, token: OpToken, io: IoHandle) {
+        self.inner.cancel(token, io);
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
+        self.waits += 1;
+        (self.before_wait)(self.inner.now());
+        self.inner.wait(timeout)
+    }
+
+    fn has_work(&self) -> bool {
+        self.inner.has_work()
+    }
+
+    fn flush(&mut self) {
+        self.inner.flush();
+    }
+
+    fn next_completion(&mut self) -> Option<Completion<'p>> {
+        let completion = self.inner.next_completion()?;
+        let token = completion.token.to_bits();
+        if !completion.more && !self.in_flight.remove(&token) {
+            self.fault.get_or_insert(format!("{token:x} completes, and is not in flight"));
+        }
+        Some(completion)
+    }
+
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
+
+    fn unix_time(&self) -> Option<u64> {
+        self.inner.unix_time()
+    }
+
+    fn peers(&self) -> &dyn Peers {
+        self.inner.peers()
+    }
+}

@@ -1,0 +1,362 @@
+//! A handler that does with every request what the plan says, and writes down what it was called for.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::panic::panic_any;
+use std::rc::Rc;
+
+use aurora_http_core::defer::{DeferToken, Deferrals};
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Handler};
+use aurora_http_core::request::{BodyLength, Request};
+use aurora_http_core::writer::ResponseWriter;
+
+use crate::exchange::{Answer, Exchange, Framing, Id};
+use crate::plan::Plan;
+
+/// What a planned panic is recognised by.
+pub(crate) struct Planned;
+
+/// What handlers and the simulation know of each other.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    /// How often the handler was called for an exchange.
+    pub(crate) calls: HashMap<Id, u32>,
+    /// All of them, of this engine.
+    pub(crate) requests: u64,
+    /// Answers that wait: when they are there.
+    pub(crate) deferred: Vec<(Option<u32>, DeferToken)>,
+    /// Tokens that were resolved before.
+    pub(crate) stale: Vec<DeferToken>,
+    /// Connections that the handler was asked about, and those that were closed.
+    pub(crate) accepted: u64,
+    pub(crate) closed: u64,
+    /// What went wrong.
+    pub(crate) fault: Option<String>,
+}
+
+pub(crate) struct Puppet<'s> {
+    pub(crate) plan: Rc<Plan>,
+    pub(crate) book: Rc<RefCell<Book>>,
+    /// States of exchanges that exist.
+    pub(crate) states: Rc<Cell<usize>>,
+    /// To resolve answers in the call that defers them.
+    pub(crate) deferrals: Deferrals<'s>,
+}
+
+/// What an exchange keeps.
+pub(crate) struct State {
+    id: Id,
+    /// Bytes of content seen.
+    seen: usize,
+    /// Bytes of body written.
+    written: usize,
+    /// How often it has deferred.
+    deferred: u8,
+    /// An echo has begun its response.
+    begun: bool,
+    _live: Live,
+}
+
+/// Counted while it exists.
+struct Live(Rc<Cell<usize>>);
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Puppet<'_> {
+    fn fault(&self, id: Id, what: impl Into<String>) {
+        self.book.borrow_mut().fault.get_or_insert(format!("{id:?}: {}", what.into()));
+    }
+
+    fn exchange(&self, id: Id) -> &Exchange {
+        &self.plan.clients[id.client].exchanges[id.serial]
+    }
+
+    fn state(&self, id: Id) -> State {
+        self.states.set(self.states.get() + 1);
+        State { id, seen: 0, written: 0, deferred: 0, begun: false, _live: Live(Rc::clone(&self.states)) }
+    }
+
+    fn id_of(&self, request: &Request<'_>) -> Option<Id> {
+        let target = request.target_str();
+        let (client, serial) = match target.strip_prefix('/') {
+            Some(path) => path.split_once('/')?,
+            None => target.strip_prefix('c')?.strip_suffix(":1")?.split_once('-')?,
+        };
+        let id = Id { client: client.parse().ok()?, serial: serial.parse().ok()? };
+        self.plan.clients.get(id.client)?.exchanges.get(id.serial)?;
+        Some(id)
+    }
+
+    /// Answers with a body of the exchange's own.
+    fn body(
+        &self,
+        id: Id,
+        status: u16,
+        length: usize,
+        in_place: bool,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<State> {
+        let body = id.body(0, length);
+        let _ = response.status(status);
+        name(id, response);
+        let _ = if in_place { response.static_body(body) } else { response.body(body) };
+        Flow::Finish
+    }
+
+    fn begin_stream(&self, id: Id, length: Option<usize>, response: &mut ResponseWriter<'_>) {
+        name(id, response);
+        let _ = response.stream(length.map(|length| length as u64));
+    }
+
+    fn switch(&self, id: Id, response: &mut ResponseWriter<'_>) -> bool {
+        let said = format!("{}-{}", id.client, id.serial);
+        match self.exchange(id).method {
+            crate::exchange::Method::Connect => {
+                name(id, response);
+                response.open_tunnel().is_ok()
+            }
+            _ => response.switch_protocols("echo", &[("X-Exchange", said.as_bytes())]).is_ok(),
+        }
+    }
+
+    /// Takes a token, and writes it down for whoever resolves it.
+    fn defer(&self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let Answer::Defer { after_ms, by_itself, .. } = self.exchange(state.id).answer else { return Flow::Finish };
+        match response.defer() {
+            Ok(token) if by_itself => {
+                if !self.deferrals.resolve(token) {
+                    self.fault(state.id, "a fresh token is stale");
+                }
+                self.book.borrow_mut().stale.push(token);
+            }
+            Ok(token) => self.book.borrow_mut().deferred.push((after_ms, token)),
+            Err(error) => self.fault(state.id, format!("no token: {error}")),
+        }
+        state.deferred += 1;
+        Flow::Defer(state)
+    }
+
+    /// Checks content against what the client sends.
+    fn see(&self, state: &State, content: &[u8]) {
+        let length = self.exchange(state.id).framing.length();
+        if state.seen + content.len() > length || content != state.id.content(state.seen, content.len()) {
+            self.fault(state.id, format!("{} bytes of content at {} are not its own", content.len(), state.seen));
+        }
+    }
+
+    /// Checks the end of content.
+    fn see_end(&self, state: &State, content: &Content<'_>) {
+        let exchange = self.exchange(state.id);
+        if state.seen != exchange.framing.length() {
+            self.fault(state.id, format!("content ends after {} bytes", state.seen));
+        }
+        let Framing::Chunked { trailers, .. } = exchange.framing else { return };
+        let Some(kept) = content.trailers() else {
+            self.fault(state.id, "the trailers are missing");
+            return;
+        };
+        let expected: Vec<String> =
+            (0..trailers).map(|number| format!("{}-{}-{number}", state.id.client, state.id.serial)).collect();
+        let kept: Vec<String> = kept.iter().map(|field| String::from_utf8_lossy(field.value).into_owned()).collect();
+        if kept != expected {
+            self.fault(state.id, format!("the trailers are {kept:?}"));
+        }
+    }
+
+    /// A part of the body, in one of three ways.
+    fn write_piece(&self, state: &mut State, length: usize, piece: usize, response: &mut ResponseWriter<'_>) {
+        let count = piece.min(length - state.written);
+        let part = state.id.body(state.written, count);
+        let taken = match state.written % 3 {
+            0 => response.write(part),
+            1 => response.write_static(part),
+            _ => response.write_with(|room| {
+                let count = part.len().min(room.len());
+                room[..count].copy_from_slice(&part[..count]);
+                count
+            }),
+        };
+        state.written += taken.unwrap_or(0);
+    }
+
+    /// Takes content until all is there, then answers.
+    fn take(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let Answer::Receive { length, holds, piece } = self.exchange(state.id).answer else { return Flow::Finish };
+        if holds && !content.ended() {
+            return Flow::Receive(state);
+        }
+        let count = piece.min(content.bytes().len());
+        self.see(&state, &content.bytes()[..count]);
+        content.consume(count);
+        state.seen += count;
+        if content.ended() && content.bytes().is_empty() {
+            self.see_end(&state, content);
+            return self.body(state.id, 200, length, false, response);
+        }
+        Flow::Receive(state)
+    }
+
+    /// Writes back what it is given.
+    fn echo(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        if !state.begun {
+            state.begun = true;
+            let known = match self.exchange(state.id).framing {
+                Framing::Length(length) => Some(length),
+                _ => None,
+            };
+            self.begin_stream(state.id, known, response);
+        }
+        self.see(&state, content.bytes());
+        let count = response.write(content.bytes()).unwrap_or(0);
+        content.consume(count);
+        state.seen += count;
+        if content.ended() && content.bytes().is_empty() {
+            self.see_end(&state, content);
+            return Flow::Finish;
+        }
+        Flow::Receive(state)
+    }
+
+    /// Writes raw bytes back until the client ends.
+    fn echo_raw(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let Answer::Upgrade { length } = self.exchange(state.id).answer else { return Flow::Finish };
+        let bytes = content.bytes();
+        if state.seen + bytes.len() > length || bytes != state.id.raw(state.seen, bytes.len()) {
+            self.fault(state.id, format!("{} raw bytes at {} are not its own", bytes.len(), state.seen));
+        }
+        let count = response.write(bytes).unwrap_or(0);
+        content.consume(count);
+        state.seen += count;
+        if content.ended() && content.bytes().is_empty() { Flow::Finish } else { Flow::Receive(state) }
+    }
+}
+
+/// Says which exchange is answered.
+fn name(id: Id, response: &mut ResponseWriter<'_>) {
+    let _ = response.field("X-Exchange", format!("{}-{}", id.client, id.serial));
+}
+
+impl Handler for Puppet<'_> {
+    type Exchange = State;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let Some(id) = self.id_of(request) else {
+            let target = request.target_str();
+            self.book.borrow_mut().fault.get_or_insert(format!("called for {target:?}"));
+            return Flow::Finish;
+        };
+        {
+            let mut book = self.book.borrow_mut();
+            *book.calls.entry(id).or_default() += 1;
+            book.requests += 1;
+        }
+        let exchange = self.exchange(id);
+        let length = match request.body_length() {
+            BodyLength::Length(length) => Some(length),
+            _ => None,
+        };
+        if let Framing::Length(announced) = exchange.framing
+            && length != Some(announced as u64)
+            && announced > 0
+        {
+            self.fault(id, format!("content of {length:?} bytes"));
+        }
+        let state = self.state(id);
+        match exchange.answer {
+            Answer::Body { status, length, in_place } => self.body(id, status, length, in_place, response),
+            Answer::Nothing => Flow::Finish,
+            Answer::Produce { length, is_known, .. } => {
+                self.begin_stream(id, is_known.then_some(length), response);
+                Flow::Produce(state)
+            }
+            Answer::Collect { .. } => Flow::Collect(state),
+            Answer::Receive { .. } | Answer::Echo => {
+                response.keep_trailers();
+                Flow::Receive(state)
+            }
+            Answer::Defer { .. } => self.defer(state, response),
+            Answer::Fail(status) => {
+                response.fail(status);
+                Flow::Finish
+            }
+            Answer::Upgrade { .. } | Answer::Detach => {
+                if !self.switch(id, response) {
+                    self.fault(id, "cannot switch");
+                    return Flow::Finish;
+                }
+                if exchange.answer == Answer::Detach { Flow::Detach(state) } else { Flow::Upgrade(state) }
+            }
+            Answer::Stall => Flow::Receive(state),
+            Answer::Panic => panic_any(Planned),
+        }
+    }
+
+    fn collected(
+        &mut self,
+        mut state: State,
+        request: &Request<'_>,
+        content: &[u8],
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<State> {
+        if self.id_of(request) != Some(state.id) {
+            self.fault(state.id, "collected with another head");
+        }
+        self.see(&state, content);
+        state.seen = content.len();
+        if state.seen != self.exchange(state.id).framing.length() {
+            self.fault(state.id, format!("{} bytes collected", state.seen));
+        }
+        let Answer::Collect { length } = self.exchange(state.id).answer else { return Flow::Finish };
+        self.body(state.id, 200, length, false, response)
+    }
+
+    fn receive(&mut self, state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        match self.exchange(state.id).answer {
+            Answer::Receive { .. } => self.take(state, content, response),
+            Answer::Echo => self.echo(state, content, response),
+            Answer::Upgrade { .. } => self.echo_raw(state, content, response),
+            Answer::Stall => Flow::Receive(state),
+            _ => {
+                self.fault(state.id, "receive without having asked");
+                Flow::Finish
+            }
+        }
+    }
+
+    fn produce(&mut self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let Answer::Produce { length, piece, .. } = self.exchange(state.id).answer else {
+            self.fault(state.id, "produce without having asked");
+            return Flow::Finish;
+        };
+        self.write_piece(&mut state, length, piece, response);
+        if state.written == length { Flow::Finish } else { Flow::Produce(state) }
+    }
+
+    fn resume(&mut self, state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let Answer::Defer { times, length, .. } = self.exchange(state.id).answer else {
+            self.fault(state.id, "resume without having deferred");
+            return Flow::Finish;
+        };
+        if state.deferred < times {
+            return self.defer(state, response);
+        }
+        self.body(state.id, 200, length, false, response)
+    }
+
+    fn accepted(&mut self, _: &ConnectionInfo<'_>) -> bool {
+        self.book.borrow_mut().accepted += 1;
+        true
+    }
+
+    fn closed(&mut self, id: ConnectionId, reason: CloseReason, served: u32) {
+        if std::env::var_os("DBG").is_some() {
+            eprintln!("closed {id:?} {reason} {served}");
+        }
+        self.book.borrow_mut().closed += 1;
+    }
+}

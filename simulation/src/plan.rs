@@ -1,0 +1,277 @@
+//! What happens in one simulation, all of it data: made from a seed, and made smaller by the shrinker.
+
+use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
+use aurora_http_core::pool::ClassCounts;
+use aurora_http_core::sim::{Dice, Faults};
+
+use crate::exchange::{Exchange, some_exchange};
+
+/// A world, its clients, and what befalls it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where all of it comes from; also the seed of the chances while it runs.
+    pub seed: u64,
+    /// The server and the network.
+    pub world: World,
+    /// The clients, in no particular order.
+    pub clients: Vec<Visitor>,
+    /// What befalls the server, in the order of time.
+    pub troubles: Vec<(u32, Trouble)>,
+}
+
+/// The server and the network.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The reactor.
+    pub face: Face,
+    /// The loop.
+    pub looping: Looping,
+    /// Connections at a time.
+    pub slots: usize,
+    /// Buffers of each class.
+    pub counts: ClassCounts,
+    /// The engine's limits.
+    pub limits: Limits,
+    /// Bytes under way in one direction of a connection.
+    pub window: usize,
+    /// What the clock says at the beginning, in milliseconds.
+    pub start_ms: u64,
+    /// Chances that something goes wrong below the engine.
+    pub faults: Faults,
+    /// How often each slot was used before.
+    pub generation: u32,
+    /// How often each slot deferred before.
+    pub serial: u64,
+}
+
+/// What drives the network.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Face {
+    /// The simulated completions.
+    Completions,
+    /// Non-blocking calls under the real `Readiness`.
+    Calls,
+}
+
+/// What turns the engine.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Looping {
+    /// A loop of its own: the reactor's wait is where it sleeps.
+    Own,
+    /// Somebody else's, which sleeps on a level-triggered descriptor and a timeout.
+    Level,
+    /// The same, edge-triggered.
+    Edge,
+}
+
+/// What befalls the server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Trouble {
+    /// The process stands still for so many milliseconds, while clients go on.
+    Pause(u32),
+    /// The process dies, and another engine starts on the same storage.
+    Restart,
+    /// A graceful stop; another engine starts when it is through.
+    Stop,
+}
+
+/// When a client comes that does not come at all.
+pub const NEVER: u32 = u32::MAX;
+
+/// A client.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// When it comes, in milliseconds from the beginning.
+    pub comes_ms: u32,
+    /// What it is like.
+    pub nature: Nature,
+    /// What it wants.
+    pub exchanges: Vec<Exchange>,
+    /// Requests that it sends before it has the answers.
+    pub depth: usize,
+    /// How it sends.
+    pub sends: Pace,
+    /// How it reads.
+    pub reads: Pace,
+}
+
+/// At most so many bytes at a time, and at most so long between two times.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Bytes at a time.
+    pub bytes_max: usize,
+    /// Milliseconds between two times.
+    pub gap_ms_max: u32,
+}
+
+/// What a client is like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Nature {
+    /// Sends whole requests without delay, and reads.
+    Healthy,
+    /// As [`Healthy`](Self::Healthy), and closes its sending half behind the last request.
+    HalfCloses,
+    /// Sends so many bytes and nothing behind them, but keeps the connection.
+    StallsSending(usize),
+    /// Reads so many bytes and nothing behind them, but keeps the connection.
+    StallsReading(usize),
+    /// Is gone after it has sent so many bytes.
+    Leaves(usize, Leave),
+    /// Sends what is no HTTP.
+    Garbage(u8),
+}
+
+/// How a client goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Leave {
+    /// Closes its socket.
+    Close,
+    /// Resets the connection.
+    Reset,
+    /// Sends FIN, never reads, and closes later.
+    Finish,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let world = some_world(&mut dice);
+        let most = dice.pick(&[1, 4, 16, 60]);
+        let within_ms = dice.pick(&[10, 1_000, 20_000]);
+        let clients: Vec<_> = (0..dice.between(1, most)).map(|_| some_visitor(&mut dice, &world, within_ms)).collect();
+        let mut troubles = Vec::new();
+        if dice.once_in(4) {
+            for _ in 0..dice.between(1, 4) {
+                let at = dice.below(within_ms) as u32;
+                troubles.push((at, some_trouble(&mut dice)));
+            }
+            troubles.sort_by_key(|(at, _)| *at);
+        }
+        Self { seed, world, clients, troubles }
+    }
+
+    /// Whether something happens that may cost any client its connection, or an answer, at any time.
+    #[must_use]
+    pub fn is_violent(&self) -> bool {
+        let restarts = self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Restart));
+        let faults = self.world.faults;
+        restarts || faults.no_buffers > 0 || self.clients.iter().any(Visitor::panics)
+    }
+
+    /// Whether connections may be ended early for others, or because the server stops.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        let stops = self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Stop));
+        // As many connections as clients, and those that go on in another one while the last lingers.
+        stops || self.is_short_of_buffers() || self.world.slots < 3 * self.clients.len()
+    }
+
+    /// Whether the pool may be empty when somebody needs a buffer.
+    #[must_use]
+    pub fn is_short_of_buffers(&self) -> bool {
+        let counts = self.world.counts;
+        aurora_http_core::pool::Class::ALL.iter().any(|class| (counts.of(*class) as usize) < PLENTY)
+    }
+}
+
+impl Visitor {
+    fn panics(&self) -> bool {
+        self.exchanges.iter().any(|exchange| exchange.panics())
+    }
+}
+
+/// Buffers of a class that are enough for any number of clients here.
+const PLENTY: usize = 70;
+
+fn some_world(dice: &mut Dice) -> World {
+    let face = dice.pick(&[Face::Completions, Face::Calls]);
+    let looping = dice.pick(&[Looping::Own, Looping::Own, Looping::Level, Looping::Edge]);
+    let counts = match dice.below(6) {
+        0 => ClassCounts::new([3, 3, 1, 1, 1]),
+        1 => ClassCounts::new([0, 4, 0, 0, 0]),
+        2 => ClassCounts::new([8, 8, 4, 2, 2]),
+        _ => ClassCounts::new([PLENTY as u32; 5]),
+    };
+    let slots = if dice.once_in(3) { dice.between(1, 8) } else { 200 };
+    World {
+        face,
+        looping,
+        slots,
+        counts,
+        limits: some_limits(dice),
+        window: dice.pick(&[200, 4_096, 65_536]),
+        start_ms: dice.pick(&[0, 1, u32::MAX as u64 - 20_000, 1 << 40]),
+        faults: some_faults(dice),
+        generation: dice.pick(&[0, (1 << 24) - 3]),
+        serial: dice.pick(&[0, (1 << 29) - 3, (1 << 30) - 2, (1 << 61) - 4]),
+    }
+}
+
+fn some_limits(dice: &mut Dice) -> Limits {
+    let rate_min = dice.once_in(2).then_some(RateMin { bytes: 200, window_ms: 10_000 });
+    Limits {
+        requests_per_connection_max: dice.pick(&[None, None, Some(1), Some(3)]),
+        response_bytes_max: dice.pick(&[16_384, 65_536]),
+        content_collected_max: dice.pick(&[2_000, 65_536]),
+        content_bytes_max: dice.pick(&[5_000, 1 << 20]),
+        discard_bytes_max: dice.pick(&[10, 65_536]),
+        in_flight_max: dice.pick(&[None, None, None, Some(2)]),
+        overload: dice.pick(&[Overload::Wait, Overload::Wait, Overload::Refuse]),
+        timeouts: Timeouts { rate_min, ..Timeouts::default() },
+        ..Limits::default()
+    }
+}
+
+fn some_faults(dice: &mut Dice) -> Faults {
+    if dice.once_in(3) {
+        return Faults::default();
+    }
+    let mut chance = |most: u16| if dice.once_in(2) { 0 } else { dice.below(most as usize + 1) as u16 };
+    Faults {
+        short_recv: chance(300),
+        short_send: chance(300),
+        would_block: chance(300),
+        delay: chance(100),
+        delay_ms_max: 20,
+        reorder: chance(300),
+        spurious_event: chance(100),
+        file_limit: chance(100),
+        accept_reset: chance(100),
+        no_buffers: if chance(10) == 10 { 5 } else { 0 },
+        full_queue: chance(100),
+        partial_wait: chance(200),
+        lost_cancel: chance(500),
+    }
+}
+
+fn some_trouble(dice: &mut Dice) -> Trouble {
+    match dice.below(3) {
+        0 => Trouble::Pause(dice.pick(&[50, 5_000, 100_000])),
+        1 => Trouble::Restart,
+        _ => Trouble::Stop,
+    }
+}
+
+fn some_visitor(dice: &mut Dice, world: &World, within_ms: usize) -> Visitor {
+    let nature = match dice.below(20) {
+        0..=10 => Nature::Healthy,
+        11..=13 => Nature::HalfCloses,
+        14 => Nature::StallsSending(dice.below(400)),
+        15 => Nature::StallsReading(dice.below(3_000)),
+        16..=18 => Nature::Leaves(dice.below(600), dice.pick(&[Leave::Close, Leave::Reset, Leave::Finish])),
+        _ => Nature::Garbage(dice.below(crate::exchange::GARBAGE.len()) as u8),
+    };
+    let most = dice.pick(&[1, 3, 12, 40]);
+    let may_panic = dice.once_in(40);
+    let exchanges = (0..dice.between(1, most)).map(|_| some_exchange(dice, world, may_panic)).collect();
+    let paces = [(usize::MAX, 0), (usize::MAX, 0), (1_000, 20), (100, 10), (7, 5)];
+    let mut pace = || {
+        let (bytes_max, gap_ms_max) = dice.pick(&paces);
+        Pace { bytes_max, gap_ms_max }
+    };
+    let (sends, reads) = (pace(), pace());
+    let depth = dice.pick(&[1, 1, 2, 16]);
+    Visitor { comes_ms: dice.below(within_ms) as u32, nature, exchanges, depth, sends, reads }
+}

@@ -1,0 +1,596 @@
+//! Plays a plan: the clients, the server, what befalls it, and the books that have to balance.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ops::AddAssign;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use aurora_http_core::defer::{DeferCell, DeferToken, Deferrals};
+use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
+use aurora_http_core::pool::{Buf, BufferPool, ClassCounts, Entry};
+use aurora_http_core::preamble::Preamble;
+use aurora_http_core::reactor::{IoHandle, Op, OpKind, OpToken, Reactor, Submission, Wake};
+use aurora_http_core::readiness::{Parked, Readiness};
+use aurora_http_core::run::turn_within;
+use aurora_http_core::sim::{Client, Dice, Network, Sim, SimCalls};
+use aurora_http_core::stop::StopFlag;
+use aurora_http_core::time::Instant;
+
+use crate::client::{Actor, Seen, Surroundings};
+use crate::face::{Face, Watched};
+use crate::handler::{Book, Planned, Puppet, State};
+use crate::plan::{Face as FaceKind, Looping, Plan, Trouble};
+
+/// Turns in a row without time passing: more, and the loop spins.
+const TURNS_AT_REST_MAX: u32 = 20_000;
+/// Virtual time in which everything has to be over.
+const LIFE_MS_MAX: u64 = 4_000_000;
+
+/// What a simulation came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// What clients saw.
+    pub seen: Seen,
+    /// Calls of the handler.
+    pub requests: u64,
+    /// Connections that the engine took.
+    pub accepted: u64,
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Engines that started.
+    pub engines: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.seen.connections += other.seen.connections;
+        self.seen.answered += other.seen.answered;
+        self.seen.refused += other.seen.refused;
+        self.seen.bytes += other.seen.bytes;
+        self.requests += other.requests;
+        self.accepted += other.accepted;
+        self.turns += other.turns;
+        self.engines += other.engines;
+    }
+}
+
+/// What outlives an engine.
+struct Memory<'p> {
+    counts: ClassCounts,
+    slots: Vec<Entry<Slot<'p, State>>>,
+    nodes: Vec<SlotNode>,
+    loans: Vec<Option<Buf<'p>>>,
+    cells: Vec<DeferCell>,
+    groups: Vec<AtomicBool>,
+    bell: AtomicBool,
+    table: Vec<Option<Buf<'p>>>,
+    scratch: Vec<u8>,
+    parked: Vec<Parked<'p>>,
+    lent: Vec<Option<Buf<'p>>>,
+    /// Buffers that were in a reactor's hands when it ended.
+    salvaged: Vec<Buf<'p>>,
+}
+
+/// How one engine's life ended.
+enum Ended {
+    /// All clients are gone.
+    Over,
+    /// The process died, or the handler panicked.
+    Died,
+    /// A graceful stop is through.
+    Stopped,
+}
+
+/// Plays a plan.
+///
+/// # Errors
+/// What went wrong, in words.
+pub(crate) fn play(plan: &Plan) -> Result<Tally, String> {
+    let counts = plan.world.counts;
+    let mut slab = vec![0; counts.slab_bytes() + 63];
+    let mut memory = Memory::new(plan, &mut slab);
+    let mut stage = Stage::new(plan);
+    let mut network = Network::new(4 * plan.clients.len() + 16, plan.world.window);
+    network.advance_to(Instant(plan.world.start_ms));
+    network.set_unix_time(784_111_777);
+    network.set_faults(plan.world.faults, Dice::new(!plan.seed));
+    loop {
+        stage.tally.engines += 1;
+        let (ended, next) = match plan.world.face {
+            FaceKind::Completions => live_on_completions(&mut stage, &mut memory, network)?,
+            FaceKind::Calls => live_on_calls(&mut stage, &mut memory, network)?,
+        };
+        network = next;
+        network.kill_server();
+        memory.check()?;
+        if matches!(ended, Ended::Over) {
+            break;
+        }
+    }
+    stage.check_end()?;
+    Ok(stage.tally)
+}
+
+fn live_on_completions<'p>(
+    stage: &mut Stage<'_>,
+    memory: &mut Memory<'p>,
+    network: Network,
+) -> Result<(Ended, Network), String> {
+    let (parts, _, _) = memory.split();
+    let (ended, sim) = live(stage, parts, Sim::over(network))?;
+    let (network, buffers) = sim.into_parts();
+    memory.salvaged.extend(buffers);
+    Ok((ended, network))
+}
+
+fn live_on_calls<'p>(
+    stage: &mut Stage<'_>,
+    memory: &mut Memory<'p>,
+    network: Network,
+) -> Result<(Ended, Network), String> {
+    let (parts, parked, lent) = memory.split();
+    let (ended, readiness) = live(stage, parts, Readiness::new(SimCalls::over(network), parked, lent))?;
+    let network = readiness.into_inner().into_network();
+    memory.salvaged.extend(memory.parked.iter_mut().flat_map(Parked::take_buffers));
+    memory.salvaged.extend(memory.lent.iter_mut().filter_map(Option::take));
+    Ok((ended, network))
+}
+
+/// What an engine stands on.
+struct Parts<'s, 'p> {
+    counts: ClassCounts,
+    storage: Storage<'s, 'p, State>,
+    pool: BufferPool<'s, 'p>,
+    deferrals: Deferrals<'s>,
+}
+
+impl<'p> Memory<'p> {
+    fn new(plan: &Plan, slab: &'p mut [u8]) -> Self {
+        let world = &plan.world;
+        let mut table: Vec<_> = std::iter::repeat_with(|| None).take(world.counts.total()).collect();
+        let mut pool = BufferPool::new(&mut table, world.counts).expect("a table as long as the counts");
+        pool.carve(slab).expect("a slab as long as the counts");
+        let sockets = 4 * plan.clients.len() + 16;
+        Self {
+            counts: world.counts,
+            slots: (0..world.slots).map(|_| Entry::with_generation(world.generation)).collect(),
+            nodes: vec![SlotNode::new(); world.slots],
+            loans: (0..8).map(|_| None).collect(),
+            cells: (0..world.slots).map(|_| DeferCell::with_serial(world.serial)).collect(),
+            groups: (0..world.slots.div_ceil(Deferrals::GROUP)).map(|_| AtomicBool::new(false)).collect(),
+            bell: AtomicBool::new(false),
+            table,
+            scratch: vec![0; 1024],
+            parked: (0..sockets).map(|_| Parked::new()).collect(),
+            lent: (0..16).map(|_| None).collect(),
+            salvaged: Vec::new(),
+        }
+    }
+
+    /// What an engine gets, with all buffers in the pool, and what a reactor gets.
+    fn split(&mut self) -> (Parts<'_, 'p>, &mut [Parked<'p>], &mut [Option<Buf<'p>>]) {
+        let found = self.table.iter_mut().filter_map(Option::take);
+        let buffers: Vec<_> =
+            found.chain(self.loans.iter_mut().filter_map(Option::take)).chain(self.salvaged.drain(..)).collect();
+        let mut pool = BufferPool::new(&mut self.table, self.counts).expect("a table as long as the counts");
+        for buf in buffers {
+            pool.add(buf.into_memory()).expect("no more buffers than there were");
+        }
+        let deferrals = Deferrals::new(0, &self.cells, &self.bell).with_group_bells(&self.groups);
+        let storage = Storage {
+            slots: &mut self.slots,
+            nodes: &mut self.nodes,
+            loans: &mut self.loans,
+            deferrals,
+            scratch: &mut self.scratch,
+        };
+        (Parts { counts: self.counts, storage, pool, deferrals }, &mut self.parked, &mut self.lent)
+    }
+
+    /// Between two engines, every buffer is somewhere.
+    fn check(&self) -> Result<(), String> {
+        let found = self.table.iter().chain(&self.loans).flatten().count() + self.salvaged.len();
+        if found == self.counts.total() {
+            Ok(())
+        } else {
+            Err(format!("{found} of {} buffers are left behind an engine", self.counts.total()))
+        }
+    }
+}
+
+/// Clients, and what does not end with an engine.
+struct Stage<'a> {
+    plan: Rc<Plan>,
+    borrowed: &'a Plan,
+    dice: Dice,
+    actors: Vec<Actor>,
+    /// Which client has which connection.
+    by_connection: HashMap<Client, usize>,
+    troubles: std::collections::VecDeque<(Instant, Trouble)>,
+    book: Rc<RefCell<Book>>,
+    states: Rc<Cell<usize>>,
+    paused_ms: u64,
+    tally: Tally,
+}
+
+impl<'a> Stage<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let start = Instant(plan.world.start_ms);
+        let mut dice = Dice::new(plan.seed ^ 0x5eed);
+        let actors =
+            plan.clients.iter().enumerate().map(|(at, visitor)| Actor::new(at, visitor, dice.fork(), start)).collect();
+        Self {
+            plan: Rc::new(plan.clone()),
+            borrowed: plan,
+            dice,
+            actors,
+            by_connection: HashMap::new(),
+            troubles: plan.troubles.iter().map(|(at, trouble)| (start.plus_ms(*at), *trouble)).collect(),
+            book: Rc::default(),
+            states: Rc::default(),
+            paused_ms: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Lets clients act whose time has come, or for whom something changed.
+    fn act(&mut self, network: &mut Network, listener: Option<IoHandle>) -> Result<(), String> {
+        loop {
+            let now = network.now();
+            while let Some(client) = network.next_news() {
+                if let Some(at) = self.by_connection.get(&client) {
+                    let actor = &mut self.actors[*at];
+                    actor.wakes_at = Some(actor.wakes_at.map_or(now, |at| at.min(now)));
+                }
+            }
+            let mut acted = false;
+            for at in 0..self.actors.len() {
+                if self.actors[at].is_done || self.actors[at].wakes_at.is_none_or(|wakes_at| wakes_at > now) {
+                    continue;
+                }
+                acted = true;
+                let before = self.actors[at].client();
+                let mut around = Surroundings {
+                    plan: self.borrowed,
+                    network,
+                    listener,
+                    seen: &mut self.tally.seen,
+                    paused_ms: self.paused_ms,
+                };
+                self.actors[at].act(&mut around)?;
+                let after = self.actors[at].client();
+                if before != after {
+                    before.map(|client| self.by_connection.remove(&client));
+                    after.map(|client| self.by_connection.insert(client, at));
+                }
+            }
+            if !acted {
+                return Ok(());
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.actors.iter().all(|actor| actor.is_done)
+    }
+
+    /// When a client acts next.
+    fn next_act(&self) -> Option<Instant> {
+        self.actors.iter().filter(|actor| !actor.is_done).filter_map(|actor| actor.wakes_at).min()
+    }
+
+    /// When a client acts next, or trouble comes.
+    fn next_event(&self) -> Option<Instant> {
+        self.next_act().into_iter().chain(self.troubles.front().map(|(at, _)| *at)).min()
+    }
+
+    /// The books, when all is over.
+    fn check_end(&self) -> Result<(), String> {
+        let book = self.book.borrow();
+        for (id, calls) in &book.calls {
+            let sent = self.actors[id.client].sent_times[id.serial];
+            if *calls > sent {
+                return Err(format!("{id:?} was sent {sent} times, and the handler was called {calls} times"));
+            }
+        }
+        if self.states.get() != 0 {
+            return Err(format!("{} states of exchanges are left", self.states.get()));
+        }
+        Ok(())
+    }
+}
+
+/// Answers that other threads have for the engine at hand.
+struct Others<'s> {
+    deferrals: Deferrals<'s>,
+    book: Rc<RefCell<Book>>,
+    /// What is to be resolved, and when.
+    due: RefCell<Vec<(Instant, DeferToken)>>,
+}
+
+impl Others<'_> {
+    /// Takes over what handlers have deferred.
+    fn collect(&self, now: Instant) {
+        let mut book = self.book.borrow_mut();
+        let mut due = self.due.borrow_mut();
+        for (after_ms, token) in book.deferred.drain(..) {
+            due.extend(after_ms.map(|ms| (now.plus_ms(ms), token)));
+        }
+    }
+
+    /// Resolves what is due; whether the worker has to be woken.
+    fn resolve(&self, now: Instant) -> bool {
+        let mut due = self.due.borrow_mut();
+        let mut any = false;
+        let mut at = 0;
+        while let Some((time, token)) = due.get(at).copied() {
+            if time > now {
+                at += 1;
+                continue;
+            }
+            due.swap_remove(at);
+            any |= self.deferrals.resolve(token);
+            self.book.borrow_mut().stale.push(token);
+        }
+        any
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.due.borrow().iter().map(|(at, _)| *at).min()
+    }
+}
+
+/// An engine on its reactor, from its start to its end.
+fn live<'p, F: Face<'p>>(stage: &mut Stage<'_>, parts: Parts<'_, 'p>, face: F) -> Result<(Ended, F), String> {
+    let Parts { counts, storage, pool, deferrals } = parts;
+    let puppet = Puppet {
+        plan: Rc::clone(&stage.plan),
+        book: Rc::clone(&stage.book),
+        states: Rc::clone(&stage.states),
+        deferrals,
+    };
+    {
+        let mut book = stage.book.borrow_mut();
+        book.deferred.clear();
+        book.stale.clear();
+        (book.requests, book.accepted, book.closed) = (0, 0, 0);
+    }
+    let limits = stage.plan.world.limits;
+    let engine = Engine::new(storage, pool, puppet, limits, Preamble::new("sim").expect("a name"))
+        .map_err(|error| format!("no engine with {counts:?}: {error}"))?;
+    let others = Others { deferrals, book: Rc::clone(&stage.book), due: RefCell::default() };
+    let stop = StopFlag::new();
+    let stop_in_wait = Cell::new(false);
+    let waker = face.waker();
+    let mut breaks_in = stage.dice.fork();
+    let before_wait = |now| {
+        // Another thread comes between the loop's last look and the wait: the wake is there before what sleeps.
+        others.collect(now);
+        if breaks_in.once_in(2) && others.resolve(now) {
+            waker.wake();
+        }
+        if stop_in_wait.take() {
+            stop.drain();
+            waker.wake();
+        }
+    };
+    let transferred = {
+        let mut face = face;
+        let before = face.network().transferred();
+        (before, face)
+    };
+    let (bytes_before, face) = transferred;
+    let mut life = Life { engine, reactor: Watched::new(face, before_wait), listener: None, bytes_before };
+    let ended = life.live(stage, &others, &stop, &stop_in_wait);
+    let Life { engine, reactor, .. } = life;
+    drop(engine);
+    let Watched { inner, .. } = reactor;
+    Ok((ended?, inner))
+}
+
+struct Life<'a, 's, 'p, F> {
+    engine: Engine<'s, 'p, Puppet<'s>>,
+    reactor: Watched<'a, F>,
+    listener: Option<IoHandle>,
+    bytes_before: (u64, u64),
+}
+
+impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
+    fn live(
+        &mut self,
+        stage: &mut Stage<'_>,
+        others: &Others<'_>,
+        stop: &StopFlag,
+        stop_in_wait: &Cell<bool>,
+    ) -> Result<Ended, String> {
+        let listener = self.reactor.inner.network().listen().ok_or("no socket is left to listen on")?;
+        self.engine.listen(listener).map_err(|error| error.to_string())?;
+        self.listener = Some(listener);
+        let (mut rests, mut last) = (0, self.reactor.now());
+        loop {
+            let now = self.reactor.now();
+            if now > last {
+                (rests, last) = (0, now);
+            }
+            let is_stopping = stop.mode() != aurora_http_core::stop::Mode::Run;
+            if let Some(ended) = self.take_trouble(stage, stop_in_wait, now)? {
+                return Ok(ended);
+            }
+            let listener = self.listener.filter(|_| !is_stopping);
+            stage.act(self.reactor.inner.network(), listener)?;
+            if stage.is_over() && !is_stopping {
+                stop.drain();
+            }
+            let next = stage.next_event().into_iter().chain(others.next_due()).min();
+            if let Some(ended) = self.turn(stage, stop, next)? {
+                return Ok(ended);
+            }
+            others.collect(self.reactor.now());
+            rests += 1;
+            if rests > TURNS_AT_REST_MAX {
+                return Err(format!("the loop spins at {:?}: {:?}", self.reactor.now(), self.engine));
+            }
+            if self.reactor.now().ms_since(Instant(stage.plan.world.start_ms)) > LIFE_MS_MAX {
+                return Err(format!("it does not end: {:?}", self.engine));
+            }
+            if self.engine.is_drained() {
+                self.check_drained(stage)?;
+                return Ok(if stage.is_over() { Ended::Over } else { Ended::Stopped });
+            }
+            self.sleep(stage, others, next)?;
+        }
+    }
+
+    /// One turn, and what has to hold behind it.
+    fn turn(&mut self, stage: &mut Stage<'_>, stop: &StopFlag, next: Option<Instant>) -> Result<Option<Ended>, String> {
+        let wait_max = match stage.plan.world.looping {
+            Looping::Own => next.map(|at| self.reactor.now().until(at)),
+            Looping::Level | Looping::Edge => Some(Duration::ZERO),
+        };
+        let (engine, reactor) = (&mut self.engine, &mut self.reactor);
+        let turned = catch_unwind(AssertUnwindSafe(|| turn_within(engine, reactor, stop, wait_max)));
+        stage.tally.turns += 1;
+        match turned {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(format!("the reactor fails: {error}")),
+            Err(payload) if payload.is::<Planned>() => {
+                stage.tally.requests += stage.book.borrow().requests;
+                return Ok(Some(Ended::Died));
+            }
+            Err(payload) => resume_unwind(payload),
+        }
+        while let Some(detached) = self.engine.next_detached() {
+            drop(detached.state);
+            detached.leftover.into_iter().for_each(|buf| self.engine.release(buf));
+            let token = OpToken::new(u32::MAX - detached.io.0, 0, OpKind::Close);
+            // The program closes it by its own means.
+            let _ = self.reactor.submit(Submission { token, op: Op::Close { io: detached.io } });
+        }
+        self.check_turn(stage)?;
+        Ok(None)
+    }
+
+    /// Where the loop is somebody else's: it sleeps until the descriptor, or the timeout, says otherwise.
+    fn sleep(&mut self, stage: &Stage<'_>, others: &Others<'_>, next: Option<Instant>) -> Result<(), String> {
+        let looping = stage.plan.world.looping;
+        if looping == Looping::Own || self.reactor.has_work() {
+            return self.check_not_stuck(stage, next);
+        }
+        let now = self.reactor.now();
+        let timeout = self.engine.poll_timeout();
+        let is_told = self.reactor.inner.is_readable() || self.reactor.inner.network().has_news();
+        if timeout.is_some_and(|at| at <= now) || is_told {
+            return Ok(());
+        }
+        let due = self.reactor.inner.next_due();
+        let until = [timeout, next, due, others.next_due()].into_iter().flatten().min();
+        let Some(until) = until else { return self.hangs(stage) };
+        self.reactor.inner.network().advance_to(until);
+        if others.resolve(until) {
+            self.reactor.inner.waker().wake();
+        }
+        Ok(())
+    }
+
+    fn check_not_stuck(&mut self, stage: &Stage<'_>, next: Option<Instant>) -> Result<(), String> {
+        let nothing = next.is_none() && self.engine.poll_timeout().is_none() && !self.reactor.has_work();
+        let has_news = self.reactor.inner.network().has_news();
+        if nothing && !has_news && !self.reactor.inner.is_readable() && self.reactor.inner.next_due().is_none() {
+            return self.hangs(stage);
+        }
+        Ok(())
+    }
+
+    fn hangs(&self, stage: &Stage<'_>) -> Result<(), String> {
+        let waiting: Vec<_> =
+            stage.actors.iter().enumerate().filter(|(_, actor)| !actor.is_done).map(|(at, _)| at).collect();
+        Err(format!("nothing will ever happen, and clients {waiting:?} wait: {:?}", self.engine))
+    }
+
+    /// What befalls the server now.
+    fn take_trouble(
+        &mut self,
+        stage: &mut Stage<'_>,
+        stop_in_wait: &Cell<bool>,
+        now: Instant,
+    ) -> Result<Option<Ended>, String> {
+        while let Some((at, trouble)) = stage.troubles.front().copied() {
+            if at > now {
+                break;
+            }
+            stage.troubles.pop_front();
+            match trouble {
+                Trouble::Pause(ms) => self.pause(stage, ms)?,
+                Trouble::Restart => {
+                    stage.tally.requests += stage.book.borrow().requests;
+                    return Ok(Some(Ended::Died));
+                }
+                Trouble::Stop => stop_in_wait.set(true),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The process stands still while clients go on.
+    fn pause(&mut self, stage: &mut Stage<'_>, ms: u32) -> Result<(), String> {
+        let end = self.reactor.now().plus_ms(ms);
+        stage.paused_ms += u64::from(ms);
+        loop {
+            stage.act(self.reactor.inner.network(), self.listener)?;
+            let next = stage.next_act().map_or(end, |at| at.min(end));
+            self.reactor.inner.network().advance_to(next);
+            if next >= end {
+                return Ok(());
+            }
+        }
+    }
+
+    fn check_turn(&mut self, stage: &Stage<'_>) -> Result<(), String> {
+        if let Some(fault) = stage.book.borrow_mut().fault.take().or_else(|| self.reactor.fault.take()) {
+            return Err(fault);
+        }
+        let counters = self.engine.counters();
+        let book = stage.book.borrow();
+        if counters.requests != book.requests {
+            return Err(format!("{} requests are counted, {} were called for", counters.requests, book.requests));
+        }
+        if counters.active > stage.plan.world.slots as u64 {
+            return Err(format!("{} connections in {} slots", counters.active, stage.plan.world.slots));
+        }
+        if self.reactor.inner.refusals() > 0 {
+            return Err("an operation that the contract forbids".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Nothing is left of anything.
+    fn check_drained(&mut self, stage: &mut Stage<'_>) -> Result<(), String> {
+        while let Some(buf) = self.reactor.reclaim() {
+            self.engine.handle_reclaimed(buf);
+        }
+        let counters = *self.engine.counters();
+        let in_use = self.engine.pool().in_use();
+        let handles = self.reactor.inner.network().open_handles();
+        let moved = self.reactor.inner.network().transferred();
+        let moved = (moved.0 - self.bytes_before.0, moved.1 - self.bytes_before.1);
+        let rows = [
+            ("buffers in use", in_use as u64, 0),
+            ("open handles", handles as u64, 0),
+            ("active connections", counters.active, 0),
+            ("operations in flight", self.reactor.in_flight() as u64, 0),
+            ("connections closed", counters.closed.total(), counters.accepted),
+            ("bytes received", counters.bytes_received, moved.0),
+            ("bytes sent", counters.bytes_sent, moved.1),
+            ("calls of closed", stage.book.borrow().closed, counters.closed.total()),
+        ];
+        stage.tally.requests += counters.requests;
+        stage.tally.accepted += counters.accepted;
+        match rows.into_iter().find(|(_, is, should)| is != should) {
+            Some((what, is, should)) => Err(format!("drained with {is} {what}, not {should}: {counters:?}")),
+            None => Ok(()),
+        }
+    }
+}
