@@ -115,8 +115,11 @@ struct Small<'a>(&'a Plan);
 
 impl std::fmt::Debug for Small<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let clients: Vec<_> =
-            self.0.clients.iter().enumerate().filter(|(_, client)| client.comes_ms != NEVER).collect();
+        let mut plan = self.0.clone();
+        for client in &mut plan.clients {
+            client.exchanges.retain(|exchange| !exchange.is_left_out);
+        }
+        let clients: Vec<_> = plan.clients.iter().enumerate().filter(|(_, client)| client.comes_ms != NEVER).collect();
         f.debug_struct("Plan")
             .field("face", &self.0.world.face)
             .field("looping", &self.0.world.looping)

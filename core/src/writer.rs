@@ -130,6 +130,9 @@ impl Facts {
     /// The status of the head that is being written demands a field.
     pub(crate) const DEMANDS: Self = Self(2048);
 
+    /// One of those that may put something in front of the response, or into its head, when the call is over.
+    pub(crate) const MAY_INSERT: Self = Self(Self::EXPECTS.0 | Self::CLOSE_UNREAD.0);
+
     /// One of those that may mean the end of the connection.
     pub(crate) const MAY_CLOSE: Self = Self(Self::CLOSE_UNREAD.0 | Self::CONNECT.0);
 
@@ -177,7 +180,7 @@ impl<'a> ResponseWriter<'a> {
             _ => Phase::Body,
         };
         let mut out = ground.out;
-        if ground.facts.has(Facts::EXPECTS) {
+        if ground.facts.has(Facts::MAY_INSERT) {
             let end = out.len().saturating_sub(CONTINUE.len()).max(ground.len);
             out = &mut out[..end];
         }
@@ -491,7 +494,7 @@ impl<'a> ResponseWriter<'a> {
         }
         let lender = self.scope.lender();
         let loan = lender.lent_count();
-        let kept = if self.facts.has(Facts::EXPECTS) { CONTINUE.len() } else { 0 };
+        let kept = if self.facts.has(Facts::MAY_INSERT) { CONTINUE.len() } else { 0 };
         let Some(larger) = lender.lend(wanted.saturating_add(kept)) else {
             return self.latch(WriteError::PoolExhausted);
         };

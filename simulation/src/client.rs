@@ -6,7 +6,7 @@ use aurora_http_core::reactor::IoHandle;
 use aurora_http_core::sim::{Client, ClientRecv, Dice, Network};
 use aurora_http_core::time::Instant;
 
-use crate::exchange::{Answer, GARBAGE, Id};
+use crate::exchange::{Answer, GARBAGE, Id, Method};
 use crate::model::{Body, Expected, Keeps, expected, may_be_instead};
 use crate::plan::{Leave, NEVER, Nature, Pace, Plan, Visitor};
 use crate::reader::{BodyEnd, Head, Piece, Reader};
@@ -79,6 +79,12 @@ struct Connection {
     is_mute: bool,
     /// FIN was sent.
     is_finished: bool,
+    /// It is no HTTP any more.
+    has_switched: bool,
+    /// A response may end in its middle.
+    may_break: bool,
+    /// The last head, for the words of an error.
+    head: String,
     /// When it sent the last byte.
     sent_at: Instant,
     sends_at: Instant,
@@ -98,7 +104,7 @@ impl Actor {
             index,
             dice,
             connection: None,
-            answered: 0,
+            answered: visitor.exchanges.iter().position(|exchange| !exchange.is_left_out).unwrap_or(0),
             attempts: 0,
             wakes_at: Some(start.plus_ms(visitor.comes_ms)),
             is_done: visitor.comes_ms == NEVER,
@@ -176,6 +182,9 @@ impl Actor {
             is_last: false,
             is_mute: false,
             is_finished: false,
+            has_switched: false,
+            may_break: false,
+            head: String::new(),
             sent_at: now,
             sends_at: now,
             reads_at: now,
@@ -217,7 +226,8 @@ impl Actor {
 
     fn take_pieces(&mut self, around: &mut Surroundings<'_>) -> Result<(), String> {
         while let Some(connection) = &mut self.connection {
-            let Some(piece) = connection.reader.next()? else { return Ok(()) };
+            let piece = connection.reader.next().map_err(|what| format!("{what} behind {}", connection.head))?;
+            let Some(piece) = piece else { return Ok(()) };
             match piece {
                 Piece::Head(head) => self.take_head(around, head)?,
                 Piece::Body(bytes) => self.take_body(&bytes)?,
@@ -247,6 +257,7 @@ impl Actor {
                 matches!(visitor.nature, Nature::Garbage(kind) if GARBAGE[kind as usize].starts_with(b"HEAD"));
             return connection.reader.expect_body(&head, if is_head { BodyEnd::NoBody } else { end });
         }
+        connection.head = format!("{head:?}");
         let front = connection.awaiting.front().copied();
         let Some((serial, nth)) = front else {
             return Err(format!("without a request: {head:?}"));
@@ -260,7 +271,10 @@ impl Actor {
             return connection.reader.expect_body(&head, BodyEnd::NoBody);
         }
         let expected = expected(plan, exchange, nth);
-        let is_it = head.status == expected.status;
+        let is_head = exchange.method == Method::Head;
+        // Who is refused before he has said anything may be sent a body that he does not expect; it is the last.
+        let is_unheard = is_head && head.status == 503 && head.closes && head.exchange.is_none() && plan.is_pressed();
+        let is_it = head.status == expected.status && !is_unheard;
         let name = expected.is_the_handlers.then(|| format!("{}-{serial}", self.index));
         if is_it && head.exchange == name {
             let is_kept = match expected.keeps {
@@ -272,6 +286,8 @@ impl Actor {
                 return Err(format!("exchange {serial} {exchange:?}: {:?} is expected: {head:?}", expected.keeps));
             }
             connection.is_last = head.closes;
+            connection.has_switched |= expected.end == BodyEnd::Never;
+            connection.may_break |= expected.may_break;
             connection.reader.expect_body(&head, expected.end)?;
             connection.current = Some(Current { serial, expected: Some(expected), at: 0 });
             return Ok(());
@@ -280,10 +296,7 @@ impl Actor {
             return Err(format!("exchange {serial} {exchange:?}: expected {expected:?}, not {head:?}"));
         }
         connection.is_last = head.closes;
-        let has_none = exchange.method == crate::exchange::Method::Head;
-        // Who is refused before he has said anything may be sent a body that he does not expect; it is the last.
-        let is_unheard = head.status == 503 && head.closes && plan.is_pressed();
-        let end = match has_none {
+        let end = match is_head {
             true if is_unheard => BodyEnd::Never,
             true => BodyEnd::NoBody,
             false => BodyEnd::AsTheHeadSays,
@@ -332,7 +345,7 @@ impl Actor {
         }
         connection.awaiting.pop_front();
         connection.continued = false;
-        self.answered = current.serial + 1;
+        self.answered = visitor_next(around.plan, self.index, current.serial);
         self.attempts = 0;
         Ok(())
     }
@@ -352,14 +365,15 @@ impl Actor {
             return Err(format!("a reset with {:?} unanswered", connection.awaiting));
         }
         let is_whole = connection.reader.is_between() || connection.reader.ends_with_connection();
-        if !is_whole && how == ClientRecv::Fin && !is_excused {
+        let may_break = connection.may_break || matches!(visitor.nature, Nature::StallsSending(_));
+        if !is_whole && how == ClientRecv::Fin && !is_excused && !may_break {
             return Err("a response ends in its middle".to_owned());
         }
         match visitor.nature {
             Nature::Healthy | Nature::HalfCloses => {
                 let all = self.answered == visitor.exchanges.len();
-                let said = connection.is_last || all;
-                let switched = self.answered > 0 && is_switch(visitor.exchanges[self.answered - 1].answer);
+                let said = connection.is_last || all || connection.may_break;
+                let switched = connection.has_switched;
                 if !said && !switched && !is_excused {
                     return Err(format!("the connection ends unasked with {:?} unanswered", connection.awaiting));
                 }
@@ -400,12 +414,12 @@ impl Actor {
         let detached = plan.clients[self.index].exchanges[current.serial].answer == Answer::Detach;
         if by_its_end && is_whole || detached {
             around.seen.answered += 1;
-            self.answered = current.serial + 1;
+            self.answered = visitor_next(around.plan, self.index, current.serial);
             self.attempts = 0;
             return Ok(());
         }
         if expected.may_break {
-            self.answered = current.serial + 1;
+            self.answered = visitor_next(around.plan, self.index, current.serial);
             return Ok(());
         }
         let is_lazy = matches!(plan.clients[self.index].nature, Nature::StallsReading(_) | Nature::StallsSending(_));
@@ -480,6 +494,10 @@ impl Actor {
             && connection.awaiting.len() < visitor.depth
             && let Some(exchange) = visitor.exchanges.get(connection.next)
         {
+            if exchange.is_left_out {
+                connection.next += 1;
+                continue;
+            }
             // Nothing is sent behind what may turn into another protocol, or end the connection by what it asks.
             let waits_alone = is_switch(exchange.answer);
             if waits_alone && !connection.awaiting.is_empty() {
@@ -584,6 +602,12 @@ impl Connection {
     fn is_stalled(&self, visitor: &Visitor) -> bool {
         matches!(visitor.nature, Nature::StallsSending(most) if self.sent >= most)
     }
+}
+
+/// The exchange behind this one that is not left out.
+fn visitor_next(plan: &Plan, client: usize, serial: usize) -> usize {
+    let exchanges = &plan.clients[client].exchanges;
+    (serial + 1..exchanges.len()).find(|at| !exchanges[*at].is_left_out).unwrap_or(exchanges.len())
 }
 
 fn is_switch(answer: Answer) -> bool {

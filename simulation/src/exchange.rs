@@ -24,6 +24,8 @@ pub struct Exchange {
     pub blank_line: bool,
     /// What the handler does.
     pub answer: Answer,
+    /// The shrinker found that it makes no difference.
+    pub is_left_out: bool,
 }
 
 /// The methods that make a difference.
@@ -302,6 +304,7 @@ pub(crate) fn some_exchange(dice: &mut Dice, world: &World, may_panic: bool) -> 
         padding: if dice.once_in(6) { dice.below(5_000) } else { 0 },
         blank_line: dice.once_in(10),
         answer: some_answer(dice, framing, may_panic),
+        is_left_out: false,
     };
     fit(dice, world, &mut exchange);
     exchange

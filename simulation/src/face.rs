@@ -69,14 +69,14 @@ impl<'p> Face<'p> for Readiness<'_, 'p, SimCalls> {
 pub(crate) struct Watched<'a, R> {
     pub(crate) inner: R,
     in_flight: HashSet<u64>,
-    /// What other threads do between the last look of the loop and the wait itself.
-    pub(crate) before_wait: Box<dyn FnMut(Instant) + 'a>,
+    /// What other threads do between the last look of the loop and the wait itself; when they are going to wake it.
+    pub(crate) before_wait: Box<dyn FnMut(Instant) -> Option<Instant> + 'a>,
     pub(crate) fault: Option<String>,
     pub(crate) waits: u64,
 }
 
 impl<'a, R> Watched<'a, R> {
-    pub(crate) fn new(inner: R, before_wait: impl FnMut(Instant) + 'a) -> Self {
+    pub(crate) fn new(inner: R, before_wait: impl FnMut(Instant) -> Option<Instant> + 'a) -> Self {
         Self { inner, in_flight: HashSet::new(), before_wait: Box::new(before_wait), fault: None, waits: 0 }
     }
 
@@ -114,8 +114,9 @@ impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
         self.waits += 1;
-        (self.before_wait)(self.inner.now());
-        self.inner.wait(timeout)
+        let now = self.inner.now();
+        let wakes = (self.before_wait)(now).map(|at| now.until(at));
+        self.inner.wait(timeout.into_iter().chain(wakes).min())
     }
 
     fn has_work(&self) -> bool {

@@ -44,6 +44,9 @@ pub(crate) struct Puppet<'s> {
     pub(crate) deferrals: Deferrals<'s>,
 }
 
+/// Of whoever sends a good head and garbage behind it.
+const STRANGER: Id = Id { client: usize::MAX, serial: 0 };
+
 /// What an exchange keeps.
 pub(crate) struct State {
     id: Id,
@@ -246,9 +249,11 @@ impl Handler for Puppet<'_> {
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
         let Some(id) = self.id_of(request) else {
-            let target = request.target_str();
-            self.book.borrow_mut().fault.get_or_insert(format!("called for {target:?}"));
-            return Flow::Finish;
+            if !request.is_chunked() {
+                self.fault(STRANGER, format!("called for {:?}", request.target_str()));
+            }
+            self.book.borrow_mut().requests += 1;
+            return Flow::Receive(self.state(STRANGER));
         };
         {
             let mut book = self.book.borrow_mut();
@@ -316,6 +321,13 @@ impl Handler for Puppet<'_> {
     }
 
     fn receive(&mut self, state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        if state.id == STRANGER {
+            content.consume(usize::MAX);
+            if content.ended() {
+                self.fault(STRANGER, "garbage is taken for content");
+            }
+            return Flow::Receive(state);
+        }
         match self.exchange(state.id).answer {
             Answer::Receive { .. } => self.take(state, content, response),
             Answer::Echo => self.echo(state, content, response),

@@ -1,5 +1,7 @@
 //! What a client must see, from the RFCs and what the project promises (docs/wire.md); nothing of it is the engine's.
 
+use aurora_http_core::pool::Class;
+
 use crate::exchange::{Answer, Exchange, Framing, Id, Method, Wish};
 use crate::plan::{Nature, Plan};
 use crate::reader::BodyEnd;
@@ -78,9 +80,8 @@ pub(crate) fn expected(plan: &Plan, exchange: &Exchange, nth: u32) -> Expected {
 
 fn status_and_body(plan: &Plan, exchange: &Exchange) -> (u16, Body, bool) {
     let length = exchange.framing.length();
-    let limits = &plan.world.limits;
     match exchange.answer {
-        Answer::Collect { .. } if length as u64 > u64::from(limits.content_collected_max) => (413, Body::Any, false),
+        Answer::Collect { .. } if length as u64 > collected_max(plan) => (413, Body::Any, false),
         Answer::Receive { .. } | Answer::Stall if is_beyond(plan, exchange) => (413, Body::Any, false),
         Answer::Echo if is_beyond(plan, exchange) && matches!(exchange.framing, Framing::Length(_)) => {
             (413, Body::Any, false)
@@ -104,6 +105,12 @@ fn status_and_body(plan: &Plan, exchange: &Exchange) -> (u16, Body, bool) {
 
 fn switched(exchange: &Exchange) -> u16 {
     if exchange.method == Method::Connect { 200 } else { 101 }
+}
+
+/// The longest content that can be collected: what the largest buffer holds, at most.
+fn collected_max(plan: &Plan) -> u64 {
+    let largest = Class::ALL.into_iter().rev().find(|class| plan.world.counts.of(*class) > 0);
+    u64::from(plan.world.limits.content_collected_max).min(largest.map_or(0, |class| class.size() as u64))
 }
 
 /// Whether content is longer than the handler may be given in pieces.

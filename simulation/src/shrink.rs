@@ -74,9 +74,13 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
         }
     }
     for &at in &busy {
-        let count = plan.clients[at].exchanges.len();
-        for left in [count / 2, count.saturating_sub(1)].into_iter().filter(|left| *left > 0 && *left < count) {
-            less(&|plan| plan.clients[at].exchanges.truncate(left));
+        let there: Vec<_> =
+            (0..plan.clients[at].exchanges.len()).filter(|one| !plan.clients[at].exchanges[*one].is_left_out).collect();
+        for part in [2, 4, there.len()] {
+            let size = there.len().div_ceil(part.max(1));
+            for absent in there.chunks(size.max(1)).filter(|absent| absent.len() < there.len()) {
+                less(&|plan| absent.iter().for_each(|one| plan.clients[at].exchanges[*one].is_left_out = true));
+            }
         }
         if plan.clients[at].depth > 1 {
             less(&|plan| plan.clients[at].depth = 1);

@@ -376,6 +376,7 @@ fn live<'p, F: Face<'p>>(stage: &mut Stage<'_>, parts: Parts<'_, 'p>, face: F) -
             stop.drain();
             waker.wake();
         }
+        others.next_due()
     };
     let transferred = {
         let mut face = face;

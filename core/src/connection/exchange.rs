@@ -5,6 +5,7 @@ use super::linger::Linger;
 use super::window::Windows;
 use super::{Context, Deadline, flag, largest_class, release};
 use crate::answer::{ANSWER_BYTES_MAX, Answer, CONTINUE};
+use crate::encode::connection_field;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
 use crate::parse::{HeadError, HeadScan};
@@ -229,6 +230,25 @@ impl<'p, E> Exchange<'p, E> {
     }
 }
 
+/// Puts `Connection: close` into the head that begins at `at`, for which the writer has left room.
+#[cold]
+fn insert_close(head: &mut Buf<'_>, at: usize, http10: bool) {
+    let find = |head: &Buf<'_>, what: &[u8]| head.filled()[at..].windows(what.len()).position(|part| part == what);
+    let granted = connection_field(http10, true, false);
+    if !granted.is_empty()
+        && let Some(place) = find(head, granted)
+    {
+        head.cut(at + place, granted.len());
+    }
+    let line = connection_field(http10, false, false);
+    let (len, Some(place)) = (head.len(), find(head, b"\r\n\r\n")) else { return };
+    let place = at + place + 2;
+    if head.append(line).is_ok() {
+        head.filled_mut().copy_within(place..len, place + line.len());
+        head.filled_mut()[place..place + line.len()].copy_from_slice(line);
+    }
+}
+
 /// Calling the handler.
 impl<'p, E> Exchange<'p, E> {
     /// Answers a request whose head is complete: everything that is decided by the head alone is decided here.
@@ -379,7 +399,10 @@ impl<'p, E> Exchange<'p, E> {
             return false;
         }
         match flow {
-            Flow::Finish => self.finish_response(cx),
+            Flow::Finish => {
+                self.announce_close();
+                self.finish_response(cx);
+            }
             Flow::Produce(_) if self.stream == Stream::Dropped => self.finish_response(cx),
             Flow::Produce(_) => {
                 self.decline_content();
@@ -406,7 +429,21 @@ impl<'p, E> Exchange<'p, E> {
         let begun = !matches!(self.stream, Stream::Unbegun | Stream::Raw);
         if begun && self.facts.has(Facts::CLOSE_UNREAD) && !self.facts.has(Facts::LIMITED) && !self.body.is_finished() {
             self.set(flag::DEAF);
+            self.announce_close();
         }
+    }
+
+    /// A streamed response whose head has not left leaves content unread that is not worth reading: its head says that the
+    /// connection ends (RFC 9112 §9.6), which could not be known when it was written.
+    fn announce_close(&mut self) {
+        let is_told = self.facts.has(Facts::CLOSE) || self.has(flag::BEGUN) || self.stream == Stream::Unbegun;
+        if !self.facts.has(Facts::CLOSE_UNREAD) || is_told || self.body.is_finished() || self.body.is_raw() {
+            return;
+        }
+        let (at, http10) = (self.response_at as usize, self.facts.has(Facts::HTTP10));
+        let Output::Unsent { head, .. } = &mut self.output else { return };
+        self.facts = self.facts.with(Facts::CLOSE, true);
+        insert_close(head, at, http10);
     }
 
     /// The exchange is no longer under way.
