@@ -117,6 +117,20 @@ impl Actor {
         self.connection.as_ref().map(|connection| connection.client)
     }
 
+    /// What it waits for, in words.
+    pub(crate) fn describe(&self) -> String {
+        let Some(connection) = &self.connection else {
+            return format!("client {} without a connection, {} answered", self.index, self.answered);
+        };
+        let Connection { awaiting, out, out_at, sent, read, is_last, .. } = connection;
+        format!(
+            "client {} with {awaiting:?} unanswered, {} bytes to send, {sent} sent, {read} read, is_last {is_last}, {:?}",
+            self.index,
+            out.len() - out_at,
+            connection.reader
+        )
+    }
+
     /// Does what there is to do.
     pub(crate) fn act(&mut self, around: &mut Surroundings<'_>) -> Result<(), String> {
         if self.is_done {
@@ -358,7 +372,8 @@ impl Actor {
         let now = around.network.now();
         around.network.client_close(connection.client);
         self.wakes_at = Some(now);
-        let is_excused = plan.is_violent() || plan.is_pressed();
+        let is_lazy = matches!(visitor.nature, Nature::Leaves(..) | Nature::StallsReading(_));
+        let is_excused = plan.is_violent() || plan.is_pressed() || is_lazy;
         if let Some(current) = connection.current.take() {
             self.take_cut(around, &connection, &current, how)?;
         } else if how == ClientRecv::Reset && !is_excused && !connection.is_last {
@@ -422,7 +437,10 @@ impl Actor {
             self.answered = visitor_next(around.plan, self.index, current.serial);
             return Ok(());
         }
-        let is_lazy = matches!(plan.clients[self.index].nature, Nature::StallsReading(_) | Nature::StallsSending(_));
+        let is_lazy = matches!(
+            plan.clients[self.index].nature,
+            Nature::StallsReading(_) | Nature::StallsSending(_) | Nature::Leaves(..)
+        );
         if plan.is_violent() || plan.is_pressed() || is_lazy {
             return Ok(());
         }

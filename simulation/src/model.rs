@@ -158,7 +158,8 @@ pub(crate) fn may_be_instead(plan: &Plan, nature: Nature, status: u16) -> bool {
         503 => plan.world.limits.in_flight_max.is_some() || plan.is_pressed(),
         // A response that has to grow finds no larger buffer.
         500 => plan.is_short_of_buffers(),
-        408 => matches!(nature, Nature::StallsSending(_) | Nature::StallsReading(_)),
+        // What could not be sent while the server stood still may come too late when it goes on.
+        408 => matches!(nature, Nature::StallsSending(_) | Nature::StallsReading(_)) || plan.pauses(),
         _ => false,
     }
 }

@@ -168,6 +168,12 @@ impl Plan {
         stops || self.is_short_of_buffers() || self.world.slots < 3 * self.clients.len()
     }
 
+    /// Whether the server stands still for longer than a timeout.
+    #[must_use]
+    pub fn pauses(&self) -> bool {
+        self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Pause(ms) if *ms >= 10_000))
+    }
+
     /// Whether the pool may be empty when somebody needs a buffer.
     #[must_use]
     pub fn is_short_of_buffers(&self) -> bool {

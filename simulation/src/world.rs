@@ -384,7 +384,8 @@ fn live<'p, F: Face<'p>>(stage: &mut Stage<'_>, parts: Parts<'_, 'p>, face: F) -
         (before, face)
     };
     let (bytes_before, face) = transferred;
-    let mut life = Life { engine, reactor: Watched::new(face, before_wait), listener: None, bytes_before };
+    let mut life =
+        Life { engine, reactor: Watched::new(face, before_wait), listener: None, bytes_before, detached: Vec::new() };
     let ended = life.live(stage, &others, &stop, &stop_in_wait);
     let Life { engine, reactor, .. } = life;
     drop(engine);
@@ -397,6 +398,8 @@ struct Life<'a, 's, 'p, F> {
     reactor: Watched<'a, F>,
     listener: Option<IoHandle>,
     bytes_before: (u64, u64),
+    /// Connections that the program was given and has not closed.
+    detached: Vec<IoHandle>,
 }
 
 impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
@@ -437,7 +440,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
             if self.reactor.now().ms_since(Instant(stage.plan.world.start_ms)) > LIFE_MS_MAX {
                 return Err(format!("it does not end: {:?}", self.engine));
             }
-            if self.engine.is_drained() {
+            if self.engine.is_drained() && self.detached.is_empty() && self.reactor.in_flight() == 0 {
                 self.check_drained(stage)?;
                 return Ok(if stage.is_over() { Ended::Over } else { Ended::Stopped });
             }
@@ -466,10 +469,14 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         while let Some(detached) = self.engine.next_detached() {
             drop(detached.state);
             detached.leftover.into_iter().for_each(|buf| self.engine.release(buf));
-            let token = OpToken::new(u32::MAX - detached.io.0, 0, OpKind::Close);
-            // The program closes it by its own means.
-            let _ = self.reactor.submit(Submission { token, op: Op::Close { io: detached.io } });
+            self.detached.push(detached.io);
         }
+        // The program closes what it was given, as soon as the reactor takes it.
+        let reactor = &mut self.reactor;
+        self.detached.retain(|io| {
+            let token = OpToken::new(u32::MAX - io.0, 0, OpKind::Close);
+            reactor.submit(Submission { token, op: Op::Close { io: *io } }).is_err()
+        });
         self.check_turn(stage)?;
         Ok(None)
     }
@@ -477,7 +484,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
     /// Where the loop is somebody else's: it sleeps until the descriptor, or the timeout, says otherwise.
     fn sleep(&mut self, stage: &Stage<'_>, others: &Others<'_>, next: Option<Instant>) -> Result<(), String> {
         let looping = stage.plan.world.looping;
-        if looping == Looping::Own || self.reactor.has_work() {
+        if looping == Looping::Own || self.reactor.has_work() || !self.detached.is_empty() {
             return self.check_not_stuck(stage, next);
         }
         let now = self.reactor.now();
@@ -497,7 +504,10 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
     }
 
     fn check_not_stuck(&mut self, stage: &Stage<'_>, next: Option<Instant>) -> Result<(), String> {
-        let nothing = next.is_none() && self.engine.poll_timeout().is_none() && !self.reactor.has_work();
+        let nothing = next.is_none()
+            && self.detached.is_empty()
+            && self.engine.poll_timeout().is_none()
+            && !self.reactor.has_work();
         let has_news = self.reactor.inner.network().has_news();
         if nothing && !has_news && !self.reactor.inner.is_readable() && self.reactor.inner.next_due().is_none() {
             return self.hangs(stage);
@@ -506,9 +516,8 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
     }
 
     fn hangs(&self, stage: &Stage<'_>) -> Result<(), String> {
-        let waiting: Vec<_> =
-            stage.actors.iter().enumerate().filter(|(_, actor)| !actor.is_done).map(|(at, _)| at).collect();
-        Err(format!("nothing will ever happen, and clients {waiting:?} wait: {:?}", self.engine))
+        let waiting: Vec<_> = stage.actors.iter().filter(|actor| !actor.is_done).map(Actor::describe).collect();
+        Err(format!("nothing will ever happen, and {waiting:?} wait: {:?}", self.engine))
     }
 
     /// What befalls the server now.

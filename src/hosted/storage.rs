@@ -275,6 +275,7 @@ fn too_much<E>(config: &Config, chosen: Chosen) -> ServerError {
 /// Asks the system for the memory of all workers at once and gives it back: what it refuses is an error here, while
 /// half-way through a start there are many places where a process ends when there is none.
 pub(super) fn ensure<E>(config: &Config, chosen: Chosen) -> Result<(), ServerError> {
+    let free_arenas = arenas(config.workers);
     let share = needed::<E>(config, chosen).div_ceil(config.workers);
     // In pieces: a system may refuse one that is larger than its memory, and give several that are together.
     let mut pieces = Vec::new();
@@ -286,7 +287,24 @@ pub(super) fn ensure<E>(config: &Config, chosen: Chosen) -> Result<(), ServerErr
     }
     // Nobody looks at it: that must not make it superfluous.
     std::hint::black_box(&pieces);
-    Ok(())
+    // What a thread's allocator takes for itself must not be what the workers need.
+    if arenas(config.workers) < free_arenas { Err(too_much::<E>(config, chosen)) } else { Ok(()) }
+}
+
+/// The address space that glibc takes for the allocations of a further thread, as long as there is so much.
+const ARENA_BYTES: usize = if cfg!(all(target_os = "linux", target_env = "gnu")) { 64 << 20 } else { 0 };
+
+/// For how many threads, of at most `most`, there would be so much now.
+fn arenas(most: usize) -> usize {
+    let mut all = Vec::new();
+    for _ in 0..most {
+        let mut arena = Vec::<u8>::new();
+        if ARENA_BYTES == 0 || all.try_reserve(1).is_err() || arena.try_reserve_exact(ARENA_BYTES).is_err() {
+            break;
+        }
+        all.push(arena);
+    }
+    std::hint::black_box(&all).len()
 }
 
 /// Entries of a table; an error when there is no memory for them.

@@ -263,6 +263,7 @@ impl<'p, E> Connection<'p, E> {
         buf: Option<Buf<'p>>,
     ) {
         self.exchange.clear(flag::RECV | flag::RECV_CANCELED | flag::LENT);
+        cx.counters.bytes_received += u64::from(result.unwrap_or(0));
         match buf {
             Some(buf) if self.exchange.state == State::Closing => return release(cx.pool, buf),
             Some(buf) if !buf.is_empty() => self.inbound = Some(buf),
@@ -271,10 +272,7 @@ impl<'p, E> Connection<'p, E> {
         }
         match result {
             Ok(0) => self.handle_fin(cx),
-            Ok(count) => {
-                cx.counters.bytes_received += u64::from(count);
-                self.handle_bytes(cx, count);
-            }
+            Ok(count) => self.handle_bytes(cx, count),
             Err(IoError::Canceled | IoError::NoBuffers) if self.exchange.has(flag::DETACHED) => {}
             // Asked for again when it is wanted again: what it does meanwhile does not wait for buffers to receive into.
             Err(IoError::NoBuffers) if matches!(self.exchange.state, State::Writing | State::Closing) => {
