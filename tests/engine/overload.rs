@@ -46,6 +46,34 @@ fn partial_heads_on_every_slot_keep_a_newcomer_waiting_a_quarter_of_a_second_at_
     world.finish();
 }
 
+/// What a client has not received yet would be lost with its connection; an idle connection or a head that is not complete
+/// loses nothing that cannot be asked for again.
+#[test]
+fn who_is_still_receiving_a_last_response_is_not_ended_for_a_newcomer() {
+    const LAST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    // Alone, behind an idle one, and behind a head that is not complete.
+    for other in [None, Some(GET), Some(&b"GET /"[..])] {
+        let mut world = World::new(1 + usize::from(other.is_some()), COUNTS, limits(), hello());
+        let receiving = world.connect_and_send(LAST);
+        world.pass(20);
+        let other = other.map(|bytes| world.connect_and_send(bytes));
+        world.pass(20);
+        let newcomer = world.connect_and_send(GET);
+        world.pass(400);
+        assert_eq!(world.recv(newcomer).0, if other.is_some() { HELLO } else { "" });
+        if let Some(other) = other {
+            assert!(world.recv(other).1, "it went for the newcomer");
+        }
+        // The client has not read for a while; the response is there, and the slot is free when it has it.
+        let (response, is_ended) = world.recv(receiving);
+        assert!(response.contains("Connection: close") && response.ends_with("hello"), "{response}");
+        assert!(is_ended, "this is the end of our direction");
+        world.pass(40);
+        assert_eq!(world.recv(newcomer), (if other.is_some() { "" } else { HELLO }.to_owned(), false));
+        world.finish();
+    }
+}
+
 #[test]
 fn connections_that_never_say_anything_are_no_better_than_partial_heads() {
     let mut world = World::new(2, COUNTS, limits(), hello());

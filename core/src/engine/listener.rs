@@ -32,7 +32,13 @@ const RELIEF_MS: u64 = 1_000;
 /// How long newcomers wait for a slot that was promised to them before one more is.
 const PROMISE_MS: u32 = 500;
 
-/// Those that wait for a buffer to receive into are passed over, but no more of them at once: they get theirs in order.
+/// What the client of a lingering connection has for receiving, however long newcomers wait.
+const RECEIVING_MS: u64 = 25;
+
+/// How often it is asked what the clients of lingering connections have received, while a newcomer waits.
+const LOOK_MS: u32 = 20;
+
+/// Those that wait for a buffer to receive into, or are still being received from while they linger, are passed over, but no more of them at once: they get theirs in order.
 const PASSED_OVER_MAX: usize = 64;
 
 /// Connections that a stop takes from one listener at most: those who were in its backlog, when others come all the time.
@@ -68,6 +74,16 @@ pub(super) enum Listening {
     Closing,
     /// The handle is gone.
     Closed,
+}
+
+/// What there is among lingering connections.
+enum Lingering {
+    /// One whose client has received everything.
+    Received(u32),
+    /// It is not known before this time whether something of the client's is unread.
+    Unseen(Instant),
+    /// None but those whose clients are still receiving: the oldest one, and since when.
+    Receiving(Instant, u32),
 }
 
 impl<'p, H: Handler> Engine<'_, 'p, H> {
@@ -229,7 +245,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             let refused = self.insert_new(now, io, peers);
             debug_assert!(refused.is_ok(), "a slot is free");
         }
-        self.make_room(now);
+        self.make_room(now, peers);
         while self.refuses
             && self.mode == Mode::Run
             && self.lobby.len() > self.leaving
@@ -248,16 +264,17 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// For each one in the lobby ends the connection that is missed least: one that lingers, else the longest idle one,
-    /// else the oldest head that is not complete after a while. With none of them, as many responses as newcomers wait
-    /// say `Connection: close`, and the time is noted when a head will be old enough.
-    fn make_room(&mut self, now: Instant) {
+    /// For each one in the lobby ends the connection that is missed least: one that lingers and whose client has received
+    /// everything, else the longest idle one, else the oldest head that is not complete after a while, else, after a longer
+    /// while, one that lingers all the same. With none of them, as many responses as newcomers wait say `Connection: close`,
+    /// and the time is noted when one of them will be old enough.
+    fn make_room(&mut self, now: Instant, peers: &dyn Peers) {
         self.lobby_due = None;
         if !self.lobby.is_empty() {
             self.press(now);
         }
         while self.mode == Mode::Run && self.lobby.len() > self.leaving {
-            let Some(index) = self.least_missed() else { return };
+            let Some(index) = self.least_missed(now, peers) else { return };
             self.evict(now, index);
         }
     }
@@ -277,28 +294,57 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.pressed = self.pressed.map(|(since, last)| (eased(since), last)).filter(|(since, _)| *since < now);
     }
 
-    fn least_missed(&mut self) -> Option<u32> {
-        let oldest = |class: Deadline| self.deadlines.oldest(class as usize);
-        if let Some(index) = oldest(Deadline::Linger) {
-            // What has arrived is received first: with that unread, the end would be a reset.
-            let looked_at = Instant(self.began(index)?.0 + 1);
-            if looked_at <= self.looked_at {
-                return Some(index);
+    /// The one that goes now; else the time is noted when one will.
+    fn least_missed(&mut self, now: Instant, peers: &dyn Peers) -> Option<u32> {
+        let since = self.pressed.map_or(self.looked_at, |(since, _)| since);
+        let receiving = match self.oldest_lingering(peers) {
+            Some(Lingering::Received(index)) => return Some(index),
+            Some(Lingering::Unseen(looked_at)) => {
+                self.lobby_due = Some(looked_at);
+                return None;
             }
-            self.lobby_due = Some(looked_at);
-            return None;
-        }
-        if let Some(index) = oldest(Deadline::Idle) {
+            Some(Lingering::Receiving(began, index)) => Some((receiving_until(began, since), index)),
+            None => None,
+        };
+        if let Some(index) = self.deadlines.oldest(Deadline::Idle as usize) {
             return Some(index);
         }
         let heads = [Deadline::FirstByte, Deadline::Head].map(|class| self.oldest_heard(class));
-        let (began, index) = heads.into_iter().flatten().min_by_key(|(began, _)| *began)?;
-        let stale_at = stale_at(began, self.pressed.map_or(self.looked_at, |(since, _)| since));
-        if stale_at <= self.looked_at {
-            return Some(index);
+        let head = heads.into_iter().flatten().min_by_key(|(began, _)| *began);
+        let head = head.map(|(began, index)| (stale_at(began, since), index));
+        let due = [head, receiving].into_iter().flatten().find(|(at, _)| *at <= self.looked_at);
+        if due.is_none() {
+            // Acknowledgements are no event.
+            let look = receiving.map(|(at, _)| at.min(now.plus_ms(LOOK_MS)));
+            self.lobby_due = [head.map(|(at, _)| at), look].into_iter().flatten().min();
         }
-        self.lobby_due = Some(stale_at);
-        None
+        due.map(|(_, index)| index)
+    }
+
+    /// The oldest one that lingers and whose client has received everything, or else the oldest of all. While the client
+    /// is still receiving, the end could be a reset, which destroys what is on its way.
+    fn oldest_lingering(&mut self, peers: &dyn Peers) -> Option<Lingering> {
+        let oldest = self.deadlines.oldest(Deadline::Linger as usize)?;
+        let mut index = oldest;
+        for _ in 0..PASSED_OVER_MAX {
+            // What has arrived is received first: with that unread, the end would be a reset.
+            let looked_at = Instant(self.began(index)?.0 + 1);
+            if looked_at > self.looked_at {
+                if index == oldest {
+                    return Some(Lingering::Unseen(looked_at));
+                }
+                break; // those behind it are younger still
+            }
+            let io = self.held.slots.by_index(index)?.io;
+            if peers.unacknowledged(io).is_none_or(|count| count == 0) {
+                return Some(Lingering::Received(index));
+            }
+            match self.deadlines.next_due(self.nodes, Deadline::Linger as usize, Some(index), Instant(u64::MAX)) {
+                Some(next) => index = next,
+                None => break,
+            }
+        }
+        Some(Lingering::Receiving(self.began(oldest)?, oldest))
     }
 
     /// The oldest of its class of which everything has been received that was sent, and since when it has been in it.
@@ -371,6 +417,12 @@ pub(super) fn stale_at(began: Instant, since: Instant) -> Instant {
     let while_it_shrinks = (STALE_MS + began.0 + SHRINKS * since.0).div_ceil(1 + SHRINKS);
     let at = while_it_shrinks.min(since.0 + PRESSURE_MS).min(began.0 + STALE_MS);
     Instant(at.max(began.0 + 1))
+}
+
+/// When a connection goes for a newcomer although its client is still receiving the last response, and it has lingered
+/// since `began`: long after any head, but not so long that newcomers would wait for a second.
+fn receiving_until(began: Instant, since: Instant) -> Instant {
+    Instant((since.0 + 2 * PRESSURE_MS).max(began.0 + RECEIVING_MS))
 }
 
 #[cfg(test)]
