@@ -10,6 +10,9 @@ use crate::request::{Kind, Request};
 use crate::response::{Fault, check, describe};
 use crate::wire::{End, Pace, Wire};
 
+/// What the system holds for whoever reads slowly, in bytes.
+const LITTLE: usize = 8 * 1024;
+
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
@@ -55,7 +58,7 @@ fn read_slowly(client: &mut Client) -> Result<(), String> {
 /// An exchange that stays within every limit: it is answered in full. A head may have to go before it is complete.
 fn within(client: &mut Client, request: &Request, pace: Pace) -> Result<(), String> {
     let mut wire = client.connect()?;
-    wire.hold_little();
+    wire.hold(LITTLE);
     wire.pace = pace;
     wire.begin(std::slice::from_ref(request));
     match check(&mut wire, request) {
@@ -102,11 +105,10 @@ fn beyond(client: &mut Client, wire: &mut Wire, request: &Request) -> Result<(),
     Ok(())
 }
 
-/// A response of which nothing is taken is cut; what there is of it is right.
+/// A response of which nothing is taken is cut; what the systems between had of it still comes, and is right.
 fn read_nothing(client: &mut Client) -> Result<(), String> {
     let request = client.request(Kind::InPlace, 64 << 20);
     let mut wire = client.connect()?;
-    wire.hold_little();
     wire.begin(std::slice::from_ref(&request));
     wire.send_all().map_err(|end| format!("a request is not taken: {end:?}"))?;
     client.rest(WRITE_TIMEOUT + ms(2500));

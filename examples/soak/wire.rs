@@ -168,9 +168,9 @@ impl Wire {
         let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
     }
 
-    /// The system holds little for whoever does not read.
-    pub(crate) fn hold_little(&self) {
-        let _ = sockopt::set_socket_recv_buffer_size(&self.stream, 8 * 1024);
+    /// How much the system holds of what was not read yet.
+    pub(crate) fn hold(&self, bytes: usize) {
+        let _ = sockopt::set_socket_recv_buffer_size(&self.stream, bytes);
     }
 
     /// What can be done: read, send.
