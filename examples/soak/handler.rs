@@ -253,7 +253,7 @@ impl Soaked {
         self.scratch.resize(usize::try_from(length).unwrap_or(0), 0);
         body.fill(0, &mut self.scratch);
         if self.wrong == Some(Wrong::Byte)
-            && asked.serial % 64 == 63
+            && asked.serial % 16 == 15
             && let Some(byte) = self.scratch.last_mut()
         {
             *byte ^= 1;
@@ -282,9 +282,9 @@ impl Soaked {
     /// What was asked, unless the server is to do something wrong with it.
     fn go_wrong(&self, asked: Asked) -> Asked {
         match self.wrong {
-            Some(Wrong::Mixed) if asked.serial % 64 == 63 => return Asked { serial: asked.serial - 1, ..asked },
+            Some(Wrong::Mixed) if asked.serial % 16 == 15 => return Asked { serial: asked.serial - 1, ..asked },
             Some(Wrong::Memory) => std::mem::forget(vec![1_u8; 2048]),
-            Some(Wrong::Descriptor) if asked.serial % 64 == 63 => std::mem::forget(UnixStream::pair()),
+            Some(Wrong::Descriptor) if asked.serial % 16 == 15 => std::mem::forget(UnixStream::pair()),
             _ => {}
         }
         asked

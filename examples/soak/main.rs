@@ -44,8 +44,6 @@ use watch::{Sample, Watch};
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// How often that is told, when it is asked for.
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// Everything comes to its end within this time, or never.
-pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let options = Options::read();
