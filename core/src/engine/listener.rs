@@ -32,13 +32,13 @@ const RELIEF_MS: u64 = 1_000;
 /// How long newcomers wait for a slot that was promised to them before one more is.
 const PROMISE_MS: u32 = 500;
 
-/// What the client of a lingering connection has for receiving, however long newcomers wait.
+/// What a client has for receiving its response, however long newcomers wait.
 const RECEIVING_MS: u64 = 25;
 
-/// How often it is asked what the clients of lingering connections have received, while a newcomer waits.
+/// How often it is asked what clients have received, while a newcomer waits.
 const LOOK_MS: u32 = 20;
 
-/// Those that wait for a buffer to receive into, or are still being received from while they linger, are passed over, but no more of them at once: they get theirs in order.
+/// Those that wait for a buffer to receive into, or whose client is still receiving, are passed over, but no more of them at once: they get theirs in order.
 const PASSED_OVER_MAX: usize = 64;
 
 /// Connections that a stop takes from one listener at most: those who were in its backlog, when others come all the time.
@@ -76,8 +76,8 @@ pub(super) enum Listening {
     Closed,
 }
 
-/// What there is among lingering connections.
-enum Lingering {
+/// What there is among connections on which everything was answered.
+enum Answered {
     /// One whose client has received everything.
     Received(u32),
     /// It is not known before this time whether something of the client's is unread.
@@ -264,10 +264,10 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// For each one in the lobby ends the connection that is missed least: one that lingers and whose client has received
-    /// everything, else the longest idle one, else the oldest head that is not complete after a while, else, after a longer
-    /// while, one that lingers all the same. With none of them, as many responses as newcomers wait say `Connection: close`,
-    /// and the time is noted when one of them will be old enough.
+    /// For each one in the lobby ends the connection that is missed least: one that lingers, else the longest idle one, both
+    /// only when their client has received everything; else the oldest head that is not complete after a while; else, after
+    /// a longer while, one whose client is still receiving. With none of them, as many responses as newcomers wait say
+    /// `Connection: close`, and the time is noted when one of them will be old enough.
     fn make_room(&mut self, now: Instant, peers: &dyn Peers) {
         self.lobby_due = None;
         if !self.lobby.is_empty() {
@@ -297,17 +297,19 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// The one that goes now; else the time is noted when one will.
     fn least_missed(&mut self, now: Instant, peers: &dyn Peers) -> Option<u32> {
         let since = self.pressed.map_or(self.looked_at, |(since, _)| since);
-        let receiving = match self.oldest_lingering(peers) {
-            Some(Lingering::Received(index)) => return Some(index),
-            Some(Lingering::Unseen(looked_at)) => {
-                self.lobby_due = Some(looked_at);
-                return None;
+        let mut receiving = None;
+        for class in [Deadline::Linger, Deadline::Idle] {
+            match self.oldest_answered(class, peers) {
+                Some(Answered::Received(index)) => return Some(index),
+                Some(Answered::Unseen(looked_at)) => {
+                    self.lobby_due = Some(looked_at);
+                    return None;
+                }
+                Some(Answered::Receiving(began, index)) => {
+                    receiving = receiving.or(Some((receiving_until(began, since), index)));
+                }
+                None => {}
             }
-            Some(Lingering::Receiving(began, index)) => Some((receiving_until(began, since), index)),
-            None => None,
-        };
-        if let Some(index) = self.deadlines.oldest(Deadline::Idle as usize) {
-            return Some(index);
         }
         let heads = [Deadline::FirstByte, Deadline::Head].map(|class| self.oldest_heard(class));
         let head = heads.into_iter().flatten().min_by_key(|(began, _)| *began);
@@ -321,30 +323,31 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         due.map(|(_, index)| index)
     }
 
-    /// The oldest one that lingers and whose client has received everything, or else the oldest of all. While the client
-    /// is still receiving, the end could be a reset, which destroys what is on its way.
-    fn oldest_lingering(&mut self, peers: &dyn Peers) -> Option<Lingering> {
-        let oldest = self.deadlines.oldest(Deadline::Linger as usize)?;
+    /// Of those that linger, or idle, the oldest one whose client has received every response, or else the oldest of all.
+    /// While the client is still receiving, the end could become a reset by whatever it sends next, and that destroys what
+    /// is on its way.
+    fn oldest_answered(&mut self, class: Deadline, peers: &dyn Peers) -> Option<Answered> {
+        let oldest = self.deadlines.oldest(class as usize)?;
         let mut index = oldest;
         for _ in 0..PASSED_OVER_MAX {
-            // What has arrived is received first: with that unread, the end would be a reset.
+            // What has arrived behind a last response is received first: with that unread, the end would be a reset.
             let looked_at = Instant(self.began(index)?.0 + 1);
-            if looked_at > self.looked_at {
+            if class == Deadline::Linger && looked_at > self.looked_at {
                 if index == oldest {
-                    return Some(Lingering::Unseen(looked_at));
+                    return Some(Answered::Unseen(looked_at));
                 }
                 break; // those behind it are younger still
             }
             let io = self.held.slots.by_index(index)?.io;
             if peers.unacknowledged(io).is_none_or(|count| count == 0) {
-                return Some(Lingering::Received(index));
+                return Some(Answered::Received(index));
             }
-            match self.deadlines.next_due(self.nodes, Deadline::Linger as usize, Some(index), Instant(u64::MAX)) {
+            match self.deadlines.next_due(self.nodes, class as usize, Some(index), Instant(u64::MAX)) {
                 Some(next) => index = next,
                 None => break,
             }
         }
-        Some(Lingering::Receiving(self.began(oldest)?, oldest))
+        Some(Answered::Receiving(self.began(oldest)?, oldest))
     }
 
     /// The oldest of its class of which everything has been received that was sent, and since when it has been in it.
@@ -419,8 +422,8 @@ pub(super) fn stale_at(began: Instant, since: Instant) -> Instant {
     Instant(at.max(began.0 + 1))
 }
 
-/// When a connection goes for a newcomer although its client is still receiving the last response, and it has lingered
-/// since `began`: long after any head, but not so long that newcomers would wait for a second.
+/// When a connection goes for a newcomer although its client is still receiving, and it has lingered or been idle since
+/// `began`: long after any head, but not so long that newcomers would wait for a second.
 fn receiving_until(began: Instant, since: Instant) -> Instant {
     Instant((since.0 + 2 * PRESSURE_MS).max(began.0 + RECEIVING_MS))
 }
