@@ -32,6 +32,7 @@ fn a_soak_of_two_seconds_loses_nothing_and_says_what_there_was() {
 
 #[test]
 fn what_the_server_does_wrong_is_found_and_how_to_repeat_it_is_told() {
+    // Not `memory`: nothing is said of it before twenty seconds.
     let rows = [
         ("byte", "a foreign byte at "),
         ("mixed", "the response to another request"),

@@ -1,5 +1,6 @@
 //! The server's side: every way there is to answer, one resource for each.
 
+use std::hint::black_box;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -283,7 +284,7 @@ impl Soaked {
     fn go_wrong(&self, asked: Asked) -> Asked {
         match self.wrong {
             Some(Wrong::Mixed) if asked.serial % 16 == 15 => return Asked { serial: asked.serial - 1, ..asked },
-            Some(Wrong::Memory) => std::mem::forget(vec![1_u8; 2048]),
+            Some(Wrong::Memory) => std::mem::forget(black_box(vec![1_u8; 2048])),
             Some(Wrong::Descriptor) if asked.serial % 16 == 15 => std::mem::forget(UnixStream::pair()),
             _ => {}
         }
