@@ -16,57 +16,109 @@ Options:
 
 /// The server that the command line asks for. Ends the process after `--help`, and when something is wrong.
 pub(crate) fn server(about: &str) -> Server {
-    match parse(std::env::args().skip(1)) {
-        Ok(Some(server)) => server,
-        Ok(None) => {
-            println!("{about}\n\n{OPTIONS}");
-            exit(0)
+    let mut asked = Asked::default();
+    read(about, OPTIONS, |name, value| asked.take(name, value));
+    or_exit(asked.server("127.0.0.1:8080"))
+}
+
+/// What the command line asks of a server; `None` where it says nothing.
+#[derive(Default)]
+pub(crate) struct Asked {
+    pub(crate) address: Option<String>,
+    pub(crate) workers: Option<usize>,
+    pub(crate) backend: Option<Backend>,
+    pub(crate) connections: Option<usize>,
+}
+
+impl Asked {
+    /// Takes an option that is the server's; `false` when it is not.
+    pub(crate) fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
+        match name {
+            "--addr" => self.address = Some(value.text()?),
+            "--workers" => self.workers = Some(value.number()?),
+            "--backend" => {
+                self.backend = Some(value.text()?.parse::<Backend>().map_err(|error| error.to_string())?);
+            }
+            "--connections" => self.connections = Some(value.number()?),
+            _ => return Ok(false),
         }
-        Err(error) => {
-            eprintln!("Error: {error}\nTry --help.");
-            exit(2)
+        Ok(true)
+    }
+
+    /// The server, at `address` unless another one was asked for.
+    pub(crate) fn server(&self, address: &str) -> Result<Server, String> {
+        let address = self.address.as_deref().unwrap_or(address);
+        let mut server = Server::bind(address).map_err(|error| error.to_string())?;
+        if let Some(workers) = self.workers {
+            server = server.workers(workers);
         }
+        if let Some(backend) = self.backend {
+            server = server.backend(backend);
+        }
+        if let Some(connections) = self.connections {
+            server = server.connections(connections);
+        }
+        Ok(server)
     }
 }
 
-/// `None` for `--help`.
-fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Option<Server>, String> {
-    let mut address = String::from("127.0.0.1:8080");
-    let (mut workers, mut backend, mut connections) = (None, None, None);
-    let mut arguments = arguments.into_iter();
+/// The value of an option: behind its `=`, or the next argument.
+pub(crate) struct Value<'a> {
+    name: &'a str,
+    inline: Option<&'a str>,
+    rest: &'a mut dyn Iterator<Item = String>,
+}
+
+impl Value<'_> {
+    pub(crate) fn text(&mut self) -> Result<String, String> {
+        let value = self.inline.take().map(str::to_owned).or_else(|| self.rest.next());
+        value.ok_or_else(|| format!("{} needs a value", self.name))
+    }
+
+    pub(crate) fn number<T: FromStr<Err: Display>>(&mut self) -> Result<T, String> {
+        let (name, value) = (self.name, self.text()?);
+        value.parse().map_err(|error| format!("{name} {value}: {error}; give a number, such as {name} 4"))
+    }
+}
+
+/// Hands every option to `take`, which takes those that it knows and their values. Ends the process after `--help`, and
+/// when something is wrong.
+pub(crate) fn read(about: &str, options: &str, take: impl FnMut(&str, &mut Value<'_>) -> Result<bool, String>) {
+    if !or_exit(read_all(std::env::args().skip(1), take)) {
+        println!("{about}\n\n{options}");
+        exit(0);
+    }
+}
+
+/// Ends the process when something is wrong.
+pub(crate) fn or_exit<T>(result: Result<T, String>) -> T {
+    result.unwrap_or_else(|error| {
+        eprintln!("Error: {error}\nTry --help.");
+        exit(2)
+    })
+}
+
+/// `false` for `--help`.
+fn read_all(
+    mut arguments: impl Iterator<Item = String>,
+    mut take: impl FnMut(&str, &mut Value<'_>) -> Result<bool, String>,
+) -> Result<bool, String> {
     while let Some(argument) = arguments.next() {
         // Both "--name value" and "--name=value".
-        let (name, value) = match argument.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
+        let (name, inline) = match argument.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
             None => (argument.as_str(), None),
         };
         if matches!(name, "--help" | "-h") {
-            return Ok(None);
+            return Ok(false);
         }
-        if !matches!(name, "--addr" | "--workers" | "--backend" | "--connections") {
+        let mut value = Value { name, inline, rest: &mut arguments };
+        if !take(name, &mut value)? {
             return Err(format!("{name} is no option"));
         }
-        let value = value.or_else(|| arguments.next()).ok_or_else(|| format!("{name} needs a value"))?;
-        match name {
-            "--addr" => address = value,
-            "--workers" => workers = Some(number(name, &value)?),
-            "--backend" => backend = Some(value.parse::<Backend>().map_err(|error| error.to_string())?),
-            _ => connections = Some(number(name, &value)?),
+        if value.inline.is_some() {
+            return Err(format!("{name} takes no value"));
         }
     }
-    let mut server = Server::bind(address.as_str()).map_err(|error| error.to_string())?;
-    if let Some(workers) = workers {
-        server = server.workers(workers);
-    }
-    if let Some(backend) = backend {
-        server = server.backend(backend);
-    }
-    if let Some(connections) = connections {
-        server = server.connections(connections);
-    }
-    Ok(Some(server))
-}
-
-fn number<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, String> {
-    value.parse().map_err(|error| format!("{name} {value}: {error}; give a number, such as {name} 4"))
+    Ok(true)
 }

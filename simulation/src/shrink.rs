@@ -85,13 +85,12 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
         if plan.clients[at].depth > 1 {
             less(&|plan| plan.clients[at].depth = 1);
         }
-        for prompt in [Pace { bytes_max: usize::MAX, gap_ms_max: 0 }] {
-            if plan.clients[at].sends.gap_ms_max > 0 {
-                less(&|plan| plan.clients[at].sends = prompt);
-            }
-            if plan.clients[at].reads.gap_ms_max > 0 {
-                less(&|plan| plan.clients[at].reads = prompt);
-            }
+        let prompt = Pace { bytes_max: usize::MAX, gap_ms_max: 0 };
+        if plan.clients[at].sends.gap_ms_max > 0 {
+            less(&|plan| plan.clients[at].sends = prompt);
+        }
+        if plan.clients[at].reads.gap_ms_max > 0 {
+            less(&|plan| plan.clients[at].reads = prompt);
         }
     }
     all

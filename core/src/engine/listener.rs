@@ -1,6 +1,6 @@
 //! Taking connections, and when not to.
 
-use super::pressure::stale_at;
+use super::pressure::{receiving_until, stale_at};
 use super::{Control, Engine, Slot, mark};
 use crate::connection::{Connection, Deadline};
 use crate::error::CloseReason;
@@ -21,7 +21,11 @@ const ACCEPT_RESETS_MAX: u16 = 1024;
 /// How long newcomers wait for a slot that was promised to them before one more is.
 const PROMISE_MS: u32 = 500;
 
-/// Those that wait for a buffer to receive into are passed over, but no more of them at once: they get theirs in order.
+/// How often it is asked what clients have received, while a newcomer waits.
+const LOOK_MS: u32 = 20;
+
+/// Those that wait for a buffer to receive into, or whose client is still receiving, are passed over, but no more of them
+/// at once: they get theirs in order.
 const PASSED_OVER_MAX: usize = 64;
 
 /// Connections that a stop takes from one listener at most: those who were in its backlog, when others come all the time.
@@ -57,6 +61,16 @@ pub(super) enum Listening {
     Closing,
     /// The handle is gone.
     Closed,
+}
+
+/// What there is among connections on which everything was answered.
+enum Answered {
+    /// One whose client has received everything.
+    Received(u32),
+    /// It is not known before this time whether something of the client's is unread.
+    Unseen(Instant),
+    /// None but those whose clients are still receiving: the oldest one, and since when.
+    Receiving(Instant, u32),
 }
 
 impl<'p, H: Handler> Engine<'_, 'p, H> {
@@ -218,7 +232,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             let refused = self.insert_new(now, io, peers);
             debug_assert!(refused.is_ok(), "a slot is free");
         }
-        self.make_room(now);
+        self.make_room(now, peers);
         while self.refuses
             && self.mode == Mode::Run
             && self.lobby.len() > self.leaving
@@ -237,42 +251,75 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// For each one in the lobby ends the connection that is missed least: one that lingers, else the longest idle one,
-    /// else the oldest head that is not complete after a while. With none of them, as many responses as newcomers wait
-    /// say `Connection: close`, and the time is noted when a head will be old enough.
-    fn make_room(&mut self, now: Instant) {
+    /// For each one in the lobby ends the connection that is missed least: one that lingers, else the longest idle one, both
+    /// only when their client has received everything; else the oldest head that is not complete after a while; else, after
+    /// a longer while, one whose client is still receiving. With none of them, as many responses as newcomers wait say
+    /// `Connection: close`, and the time is noted when one of them will be old enough.
+    fn make_room(&mut self, now: Instant, peers: &dyn Peers) {
         self.lobby_due = None;
         if !self.lobby.is_empty() {
             self.slot_pressure.press(now);
         }
         while self.mode == Mode::Run && self.lobby.len() > self.leaving {
-            let Some(index) = self.least_missed() else { return };
+            let Some(index) = self.least_missed(now, peers) else { return };
             self.evict(now, index);
         }
     }
 
-    fn least_missed(&mut self) -> Option<u32> {
-        let oldest = |class: Deadline| self.deadlines.oldest(class as usize);
-        if let Some(index) = oldest(Deadline::Linger) {
-            // What has arrived is received first: with that unread, the end would be a reset.
-            let looked_at = Instant(self.began(index)?.0 + 1);
-            if looked_at <= self.looked_at {
-                return Some(index);
+    /// The one that goes now; else the time is noted when one will.
+    fn least_missed(&mut self, now: Instant, peers: &dyn Peers) -> Option<u32> {
+        let since = self.slot_pressure.since(self.looked_at);
+        let mut receiving = None;
+        for class in [Deadline::Linger, Deadline::Idle] {
+            match self.oldest_answered(class, peers) {
+                Some(Answered::Received(index)) => return Some(index),
+                Some(Answered::Unseen(looked_at)) => {
+                    self.lobby_due = Some(looked_at);
+                    return None;
+                }
+                Some(Answered::Receiving(began, index)) => {
+                    receiving = receiving.or(Some((receiving_until(began, since), index)));
+                }
+                None => {}
             }
-            self.lobby_due = Some(looked_at);
-            return None;
-        }
-        if let Some(index) = oldest(Deadline::Idle) {
-            return Some(index);
         }
         let heads = [Deadline::FirstByte, Deadline::Head].map(|class| self.oldest_heard(class));
-        let (began, index) = heads.into_iter().flatten().min_by_key(|(began, _)| *began)?;
-        let stale_at = stale_at(began, self.slot_pressure.since(self.looked_at));
-        if stale_at <= self.looked_at {
-            return Some(index);
+        let head = heads.into_iter().flatten().min_by_key(|(began, _)| *began);
+        let head = head.map(|(began, index)| (stale_at(began, since), index));
+        let due = [head, receiving].into_iter().flatten().find(|(at, _)| *at <= self.looked_at);
+        if due.is_none() {
+            // Acknowledgements are no event.
+            let look = receiving.map(|(at, _)| at.min(now.plus_ms(LOOK_MS)));
+            self.lobby_due = [head.map(|(at, _)| at), look].into_iter().flatten().min();
         }
-        self.lobby_due = Some(stale_at);
-        None
+        due.map(|(_, index)| index)
+    }
+
+    /// Of those that linger, or idle, the oldest one whose client has received every response, or else the oldest of all.
+    /// While the client is still receiving, the end could become a reset by whatever it sends next, and that destroys what
+    /// is on its way.
+    fn oldest_answered(&mut self, class: Deadline, peers: &dyn Peers) -> Option<Answered> {
+        let oldest = self.deadlines.oldest(class as usize)?;
+        let mut index = oldest;
+        for _ in 0..PASSED_OVER_MAX {
+            // What has arrived behind a last response is received first: with that unread, the end would be a reset.
+            let looked_at = Instant(self.began(index)?.0 + 1);
+            if class == Deadline::Linger && looked_at > self.looked_at {
+                if index == oldest {
+                    return Some(Answered::Unseen(looked_at));
+                }
+                break; // those behind it are younger still
+            }
+            let io = self.held.slots.by_index(index)?.io;
+            if peers.unacknowledged(io).is_none_or(|count| count == 0) {
+                return Some(Answered::Received(index));
+            }
+            match self.deadlines.next_due(self.nodes, class as usize, Some(index), Instant(u64::MAX)) {
+                Some(next) => index = next,
+                None => break,
+            }
+        }
+        Some(Answered::Receiving(self.began(oldest)?, oldest))
     }
 
     /// The oldest of its class of which everything has been received that was sent, and since when it has been in it.

@@ -10,6 +10,9 @@ const STALE_MS: u64 = 2_000;
 /// How long others go without until the youngest head is old enough.
 const PRESSURE_MS: u64 = 250;
 
+/// What a client has for receiving its response, however long newcomers wait.
+const RECEIVING_MS: u64 = 25;
+
 /// How much of that one takes off who is served without anybody's end.
 const EASED_MS: u64 = PRESSURE_MS / 16;
 
@@ -24,6 +27,12 @@ pub(super) fn stale_at(began: Instant, since: Instant) -> Instant {
     let while_it_shrinks = (STALE_MS + began.0 + SHRINKS * since.0).div_ceil(1 + SHRINKS);
     let at = while_it_shrinks.min(since.0 + PRESSURE_MS).min(began.0 + STALE_MS);
     Instant(at.max(began.0 + 1))
+}
+
+/// When a connection goes for a newcomer although its client is still receiving, and it has lingered or been idle since
+/// `began`: long after any head, but not so long that newcomers would wait for a second.
+pub(super) fn receiving_until(began: Instant, since: Instant) -> Instant {
+    Instant((since.0 + 2 * PRESSURE_MS).max(began.0 + RECEIVING_MS))
 }
 
 /// Of newcomers without a slot, most of whom are in a backlog and cannot be seen: grows while one is there, and shrinks
