@@ -5,7 +5,6 @@ use super::linger::Linger;
 use super::window::Windows;
 use super::{Context, Deadline, flag, largest_class, release};
 use crate::answer::{ANSWER_BYTES_MAX, Answer, CONTINUE};
-use crate::encode::connection_field;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
 use crate::parse::{HeadError, HeadScan};
@@ -230,25 +229,6 @@ impl<'p, E> Exchange<'p, E> {
     }
 }
 
-/// Puts `Connection: close` into the head that begins at `at`, for which the writer has left room.
-#[cold]
-fn insert_close(head: &mut Buf<'_>, at: usize, http10: bool) {
-    let find = |head: &Buf<'_>, what: &[u8]| head.filled()[at..].windows(what.len()).position(|part| part == what);
-    let granted = connection_field(http10, true, false);
-    if !granted.is_empty()
-        && let Some(place) = find(head, granted)
-    {
-        head.cut(at + place, granted.len());
-    }
-    let line = connection_field(http10, false, false);
-    let (len, Some(place)) = (head.len(), find(head, b"\r\n\r\n")) else { return };
-    let place = at + place + 2;
-    if head.append(line).is_ok() {
-        head.filled_mut().copy_within(place..len, place + line.len());
-        head.filled_mut()[place..place + line.len()].copy_from_slice(line);
-    }
-}
-
 /// Calling the handler.
 impl<'p, E> Exchange<'p, E> {
     /// Answers a request whose head is complete: everything that is decided by the head alone is decided here.
@@ -423,29 +403,6 @@ impl<'p, E> Exchange<'p, E> {
         false
     }
 
-    /// A response is produced, and nobody has asked for the content, which is too long to keep the connection for: it is
-    /// dropped as it comes, because a client may write all of it before it reads.
-    fn decline_content(&mut self) {
-        let begun = !matches!(self.stream, Stream::Unbegun | Stream::Raw);
-        if begun && self.facts.has(Facts::CLOSE_UNREAD) && !self.facts.has(Facts::LIMITED) && !self.body.is_finished() {
-            self.set(flag::DEAF);
-            self.announce_close();
-        }
-    }
-
-    /// A streamed response whose head has not left leaves content unread that is not worth reading: its head says that the
-    /// connection ends (RFC 9112 §9.6), which could not be known when it was written.
-    fn announce_close(&mut self) {
-        let is_told = self.facts.has(Facts::CLOSE) || self.has(flag::BEGUN) || self.stream == Stream::Unbegun;
-        if !self.facts.has(Facts::CLOSE_UNREAD) || is_told || self.body.is_finished() || self.body.is_raw() {
-            return;
-        }
-        let (at, http10) = (self.response_at as usize, self.facts.has(Facts::HTTP10));
-        let Output::Unsent { head, .. } = &mut self.output else { return };
-        self.facts = self.facts.with(Facts::CLOSE, true);
-        insert_close(head, at, http10);
-    }
-
     /// The exchange is no longer under way.
     #[inline]
     pub(super) fn count_out<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
@@ -520,8 +477,8 @@ impl<'p, E> Exchange<'p, E> {
         if self.body.is_finished() && !self.facts.has(Facts::CLOSE) {
             return self.go(Event::Bytes);
         }
-        // Content that is not worth reading ends the connection, even where the response promised otherwise; content
-        // that the client holds back until it is asked for would never come.
+        // Content that is not worth reading ends the connection, even where the response promised otherwise because its
+        // head had left; content that the client holds back until it is asked for would never come.
         let too_long = self.body.announced() > u64::from(cx.limits.discard_bytes_max);
         let held_back = self.facts.has(Facts::EXPECTS) && !self.body.is_finished();
         if self.facts.has(Facts::CLOSE) || too_long || held_back || self.has(flag::DEAF) {
@@ -559,19 +516,6 @@ impl<'p, E> Exchange<'p, E> {
             return self.finish_response(cx);
         }
         self.break_off(cx, CloseReason::ResponseFailed);
-    }
-
-    /// The handler neither took nor wrote anything when it was its turn, and never will: 500 while nothing of the response
-    /// has left.
-    #[cold]
-    pub(super) fn give_up_stalled<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        cx.counters.failed += 1;
-        self.facts = self.facts.with(Facts::CLOSE, true);
-        if self.write_answer(cx, Answer::new(500)) {
-            self.reason.get_or_insert(CloseReason::HandlerStalled);
-            return self.finish_response(cx);
-        }
-        self.break_off(cx, CloseReason::HandlerStalled);
     }
 
     /// Ends the connection in the middle of a response.

@@ -13,6 +13,7 @@ mod exchange;
 mod later;
 mod linger;
 mod own_answers;
+mod unread;
 mod window;
 
 use core::fmt;

@@ -3,6 +3,7 @@
 use super::exchange::{Exchange, Output};
 use super::{Context, flag};
 use crate::answer::{Answer, write_answer};
+use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::state::State;
 use crate::writer::{Facts, Stream};
@@ -70,6 +71,19 @@ impl<'p, E> Exchange<'p, E> {
             }
             Err(_) => false,
         }
+    }
+
+    /// The handler neither took nor wrote anything when it was its turn, and never will: 500 while nothing of the response
+    /// has left.
+    #[cold]
+    pub(super) fn give_up_stalled<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        cx.counters.failed += 1;
+        self.facts = self.facts.with(Facts::CLOSE, true);
+        if self.write_answer(cx, Answer::new(500)) {
+            self.reason.get_or_insert(CloseReason::HandlerStalled);
+            return self.finish_response(cx);
+        }
+        self.break_off(cx, CloseReason::HandlerStalled);
     }
 
     /// Drops what was written of the current response, of which nothing has left.

@@ -102,7 +102,7 @@ pub(crate) fn rows() -> Vec<Row> {
         row(post("/receive", "Content-Length: 4\r\n", "ab"), "", PeerClosedEarly, 1),
         row(post("/", "Content-Length: 4\r\n", "abcd") + &get("/"), ok("hello").repeat(2), PeerClosed, 2),
         row(get("/produce") + &get("/"), format!("{produced}{pieces}0\r\n\r\n{}", ok("hello")), PeerClosed, 2),
-        row(get("/stall"), "", HandlerStalled, 1),
+        row(get("/stall"), refusal("500 Internal Server Error", None, true), HandlerStalled, 1),
         row(get("/static") + &get("/"), ok(str::from_utf8(&LONG).unwrap()) + &ok("hello"), PeerClosed, 2),
         row(
             get("/full") + &get("/"),
