@@ -259,7 +259,7 @@ impl Actor {
             return Err(format!("behind the last response: {head:?}"));
         }
         if let Nature::Garbage(_) = visitor.nature {
-            let is_right = matches!(head.status, 400 | 501 | 505) || (head.status == 503 && plan.is_pressed());
+            let is_right = matches!(head.status, 400 | 501 | 505) || may_be_instead(plan, visitor.nature, head.status);
             let is_last = head.closes && head.exchange.is_none();
             if !is_right || !is_last {
                 return Err(format!("in answer to garbage: {head:?}"));
@@ -287,7 +287,14 @@ impl Actor {
         let expected = expected(plan, exchange, nth);
         let is_head = exchange.method == Method::Head;
         // Who is refused before he has said anything may be sent a body that he does not expect; it is the last.
-        let is_unheard = is_head && head.status == 503 && head.closes && head.exchange.is_none() && plan.is_pressed();
+        let is_refused = is_head && head.closes && head.exchange.is_none();
+        let is_unheard = is_refused
+            && match head.status {
+                503 => plan.is_pressed(),
+                // Neither is it known what the first bytes of a head are going to be.
+                408 => connection.out_at <= "\r\nHEAD ".len(),
+                _ => false,
+            };
         let is_it = head.status == expected.status && !is_unheard;
         let name = expected.is_the_handlers.then(|| format!("{}-{serial}", self.index));
         if is_it && head.exchange == name {
