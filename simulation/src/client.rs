@@ -266,10 +266,15 @@ impl Actor {
             }
             connection.is_last = true;
             connection.current = Some(Current { serial: 0, expected: None, at: 0 });
-            let end = if head.length == Some(0) { BodyEnd::NoBody } else { BodyEnd::AsTheHeadSays };
             let is_head =
                 matches!(visitor.nature, Nature::Garbage(kind) if GARBAGE[kind as usize].starts_with(b"HEAD"));
-            return connection.reader.expect_body(&head, if is_head { BodyEnd::NoBody } else { end });
+            let end = match is_head {
+                // Refused before he has said anything.
+                true if head.status == 503 => BodyEnd::Never,
+                true => BodyEnd::NoBody,
+                false => BodyEnd::AsTheHeadSays,
+            };
+            return connection.reader.expect_body(&head, end);
         }
         connection.head = format!("{head:?}");
         let front = connection.awaiting.front().copied();
@@ -380,7 +385,15 @@ impl Actor {
         around.network.client_close(connection.client);
         self.wakes_at = Some(now);
         let is_lazy = matches!(visitor.nature, Nature::Leaves(..) | Nature::StallsReading(_));
-        let is_excused = plan.is_violent() || plan.is_pressed() || is_lazy;
+        let breaks = connection
+            .awaiting
+            .front()
+            .is_some_and(|(at, nth)| expected(plan, &visitor.exchanges[*at], *nth).may_break);
+        connection.may_break |= breaks;
+        if let Some((at, _)) = connection.awaiting.front().filter(|_| breaks) {
+            self.answered = visitor_next(plan, self.index, *at);
+        }
+        let is_excused = plan.is_violent() || plan.is_pressed() || is_lazy || breaks;
         if let Some(current) = connection.current.take() {
             self.take_cut(around, &connection, &current, how)?;
         } else if how == ClientRecv::Reset && !is_excused && !connection.is_last {

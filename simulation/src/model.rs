@@ -155,7 +155,8 @@ fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, status: u16, is_the_handler
 /// Whether an error of the server's own may stand in place of the response to a request.
 pub(crate) fn may_be_instead(plan: &Plan, nature: Nature, status: u16) -> bool {
     match status {
-        503 => plan.world.limits.in_flight_max.is_some() || plan.is_pressed(),
+        // The thread that has a deferred answer stands still with the server.
+        503 => plan.world.limits.in_flight_max.is_some() || plan.is_pressed() || plan.pauses(),
         // A response that has to grow finds no larger buffer.
         500 => plan.is_short_of_buffers(),
         // What could not be sent while the server stood still may come too late when it goes on.

@@ -24,8 +24,8 @@ use crate::face::{Face, Watched};
 use crate::handler::{Book, Planned, Puppet, State};
 use crate::plan::{Face as FaceKind, Looping, Plan, Trouble};
 
-/// Turns in a row without time passing: more, and the loop spins.
-const TURNS_AT_REST_MAX: u32 = 20_000;
+/// Turns in a row in which neither time passes nor a byte moves: more, and the loop spins.
+const TURNS_AT_REST_MAX: u32 = 5_000;
 /// Virtual time in which everything has to be over.
 const LIFE_MS_MAX: u64 = 4_000_000;
 
@@ -413,11 +413,12 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         let listener = self.reactor.inner.network().listen().ok_or("no socket is left to listen on")?;
         self.engine.listen(listener).map_err(|error| error.to_string())?;
         self.listener = Some(listener);
-        let (mut rests, mut last) = (0, self.reactor.now());
+        let (mut rests, mut last) = (0, (self.reactor.now(), (0, 0)));
         loop {
             let now = self.reactor.now();
-            if now > last {
-                (rests, last) = (0, now);
+            let at = (now, self.reactor.inner.network().transferred());
+            if at != last {
+                (rests, last) = (0, at);
             }
             let is_stopping = stop.mode() != aurora_http_core::stop::Mode::Run;
             if let Some(ended) = self.take_trouble(stage, stop_in_wait, now)? {
