@@ -5,6 +5,7 @@ use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler};
 use aurora_http_core::limits::{Limits, Timeouts};
 use aurora_http_core::pool::ClassCounts;
+use aurora_http_core::reactor::Reactor;
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::sim::{Client, ClientRecv};
 use aurora_http_core::writer::ResponseWriter;
@@ -51,6 +52,34 @@ fn partial_heads_that_hold_every_buffer_are_ended_by_their_deadline_and_others_g
     world.pass(2_100);
     assert_eq!(world.recv(waiting).0, HELLO, "the oldest partial head is shed when the line stands still");
     assert_eq!(world.engine.counters().refused, 1, "and no other one");
+    world.finish();
+}
+
+/// A program with a loop of its own sleeps until the descriptor or the timeout says otherwise: the line is one of the reasons
+/// to wake up, from the turn on in which it begins.
+#[test]
+fn a_line_that_begins_is_not_slept_over_where_nothing_else_happens() {
+    let mut world = World::new(8, ClassCounts::new([2, 2, 0, 0, 0]), limits(), hello());
+    let _partial: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
+    let waiting = world.connect();
+    world.sim.client_send(waiting, GET);
+    while world.engine.counters().starved == 0 {
+        world.turn();
+    }
+    let mut slept_ms = 0;
+    loop {
+        let mut answer = [0; 200];
+        if let ClientRecv::Bytes(_) = world.sim.client_recv(waiting, &mut answer) {
+            break;
+        }
+        if !world.sim.has_work() && !world.sim.is_readable() {
+            let at = world.engine.poll_timeout().expect("somebody waits");
+            slept_ms += world.sim.now().until(at).as_millis();
+            world.sim.advance_to(at);
+        }
+        assert!(slept_ms < 3_000, "asleep for {slept_ms} ms");
+        world.turn();
+    }
     world.finish();
 }
 

@@ -65,6 +65,11 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
     }
 
+    /// Whether somebody began to wait for a buffer in this turn: what is due for that is found out when the next one begins.
+    pub(super) const fn has_new_line(&self) -> bool {
+        self.famine_due.is_none() && !(self.starved.is_empty() && self.starved_to_receive.is_empty())
+    }
+
     fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
         let handle = self.handle_of(index);
         let starved = self.counters.starved;

@@ -412,7 +412,8 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         // A handler may have resolved a token of its own worker, and then nobody wakes the loop.
-        if !self.ready.is_empty() || self.listeners_due || self.deferrals.is_rung() || self.looks_around() {
+        let is_due = !self.ready.is_empty() || self.listeners_due || self.deferrals.is_rung();
+        if is_due || self.looks_around() || self.has_new_line() {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
