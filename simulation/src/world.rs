@@ -27,7 +27,7 @@ use crate::plan::{Face as FaceKind, Looping, Plan, Trouble};
 /// Turns in a row in which neither time passes nor a byte moves: more, and the loop spins.
 const TURNS_AT_REST_MAX: u32 = 5_000;
 /// Virtual time in which everything has to be over.
-const LIFE_MS_MAX: u64 = 4_000_000;
+const LIFE_MS_MAX: u64 = 40_000_000;
 
 /// What a simulation came to.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,6 +1,7 @@
 //! Many connections at once, on the simulator in virtual time: overload, famine, deferred answers, stopping.
 
 mod anything;
+mod broken;
 mod burst;
 mod deferred;
 mod detached;

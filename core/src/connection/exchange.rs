@@ -518,14 +518,36 @@ impl<'p, E> Exchange<'p, E> {
         self.break_off(cx, CloseReason::ResponseFailed);
     }
 
-    /// Ends the connection in the middle of a response.
+    /// Ends the connection in the middle of a response. What has left of it shows that it is not whole, and what was
+    /// answered before still reaches the client, so that the end is a FIN, behind which the connection lingers; but for a
+    /// response that a FIN would complete.
     pub(super) fn break_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
+        if !self.shows_its_end() {
+            return self.cut_off(cx, reason);
+        }
+        self.forget_response(cx, reason);
+        self.set(flag::LAST | flag::DEAF);
+        self.go(Event::Respond);
+    }
+
+    /// Ends the connection at once.
+    pub(super) fn cut_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
+        self.forget_response(cx, reason);
+        self.go(Event::Close);
+    }
+
+    fn forget_response<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
         // Whatever was to happen behind the response.
         self.reason = Some(reason);
         self.abandon(cx);
+        self.waiting = None;
         self.clear(flag::STARVED);
         self.release_output(cx.pool);
-        self.go(Event::Close);
+    }
+
+    /// Whether the client can tell that the response is not whole when it ends now.
+    pub(super) const fn shows_its_end(&self) -> bool {
+        !matches!(self.stream, Stream::CloseDelimited | Stream::Raw)
     }
 
     /// The next piece of a produced response.
@@ -541,7 +563,7 @@ impl<'p, E> Exchange<'p, E> {
         let stalled = error.is_none() && matches!(flow, Flow::Produce(_)) && !self.has_output();
         if stalled {
             self.give_up_stalled(cx);
-            return false;
+            return true;
         }
         self.settle(cx, flow, error, content_max, Here::CONTENT);
         true

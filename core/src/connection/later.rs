@@ -48,7 +48,8 @@ impl<'p, E> Exchange<'p, E> {
             Some(state) => self.waiting = Some(Flow::Defer(state)),
             None => {
                 self.end_deferral(cx);
-                self.break_off(cx, CloseReason::PeerClosedEarly);
+                // With all of its input received, the end is no reset.
+                self.cut_off(cx, CloseReason::PeerClosedEarly);
             }
         }
     }

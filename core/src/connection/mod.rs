@@ -473,7 +473,10 @@ impl<'p, E> Connection<'p, E> {
             cx.counters.refused += 1;
             let answer = Answer { head_request: self.refuses_head_request(), ..answer };
             if !self.exchange.write_refusal(cx, answer) {
-                return self.close(cx, reason);
+                if !self.exchange.shows_its_end() {
+                    return self.close(cx, reason);
+                }
+                self.exchange.release_output(cx.pool);
             }
         }
         self.exchange.reason.get_or_insert(reason);
