@@ -15,6 +15,9 @@
 //! ```
 //! `Close` is legal everywhere before `Closing`; leaving it out keeps the picture readable.
 
+#[cfg(all(feature = "sim", target_has_atomic = "64"))]
+pub mod reached;
+
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u8)]
@@ -44,6 +47,20 @@ pub enum State {
 impl State {
     /// Number of states.
     pub const COUNT: usize = 10;
+
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::New,
+        Self::ReadingHead,
+        Self::ReadingContent,
+        Self::Processing,
+        Self::Writing,
+        Self::KeepAlive,
+        Self::Lingering,
+        Self::Switched,
+        Self::Closing,
+        Self::Closed,
+    ];
 }
 
 /// What moves a connection from one state to the next.
@@ -75,6 +92,20 @@ pub enum Event {
 impl Event {
     /// Number of events.
     pub const COUNT: usize = 10;
+
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Bytes,
+        Self::HeadComplete,
+        Self::NeedContent,
+        Self::CallHandler,
+        Self::Respond,
+        Self::Idle,
+        Self::Linger,
+        Self::Switch,
+        Self::Close,
+        Self::Closed,
+    ];
 }
 
 const ILLEGAL: u8 = u8::MAX;
@@ -157,22 +188,9 @@ mod tests {
     use super::{Event, State};
     use std::vec::Vec;
 
-    const STATES: [State; State::COUNT] = [
-        State::New,
-        State::ReadingHead,
-        State::ReadingContent,
-        State::Processing,
-        State::Writing,
-        State::KeepAlive,
-        State::Lingering,
-        State::Switched,
-        State::Closing,
-        State::Closed,
-    ];
-
     #[test]
     fn closing_is_reachable_from_everywhere_and_only_closed_follows() {
-        for state in STATES {
+        for state in State::ALL {
             let may_close = state.after(Event::Close) == Some(State::Closing);
             assert_eq!(may_close, !matches!(state, State::Closing | State::Closed), "{state:?}");
         }
@@ -182,22 +200,10 @@ mod tests {
 
     #[test]
     fn every_state_is_reachable_from_new() {
-        let events = [
-            Event::Bytes,
-            Event::HeadComplete,
-            Event::NeedContent,
-            Event::CallHandler,
-            Event::Respond,
-            Event::Idle,
-            Event::Linger,
-            Event::Switch,
-            Event::Close,
-            Event::Closed,
-        ];
         let mut reached = Vec::from([State::New]);
         let mut at = 0;
         while at < reached.len() {
-            for event in events {
+            for event in Event::ALL {
                 if let Some(next) = reached[at].after(event)
                     && !reached.contains(&next)
                 {

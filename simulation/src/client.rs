@@ -461,7 +461,7 @@ impl Actor {
             plan.clients[self.index].nature,
             Nature::StallsReading(_) | Nature::StallsSending(_) | Nature::Leaves(..)
         );
-        if plan.is_violent() || plan.is_pressed() || is_lazy {
+        if plan.is_violent() || plan.is_pressed() || plan.pauses() || is_lazy {
             return Ok(());
         }
         Err(format!("exchange {}: cut ({how:?}) after {} bytes of {:?}", current.serial, current.at, expected.body))

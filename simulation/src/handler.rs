@@ -44,6 +44,9 @@ pub(crate) struct Puppet<'s> {
     pub(crate) deferrals: Deferrals<'s>,
 }
 
+/// Raw bytes that some protocols do not answer to before there are more.
+const HELD_MAX: usize = 100;
+
 /// Of whoever sends a good head and garbage behind it.
 const STRANGER: Id = Id { client: usize::MAX, serial: 0 };
 
@@ -231,6 +234,10 @@ impl Puppet<'_> {
         let bytes = content.bytes();
         if state.seen + bytes.len() > length || bytes != state.id.raw(state.seen, bytes.len()) {
             self.fault(state.id, format!("{} raw bytes at {} are not its own", bytes.len(), state.seen));
+        }
+        if state.id.serial % 2 == 1 && bytes.len() < HELD_MAX && !content.ended() {
+            // Waits for more without a word.
+            return Flow::Receive(state);
         }
         let count = response.write(bytes).unwrap_or(0);
         content.consume(count);

@@ -136,6 +136,8 @@ impl<'p, E> Exchange<'p, E> {
     pub(super) fn go(&mut self, event: Event) {
         let next = self.state.after(event);
         debug_assert!(next.is_some(), "{event:?} in {:?}", self.state);
+        #[cfg(all(feature = "sim", target_has_atomic = "64", debug_assertions))]
+        crate::state::reached::count(self.state, event);
         self.state = next.unwrap_or(State::Closing);
     }
 
