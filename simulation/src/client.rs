@@ -38,6 +38,8 @@ pub(crate) struct Surroundings<'a> {
     /// `None` while the server does not listen.
     pub(crate) listener: Option<IoHandle>,
     pub(crate) seen: &'a mut Seen,
+    /// What is received goes through it.
+    pub(crate) received: &'a mut [u8],
     /// Milliseconds for which the server stood still so far.
     pub(crate) paused_ms: u64,
 }
@@ -210,7 +212,6 @@ impl Actor {
     fn read(&mut self, around: &mut Surroundings<'_>) -> Result<Option<ClientRecv>, String> {
         let visitor = self.visitor(around.plan);
         let pace = visitor.reads;
-        let mut bytes = [0; 16_384];
         loop {
             let Some(connection) = &mut self.connection else { return Ok(None) };
             let now = around.network.now();
@@ -222,8 +223,8 @@ impl Actor {
                 Nature::Leaves(_, Leave::Finish) => 0,
                 _ => usize::MAX,
             };
-            let most = limit.min(pace.bytes_max).min(bytes.len());
-            let received = around.network.client_recv(connection.client, &mut bytes[..most]);
+            let most = limit.min(pace.bytes_max).min(around.received.len());
+            let received = around.network.client_recv(connection.client, &mut around.received[..most]);
             let ClientRecv::Bytes(count) = received else {
                 return Ok(matches!(received, ClientRecv::Fin | ClientRecv::Reset).then_some(received));
             };
@@ -232,7 +233,7 @@ impl Actor {
             }
             connection.read += count;
             around.seen.bytes += count as u64;
-            connection.reader.feed(&bytes[..count]);
+            connection.reader.feed(&around.received[..count]);
             connection.reads_at = next_time(&mut self.dice, now, pace);
             self.take_pieces(around)?;
         }

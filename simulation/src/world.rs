@@ -207,6 +207,10 @@ struct Stage<'a> {
     borrowed: &'a Plan,
     dice: Dice,
     actors: Vec<Actor>,
+    /// When the first of them acts again, if nothing happens.
+    next_act: Option<Instant>,
+    /// What clients receive into.
+    received: Vec<u8>,
     /// Which client has which connection.
     by_connection: HashMap<Client, usize>,
     troubles: std::collections::VecDeque<(Instant, Trouble)>,
@@ -227,6 +231,8 @@ impl<'a> Stage<'a> {
             borrowed: plan,
             dice,
             actors,
+            next_act: Some(start),
+            received: vec![0; 16_384],
             by_connection: HashMap::new(),
             troubles: plan.troubles.iter().map(|(at, trouble)| (start.plus_ms(*at), *trouble)).collect(),
             book: Rc::default(),
@@ -238,7 +244,7 @@ impl<'a> Stage<'a> {
 
     /// Lets clients act whose time has come, or for whom something changed.
     fn act(&mut self, network: &mut Network, listener: Option<IoHandle>) -> Result<(), String> {
-        loop {
+        while network.has_news() || self.next_act.is_some_and(|at| at <= network.now()) {
             let now = network.now();
             while let Some(client) = network.next_news() {
                 if let Some(at) = self.by_connection.get(&client) {
@@ -246,18 +252,17 @@ impl<'a> Stage<'a> {
                     actor.wakes_at = Some(actor.wakes_at.map_or(now, |at| at.min(now)));
                 }
             }
-            let mut acted = false;
             for at in 0..self.actors.len() {
                 if self.actors[at].is_done || self.actors[at].wakes_at.is_none_or(|wakes_at| wakes_at > now) {
                     continue;
                 }
-                acted = true;
                 let before = self.actors[at].client();
                 let mut around = Surroundings {
                     plan: self.borrowed,
                     network,
                     listener,
                     seen: &mut self.tally.seen,
+                    received: &mut self.received,
                     paused_ms: self.paused_ms,
                 };
                 self.actors[at].act(&mut around)?;
@@ -267,24 +272,18 @@ impl<'a> Stage<'a> {
                     after.map(|client| self.by_connection.insert(client, at));
                 }
             }
-            if !acted {
-                return Ok(());
-            }
+            self.next_act = self.actors.iter().filter(|actor| !actor.is_done).filter_map(|actor| actor.wakes_at).min();
         }
+        Ok(())
     }
 
     fn is_over(&self) -> bool {
         self.actors.iter().all(|actor| actor.is_done)
     }
 
-    /// When a client acts next.
-    fn next_act(&self) -> Option<Instant> {
-        self.actors.iter().filter(|actor| !actor.is_done).filter_map(|actor| actor.wakes_at).min()
-    }
-
     /// When a client acts next, or trouble comes.
     fn next_event(&self) -> Option<Instant> {
-        self.next_act().into_iter().chain(self.troubles.front().map(|(at, _)| *at)).min()
+        self.next_act.into_iter().chain(self.troubles.front().map(|(at, _)| *at)).min()
     }
 
     /// The books, when all is over.
@@ -551,7 +550,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         stage.paused_ms += u64::from(ms);
         loop {
             stage.act(self.reactor.inner.network(), self.listener)?;
-            let next = stage.next_act().map_or(end, |at| at.min(end));
+            let next = stage.next_act.map_or(end, |at| at.min(end));
             self.reactor.inner.network().advance_to(next);
             if next >= end {
                 return Ok(());

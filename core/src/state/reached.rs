@@ -7,6 +7,7 @@ use super::{Event, State};
 static COUNTS: [[AtomicU64; Event::COUNT]; State::COUNT] =
     [const { [const { AtomicU64::new(0) }; Event::COUNT] }; State::COUNT];
 
+#[cfg(debug_assertions)]
 pub(crate) fn count(state: State, event: Event) {
     COUNTS[state as usize][event as usize].fetch_add(1, Ordering::Relaxed);
 }
