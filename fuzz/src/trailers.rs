@@ -206,19 +206,25 @@ fn line<'b>(bytes: &'b [u8], at: &mut usize) -> Option<&'b [u8]> {
 /// `*( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )`
 fn are_extensions(mut rest: &[u8]) -> bool {
     while !rest.is_empty() {
-        let Some(name) = rest.trim_ascii_start().strip_prefix(b";") else { return false };
-        let name = name.trim_ascii_start();
+        let Some(name) = behind_blanks(rest).strip_prefix(b";") else { return false };
+        let name = behind_blanks(name);
         let name_len = token_len(name);
         if name_len == 0 {
             return false;
         }
         rest = &name[name_len..];
-        let Some(value) = rest.trim_ascii_start().strip_prefix(b"=") else { continue };
-        let value = value.trim_ascii_start();
+        let Some(value) = behind_blanks(rest).strip_prefix(b"=") else { continue };
+        let value = behind_blanks(value);
         let Some(value_len) = quoted_len(value).or(Some(token_len(value)).filter(|&len| len > 0)) else { return false };
         rest = &value[value_len..];
     }
     true
+}
+
+/// Without the spaces and tabs in front, and no other white space.
+fn behind_blanks(bytes: &[u8]) -> &[u8] {
+    let len = bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    &bytes[len..]
 }
 
 /// Length of the quoted string at the front (RFC 9110 §5.6.4).
