@@ -43,7 +43,8 @@ pub fn check(input: &[u8]) {
         }
         (Verdict::Read(ours), Verdict::Read(other)) => ours == other,
         (Verdict::Read(ours), Verdict::RefusedBehind(head_len)) => {
-            ours.head_len == head_len && has_extensions(&input[head_len..]) || refuses_rightly(input)
+            let is_same_head = ours.head_len == head_len && ours.body == BodyLength::Chunked;
+            is_same_head && (has_extensions(&input[head_len..]) || refuses_rightly(input))
         }
         (Verdict::Read(_) | Verdict::RefusedBehind(_), Verdict::Refused | Verdict::Partial) => refuses_rightly(input),
         _ => false,
