@@ -28,8 +28,9 @@ impl Response {
         named.map(|(_, value)| value.as_str()).collect()
     }
 
+    /// Whether `close` is among the connection options.
     pub(crate) fn closes(&self) -> bool {
-        self.values("Connection") == ["close"]
+        self.values("Connection").iter().any(|options| options.split(", ").any(|option| option == "close"))
     }
 }
 
