@@ -165,13 +165,20 @@ impl Plan {
     pub fn is_pressed(&self) -> bool {
         let stops = self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Stop));
         // As many connections as clients, and those that go on in another one while the last lingers.
-        stops || self.is_short_of_buffers() || self.world.slots < 3 * self.clients.len()
+        stops || self.is_short_of_buffers() || self.world.slots < 3 * self.clients.len() + 10
     }
 
-    /// Whether the server stands still for longer than a timeout.
+    /// Whether the server stands still for a good part of a timeout.
     #[must_use]
     pub fn pauses(&self) -> bool {
-        self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Pause(ms) if *ms >= 10_000))
+        let pauses = self.troubles.iter().map(|(_, trouble)| if let Trouble::Pause(ms) = trouble { *ms } else { 0 });
+        pauses.sum::<u32>() >= 5_000
+    }
+
+    /// Whether what arrived while the server stood still is not there as soon as it looks.
+    #[must_use]
+    pub fn may_be_late(&self) -> bool {
+        self.pauses() && self.world.faults != Faults::default()
     }
 
     /// Whether the pool may be empty when somebody needs a buffer.

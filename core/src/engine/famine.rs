@@ -55,10 +55,13 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
         match self.starved_to_receive.last() {
             Some(last) => self.starved_marks.mark(last, now),
-            None => self.starved_marks.clear(),
+            None => {
+                self.starved_marks.clear();
+                self.heads_due = None;
+            }
         }
         if self.starved.is_empty() && self.starved_to_receive.is_empty() {
-            (self.famine_due, self.heads_due, self.standing_since, self.shed_for_buffers) = (None, None, None, 0);
+            (self.famine_due, self.standing_since, self.shed_for_buffers) = (None, None, 0);
         } else {
             self.standing_since.get_or_insert(now);
             self.famine_due.get_or_insert(now.plus_ms(PAUSE_MS));
