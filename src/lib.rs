@@ -29,7 +29,8 @@
 //! # Cargo features
 //! `epoll`, `kqueue`, `uring`, all on by default: a backend that does not exist on the target compiles to nothing. This
 //! version has io_uring and epoll, for Linux, and kqueue, for macOS and the BSDs. Without any backend, and on systems
-//! that are no Unix, only [`core`] is left. `kqueue-emulation` is for the tests of this repository.
+//! that are no Unix, only [`core`] is left. `testing` adds a client for tests of handlers. `kqueue-emulation` is for the
+//! tests of this repository.
 #![forbid(unsafe_code)]
 
 pub use aurora_http_core as core;
@@ -64,6 +65,8 @@ pub use hosted::{
 
 #[cfg(unix)]
 mod hosted;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 /// The server of the README compiles.
 #[cfg(all(doctest, unix))]

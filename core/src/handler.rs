@@ -90,6 +90,56 @@ pub trait Handler {
     }
 }
 
+/// A handler that is lent: for programs that keep it, and for tests.
+impl<H: Handler + ?Sized> Handler for &mut H {
+    type Exchange = H::Exchange;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
+        (**self).request(request, response)
+    }
+
+    fn collected(
+        &mut self,
+        state: Self::Exchange,
+        request: &Request<'_>,
+        content: &[u8],
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Self::Exchange> {
+        (**self).collected(state, request, content, response)
+    }
+
+    fn receive(
+        &mut self,
+        state: Self::Exchange,
+        content: &mut Content<'_>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Self::Exchange> {
+        (**self).receive(state, content, response)
+    }
+
+    fn produce(&mut self, state: Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
+        (**self).produce(state, response)
+    }
+
+    fn resume(&mut self, state: Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
+        (**self).resume(state, response)
+    }
+
+    fn vanished(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {
+        (**self).vanished(state)
+    }
+
+    #[inline]
+    fn accepted(&mut self, connection: &ConnectionInfo<'_>) -> bool {
+        (**self).accepted(connection)
+    }
+
+    #[inline]
+    fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests_served: u32) {
+        (**self).closed(id, reason, requests_served);
+    }
+}
+
 /// A connection as long as it is open: a slot, and how often the slot was used before.
 pub type ConnectionId = crate::pool::Handle;
 
