@@ -437,7 +437,9 @@ fn backends_translate_and_nothing_else() {
 #[test]
 fn the_facade_has_no_protocol() {
     let mut findings = Vec::new();
-    for source in shipped_sources().iter().filter(|source| source.path.starts_with("src/")) {
+    // A client has to know what it says.
+    let is_of_the_server = |source: &&Source| source.path.starts_with("src/") && source.path != "src/testing.rs";
+    for source in shipped_sources().iter().filter(is_of_the_server) {
         // In strings as well, but neither in comments nor in tests.
         let mut inside_tests = source.code.lines().zip(source.shipped.lines()).map(|(code, shipped)| code != shipped);
         for (at, line) in source.text.lines().enumerate() {
