@@ -135,6 +135,7 @@ const TABLE: [[u8; Event::COUNT]; State::COUNT] = {
         (Writing, Event::NeedContent, ReadingContent),
         (Writing, Event::Bytes, ReadingHead),
         (Writing, Event::Linger, Lingering),
+        (KeepAlive, Event::Linger, Lingering), // a stop, while the client is still receiving
         (Writing, Event::Switch, Switched),
         (Processing, Event::Switch, Switched), // nothing was written: waits for more raw bytes
         (Switched, Event::CallHandler, Processing),

@@ -38,6 +38,23 @@ fn a_stop_closes_what_is_idle_and_finishes_what_is_under_way() {
 }
 
 #[test]
+fn a_stop_does_not_destroy_a_response_that_is_being_received() {
+    let mut world = World::new(8, COUNTS, limits(), hello());
+    let slow = world.connect_and_send(GET);
+    world.stop.drain();
+    world.settle();
+    // The client sends once more before it reads: to a socket that is closed, which answers with a reset.
+    world.sim.client_send(slow, GET);
+    assert_eq!(world.recv(slow), (HELLO.to_owned(), true));
+    world.sim.client_close(slow);
+    world.settle();
+    assert!(world.engine.is_drained());
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Stopped), 1);
+    assert_eq!(world.engine.counters().stopped_idle, 1);
+    world.finish();
+}
+
+#[test]
 fn what_does_not_finish_is_aborted_at_the_deadline() {
     let mut world = World::new(8, COUNTS, limits(), hello());
     let partial = world.connect_and_send(&GET[..10]);

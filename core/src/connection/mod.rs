@@ -508,9 +508,15 @@ impl<'p, E> Connection<'p, E> {
         self.exchange.go(Event::Close);
     }
 
-    /// Ends it as soon as nothing is lost: at once when idle or new, behind the response otherwise.
+    /// Ends it as soon as nothing is lost: at once when new, or idle with a client that has every response; by lingering
+    /// when the client is still receiving; behind the response otherwise.
     pub fn stop<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
         match self.exchange.state {
+            State::KeepAlive if cx.place.peers.unacknowledged(cx.place.io).is_some_and(|count| count > 0) => {
+                self.exchange.reason.get_or_insert(reason);
+                self.exchange.set(flag::LAST);
+                self.end(cx);
+            }
             State::New | State::KeepAlive => self.close(cx, reason),
             _ => {}
         }

@@ -51,7 +51,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             self.admit(now, peers);
         }
         if self.mode == Mode::Drain && seen == Seen::All && !self.rejected {
-            self.sweep(now);
+            self.sweep(now, peers);
         }
     }
 

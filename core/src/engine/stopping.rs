@@ -6,7 +6,7 @@ use super::{Engine, mark};
 use crate::connection::{Context, Place};
 use crate::error::CloseReason;
 use crate::handler::Handler;
-use crate::reactor::NoPeers;
+use crate::reactor::Peers;
 use crate::state::State;
 use crate::stop::Mode;
 use crate::time::Instant;
@@ -48,7 +48,7 @@ impl<H: Handler> Engine<'_, '_, H> {
     /// Behind a turn that has looked at everything: listeners without anybody in their backlog are closed, and connections
     /// on which nothing has begun.
     #[cold]
-    pub(super) fn sweep(&mut self, now: Instant) {
+    pub(super) fn sweep(&mut self, now: Instant, peers: &dyn Peers) {
         for listener in &mut self.listeners {
             // It was in flight before this turn's wait, and is still: nobody is there.
             let looked = listener.state == Listening::Accepting && listener.turn != self.turn;
@@ -74,7 +74,7 @@ impl<H: Handler> Engine<'_, '_, H> {
                 continue;
             }
             slot.marks |= mark::STOPPED_IDLE;
-            slot.connection.stop(&mut context!(self, now, &NoPeers, handle, slot.io), CloseReason::Stopped);
+            slot.connection.stop(&mut context!(self, now, peers, handle, slot.io), CloseReason::Stopped);
             self.settle_later(now, index);
         }
     }
