@@ -72,12 +72,11 @@ pub(crate) struct Watched<'a, R> {
     /// What other threads do between the last look of the loop and the wait itself; when they are going to wake it.
     pub(crate) before_wait: Box<dyn FnMut(Instant) -> Option<Instant> + 'a>,
     pub(crate) fault: Option<String>,
-    pub(crate) waits: u64,
 }
 
 impl<'a, R> Watched<'a, R> {
     pub(crate) fn new(inner: R, before_wait: impl FnMut(Instant) -> Option<Instant> + 'a) -> Self {
-        Self { inner, in_flight: HashSet::new(), before_wait: Box::new(before_wait), fault: None, waits: 0 }
+        Self { inner, in_flight: HashSet::new(), before_wait: Box::new(before_wait), fault: None }
     }
 
     /// Operations in flight.
@@ -113,7 +112,6 @@ impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
-        self.waits += 1;
         let now = self.inner.now();
         let wakes = (self.before_wait)(now).map(|at| now.until(at));
         self.inner.wait(timeout.into_iter().chain(wakes).min())

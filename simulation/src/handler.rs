@@ -372,10 +372,7 @@ impl Handler for Puppet<'_> {
         true
     }
 
-    fn closed(&mut self, id: ConnectionId, reason: CloseReason, served: u32) {
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("closed {id:?} {reason} {served}");
-        }
+    fn closed(&mut self, _: ConnectionId, _: CloseReason, _: u32) {
         self.book.borrow_mut().closed += 1;
     }
 }

@@ -73,7 +73,7 @@ pub(crate) fn expected(plan: &Plan, exchange: &Exchange, nth: u32) -> Expected {
     };
     let body = if end == BodyEnd::NoBody { Body::Own(0) } else { body };
     let may_break = exchange.answer == Answer::Echo && is_beyond(plan, exchange);
-    let keeps = if is_switched { Keeps::Either } else { keeps(plan, exchange, nth, status, is_the_handlers) };
+    let keeps = if is_switched { Keeps::Either } else { keeps(plan, exchange, nth, is_the_handlers) };
     let keeps = if plan.is_pressed() && keeps == Keeps::Kept { Keeps::Either } else { keeps };
     Expected { status, body, keeps, is_the_handlers, may_break, end }
 }
@@ -118,7 +118,7 @@ fn is_beyond(plan: &Plan, exchange: &Exchange) -> bool {
     exchange.framing.length() as u64 > plan.world.limits.content_bytes_max
 }
 
-fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, status: u16, is_the_handlers: bool) -> Keeps {
+fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, is_the_handlers: bool) -> Keeps {
     let limits = &plan.world.limits;
     let is_asked = match exchange.option {
         Some(Wish::Close) => false,
@@ -140,7 +140,6 @@ fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, status: u16, is_the_handler
         return Keeps::Either;
     }
     let reads = matches!(exchange.answer, Answer::Collect { .. } | Answer::Receive { .. } | Answer::Echo);
-    let _ = status;
     match exchange.framing {
         Framing::None | Framing::Length(0) => Keeps::Kept,
         _ if reads => Keeps::Kept,

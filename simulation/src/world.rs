@@ -29,6 +29,9 @@ const TURNS_AT_REST_MAX: u32 = 5_000;
 /// Virtual time in which everything has to be over.
 const LIFE_MS_MAX: u64 = 40_000_000;
 
+/// Tokens that were resolved before, of which each further one tries so many again.
+const STALE_TRIED: usize = 4;
+
 /// What a simulation came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
@@ -332,7 +335,11 @@ impl Others<'_> {
             }
             due.swap_remove(at);
             any |= self.deferrals.resolve(token);
-            self.book.borrow_mut().stale.push(token);
+            let mut book = self.book.borrow_mut();
+            book.stale.push(token);
+            if book.stale.iter().rev().take(STALE_TRIED).any(|token| self.deferrals.resolve(*token)) {
+                book.fault.get_or_insert("a stale token is taken for another".to_owned());
+            }
         }
         any
     }
