@@ -13,7 +13,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::error::ServerError;
 #[cfg(has_uring)]
-use super::holders;
+use super::{holders, threads};
 
 /// What performs the I/O.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -170,13 +170,10 @@ fn probe(backend: Backend) -> Result<Chosen, String> {
 fn probe_uring() -> Result<Rungs, Refusal> {
     let begun = Instant::now();
     loop {
-        let probed = thread::scope(|scope| {
-            let thread = thread::Builder::new().name("aurora-probe".into());
-            match thread.spawn_scoped(scope, aurora_http_uring::probe) {
-                Ok(thread) => thread.join().unwrap_or(Err(Refusal::Mute)),
-                Err(_) => aurora_http_uring::probe(),
-            }
-        });
+        let probed = match threads::start("aurora-probe".into(), None, aurora_http_uring::probe) {
+            Ok(thread) => thread.join().unwrap_or(Err(Refusal::Mute)),
+            Err(_) => aurora_http_uring::probe(),
+        };
         match probed {
             Err(Refusal::Memory) if may_have_memory_soon(begun) => thread::sleep(holders::PAUSE),
             probed => return probed,

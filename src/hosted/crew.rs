@@ -2,11 +2,11 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,12 +18,13 @@ use super::announce::Announcement;
 use super::auto::{self, Backend, Chosen, choose, choose_after};
 use super::config::Config;
 use super::error::ServerError;
+use super::gate::{Gate, Told};
 use super::report::WorkerOutcome;
 use super::running::{OnEnd, Place, Running, Shared, WorkerContext};
 use super::sockets::SocketReactor;
 use super::storage::{self, WorkerStorage, memory};
 use super::worker::Worker;
-use super::{descriptors, holders, listen, placement};
+use super::{descriptors, holders, listen, placement, threads};
 
 /// Starts all workers, or none: everything that can be wrong is found out before the first accept.
 pub(super) fn launch<F, H>(config: Config, factory: F, mut on_end: Option<OnEnd>) -> Result<Running, ServerError>
@@ -94,54 +95,53 @@ struct Crew<F> {
     shared: Arc<Shared>,
 }
 
-/// What a worker tells before it serves.
-type Ready = Result<(), ServerError>;
-
 impl<F, H> Crew<F>
 where
     F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
     H: Handler,
 {
+    /// Makes one worker after another: what the making of one takes for a moment cannot be what another lacks.
     fn start(
         &self,
         listeners: Vec<Vec<OwnedFd>>,
         on_end: &mut Option<OnEnd>,
     ) -> Result<Vec<JoinHandle<WorkerOutcome>>, ServerError> {
-        let (ready, readies) = mpsc::channel();
+        let gate = Arc::new(Gate::default());
         let mut threads = Vec::with_capacity(listeners.len());
-        let mut starts = Vec::with_capacity(listeners.len());
-        let mut failed = None;
         for (id, listeners) in listeners.into_iter().enumerate() {
             // Opened for it, and given to it below: without one that stays, a worker cannot be replaced.
             self.shared.places[id].keep(listeners);
-            let (start, started) = mpsc::channel();
-            match self.spawn(id, ready.clone(), started) {
-                Ok(thread) => threads.push(thread),
-                Err(error) => failed = Some(ServerError::System { what: "start a thread", error }),
+            let told = match self.spawn(id, &gate) {
+                Ok(thread) => {
+                    threads.push(thread);
+                    gate.told()
+                }
+                Err(error) => Told::Failed(ServerError::System { what: "start a thread", error }),
+            };
+            match told {
+                Told::Made => {}
+                Told::Failed(error) => return Err(self.give_up(&gate, threads).unwrap_or(error)),
+                Told::Gone => {
+                    let unknown = ServerError::System { what: "start a worker", error: io::ErrorKind::Other.into() };
+                    return Err(self.give_up(&gate, threads).unwrap_or(unknown));
+                }
             }
-            starts.push(start);
         }
-        drop(ready);
-        let mut made = 0;
-        for result in readies {
-            match result {
-                Ok(()) => made += 1,
-                Err(error) => failed = failed.or(Some(error)),
-            }
+        if let Some(on_end) = on_end.take() {
+            // Nobody else sets it.
+            let _ = self.shared.on_end.set(on_end);
         }
-        if failed.is_none() && made == threads.len() {
-            if let Some(on_end) = on_end.take() {
-                // Nobody else sets it.
-                let _ = self.shared.on_end.set(on_end);
-            }
-            for start in starts {
-                let _ = start.send(());
-            }
-            return Ok(threads);
-        }
-        drop(starts);
+        gate.open(true);
+        Ok(threads)
+    }
+
+    /// Ends the workers that were made; the panic of one, if that was the reason.
+    fn give_up(&self, gate: &Gate, threads: Vec<JoinHandle<WorkerOutcome>>) -> Option<ServerError> {
+        gate.open(false);
+        // Whatever the program keeps of this server.
+        self.shared.remove_files();
         for place in &self.shared.places {
-            place.close(); // whatever the program keeps of this server
+            place.close();
         }
         let mut panicked = None;
         for (worker, thread) in threads.into_iter().enumerate() {
@@ -149,25 +149,19 @@ where
                 panicked = panicked.or(Some(ServerError::Panicked { worker, message }));
             }
         }
-        let unknown = || ServerError::System { what: "start a worker", error: std::io::ErrorKind::Other.into() };
-        Err(failed.or(panicked).unwrap_or_else(unknown))
+        panicked
     }
 
-    fn spawn(
-        &self,
-        id: usize,
-        ready: Sender<Ready>,
-        started: Receiver<()>,
-    ) -> std::io::Result<JoinHandle<WorkerOutcome>> {
+    fn spawn(&self, id: usize, gate: &Arc<Gate>) -> io::Result<JoinHandle<WorkerOutcome>> {
         let (chosen, config) = (self.chosen, self.config.clone());
         let cpu = self.cpus.get(id % self.cpus.len().max(1)).copied();
         let factory = Arc::clone(&self.factory);
         let context = WorkerContext { id, shared: Arc::clone(&self.shared) };
-        thread::Builder::new().name(format!("aurora-{id}")).spawn(move || {
+        let start = Start { gate: Some(Arc::clone(gate)) };
+        threads::start(format!("aurora-{id}"), None, move || {
             let _last = Last { id, shared: Arc::clone(&context.shared) };
-            let start = Some(Start { ready, started });
             let restarts = Restarts::new(config.restarts_per_minute);
-            let seat = Seat { chosen, factory: &*factory, context: &context, start, restarts };
+            let seat = Seat { chosen, factory: &*factory, context: &context, start: Some(start), restarts };
             seat.work(config, cpu)
         })
     }
@@ -175,8 +169,32 @@ where
 
 /// A worker's end of the start.
 struct Start {
-    ready: Sender<Ready>,
-    started: Receiver<()>,
+    /// Until it has told.
+    gate: Option<Arc<Gate>>,
+}
+
+impl Start {
+    fn fail(mut self, error: ServerError) {
+        if let Some(gate) = self.gate.take() {
+            gate.tell(Told::Failed(error));
+        }
+    }
+
+    /// Tells that the worker can serve, and waits until all can. Whether to serve.
+    fn pass(mut self) -> bool {
+        self.gate.take().is_some_and(|gate| {
+            gate.tell(Told::Made);
+            gate.pass()
+        })
+    }
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        if let Some(gate) = &self.gate {
+            gate.tell(Told::Gone);
+        }
+    }
 }
 
 /// A worker's thread.
@@ -229,7 +247,7 @@ where
     fn fail(&mut self, error: ServerError) -> WorkerOutcome {
         match self.start.take() {
             Some(start) => {
-                let _ = start.ready.send(Err(error));
+                start.fail(error);
                 WorkerOutcome::Finished
             }
             None => {
@@ -268,12 +286,8 @@ where
 
     /// Tells that the worker can serve, waits until all can, and serves.
     fn run<R: SocketReactor>(&mut self, mut worker: Worker<'_, H, R>) -> Result<WorkerOutcome, ServerError> {
-        if let Some(Start { ready, started }) = self.start.take() {
-            let _ = ready.send(Ok(()));
-            drop(ready);
-            if started.recv().is_err() {
-                return Ok(WorkerOutcome::Finished); // another one could not
-            }
+        if self.start.take().is_some_and(|start| !start.pass()) {
+            return Ok(WorkerOutcome::Finished); // another one could not
         }
         let shared = &self.context.shared;
         // Dropped before the worker is.

@@ -9,6 +9,7 @@ mod config;
 mod crew;
 mod descriptors;
 mod error;
+mod gate;
 mod holders;
 mod inherit;
 mod listen;
@@ -21,6 +22,7 @@ mod shared;
 mod sockets;
 mod stash;
 mod storage;
+mod threads;
 mod unix;
 mod worker;
 

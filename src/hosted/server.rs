@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
 use std::time::Duration;
 
 use aurora_http_core::handler::Handler;
@@ -20,13 +19,13 @@ use super::auto::{Backend, choose};
 use super::config::Config;
 use super::crew::launch;
 use super::error::ServerError;
-use super::inherit;
 use super::listen::Source;
 use super::placement::Pin;
 use super::report::{Report, WorkerOutcome};
 use super::resumer::Board;
 use super::running::{OnEnd, Running, WorkerContext};
 use super::storage::{self, Seat, WorkerStorage};
+use super::{inherit, threads};
 
 /// A server to be: where to listen, and how to serve there.
 ///
@@ -249,8 +248,8 @@ impl Server {
     /// Serves until SIGINT, SIGTERM, or [`WorkerContext::stop_handle`]. Prints the start-up line to the standard output
     /// unless told otherwise; from a thread of its own, so that a reader who has stopped reading stops no server.
     ///
-    /// `factory` makes the handler of each worker, on the worker's own thread, and again for a worker that is
-    /// [replaced](Self::restarts_per_minute).
+    /// `factory` makes the handler of each worker, on the worker's own thread and one worker after another, and again for
+    /// a worker that is [replaced](Self::restarts_per_minute).
     ///
     /// # Errors
     /// What keeps the server from starting, and [`ServerError::AllWorkersFailed`] when it ended without being told to.
@@ -345,8 +344,7 @@ impl Printer {
     fn new() -> Result<Self, ServerError> {
         let (line, lines) = mpsc::channel::<String>();
         let (tell, printed) = mpsc::channel();
-        let thread = thread::Builder::new().name("aurora-print".into()).stack_size(PRINTER_STACK_BYTES);
-        let spawned = thread.spawn(move || {
+        let spawned = threads::start("aurora-print".into(), Some(PRINTER_STACK_BYTES), move || {
             if let Ok(line) = lines.recv() {
                 let mut out = io::stdout().lock();
                 let _ = writeln!(out, "{line}").and_then(|()| out.flush());

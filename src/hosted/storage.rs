@@ -11,12 +11,14 @@ use aurora_http_core::handler::Handler;
 use aurora_http_core::pool::{Buf, BufferPool, Entry};
 #[cfg(any(has_epoll, has_kqueue))]
 use aurora_http_core::readiness::Parked;
+use aurora_http_system::Reservation;
 
 use super::auto::Chosen;
 use super::config::Config;
 use super::error::ServerError;
 use super::resumer::{Board, Resumer};
 use super::stash::{self, Unfilled};
+use super::threads::{SPARE_BYTES, STACK_BYTES};
 
 /// The memory of one [`Worker`](super::Worker), made by [`Server::storage`](super::Server::storage).
 ///
@@ -255,10 +257,6 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
     }
 }
 
-/// Of a thread, when nobody says otherwise; and for what a thread, a reactor and the program itself take beside.
-const STACK_BYTES: usize = 2 << 20;
-const SPARE_BYTES: usize = 1 << 20;
-
 /// Bytes that all workers need and that this process does not have yet.
 fn needed<E>(config: &Config, chosen: Chosen) -> usize {
     let memory = memory::<E>(config, chosen);
@@ -275,36 +273,14 @@ fn too_much<E>(config: &Config, chosen: Chosen) -> ServerError {
 /// Asks the system for the memory of all workers at once and gives it back: what it refuses is an error here, while
 /// half-way through a start there are many places where a process ends when there is none.
 pub(super) fn ensure<E>(config: &Config, chosen: Chosen) -> Result<(), ServerError> {
-    let free_arenas = arenas(config.workers);
     let share = needed::<E>(config, chosen).div_ceil(config.workers);
     // In pieces: a system may refuse one that is larger than its memory, and give several that are together.
     let mut pieces = Vec::new();
     pieces.try_reserve_exact(config.workers).map_err(|_| too_much::<E>(config, chosen))?;
     for _ in 0..config.workers {
-        let mut piece = Vec::<u8>::new();
-        piece.try_reserve_exact(share).map_err(|_| too_much::<E>(config, chosen))?;
-        pieces.push(piece);
+        pieces.push(Reservation::new(share).ok_or_else(|| too_much::<E>(config, chosen))?);
     }
-    // Nobody looks at it: that must not make it superfluous.
-    std::hint::black_box(&pieces);
-    // What a thread's allocator takes for itself must not be what the workers need.
-    if arenas(config.workers) < free_arenas { Err(too_much::<E>(config, chosen)) } else { Ok(()) }
-}
-
-/// The address space that glibc takes for the allocations of a further thread, as long as there is so much.
-const ARENA_BYTES: usize = if cfg!(all(target_os = "linux", target_env = "gnu")) { 64 << 20 } else { 0 };
-
-/// For how many threads, of at most `most`, there would be so much now.
-fn arenas(most: usize) -> usize {
-    let mut all = Vec::new();
-    for _ in 0..most {
-        let mut arena = Vec::<u8>::new();
-        if ARENA_BYTES == 0 || all.try_reserve(1).is_err() || arena.try_reserve_exact(ARENA_BYTES).is_err() {
-            break;
-        }
-        all.push(arena);
-    }
-    std::hint::black_box(&all).len()
+    Ok(())
 }
 
 /// Entries of a table; an error when there is no memory for them.

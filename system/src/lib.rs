@@ -8,5 +8,5 @@
 mod memory;
 mod signals;
 
-pub use memory::zeroed;
+pub use memory::{Reservation, zeroed};
 pub use signals::{Ender, WATCHERS_MAX, Watch};
