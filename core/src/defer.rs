@@ -94,7 +94,7 @@ impl DeferCell {
     fn next(&self) -> u64 {
         let above = u64::from(self.block.load(Ordering::SeqCst)) << BLOCK_BITS;
         let below = u64::from(self.word.load(Ordering::SeqCst) >> 2) & ((1 << BLOCK_BITS) - 1);
-        (above | below).wrapping_add(1) & SERIAL_MASK
+        (above | below).wrapping_add(u64::from(!planted!(SerialKept))) & SERIAL_MASK
     }
 
     /// From here on nobody resolves the deferral before, and nobody this one yet.
@@ -214,7 +214,7 @@ impl<'d> Deferrals<'d> {
     /// Has the worker look at a slot in its next turn.
     pub(crate) fn ring(&self, slot: u32) {
         // In this order, the opposite of the worker's.
-        if let Some(bell) = self.group_bells.get(slot as usize / Self::GROUP) {
+        if let Some(bell) = self.group_bells.get(slot as usize / Self::GROUP).filter(|_| !planted!(GroupUnheard)) {
             bell.store(true, Ordering::SeqCst);
         }
         self.bell.store(true, Ordering::SeqCst);

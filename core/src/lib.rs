@@ -3,6 +3,20 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+/// Whether a fault is planted: see [`planted`]. Nothing is left of it in other builds.
+#[cfg(planted)]
+macro_rules! planted {
+    ($fault:ident) => {
+        $crate::planted::is_planted($crate::planted::Fault::$fault)
+    };
+}
+#[cfg(not(planted))]
+macro_rules! planted {
+    ($fault:ident) => {
+        false
+    };
+}
+
 #[cfg(feature = "sim")]
 extern crate alloc;
 #[cfg(test)]
@@ -24,6 +38,8 @@ pub mod format;
 pub mod handler;
 pub mod limits;
 pub mod parse;
+#[cfg(planted)]
+pub mod planted;
 pub mod pool;
 pub mod preamble;
 pub mod reactor;

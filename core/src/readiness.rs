@@ -132,7 +132,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
             let index = next;
             next = entry.next_served;
             entry.flags &= !HAD;
-            if entry.due() != 0 {
+            if entry.due() != 0 && !planted!(TurnLost) {
                 self.push_now(index);
             }
         }
@@ -266,6 +266,9 @@ fn try_recv<'p, T: NonBlocking>(
     index: u32,
     entry: &mut Parked<'p>,
 ) -> Option<Completion<'p>> {
+    if planted!(LentTakenEarly) && entry.into.is_none() {
+        entry.into = lent.pop();
+    }
     let (result, buf) = if entry.into.is_some() {
         let result = attempt_recv(io, index, &mut entry.into, &mut entry.flags)?;
         (result, entry.into.take())
@@ -463,7 +466,7 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
             if due & WRITABLE != 0
                 && let Some(completion) = try_send(&mut self.io, &mut self.served, index, entry)
             {
-                if due & READABLE != 0 {
+                if due & READABLE != 0 && !planted!(ReceiveForgotten) {
                     self.push_now(index);
                 }
                 return Some(completion);
@@ -478,7 +481,10 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
 
     fn has_work(&self) -> bool {
         let waits = self.seen == Seen::Part || self.io.has_more();
-        waits || self.now.first != NONE || self.refused.is_some() || self.served.is_due(self.parked)
+        waits
+            || self.now.first != NONE
+            || self.refused.is_some()
+            || self.served.is_due(self.parked) && !planted!(WorkUntold)
     }
 
     #[inline]

@@ -75,8 +75,12 @@ pub fn turn_within<'p, H: Handler>(
     if wait_max == Some(Duration::ZERO) {
         // The program sleeps elsewhere. A stop may have come since this turn began, and the wait has then taken its wake:
         // once the engine knows of it, `poll_timeout` has the program come back at once.
-        engine.stop(reactor.now(), stop.mode());
-        reactor.flush();
+        if !planted!(StopUntold) {
+            engine.stop(reactor.now(), stop.mode());
+        }
+        if !planted!(FlushForgotten) {
+            reactor.flush();
+        }
     }
     Ok(())
 }

@@ -338,7 +338,7 @@ impl<'a> ResponseWriter<'a> {
     /// A field that is the core's, but for one that a status demands.
     #[cold]
     fn put_reserved(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
-        if self.status != 426 || !name.eq_ignore_ascii_case("Upgrade") {
+        if self.status != 426 || planted!(UpgradeRefused) || !name.eq_ignore_ascii_case("Upgrade") {
             return self.latch(WriteError::Reserved);
         }
         let mut encoder = Encoder::new(&mut self.out[self.len..]);
@@ -494,7 +494,8 @@ impl<'a> ResponseWriter<'a> {
         }
         let lender = self.scope.lender();
         let loan = lender.lent_count();
-        let kept = if self.facts.has(Facts::MAY_INSERT) { CONTINUE.len() } else { 0 };
+        let keeps = self.facts.has(Facts::MAY_INSERT) && !planted!(RoomForContinueLost);
+        let kept = if keeps { CONTINUE.len() } else { 0 };
         let Some(larger) = lender.lend(wanted.saturating_add(kept)) else {
             return self.latch(WriteError::PoolExhausted);
         };

@@ -19,7 +19,7 @@ impl<'p, E> Connection<'p, E> {
                 exchange.leave(head.len(), body.len());
                 Some(Action::Send { head, body })
             }
-            State::Writing if exchange.wants_to_drop() => Some(self.recv_to_drop(pool)),
+            State::Writing if exchange.wants_to_drop() && !planted!(LateInputKept) => Some(self.recv_to_drop(pool)),
             State::New | State::KeepAlive | State::ReadingHead | State::ReadingContent
                 if !exchange.has(flag::RECV | flag::STARVED) =>
             {
@@ -98,7 +98,7 @@ impl<'p, E> Connection<'p, E> {
             release(pool, buf); // pipelined requests behind a response that broke off
         }
         let exchange = &mut self.exchange;
-        let in_flight = exchange.has(flag::RECV | flag::SEND);
+        let in_flight = exchange.has(flag::RECV | flag::SEND) && !planted!(ClosedUnderOperations);
         if exchange.has(flag::CLOSE) {
             return None;
         }
@@ -149,7 +149,9 @@ impl<'p, E> Connection<'p, E> {
             }
             Op::Send { head, body, .. } => {
                 self.exchange.clear(flag::SEND);
-                self.exchange.keep_rest(head.len() + body.len());
+                if !planted!(RejectedSendLosesPlace) {
+                    self.exchange.keep_rest(head.len() + body.len());
+                }
                 self.exchange.output = Output::Unsent { head, body };
             }
             Op::Close { .. } => self.exchange.clear(flag::CLOSE),
@@ -163,7 +165,7 @@ impl<'p, E> Connection<'p, E> {
     pub fn has_action(&self) -> bool {
         let exchange = &self.exchange;
         match exchange.state {
-            State::Writing => exchange.wants_send() || exchange.wants_to_drop(),
+            State::Writing => exchange.wants_send() || exchange.wants_to_drop() && !planted!(LateInputKept),
             State::New | State::KeepAlive | State::ReadingHead | State::ReadingContent => {
                 !exchange.has(flag::RECV | flag::STARVED)
             }

@@ -40,7 +40,8 @@ impl<'p, E> Connection<'p, E> {
         let Some(inbound) = self.inbound.as_ref().filter(|buf| !buf.is_empty()) else {
             return self.finish_input(cx);
         };
-        if (inbound.len() <= BLANK_LINE.len() || self.exchange.has(flag::BLANK_CR | flag::BLANK_LINE))
+        if !planted!(BlankLineBegins)
+            && (inbound.len() <= BLANK_LINE.len() || self.exchange.has(flag::BLANK_CR | flag::BLANK_LINE))
             && let Some(goes_on) = self.take_blank_line(cx)
         {
             return goes_on;
@@ -231,7 +232,7 @@ impl<'p, E> Connection<'p, E> {
                 exchange.go(Event::NeedContent);
                 true
             }
-            None if exchange.has(flag::LAST) => {
+            None if exchange.has(flag::LAST) && !planted!(LastForgotten) => {
                 self.end(cx);
                 false
             }

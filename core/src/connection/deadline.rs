@@ -55,12 +55,14 @@ impl Deadline {
         let timeouts = &limits.timeouts;
         match self {
             Self::FirstByte => timeouts.first_byte_timeout_ms,
+            Self::Head if planted!(TimeoutsSwapped) => timeouts.idle_timeout_ms,
             Self::Head => timeouts.head_timeout_ms,
             Self::Content => progress_window(timeouts.content_timeout_ms, timeouts.rate_min).map(|rate| rate.window_ms),
             Self::Famine => timeouts.content_timeout_ms,
             Self::Write => progress_window(timeouts.write_timeout_ms, timeouts.rate_min).map(|rate| rate.window_ms),
             Self::Defer => timeouts.defer_timeout_ms,
             Self::Upgraded => timeouts.upgraded_timeout_ms,
+            Self::Idle if planted!(TimeoutsSwapped) => timeouts.head_timeout_ms,
             Self::Idle => timeouts.idle_timeout_ms,
             // A look, not an end: see `linger`.
             Self::Linger => Some(timeouts.linger_timeout_ms.map_or(LINGER_LOOK_MS, |ms| ms.clamp(1, LINGER_LOOK_MS))),
@@ -123,7 +125,7 @@ impl<E> Connection<'_, E> {
         let wanted = self.deadline();
         let exchange = &mut self.exchange;
         let armed = exchange.armed;
-        if wanted == armed && !exchange.has(flag::PROGRESS) {
+        if wanted == armed && (!exchange.has(flag::PROGRESS) || planted!(DeadlineNotRenewed)) {
             return None;
         }
         exchange.clear(flag::PROGRESS);

@@ -264,7 +264,7 @@ impl<'p, E> Exchange<'p, E> {
             self.answer_instead(cx, answer);
             return Dispatched::Answered { head_len };
         }
-        cx.counters.requests += 1;
+        cx.counters.requests += 1 + u64::from(planted!(RequestsCountedTwice) && self.served > 2);
         let info = cx.place.info();
         let request = request.on(&info);
         let (flow, error, content_max) = self.call(cx, |handler, response| handler.request(&request, response));
@@ -279,13 +279,17 @@ impl<'p, E> Exchange<'p, E> {
 
     fn facts_of<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, request: &Request<'_>) -> Facts {
         let mut close = !request.persistent();
-        if request.method() == Method::Connect {
+        if request.method() == Method::Connect && !planted!(ConnectKept) {
             // Unless a tunnel is opened, nothing that follows may be looked at: the client may take it to be one already
             // (RFC 9931 §5).
             close = true;
         } else if close {
             self.reason.get_or_insert(CloseReason::PeerAsked);
-        } else if cx.limits.requests_per_connection_max.is_some_and(|max| self.served >= max) {
+        } else if cx
+            .limits
+            .requests_per_connection_max
+            .is_some_and(|max| self.served >= max + u32::from(planted!(RequestLimitOffByOne)))
+        {
             self.reason.get_or_insert(CloseReason::RequestLimit);
             close = true;
         }
@@ -410,7 +414,7 @@ impl<'p, E> Exchange<'p, E> {
     pub(super) fn count_out<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         if self.has(flag::COUNTED) {
             self.clear(flag::COUNTED);
-            *cx.in_flight -= 1;
+            *cx.in_flight -= u32::from(!planted!(InFlightKept));
         }
     }
 
@@ -441,9 +445,9 @@ impl<'p, E> Exchange<'p, E> {
             return false;
         }
         self.facts = self.facts.with(Facts::CLOSE_UNREAD, false).with(Facts::LIMITED, true);
-        if self.facts.has(Facts::EXPECTS) {
+        if self.facts.has(Facts::EXPECTS) || planted!(ContinueUnasked) {
             self.facts = self.facts.with(Facts::EXPECTS, false);
-            if !here.content && !self.body.is_finished() {
+            if !here.content && !self.body.is_finished() && !planted!(ContinueUnsaid) {
                 self.insert_continue();
             }
         }

@@ -19,7 +19,7 @@ impl<'p, E> Exchange<'p, E> {
             // Nobody has a token: it could never be resolved.
             return self.replace_response(cx, Answer::new(500));
         };
-        if cell.is_resolved() {
+        if cell.is_resolved() && !planted!(OwnResolveUnheard) {
             // Before it was waited for: the worker has passed it over.
             place.deferrals.ring(place.id.index);
         }
@@ -118,7 +118,7 @@ impl<'p, E> Exchange<'p, E> {
     /// Tokens of this exchange are stale from now on, also of one that answered without waiting for them.
     #[inline]
     pub(super) fn end_deferral<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>) {
-        if self.facts.has(Facts::TOKEN) {
+        if self.facts.has(Facts::TOKEN) && !planted!(TokensKept) {
             self.make_token_stale(cx);
         }
     }

@@ -35,7 +35,7 @@ impl<'p, E> Connection<'p, E> {
     pub(super) fn end<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         let exchange = &mut self.exchange;
         let reason = *exchange.reason.get_or_insert(CloseReason::PeerAsked);
-        if exchange.has(flag::ENDED) {
+        if exchange.has(flag::ENDED) || planted!(NoLingering) {
             // Nothing more can come, so that closing cannot turn into a reset. The kernel delivers the rest.
             return self.close(cx, reason);
         }
@@ -79,6 +79,7 @@ impl<'p, E> Connection<'p, E> {
         }
         let is_acknowledged = match cx.place.peers.unacknowledged(cx.place.io) {
             Some(0) => true,
+            Some(_) if planted!(UnacknowledgedIgnored) => true,
             Some(left) => {
                 let Some(before) = linger.unacknowledged.replace(left) else {
                     // What the client took before the first look is not known: the rate counts from here.

@@ -264,7 +264,7 @@ impl<'p, E> Connection<'p, E> {
         buf: Option<Buf<'p>>,
     ) {
         self.exchange.clear(flag::RECV | flag::RECV_CANCELED | flag::LENT);
-        cx.counters.bytes_received += u64::from(result.unwrap_or(0));
+        cx.counters.bytes_received += u64::from(result.unwrap_or(0)) * u64::from(!planted!(ReceivedUncounted));
         match buf {
             Some(buf) if self.exchange.state == State::Closing => return release(cx.pool, buf),
             Some(buf) if !buf.is_empty() => self.inbound = Some(buf),
@@ -290,7 +290,9 @@ impl<'p, E> Connection<'p, E> {
     #[inline]
     fn handle_bytes<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) {
         let exchange = &mut self.exchange;
-        exchange.clear(flag::HUNGRY);
+        if !planted!(HungerKept) {
+            exchange.clear(flag::HUNGRY);
+        }
         match exchange.state {
             State::ReadingContent => {
                 match exchange.windows.count(cx.now, Direction::Content, count, content_rate(cx.limits)) {
@@ -326,10 +328,12 @@ impl<'p, E> Connection<'p, E> {
         self.exchange.set(flag::ENDED);
         match self.exchange.state {
             State::New | State::KeepAlive => self.close(cx, CloseReason::PeerClosed),
-            State::Writing => {} // half-closed: what is being answered goes out first
+            State::Writing if !planted!(HalfCloseEnds) => {} // half-closed: what is being answered goes out first
             State::Switched => self.advance(cx),
             State::Lingering => self.close(cx, CloseReason::PeerClosed),
-            State::Processing if self.exchange.is_deferred() => self.exchange.client_vanished(cx),
+            State::Processing if self.exchange.is_deferred() && !planted!(FinVanishes) => {
+                self.exchange.client_vanished(cx);
+            }
             _ => self.close(cx, CloseReason::PeerClosedEarly),
         }
     }
@@ -368,7 +372,7 @@ impl<'p, E> Connection<'p, E> {
         let of_head = (count as usize).min(head.len());
         body = body.get(count as usize - of_head..).unwrap_or_default();
         head.consume(of_head);
-        if !head.is_empty() || !body.is_empty() {
+        if (!head.is_empty() || !body.is_empty()) && !planted!(RestForgotten) {
             self.exchange.keep_rest(head.len() + body.len());
             self.exchange.output = Output::Unsent { head, body };
             if self.count_sent(cx, count) == Progress::TooSlow {
@@ -471,7 +475,8 @@ impl<'p, E> Connection<'p, E> {
     ) {
         if !self.exchange.is_answered() {
             cx.counters.refused += 1;
-            let answer = Answer { head_request: self.refuses_head_request(), ..answer };
+            let answer =
+                Answer { head_request: self.refuses_head_request() && !planted!(HeadAnsweredWithBody), ..answer };
             if !self.exchange.write_refusal(cx, answer) {
                 if !self.exchange.shows_its_end() {
                     return self.close(cx, reason);

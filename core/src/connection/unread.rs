@@ -21,7 +21,12 @@ impl<E> Exchange<'_, E> {
     /// connection ends (RFC 9112 §9.6), which could not be known when it was written.
     pub(super) fn announce_close(&mut self) {
         let is_told = self.facts.has(Facts::CLOSE) || self.has(flag::BEGUN) || self.stream == Stream::Unbegun;
-        if !self.facts.has(Facts::CLOSE_UNREAD) || is_told || self.body.is_finished() || self.body.is_raw() {
+        if !self.facts.has(Facts::CLOSE_UNREAD)
+            || planted!(CloseNotAnnounced)
+            || is_told
+            || self.body.is_finished()
+            || self.body.is_raw()
+        {
             return;
         }
         let (at, http10) = (self.response_at as usize, self.facts.has(Facts::HTTP10));

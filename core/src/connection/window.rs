@@ -47,7 +47,7 @@ impl Windows {
         if self.running == direction {
             return;
         }
-        if let Some(before) = self.running {
+        if let Some(before) = self.running.filter(|_| !planted!(InterruptionsForgotten)) {
             let window = &mut self.windows[before as usize];
             window.elapsed_ms = window.elapsed_ms.saturating_add((now.0 as u32).wrapping_sub(self.since));
         }

@@ -1,7 +1,7 @@
 //! The engine's side of the loop: completions in, operations out.
 
 use super::{Control, Detached, Engine};
-use crate::connection::{Action, Context, Place};
+use crate::connection::{Action, Context, Deadline, Place};
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::pool::{Buf, Handle};
@@ -47,7 +47,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if mode > self.mode {
             self.stop(now, mode);
         }
-        if self.accept_paused_until.is_some_and(|at| at <= now) {
+        if self.accept_paused_until.is_some_and(|at| at <= now) && !planted!(AcceptPausesForever) {
             self.resume_accepting();
         }
         if self.stop_deadline.is_some_and(|at| at <= now) {
@@ -74,7 +74,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     #[inline]
     pub fn end_turn(&mut self, now: Instant, seen: Seen, peers: &dyn Peers) -> bool {
         if seen == Seen::All && !self.rejected {
-            self.looked_at = self.turn_began;
+            self.looked_at = if planted!(JudgedBeforeLooked) { now } else { self.turn_began };
             self.turns_blind = 0;
         } else if !self.is_blind_for_long() {
             return false;
@@ -106,7 +106,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let (connection, io) = (&mut slot.connection, slot.io);
         match completion.outcome {
             Outcome::Recv { result, buf } => {
-                if buf.is_some() && connection.is_receiving_lent() {
+                if buf.is_some() && connection.is_receiving_lent() && !planted!(LentCountKept) {
                     self.lent -= 1;
                 }
                 connection.handle_received(&mut context!(self, now, peers, handle, io), result, buf);
@@ -185,7 +185,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             let Some(slot) = self.held.slots.remove(handle) else { continue };
             self.unmark(&slot);
             let leftover = match leftover {
-                Some(buf) if buf.is_empty() => {
+                Some(buf) if buf.is_empty() || planted!(LeftoverDropped) => {
                     self.release(buf);
                     None
                 }
@@ -198,7 +198,9 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             if self.mode != Mode::Run {
                 self.count_stopped(CloseReason::Detached, slot.marks);
             }
-            self.resume_accepting();
+            if !planted!(NoAcceptAfterDetach) {
+                self.resume_accepting();
+            }
             return Some(Detached { io: slot.io, leftover, state });
         }
         None
@@ -273,7 +275,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             return None;
         };
         let io = slot.io;
-        if slot.connection.has_action() {
+        if slot.connection.has_action() && !planted!(FurtherActionForgotten) {
             self.ready.push(self.nodes, index);
         }
         match control(action, handle, io) {
@@ -304,6 +306,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let Some(change) = slot.connection.deadline_change(now) else { return };
         slot.grace = 0;
         match change {
+            Some(Deadline::Idle) if planted!(DeadlineNotArmed) => self.deadlines.cancel(self.nodes, index),
             Some(class) => {
                 let at = Instant(now.0.saturating_add(self.timeouts[class as usize]));
                 self.deadlines.arm(self.nodes, index, class as usize, at);
@@ -321,10 +324,15 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.handler.closed(handle, reason, slot.connection.requests_served());
         self.counters.active -= 1;
         self.counters.closed.count(reason);
+        if planted!(ClosedCountedTwice) && reason == CloseReason::PeerAsked {
+            self.counters.closed.count(reason);
+        }
         if self.mode != Mode::Run {
             self.count_stopped(reason, slot.marks);
         }
-        self.resume_accepting();
+        if !planted!(NoAcceptAfterClose) {
+            self.resume_accepting();
+        }
         if !self.lobby.is_empty() {
             self.admit(now, peers);
         }
@@ -371,7 +379,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             if let Some(slot) = self.held.slots.by_index_mut(index)
                 && slot.connection.is_deferred()
             {
-                if let Some(cell) = self.deferrals.cell(index) {
+                if let Some(cell) = self.deferrals.cell(index).filter(|_| !planted!(ResolvedKept)) {
                     cell.clear();
                 }
                 slot.connection.handle_resolved(&mut context!(self, now, peers, handle, slot.io));

@@ -82,7 +82,9 @@ impl<H: Handler> Engine<'_, '_, H> {
         slot.connection.handle_buffers(&mut context!(self, now, peers, handle, slot.io));
         if slot.connection.is_starved() {
             self.settle_later(now, index);
-            self.counters.starved = starved; // it waits on
+            if !planted!(StarvedCountedTwice) {
+                self.counters.starved = starved; // it waits on
+            }
             return;
         }
         // What it waited to receive has yet to be looked at.
@@ -156,7 +158,12 @@ impl<H: Handler> Engine<'_, '_, H> {
     fn oldest_holders(&self, standing_since: Instant) -> heapless::Vec<(Instant, u32), AT_ONCE> {
         let mut oldest: heapless::Vec<(Instant, u32), AT_ONCE> = heapless::Vec::new();
         for (handle, slot) in self.held.slots.iter() {
-            let is_ending = slot.connection.state().is_ending();
+            let is_spared = match slot.connection.state() {
+                State::Processing | State::Switched => planted!(AnswersSpared),
+                State::ReadingContent => planted!(ContentSpared),
+                _ => false,
+            };
+            let is_ending = is_spared || slot.connection.state().is_ending();
             if is_ending || !slot.connection.holds_buffer() {
                 continue;
             }

@@ -352,8 +352,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// A slot is free.
     pub(super) fn unmark(&mut self, slot: &Slot<'p, H::Exchange>) {
-        self.promised -= usize::from(slot.marks & mark::PROMISED != 0);
-        self.leaving -= usize::from(slot.marks & mark::LEAVING != 0);
+        self.promised -= usize::from(slot.marks & mark::PROMISED != 0 && !planted!(PromiseKept));
+        self.leaving -= usize::from(slot.marks & mark::LEAVING != 0 && !planted!(LeavingKept));
         self.promised_more = 0;
     }
 

@@ -50,10 +50,14 @@ pub struct Storage<'s, 'p, E> {
 impl<'p, E> Storage<'_, 'p, E> {
     /// Makes it as good as new: list nodes, tokens, and what an engine left that was forgotten, or a handler that panicked.
     fn refresh(&mut self, pool: &mut BufferPool<'_, 'p>) {
-        self.nodes.fill_with(SlotNode::new);
+        if !planted!(NodesKept) {
+            self.nodes.fill_with(SlotNode::new);
+        }
         self.deferrals.reset();
         for mut slot in self.slots.iter_mut().filter_map(Entry::vacate) {
-            slot.connection.release_buffers(pool);
+            if !planted!(SlotBuffersLost) {
+                slot.connection.release_buffers(pool);
+            }
         }
         for loan in self.loans.iter_mut().filter_map(Option::take) {
             // Refused where the pool has all of its buffers, and then it is none of them.

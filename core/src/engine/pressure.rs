@@ -23,6 +23,9 @@ const RELIEF_MS: u64 = 1_000;
 /// [`STALE_MS`], of which less and less is left the longer they do. What it sent at once has been looked at by then.
 pub(super) fn stale_at(began: Instant, since: Instant) -> Instant {
     const SHRINKS: u64 = STALE_MS / PRESSURE_MS;
+    if planted!(NoPressure) {
+        return Instant(began.0 + 20 * STALE_MS);
+    }
     // Where `at - began == STALE_MS - SHRINKS * (at - since)`, but not before all of it has shrunk away.
     let while_it_shrinks = (STALE_MS + began.0 + SHRINKS * since.0).div_ceil(1 + SHRINKS);
     let at = while_it_shrinks.min(since.0 + PRESSURE_MS).min(began.0 + STALE_MS);

@@ -51,7 +51,8 @@ impl<H: Handler> Engine<'_, '_, H> {
     pub(super) fn sweep(&mut self, now: Instant, peers: &dyn Peers) {
         for listener in &mut self.listeners {
             // It was in flight before this turn's wait, and is still: nobody is there.
-            let looked = listener.state == Listening::Accepting && listener.turn != self.turn;
+            let looked =
+                planted!(BacklogForgotten) || listener.state == Listening::Accepting && listener.turn != self.turn;
             listener.is_empty |= looked;
             self.listeners_due |= looked;
         }

@@ -292,7 +292,7 @@ impl ChunkedDecoder {
     #[inline]
     fn size_byte(&mut self, byte: u8, limits: &Limits) -> Result<State, ChunkError> {
         if let Some(digit) = char::from(byte).to_digit(16) {
-            if self.digits == SIZE_DIGITS_MAX {
+            if self.digits == SIZE_DIGITS_MAX + u8::from(planted!(SeventeenDigits)) {
                 return Err(ChunkError::SizeTooLong);
             }
             self.digits += 1;

@@ -53,7 +53,7 @@ impl<T> Entry<T> {
     /// changed, when the entry is vacant, as every entry is that no pool uses and that was not forgotten.
     pub fn vacate(&mut self) -> Option<T> {
         let value = self.value.take()?;
-        self.generation = (self.generation + 1) & GENERATION_MASK;
+        self.generation = (self.generation + u32::from(!planted!(GenerationKept))) & GENERATION_MASK;
         Some(value)
     }
 }
