@@ -231,23 +231,35 @@ fn who_comes_during_a_stop_is_refused_at_once_whoever_opened_the_listener() {
     }
 }
 
+/// Starts a server on a port that is free in both families. As nobody can hold one for another, somebody else may have
+/// taken it meanwhile; then it is another one's turn.
+fn on_a_free_port(start_on: impl Fn(u16) -> Result<Running, ServerError>) -> (Running, u16) {
+    for _ in 0..50 {
+        let free = start(Server::bind("[::]:0").unwrap().only_v6(false), 1);
+        let port = free.local_addr().port();
+        drop(free);
+        match start_on(port) {
+            Err(ServerError::PortInUse(_)) => {}
+            started => return (started.unwrap(), port),
+        }
+    }
+    panic!("no port is free in both families");
+}
+
 #[test]
 fn all_addresses_of_both_families_go_together_on_one_port() {
-    // A port that is free in both families: nobody else gets it while the test has not let go of it.
-    let free = || {
-        let running = start(Server::bind("[::]:0").unwrap().only_v6(false), 1);
-        running.local_addr().port()
-    };
     for backend in backends::backends() {
         for workers in [1, 2] {
-            let port = free();
-            let any = |ip: &str| format!("{ip}:{port}");
-            for places in [[any("0.0.0.0"), any("[::]")], [any("[::]"), any("0.0.0.0")]] {
-                let server = Server::bind(&places[0]).unwrap().listen(&places[1]).unwrap().backend(backend);
-                let running = start(server, workers);
+            for ips in [["0.0.0.0", "[::]"], ["[::]", "0.0.0.0"]] {
+                let (running, port) = on_a_free_port(|port| {
+                    let place = |ip| format!("{ip}:{port}");
+                    let server = Server::bind(place(ips[0])).unwrap().listen(place(ips[1])).unwrap();
+                    let server = server.backend(backend).workers(workers).connections(64);
+                    server.start(|_worker| handler_fn(who))
+                });
                 for ip in ["127.0.0.1", "::1"] {
                     let address = SocketAddr::new(ip.parse().unwrap(), port);
-                    assert_eq!(get(address), format!("ip {ip}"), "{backend}, {workers} workers on {places:?}");
+                    assert_eq!(get(address), format!("ip {ip}"), "{backend}, {workers} workers on {ips:?}");
                 }
                 assert_eq!(running.listeners().len(), 2);
                 running.stop();
