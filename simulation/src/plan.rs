@@ -181,6 +181,14 @@ impl Plan {
         self.pauses() && self.world.faults != Faults::default()
     }
 
+    /// Whether somebody may wait for a buffer for a moment while there is one: it was another one's turn, whose data then
+    /// did not come.
+    #[must_use]
+    pub fn lines_may_stand(&self) -> bool {
+        let faults = self.world.faults;
+        self.is_short_of_buffers() && faults.would_block + faults.delay > 0
+    }
+
     /// Whether the pool may be empty when somebody needs a buffer.
     #[must_use]
     pub fn is_short_of_buffers(&self) -> bool {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use aurora_http_core::counters::Counters;
 use aurora_http_core::defer::{DeferCell, DeferToken, Deferrals};
 use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
 use aurora_http_core::pool::{Buf, BufferPool, ClassCounts, Entry};
@@ -26,6 +27,9 @@ use crate::plan::{Face as FaceKind, Looping, Plan, Trouble};
 
 /// Turns in a row in which neither time passes nor a byte moves: more, and the loop spins.
 const TURNS_AT_REST_MAX: u32 = 5_000;
+/// Of so many sleeps one is looked into.
+const LOOKS_BEFORE_SLEEP: usize = 4;
+
 /// Virtual time in which everything has to be over.
 const LIFE_MS_MAX: u64 = 40_000_000;
 
@@ -451,7 +455,9 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
                 self.check_drained(stage)?;
                 return Ok(if stage.is_over() { Ended::Over } else { Ended::Stopped });
             }
-            self.sleep(stage, others, next)?;
+            if let Some(ended) = self.sleep(stage, others, stop, next)? {
+                return Ok(ended);
+            }
         }
     }
 
@@ -489,25 +495,69 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
     }
 
     /// Where the loop is somebody else's: it sleeps until the descriptor, or the timeout, says otherwise.
-    fn sleep(&mut self, stage: &Stage<'_>, others: &Others<'_>, next: Option<Instant>) -> Result<(), String> {
+    fn sleep(
+        &mut self,
+        stage: &mut Stage<'_>,
+        others: &Others<'_>,
+        stop: &StopFlag,
+        next: Option<Instant>,
+    ) -> Result<Option<Ended>, String> {
         let looping = stage.plan.world.looping;
         if looping == Looping::Own || self.reactor.has_work() || !self.detached.is_empty() {
-            return self.check_not_stuck(stage, next);
+            return self.check_not_stuck(stage, next).map(|()| None);
         }
         let now = self.reactor.now();
         let timeout = self.engine.poll_timeout();
         let is_told = self.reactor.inner.is_readable() || self.reactor.inner.network().has_news();
-        if timeout.is_some_and(|at| at <= now) || is_told {
-            return Ok(());
-        }
         let due = self.reactor.inner.next_due();
         let until = [timeout, next, due, others.next_due()].into_iter().flatten().min();
-        let Some(until) = until else { return self.hangs(stage) };
-        self.reactor.inner.network().advance_to(until);
-        if others.resolve(until) {
+        if is_told {
+            return Ok(None);
+        }
+        if until.is_some_and(|at| at <= now) {
+            self.wake_up(others, now);
+            return Ok(None);
+        }
+        if !stage.plan.lines_may_stand()
+            && stage.dice.once_in(LOOKS_BEFORE_SLEEP)
+            && let Some(ended) = self.look_before_sleep(stage, stop, next)?
+        {
+            return Ok(Some(ended));
+        }
+        let Some(until) = until else { return self.hangs(stage).map(|()| None) };
+        self.wake_up(others, until);
+        Ok(None)
+    }
+
+    fn wake_up(&mut self, others: &Others<'_>, at: Instant) {
+        self.reactor.inner.network().advance_to(at);
+        if others.resolve(at) {
             self.reactor.inner.waker().wake();
         }
-        Ok(())
+    }
+
+    /// A program that sleeps misses nothing: a turn that nobody asked for finds nothing to do.
+    fn look_before_sleep(
+        &mut self,
+        stage: &mut Stage<'_>,
+        stop: &StopFlag,
+        next: Option<Instant>,
+    ) -> Result<Option<Ended>, String> {
+        let before = self.footprint();
+        let ended = self.turn(stage, stop, next)?;
+        let after = self.footprint();
+        if ended.is_none() && before != after {
+            return Err(format!(
+                "a program would have slept, and there was something to do: {before:?}, then {after:?}"
+            ));
+        }
+        Ok(ended)
+    }
+
+    /// What a turn changes that does something.
+    fn footprint(&mut self) -> (Counters, (u64, u64), usize) {
+        let network = self.reactor.inner.network();
+        (*self.engine.counters(), network.transferred(), network.open_handles())
     }
 
     fn check_not_stuck(&mut self, stage: &Stage<'_>, next: Option<Instant>) -> Result<(), String> {

@@ -37,6 +37,7 @@ impl<H: Handler> Engine<'_, '_, H> {
     /// for different classes; there are no more of them than buffers. Who waits to receive goes in order, while it helps.
     #[cold]
     pub(super) fn feed(&mut self, now: Instant, peers: &dyn Peers) {
+        self.feed_due = false;
         let last = self.starved.last();
         while let Some(index) = self.starved.pop(self.nodes) {
             self.feed_one(now, index, peers);
@@ -68,9 +69,11 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
     }
 
-    /// Whether somebody began to wait for a buffer in this turn: what is due for that is found out when the next one begins.
-    pub(super) const fn has_new_line(&self) -> bool {
-        self.famine_due.is_none() && !(self.starved.is_empty() && self.starved_to_receive.is_empty())
+    /// Whether there is something to do for those who wait for a buffer: somebody began to in this turn, and what is due for
+    /// that is found out when the next one begins; or a buffer may have come back since they were looked at.
+    pub(super) const fn looks_at_lines(&self) -> bool {
+        let is_new = self.famine_due.is_none();
+        (is_new || self.feed_due) && !(self.starved.is_empty() && self.starved_to_receive.is_empty())
     }
 
     fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {

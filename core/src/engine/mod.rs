@@ -240,6 +240,8 @@ pub struct Engine<'s, 'p, H: Handler> {
     promise_due: Instant,
     /// When to look who can give up a buffer, while somebody waits for one.
     famine_due: Option<Instant>,
+    /// Something happened to a connection while others waited: it may have given its buffer back.
+    feed_due: bool,
     /// When a head that is incomplete becomes old enough to be ended for its buffer.
     heads_due: Option<Instant>,
     /// Since when nobody who waits for a buffer has got one but by somebody else's end.
@@ -342,6 +344,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             promised_more: 0,
             promise_due: Instant(0),
             famine_due: None,
+            feed_due: false,
             heads_due: None,
             standing_since: None,
             shed_for_buffers: 0,
@@ -417,7 +420,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     pub fn poll_timeout(&self) -> Option<Instant> {
         // A handler may have resolved a token of its own worker, and then nobody wakes the loop.
         let is_due = !self.ready.is_empty() || self.listeners_due || self.deferrals.is_rung();
-        if is_due || self.looks_around() || self.has_new_line() {
+        if is_due || self.looks_around() || self.looks_at_lines() {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
