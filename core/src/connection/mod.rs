@@ -333,6 +333,8 @@ impl<'p, E> Connection<'p, E> {
             State::Lingering => self.close(cx, CloseReason::PeerClosed),
             State::Processing if self.exchange.is_deferred() && !planted!(FinVanishes) => {
                 self.exchange.client_vanished(cx);
+                // The answer may be there already, and has waited for this receive to give back what it holds.
+                self.advance(cx);
             }
             _ => self.close(cx, CloseReason::PeerClosedEarly),
         }

@@ -168,6 +168,28 @@ fn a_vanished_client_drops_the_state_unless_the_handler_keeps_it() {
     assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0));
 }
 
+/// The receive that holds what arrived meanwhile is told to give it back; what comes of it may be something else.
+#[test]
+fn an_answer_that_is_there_is_given_whatever_the_receive_in_flight_comes_to() {
+    type Comes = fn(&mut Bench<Later>);
+    let rows: [(&str, Comes); 3] = [
+        ("FIN", |bench| bench.fin()),
+        ("bytes", |bench| assert_eq!(bench.send(b"E"), 1)),
+        ("its end", |bench| bench.fail_receive(IoError::Canceled)),
+    ];
+    for (what, comes) in rows {
+        let mut bench = Bench::new(Later { waits_for_half_closed: true, ..Later::default() });
+        bench.send(&get("/"));
+        bench.send(b"G");
+        bench.hold_cancels = true;
+        assert!(bench.deferrals.resolve(bench.handler.tokens[0]));
+        bench.resolved();
+        assert_eq!(bench.take_output(), "", "{what}: the bytes are needed back first");
+        comes(&mut bench);
+        assert_eq!(bench.take_output(), LATER, "{what}");
+    }
+}
+
 /// Defers every answer and says nothing of clients that end their side.
 struct Unasked(Vec<DeferToken>);
 

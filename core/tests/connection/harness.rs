@@ -31,6 +31,8 @@ pub(crate) struct Bench<H: Handler> {
     receiving: Option<Option<Buf<'static>>>,
     /// Sends wait for [`complete_send`](Self::complete_send) instead of completing at once.
     pub(crate) hold_sends: bool,
+    /// A receive that is told to end completes as it would have, if it does before.
+    pub(crate) hold_cancels: bool,
     sending: Option<(Buf<'static>, &'static [u8])>,
     /// The deadline that runs, and when it passes.
     due: Option<(Deadline, Instant)>,
@@ -84,6 +86,7 @@ impl<H: Handler> Bench<H> {
             deferrals: Deferrals::new(0, vec![DeferCell::new()].leak(), Box::leak(Box::default())),
             receiving: None,
             hold_sends: false,
+            hold_cancels: false,
             sending: None,
             due: None,
             sends: 0,
@@ -150,6 +153,7 @@ impl<H: Handler> Bench<H> {
                     self.with(|connection, cx| connection.handle_sent(cx, Ok(count as u32), head, body));
                 }
                 Action::Shutdown(how) => self.shut = Some(how),
+                Action::CancelRecv if self.hold_cancels => {}
                 Action::CancelRecv => {
                     let buf = self.receiving.take().expect("a receive is in flight");
                     self.with(|connection, cx| connection.handle_received(cx, Err(IoError::Canceled), buf));
