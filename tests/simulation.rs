@@ -10,18 +10,6 @@ use aurora_http_simulation::{Plan, Tally, run};
 const SEEDS: u64 = 250;
 const THREADS: u64 = 2;
 
-/// Seeds that broke a promise once, as plans are made now.
-const BROKE: [u64; 4] = [48, 3_475, 4_876, 12_219];
-
-#[test]
-fn what_was_broken_once_holds() {
-    for seed in BROKE {
-        if let Err(violation) = run(&Plan::new(seed)) {
-            panic!("{violation}");
-        }
-    }
-}
-
 #[test]
 fn no_promise_is_broken_and_every_transition_is_taken() {
     let total = thread::scope(|scope| {

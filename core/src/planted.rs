@@ -102,8 +102,6 @@ faults! {
     AcceptPausesForever,
     /// Deadlines count until now, whatever has been looked at.
     JudgedBeforeLooked,
-    /// A resolved cell is not cleared when its handler is called.
-    ResolvedKept,
     /// An engine begins on the list nodes of the one before.
     NodesKept,
     /// Buffers in the slots of an engine that was dropped are lost.
@@ -128,7 +126,7 @@ faults! {
     LentTakenEarly,
     /// A reactor does not tell that it holds work for the next turn.
     WorkUntold,
-    /// A receive that can be tried is not queued again behind a send.
+    /// A receive that can be tried at once is not queued.
     ReceiveForgotten,
     /// A slot is used again under the same generation.
     GenerationKept,
@@ -146,6 +144,16 @@ faults! {
     StopUntold,
     /// Submissions are not handed on before the program sleeps.
     FlushForgotten,
+    /// A deferred answer that is there is forgotten when a FIN comes in place of a cancelled receive.
+    AnswerForgotten,
+    /// A stop closes an idle connection whose client is still receiving.
+    StopDestroys,
+    /// Who waits for a buffer is not looked at when one comes back.
+    LinesForgotten,
+    /// The time that was noted for a line outlives it.
+    LineGoneSpins,
+    /// A newcomer ends connections whose clients are still receiving.
+    NewcomerDestroys,
 }
 
 /// None.

@@ -368,7 +368,7 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
                     entry.into = into;
                     entry.owner = token;
                     entry.flags |= RECV;
-                    if entry.flags & READABLE != 0 {
+                    if entry.flags & READABLE != 0 && !planted!(ReceiveForgotten) {
                         self.schedule_recv(io.0);
                     }
                     Ok(())
@@ -466,7 +466,7 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
             if due & WRITABLE != 0
                 && let Some(completion) = try_send(&mut self.io, &mut self.served, index, entry)
             {
-                if due & READABLE != 0 && !planted!(ReceiveForgotten) {
+                if due & READABLE != 0 {
                     self.push_now(index);
                 }
                 return Some(completion);

@@ -1,5 +1,8 @@
 //! A client: sends what the plan says, at its pace, and knows what it must get.
 
+mod ending;
+mod sending;
+
 use std::collections::VecDeque;
 
 use aurora_http_core::reactor::IoHandle;
@@ -8,16 +11,11 @@ use aurora_http_core::time::Instant;
 
 use crate::exchange::{Answer, GARBAGE, Id, Method};
 use crate::model::{Body, Expected, Keeps, expected, may_be_instead};
-use crate::plan::{Leave, NEVER, Nature, Pace, Plan, Visitor};
+use crate::plan::{Leave, NEVER, Nature, Pace, Plan, Visitor, World};
 use crate::reader::{BodyEnd, Head, Piece, Reader};
 
 /// Connections that a client tries in a row without any answer.
 const ATTEMPTS_MAX: u32 = 30;
-/// How long a client that keeps its connection, and does nothing, waits for the server to end it.
-const PATIENCE_MS: u32 = 400_000;
-/// The shortest timeout of a server: what ends sooner was not waited for.
-const TIMEOUT_MIN_MS: u64 = 9_900;
-
 /// What clients saw.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
@@ -81,6 +79,13 @@ struct Connection {
     is_mute: bool,
     /// FIN was sent.
     is_finished: bool,
+    /// The content of this exchange is held back until it is asked for.
+    holds: Option<usize>,
+    /// Bytes that were put into its hands, and how many of them were there before raw ones.
+    queued: usize,
+    raw_from: Option<usize>,
+    /// Since when it has had every answer.
+    idle_since: Option<Instant>,
     /// It is no HTTP any more.
     has_switched: bool,
     /// A response may end in its middle.
@@ -91,6 +96,8 @@ struct Connection {
     sent_at: Instant,
     sends_at: Instant,
     reads_at: Instant,
+    rambles_at: Instant,
+    rambled: usize,
 }
 
 struct Current {
@@ -119,6 +126,11 @@ impl Actor {
         self.connection.as_ref().map(|connection| connection.client)
     }
 
+    /// What the client knows of its connection.
+    pub(crate) fn raw_sent(&self) -> Option<usize> {
+        self.connection.as_ref()?.raw_sent()
+    }
+
     /// What it waits for, in words.
     pub(crate) fn describe(&self) -> String {
         let Some(connection) = &self.connection else {
@@ -139,7 +151,7 @@ impl Actor {
             return Ok(());
         }
         self.wakes_at = None;
-        let result = self.act_now(around);
+        let result = self.act_now(around).map(|()| self.ramble(around));
         result.map_err(|what| format!("client {}, {} answered: {what}", self.index, self.answered))
     }
 
@@ -151,7 +163,17 @@ impl Actor {
         if let Some(ended) = ended {
             self.take_end(around, ended)?;
         } else {
+            let writes = |this: &Self| {
+                this.connection
+                    .as_ref()
+                    .is_some_and(|one| one.has_to_write(this.visitor(around.plan), &around.plan.world))
+            };
+            let wrote_first = writes(self);
             self.send(around);
+            if wrote_first && !writes(self) {
+                // Its turn to read.
+                self.wakes_at = Some(around.network.now());
+            }
             self.leave_when_done(around)?;
         }
         let now = around.network.now();
@@ -198,12 +220,18 @@ impl Actor {
             is_last: false,
             is_mute: false,
             is_finished: false,
+            holds: None,
+            queued: 0,
+            raw_from: None,
+            idle_since: None,
             has_switched: false,
             may_break: false,
             head: String::new(),
             sent_at: now,
             sends_at: now,
             reads_at: now,
+            rambles_at: now,
+            rambled: 0,
         });
         Ok(true)
     }
@@ -217,6 +245,11 @@ impl Actor {
             let now = around.network.now();
             if connection.reads_at > now {
                 return Ok(None);
+            }
+            if connection.has_to_write(visitor, &around.plan.world) {
+                // Writing tells it that there is nobody any more.
+                let is_broken = around.network.client_recv(connection.client, &mut []) == ClientRecv::Reset;
+                return Ok(is_broken.then_some(ClientRecv::Reset));
             }
             let limit = match visitor.nature {
                 Nature::StallsReading(most) => most.saturating_sub(connection.read),
@@ -288,6 +321,11 @@ impl Actor {
                 return Err(format!("an unasked 100 for exchange {serial}"));
             }
             connection.continued = true;
+            if connection.holds == Some(serial) {
+                connection.holds = None;
+                let id = Id { client: self.index, serial };
+                connection.put(|out| exchange.write_content(id, out));
+            }
             return connection.reader.expect_body(&head, BodyEnd::NoBody);
         }
         let expected = expected(plan, exchange, nth);
@@ -373,271 +411,50 @@ impl Actor {
         }
         connection.awaiting.pop_front();
         connection.continued = false;
+        if connection.holds == Some(current.serial) {
+            // It is not wanted, and nothing can follow in its place.
+            (connection.is_mute, connection.holds) = (true, None);
+        }
         self.answered = visitor_next(around.plan, self.index, current.serial);
         self.attempts = 0;
-        Ok(())
-    }
-
-    /// The server has ended the connection, or it was reset.
-    fn take_end(&mut self, around: &mut Surroundings<'_>, how: ClientRecv) -> Result<(), String> {
-        let Some(mut connection) = self.connection.take() else { return Ok(()) };
-        let plan = around.plan;
-        let visitor = &plan.clients[self.index];
-        let now = around.network.now();
-        around.network.client_close(connection.client);
-        self.wakes_at = Some(now);
-        let is_lazy = matches!(visitor.nature, Nature::Leaves(..) | Nature::StallsReading(_));
-        let breaks = connection
-            .awaiting
-            .front()
-            .is_some_and(|(at, nth)| expected(plan, &visitor.exchanges[*at], *nth).may_break);
-        connection.may_break |= breaks;
-        if let Some((at, _)) = connection.awaiting.front().filter(|_| breaks) {
-            self.answered = visitor_next(plan, self.index, *at);
+        if current.expected.is_none() && connection.raw_from.is_some() {
+            // It was not switched, and raw bytes are on their way.
+            let connection = connection.client;
+            self.connection = None;
+            around.network.client_close(connection);
+            self.is_done = self.answered == around.plan.clients[self.index].exchanges.len();
+            self.wakes_at = Some(around.network.now());
         }
-        let is_excused = plan.is_violent() || plan.is_pressed() || plan.may_be_late() || is_lazy || breaks;
-        if let Some(current) = connection.current.take() {
-            self.take_cut(around, &connection, &current, how)?;
-        } else if how == ClientRecv::Reset && !is_excused && !connection.is_last {
-            return Err(format!("a reset with {:?} unanswered", connection.awaiting));
-        }
-        let is_whole = connection.reader.is_between() || connection.reader.ends_with_connection();
-        let may_break = connection.may_break || matches!(visitor.nature, Nature::StallsSending(_));
-        if !is_whole && how == ClientRecv::Fin && !is_excused && !may_break {
-            return Err("a response ends in its middle".to_owned());
-        }
-        match visitor.nature {
-            Nature::Healthy | Nature::HalfCloses => {
-                let all = self.answered == visitor.exchanges.len();
-                let said = connection.is_last || all || connection.may_break;
-                let switched = connection.has_switched;
-                if !said && !switched && !is_excused {
-                    return Err(format!("the connection ends unasked with {:?} unanswered", connection.awaiting));
-                }
-                self.is_done = all;
-            }
-            Nature::StallsSending(_) => {
-                // Whoever waits for more has to wait as long as it says.
-                let waited = now.ms_since(connection.sent_at);
-                let is_early = waited < TIMEOUT_MIN_MS && connection.is_stalled(visitor) && !connection.is_last;
-                if is_early && !is_excused && around.paused_ms == 0 && self.answered < visitor.exchanges.len() {
-                    return Err(format!("not waited for: ended after {waited} ms"));
-                }
-                self.is_done = true;
-            }
-            Nature::Garbage(_) => {
-                if !connection.is_last && !is_excused {
-                    return Err("garbage is not answered".to_owned());
-                }
-                self.is_done = true;
-            }
-            Nature::StallsReading(_) | Nature::Leaves(..) => self.is_done = true,
-        }
-        Ok(())
-    }
-
-    /// A response was under way when the connection ended.
-    fn take_cut(
-        &mut self,
-        around: &mut Surroundings<'_>,
-        connection: &Connection,
-        current: &Current,
-        how: ClientRecv,
-    ) -> Result<(), String> {
-        let plan = around.plan;
-        let Some(expected) = &current.expected else { return Ok(()) };
-        let by_its_end = how == ClientRecv::Fin && connection.reader.ends_with_connection();
-        let is_whole = expected.body.length().is_none_or(|length| length == current.at);
-        let detached = plan.clients[self.index].exchanges[current.serial].answer == Answer::Detach;
-        if by_its_end && is_whole || detached {
-            around.seen.answered += 1;
-            self.answered = visitor_next(around.plan, self.index, current.serial);
-            self.attempts = 0;
-            return Ok(());
-        }
-        if expected.may_break {
-            self.answered = visitor_next(around.plan, self.index, current.serial);
-            return Ok(());
-        }
-        let is_lazy = matches!(
-            plan.clients[self.index].nature,
-            Nature::StallsReading(_) | Nature::StallsSending(_) | Nature::Leaves(..)
-        );
-        if plan.is_violent() || plan.is_pressed() || plan.pauses() || is_lazy {
-            return Ok(());
-        }
-        Err(format!("exchange {}: cut ({how:?}) after {} bytes of {:?}", current.serial, current.at, expected.body))
-    }
-
-    fn send(&mut self, around: &mut Surroundings<'_>) {
-        let visitor = self.visitor(around.plan);
-        let limit = match visitor.nature {
-            Nature::StallsSending(most) | Nature::Leaves(most, _) => most,
-            _ => usize::MAX,
-        };
-        loop {
-            self.fill(around.plan);
-            let Some(connection) = &mut self.connection else { return };
-            let now = around.network.now();
-            if connection.sends_at > now || connection.is_finished {
-                return;
-            }
-            let left = (connection.out.len() - connection.out_at).min(limit - connection.sent.min(limit));
-            let most = left.min(visitor.sends.bytes_max);
-            if most == 0 {
-                return;
-            }
-            let bytes = &connection.out[connection.out_at..connection.out_at + most];
-            let count = around.network.client_send(connection.client, bytes);
-            connection.out_at += count;
-            connection.sent += count;
-            if count == 0 {
-                return;
-            }
-            connection.sent_at = now;
-            connection.sends_at = next_time(&mut self.dice, now, visitor.sends);
-        }
-    }
-
-    /// Puts the next requests into its hands, as far as it does not wait for answers.
-    fn fill(&mut self, plan: &Plan) {
-        let visitor = &plan.clients[self.index];
-        let Some(connection) = &mut self.connection else { return };
-        if connection.out_at == connection.out.len() {
-            connection.out.clear();
-            connection.out_at = 0;
-        }
-        if let Nature::Garbage(kind) = visitor.nature {
-            if !connection.is_mute {
-                connection.is_mute = true;
-                connection.out.extend(GARBAGE[kind as usize]);
-            }
-            return;
-        }
-        let switched = connection
-            .current
-            .as_ref()
-            .is_some_and(|current| current.expected.as_ref().is_some_and(|expected| expected.end == BodyEnd::Never));
-        if switched && !connection.is_mute {
-            connection.is_mute = true;
-            if let Some(Current { serial, expected: Some(expected), .. }) = &connection.current
-                && let Body::Raw(length) = expected.body
-            {
-                let id = Id { client: self.index, serial: *serial };
-                connection.out.extend(id.raw(0, length));
-            }
-            return;
-        }
-        while !connection.is_mute
-            && connection.out.is_empty()
-            && !connection.is_last
-            && connection.awaiting.len() < visitor.depth
-            && let Some(exchange) = visitor.exchanges.get(connection.next)
-        {
-            if exchange.is_left_out {
-                connection.next += 1;
-                continue;
-            }
-            // Nothing is sent behind what may turn into another protocol, or end the connection by what it asks.
-            let waits_alone = is_switch(exchange.answer);
-            if waits_alone && !connection.awaiting.is_empty() {
-                return;
-            }
-            if connection.awaiting.back().is_some_and(|(serial, _)| is_switch(visitor.exchanges[*serial].answer)) {
-                return;
-            }
-            connection.count += 1;
-            let id = Id { client: self.index, serial: connection.next };
-            exchange.write(id, &mut connection.out);
-            self.sent_times[connection.next] += 1;
-            connection.awaiting.push_back((connection.next, connection.count));
-            connection.next += 1;
-        }
-    }
-
-    /// Goes when it has what it came for, or when it is its nature.
-    fn leave_when_done(&mut self, around: &mut Surroundings<'_>) -> Result<(), String> {
-        let visitor = self.visitor(around.plan);
-        let Some(connection) = &mut self.connection else { return Ok(()) };
-        let now = around.network.now();
-        let all_sent = connection.out_at == connection.out.len()
-            && (connection.next == visitor.exchanges.len() || connection.is_mute);
-        match visitor.nature {
-            Nature::Healthy if self.answered == visitor.exchanges.len() && connection.current.is_none() => {
-                around.network.client_close(connection.client);
-                self.connection = None;
-                self.is_done = true;
-            }
-            // The other protocol ends with the client's FIN, behind its last byte.
-            Nature::Healthy | Nature::HalfCloses if connection.is_mute && all_sent && !connection.is_finished => {
-                connection.is_finished = true;
-                around.network.client_finish(connection.client);
-            }
-            Nature::HalfCloses if all_sent && !connection.is_finished && !around.plan.is_pressed() => {
-                let switches =
-                    connection.awaiting.back().is_some_and(|(at, _)| is_switch(visitor.exchanges[*at].answer));
-                if !switches {
-                    connection.is_finished = true;
-                    around.network.client_finish(connection.client);
-                }
-            }
-            Nature::HalfCloses if self.answered == visitor.exchanges.len() && !connection.is_finished => {
-                connection.is_finished = true;
-                around.network.client_finish(connection.client);
-            }
-            Nature::Leaves(most, how) if connection.sent >= most || all_sent => self.leave(around, how),
-            Nature::Leaves(..) | Nature::StallsSending(_) | Nature::StallsReading(_) | Nature::Garbage(_) => {
-                self.lose_patience(around, now)?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn leave(&mut self, around: &mut Surroundings<'_>, how: Leave) {
-        let Some(connection) = &mut self.connection else { return };
-        let now = around.network.now();
-        match how {
-            Leave::Reset => around.network.client_reset(connection.client),
-            Leave::Finish if !connection.is_finished => {
-                connection.is_finished = true;
-                around.network.client_finish(connection.client);
-                connection.sent_at = now;
-                self.wakes_at = Some(now.plus_ms(40_000));
-                return;
-            }
-            Leave::Finish if now.ms_since(connection.sent_at) < 40_000 => {
-                self.wakes_at = Some(connection.sent_at.plus_ms(40_000));
-                return;
-            }
-            Leave::Close | Leave::Finish => around.network.client_close(connection.client),
-        }
-        self.connection = None;
-        self.is_done = true;
-    }
-
-    /// The server has to end a connection on which nothing moves.
-    fn lose_patience(&mut self, around: &mut Surroundings<'_>, now: Instant) -> Result<(), String> {
-        let visitor = self.visitor(around.plan);
-        let Some(connection) = &mut self.connection else { return Ok(()) };
-        let end = connection.sent_at.plus_ms(PATIENCE_MS);
-        if now < end {
-            self.wakes_at = Some(end);
-            return Ok(());
-        }
-        // Who does not read does not see the end.
-        let is_blind = matches!(visitor.nature, Nature::StallsReading(_) | Nature::Leaves(_, Leave::Finish));
-        if !is_blind && around.paused_ms == 0 {
-            return Err(format!("not ended in {PATIENCE_MS} ms"));
-        }
-        around.network.client_close(connection.client);
-        self.connection = None;
-        self.is_done = true;
         Ok(())
     }
 }
 
 impl Connection {
+    /// Puts something into its hands, to be sent.
+    fn put(&mut self, what: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.out.len();
+        what(&mut self.out);
+        self.queued += self.out.len() - before;
+    }
+
+    /// It reads nothing before it has written what it has begun to.
+    fn has_to_write(&self, visitor: &Visitor, world: &World) -> bool {
+        let front = self.awaiting.front().map(|(serial, _)| &visitor.exchanges[*serial]);
+        visitor.manner.writes_first
+            && visitor.nature == Nature::Healthy
+            && visitor.depth == 1
+            // Whoever reads nothing for long is let go.
+            && visitor.sends.gap_ms_max == 0
+            && self.holds.is_none()
+            && self.out_at < self.out.len()
+            && front.is_some_and(|exchange| exchange.can_be_written_first(world))
+    }
+
+    /// Raw bytes that it has sent right behind a request to switch.
+    pub(crate) fn raw_sent(&self) -> Option<usize> {
+        self.raw_from.map(|from| self.sent.saturating_sub(from))
+    }
+
     /// It stopped in the middle of what it has to say.
     fn is_stalled(&self, visitor: &Visitor) -> bool {
         matches!(visitor.nature, Nature::StallsSending(most) if self.sent >= most)
@@ -651,7 +468,7 @@ fn visitor_next(plan: &Plan, client: usize, serial: usize) -> usize {
 }
 
 fn is_switch(answer: Answer) -> bool {
-    matches!(answer, Answer::Upgrade { .. } | Answer::Detach)
+    matches!(answer, Answer::Upgrade { .. } | Answer::Detach { .. })
 }
 
 fn next_time(dice: &mut Dice, now: Instant, pace: Pace) -> Instant {

@@ -126,7 +126,10 @@ pub enum Answer {
         length: usize,
     },
     /// Switches, and gives the connection to the program, which closes it.
-    Detach,
+    Detach {
+        /// Raw bytes that the client sends right behind its request.
+        length: usize,
+    },
     /// Neither consumes nor writes, when there is content.
     Stall,
     /// Panics.
@@ -163,8 +166,8 @@ impl Exchange {
         self.answer == Answer::Panic
     }
 
-    /// The request, as the client sends it.
-    pub(crate) fn write(&self, id: Id, out: &mut Vec<u8>) {
+    /// The head of the request, as the client sends it.
+    pub(crate) fn write_head(&self, id: Id, out: &mut Vec<u8>) {
         if self.blank_line {
             out.extend(b"\r\n");
         }
@@ -175,7 +178,7 @@ impl Exchange {
             method => format!("{} /{client}/{serial} HTTP/{version}\r\nHost: x\r\n", method.name()),
         };
         out.extend(head.bytes());
-        if matches!(self.answer, Answer::Upgrade { .. } | Answer::Detach) && self.method != Method::Connect {
+        if matches!(self.answer, Answer::Upgrade { .. } | Answer::Detach { .. }) && self.method != Method::Connect {
             out.extend(b"Connection: upgrade\r\nUpgrade: echo\r\n");
         }
         match self.option {
@@ -192,13 +195,20 @@ impl Exchange {
             out.extend(b"\r\n");
         }
         match self.framing {
-            Framing::None => out.extend(b"\r\n"),
-            Framing::Length(length) => {
-                out.extend(format!("Content-Length: {length}\r\n\r\n").bytes());
-                out.extend(id.content(0, length));
-            }
+            Framing::None => {}
+            Framing::Length(length) => out.extend(format!("Content-Length: {length}\r\n").bytes()),
+            Framing::Chunked { .. } => out.extend(b"Transfer-Encoding: chunked\r\n"),
+        }
+        out.extend(b"\r\n");
+    }
+
+    /// What follows the head.
+    pub(crate) fn write_content(&self, id: Id, out: &mut Vec<u8>) {
+        let Id { client, serial } = id;
+        match self.framing {
+            Framing::None => {}
+            Framing::Length(length) => out.extend(id.content(0, length)),
             Framing::Chunked { length, chunk, trailers } => {
-                out.extend(b"Transfer-Encoding: chunked\r\n\r\n");
                 let mut at = 0;
                 while at < length {
                     let count = chunk.min(length - at);
@@ -235,6 +245,21 @@ pub(crate) struct Id {
     pub(crate) client: usize,
     /// Of [`Visitor::exchanges`](crate::plan::Visitor::exchanges).
     pub(crate) serial: usize,
+}
+
+impl Exchange {
+    /// Whether the server reads all that the client sends though the client reads nothing meanwhile.
+    pub(crate) fn can_be_written_first(&self, world: &World) -> bool {
+        let length = self.framing.length();
+        let is_long =
+            length > world.limits.discard_bytes_max as usize || matches!(self.framing, Framing::Chunked { .. });
+        match self.answer {
+            Answer::Collect { .. } | Answer::Receive { .. } => true,
+            Answer::Echo | Answer::Upgrade { .. } | Answer::Detach { .. } => false,
+            Answer::Body { .. } | Answer::Nothing | Answer::Fail(_) => is_long || length == 0,
+            _ => length == 0,
+        }
+    }
 }
 
 /// Bytes of which no two places look alike: every body is a part of them.
@@ -326,12 +351,14 @@ fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
         },
         12 => Answer::Fail(dice.pick(&[400, 404, 500, 503])),
         13 if dice.once_in(2) => Answer::Upgrade { length: dice.below(3_000) },
-        14 if dice.once_in(3) => Answer::Detach,
+        14 if dice.once_in(3) => Answer::Detach { length: dice.pick(&[0, 5, 500]) },
         15 if dice.once_in(3) => Answer::Stall,
         16 if may_panic => Answer::Panic,
-        _ => {
-            Answer::Body { status: dice.pick(&[200, 200, 201, 204, 304, 404, 500]), length, in_place: dice.once_in(2) }
-        }
+        _ => Answer::Body {
+            status: dice.pick(&[200, 200, 201, 204, 304, 404, 426, 500]),
+            length,
+            in_place: dice.once_in(2),
+        },
     }
 }
 
@@ -348,7 +375,7 @@ fn fit(dice: &mut Dice, world: &World, exchange: &mut Exchange) {
             *length = (*length).min(copied_max);
         }
         Answer::Defer { length, .. } => *length = (*length).min(copied_max),
-        Answer::Upgrade { .. } | Answer::Detach => {
+        Answer::Upgrade { .. } | Answer::Detach { .. } => {
             // Content would have to be read first.
             exchange.framing = Framing::None;
             exchange.expects = false;
@@ -357,6 +384,12 @@ fn fit(dice: &mut Dice, world: &World, exchange: &mut Exchange) {
             exchange.method = dice.pick(&[Method::Get, Method::Connect]);
         }
         _ => {}
+    }
+    if exchange.framing == Framing::None && !exchange.is_http10 && dice.once_in(20) {
+        // A tunnel that is refused.
+        if let Answer::Body { status, .. } = &mut exchange.answer {
+            (*status, exchange.method) = (403, Method::Connect);
+        }
     }
     if let Answer::Receive { holds, .. } = &mut exchange.answer {
         // What is held has to fit into the smallest buffer that is received into.

@@ -1,7 +1,7 @@
 //! A handler that does with every request what the plan says, and writes down what it was called for.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::panic_any;
 use std::rc::Rc;
 
@@ -31,6 +31,8 @@ pub(crate) struct Book {
     /// Connections that the handler was asked about, and those that were closed.
     pub(crate) accepted: u64,
     pub(crate) closed: u64,
+    /// The names of all connections, of all engines.
+    pub(crate) names: HashSet<ConnectionId>,
     /// What went wrong.
     pub(crate) fault: Option<String>,
 }
@@ -52,7 +54,7 @@ const STRANGER: Id = Id { client: usize::MAX, serial: 0 };
 
 /// What an exchange keeps.
 pub(crate) struct State {
-    id: Id,
+    pub(crate) id: Id,
     /// Bytes of content seen.
     seen: usize,
     /// Bytes of body written.
@@ -109,6 +111,9 @@ impl Puppet<'_> {
     ) -> Flow<State> {
         let body = id.body(0, length);
         let _ = response.status(status);
+        if status == 426 && response.field("Upgrade", "echo").is_err() {
+            self.fault(id, "what to upgrade to cannot be said");
+        }
         name(id, response);
         let _ = if in_place { response.static_body(body) } else { response.body(body) };
         Flow::Finish
@@ -296,12 +301,13 @@ impl Handler for Puppet<'_> {
                 response.fail(status);
                 Flow::Finish
             }
-            Answer::Upgrade { .. } | Answer::Detach => {
+            Answer::Upgrade { .. } | Answer::Detach { .. } => {
                 if !self.switch(id, response) {
                     self.fault(id, "cannot switch");
                     return Flow::Finish;
                 }
-                if exchange.answer == Answer::Detach { Flow::Detach(state) } else { Flow::Upgrade(state) }
+                let upgrades = matches!(exchange.answer, Answer::Upgrade { .. });
+                if upgrades { Flow::Upgrade(state) } else { Flow::Detach(state) }
             }
             Answer::Stall => Flow::Receive(state),
             Answer::Panic => panic_any(Planned),
@@ -367,8 +373,12 @@ impl Handler for Puppet<'_> {
         self.body(state.id, 200, length, false, response)
     }
 
-    fn accepted(&mut self, _: &ConnectionInfo<'_>) -> bool {
-        self.book.borrow_mut().accepted += 1;
+    fn accepted(&mut self, info: &ConnectionInfo<'_>) -> bool {
+        let mut book = self.book.borrow_mut();
+        book.accepted += 1;
+        if !book.names.insert(info.id()) {
+            book.fault.get_or_insert(format!("a second connection is called {:?}", info.id()));
+        }
         true
     }
 

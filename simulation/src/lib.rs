@@ -23,7 +23,7 @@ use std::sync::Once;
 
 pub use client::Seen;
 pub use exchange::{Answer, Exchange, Framing, Method, Wish};
-pub use plan::{Face, Leave, Looping, NEVER, Nature, Pace, Plan, Trouble, Visitor, World};
+pub use plan::{Face, Leave, Looping, Manner, NEVER, Nature, Pace, Plan, Trouble, Visitor, World};
 pub use shrink::shrink;
 pub use world::Tally;
 

@@ -64,7 +64,7 @@ impl Body {
 /// The response to a request that is the `nth` one of its connection, beginning with 1.
 pub(crate) fn expected(plan: &Plan, exchange: &Exchange, nth: u32) -> Expected {
     let (status, body, is_the_handlers) = status_and_body(plan, exchange);
-    let is_switched = matches!(exchange.answer, Answer::Upgrade { .. } | Answer::Detach);
+    let is_switched = matches!(exchange.answer, Answer::Upgrade { .. } | Answer::Detach { .. });
     let has_no_body = exchange.method == Method::Head || matches!(status, 204 | 304);
     let end = match exchange.answer {
         _ if is_switched => BodyEnd::Never,
@@ -99,7 +99,7 @@ fn status_and_body(plan: &Plan, exchange: &Exchange) -> (u16, Body, bool) {
         // The connection breaks.
         Answer::Panic => (500, Body::Any, false),
         Answer::Upgrade { length } => (switched(exchange), Body::Raw(length), true),
-        Answer::Detach => (switched(exchange), Body::Raw(0), true),
+        Answer::Detach { .. } => (switched(exchange), Body::Raw(0), true),
     }
 }
 
@@ -129,7 +129,8 @@ fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, is_the_handlers: bool) -> K
     // RFC 9112 §6.3: a body of unknown length ends with the connection where there are no chunks. (Also where there is no
     // body: to HEAD.)
     let ends_body = exchange.is_http10 && matches!(exchange.answer, Answer::Produce { is_known: false, .. });
-    if !is_asked || is_last {
+    // RFC 9931 §5: what follows a CONNECT that was refused must not be looked at.
+    if !is_asked || is_last || exchange.method == Method::Connect {
         return Keeps::Closed;
     }
     if ends_body {
@@ -155,7 +156,7 @@ fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, is_the_handlers: bool) -> K
 pub(crate) fn may_be_instead(plan: &Plan, nature: Nature, status: u16) -> bool {
     match status {
         // The thread that has a deferred answer stands still with the server.
-        503 => plan.world.limits.in_flight_max.is_some() || plan.is_pressed() || plan.pauses(),
+        503 => plan.is_crowded() || plan.is_pressed() || plan.pauses(),
         // A response that has to grow finds no larger buffer.
         500 => plan.is_short_of_buffers(),
         // What could not be sent while the server stood still may come too late when it goes on.

@@ -93,6 +93,19 @@ pub struct Visitor {
     pub sends: Pace,
     /// How it reads.
     pub reads: Pace,
+    /// What else it does.
+    pub manner: Manner,
+}
+
+/// What clients do that is not wrong, and that many do not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Holds content back that it announces with an expectation, until it is asked for.
+    pub waits: bool,
+    /// Reads nothing before it has written everything.
+    pub writes_first: bool,
+    /// Goes on sending now and then while it reads the last response.
+    pub rambles: bool,
 }
 
 /// At most so many bytes at a time, and at most so long between two times.
@@ -117,6 +130,8 @@ pub enum Nature {
     StallsReading(usize),
     /// Is gone after it has sent so many bytes.
     Leaves(usize, Leave),
+    /// Keeps its connection when it has every answer, and does nothing more but to send so much of an empty line.
+    Idles(usize),
     /// Sends what is no HTTP.
     Garbage(u8),
 }
@@ -168,6 +183,13 @@ impl Plan {
         stops || self.is_short_of_buffers() || self.world.slots < 3 * self.clients.len() + 10
     }
 
+    /// Whether more exchanges may be under way than there may be.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        let clients = self.clients.iter().filter(|client| client.comes_ms != NEVER);
+        self.world.limits.in_flight_max.is_some_and(|max| clients.count() > max as usize)
+    }
+
     /// Whether the server stands still for a good part of a timeout.
     #[must_use]
     pub fn pauses(&self) -> bool {
@@ -185,8 +207,7 @@ impl Plan {
     /// did not come.
     #[must_use]
     pub fn lines_may_stand(&self) -> bool {
-        let faults = self.world.faults;
-        self.is_short_of_buffers() && faults.would_block + faults.delay > 0
+        self.is_short_of_buffers() && self.world.faults != Faults::default()
     }
 
     /// Whether the pool may be empty when somebody needs a buffer.
@@ -276,7 +297,8 @@ fn some_trouble(dice: &mut Dice) -> Trouble {
 }
 
 fn some_visitor(dice: &mut Dice, world: &World, within_ms: usize) -> Visitor {
-    let nature = match dice.below(20) {
+    let nature = match dice.below(21) {
+        20 => Nature::Idles(dice.below(3)),
         0..=10 => Nature::Healthy,
         11..=13 => Nature::HalfCloses,
         14 => Nature::StallsSending(dice.below(400)),
@@ -294,5 +316,6 @@ fn some_visitor(dice: &mut Dice, world: &World, within_ms: usize) -> Visitor {
     };
     let (sends, reads) = (pace(), pace());
     let depth = dice.pick(&[1, 1, 2, 16]);
-    Visitor { comes_ms: dice.below(within_ms) as u32, nature, exchanges, depth, sends, reads }
+    let manner = Manner { waits: dice.once_in(2), writes_first: dice.once_in(4), rambles: dice.once_in(4) };
+    Visitor { comes_ms: dice.below(within_ms) as u32, nature, exchanges, depth, sends, reads, manner }
 }

@@ -184,7 +184,7 @@ fn parse(text: &str) -> Result<Head, String> {
             return Err(format!("{name} twice"));
         }
         match name.as_str() {
-            "connection" => head.closes = value.eq_ignore_ascii_case("close"),
+            "connection" => head.closes = value.split(',').any(|option| option.trim().eq_ignore_ascii_case("close")),
             "transfer-encoding" if value == "chunked" => head.is_chunked = true,
             "transfer-encoding" => return Err(format!("the coding {value}")),
             "content-length" => head.length = Some(value.parse().map_err(|_| format!("the length {value}"))?),

@@ -1,17 +1,18 @@
 //! Plays a plan: the clients, the server, what befalls it, and the books that have to balance.
 
+mod books;
+mod memory;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aurora_http_core::counters::Counters;
-use aurora_http_core::defer::{DeferCell, DeferToken, Deferrals};
-use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
-use aurora_http_core::pool::{Buf, BufferPool, ClassCounts, Entry};
+use aurora_http_core::defer::{DeferToken, Deferrals};
+use aurora_http_core::engine::Engine;
 use aurora_http_core::preamble::Preamble;
 use aurora_http_core::reactor::{IoHandle, Op, OpKind, OpToken, Reactor, Submission, Wake};
 use aurora_http_core::readiness::{Parked, Readiness};
@@ -22,8 +23,9 @@ use aurora_http_core::time::Instant;
 
 use crate::client::{Actor, Seen, Surroundings};
 use crate::face::{Face, Watched};
-use crate::handler::{Book, Planned, Puppet, State};
+use crate::handler::{Book, Planned, Puppet};
 use crate::plan::{Face as FaceKind, Looping, Plan, Trouble};
+use memory::{Memory, Parts};
 
 /// Turns in a row in which neither time passes nor a byte moves: more, and the loop spins.
 const TURNS_AT_REST_MAX: u32 = 5_000;
@@ -62,23 +64,6 @@ impl AddAssign for Tally {
         self.turns += other.turns;
         self.engines += other.engines;
     }
-}
-
-/// What outlives an engine.
-struct Memory<'p> {
-    counts: ClassCounts,
-    slots: Vec<Entry<Slot<'p, State>>>,
-    nodes: Vec<SlotNode>,
-    loans: Vec<Option<Buf<'p>>>,
-    cells: Vec<DeferCell>,
-    groups: Vec<AtomicBool>,
-    bell: AtomicBool,
-    table: Vec<Option<Buf<'p>>>,
-    scratch: Vec<u8>,
-    parked: Vec<Parked<'p>>,
-    lent: Vec<Option<Buf<'p>>>,
-    /// Buffers that were in a reactor's hands when it ended.
-    salvaged: Vec<Buf<'p>>,
 }
 
 /// How one engine's life ended.
@@ -144,68 +129,6 @@ fn live_on_calls<'p>(
     memory.salvaged.extend(memory.parked.iter_mut().flat_map(Parked::take_buffers));
     memory.salvaged.extend(memory.lent.iter_mut().filter_map(Option::take));
     Ok((ended, network))
-}
-
-/// What an engine stands on.
-struct Parts<'s, 'p> {
-    counts: ClassCounts,
-    storage: Storage<'s, 'p, State>,
-    pool: BufferPool<'s, 'p>,
-    deferrals: Deferrals<'s>,
-}
-
-impl<'p> Memory<'p> {
-    fn new(plan: &Plan, slab: &'p mut [u8]) -> Self {
-        let world = &plan.world;
-        let mut table: Vec<_> = std::iter::repeat_with(|| None).take(world.counts.total()).collect();
-        let mut pool = BufferPool::new(&mut table, world.counts).expect("a table as long as the counts");
-        pool.carve(slab).expect("a slab as long as the counts");
-        let sockets = 4 * plan.clients.len() + 16;
-        Self {
-            counts: world.counts,
-            slots: (0..world.slots).map(|_| Entry::with_generation(world.generation)).collect(),
-            nodes: vec![SlotNode::new(); world.slots],
-            loans: (0..8).map(|_| None).collect(),
-            cells: (0..world.slots).map(|_| DeferCell::with_serial(world.serial)).collect(),
-            groups: (0..world.slots.div_ceil(Deferrals::GROUP)).map(|_| AtomicBool::new(false)).collect(),
-            bell: AtomicBool::new(false),
-            table,
-            scratch: vec![0; 1024],
-            parked: (0..sockets).map(|_| Parked::new()).collect(),
-            lent: (0..16).map(|_| None).collect(),
-            salvaged: Vec::new(),
-        }
-    }
-
-    /// What an engine gets, with all buffers in the pool, and what a reactor gets.
-    fn split(&mut self) -> (Parts<'_, 'p>, &mut [Parked<'p>], &mut [Option<Buf<'p>>]) {
-        let found = self.table.iter_mut().filter_map(Option::take);
-        let buffers: Vec<_> =
-            found.chain(self.loans.iter_mut().filter_map(Option::take)).chain(self.salvaged.drain(..)).collect();
-        let mut pool = BufferPool::new(&mut self.table, self.counts).expect("a table as long as the counts");
-        for buf in buffers {
-            pool.add(buf.into_memory()).expect("no more buffers than there were");
-        }
-        let deferrals = Deferrals::new(0, &self.cells, &self.bell).with_group_bells(&self.groups);
-        let storage = Storage {
-            slots: &mut self.slots,
-            nodes: &mut self.nodes,
-            loans: &mut self.loans,
-            deferrals,
-            scratch: &mut self.scratch,
-        };
-        (Parts { counts: self.counts, storage, pool, deferrals }, &mut self.parked, &mut self.lent)
-    }
-
-    /// Between two engines, every buffer is somewhere.
-    fn check(&self) -> Result<(), String> {
-        let found = self.table.iter().chain(&self.loans).flatten().count() + self.salvaged.len();
-        if found == self.counts.total() {
-            Ok(())
-        } else {
-            Err(format!("{found} of {} buffers are left behind an engine", self.counts.total()))
-        }
-    }
 }
 
 /// Clients, and what does not end with an engine.
@@ -388,14 +311,18 @@ fn live<'p, F: Face<'p>>(stage: &mut Stage<'_>, parts: Parts<'_, 'p>, face: F) -
         }
         others.next_due()
     };
-    let transferred = {
-        let mut face = face;
-        let before = face.network().transferred();
-        (before, face)
+    let mut reactor = Watched::new(face, before_wait);
+    let (bytes_before, turned_away_before) =
+        (reactor.inner.network().transferred(), reactor.inner.network().turned_away());
+    let mut life = Life {
+        engine,
+        reactor,
+        listener: None,
+        bytes_before,
+        turned_away_before,
+        stops_since: None,
+        detached: Vec::new(),
     };
-    let (bytes_before, face) = transferred;
-    let mut life =
-        Life { engine, reactor: Watched::new(face, before_wait), listener: None, bytes_before, detached: Vec::new() };
     let ended = life.live(stage, &others, &stop, &stop_in_wait);
     let Life { engine, reactor, .. } = life;
     drop(engine);
@@ -408,6 +335,9 @@ struct Life<'a, 's, 'p, F> {
     reactor: Watched<'a, F>,
     listener: Option<IoHandle>,
     bytes_before: (u64, u64),
+    turned_away_before: u64,
+    /// When it was first seen to be stopping.
+    stops_since: Option<Instant>,
     /// Connections that the program was given and has not closed.
     detached: Vec<IoHandle>,
 }
@@ -433,6 +363,9 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
             let is_stopping = stop.mode() != aurora_http_core::stop::Mode::Run;
             if let Some(ended) = self.take_trouble(stage, stop_in_wait, now)? {
                 return Ok(ended);
+            }
+            if is_stopping {
+                self.stops_since.get_or_insert(now);
             }
             let listener = self.listener.filter(|_| !is_stopping);
             stage.act(self.reactor.inner.network(), listener)?;
@@ -480,6 +413,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
             Err(payload) => resume_unwind(payload),
         }
         while let Some(detached) = self.engine.next_detached() {
+            self.check_leftover(stage, &detached)?;
             drop(detached.state);
             detached.leftover.into_iter().for_each(|buf| self.engine.release(buf));
             self.detached.push(detached.io);
@@ -490,6 +424,9 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
             let token = OpToken::new(u32::MAX - io.0, 0, OpKind::Close);
             reactor.submit(Submission { token, op: Op::Close { io: *io } }).is_err()
         });
+        if stage.plan.world.looping != Looping::Own {
+            reactor.flush();
+        }
         self.check_turn(stage)?;
         Ok(None)
     }
@@ -561,6 +498,10 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
     }
 
     fn check_not_stuck(&mut self, stage: &Stage<'_>, next: Option<Instant>) -> Result<(), String> {
+        if stage.plan.world.looping == Looping::Own {
+            // Its wait does that.
+            self.reactor.flush();
+        }
         let nothing = next.is_none()
             && self.detached.is_empty()
             && self.engine.poll_timeout().is_none()
@@ -612,52 +553,6 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
             if next >= end {
                 return Ok(());
             }
-        }
-    }
-
-    fn check_turn(&mut self, stage: &Stage<'_>) -> Result<(), String> {
-        if let Some(fault) = stage.book.borrow_mut().fault.take().or_else(|| self.reactor.fault.take()) {
-            return Err(fault);
-        }
-        let counters = self.engine.counters();
-        let book = stage.book.borrow();
-        if counters.requests != book.requests {
-            return Err(format!("{} requests are counted, {} were called for", counters.requests, book.requests));
-        }
-        if counters.active > stage.plan.world.slots as u64 {
-            return Err(format!("{} connections in {} slots", counters.active, stage.plan.world.slots));
-        }
-        if self.reactor.inner.refusals() > 0 {
-            return Err("an operation that the contract forbids".to_owned());
-        }
-        Ok(())
-    }
-
-    /// Nothing is left of anything.
-    fn check_drained(&mut self, stage: &mut Stage<'_>) -> Result<(), String> {
-        while let Some(buf) = self.reactor.reclaim() {
-            self.engine.handle_reclaimed(buf);
-        }
-        let counters = *self.engine.counters();
-        let in_use = self.engine.pool().in_use();
-        let handles = self.reactor.inner.network().open_handles();
-        let moved = self.reactor.inner.network().transferred();
-        let moved = (moved.0 - self.bytes_before.0, moved.1 - self.bytes_before.1);
-        let rows = [
-            ("buffers in use", in_use as u64, 0),
-            ("open handles", handles as u64, 0),
-            ("active connections", counters.active, 0),
-            ("operations in flight", self.reactor.in_flight() as u64, 0),
-            ("connections closed", counters.closed.total(), counters.accepted),
-            ("bytes received", counters.bytes_received, moved.0),
-            ("bytes sent", counters.bytes_sent, moved.1),
-            ("calls of closed", stage.book.borrow().closed, counters.closed.total()),
-        ];
-        stage.tally.requests += counters.requests;
-        stage.tally.accepted += counters.accepted;
-        match rows.into_iter().find(|(_, is, should)| is != should) {
-            Some((what, is, should)) => Err(format!("drained with {is} {what}, not {should}: {counters:?}")),
-            None => Ok(()),
         }
     }
 }

@@ -291,13 +291,16 @@ impl<'p, E> Connection<'p, E> {
         let exchange = &mut self.exchange;
         exchange.body.take(consumed, &mut exchange.front);
         self.consume(slice.skip + consumed);
-        // The section stays where it is until all content in front of it was taken: it is found again with the rest.
-        if let (Some(len), Some(inbound)) =
-            (slice.trailers.filter(|_| consumed == slice.len || planted!(TrailersCutTwice)), &mut self.inbound)
-        {
+        self.cut_trailers(&slice, consumed);
+        self.settle_receive(cx, flow, error, content_max, offer)
+    }
+
+    /// The section stays where it is until all content in front of it was taken: it is found again with the rest.
+    fn cut_trailers(&mut self, slice: &Slice, consumed: usize) {
+        let is_taken = consumed == slice.len || planted!(TrailersCutTwice);
+        if let (Some(len), Some(inbound)) = (slice.trailers.filter(|_| is_taken), &mut self.inbound) {
             inbound.cut(0, len);
         }
-        self.settle_receive(cx, flow, error, content_max, offer)
     }
 
     /// Brings new content together with what is held in front of it.

@@ -334,7 +334,9 @@ impl<'p, E> Connection<'p, E> {
             State::Processing if self.exchange.is_deferred() && !planted!(FinVanishes) => {
                 self.exchange.client_vanished(cx);
                 // The answer may be there already, and has waited for this receive to give back what it holds.
-                self.advance(cx);
+                if !planted!(AnswerForgotten) {
+                    self.advance(cx);
+                }
             }
             _ => self.close(cx, CloseReason::PeerClosedEarly),
         }
@@ -519,7 +521,13 @@ impl<'p, E> Connection<'p, E> {
     /// when the client is still receiving; behind the response otherwise.
     pub fn stop<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
         match self.exchange.state {
-            State::KeepAlive if cx.place.peers.unacknowledged(cx.place.io).is_some_and(|count| count > 0) => {
+            State::KeepAlive
+                if cx
+                    .place
+                    .peers
+                    .unacknowledged(cx.place.io)
+                    .is_some_and(|count| count > 0 && !planted!(StopDestroys)) =>
+            {
                 self.exchange.reason.get_or_insert(reason);
                 self.exchange.set(flag::LAST);
                 self.end(cx);

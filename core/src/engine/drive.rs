@@ -385,7 +385,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             if let Some(slot) = self.held.slots.by_index_mut(index)
                 && slot.connection.is_deferred()
             {
-                if let Some(cell) = self.deferrals.cell(index).filter(|_| !planted!(ResolvedKept)) {
+                if let Some(cell) = self.deferrals.cell(index) {
                     cell.clear();
                 }
                 slot.connection.handle_resolved(&mut context!(self, now, peers, handle, slot.io));

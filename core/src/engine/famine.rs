@@ -58,7 +58,9 @@ impl<H: Handler> Engine<'_, '_, H> {
             Some(last) => self.starved_marks.mark(last, now),
             None => {
                 self.starved_marks.clear();
-                self.heads_due = None;
+                if !planted!(LineGoneSpins) {
+                    self.heads_due = None;
+                }
             }
         }
         if self.starved.is_empty() && self.starved_to_receive.is_empty() {
@@ -71,9 +73,10 @@ impl<H: Handler> Engine<'_, '_, H> {
 
     /// Whether there is something to do for those who wait for a buffer: somebody began to in this turn, and what is due for
     /// that is found out when the next one begins; or a buffer may have come back since they were looked at.
-    pub(super) const fn looks_at_lines(&self) -> bool {
+    pub(super) fn looks_at_lines(&self) -> bool {
         let is_new = self.famine_due.is_none();
-        (is_new || self.feed_due) && !(self.starved.is_empty() && self.starved_to_receive.is_empty())
+        (is_new || self.feed_due && !planted!(LinesForgotten))
+            && !(self.starved.is_empty() && self.starved_to_receive.is_empty())
     }
 
     fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {

@@ -311,7 +311,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
                 break; // those behind it are younger still
             }
             let io = self.held.slots.by_index(index)?.io;
-            if peers.unacknowledged(io).is_none_or(|count| count == 0) {
+            if peers.unacknowledged(io).is_none_or(|count| count == 0 || planted!(NewcomerDestroys)) {
                 return Some(Answered::Received(index));
             }
             match self.deadlines.next_due(self.nodes, class as usize, Some(index), Instant(u64::MAX)) {

@@ -55,9 +55,7 @@ impl<'p, E> Storage<'_, 'p, E> {
         }
         self.deferrals.reset();
         for mut slot in self.slots.iter_mut().filter_map(Entry::vacate) {
-            if !planted!(SlotBuffersLost) {
-                slot.connection.release_buffers(pool);
-            }
+            slot.connection.release_buffers(pool);
         }
         for loan in self.loans.iter_mut().filter_map(Option::take) {
             // Refused where the pool has all of its buffers, and then it is none of them.
@@ -100,7 +98,7 @@ impl<E> Holdings<'_, '_, E> {
         let mut at = None;
         while let Some(index) = self.slots.next_occupied_after(at) {
             at = Some(index);
-            if let Some(slot) = self.slots.by_index_mut(index) {
+            if let Some(slot) = self.slots.by_index_mut(index).filter(|_| !planted!(SlotBuffersLost)) {
                 slot.connection.release_buffers(&mut self.pool);
             }
         }

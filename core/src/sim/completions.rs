@@ -52,6 +52,8 @@ pub struct Sim<'p> {
     later: u32,
     turn: u32,
     submissions: usize,
+    /// What was submitted since the last wait was handed on.
+    is_flushed: bool,
     refused: Option<Completion<'p>>,
     refusals: u32,
     options: SimOptions,
@@ -122,6 +124,7 @@ impl<'p> Sim<'p> {
             later: NONE,
             turn: 1,
             submissions: 0,
+            is_flushed: true,
             refused: None,
             refusals: 0,
             options: SimOptions::default(),
@@ -266,7 +269,8 @@ impl<'p> Sim<'p> {
         while let Some(operations) = self.operations.get(index as usize) {
             for kind in KINDS {
                 let Some(stamp) = &operations.stamps[kind as usize] else { continue };
-                if self.can(index, kind) && earliest.is_none_or(|at| stamp.due < at) {
+                let is_known = stamp.turn != self.turn || self.is_flushed;
+                if is_known && self.can(index, kind) && earliest.is_none_or(|at| stamp.due < at) {
                     earliest = Some(stamp.due);
                 }
             }
@@ -427,6 +431,7 @@ impl<'p> Reactor<'p> for Sim<'p> {
         }
         operations.stamps[kind as usize] = Some(stamp);
         self.submissions += 1;
+        self.is_flushed = false;
         self.poke(io.0);
         Ok(())
     }
@@ -464,6 +469,7 @@ impl<'p> Reactor<'p> for Sim<'p> {
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
         self.turn = self.turn.wrapping_add(1);
         self.submissions = 0;
+        self.is_flushed = true;
         self.take_changes();
         self.promote_later();
         let woken = self.woken.take();
@@ -480,8 +486,13 @@ impl<'p> Reactor<'p> for Sim<'p> {
         Ok(Seen::All)
     }
 
+    fn flush(&mut self) {
+        self.is_flushed = true;
+    }
+
+    /// What can complete shows by its [descriptor](Self::is_readable).
     fn has_work(&self) -> bool {
-        self.ready != NONE || self.refused.is_some()
+        self.refused.is_some()
     }
 
     fn next_completion(&mut self) -> Option<Completion<'p>> {

@@ -33,6 +33,7 @@ pub struct Network {
     pub(super) news: VecDeque<u32>,
     received: u64,
     sent: u64,
+    turned_away: u64,
 }
 
 /// What came of receiving or sending.
@@ -58,6 +59,7 @@ impl Network {
             news: VecDeque::with_capacity(sockets),
             received: 0,
             sent: 0,
+            turned_away: 0,
         }
     }
 
@@ -130,6 +132,18 @@ impl Network {
     #[must_use]
     pub const fn transferred(&self) -> (u64, u64) {
         (self.received, self.sent)
+    }
+
+    /// Connections that waited in a backlog when its listener was closed.
+    #[must_use]
+    pub const fn turned_away(&self) -> u64 {
+        self.turned_away
+    }
+
+    /// Bytes that have arrived on a connection, and that the server has not received.
+    #[must_use]
+    pub fn unread(&self, io: IoHandle) -> usize {
+        self.handle(io).map_or(0, |socket| socket.to_server.filled())
     }
 
     /// How often something has happened that the server is told of: what an edge-triggered descriptor counts.
@@ -239,6 +253,7 @@ impl Network {
         while waiting != NONE {
             let connection = &mut self.sockets[waiting as usize];
             let next = connection.next_waiting;
+            self.turned_away += 1;
             connection.break_up();
             connection.close_server();
             self.tell(waiting);

@@ -1,0 +1,228 @@
+//! How a connection ends: by the client, or by the server, and whether it may.
+
+use aurora_http_core::sim::ClientRecv;
+use aurora_http_core::time::Instant;
+
+use super::{Actor, Connection, Current, Surroundings, is_switch, visitor_next};
+use crate::exchange::Answer;
+use crate::model::expected;
+use crate::plan::{Leave, Nature};
+
+/// How long a client that keeps its connection, and does nothing, waits for the server to end it.
+const PATIENCE_MS: u32 = 400_000;
+/// The shortest timeout of a server: what ends sooner was not waited for.
+const TIMEOUT_MIN_MS: u64 = 9_900;
+
+/// When a server ends an idle connection, and how much later a client may see it.
+const IDLE_MS: u64 = 75_000;
+const LATE_MS_MAX: u64 = 500;
+
+impl Actor {
+    /// The server has ended the connection, or it was reset.
+    pub(super) fn take_end(&mut self, around: &mut Surroundings<'_>, how: ClientRecv) -> Result<(), String> {
+        let Some(mut connection) = self.connection.take() else { return Ok(()) };
+        let plan = around.plan;
+        let visitor = &plan.clients[self.index];
+        let now = around.network.now();
+        around.network.client_close(connection.client);
+        self.wakes_at = Some(now);
+        let is_lazy = matches!(visitor.nature, Nature::Leaves(..) | Nature::StallsReading(_));
+        let breaks = connection
+            .awaiting
+            .front()
+            .is_some_and(|(at, nth)| expected(plan, &visitor.exchanges[*at], *nth).may_break);
+        // The program closes what it is given, whatever is on its way.
+        let is_given_away = connection.raw_from.is_some() && connection.current.is_none();
+        let breaks = breaks || is_given_away;
+        connection.may_break |= breaks;
+        if let Some((at, _)) = connection.awaiting.front().filter(|_| breaks) {
+            self.answered = visitor_next(plan, self.index, *at);
+        }
+        let is_excused = plan.is_violent() || plan.is_pressed() || plan.may_be_late() || is_lazy || breaks;
+        if let Some(current) = connection.current.take() {
+            self.take_cut(around, &connection, &current, how)?;
+        } else if how == ClientRecv::Reset && !is_excused && !connection.is_last {
+            return Err(format!("a reset with {:?} unanswered", connection.awaiting));
+        }
+        let is_whole = connection.reader.is_between() || connection.reader.ends_with_connection();
+        let may_break = connection.may_break || matches!(visitor.nature, Nature::StallsSending(_));
+        if !is_whole && how == ClientRecv::Fin && !is_excused && !may_break {
+            return Err("a response ends in its middle".to_owned());
+        }
+        match visitor.nature {
+            Nature::Idles(_) if connection.idle_since.is_some() => {
+                let waited = now.ms_since(connection.idle_since.unwrap_or(now));
+                let is_late = waited > IDLE_MS + LATE_MS_MAX;
+                // Who reads slowly is idle before it knows.
+                let is_prompt = visitor.reads.gap_ms_max == 0;
+                let is_early = waited + LATE_MS_MAX < IDLE_MS && !connection.is_last && is_prompt;
+                if !is_excused && around.paused_ms == 0 && (is_early || is_late) {
+                    let left = connection.out.len() - connection.out_at;
+                    return Err(format!("idle for {waited} ms, with {left} bytes to send"));
+                }
+                self.is_done = true;
+            }
+            Nature::Healthy | Nature::HalfCloses | Nature::Idles(_) => {
+                let all = self.answered == visitor.exchanges.len();
+                let said = connection.is_last || all || connection.may_break;
+                let switched = connection.has_switched;
+                if !said && !switched && !is_excused {
+                    return Err(format!("the connection ends unasked with {:?} unanswered", connection.awaiting));
+                }
+                self.is_done = all;
+            }
+            Nature::StallsSending(_) => {
+                // Whoever waits for more has to wait as long as it says.
+                let waited = now.ms_since(connection.sent_at);
+                let is_early = waited < TIMEOUT_MIN_MS
+                    && connection.is_stalled(visitor)
+                    && !connection.is_last
+                    && connection.raw_from.is_none();
+                if is_early && !is_excused && around.paused_ms == 0 && self.answered < visitor.exchanges.len() {
+                    return Err(format!("not waited for: ended after {waited} ms"));
+                }
+                self.is_done = true;
+            }
+            Nature::Garbage(_) => {
+                if !connection.is_last && !is_excused {
+                    return Err("garbage is not answered".to_owned());
+                }
+                self.is_done = true;
+            }
+            Nature::StallsReading(_) | Nature::Leaves(..) => self.is_done = true,
+        }
+        Ok(())
+    }
+
+    /// A response was under way when the connection ended.
+    fn take_cut(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        connection: &Connection,
+        current: &Current,
+        how: ClientRecv,
+    ) -> Result<(), String> {
+        let plan = around.plan;
+        let Some(expected) = &current.expected else { return Ok(()) };
+        let by_its_end = how == ClientRecv::Fin && connection.reader.ends_with_connection();
+        let is_whole = expected.body.length().is_none_or(|length| length == current.at);
+        let detached = matches!(plan.clients[self.index].exchanges[current.serial].answer, Answer::Detach { .. });
+        if by_its_end && is_whole || detached {
+            around.seen.answered += 1;
+            self.answered = visitor_next(around.plan, self.index, current.serial);
+            self.attempts = 0;
+            return Ok(());
+        }
+        if expected.may_break {
+            self.answered = visitor_next(around.plan, self.index, current.serial);
+            return Ok(());
+        }
+        let is_lazy = matches!(
+            plan.clients[self.index].nature,
+            Nature::StallsReading(_) | Nature::StallsSending(_) | Nature::Leaves(..)
+        );
+        if plan.is_violent() || plan.is_pressed() || plan.pauses() || is_lazy {
+            return Ok(());
+        }
+        Err(format!("exchange {}: cut ({how:?}) after {} bytes of {:?}", current.serial, current.at, expected.body))
+    }
+
+    /// Goes when it has what it came for, or when it is its nature.
+    pub(super) fn leave_when_done(&mut self, around: &mut Surroundings<'_>) -> Result<(), String> {
+        let visitor = self.visitor(around.plan);
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let now = around.network.now();
+        let all_sent = connection.out_at == connection.out.len()
+            && connection.holds.is_none()
+            && (connection.next == visitor.exchanges.len() || connection.is_mute);
+        match visitor.nature {
+            Nature::Healthy if self.answered == visitor.exchanges.len() && connection.current.is_none() => {
+                around.network.client_close(connection.client);
+                self.connection = None;
+                self.is_done = true;
+            }
+            // The other protocol ends with the client's FIN, behind its last byte.
+            Nature::Healthy | Nature::HalfCloses | Nature::Idles(_)
+                if connection.is_mute && all_sent && !connection.is_finished && connection.idle_since.is_none() =>
+            {
+                connection.is_finished = true;
+                around.network.client_finish(connection.client);
+            }
+            Nature::HalfCloses if all_sent && !connection.is_finished && !around.plan.is_pressed() => {
+                let switches =
+                    connection.awaiting.back().is_some_and(|(at, _)| is_switch(visitor.exchanges[*at].answer));
+                if !switches {
+                    connection.is_finished = true;
+                    around.network.client_finish(connection.client);
+                }
+            }
+            Nature::HalfCloses if self.answered == visitor.exchanges.len() && !connection.is_finished => {
+                connection.is_finished = true;
+                around.network.client_finish(connection.client);
+            }
+            Nature::Leaves(most, how) if connection.sent >= most || all_sent => self.leave(around, how),
+            Nature::Idles(blank)
+                if self.answered == visitor.exchanges.len()
+                    && connection.current.is_none()
+                    && (all_sent || connection.idle_since.is_some()) =>
+            {
+                let is_new = connection.idle_since.is_none();
+                if is_new {
+                    (connection.idle_since, connection.is_mute) = (Some(now), true);
+                    connection.put(|out| out.extend(&b"\r\n"[..blank]));
+                }
+                self.lose_patience(around, now)?;
+                if is_new {
+                    self.wakes_at = Some(now);
+                }
+            }
+            Nature::Leaves(..) | Nature::StallsSending(_) | Nature::StallsReading(_) | Nature::Garbage(_) => {
+                self.lose_patience(around, now)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self, around: &mut Surroundings<'_>, how: Leave) {
+        let Some(connection) = &mut self.connection else { return };
+        let now = around.network.now();
+        match how {
+            Leave::Reset => around.network.client_reset(connection.client),
+            Leave::Finish if !connection.is_finished => {
+                connection.is_finished = true;
+                around.network.client_finish(connection.client);
+                connection.sent_at = now;
+                self.wakes_at = Some(now.plus_ms(40_000));
+                return;
+            }
+            Leave::Finish if now.ms_since(connection.sent_at) < 40_000 => {
+                self.wakes_at = Some(connection.sent_at.plus_ms(40_000));
+                return;
+            }
+            Leave::Close | Leave::Finish => around.network.client_close(connection.client),
+        }
+        self.connection = None;
+        self.is_done = true;
+    }
+
+    /// The server has to end a connection on which nothing moves.
+    fn lose_patience(&mut self, around: &mut Surroundings<'_>, now: Instant) -> Result<(), String> {
+        let visitor = self.visitor(around.plan);
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let end = connection.sent_at.plus_ms(PATIENCE_MS);
+        if now < end {
+            self.wakes_at = Some(end);
+            return Ok(());
+        }
+        // Who does not read does not see the end.
+        let is_blind = matches!(visitor.nature, Nature::StallsReading(_) | Nature::Leaves(_, Leave::Finish));
+        if !is_blind && around.paused_ms == 0 {
+            return Err(format!("not ended in {PATIENCE_MS} ms"));
+        }
+        around.network.client_close(connection.client);
+        self.connection = None;
+        self.is_done = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! What an engine stands on, and what outlives it.
+
+use std::sync::atomic::AtomicBool;
+
+use aurora_http_core::defer::{DeferCell, Deferrals};
+use aurora_http_core::engine::{Slot, SlotNode, Storage};
+use aurora_http_core::pool::{Buf, BufferPool, ClassCounts, Entry};
+use aurora_http_core::readiness::Parked;
+
+use crate::handler::State;
+use crate::plan::Plan;
+
+/// What outlives an engine.
+pub(super) struct Memory<'p> {
+    counts: ClassCounts,
+    slots: Vec<Entry<Slot<'p, State>>>,
+    nodes: Vec<SlotNode>,
+    loans: Vec<Option<Buf<'p>>>,
+    cells: Vec<DeferCell>,
+    groups: Vec<AtomicBool>,
+    bell: AtomicBool,
+    table: Vec<Option<Buf<'p>>>,
+    scratch: Vec<u8>,
+    pub(super) parked: Vec<Parked<'p>>,
+    pub(super) lent: Vec<Option<Buf<'p>>>,
+    /// Buffers that were in a reactor's hands when it ended.
+    pub(super) salvaged: Vec<Buf<'p>>,
+}
+
+/// What an engine stands on.
+pub(super) struct Parts<'s, 'p> {
+    pub(super) counts: ClassCounts,
+    pub(super) storage: Storage<'s, 'p, State>,
+    pub(super) pool: BufferPool<'s, 'p>,
+    pub(super) deferrals: Deferrals<'s>,
+}
+
+impl<'p> Memory<'p> {
+    pub(super) fn new(plan: &Plan, slab: &'p mut [u8]) -> Self {
+        let world = &plan.world;
+        let mut table: Vec<_> = std::iter::repeat_with(|| None).take(world.counts.total()).collect();
+        let mut pool = BufferPool::new(&mut table, world.counts).expect("a table as long as the counts");
+        pool.carve(slab).expect("a slab as long as the counts");
+        let sockets = 4 * plan.clients.len() + 16;
+        Self {
+            counts: world.counts,
+            slots: (0..world.slots).map(|_| Entry::with_generation(world.generation)).collect(),
+            nodes: vec![SlotNode::new(); world.slots],
+            loans: (0..8).map(|_| None).collect(),
+            cells: (0..world.slots).map(|_| DeferCell::with_serial(world.serial)).collect(),
+            groups: (0..world.slots.div_ceil(Deferrals::GROUP)).map(|_| AtomicBool::new(false)).collect(),
+            bell: AtomicBool::new(false),
+            table,
+            scratch: vec![0; 1024],
+            parked: (0..sockets).map(|_| Parked::new()).collect(),
+            lent: (0..16).map(|_| None).collect(),
+            salvaged: Vec::new(),
+        }
+    }
+
+    /// What an engine gets, with all buffers in the pool, and what a reactor gets.
+    pub(super) fn split(&mut self) -> (Parts<'_, 'p>, &mut [Parked<'p>], &mut [Option<Buf<'p>>]) {
+        let found = self.table.iter_mut().filter_map(Option::take);
+        let buffers: Vec<_> =
+            found.chain(self.loans.iter_mut().filter_map(Option::take)).chain(self.salvaged.drain(..)).collect();
+        let mut pool = BufferPool::new(&mut self.table, self.counts).expect("a table as long as the counts");
+        for buf in buffers {
+            pool.add(buf.into_memory()).expect("no more buffers than there were");
+        }
+        let deferrals = Deferrals::new(0, &self.cells, &self.bell).with_group_bells(&self.groups);
+        let storage = Storage {
+            slots: &mut self.slots,
+            nodes: &mut self.nodes,
+            loans: &mut self.loans,
+            deferrals,
+            scratch: &mut self.scratch,
+        };
+        (Parts { counts: self.counts, storage, pool, deferrals }, &mut self.parked, &mut self.lent)
+    }
+
+    /// Between two engines, every buffer is somewhere.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let found = self.table.iter().chain(&self.loans).flatten().count() + self.salvaged.len();
+        if found == self.counts.total() {
+            Ok(())
+        } else {
+            Err(format!("{found} of {} buffers are left behind an engine", self.counts.total()))
+        }
+    }
+}
