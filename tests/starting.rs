@@ -126,6 +126,51 @@ fn forty_starts_right_behind_a_kill() {
     }
 }
 
+/// `hello` under a limit of locked memory, as a user of its own: the limit binds nobody who is privileged, and counts the
+/// rings of all that a user runs. Its start-up line, or what it says instead.
+#[cfg(has_uring)]
+fn hello_with_locked_memory(kilobytes: u32, backend: Backend) -> Result<Killed, String> {
+    let user = 1_000_000 + std::process::id();
+    let become_user =
+        format!("setpriv --reuid {user} --regid {user} --clear-groups --bounding-set -all --inh-caps -all");
+    let arguments = format!("--addr 127.0.0.1:0 --backend {backend} --workers 2 --connections 500");
+    let script = format!("ulimit -l {kilobytes} && exec {become_user} \"$0\" {arguments}");
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).arg(example_path("hello")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Killed(command.spawn().unwrap());
+    if first_line(child.0.stdout.take().unwrap()).starts_with("listening on ") {
+        return Ok(child);
+    }
+    let mut said = String::new();
+    child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    Err(said)
+}
+
+/// Rings of a process that was killed count as its user's locked memory until the kernel has freed them, a while later.
+#[test]
+#[cfg(has_uring)]
+fn thirty_starts_right_behind_a_kill_with_little_locked_memory() {
+    // In KiB: enough for one such server, and not for two.
+    const ENOUGH: u32 = 400;
+    if !backends::backends().contains(&Backend::Uring) {
+        return eprintln!("SKIPPED: io_uring is not allowed here");
+    }
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("SKIPPED: only root may become a user of whom nothing else runs");
+    }
+    if let Err(said) = hello_with_locked_memory(ENOUGH, Backend::Epoll) {
+        return eprintln!("SKIPPED: no other user can run it, or there is no setpriv: {said}");
+    }
+    if hello_with_locked_memory(0, Backend::Uring).is_ok() {
+        return eprintln!("SKIPPED: this kernel does not count rings as locked memory");
+    }
+    for start in 1..=30 {
+        let child = hello_with_locked_memory(ENOUGH, Backend::Uring);
+        let child = child.unwrap_or_else(|said| panic!("start {start}: {said}"));
+        child.signal(Signal::KILL);
+    }
+}
+
 /// Answers on a Unix-domain socket.
 fn serve_unix(backend: Backend, place: &Path) {
     let server = Server::bind_unix(place).workers(2).connections(64).backend(backend);
