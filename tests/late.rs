@@ -98,9 +98,10 @@ fn rows() -> Vec<Row> {
     vec![
         row("the first byte", "", &["GET / HTTP/1.1\r\n", "Host: a\r\n\r\n"], &["ok"]),
         row("a head", "GET / HT", &["TP/1.1\r\nHo", "st: a\r\n", "\r\n"], &["ok"]),
+        // More than one receive brings.
+        row("a long head", "GET / HTTP/1.1\r\nA: ", &[&many, &many, "\r\nHost: a\r\n\r\n"], &["ok"]),
         row("the next request", get, &["GET / HTTP/1.1\r\n", "Host: a\r\n\r\n"], &["ok", "ok"]),
         row("content", &format!("{head}Content-Length: 5\r\n\r\nhe"), &["l", "lo"], &["5 bytes"]),
-        // More than one receive brings.
         row("long content", &format!("{head}Content-Length: 20001\r\n\r\nx"), &[&many, &many], &["20001 bytes"]),
         row(
             "chunks",
