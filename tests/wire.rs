@@ -214,26 +214,50 @@ fn read_slowly(stream: &mut TcpStream) -> Vec<u8> {
 /// Whatever else the client sends, all of a response that was begun reaches it, however slowly it reads.
 #[test]
 fn every_byte_of_the_last_response_reaches_a_slow_reader_whatever_it_sends() {
-    let stray = b"GET /produced HTTP/1.0\r\n\r\n\r\n".to_vec();
-    let unread =
-        [b"GET /produced HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n", &[b'x'; 200_000][..]].concat();
-    let behind = [b"GET /produced HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", &[b'x'; 100_000][..]].concat();
+    let unread = "POST PATH HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n";
+    // What is sent at once, and what is sent when the response has begun to arrive. Of the short response all is with the
+    // system by then, so that a server that closes is done with it, and the client's bytes meet nobody.
+    let rows = [
+        ("GET PATH HTTP/1.0\r\n\r\n", 0, "\r\n"),
+        ("GET PATH HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 0, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ("GET PATH HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 100_000, ""),
+        (unread, 200_000, ""),
+    ];
     for running in limited(|_| {}) {
-        for request in [&stray, &unread, &behind] {
-            let mut stream = slow(running.local_addr());
-            stream.write_all(request).unwrap();
-            let all = read_slowly(&mut stream);
-            let at = all.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
-            assert_eq!(all.len() - at, PRODUCED);
+        for (path, length) in [("/large", 10_000), ("/produced", PRODUCED)] {
+            for (head, behind, later) in rows {
+                let mut stream = slow(running.local_addr());
+                let request = [head.replace("PATH", path).into_bytes(), vec![b'x'; behind]].concat();
+                stream.write_all(&request).unwrap();
+                let mut first = [0];
+                stream.read_exact(&mut first).unwrap();
+                stream.write_all(later.as_bytes()).unwrap();
+                let all = read_slowly(&mut stream);
+                let at = all.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+                assert_eq!(all.len() - at, length, "{path}, {head:?}, {later:?}");
+            }
         }
-        // All that a connection may ask, and more, in one go.
-        let mut stream = slow(running.local_addr());
-        let mut writer = stream.try_clone().unwrap();
-        let writing = thread::spawn(move || writer.write_all(&b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2_500)));
-        let all = read_slowly(&mut stream);
-        writing.join().unwrap().unwrap();
-        let answers = all.windows(9).filter(|bytes| bytes == b"HTTP/1.1 ").count();
-        assert_eq!((answers, all.iter().filter(|byte| **byte == b'x').count()), (1_000, 10_000_000));
+    }
+}
+
+/// All that a connection may ask, and more, in one go: what is left over is more than the system takes in for a connection
+/// that nobody reads from, and than a server looks at in one turn.
+#[test]
+fn every_answer_that_a_connection_may_have_reaches_a_slow_reader_whatever_else_it_asked() {
+    // How many it may ask, how many it asks, and the padding of each.
+    for (asked_max, asked, padding) in [(1_000, 2_500, 300), (100, 250, 600)] {
+        for running in limited(|limits| limits.requests_per_connection_max = Some(asked_max)) {
+            let request = format!("GET /large HTTP/1.1\r\nHost: a\r\nPadding: {}\r\n\r\n", "p".repeat(padding));
+            assert!((asked - asked_max as usize) * request.len() > 64 * 1024);
+            let mut stream = slow(running.local_addr());
+            let mut writer = stream.try_clone().unwrap();
+            let writing = thread::spawn(move || writer.write_all(request.repeat(asked).as_bytes()));
+            let all = read_slowly(&mut stream);
+            writing.join().unwrap().unwrap();
+            let answers = all.windows(9).filter(|bytes| bytes == b"HTTP/1.1 ").count();
+            let content = all.iter().filter(|byte| **byte == b'x').count();
+            assert_eq!((answers, content), (asked_max as usize, asked_max as usize * 10_000));
+        }
     }
 }
 

@@ -369,3 +369,79 @@ fn a_handler_that_switches_at_the_end_of_content_receives_the_other_protocols_by
         }
     }
 }
+
+/// Switches and defers, before it was given a byte or behind the first ones; then takes what there is.
+#[derive(Default)]
+struct Pauses {
+    token: Option<DeferToken>,
+    taken: Vec<u8>,
+    ended: bool,
+    waits_for_half_closed: bool,
+}
+
+impl Handler for Pauses {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.switch_protocols("x", &[]).unwrap();
+        if request.path() == b"/at-once" {
+            self.token = response.defer().ok();
+            return Flow::Defer(());
+        }
+        Flow::Upgrade(())
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        self.taken.extend_from_slice(content.bytes());
+        content.consume(usize::MAX);
+        self.ended = content.ended();
+        if self.token.is_none() {
+            self.token = response.defer().ok();
+            return Flow::Defer(());
+        }
+        if self.ended { Flow::Finish } else { Flow::Receive(()) }
+    }
+
+    fn resume(&mut self, (): (), _: &mut ResponseWriter<'_>) -> Flow<()> {
+        Flow::Receive(())
+    }
+
+    fn vanished(&mut self, (): ()) -> Option<()> {
+        self.waits_for_half_closed.then_some(())
+    }
+}
+
+#[test]
+fn what_arrives_while_an_upgraded_connection_is_deferred_is_given_to_the_handler_with_its_end() {
+    for (path, behind) in [("/at-once", ""), ("/at-once", "lo"), ("/later", "lo")] {
+        // How much arrives before the answer comes; the rest, and the end, arrive behind it.
+        for before in 0..=4 {
+            let mut bench = Bench::new(Pauses { waits_for_half_closed: true, ..Pauses::default() });
+            let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+            bench.send(format!("{head}{behind}").as_bytes());
+            assert_eq!(bench.take_output(), SWITCHED_TO_X, "{path} {behind:?}");
+            for (at, piece) in ["abc", "d", "efghi", ""].into_iter().enumerate() {
+                if at == before {
+                    resolve(&mut bench);
+                }
+                match piece {
+                    "" => bench.fin(),
+                    piece => assert_eq!(bench.send(piece.as_bytes()), piece.len()),
+                }
+            }
+            if before == 4 {
+                resolve(&mut bench);
+            }
+            let taken = String::from_utf8_lossy(&bench.handler.taken);
+            assert_eq!((taken, bench.handler.ended), (format!("{behind}abcdefghi").into(), true), "{path} {before}");
+            assert_eq!((bench.state(), bench.pool.in_use(), bench.in_flight), (State::Closed, 0, 0), "{path} {before}");
+            assert_eq!(bench.connection.close_reason(), Some(CloseReason::UpgradeFinished), "{path} {before}");
+        }
+    }
+}
+
+fn resolve(bench: &mut Bench<Pauses>) {
+    let token = bench.handler.token.expect("cells for deferred answers");
+    assert!(bench.deferrals.resolve(token));
+    bench.resolved();
+}
