@@ -7,7 +7,7 @@ use aurora_http_core::state::reached::transitions;
 use aurora_http_simulation::{Plan, Tally, run};
 
 /// Seeds of a run; half a minute without optimisation.
-const SEEDS: u64 = 250;
+const SEEDS: u64 = 280;
 const THREADS: u64 = 2;
 
 #[test]
