@@ -179,8 +179,14 @@ impl Plan {
     #[must_use]
     pub fn is_pressed(&self) -> bool {
         let stops = self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Stop));
+        stops || self.is_short_of_buffers() || self.is_short_of_slots()
+    }
+
+    /// Whether newcomers may find no slot.
+    #[must_use]
+    pub fn is_short_of_slots(&self) -> bool {
         // As many connections as clients, and those that go on in another one while the last lingers.
-        stops || self.is_short_of_buffers() || self.world.slots < 3 * self.clients.len() + 10
+        self.world.slots < 3 * self.clients.len() + 10
     }
 
     /// Whether more exchanges may be under way than there may be.
@@ -203,11 +209,11 @@ impl Plan {
         self.pauses() && self.world.faults != Faults::default()
     }
 
-    /// Whether somebody may wait for a buffer for a moment while there is one: it was another one's turn, whose data then
-    /// did not come.
+    /// Whether somebody may wait for a moment though it could go on: for a slot, until it is asked again whether a client has
+    /// received its response; for a buffer, when it was another one's turn, whose data then did not come.
     #[must_use]
     pub fn lines_may_stand(&self) -> bool {
-        self.is_short_of_buffers() && self.world.faults != Faults::default()
+        self.is_short_of_slots() || self.is_short_of_buffers() && self.world.faults != Faults::default()
     }
 
     /// Whether the pool may be empty when somebody needs a buffer.

@@ -10,7 +10,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use aurora_http_core::counters::Counters;
 use aurora_http_core::defer::{DeferToken, Deferrals};
 use aurora_http_core::engine::Engine;
 use aurora_http_core::preamble::Preamble;
@@ -420,11 +419,12 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         }
         // The program closes what it was given, as soon as the reactor takes it.
         let reactor = &mut self.reactor;
+        let given = self.detached.len();
         self.detached.retain(|io| {
             let token = OpToken::new(u32::MAX - io.0, 0, OpKind::Close);
             reactor.submit(Submission { token, op: Op::Close { io: *io } }).is_err()
         });
-        if stage.plan.world.looping != Looping::Own {
+        if self.detached.len() < given {
             reactor.flush();
         }
         self.check_turn(stage)?;
@@ -443,9 +443,16 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         if looping == Looping::Own || self.reactor.has_work() || !self.detached.is_empty() {
             return self.check_not_stuck(stage, next).map(|()| None);
         }
+        // What clients do at this time wakes nobody but by the descriptor.
+        let listener = self.listener.filter(|_| self.stops_since.is_none());
+        stage.act(self.reactor.inner.network(), listener)?;
+        if stage.is_over() && self.stops_since.is_none() {
+            return Ok(None);
+        }
+        let next = stage.next_event().into_iter().chain(others.next_due()).min();
         let now = self.reactor.now();
         let timeout = self.engine.poll_timeout();
-        let is_told = self.reactor.inner.is_readable() || self.reactor.inner.network().has_news();
+        let is_told = self.reactor.inner.is_readable();
         let due = self.reactor.inner.next_due();
         let until = [timeout, next, due, others.next_due()].into_iter().flatten().min();
         if is_told {
@@ -492,9 +499,10 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
     }
 
     /// What a turn changes that does something.
-    fn footprint(&mut self) -> (Counters, (u64, u64), usize) {
+    fn footprint(&mut self) -> (String, (u64, u64), usize) {
         let network = self.reactor.inner.network();
-        (*self.engine.counters(), network.transferred(), network.open_handles())
+        // With its counters, and whether it stops.
+        (format!("{:?}", self.engine), network.transferred(), network.open_handles())
     }
 
     fn check_not_stuck(&mut self, stage: &Stage<'_>, next: Option<Instant>) -> Result<(), String> {
