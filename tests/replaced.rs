@@ -104,6 +104,8 @@ fn connections_of_other_workers_do_not_notice() {
         let held = [held(0), held(1)];
         panic_once(address);
         let answered = clients.iter_mut().filter_map(|client| client.try_get("/")).count();
+        // It unwinds behind the end of its connections.
+        eventually(|| running.restarts() == 1, "it is replaced");
         let other = if running.worker_restarts(0) == Some(0) { 0 } else { 1 };
         assert_eq!((running.restarts(), running.worker_restarts(other)), (1, Some(0)), "{backend}");
         assert_eq!(answered as u64, held[other], "{backend}: all of the other's, and none of its own");
