@@ -6,12 +6,14 @@
 mod backends;
 #[path = "support/http.rs"]
 mod http;
+#[path = "support/killed.rs"]
+mod killed;
 
 use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +21,8 @@ use std::time::{Duration, Instant};
 use aurora_http::{Backend, Content, Flow, Handler, Limits, Request, ResponseWriter, Server};
 use backends::backends;
 use http::{Client, DEADLINE, eventually};
-use rustix::process::{Pid, Signal, kill_process};
+use killed::Killed;
+use rustix::process::Signal;
 
 /// What is waited for may take so long: first bytes, heads, content, the next request.
 const TIMEOUT: Duration = Duration::from_millis(300);
@@ -165,21 +168,7 @@ fn what_arrives_while_a_handler_blocks_for_longer_than_the_deadlines_is_in_time(
     }
 }
 
-/// Killed with the test.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 impl Killed {
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.0), signal).unwrap();
-    }
-
     /// Whether no thread of it runs: it was told to stop, and has.
     fn is_stopped(&self) -> bool {
         let mut tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap().flatten();

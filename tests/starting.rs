@@ -8,6 +8,8 @@ mod backends;
 mod example;
 #[path = "support/http.rs"]
 mod http;
+#[path = "support/killed.rs"]
+mod killed;
 
 use std::env;
 use std::fs;
@@ -15,7 +17,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -24,7 +26,8 @@ use std::time::Instant;
 use aurora_http::{Backend, Server, ServerError, handler_fn};
 use example::{example, example_path};
 use http::{Client, DEADLINE, eventually};
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
+use killed::Killed;
+use rustix::process::{Resource, Signal, getrlimit};
 
 /// In the environment of a child: what the test does there instead.
 const ROLE: &str = "AURORA_TEST_ROLE";
@@ -44,16 +47,6 @@ fn again(test: &str, role: &str, place: &Path) -> Command {
     command
 }
 
-/// Killed with the test.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 impl Killed {
     fn ended(mut self) -> ExitStatus {
         let mut status = None;
@@ -65,10 +58,6 @@ impl Killed {
             "the child ends",
         );
         status.unwrap()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 }
 
