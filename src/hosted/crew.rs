@@ -120,7 +120,10 @@ where
             };
             match told {
                 Told::Made => {}
-                Told::Failed(error) => return Err(self.give_up(&gate, threads).unwrap_or(error)),
+                Told::Failed(error) => {
+                    self.give_up(&gate, threads);
+                    return Err(error);
+                }
                 Told::Gone => {
                     let unknown = ServerError::System { what: "start a worker", error: io::ErrorKind::Other.into() };
                     return Err(self.give_up(&gate, threads).unwrap_or(unknown));
