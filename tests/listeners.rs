@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aurora_http::core::reactor::Peer;
 use aurora_http::{
-    ListenAddr, Request, ResponseWriter, Running, Server, ServerError, StopFlag, StopHandle, WorkerContext, WriteError,
-    handler_fn,
+    Counters, ListenAddr, Request, ResponseWriter, Running, Server, ServerError, StopFlag, StopHandle, WorkerContext,
+    WriteError, handler_fn,
 };
 use http::{Client, DEADLINE, eventually};
 use rustix::net::sockopt;
@@ -131,7 +131,8 @@ fn a_unix_socket_is_there_while_it_is_served_and_gone_afterwards() {
         let mut busy = UnixStream::connect(&place.0).unwrap();
         busy.write_all(b"GET / HTTP/1.1\r\n").unwrap();
         let arrived = (8 * GET.len() + 16) as u64;
-        eventually(|| running.counters().bytes_received == arrived, "it has arrived");
+        let alone = |counters: Counters| counters.bytes_received == arrived && counters.active == 1;
+        eventually(|| alone(running.counters()), "it has arrived, and who was answered has left");
         running.stop();
         assert!(!place.0.exists());
         busy.write_all(b"Host: a\r\n\r\n").unwrap();

@@ -402,8 +402,8 @@ fn a_stop_under_load_cuts_no_response_and_reports_what_it_did() {
     let (tell, told) = mpsc::channel();
     let threads: Vec<_> = (0..16)
         .map(|_| {
-            let tell = tell.clone();
-            thread::spawn(move || load(address, 16, &tell))
+            let (tell, clients) = (tell.clone(), (0..16).map(|_| Client::connect(address)).collect());
+            thread::spawn(move || load(clients, &tell))
         })
         .collect();
     let mut under_way: Vec<_> = (0..8).map(|_| Client::connect(address)).collect();
@@ -437,9 +437,8 @@ fn a_stop_under_load_cuts_no_response_and_reports_what_it_did() {
     assert_eq!(report.counters.closed.total(), report.counters.accepted);
 }
 
-/// Keeps so many connections busy until they are ended; the number of complete responses.
-fn load(address: std::net::SocketAddr, connections: usize, tell: &mpsc::Sender<()>) -> u64 {
-    let mut clients: Vec<_> = (0..connections).map(|_| Client::connect(address)).collect();
+/// Keeps the connections busy until they are ended; the number of complete responses.
+fn load(mut clients: Vec<Client>, tell: &mpsc::Sender<()>) -> u64 {
     let mut complete = 0;
     while !clients.is_empty() {
         clients.retain_mut(|client| client.try_send("GET /body HTTP/1.1\r\nHost: a\r\n\r\n"));
