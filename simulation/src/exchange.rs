@@ -248,6 +248,49 @@ pub(crate) struct Id {
 }
 
 impl Exchange {
+    /// No more bytes than so many in either direction, and in pieces that are not too many.
+    fn shorten(&mut self, most: usize) {
+        match &mut self.framing {
+            Framing::None => {}
+            Framing::Length(length) => *length = (*length).min(most),
+            Framing::Chunked { length, chunk, .. } => {
+                *length = (*length).min(most);
+                *chunk = (*chunk).max(*length / STEPS_MAX);
+            }
+        }
+        let received = self.framing.length();
+        match &mut self.answer {
+            Answer::Body { length, .. } | Answer::Collect { length } | Answer::Defer { length, .. } => {
+                *length = (*length).min(most);
+            }
+            Answer::Produce { length, piece, .. } => {
+                *length = (*length).min(most);
+                *piece = (*piece).max(*length / STEPS_MAX);
+            }
+            Answer::Receive { length, piece, .. } => {
+                *length = (*length).min(most);
+                *piece = (*piece).max(received / STEPS_MAX);
+            }
+            _ => {}
+        }
+    }
+
+    /// The most bytes that either side has to say.
+    pub(crate) fn bytes_max(&self) -> usize {
+        let answered = match self.answer {
+            Answer::Body { length, .. }
+            | Answer::Produce { length, .. }
+            | Answer::Collect { length }
+            | Answer::Receive { length, .. }
+            | Answer::Defer { length, .. }
+            | Answer::Upgrade { length }
+            | Answer::Detach { length } => length,
+            Answer::Echo => self.framing.length(),
+            Answer::Nothing | Answer::Fail(_) | Answer::Stall | Answer::Panic => 0,
+        };
+        answered.max(self.framing.length()).max(self.padding)
+    }
+
     /// Whether the server reads all that the client sends though the client reads nothing meanwhile.
     pub(crate) fn can_be_written_first(&self, world: &World) -> bool {
         let length = self.framing.length();
@@ -362,6 +405,11 @@ fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
     }
 }
 
+/// Steps in which bytes are mostly moved: many more take long, and show little that so many do not.
+pub(crate) const STEPS_MAX: usize = 50;
+/// Of so many, one takes as many steps as it takes.
+pub(crate) const LONG_ONCE_IN: usize = 20;
+
 /// Takes out what this server would refuse, or what cannot be told beforehand.
 fn fit(dice: &mut Dice, world: &World, exchange: &mut Exchange) {
     let largest = Class::ALL.iter().rev().find(|class| world.counts.of(**class) > 0);
@@ -370,6 +418,9 @@ fn fit(dice: &mut Dice, world: &World, exchange: &mut Exchange) {
     let copied_max = largest.min(world.limits.response_bytes_max as usize) / 4;
     let received = exchange.framing.length();
     exchange.padding = exchange.padding.min(largest / 2);
+    if !dice.once_in(LONG_ONCE_IN) {
+        exchange.shorten(STEPS_MAX * world.window);
+    }
     match &mut exchange.answer {
         Answer::Body { length, in_place: false, .. } | Answer::Collect { length } | Answer::Receive { length, .. } => {
             *length = (*length).min(copied_max);

@@ -4,7 +4,7 @@ use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 use aurora_http_core::pool::ClassCounts;
 use aurora_http_core::sim::{Dice, Faults};
 
-use crate::exchange::{Exchange, some_exchange};
+use crate::exchange::{Exchange, LONG_ONCE_IN, STEPS_MAX, some_exchange};
 
 /// A world, its clients, and what befalls it.
 #[derive(Clone, Debug)]
@@ -314,11 +314,13 @@ fn some_visitor(dice: &mut Dice, world: &World, within_ms: usize) -> Visitor {
     };
     let most = dice.pick(&[1, 3, 12, 40]);
     let may_panic = dice.once_in(40);
-    let exchanges = (0..dice.between(1, most)).map(|_| some_exchange(dice, world, may_panic)).collect();
+    let exchanges: Vec<_> = (0..dice.between(1, most)).map(|_| some_exchange(dice, world, may_panic)).collect();
+    let longest = exchanges.iter().map(Exchange::bytes_max).max().unwrap_or(0);
     let paces = [(usize::MAX, 0), (usize::MAX, 0), (1_000, 20), (100, 10), (7, 5)];
     let mut pace = || {
         let (bytes_max, gap_ms_max) = dice.pick(&paces);
-        Pace { bytes_max, gap_ms_max }
+        let bytes_min = if dice.once_in(LONG_ONCE_IN) { 0 } else { longest / STEPS_MAX };
+        Pace { bytes_max: bytes_max.max(bytes_min), gap_ms_max }
     };
     let (sends, reads) = (pace(), pace());
     let depth = dice.pick(&[1, 1, 2, 16]);
