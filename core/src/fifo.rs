@@ -63,11 +63,16 @@ impl Fifo {
         true
     }
 
-    /// How many are in line, but no more than `most` are counted.
-    pub(crate) fn count(&self, table: &mut (impl Linked + ?Sized), most: usize) -> usize {
+    /// The first one in line.
+    pub(crate) const fn first(&self) -> Option<u32> {
+        if self.first == END { None } else { Some(self.first) }
+    }
+
+    /// How many of those in line count, but no more than `most` are found.
+    pub(crate) fn count(&self, table: &mut (impl Linked + ?Sized), most: usize, counts: impl Fn(u32) -> bool) -> usize {
         let (mut at, mut count) = (self.first, 0);
         while at != END && count < most {
-            count += 1;
+            count += usize::from(counts(at));
             at = self.next_of(table, at).map_or(END, |next| *next);
         }
         count
@@ -137,7 +142,10 @@ mod tests {
                     _ => prop_assert_eq!(fifo.pop(&mut table), model.pop_front()),
                 }
                 prop_assert_eq!(fifo.is_empty(), model.is_empty());
-                prop_assert_eq!(fifo.count(&mut table, 5), model.len().min(5));
+                prop_assert_eq!(fifo.first(), model.front().copied());
+                let even = |index: &u32| index.is_multiple_of(2);
+                prop_assert_eq!(fifo.count(&mut table, 2, |index| even(&index)), model.iter().copied().filter(even).count().min(2));
+                prop_assert_eq!(fifo.count(&mut table, 5, |_| true), model.len().min(5));
             }
         }
     }

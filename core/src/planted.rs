@@ -150,6 +150,8 @@ faults! {
     StopDestroys,
     /// Who waits for a buffer is not looked at when one comes back.
     LinesForgotten,
+    /// Who ended while waiting for a buffer still has its turn.
+    GoneTakesTurn,
     /// The time that was noted for a line outlives it.
     LineGoneSpins,
     /// A newcomer ends connections whose clients are still receiving.

@@ -2,10 +2,11 @@
 
 use super::drive::context;
 use super::pressure::stale_at;
-use super::{Engine, SlotNode};
+use super::{Engine, Slot, SlotNode};
 use crate::connection::{Context, Deadline, Place};
 use crate::error::CloseReason;
 use crate::handler::Handler;
+use crate::pool::ObjectPool;
 use crate::reactor::{NoPeers, Peers};
 use crate::state::State;
 use crate::stop::Mode;
@@ -51,9 +52,10 @@ impl<H: Handler> Engine<'_, '_, H> {
             && let Some(index) = self.starved_to_receive.pop(self.nodes)
         {
             self.starved_marks.left(index);
-            self.feed_one(now, index, peers);
-            lendable -= 1;
+            // Who has ended meanwhile takes nobody's turn.
+            lendable -= usize::from(self.feed_one(now, index, peers) || planted!(GoneTakesTurn));
         }
+        self.forget_gone();
         match self.starved_to_receive.last() {
             Some(last) => self.starved_marks.mark(last, now),
             None => {
@@ -71,6 +73,21 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
     }
 
+    /// Takes those in front out of the line who have ended since they came into it: a line in which nobody waits is none.
+    fn forget_gone(&mut self) {
+        while let Some(first) = self.starved_to_receive.first()
+            && !waits_to_receive(&self.held.slots, first)
+        {
+            self.starved_to_receive.pop(self.nodes);
+            self.starved_marks.left(first);
+        }
+    }
+
+    /// How many wait to receive, up to `most`.
+    fn waiting_to_receive(&mut self, most: usize) -> usize {
+        self.starved_to_receive.count(self.nodes, most, |index| waits_to_receive(&self.held.slots, index))
+    }
+
     /// Whether there is something to do for those who wait for a buffer: somebody began to in this turn, and what is due for
     /// that is found out when the next one begins; or a buffer may have come back since they were looked at.
     pub(super) fn looks_at_lines(&self) -> bool {
@@ -79,11 +96,12 @@ impl<H: Handler> Engine<'_, '_, H> {
             && !(self.starved.is_empty() && self.starved_to_receive.is_empty())
     }
 
-    fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
+    /// Whether it did wait.
+    fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) -> bool {
         let handle = self.handle_of(index);
         let starved = self.counters.starved;
         let Some(slot) = self.held.slots.by_index_mut(index).filter(|slot| slot.connection.is_starved()) else {
-            return;
+            return false;
         };
         slot.connection.handle_buffers(&mut context!(self, now, peers, handle, slot.io));
         if slot.connection.is_starved() {
@@ -91,7 +109,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             if !planted!(StarvedCountedTwice) {
                 self.counters.starved = starved; // it waits on
             }
-            return;
+            return true;
         }
         // What it waited to receive has yet to be looked at.
         slot.turn = self.turn;
@@ -102,6 +120,7 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
         self.sweep_due |= self.mode == Mode::Drain;
         self.settle_later(now, index);
+        true
     }
 
     /// Somebody waits to receive: ends the oldest heads that are incomplete, one for each who waits, like those that are
@@ -109,7 +128,7 @@ impl<H: Handler> Engine<'_, '_, H> {
     pub(super) fn shed_heads(&mut self, now: Instant) {
         self.heads_due = None;
         let under_way = if now < self.shed_due { self.shed_for_buffers } else { 0 };
-        let waiting = self.starved_to_receive.count(self.nodes, HEADS_AT_ONCE + under_way);
+        let waiting = self.waiting_to_receive(HEADS_AT_ONCE + under_way);
         let mut passed_over = None;
         for _ in 0..waiting.saturating_sub(under_way) {
             let nodes: &mut [SlotNode] = self.nodes;
@@ -140,7 +159,7 @@ impl<H: Handler> Engine<'_, '_, H> {
         self.feed(now, peers);
         let Some(standing_since) = self.standing_since else { return };
         // Who waits with input may be one of those who have to go: then one is for the others.
-        let waiting = self.starved_to_receive.count(self.nodes, AT_ONCE).max(1);
+        let waiting = self.waiting_to_receive(AT_ONCE).max(1);
         let oldest = self.oldest_holders(standing_since);
         let stands_for_long = standing_since.plus_ms(STALE_MS);
         let due_at = |began: Instant| began.plus_ms(STALE_MS).min(stands_for_long);
@@ -216,4 +235,9 @@ impl<H: Handler> Engine<'_, '_, H> {
             self.settle_later(now, handle.index);
         }
     }
+}
+
+/// Whether it is there, and has no buffer to receive into.
+fn waits_to_receive<E>(slots: &ObjectPool<'_, Slot<'_, E>>, index: u32) -> bool {
+    slots.by_index(index).is_some_and(|slot| slot.connection.is_starved_to_receive()) || planted!(GoneTakesTurn)
 }
