@@ -90,8 +90,8 @@ fn play(options: &Options) -> ExitCode {
     let (seeds, tally) = *total.lock().expect("nobody panics");
     let seconds = began.elapsed().as_secs_f64();
     println!(
-        "{seeds} seeds in {seconds:.1} s: {} connections, {} responses as they had to be, {} refused, {} turns, {} engines",
-        tally.seen.connections, tally.seen.answered, tally.seen.refused, tally.turns, tally.engines
+        "{seeds} seeds in {seconds:.1} s: {} connections, {} responses as they had to be, {} refused, {} of any kind, {} turns, {} engines",
+        tally.seen.connections, tally.seen.answered, tally.seen.refused, tally.seen.anyhow, tally.turns, tally.engines
     );
     let per_core = tally.seen.connections as f64 / seconds / options.threads as f64;
     println!("{per_core:.0} connections per second and thread");

@@ -152,6 +152,8 @@ faults! {
     LinesForgotten,
     /// Who ended while waiting for a buffer still has its turn.
     GoneTakesTurn,
+    /// Who was given a buffer to receive into, and received nothing, keeps it from the next one.
+    UnusedTurnKept,
     /// The time that was noted for a line outlives it.
     LineGoneSpins,
     /// A newcomer ends connections whose clients are still receiving.

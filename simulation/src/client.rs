@@ -1,5 +1,6 @@
 //! A client: sends what the plan says, at its pace, and knows what it must get.
 
+mod anything;
 mod ending;
 mod sending;
 
@@ -25,6 +26,8 @@ pub struct Seen {
     pub answered: u64,
     /// Errors of the server's own in place of one, where that is allowed.
     pub refused: u64,
+    /// Responses of handlers that do anything.
+    pub anyhow: u64,
     /// Bytes received.
     pub bytes: u64,
 }
@@ -328,6 +331,9 @@ impl Actor {
             }
             return connection.reader.expect_body(&head, BodyEnd::NoBody);
         }
+        if visitor.is_answered_anyhow() {
+            return self.take_any_head(exchange, serial, &head);
+        }
         let expected = expected(plan, exchange, nth);
         let is_head = exchange.method == Method::Head;
         // Who is refused before he has said anything may be sent a body that he does not expect; it is the last.
@@ -395,7 +401,8 @@ impl Actor {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         // An interim one has no body, and is none.
         let Some(current) = connection.current.take() else { return Ok(()) };
-        if matches!(self.visitor(around.plan).nature, Nature::Garbage(_)) {
+        let visitor = self.visitor(around.plan);
+        if matches!(visitor.nature, Nature::Garbage(_)) {
             return Ok(());
         }
         let Some(connection) = &mut self.connection else { return Ok(()) };
@@ -407,6 +414,7 @@ impl Actor {
                 }
                 around.seen.answered += 1;
             }
+            None if visitor.is_answered_anyhow() => around.seen.anyhow += 1,
             None => around.seen.refused += 1,
         }
         connection.awaiting.pop_front();

@@ -134,6 +134,9 @@ pub enum Answer {
     Stall,
     /// Panics.
     Panic,
+    /// Does anything that the types allow, by chance, the same for the same seed. All exchanges of a client are such, or
+    /// none.
+    Anything(u64),
 }
 
 /// What no server should take for a request.
@@ -178,7 +181,12 @@ impl Exchange {
             method => format!("{} /{client}/{serial} HTTP/{version}\r\nHost: x\r\n", method.name()),
         };
         out.extend(head.bytes());
-        if matches!(self.answer, Answer::Upgrade { .. } | Answer::Detach { .. }) && self.method != Method::Connect {
+        let is_offered = match self.answer {
+            Answer::Upgrade { .. } | Answer::Detach { .. } => true,
+            Answer::Anything(seed) => seed.is_multiple_of(3),
+            _ => false,
+        };
+        if is_offered && self.method != Method::Connect {
             out.extend(b"Connection: upgrade\r\nUpgrade: echo\r\n");
         }
         match self.option {
@@ -286,6 +294,7 @@ impl Exchange {
             | Answer::Upgrade { length }
             | Answer::Detach { length } => length,
             Answer::Echo => self.framing.length(),
+            Answer::Anything(_) => 10_000,
             Answer::Nothing | Answer::Fail(_) | Answer::Stall | Answer::Panic => 0,
         };
         answered.max(self.framing.length()).max(self.padding)
@@ -298,7 +307,7 @@ impl Exchange {
             length > world.limits.discard_bytes_max as usize || matches!(self.framing, Framing::Chunked { .. });
         match self.answer {
             Answer::Collect { .. } | Answer::Receive { .. } => true,
-            Answer::Echo | Answer::Upgrade { .. } | Answer::Detach { .. } => false,
+            Answer::Echo | Answer::Upgrade { .. } | Answer::Detach { .. } | Answer::Anything(_) => false,
             Answer::Body { .. } | Answer::Nothing | Answer::Fail(_) => is_long || length == 0,
             _ => length == 0,
         }
@@ -342,6 +351,14 @@ impl Id {
         let start = (self.client * 0x9e_37 + self.serial * 0x3c_6f + salt) % (PATTERN_LEN - LENGTH_MAX);
         &PATTERN[start + at..start + at + length]
     }
+}
+
+/// An exchange of which nobody can tell what comes of it.
+pub(crate) fn some_exchange_of_any_kind(dice: &mut Dice, world: &World) -> Exchange {
+    let exchange = some_exchange(dice, world, false);
+    let is_bare = exchange.framing == Framing::None && !exchange.is_http10;
+    let method = if is_bare && dice.once_in(8) { Method::Connect } else { exchange.method };
+    Exchange { answer: Answer::Anything(dice.below(usize::MAX) as u64), method, ..exchange }
 }
 
 /// An exchange that a healthy client may have with this server.

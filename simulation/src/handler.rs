@@ -1,5 +1,7 @@
 //! A handler that does with every request what the plan says, and writes down what it was called for.
 
+mod anything;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::panic::panic_any;
@@ -13,6 +15,7 @@ use aurora_http_core::writer::ResponseWriter;
 
 use crate::exchange::{Answer, Exchange, Framing, Id};
 use crate::plan::Plan;
+use anything::Whim;
 
 /// What a planned panic is recognised by.
 pub(crate) struct Planned;
@@ -63,6 +66,8 @@ pub(crate) struct State {
     deferred: u8,
     /// An echo has begun its response.
     begun: bool,
+    /// Of an exchange with which anything is done.
+    whim: Option<Whim>,
     _live: Live,
 }
 
@@ -86,7 +91,7 @@ impl Puppet<'_> {
 
     fn state(&self, id: Id) -> State {
         self.states.set(self.states.get() + 1);
-        State { id, seen: 0, written: 0, deferred: 0, begun: false, _live: Live(Rc::clone(&self.states)) }
+        State { id, seen: 0, written: 0, deferred: 0, begun: false, whim: None, _live: Live(Rc::clone(&self.states)) }
     }
 
     fn id_of(&self, request: &Request<'_>) -> Option<Id> {
@@ -311,6 +316,10 @@ impl Handler for Puppet<'_> {
             }
             Answer::Stall => Flow::Receive(state),
             Answer::Panic => panic_any(Planned),
+            Answer::Anything(seed) => {
+                let has_content = request.body_length().has_content();
+                self.begin_anything(state, Whim::new(seed), has_content, response)
+            }
         }
     }
 
@@ -329,6 +338,9 @@ impl Handler for Puppet<'_> {
         if state.seen != self.exchange(state.id).framing.length() {
             self.fault(state.id, format!("{} bytes collected", state.seen));
         }
+        if state.whim.is_some() {
+            return self.do_anything(state, response);
+        }
         let Answer::Collect { length } = self.exchange(state.id).answer else { return Flow::Finish };
         self.body(state.id, 200, length, false, response)
     }
@@ -346,6 +358,7 @@ impl Handler for Puppet<'_> {
             Answer::Echo => self.echo(state, content, response),
             Answer::Upgrade { .. } => self.echo_raw(state, content, response),
             Answer::Stall => Flow::Receive(state),
+            Answer::Anything(_) => self.take_anything(state, content, response),
             _ => {
                 self.fault(state.id, "receive without having asked");
                 Flow::Finish
@@ -354,6 +367,9 @@ impl Handler for Puppet<'_> {
     }
 
     fn produce(&mut self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        if state.whim.is_some() {
+            return self.produce_anything(state, response);
+        }
         let Answer::Produce { length, piece, .. } = self.exchange(state.id).answer else {
             self.fault(state.id, "produce without having asked");
             return Flow::Finish;
@@ -363,6 +379,9 @@ impl Handler for Puppet<'_> {
     }
 
     fn resume(&mut self, state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        if state.whim.is_some() {
+            return self.do_anything(state, response);
+        }
         let Answer::Defer { times, length, .. } = self.exchange(state.id).answer else {
             self.fault(state.id, "resume without having deferred");
             return Flow::Finish;
@@ -371,6 +390,11 @@ impl Handler for Puppet<'_> {
             return self.defer(state, response);
         }
         self.body(state.id, 200, length, false, response)
+    }
+
+    fn vanished(&mut self, mut state: State) -> Option<State> {
+        let goes_on = state.whim.as_mut().is_none_or(Whim::goes_on);
+        goes_on.then_some(state)
     }
 
     fn accepted(&mut self, info: &ConnectionInfo<'_>) -> bool {

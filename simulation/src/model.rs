@@ -98,6 +98,8 @@ fn status_and_body(plan: &Plan, exchange: &Exchange) -> (u16, Body, bool) {
         Answer::Stall => (500, Body::Any, false),
         // The connection breaks.
         Answer::Panic => (500, Body::Any, false),
+        // Not asked for.
+        Answer::Anything(_) => (200, Body::Any, false),
         Answer::Upgrade { length } => (switched(exchange), Body::Raw(length), true),
         Answer::Detach { .. } => (switched(exchange), Body::Raw(0), true),
     }

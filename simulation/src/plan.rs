@@ -4,7 +4,7 @@ use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 use aurora_http_core::pool::ClassCounts;
 use aurora_http_core::sim::{Dice, Faults};
 
-use crate::exchange::{Exchange, LONG_ONCE_IN, STEPS_MAX, some_exchange};
+use crate::exchange::{Answer, Exchange, LONG_ONCE_IN, STEPS_MAX, some_exchange, some_exchange_of_any_kind};
 
 /// A world, its clients, and what befalls it.
 #[derive(Clone, Debug)]
@@ -210,10 +210,10 @@ impl Plan {
     }
 
     /// Whether somebody may wait for a moment though it could go on: for a slot, until it is asked again whether a client has
-    /// received its response; for a buffer, when it was another one's turn, whose data then did not come.
+    /// received its response; for a buffer, where the system has none to receive into though the engine does.
     #[must_use]
     pub fn lines_may_stand(&self) -> bool {
-        self.is_short_of_slots() || self.is_short_of_buffers() && self.world.faults != Faults::default()
+        self.is_short_of_slots() || self.world.faults.no_buffers > 0
     }
 
     /// Whether the pool may be empty when somebody needs a buffer.
@@ -225,6 +225,11 @@ impl Plan {
 }
 
 impl Visitor {
+    /// Whether the handler does anything with its requests: nobody can tell what it gets, but that it is HTTP.
+    pub(crate) fn is_answered_anyhow(&self) -> bool {
+        self.exchanges.iter().any(|exchange| matches!(exchange.answer, Answer::Anything(_)))
+    }
+
     fn panics(&self) -> bool {
         self.exchanges.iter().any(|exchange| exchange.panics())
     }
@@ -314,7 +319,13 @@ fn some_visitor(dice: &mut Dice, world: &World, within_ms: usize) -> Visitor {
     };
     let most = dice.pick(&[1, 3, 12, 40]);
     let may_panic = dice.once_in(40);
-    let exchanges: Vec<_> = (0..dice.between(1, most)).map(|_| some_exchange(dice, world, may_panic)).collect();
+    let is_wild = !matches!(nature, Nature::Garbage(_)) && dice.once_in(8);
+    let exchanges: Vec<_> = (0..dice.between(1, most))
+        .map(|_| match is_wild {
+            true => some_exchange_of_any_kind(dice, world),
+            false => some_exchange(dice, world, may_panic),
+        })
+        .collect();
     let longest = exchanges.iter().map(Exchange::bytes_max).max().unwrap_or(0);
     let paces = [(usize::MAX, 0), (usize::MAX, 0), (1_000, 20), (100, 10), (7, 5)];
     let mut pace = || {

@@ -57,6 +57,7 @@ impl AddAssign for Tally {
         self.seen.connections += other.seen.connections;
         self.seen.answered += other.seen.answered;
         self.seen.refused += other.seen.refused;
+        self.seen.anyhow += other.seen.anyhow;
         self.seen.bytes += other.seen.bytes;
         self.requests += other.requests;
         self.accepted += other.accepted;

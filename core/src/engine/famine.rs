@@ -47,15 +47,18 @@ impl<H: Handler> Engine<'_, '_, H> {
             }
         }
         let free = self.held.pool.available(self.receive_class).saturating_sub(self.send_reserve);
-        let mut lendable = self.lent + free;
-        while lendable > 0
+        let lendable = self.lent + free;
+        let mut fed = 0;
+        while fed < lendable
             && let Some(index) = self.starved_to_receive.pop(self.nodes)
         {
             self.starved_marks.left(index);
             // Who has ended meanwhile takes nobody's turn.
-            lendable -= usize::from(self.feed_one(now, index, peers) || planted!(GoneTakesTurn));
+            fed += usize::from(self.feed_one(now, index, peers) || planted!(GoneTakesTurn));
         }
         self.forget_gone();
+        // Of who has no more to say than was received the buffer is still there.
+        self.feed_due |= fed > 0 && !planted!(UnusedTurnKept);
         match self.starved_to_receive.last() {
             Some(last) => self.starved_marks.mark(last, now),
             None => {

@@ -26,6 +26,10 @@ impl Actor {
         let now = around.network.now();
         around.network.client_close(connection.client);
         self.wakes_at = Some(now);
+        if visitor.is_answered_anyhow() {
+            self.take_any_end(around, &connection);
+            return Ok(());
+        }
         let is_lazy = matches!(visitor.nature, Nature::Leaves(..) | Nature::StallsReading(_));
         let breaks = connection
             .awaiting

@@ -15,6 +15,9 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
     /// What has arrived behind the request that switched is there, or still in the kernel.
     pub(super) fn check_leftover(&mut self, stage: &Stage<'_>, detached: &Detached<'p, State>) -> Result<(), String> {
         let id = detached.state.id;
+        if stage.plan.clients[id.client].is_answered_anyhow() {
+            return Ok(());
+        }
         let leftover = detached.leftover.as_ref().map_or(&[][..], Buf::filled);
         let unread = self.reactor.inner.network().unread(detached.io);
         let is_own = leftover == id.raw(0, leftover.len());

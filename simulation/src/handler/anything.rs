@@ -1,0 +1,236 @@
+//! A handler that does anything that the types allow, in an order that is mostly legal: what comes of it has to be HTTP all
+//! the same.
+
+use aurora_http_core::defer::DeferToken;
+use aurora_http_core::handler::{Content, Flow};
+use aurora_http_core::sim::Dice;
+use aurora_http_core::writer::ResponseWriter;
+
+use super::{Puppet, State, name};
+use crate::exchange::Id;
+
+/// Calls of a handler for one exchange; behind them it finishes.
+const CALLS_MAX: usize = 12;
+/// The value of a field that may be long.
+static LONG: [u8; 6_000] = [b'l'; 6_000];
+/// Most that is written at once.
+const PIECE_MAX: usize = 40_000;
+/// When the answers are there that are deferred.
+const AFTER_MS: [Option<u32>; 5] = [None, Some(0), Some(0), Some(5), Some(2_000)];
+
+/// What it keeps of an exchange.
+pub(crate) struct Whim {
+    dice: Dice,
+    calls_left: usize,
+    /// What is left of the length that it announced, or means to write.
+    owed: usize,
+    /// A streamed body has begun.
+    begun: bool,
+    pub(super) switched: bool,
+    is_named: bool,
+    has_long_field: bool,
+    /// It waits for all of the content before it takes any.
+    holds: bool,
+}
+
+impl Whim {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let (calls_left, holds) = (dice.below(CALLS_MAX), dice.once_in(4));
+        Self { dice, calls_left, owed: 0, begun: false, switched: false, is_named: false, has_long_field: false, holds }
+    }
+
+    /// Whether it goes on though the client has ended its side.
+    pub(super) fn goes_on(&mut self) -> bool {
+        self.dice.once_in(2)
+    }
+
+    fn fields(&mut self, id: Id, response: &mut ResponseWriter<'_>) {
+        if !self.is_named && !self.dice.once_in(8) {
+            self.is_named = true;
+            name(id, response);
+        }
+        if !self.has_long_field && self.dice.once_in(4) {
+            self.has_long_field = true;
+            let _ = response.field("X-Long", &LONG[..self.dice.below(LONG.len())]);
+        }
+        if self.dice.once_in(20) {
+            let _ = response.field("X-Bad", "a\r\nb");
+        }
+    }
+
+    /// Writes something.
+    fn write(&mut self, id: Id, response: &mut ResponseWriter<'_>) {
+        if self.dice.once_in(6) {
+            response.limit_content(self.dice.pick(&[0, 10, 3_000, u64::MAX]));
+        }
+        if self.dice.once_in(6) {
+            let _ = response.scratch(self.dice.pick(&[0, 100, 2_000, 300_000]));
+        }
+        if self.dice.once_in(12) {
+            let _ = response.status(self.dice.pick(&[200, 204, 205, 304, 404, 500, 599, 600, 100]));
+        }
+        match self.dice.below(12) {
+            0 | 1 => {}
+            2 => {
+                self.fields(id, response);
+                let _ = response.body(id.body(0, self.dice.pick(&[0, 5, 900, 5_000, PIECE_MAX])));
+            }
+            3 => {
+                self.fields(id, response);
+                let _ = response.static_body(id.body(0, self.dice.pick(&[0, 5, 600, PIECE_MAX])));
+            }
+            4 | 5 => {
+                self.fields(id, response);
+                let length = self.dice.pick(&[None, None, Some(0), Some(7), Some(3_000), Some(50_000)]);
+                if response.stream(length.map(|length| length as u64)).is_ok() {
+                    self.begun = true;
+                    self.owed = length.unwrap_or_else(|| self.dice.below(20_000));
+                }
+                self.pieces(id, response);
+            }
+            6 => self.fields(id, response),
+            7 if self.dice.once_in(3) => response.fail(self.dice.pick(&[404, 500, 503, 200, 0])),
+            8 if self.dice.once_in(2) => self.switched |= response.switch_protocols("echo", &[]).is_ok(),
+            9 if self.dice.once_in(2) => self.switched |= response.open_tunnel().is_ok(),
+            _ => self.pieces(id, response),
+        }
+    }
+
+    /// Writes pieces of a streamed body.
+    fn pieces(&mut self, id: Id, response: &mut ResponseWriter<'_>) {
+        for _ in 0..self.dice.below(4) {
+            // Mostly as much as was announced.
+            let most = if self.dice.once_in(20) { PIECE_MAX } else { self.owed.min(PIECE_MAX) };
+            if most == 0 && !self.dice.once_in(20) {
+                return;
+            }
+            let part = id.body(0, self.dice.below(most + 1));
+            let count = match self.dice.below(3) {
+                0 => response.write(part),
+                1 => response.write_static(part),
+                _ => response.write_with(|room| {
+                    let count = part.len().min(room.len());
+                    room[..count].copy_from_slice(&part[..count]);
+                    count
+                }),
+            };
+            self.owed = self.owed.saturating_sub(count.unwrap_or(0));
+        }
+    }
+}
+
+impl Puppet<'_> {
+    /// The first call for an exchange.
+    pub(super) fn begin_anything(
+        &self,
+        mut state: State,
+        whim: Whim,
+        has_content: bool,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<State> {
+        let whim = state.whim.insert(whim);
+        if whim.dice.once_in(2) {
+            response.keep_trailers();
+        }
+        if whim.holds && has_content {
+            return Flow::Receive(state);
+        }
+        self.do_anything(state, response)
+    }
+
+    /// Any further call but one with content.
+    pub(super) fn do_anything(&self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let Some(whim) = &mut state.whim else { return Flow::Finish };
+        if whim.dice.once_in(3) {
+            whim.pieces(state.id, response);
+        } else {
+            whim.write(state.id, response);
+        }
+        self.go_anywhere(state, response)
+    }
+
+    pub(super) fn produce_anything(&self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let Some(whim) = &mut state.whim else { return Flow::Finish };
+        if whim.owed == 0 || whim.dice.once_in(10) {
+            return self.do_anything(state, response);
+        }
+        whim.pieces(state.id, response);
+        whim.owed = whim.owed.saturating_sub(response.write(b"s").unwrap_or(0));
+        if whim.owed == 0 { Flow::Finish } else { Flow::Produce(state) }
+    }
+
+    /// A call with content, which is the client's own as long as it is HTTP.
+    pub(super) fn take_anything(
+        &self,
+        mut state: State,
+        content: &mut Content<'_>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<State> {
+        let Some(whim) = &mut state.whim else { return Flow::Finish };
+        if !whim.switched {
+            self.see(&state, content.bytes());
+            if content.ended() && content.trailers().is_some() && content.bytes().is_empty() {
+                self.see_end(&state, content);
+            }
+        }
+        let Some(whim) = &mut state.whim else { return Flow::Finish };
+        if whim.holds && !content.ended() && !whim.switched {
+            return Flow::Receive(state);
+        }
+        let there = content.bytes().len();
+        let taken = match whim.dice.below(4) {
+            0 => 0,
+            1 => whim.dice.below(there + 1),
+            _ => there,
+        };
+        content.consume(taken);
+        state.seen += taken;
+        if whim.calls_left > 0 && whim.dice.once_in(2) && !content.ended() {
+            return Flow::Receive(state);
+        }
+        if whim.calls_left > 0 && whim.dice.once_in(2) && taken < there && !whim.switched {
+            // A part of what is there, and a byte for it, to be given the rest.
+            whim.calls_left -= 1;
+            whim.begun |= !whim.begun && response.stream(None).is_ok();
+            let _ = response.write(b"s");
+            return Flow::Receive(state);
+        }
+        self.do_anything(state, response)
+    }
+
+    fn go_anywhere(&self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let Some(whim) = &mut state.whim else { return Flow::Finish };
+        if whim.calls_left == 0 {
+            return Flow::Finish;
+        }
+        whim.calls_left -= 1;
+        if whim.switched && whim.dice.once_in(2) {
+            return if whim.dice.once_in(4) { Flow::Detach(state) } else { Flow::Upgrade(state) };
+        }
+        match whim.dice.below(24) {
+            0..=7 => Flow::Finish,
+            8..=10 => Flow::Collect(state),
+            11..=14 => Flow::Receive(state),
+            15..=18 => Flow::Produce(state),
+            19..=21 => {
+                for _ in 0..whim.dice.pick(&[0, 1, 1, 1, 1, 1, 2]) {
+                    let (after_ms, by_itself) = (whim.dice.pick(&AFTER_MS), whim.dice.once_in(6));
+                    response.defer().into_iter().for_each(|token| self.answer_later(token, after_ms, by_itself));
+                }
+                Flow::Defer(state)
+            }
+            22 => Flow::Upgrade(state),
+            _ => Flow::Detach(state),
+        }
+    }
+
+    fn answer_later(&self, token: DeferToken, after_ms: Option<u32>, by_itself: bool) {
+        if by_itself {
+            self.deferrals.resolve(token);
+            self.book.borrow_mut().stale.push(token);
+        } else {
+            self.book.borrow_mut().deferred.push((after_ms, token));
+        }
+    }
+}
