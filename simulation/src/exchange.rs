@@ -358,7 +358,7 @@ pub(crate) fn some_exchange_of_any_kind(dice: &mut Dice, world: &World) -> Excha
     let exchange = some_exchange(dice, world, false);
     let is_bare = exchange.framing == Framing::None && !exchange.is_http10;
     let method = if is_bare && dice.once_in(8) { Method::Connect } else { exchange.method };
-    Exchange { answer: Answer::Anything(dice.below(usize::MAX) as u64), method, ..exchange }
+    Exchange { answer: Answer::Anything(dice.below(1 << 31) as u64), method, ..exchange }
 }
 
 /// An exchange that a healthy client may have with this server.
