@@ -1,6 +1,5 @@
 //! Many connections at once, on the simulator in virtual time: overload, famine, deferred answers, stopping.
 
-mod anything;
 mod broken;
 mod burst;
 mod deferred;
@@ -8,7 +7,6 @@ mod detached;
 mod famine;
 mod late;
 mod overload;
-mod random;
 mod reused;
 mod stopping;
 mod world;

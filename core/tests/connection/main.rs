@@ -4,7 +4,6 @@ mod deferred;
 mod demands;
 mod disorder;
 mod harness;
-mod random;
 mod states;
 mod trailers;
 mod upgraded;
