@@ -179,3 +179,37 @@ fn text(response: &mut ResponseWriter<'_>, text: &str) -> Result<Flow<Exchange>,
     response.body(text)?;
     Ok(Flow::Finish)
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use aurora_http::testing::Client;
+
+    use super::Bench;
+
+    #[test]
+    fn what_is_there_is_answered() {
+        let mut client = Client::new(Bench);
+        assert_eq!(client.get("/plaintext").text(), "Hello, World!");
+        let json = client.get("/json");
+        assert_eq!(
+            (json.field("Content-Type"), json.text()),
+            (Some("application/json"), r#"{"message":"Hello, World!"}"#)
+        );
+        assert_eq!(client.head("/json").content(), b"");
+        let long = vec![b'x'; 300_000];
+        assert_eq!(client.post("/echo", &long).content(), long);
+        let bytes = client.get("/bytes/150000");
+        assert_eq!((bytes.status(), bytes.content().len()), (200, 150_000));
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused() {
+        let mut client = Client::new(Bench);
+        let wrong = client.post("/json", "{}");
+        assert_eq!((wrong.status(), wrong.field("Allow")), (405, Some("GET, HEAD")));
+        for (target, status) in [("/", 200), ("/no", 404), ("/bytes/", 404), ("/bytes/1073741825", 404)] {
+            assert_eq!(client.get(target).status(), status, "{target}");
+        }
+        assert_eq!(client.send("BREW", "/", &[], &[]).status(), 501);
+    }
+}

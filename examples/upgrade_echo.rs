@@ -68,3 +68,40 @@ fn main() -> Result<(), ServerError> {
     support::server("upgrade_echo: a line protocol behind an upgrade to `lines`").serve(|_worker| Lines)?;
     Ok(())
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use aurora_http::Limits;
+    use aurora_http::core::sim::with_server;
+
+    use super::Lines;
+
+    const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\n";
+
+    #[test]
+    fn lines_come_back_in_capitals_until_one_says_quit() {
+        with_server(Lines, Limits::default(), |server| {
+            let client = server.connect();
+            server.send(client, &[UPGRADE, b"hello\nwor"].concat());
+            let received = String::from_utf8(server.receive(client)).unwrap();
+            assert!(received.starts_with("HTTP/1.1 101 ") && received.ends_with("\r\n\r\nHELLO\n"), "{received}");
+            server.send(client, b"ld\nquit\nnothing behind it\n");
+            assert_eq!(server.receive(client), b"WORLD\ngoodbye after 2 lines\n");
+            assert!(server.has_ended(client));
+        });
+    }
+
+    #[test]
+    fn a_line_may_be_late_but_not_for_ever() {
+        with_server(Lines, Limits::default(), |server| {
+            let client = server.connect();
+            server.send(client, UPGRADE);
+            server.receive(client);
+            server.pass_ms(30_000);
+            server.send(client, b"late\n");
+            assert_eq!(server.receive(client), b"LATE\n");
+            server.pass_ms(75_000);
+            assert!(server.has_ended(client));
+        });
+    }
+}
