@@ -176,7 +176,10 @@ pub(crate) fn may_be_instead(plan: &Plan, nature: Nature, status: u16) -> bool {
         // A response that has to grow finds no larger buffer.
         500 => plan.is_short_of_buffers(),
         // What could not be sent while the server stood still may come too late when it goes on.
-        408 => matches!(nature, Nature::StallsSending(_) | Nature::StallsReading(_)) || plan.pauses(),
+        408 => {
+            let is_slow = matches!(nature, Nature::StallsSending(_) | Nature::Drips(..) | Nature::StallsReading(_));
+            is_slow || plan.pauses()
+        }
         _ => false,
     }
 }
