@@ -194,6 +194,13 @@ impl Plan {
         self.is_short_of_buffers() || self.is_short_of_slots()
     }
 
+    /// Whether a client drips.
+    #[must_use]
+    pub fn drips(&self) -> bool {
+        let mut clients = self.clients.iter().filter(|client| client.comes_ms != NEVER);
+        clients.any(|client| matches!(client.nature, Nature::Drips(..)))
+    }
+
     /// Whether newcomers may find no slot.
     #[must_use]
     pub fn is_short_of_slots(&self) -> bool {

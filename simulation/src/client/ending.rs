@@ -240,7 +240,9 @@ impl Actor {
             || connection.has_switched
             || connection.raw_from.is_some();
         let is_progress = connection.drips_since.is_some() && may_drip;
-        if !is_blind && !is_progress && around.paused_ms == 0 {
+        // Whoever drips may keep a slot from others all the time.
+        let is_kept_out = around.plan.is_short_of_slots() && around.plan.drips();
+        if !is_blind && !is_progress && !is_kept_out && around.paused_ms == 0 {
             return Err(format!("not ended in {PATIENCE_MS} ms"));
         }
         around.network.client_close(connection.client);
