@@ -260,11 +260,11 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
                 (rests, last) = (0, at);
             }
             let is_stopping = stop.mode() != Mode::Run;
-            if let Some(ended) = self.take_trouble(stage, stop_in_wait, now)? {
-                return Ok(ended);
-            }
             if is_stopping {
                 self.stops_since.get_or_insert(now);
+            }
+            if let Some(ended) = self.take_trouble(stage, stop_in_wait, now)? {
+                return Ok(ended);
             }
             let listener = self.listener.filter(|_| !is_stopping);
             stage.act(self.reactor.inner.network(), listener)?;
@@ -469,6 +469,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
     /// The process stands still while clients go on.
     fn pause(&mut self, stage: &mut Stage<'_>, ms: u32) -> Result<(), String> {
         stage.paused_ms += u64::from(ms);
-        stage.pass(self.reactor.inner.network(), self.listener, ms)
+        let listener = self.listener.filter(|_| self.stops_since.is_none());
+        stage.pass(self.reactor.inner.network(), listener, ms)
     }
 }
