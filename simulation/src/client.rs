@@ -43,6 +43,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) received: &'a mut [u8],
     /// Milliseconds for which the server stood still so far.
     pub(crate) paused_ms: u64,
+    /// When the last graceful stop began.
+    pub(crate) stopped_at: Option<Instant>,
 }
 
 pub(crate) struct Actor {
@@ -66,7 +68,7 @@ struct Connection {
     /// The next exchange to be sent.
     next: usize,
     /// Those that were sent, with their numbers on this connection.
-    awaiting: VecDeque<(usize, u32)>,
+    awaiting: VecDeque<Sent>,
     count: u32,
     out: Vec<u8>,
     out_at: usize,
@@ -97,10 +99,24 @@ struct Connection {
     head: String,
     /// When it sent the last byte.
     sent_at: Instant,
+    /// Since when it drips.
+    drips_since: Option<Instant>,
+    /// When it got the last response, or came.
+    answered_at: Instant,
     sends_at: Instant,
     reads_at: Instant,
     rambles_at: Instant,
     rambled: usize,
+}
+
+/// A request that was put into its hands.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    serial: usize,
+    /// Which one of its connection, beginning with 1.
+    nth: u32,
+    /// Bytes of the connection in front of its head.
+    from: usize,
 }
 
 struct Current {
@@ -231,6 +247,8 @@ impl Actor {
             may_break: false,
             head: String::new(),
             sent_at: now,
+            drips_since: None,
+            answered_at: now,
             sends_at: now,
             reads_at: now,
             rambles_at: now,
@@ -315,7 +333,7 @@ impl Actor {
         }
         connection.head = format!("{head:?}");
         let front = connection.awaiting.front().copied();
-        let Some((serial, nth)) = front else {
+        let Some(Sent { serial, nth, .. }) = front else {
             return Err(format!("without a request: {head:?}"));
         };
         let exchange = &visitor.exchanges[serial];
@@ -418,6 +436,7 @@ impl Actor {
             None => around.seen.refused += 1,
         }
         connection.awaiting.pop_front();
+        connection.answered_at = around.network.now();
         connection.continued = false;
         if connection.holds == Some(current.serial) {
             // It is not wanted, and nothing can follow in its place.
@@ -447,7 +466,7 @@ impl Connection {
 
     /// It reads nothing before it has written what it has begun to.
     fn has_to_write(&self, visitor: &Visitor, world: &World) -> bool {
-        let front = self.awaiting.front().map(|(serial, _)| &visitor.exchanges[*serial]);
+        let front = self.awaiting.front().map(|sent| &visitor.exchanges[sent.serial]);
         visitor.manner.writes_first
             && visitor.nature == Nature::Healthy
             && visitor.depth == 1
@@ -465,7 +484,10 @@ impl Connection {
 
     /// It stopped in the middle of what it has to say.
     fn is_stalled(&self, visitor: &Visitor) -> bool {
-        matches!(visitor.nature, Nature::StallsSending(most) if self.sent >= most)
+        match visitor.nature {
+            Nature::StallsSending(most) => self.sent >= most,
+            _ => self.drips_since.is_some(),
+        }
     }
 }
 

@@ -118,6 +118,24 @@ pub enum Answer {
         /// Bytes of body.
         length: usize,
     },
+    /// Takes a token at once, receives all content, and only then defers; then answers with so many bytes.
+    DeferLate {
+        /// When the answer is there, from the head on; `None`: never.
+        after_ms: Option<u32>,
+        /// Resolved by the handler itself, in the call that takes the token.
+        by_itself: bool,
+        /// Bytes of body.
+        length: usize,
+    },
+    /// Begins its response before it receives any content, and goes on with it behind all of it.
+    Begin {
+        /// Bytes of body, as many of them at once as there is room for.
+        length: usize,
+        /// Announces the length.
+        is_known: bool,
+        /// Bytes of a field that makes the head longer.
+        padding: usize,
+    },
     /// Gives up with a status.
     Fail(u16),
     /// Switches to a protocol that writes back what it receives.
@@ -268,9 +286,11 @@ impl Exchange {
         }
         let received = self.framing.length();
         match &mut self.answer {
-            Answer::Body { length, .. } | Answer::Collect { length } | Answer::Defer { length, .. } => {
-                *length = (*length).min(most);
-            }
+            Answer::Body { length, .. }
+            | Answer::Collect { length }
+            | Answer::Defer { length, .. }
+            | Answer::DeferLate { length, .. }
+            | Answer::Begin { length, .. } => *length = (*length).min(most),
             Answer::Produce { length, piece, .. } => {
                 *length = (*length).min(most);
                 *piece = (*piece).max(*length / STEPS_MAX);
@@ -291,6 +311,8 @@ impl Exchange {
             | Answer::Collect { length }
             | Answer::Receive { length, .. }
             | Answer::Defer { length, .. }
+            | Answer::DeferLate { length, .. }
+            | Answer::Begin { length, .. }
             | Answer::Upgrade { length }
             | Answer::Detach { length } => length,
             Answer::Echo => self.framing.length(),
@@ -306,8 +328,12 @@ impl Exchange {
         let is_long =
             length > world.limits.discard_bytes_max as usize || matches!(self.framing, Framing::Chunked { .. });
         match self.answer {
-            Answer::Collect { .. } | Answer::Receive { .. } => true,
-            Answer::Echo | Answer::Upgrade { .. } | Answer::Detach { .. } | Answer::Anything(_) => false,
+            Answer::Collect { .. } | Answer::Receive { .. } | Answer::DeferLate { .. } => true,
+            Answer::Begin { .. }
+            | Answer::Echo
+            | Answer::Upgrade { .. }
+            | Answer::Detach { .. }
+            | Answer::Anything(_) => false,
             Answer::Body { .. } | Answer::Nothing | Answer::Fail(_) => is_long || length == 0,
             _ => length == 0,
         }
@@ -397,7 +423,7 @@ pub(crate) fn some_exchange(dice: &mut Dice, world: &World, may_panic: bool) -> 
 
 fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
     let length = dice.pick(&[0, 1, 90, 600, 1_000, 5_000, 20_000, 100_000]);
-    match dice.below(20) {
+    match dice.below(22) {
         0 => Answer::Nothing,
         1 | 2 => Answer::Produce { length, is_known: dice.once_in(2), piece: dice.pick(&[10, 1_000, 100_000]) },
         3 | 4 => Answer::Collect { length },
@@ -414,6 +440,12 @@ fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
         14 if dice.once_in(3) => Answer::Detach { length: dice.pick(&[0, 5, 500]) },
         15 if dice.once_in(3) => Answer::Stall,
         16 if may_panic => Answer::Panic,
+        17 => Answer::DeferLate {
+            after_ms: if dice.once_in(8) { None } else { Some(dice.pick(&[0, 5, 2_000])) },
+            by_itself: dice.once_in(2),
+            length,
+        },
+        18 => Answer::Begin { length, is_known: dice.once_in(2), padding: dice.pick(&[0, 700, 900, 3_000]) },
         _ => Answer::Body {
             status: dice.pick(&[200, 200, 201, 204, 304, 404, 426, 500]),
             length,
@@ -442,7 +474,8 @@ fn fit(dice: &mut Dice, world: &World, exchange: &mut Exchange) {
         Answer::Body { length, in_place: false, .. } | Answer::Collect { length } | Answer::Receive { length, .. } => {
             *length = (*length).min(copied_max);
         }
-        Answer::Defer { length, .. } => *length = (*length).min(copied_max),
+        Answer::Defer { length, .. } | Answer::DeferLate { length, .. } => *length = (*length).min(copied_max),
+        Answer::Begin { padding, .. } => *padding = (*padding).min(copied_max),
         Answer::Upgrade { .. } | Answer::Detach { .. } => {
             // Content would have to be read first.
             exchange.framing = Framing::None;

@@ -65,6 +65,75 @@ impl<'p> Face<'p> for Readiness<'_, 'p, SimCalls> {
     }
 }
 
+/// Where a turn takes its time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Moment {
+    /// In front of its wait, which still tells what happens then.
+    BeforeWait,
+    /// Behind its wait, which does not.
+    BehindWait,
+}
+
+/// A reactor for one turn, in which time passes.
+pub(crate) struct Passing<'b, R, M> {
+    pub(crate) inner: &'b mut R,
+    /// What happens meanwhile.
+    pub(crate) meanwhile: M,
+}
+
+impl<'p, R: Reactor<'p>, M: FnMut(&mut R, Moment)> Reactor<'p> for Passing<'_, R, M> {
+    fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
+        self.inner.submit(submission)
+    }
+
+    fn provide(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
+        self.inner.provide(buf)
+    }
+
+    fn reclaim(&mut self) -> Option<Buf<'p>> {
+        self.inner.reclaim()
+    }
+
+    fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
+        self.inner.shutdown(io, how);
+    }
+
+    fn cancel(&mut self, token: OpToken, io: IoHandle) {
+        self.inner.cancel(token, io);
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
+        (self.meanwhile)(self.inner, Moment::BeforeWait);
+        let seen = self.inner.wait(timeout);
+        (self.meanwhile)(self.inner, Moment::BehindWait);
+        seen
+    }
+
+    fn has_work(&self) -> bool {
+        self.inner.has_work()
+    }
+
+    fn flush(&mut self) {
+        self.inner.flush();
+    }
+
+    fn next_completion(&mut self) -> Option<Completion<'p>> {
+        self.inner.next_completion()
+    }
+
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
+
+    fn unix_time(&self) -> Option<u64> {
+        self.inner.unix_time()
+    }
+
+    fn peers(&self) -> &dyn Peers {
+        self.inner.peers()
+    }
+}
+
 /// A reactor whose operations are counted, and into whose waits other threads break.
 pub(crate) struct Watched<'a, R> {
     pub(crate) inner: R,

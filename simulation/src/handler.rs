@@ -124,6 +124,46 @@ impl Puppet<'_> {
         Flow::Finish
     }
 
+    /// Begins a response whose rest follows behind the content.
+    fn begin_early(&self, id: Id, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let mut state = self.state(id);
+        if let Answer::Begin { length, is_known, padding } = self.exchange(id).answer {
+            if padding > 0 {
+                let _ = response.field("X-Padding", "p".repeat(padding));
+            }
+            self.begin_stream(id, is_known.then_some(length), response);
+            state.written = response.write(id.body(0, length)).unwrap_or(0);
+        }
+        response.keep_trailers();
+        Flow::Receive(state)
+    }
+
+    /// Receives all content, before it waits for its answer or goes on with it.
+    fn receive_first(
+        &self,
+        mut state: State,
+        content: &mut Content<'_>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<State> {
+        self.see(&state, content.bytes());
+        state.seen += content.bytes().len();
+        content.consume(usize::MAX);
+        if !content.ended() {
+            return Flow::Receive(state);
+        }
+        self.see_end(&state, content);
+        match self.exchange(state.id).answer {
+            Answer::Begin { length, .. } if state.written < length => self.produce_rest(state, length, response),
+            Answer::Begin { .. } => Flow::Finish,
+            _ => Flow::Defer(state),
+        }
+    }
+
+    fn produce_rest(&self, mut state: State, length: usize, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        self.write_piece(&mut state, length, usize::MAX, response);
+        if state.written == length { Flow::Finish } else { Flow::Produce(state) }
+    }
+
     fn begin_stream(&self, id: Id, length: Option<usize>, response: &mut ResponseWriter<'_>) {
         name(id, response);
         let _ = response.stream(length.map(|length| length as u64));
@@ -142,19 +182,27 @@ impl Puppet<'_> {
 
     /// Takes a token, and writes it down for whoever resolves it.
     fn defer(&self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
-        let Answer::Defer { after_ms, by_itself, .. } = self.exchange(state.id).answer else { return Flow::Finish };
+        self.take_token(state.id, response);
+        state.deferred += 1;
+        Flow::Defer(state)
+    }
+
+    fn take_token(&self, id: Id, response: &mut ResponseWriter<'_>) {
+        let (Answer::Defer { after_ms, by_itself, .. } | Answer::DeferLate { after_ms, by_itself, .. }) =
+            self.exchange(id).answer
+        else {
+            return;
+        };
         match response.defer() {
             Ok(token) if by_itself => {
                 if !self.deferrals.resolve(token) {
-                    self.fault(state.id, "a fresh token is stale");
+                    self.fault(id, "a fresh token is stale");
                 }
                 self.book.borrow_mut().stale.push(token);
             }
             Ok(token) => self.book.borrow_mut().deferred.push((after_ms, token)),
-            Err(error) => self.fault(state.id, format!("no token: {error}")),
+            Err(error) => self.fault(id, format!("no token: {error}")),
         }
-        state.deferred += 1;
-        Flow::Defer(state)
     }
 
     /// Checks content against what the client sends.
@@ -302,6 +350,12 @@ impl Handler for Puppet<'_> {
                 Flow::Receive(state)
             }
             Answer::Defer { .. } => self.defer(state, response),
+            Answer::DeferLate { .. } => {
+                self.take_token(id, response);
+                response.keep_trailers();
+                Flow::Receive(state)
+            }
+            Answer::Begin { .. } => self.begin_early(id, response),
             Answer::Fail(status) => {
                 response.fail(status);
                 Flow::Finish
@@ -356,6 +410,7 @@ impl Handler for Puppet<'_> {
         match self.exchange(state.id).answer {
             Answer::Receive { .. } => self.take(state, content, response),
             Answer::Echo => self.echo(state, content, response),
+            Answer::DeferLate { .. } | Answer::Begin { .. } => self.receive_first(state, content, response),
             Answer::Upgrade { .. } => self.echo_raw(state, content, response),
             Answer::Stall => Flow::Receive(state),
             Answer::Anything(_) => self.take_anything(state, content, response),
@@ -370,7 +425,11 @@ impl Handler for Puppet<'_> {
         if state.whim.is_some() {
             return self.produce_anything(state, response);
         }
-        let Answer::Produce { length, piece, .. } = self.exchange(state.id).answer else {
+        let answer = self.exchange(state.id).answer;
+        if let Answer::Begin { length, .. } = answer {
+            return self.produce_rest(state, length, response);
+        }
+        let Answer::Produce { length, piece, .. } = answer else {
             self.fault(state.id, "produce without having asked");
             return Flow::Finish;
         };
@@ -382,9 +441,13 @@ impl Handler for Puppet<'_> {
         if state.whim.is_some() {
             return self.do_anything(state, response);
         }
-        let Answer::Defer { times, length, .. } = self.exchange(state.id).answer else {
-            self.fault(state.id, "resume without having deferred");
-            return Flow::Finish;
+        let (length, times) = match self.exchange(state.id).answer {
+            Answer::Defer { times, length, .. } => (length, times),
+            Answer::DeferLate { length, .. } => (length, 0),
+            _ => {
+                self.fault(state.id, "resume without having deferred");
+                return Flow::Finish;
+            }
         };
         if state.deferred < times {
             return self.defer(state, response);

@@ -72,7 +72,8 @@ pub(crate) fn expected(plan: &Plan, exchange: &Exchange, nth: u32) -> Expected {
         _ => BodyEnd::AsTheHeadSays,
     };
     let body = if end == BodyEnd::NoBody { Body::Own(0) } else { body };
-    let may_break = exchange.answer == Answer::Echo && is_beyond(plan, exchange);
+    let begins = matches!(exchange.answer, Answer::Echo | Answer::Begin { .. });
+    let may_break = begins && is_beyond(plan, exchange);
     let keeps = if is_switched { Keeps::Either } else { keeps(plan, exchange, nth, is_the_handlers) };
     let keeps = if plan.is_pressed() && keeps == Keeps::Kept { Keeps::Either } else { keeps };
     Expected { status, body, keeps, is_the_handlers, may_break, end }
@@ -82,18 +83,24 @@ fn status_and_body(plan: &Plan, exchange: &Exchange) -> (u16, Body, bool) {
     let length = exchange.framing.length();
     match exchange.answer {
         Answer::Collect { .. } if length as u64 > collected_max(plan) => (413, Body::Any, false),
-        Answer::Receive { .. } | Answer::Stall if is_beyond(plan, exchange) => (413, Body::Any, false),
-        Answer::Echo if is_beyond(plan, exchange) && matches!(exchange.framing, Framing::Length(_)) => {
+        Answer::Receive { .. } | Answer::DeferLate { .. } | Answer::Stall if is_beyond(plan, exchange) => {
+            (413, Body::Any, false)
+        }
+        Answer::Echo | Answer::Begin { .. }
+            if is_beyond(plan, exchange) && matches!(exchange.framing, Framing::Length(_)) =>
+        {
             (413, Body::Any, false)
         }
         Answer::Body { status, length, .. } => (status, Body::Own(length), true),
         Answer::Nothing => (200, Body::Own(0), false),
-        Answer::Collect { length } | Answer::Receive { length, .. } | Answer::Produce { length, .. } => {
-            (200, Body::Own(length), true)
-        }
+        Answer::Collect { length }
+        | Answer::Receive { length, .. }
+        | Answer::Produce { length, .. }
+        | Answer::Begin { length, .. } => (200, Body::Own(length), true),
         Answer::Echo => (200, Body::Content(length), true),
-        Answer::Defer { after_ms: None, by_itself: false, .. } => (503, Body::Any, false),
-        Answer::Defer { length, .. } => (200, Body::Own(length), true),
+        Answer::Defer { after_ms: None, by_itself: false, .. }
+        | Answer::DeferLate { after_ms: None, by_itself: false, .. } => (503, Body::Any, false),
+        Answer::Defer { length, .. } | Answer::DeferLate { length, .. } => (200, Body::Own(length), true),
         Answer::Fail(status) => (status, Body::Any, false),
         Answer::Stall => (500, Body::Any, false),
         // The connection breaks.
@@ -130,7 +137,9 @@ fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, is_the_handlers: bool) -> K
     let is_last = limits.requests_per_connection_max.is_some_and(|max| nth >= max);
     // RFC 9112 §6.3: a body of unknown length ends with the connection where there are no chunks. (Also where there is no
     // body: to HEAD.)
-    let ends_body = exchange.is_http10 && matches!(exchange.answer, Answer::Produce { is_known: false, .. });
+    let is_unknown =
+        matches!(exchange.answer, Answer::Produce { is_known: false, .. } | Answer::Begin { is_known: false, .. });
+    let ends_body = exchange.is_http10 && is_unknown;
     // RFC 9931 §5: what follows a CONNECT that was refused must not be looked at.
     if !is_asked || is_last || exchange.method == Method::Connect {
         return Keeps::Closed;
@@ -142,7 +151,14 @@ fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, is_the_handlers: bool) -> K
         // What the server says by itself may end the connection.
         return Keeps::Either;
     }
-    let reads = matches!(exchange.answer, Answer::Collect { .. } | Answer::Receive { .. } | Answer::Echo);
+    let reads = matches!(
+        exchange.answer,
+        Answer::Collect { .. }
+            | Answer::Receive { .. }
+            | Answer::DeferLate { .. }
+            | Answer::Begin { .. }
+            | Answer::Echo
+    );
     match exchange.framing {
         Framing::None | Framing::Length(0) => Keeps::Kept,
         _ if reads => Keeps::Kept,
@@ -162,7 +178,10 @@ pub(crate) fn may_be_instead(plan: &Plan, nature: Nature, status: u16) -> bool {
         // A response that has to grow finds no larger buffer.
         500 => plan.is_short_of_buffers(),
         // What could not be sent while the server stood still may come too late when it goes on.
-        408 => matches!(nature, Nature::StallsSending(_) | Nature::StallsReading(_)) || plan.pauses(),
+        408 => {
+            let is_slow = matches!(nature, Nature::StallsSending(_) | Nature::Drips(..) | Nature::StallsReading(_));
+            is_slow || plan.pauses()
+        }
         _ => false,
     }
 }

@@ -38,6 +38,8 @@ pub struct World {
     pub start_ms: u64,
     /// Chances that something goes wrong below the engine.
     pub faults: Faults,
+    /// How long a part of a turn may take, in which clients go on.
+    pub work_ms_max: u32,
     /// How often each slot was used before.
     pub generation: u32,
     /// How often each slot deferred before.
@@ -69,6 +71,8 @@ pub enum Looping {
 pub enum Trouble {
     /// The process stands still for so many milliseconds, while clients go on.
     Pause(u32),
+    /// The same in the middle of a turn: what arrives meanwhile comes behind its wait.
+    Late(u32),
     /// The process dies, and another engine starts on the same storage.
     Restart,
     /// A graceful stop; another engine starts when it is through.
@@ -126,6 +130,8 @@ pub enum Nature {
     HalfCloses,
     /// Sends so many bytes and nothing behind them, but keeps the connection.
     StallsSending(usize),
+    /// Sends so many bytes, and from then on a single one each so many milliseconds.
+    Drips(usize, u32),
     /// Reads so many bytes and nothing behind them, but keeps the connection.
     StallsReading(usize),
     /// Is gone after it has sent so many bytes.
@@ -179,7 +185,20 @@ impl Plan {
     #[must_use]
     pub fn is_pressed(&self) -> bool {
         let stops = self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Stop));
-        stops || self.is_short_of_buffers() || self.is_short_of_slots()
+        stops || self.is_short()
+    }
+
+    /// Whether connections may be ended early for others.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.is_short_of_buffers() || self.is_short_of_slots()
+    }
+
+    /// Whether a client drips.
+    #[must_use]
+    pub fn drips(&self) -> bool {
+        let mut clients = self.clients.iter().filter(|client| client.comes_ms != NEVER);
+        clients.any(|client| matches!(client.nature, Nature::Drips(..)))
     }
 
     /// Whether newcomers may find no slot.
@@ -199,7 +218,10 @@ impl Plan {
     /// Whether the server stands still for a good part of a timeout.
     #[must_use]
     pub fn pauses(&self) -> bool {
-        let pauses = self.troubles.iter().map(|(_, trouble)| if let Trouble::Pause(ms) = trouble { *ms } else { 0 });
+        let pauses = self.troubles.iter().map(|(_, trouble)| match trouble {
+            Trouble::Pause(ms) | Trouble::Late(ms) => *ms,
+            Trouble::Restart | Trouble::Stop => 0,
+        });
         pauses.sum::<u32>() >= 5_000
     }
 
@@ -257,6 +279,7 @@ fn some_world(dice: &mut Dice) -> World {
         window: dice.pick(&[200, 4_096, 65_536]),
         start_ms: dice.pick(&[0, 1, u32::MAX as u64 - 20_000, 1 << 40]),
         faults: some_faults(dice),
+        work_ms_max: dice.pick(&[0, 0, 0, 3]),
         generation: dice.pick(&[0, (1 << 24) - 3]),
         serial: dice.pick(&[0, (1 << 29) - 3, (1 << 30) - 2, (1 << 61) - 4]),
     }
@@ -281,6 +304,7 @@ fn some_faults(dice: &mut Dice) -> Faults {
     if dice.once_in(3) {
         return Faults::default();
     }
+    let full_queue_max = dice.pick(&[100, 100, 600]);
     let mut chance = |most: u16| if dice.once_in(2) { 0 } else { dice.below(most as usize + 1) as u16 };
     Faults {
         short_recv: chance(300),
@@ -293,22 +317,24 @@ fn some_faults(dice: &mut Dice) -> Faults {
         file_limit: chance(100),
         accept_reset: chance(100),
         no_buffers: if chance(10) == 10 { 5 } else { 0 },
-        full_queue: chance(100),
+        full_queue: chance(full_queue_max),
         partial_wait: chance(200),
         lost_cancel: chance(500),
     }
 }
 
 fn some_trouble(dice: &mut Dice) -> Trouble {
-    match dice.below(3) {
+    match dice.below(4) {
         0 => Trouble::Pause(dice.pick(&[50, 5_000, 100_000])),
+        3 => Trouble::Late(dice.pick(&[50, 5_000, 100_000])),
         1 => Trouble::Restart,
         _ => Trouble::Stop,
     }
 }
 
 fn some_visitor(dice: &mut Dice, world: &World, within_ms: usize) -> Visitor {
-    let nature = match dice.below(21) {
+    let nature = match dice.below(23) {
+        21 | 22 => Nature::Drips(dice.below(800), dice.pick(&[100, 1_000, 3_000])),
         20 => Nature::Idles(dice.below(3)),
         0..=10 => Nature::Healthy,
         11..=13 => Nature::HalfCloses,

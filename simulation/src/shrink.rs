@@ -73,6 +73,9 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
             }
         }
     }
+    if plan.world.work_ms_max > 0 {
+        less(&|plan| plan.world.work_ms_max = 0);
+    }
     for &at in &busy {
         let there: Vec<_> =
             (0..plan.clients[at].exchanges.len()).filter(|one| !plan.clients[at].exchanges[*one].is_left_out).collect();

@@ -2,9 +2,9 @@
 
 mod books;
 mod memory;
+mod stage;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::ops::AddAssign;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -16,15 +16,16 @@ use aurora_http_core::preamble::Preamble;
 use aurora_http_core::reactor::{IoHandle, Op, OpKind, OpToken, Reactor, Submission, Wake};
 use aurora_http_core::readiness::{Parked, Readiness};
 use aurora_http_core::run::turn_within;
-use aurora_http_core::sim::{Client, Dice, Network, Sim, SimCalls};
-use aurora_http_core::stop::StopFlag;
+use aurora_http_core::sim::{Dice, Network, Sim, SimCalls};
+use aurora_http_core::stop::{Mode, StopFlag};
 use aurora_http_core::time::Instant;
 
-use crate::client::{Actor, Seen, Surroundings};
-use crate::face::{Face, Watched};
+use crate::client::{Actor, Seen};
+use crate::face::{Face, Passing, Watched};
 use crate::handler::{Book, Planned, Puppet};
 use crate::plan::{Face as FaceKind, Looping, Plan, Trouble};
 use memory::{Memory, Parts};
+use stage::Stage;
 
 /// Turns in a row in which neither time passes nor a byte moves: more, and the loop spins.
 const TURNS_AT_REST_MAX: u32 = 5_000;
@@ -129,107 +130,6 @@ fn live_on_calls<'p>(
     memory.salvaged.extend(memory.parked.iter_mut().flat_map(Parked::take_buffers));
     memory.salvaged.extend(memory.lent.iter_mut().filter_map(Option::take));
     Ok((ended, network))
-}
-
-/// Clients, and what does not end with an engine.
-struct Stage<'a> {
-    plan: Rc<Plan>,
-    borrowed: &'a Plan,
-    dice: Dice,
-    actors: Vec<Actor>,
-    /// When the first of them acts again, if nothing happens.
-    next_act: Option<Instant>,
-    /// What clients receive into.
-    received: Vec<u8>,
-    /// Which client has which connection.
-    by_connection: HashMap<Client, usize>,
-    troubles: std::collections::VecDeque<(Instant, Trouble)>,
-    book: Rc<RefCell<Book>>,
-    states: Rc<Cell<usize>>,
-    paused_ms: u64,
-    tally: Tally,
-}
-
-impl<'a> Stage<'a> {
-    fn new(plan: &'a Plan) -> Self {
-        let start = Instant(plan.world.start_ms);
-        let mut dice = Dice::new(plan.seed ^ 0x5eed);
-        let actors =
-            plan.clients.iter().enumerate().map(|(at, visitor)| Actor::new(at, visitor, dice.fork(), start)).collect();
-        Self {
-            plan: Rc::new(plan.clone()),
-            borrowed: plan,
-            dice,
-            actors,
-            next_act: Some(start),
-            received: vec![0; 16_384],
-            by_connection: HashMap::new(),
-            troubles: plan.troubles.iter().map(|(at, trouble)| (start.plus_ms(*at), *trouble)).collect(),
-            book: Rc::default(),
-            states: Rc::default(),
-            paused_ms: 0,
-            tally: Tally::default(),
-        }
-    }
-
-    /// Lets clients act whose time has come, or for whom something changed.
-    fn act(&mut self, network: &mut Network, listener: Option<IoHandle>) -> Result<(), String> {
-        while network.has_news() || self.next_act.is_some_and(|at| at <= network.now()) {
-            let now = network.now();
-            while let Some(client) = network.next_news() {
-                if let Some(at) = self.by_connection.get(&client) {
-                    let actor = &mut self.actors[*at];
-                    actor.wakes_at = Some(actor.wakes_at.map_or(now, |at| at.min(now)));
-                }
-            }
-            for at in 0..self.actors.len() {
-                if self.actors[at].is_done || self.actors[at].wakes_at.is_none_or(|wakes_at| wakes_at > now) {
-                    continue;
-                }
-                let before = self.actors[at].client();
-                let mut around = Surroundings {
-                    plan: self.borrowed,
-                    network,
-                    listener,
-                    seen: &mut self.tally.seen,
-                    received: &mut self.received,
-                    paused_ms: self.paused_ms,
-                };
-                self.actors[at].act(&mut around)?;
-                let after = self.actors[at].client();
-                if before != after {
-                    before.map(|client| self.by_connection.remove(&client));
-                    after.map(|client| self.by_connection.insert(client, at));
-                }
-            }
-            self.next_act = self.actors.iter().filter(|actor| !actor.is_done).filter_map(|actor| actor.wakes_at).min();
-        }
-        Ok(())
-    }
-
-    fn is_over(&self) -> bool {
-        self.actors.iter().all(|actor| actor.is_done)
-    }
-
-    /// When a client acts next, or trouble comes.
-    fn next_event(&self) -> Option<Instant> {
-        self.next_act.into_iter().chain(self.troubles.front().map(|(at, _)| *at)).min()
-    }
-
-    /// The books, when all is over.
-    fn check_end(&self) -> Result<(), String> {
-        let book = self.book.borrow();
-        for (id, calls) in &book.calls {
-            let sent = self.actors[id.client].sent_times[id.serial];
-            if *calls > sent {
-                return Err(format!("{id:?} was sent {sent} times, and the handler was called {calls} times"));
-            }
-        }
-        if self.states.get() != 0 {
-            return Err(format!("{} states of exchanges are left", self.states.get()));
-        }
-        Ok(())
-    }
 }
 
 /// Answers that other threads have for the engine at hand.
@@ -360,12 +260,12 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
             if at != last {
                 (rests, last) = (0, at);
             }
-            let is_stopping = stop.mode() != aurora_http_core::stop::Mode::Run;
-            if let Some(ended) = self.take_trouble(stage, stop_in_wait, now)? {
-                return Ok(ended);
-            }
+            let is_stopping = stop.mode() != Mode::Run;
             if is_stopping {
                 self.stops_since.get_or_insert(now);
+            }
+            if let Some(ended) = self.take_trouble(stage, stop_in_wait, now)? {
+                return Ok(ended);
             }
             let listener = self.listener.filter(|_| !is_stopping);
             stage.act(self.reactor.inner.network(), listener)?;
@@ -400,8 +300,18 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
             Looping::Own => next.map(|at| self.reactor.now().until(at)),
             Looping::Level | Looping::Edge => Some(Duration::ZERO),
         };
-        let (engine, reactor) = (&mut self.engine, &mut self.reactor);
-        let turned = catch_unwind(AssertUnwindSafe(|| turn_within(engine, reactor, stop, wait_max)));
+        let (engine, listener) = (&mut self.engine, self.listener);
+        let mut passed = Ok(());
+        let meanwhile = |reactor: &mut Watched<'_, F>, moment| {
+            let ms = stage.takes_ms(moment);
+            if ms > 0 && passed.is_ok() {
+                let listener = listener.filter(|_| stop.mode() == Mode::Run);
+                passed = stage.pass(reactor.inner.network(), listener, ms);
+            }
+        };
+        let mut reactor = Passing { inner: &mut self.reactor, meanwhile };
+        let turned = catch_unwind(AssertUnwindSafe(|| turn_within(engine, &mut reactor, stop, wait_max)));
+        passed?;
         stage.tally.turns += 1;
         match turned {
             Ok(Ok(())) => {}
@@ -489,7 +399,9 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         next: Option<Instant>,
     ) -> Result<Option<Ended>, String> {
         let before = self.footprint();
+        stage.is_idle = true;
         let ended = self.turn(stage, stop, next)?;
+        stage.is_idle = false;
         let after = self.footprint();
         if ended.is_none() && before != after {
             return Err(format!(
@@ -541,11 +453,15 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
             stage.troubles.pop_front();
             match trouble {
                 Trouble::Pause(ms) => self.pause(stage, ms)?,
+                Trouble::Late(ms) => stage.late_ms = ms,
                 Trouble::Restart => {
                     stage.tally.requests += stage.book.borrow().requests;
                     return Ok(Some(Ended::Died));
                 }
-                Trouble::Stop => stop_in_wait.set(true),
+                Trouble::Stop => {
+                    stage.stopped_at = Some(now);
+                    stop_in_wait.set(true);
+                }
             }
         }
         Ok(None)
@@ -553,15 +469,8 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
 
     /// The process stands still while clients go on.
     fn pause(&mut self, stage: &mut Stage<'_>, ms: u32) -> Result<(), String> {
-        let end = self.reactor.now().plus_ms(ms);
         stage.paused_ms += u64::from(ms);
-        loop {
-            stage.act(self.reactor.inner.network(), self.listener)?;
-            let next = stage.next_act.map_or(end, |at| at.min(end));
-            self.reactor.inner.network().advance_to(next);
-            if next >= end {
-                return Ok(());
-            }
-        }
+        let listener = self.listener.filter(|_| self.stops_since.is_none());
+        stage.pass(self.reactor.inner.network(), listener, ms)
     }
 }

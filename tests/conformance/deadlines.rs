@@ -242,6 +242,24 @@ fn one_byte_of_content_each_9_s_does_not_live_on() {
     is_timed_out(&mut bench);
 }
 
+/// The handler writes each of them back; only the time in which the client is waited for counts, and all of it.
+#[test]
+fn content_that_drips_into_an_echo_does_not_live_on() {
+    for begun in [0, 1] {
+        let mut bench = bench();
+        bench.send(&post("/echo", 1_000));
+        bench.send(&content(begun));
+        for _ in 0..9 {
+            bench.elapse(1_000);
+            bench.send(b"x");
+            assert_eq!(bench.state(), State::ReadingContent);
+        }
+        bench.elapse(1_000);
+        bench.send(b"x");
+        assert_eq!((bench.state(), bench.connection.close_reason()), (State::Lingering, Some(ContentTimeout)));
+    }
+}
+
 #[test]
 fn without_a_rate_content_has_30_s_without_progress() {
     let mut bench = limited(|limits| limits.timeouts.rate_min = None);

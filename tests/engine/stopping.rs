@@ -1,7 +1,7 @@
 //! Graceful stops, aborts.
 
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{Flow, Handler};
+use aurora_http_core::handler::{Flow, Handler, handler_fn};
 use aurora_http_core::limits::{Limits, Overload};
 use aurora_http_core::reactor::Reactor;
 use aurora_http_core::request::Request;
@@ -51,6 +51,42 @@ fn a_stop_does_not_destroy_a_response_that_is_being_received() {
     assert!(world.engine.is_drained());
     assert_eq!(world.engine.counters().closed.of(CloseReason::Stopped), 1);
     assert_eq!(world.engine.counters().stopped_idle, 1);
+    world.finish();
+}
+
+/// Longer than what is under way to a client at a time.
+const LONG: &str = {
+    const BYTES: [u8; 6_000] = [b'l'; 6_000];
+    match std::str::from_utf8(&BYTES) {
+        Ok(long) => long,
+        Err(_) => "",
+    }
+};
+
+#[test]
+fn a_stop_behind_a_head_that_promised_more_destroys_neither_the_response_nor_what_has_arrived_behind_it() {
+    let handler = handler_fn(|_, response: &mut ResponseWriter<'_>| response.body(LONG));
+    let mut world = World::new(8, COUNTS, limits(), handler);
+    let (busy, silent) = (world.connect_and_send(GET), world.connect_and_send(GET));
+    world.stop.drain();
+    world.settle();
+    // Its first response is not out: it takes the first part, and says more before it takes the rest.
+    let mut part = [0; 4_096];
+    for client in [busy, silent] {
+        assert_eq!(world.sim.client_recv(client, &mut part), ClientRecv::Bytes(part.len()));
+    }
+    world.sim.client_send(busy, GET);
+    world.settle();
+    world.sim.client_send(silent, &GET[..9]);
+    let (rest, is_over) = world.recv(busy);
+    let (first, second) = rest.split_at(LONG.len() + HELLO.len() - 5 + "6000".len() - 1 - part.len());
+    assert!(first.bytes().all(|byte| byte == b'l') && is_over);
+    assert!(second.starts_with("HTTP/1.1 200 OK\r\nConnection: close\r\n") && second.ends_with(LONG));
+    let (rest, is_over) = world.recv(silent);
+    assert!(rest.len() == first.len() && is_over, "all of the response, then the end");
+    [busy, silent].into_iter().for_each(|client| world.sim.client_close(client));
+    world.settle();
+    assert!(world.engine.is_drained());
     world.finish();
 }
 

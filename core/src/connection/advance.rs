@@ -148,8 +148,6 @@ impl<'p, E> Connection<'p, E> {
         }
         if self.exchange.has(flag::ENDED) {
             self.close(cx, CloseReason::PeerClosed);
-        } else if let Some(reason) = cx.last.filter(|_| self.exchange.served > 0) {
-            self.close(cx, reason);
         } else if self.exchange.state == State::ReadingHead {
             self.exchange.go(Event::Idle);
         }

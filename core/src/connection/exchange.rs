@@ -174,6 +174,13 @@ impl<'p, E> Exchange<'p, E> {
         self.has(flag::RECV) && !self.has(flag::LENT)
     }
 
+    /// The handler goes on when more content is there, and there is more to come.
+    pub(super) const fn waits_for_content(&self) -> bool {
+        matches!(self.waiting, Some(Flow::Receive(_) | Flow::Collect(_)))
+            && !self.body.is_finished()
+            && !self.body.is_raw()
+    }
+
     #[inline]
     pub(super) fn has_output(&self) -> bool {
         matches!(&self.output, Output::Unsent { head, body } if !head.is_empty() || !body.is_empty())

@@ -318,8 +318,14 @@ impl<'p, E> Connection<'p, E> {
     fn handle_slow_bytes<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         let request = self.exchange.served;
         self.advance(cx);
-        let waits = self.exchange.state == State::ReadingContent && !self.is_starved();
-        if waits && self.exchange.served == request {
+        if self.exchange.served != request || self.is_starved() {
+            return;
+        }
+        if self.exchange.state == State::Writing && self.exchange.waits_for_content() {
+            // What the handler wrote for them makes them no faster.
+            self.exchange.go(Event::NeedContent);
+        }
+        if self.exchange.state == State::ReadingContent {
             self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout);
         }
     }

@@ -315,6 +315,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             Some(class) => {
                 let at = Instant(now.0.saturating_add(self.timeouts[class as usize]));
                 self.deadlines.arm(self.nodes, index, class as usize, at);
+                // A response that said nothing of a stop was its last one, unless another request has arrived.
+                self.sweep_due |= class == Deadline::Idle && self.mode == Mode::Drain;
             }
             None => self.deadlines.cancel(self.nodes, index),
         }

@@ -36,7 +36,7 @@ impl Actor {
 
     /// The server has ended the connection: what was asked is not asked again.
     pub(super) fn take_any_end(&mut self, around: &mut Surroundings<'_>, connection: &Connection) {
-        let asked = connection.awaiting.front().map(|(serial, _)| *serial);
+        let asked = connection.awaiting.front().map(|sent| sent.serial);
         if let Some(serial) = connection.current.as_ref().map(|current| current.serial).or(asked) {
             around.seen.anyhow += u64::from(connection.current.is_some());
             self.answered = visitor_next(around.plan, self.index, serial);

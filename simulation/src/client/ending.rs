@@ -6,12 +6,15 @@ use aurora_http_core::time::Instant;
 use super::{Actor, Connection, Current, Surroundings, is_switch, visitor_next};
 use crate::exchange::Answer;
 use crate::model::expected;
-use crate::plan::{Leave, Nature};
+use crate::plan::{Leave, Nature, Visitor};
 
 /// How long a client that keeps its connection, and does nothing, waits for the server to end it.
 const PATIENCE_MS: u32 = 400_000;
 /// The shortest timeout of a server: what ends sooner was not waited for.
 const TIMEOUT_MIN_MS: u64 = 9_900;
+
+/// How long a stop waits for those who are being served, at least.
+const STOP_MS: u64 = 29_000;
 
 /// When a server ends an idle connection, and how much later a client may see it.
 const IDLE_MS: u64 = 75_000;
@@ -34,22 +37,23 @@ impl Actor {
         let breaks = connection
             .awaiting
             .front()
-            .is_some_and(|(at, nth)| expected(plan, &visitor.exchanges[*at], *nth).may_break);
+            .is_some_and(|sent| expected(plan, &visitor.exchanges[sent.serial], sent.nth).may_break);
         // The program closes what it is given, whatever is on its way.
         let is_given_away = connection.raw_from.is_some() && connection.current.is_none();
         let breaks = breaks || is_given_away;
         connection.may_break |= breaks;
-        if let Some((at, _)) = connection.awaiting.front().filter(|_| breaks) {
-            self.answered = visitor_next(plan, self.index, *at);
+        if let Some(sent) = connection.awaiting.front().filter(|_| breaks) {
+            self.answered = visitor_next(plan, self.index, sent.serial);
         }
         let is_excused = plan.is_violent() || plan.is_pressed() || plan.may_be_late() || is_lazy || breaks;
+        let is_cut = connection.current.is_some();
         if let Some(current) = connection.current.take() {
             self.take_cut(around, &connection, &current, how)?;
         } else if how == ClientRecv::Reset && !is_excused && !connection.is_last {
             return Err(format!("a reset with {:?} unanswered", connection.awaiting));
         }
         let is_whole = connection.reader.is_between() || connection.reader.ends_with_connection();
-        let may_break = connection.may_break || matches!(visitor.nature, Nature::StallsSending(_));
+        let may_break = connection.may_break || matches!(visitor.nature, Nature::StallsSending(_) | Nature::Drips(..));
         if !is_whole && how == ClientRecv::Fin && !is_excused && !may_break {
             return Err("a response ends in its middle".to_owned());
         }
@@ -75,15 +79,19 @@ impl Actor {
                 }
                 self.is_done = all;
             }
-            Nature::StallsSending(_) => {
+            Nature::StallsSending(_) | Nature::Drips(..) => {
                 // Whoever waits for more has to wait as long as it says.
-                let waited = now.ms_since(connection.sent_at);
+                let waited = now.ms_since(connection.drips_since.unwrap_or(connection.sent_at));
                 let is_early = waited < TIMEOUT_MIN_MS
                     && connection.is_stalled(visitor)
                     && !connection.is_last
                     && connection.raw_from.is_none();
                 if is_early && !is_excused && around.paused_ms == 0 && self.answered < visitor.exchanges.len() {
                     return Err(format!("not waited for: ended after {waited} ms"));
+                }
+                let has_to_say = !is_excused && !is_cut && around.paused_ms == 0 && connection.is_stalled(visitor);
+                if has_to_say && connection.lacks_an_answer(visitor) {
+                    return Err(format!("no answer says why it ends with {:?} unanswered", connection.awaiting));
                 }
                 self.is_done = true;
             }
@@ -123,9 +131,11 @@ impl Actor {
         }
         let is_lazy = matches!(
             plan.clients[self.index].nature,
-            Nature::StallsReading(_) | Nature::StallsSending(_) | Nature::Leaves(..)
+            Nature::StallsReading(_) | Nature::StallsSending(_) | Nature::Drips(..) | Nature::Leaves(..)
         );
-        if plan.is_violent() || plan.is_pressed() || plan.pauses() || is_lazy {
+        // A stop waits for what is under way.
+        let stopped = around.stopped_at.is_some_and(|at| around.network.now().ms_since(at) >= STOP_MS);
+        if plan.is_violent() || plan.is_short() || stopped || plan.pauses() || is_lazy {
             return Ok(());
         }
         Err(format!("exchange {}: cut ({how:?}) after {} bytes of {:?}", current.serial, current.at, expected.body))
@@ -140,7 +150,9 @@ impl Actor {
             && connection.holds.is_none()
             && (connection.next == visitor.exchanges.len() || connection.is_mute);
         match visitor.nature {
-            Nature::Healthy if self.answered == visitor.exchanges.len() && connection.current.is_none() => {
+            Nature::Healthy | Nature::Drips(..)
+                if self.answered == visitor.exchanges.len() && connection.current.is_none() =>
+            {
                 around.network.client_close(connection.client);
                 self.connection = None;
                 self.is_done = true;
@@ -154,7 +166,7 @@ impl Actor {
             }
             Nature::HalfCloses if all_sent && !connection.is_finished && !around.plan.is_pressed() => {
                 let switches =
-                    connection.awaiting.back().is_some_and(|(at, _)| is_switch(visitor.exchanges[*at].answer));
+                    connection.awaiting.back().is_some_and(|sent| is_switch(visitor.exchanges[sent.serial].answer));
                 if !switches {
                     connection.is_finished = true;
                     around.network.client_finish(connection.client);
@@ -180,7 +192,11 @@ impl Actor {
                     self.wakes_at = Some(now);
                 }
             }
-            Nature::Leaves(..) | Nature::StallsSending(_) | Nature::StallsReading(_) | Nature::Garbage(_) => {
+            Nature::Leaves(..)
+            | Nature::StallsSending(_)
+            | Nature::Drips(..)
+            | Nature::StallsReading(_)
+            | Nature::Garbage(_) => {
                 self.lose_patience(around, now)?;
             }
             _ => {}
@@ -214,19 +230,41 @@ impl Actor {
     fn lose_patience(&mut self, around: &mut Surroundings<'_>, now: Instant) -> Result<(), String> {
         let visitor = self.visitor(around.plan);
         let Some(connection) = &mut self.connection else { return Ok(()) };
-        let end = connection.sent_at.plus_ms(PATIENCE_MS);
+        // Dripping is no progress; an answer is.
+        let moved_at = connection.drips_since.map_or(connection.sent_at, |since| since.max(connection.answered_at));
+        let end = moved_at.plus_ms(PATIENCE_MS);
         if now < end {
             self.wakes_at = Some(end);
             return Ok(());
         }
         // Who does not read does not see the end.
         let is_blind = matches!(visitor.nature, Nature::StallsReading(_) | Nature::Leaves(_, Leave::Finish));
-        if !is_blind && around.paused_ms == 0 {
+        // Without a minimum rate any byte of content is progress, and another protocol's always is.
+        let may_drip = around.plan.world.limits.timeouts.rate_min.is_none()
+            || connection.has_switched
+            || connection.raw_from.is_some();
+        let is_progress = connection.drips_since.is_some() && may_drip;
+        // Whoever drips may keep a slot from others all the time.
+        let is_kept_out = around.plan.is_short_of_slots() && around.plan.drips();
+        if !is_blind && !is_progress && !is_kept_out && around.paused_ms == 0 {
             return Err(format!("not ended in {PATIENCE_MS} ms"));
         }
         around.network.client_close(connection.client);
         self.connection = None;
         self.is_done = true;
         Ok(())
+    }
+}
+
+impl Connection {
+    /// A request has begun that has to be answered whatever becomes of it, and was not.
+    fn lacks_an_answer(&self, visitor: &Visitor) -> bool {
+        let front = self.awaiting.front().filter(|front| self.sent > front.from && !self.is_last);
+        front.is_some_and(|front| {
+            let answer = visitor.exchanges[front.serial].answer;
+            // What has begun to be answered can only be broken off.
+            let begins = matches!(answer, Answer::Echo | Answer::Begin { .. } | Answer::Produce { .. });
+            !begins && !is_switch(answer)
+        })
     }
 }

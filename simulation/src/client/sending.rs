@@ -1,22 +1,21 @@
 //! What a client sends, and when.
 
-use super::{Actor, Current, Surroundings, is_switch, next_time};
+use super::{Actor, Current, Sent, Surroundings, is_switch, next_time};
 use crate::exchange::{Answer, Framing, GARBAGE, Id};
 use crate::model::Body;
-use crate::plan::{Nature, Plan};
+use crate::plan::{Nature, Pace, Plan};
 use crate::reader::BodyEnd;
 
 /// Most that a client rambles behind its last request, and how long it is silent between two times.
 const RAMBLES_MAX: usize = 40;
 const RAMBLE_GAP_MS_MAX: usize = 8_000;
 
+/// Bytes of an empty line.
+const BLANK_LINE: usize = 2;
+
 impl Actor {
     pub(super) fn send(&mut self, around: &mut Surroundings<'_>) {
         let visitor = self.visitor(around.plan);
-        let limit = match visitor.nature {
-            Nature::StallsSending(most) | Nature::Leaves(most, _) => most,
-            _ => usize::MAX,
-        };
         loop {
             self.fill(around.plan);
             let Some(connection) = &mut self.connection else { return };
@@ -24,8 +23,17 @@ impl Actor {
             if connection.sends_at > now || connection.is_finished {
                 return;
             }
+            let (limit, pace) = match visitor.nature {
+                Nature::StallsSending(most) | Nature::Leaves(most, _) => (most, visitor.sends),
+                Nature::Drips(first, _) if connection.sent < first => (first, visitor.sends),
+                Nature::Drips(_, gap_ms) => {
+                    connection.drips_since.get_or_insert(now);
+                    (usize::MAX, Pace { bytes_max: 1, gap_ms_max: gap_ms })
+                }
+                _ => (usize::MAX, visitor.sends),
+            };
             let left = (connection.out.len() - connection.out_at).min(limit - connection.sent.min(limit));
-            let most = left.min(visitor.sends.bytes_max);
+            let most = left.min(pace.bytes_max);
             if most == 0 {
                 return;
             }
@@ -37,7 +45,10 @@ impl Actor {
                 return;
             }
             connection.sent_at = now;
-            connection.sends_at = next_time(&mut self.dice, now, visitor.sends);
+            connection.sends_at = match connection.drips_since {
+                Some(_) => now.plus_ms(pace.gap_ms_max),
+                None => next_time(&mut self.dice, now, pace),
+            };
         }
     }
 
@@ -86,11 +97,12 @@ impl Actor {
             if waits_alone && !connection.awaiting.is_empty() {
                 return;
             }
-            if connection.awaiting.back().is_some_and(|(serial, _)| is_switch(visitor.exchanges[*serial].answer)) {
+            if connection.awaiting.back().is_some_and(|sent| is_switch(visitor.exchanges[sent.serial].answer)) {
                 return;
             }
             connection.count += 1;
             let id = Id { client: self.index, serial: connection.next };
+            let from = connection.queued + if exchange.blank_line { BLANK_LINE } else { 0 };
             connection.put(|out| exchange.write_head(id, out));
             // Behind another request it might not see for long that it may go on.
             let waits = visitor.manner.waits && connection.awaiting.is_empty();
@@ -104,7 +116,7 @@ impl Actor {
                 connection.put(|out| out.extend(id.raw(0, length)));
             }
             self.sent_times[connection.next] += 1;
-            connection.awaiting.push_back((connection.next, connection.count));
+            connection.awaiting.push_back(Sent { serial: connection.next, nth: connection.count, from });
             connection.next += 1;
         }
     }
