@@ -83,6 +83,47 @@ fn a_line_that_begins_is_not_slept_over_where_nothing_else_happens() {
     world.finish();
 }
 
+/// Says hello behind all content, and answers `/long` with more than a client's window holds.
+struct Drops;
+
+impl Handler for Drops {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        if request.method() == Method::Post {
+            return Flow::Receive(());
+        }
+        response.static_body(if request.path() == b"/long" { &[b'x'; 6_000] } else { b"hello" }).unwrap();
+        Flow::Finish
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, _: &mut ResponseWriter<'_>) -> Flow<()> {
+        content.consume(usize::MAX);
+        Flow::Receive(())
+    }
+}
+
+/// Of two who begin to wait in one turn the first gets a buffer in the next, and gives one back: the second is not slept over.
+#[test]
+fn what_the_first_in_line_gives_back_in_its_turn_is_for_the_next_one() {
+    let mut world = World::new(8, ClassCounts::new([1, 1, 0, 0, 0]), limits(), Drops);
+    let sends = world.connect_and_send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n");
+    let reads = world.connect_and_send(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+    let waits = world.connect();
+    world.settle();
+    world.sim.client_send(sends, b"content");
+    world.sim.client_send(waits, GET);
+    let mut bytes = [0; 4_096];
+    assert_eq!(world.sim.client_recv(reads, &mut bytes), ClientRecv::Bytes(bytes.len()));
+    while world.sim.client_recv(waits, &mut bytes) == ClientRecv::Nothing {
+        let has_to_turn = world.engine.poll_timeout().is_some_and(|at| at <= world.sim.now());
+        assert!(has_to_turn || world.sim.has_work() || world.sim.is_readable(), "asleep: {:?}", world.engine);
+        world.turn();
+    }
+    assert_eq!(world.engine.counters().starved, 2);
+    world.finish();
+}
+
 /// Answers `/long` with more than a client's window holds, collects content, and else says hello.
 struct Slow;
 

@@ -39,6 +39,8 @@ impl<H: Handler> Engine<'_, '_, H> {
     #[cold]
     pub(super) fn feed(&mut self, now: Instant, peers: &dyn Peers) {
         self.feed_due = false;
+        // Before anybody gets one: what they give back in the same turn is for those who wait on.
+        self.famine_due.get_or_insert(now.plus_ms(PAUSE_MS));
         let last = self.starved.last();
         while let Some(index) = self.starved.pop(self.nodes) {
             self.feed_one(now, index, peers);
@@ -72,7 +74,6 @@ impl<H: Handler> Engine<'_, '_, H> {
             (self.famine_due, self.standing_since, self.shed_for_buffers) = (None, None, 0);
         } else {
             self.standing_since.get_or_insert(now);
-            self.famine_due.get_or_insert(now.plus_ms(PAUSE_MS));
         }
     }
 
