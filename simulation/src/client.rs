@@ -17,6 +17,8 @@ use crate::reader::{BodyEnd, Head, Piece, Reader};
 
 /// Connections that a client tries in a row without any answer.
 const ATTEMPTS_MAX: u32 = 30;
+/// Who sends all of a request in this time cannot be too late with any part of it.
+const PROMPT_MS: u64 = 9_900;
 /// What clients saw.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
@@ -115,8 +117,12 @@ struct Sent {
     serial: usize,
     /// Which one of its connection, beginning with 1.
     nth: u32,
-    /// Bytes of the connection in front of its head.
+    /// Bytes of the connection in front of its head, and up to its end.
     from: usize,
+    to: usize,
+    /// When the first of its bytes was sent, and the last one.
+    began_at: Option<Instant>,
+    whole_at: Option<Instant>,
 }
 
 struct Current {
@@ -333,9 +339,10 @@ impl Actor {
         }
         connection.head = format!("{head:?}");
         let front = connection.awaiting.front().copied();
-        let Some(Sent { serial, nth, .. }) = front else {
+        let Some(sent) = front else {
             return Err(format!("without a request: {head:?}"));
         };
+        let Sent { serial, nth, .. } = sent;
         let exchange = &visitor.exchanges[serial];
         if head.status == 100 {
             if !exchange.expects || exchange.is_http10 || connection.continued {
@@ -346,6 +353,7 @@ impl Actor {
                 connection.holds = None;
                 let id = Id { client: self.index, serial };
                 connection.put(|out| exchange.write_content(id, out));
+                connection.awaiting.front_mut().into_iter().for_each(|sent| sent.to = connection.queued);
             }
             return connection.reader.expect_body(&head, BodyEnd::NoBody);
         }
@@ -382,6 +390,9 @@ impl Actor {
             return Ok(());
         }
         let is_too_much = expected.may_break && head.status == 413;
+        if head.status == 408 && sent.was_prompt() && plan.is_in_time() {
+            return Err(format!("all of exchange {serial} was there in time: {head:?}"));
+        }
         if head.exchange.is_some() || !(is_too_much || may_be_instead(plan, visitor.nature, head.status)) {
             return Err(format!("exchange {serial} {exchange:?}: expected {expected:?}, not {head:?}"));
         }
@@ -456,7 +467,24 @@ impl Actor {
     }
 }
 
+impl Sent {
+    /// All of it was sent in less time than the shortest timeout has.
+    fn was_prompt(&self) -> bool {
+        let times = self.began_at.zip(self.whole_at);
+        times.is_some_and(|(began_at, whole_at)| whole_at.ms_since(began_at) < PROMPT_MS)
+    }
+}
+
 impl Connection {
+    /// So many bytes were sent by now.
+    fn note_sent(&mut self, now: Instant) {
+        let sent = self.sent;
+        for one in self.awaiting.iter_mut().filter(|one| one.whole_at.is_none() && sent > one.from) {
+            one.began_at.get_or_insert(now);
+            one.whole_at = (sent >= one.to).then_some(now);
+        }
+    }
+
     /// Puts something into its hands, to be sent.
     fn put(&mut self, what: impl FnOnce(&mut Vec<u8>)) {
         let before = self.out.len();

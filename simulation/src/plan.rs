@@ -231,6 +231,12 @@ impl Plan {
         self.pauses() && self.world.faults != Faults::default()
     }
 
+    /// Whether everything that arrives in time is there when the server looks, and has room.
+    #[must_use]
+    pub fn is_in_time(&self) -> bool {
+        self.world.faults == Faults::default() && !self.is_short_of_buffers()
+    }
+
     /// Whether somebody may wait for a moment though it could go on: for a slot, until it is asked again whether a client has
     /// received its response; for a buffer, where the system has none to receive into though the engine does.
     #[must_use]

@@ -94,6 +94,11 @@ impl Network {
         ClientRecv::Bytes(count)
     }
 
+    /// Bytes that had arrived at a client and were destroyed by a reset before it read them.
+    pub fn client_lost(&mut self, client: Client) -> usize {
+        self.client(client).map_or(0, |socket| socket.lost)
+    }
+
     /// Sends FIN and goes on reading: a half-close.
     pub fn client_finish(&mut self, client: Client) {
         let Some(socket) = self.client(client) else { return };

@@ -33,6 +33,8 @@ pub(super) struct Socket {
     pub(super) read_ended: bool,
     /// The connection is broken.
     pub(super) reset: bool,
+    /// Bytes that the client had not read when it broke.
+    pub(super) lost: usize,
     /// Of a listener: the connections to accept, oldest first, linked by `next_waiting`.
     pub(super) first_waiting: u32,
     pub(super) last_waiting: u32,
@@ -57,6 +59,7 @@ impl Socket {
             server_fin: false,
             read_ended: false,
             reset: false,
+            lost: 0,
             first_waiting: NONE,
             last_waiting: NONE,
             next_waiting: NONE,
@@ -83,6 +86,7 @@ impl Socket {
     /// A reset: what the client has not read is lost; what the server has not read can still be read.
     pub(super) fn break_up(&mut self) {
         self.reset = true;
+        self.lost += self.to_client.filled();
         self.to_client.clear();
         self.edge = Ready { readable: true, writable: true, ended: true };
     }

@@ -27,6 +27,7 @@ impl Actor {
         let plan = around.plan;
         let visitor = &plan.clients[self.index];
         let now = around.network.now();
+        let lost = around.network.client_lost(connection.client);
         around.network.client_close(connection.client);
         self.wakes_at = Some(now);
         if visitor.is_answered_anyhow() {
@@ -46,6 +47,10 @@ impl Actor {
             self.answered = visitor_next(plan, self.index, sent.serial);
         }
         let is_excused = plan.is_violent() || plan.is_pressed() || plan.may_be_late() || is_lazy || breaks;
+        let may_lose = is_lazy || breaks || connection.has_switched || may_be_cut(around);
+        if lost > 0 && !may_lose {
+            return Err(format!("a reset destroyed {lost} bytes, with {:?} unanswered", connection.awaiting));
+        }
         let is_cut = connection.current.is_some();
         if let Some(current) = connection.current.take() {
             self.take_cut(around, &connection, &current, how)?;
@@ -133,9 +138,7 @@ impl Actor {
             plan.clients[self.index].nature,
             Nature::StallsReading(_) | Nature::StallsSending(_) | Nature::Drips(..) | Nature::Leaves(..)
         );
-        // A stop waits for what is under way.
-        let stopped = around.stopped_at.is_some_and(|at| around.network.now().ms_since(at) >= STOP_MS);
-        if plan.is_violent() || plan.is_short() || stopped || plan.pauses() || is_lazy {
+        if may_be_cut(around) || is_lazy {
             return Ok(());
         }
         Err(format!("exchange {}: cut ({how:?}) after {} bytes of {:?}", current.serial, current.at, expected.body))
@@ -254,6 +257,14 @@ impl Actor {
         self.is_done = true;
         Ok(())
     }
+}
+
+/// Whether a response may break off although its client does all it can.
+fn may_be_cut(around: &Surroundings<'_>) -> bool {
+    let plan = around.plan;
+    // A stop waits for what is under way.
+    let stopped = around.stopped_at.is_some_and(|at| around.network.now().ms_since(at) >= STOP_MS);
+    plan.is_violent() || plan.is_short() || stopped || plan.may_be_late()
 }
 
 impl Connection {

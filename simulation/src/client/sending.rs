@@ -41,6 +41,7 @@ impl Actor {
             let count = around.network.client_send(connection.client, bytes);
             connection.out_at += count;
             connection.sent += count;
+            connection.note_sent(now);
             if count == 0 {
                 return;
             }
@@ -116,7 +117,15 @@ impl Actor {
                 connection.put(|out| out.extend(id.raw(0, length)));
             }
             self.sent_times[connection.next] += 1;
-            connection.awaiting.push_back(Sent { serial: connection.next, nth: connection.count, from });
+            let to = if connection.holds.is_some() { usize::MAX } else { connection.queued };
+            connection.awaiting.push_back(Sent {
+                serial: connection.next,
+                nth: connection.count,
+                from,
+                to,
+                began_at: None,
+                whole_at: None,
+            });
             connection.next += 1;
         }
     }
