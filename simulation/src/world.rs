@@ -297,6 +297,8 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
     /// One turn, and what has to hold behind it.
     fn turn(&mut self, stage: &mut Stage<'_>, stop: &StopFlag, next: Option<Instant>) -> Result<Option<Ended>, String> {
         let wait_max = match stage.plan.world.looping {
+            // The reactor would not take a close, and is asked again.
+            Looping::Own if !self.detached.is_empty() => Some(Duration::ZERO),
             Looping::Own => next.map(|at| self.reactor.now().until(at)),
             Looping::Level | Looping::Edge => Some(Duration::ZERO),
         };
