@@ -370,6 +370,8 @@ impl<'p, E> Connection<'p, E> {
         mut body: &'p [u8],
     ) {
         self.exchange.clear(flag::SEND | flag::SEND_CANCELED | flag::UNFED);
+        // Also when it was told to end and was faster.
+        cx.counters.bytes_sent += u64::from(result.unwrap_or(0));
         let count = match result {
             Ok(count) if self.exchange.state == State::Writing => count,
             Ok(_) | Err(IoError::Canceled) => return release(cx.pool, head), // closing
@@ -378,7 +380,6 @@ impl<'p, E> Connection<'p, E> {
                 return self.close(cx, CloseReason::PeerReset);
             }
         };
-        cx.counters.bytes_sent += u64::from(count);
         let of_head = (count as usize).min(head.len());
         body = body.get(count as usize - of_head..).unwrap_or_default();
         head.consume(of_head);

@@ -283,3 +283,15 @@ fn a_request_that_is_shed_is_counted_as_that_and_nothing_else() {
     assert_eq!((counters.shed, counters.requests, counters.failed, counters.refused), (1, 0, 0, 0));
     assert_eq!((bench.state(), bench.in_flight), (State::KeepAlive, 0));
 }
+
+#[test]
+fn a_send_that_is_faster_than_its_cancel_is_counted() {
+    let mut bench = Bench::new(handler_fn(|_, response: &mut ResponseWriter<'_>| response.static_body(&LONG)));
+    (bench.hold_sends, bench.hold_cancels) = (true, true);
+    bench.send(GET);
+    bench.with(|connection, cx| connection.close(cx, CloseReason::Aborted));
+    bench.act();
+    let count = bench.complete_send(1_000);
+    assert_eq!((count, bench.counters.bytes_sent), (1_000, 1_000));
+    assert_eq!(bench.connection.close_reason(), Some(CloseReason::Aborted));
+}

@@ -31,7 +31,7 @@ pub(crate) struct Bench<H: Handler> {
     receiving: Option<Option<Buf<'static>>>,
     /// Sends wait for [`complete_send`](Self::complete_send) instead of completing at once.
     pub(crate) hold_sends: bool,
-    /// A receive that is told to end completes as it would have, if it does before.
+    /// An operation that is told to end completes as it would have, if it does before.
     pub(crate) hold_cancels: bool,
     sending: Option<(Buf<'static>, &'static [u8])>,
     /// The deadline that runs, and when it passes.
@@ -158,6 +158,7 @@ impl<H: Handler> Bench<H> {
                     let buf = self.receiving.take().expect("a receive is in flight");
                     self.with(|connection, cx| connection.handle_received(cx, Err(IoError::Canceled), buf));
                 }
+                Action::CancelSend if self.hold_cancels => {}
                 Action::CancelSend => {
                     let (head, body) = self.sending.take().expect("a send is in flight");
                     self.with(|connection, cx| connection.handle_sent(cx, Err(IoError::Canceled), head, body));
