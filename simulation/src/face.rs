@@ -65,6 +65,47 @@ impl<'p> Face<'p> for Readiness<'_, 'p, SimCalls> {
     }
 }
 
+/// What a reactor around another one leaves to it.
+macro_rules! left_to_inner {
+    () => {
+        fn provide(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
+            self.inner.provide(buf)
+        }
+
+        fn reclaim(&mut self) -> Option<Buf<'p>> {
+            self.inner.reclaim()
+        }
+
+        fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
+            self.inner.shutdown(io, how);
+        }
+
+        fn cancel(&mut self, token: OpToken, io: IoHandle) {
+            self.inner.cancel(token, io);
+        }
+
+        fn has_work(&self) -> bool {
+            self.inner.has_work()
+        }
+
+        fn flush(&mut self) {
+            self.inner.flush();
+        }
+
+        fn now(&self) -> Instant {
+            self.inner.now()
+        }
+
+        fn unix_time(&self) -> Option<u64> {
+            self.inner.unix_time()
+        }
+
+        fn peers(&self) -> &dyn Peers {
+            self.inner.peers()
+        }
+    };
+}
+
 /// Where a turn takes its time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Moment {
@@ -82,24 +123,10 @@ pub(crate) struct Passing<'b, R, M> {
 }
 
 impl<'p, R: Reactor<'p>, M: FnMut(&mut R, Moment)> Reactor<'p> for Passing<'_, R, M> {
+    left_to_inner!();
+
     fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
         self.inner.submit(submission)
-    }
-
-    fn provide(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
-        self.inner.provide(buf)
-    }
-
-    fn reclaim(&mut self) -> Option<Buf<'p>> {
-        self.inner.reclaim()
-    }
-
-    fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
-        self.inner.shutdown(io, how);
-    }
-
-    fn cancel(&mut self, token: OpToken, io: IoHandle) {
-        self.inner.cancel(token, io);
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
@@ -109,28 +136,8 @@ impl<'p, R: Reactor<'p>, M: FnMut(&mut R, Moment)> Reactor<'p> for Passing<'_, R
         seen
     }
 
-    fn has_work(&self) -> bool {
-        self.inner.has_work()
-    }
-
-    fn flush(&mut self) {
-        self.inner.flush();
-    }
-
     fn next_completion(&mut self) -> Option<Completion<'p>> {
         self.inner.next_completion()
-    }
-
-    fn now(&self) -> Instant {
-        self.inner.now()
-    }
-
-    fn unix_time(&self) -> Option<u64> {
-        self.inner.unix_time()
-    }
-
-    fn peers(&self) -> &dyn Peers {
-        self.inner.peers()
     }
 }
 
@@ -155,6 +162,8 @@ impl<'a, R> Watched<'a, R> {
 }
 
 impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
+    left_to_inner!();
+
     fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
         let token = submission.token.to_bits();
         let result = self.inner.submit(submission);
@@ -164,34 +173,10 @@ impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
         result
     }
 
-    fn provide(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
-        self.inner.provide(buf)
-    }
-
-    fn reclaim(&mut self) -> Option<Buf<'p>> {
-        self.inner.reclaim()
-    }
-
-    fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
-        self.inner.shutdown(io, how);
-    }
-
-    fn cancel(&mut self, token: OpToken, io: IoHandle) {
-        self.inner.cancel(token, io);
-    }
-
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
         let now = self.inner.now();
         let wakes = (self.before_wait)(now).map(|at| now.until(at));
         self.inner.wait(timeout.into_iter().chain(wakes).min())
-    }
-
-    fn has_work(&self) -> bool {
-        self.inner.has_work()
-    }
-
-    fn flush(&mut self) {
-        self.inner.flush();
     }
 
     fn next_completion(&mut self) -> Option<Completion<'p>> {
@@ -201,17 +186,5 @@ impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
             self.fault.get_or_insert(format!("{token:x} completes, and is not in flight"));
         }
         Some(completion)
-    }
-
-    fn now(&self) -> Instant {
-        self.inner.now()
-    }
-
-    fn unix_time(&self) -> Option<u64> {
-        self.inner.unix_time()
-    }
-
-    fn peers(&self) -> &dyn Peers {
-        self.inner.peers()
     }
 }

@@ -236,16 +236,7 @@ impl Puppet<'_> {
     fn write_piece(&self, state: &mut State, length: usize, piece: usize, response: &mut ResponseWriter<'_>) {
         let count = piece.min(length - state.written);
         let part = state.id.body(state.written, count);
-        let taken = match state.written % 3 {
-            0 => response.write(part),
-            1 => response.write_static(part),
-            _ => response.write_with(|room| {
-                let count = part.len().min(room.len());
-                room[..count].copy_from_slice(&part[..count]);
-                count
-            }),
-        };
-        state.written += taken.unwrap_or(0);
+        state.written += write_one_way(state.written % 3, part, response);
     }
 
     /// Takes content until all is there, then answers.
@@ -302,6 +293,20 @@ impl Puppet<'_> {
         state.seen += count;
         if content.ended() && content.bytes().is_empty() { Flow::Finish } else { Flow::Receive(state) }
     }
+}
+
+/// Writes in one of the three ways that there are; how much of it was taken.
+fn write_one_way(way: usize, part: &'static [u8], response: &mut ResponseWriter<'_>) -> usize {
+    let taken = match way {
+        0 => response.write(part),
+        1 => response.write_static(part),
+        _ => response.write_with(|room| {
+            let count = part.len().min(room.len());
+            room[..count].copy_from_slice(&part[..count]);
+            count
+        }),
+    };
+    taken.unwrap_or(0)
 }
 
 /// Says which exchange is answered.

@@ -241,7 +241,7 @@ impl Plan {
     /// received its response; for a buffer, where the system has none to receive into though the engine does.
     #[must_use]
     pub fn lines_may_stand(&self) -> bool {
-        self.is_short_of_slots() || self.world.faults.no_buffers > 0
+        self.is_short_of_slots() || self.is_short_of_buffers() && self.world.faults.no_buffers > 0
     }
 
     /// Whether the pool may be empty when somebody needs a buffer.

@@ -6,7 +6,7 @@ use aurora_http_core::handler::{Content, Flow};
 use aurora_http_core::sim::Dice;
 use aurora_http_core::writer::ResponseWriter;
 
-use super::{Puppet, State, name};
+use super::{Puppet, State, name, write_one_way};
 use crate::exchange::Id;
 
 /// Calls of a handler for one exchange; behind them it finishes.
@@ -106,16 +106,8 @@ impl Whim {
                 return;
             }
             let part = id.body(0, self.dice.below(most + 1));
-            let count = match self.dice.below(3) {
-                0 => response.write(part),
-                1 => response.write_static(part),
-                _ => response.write_with(|room| {
-                    let count = part.len().min(room.len());
-                    room[..count].copy_from_slice(&part[..count]);
-                    count
-                }),
-            };
-            self.owed = self.owed.saturating_sub(count.unwrap_or(0));
+            let count = write_one_way(self.dice.below(3), part, response);
+            self.owed = self.owed.saturating_sub(count);
         }
     }
 }
