@@ -220,6 +220,7 @@ fn live<'p, F: Face<'p>>(stage: &mut Stage<'_>, parts: Parts<'_, 'p>, face: F) -
         listener: None,
         bytes_before,
         turned_away_before,
+        told_at: None,
         stops_since: None,
         detached: Vec::new(),
     };
@@ -236,6 +237,8 @@ struct Life<'a, 's, 'p, F> {
     listener: Option<IoHandle>,
     bytes_before: (u64, u64),
     turned_away_before: u64,
+    /// When it was told to stop: in front of a turn that may take long.
+    told_at: Option<Instant>,
     /// When it was first seen to be stopping.
     stops_since: Option<Instant>,
     /// Connections that the program was given and has not closed.
@@ -270,6 +273,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
             let listener = self.listener.filter(|_| !is_stopping);
             stage.act(self.reactor.inner.network(), listener)?;
             if stage.is_over() && !is_stopping {
+                self.told_at.get_or_insert(now);
                 stop.drain();
             }
             let next = stage.next_event().into_iter().chain(others.next_due()).min();
@@ -462,6 +466,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
                 }
                 Trouble::Stop => {
                     stage.stopped_at = Some(now);
+                    self.told_at.get_or_insert(now);
                     stop_in_wait.set(true);
                 }
             }

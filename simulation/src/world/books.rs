@@ -58,7 +58,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         let moved = self.reactor.inner.network().transferred();
         let moved = (moved.0 - self.bytes_before.0, moved.1 - self.bytes_before.1);
         // Who is in a backlog when a stop comes is served, as long as the stop has time.
-        let took_ms = self.stops_since.map_or(0, |since| self.reactor.now().ms_since(since));
+        let took_ms = self.told_at.or(self.stops_since).map_or(0, |since| self.reactor.now().ms_since(since));
         let turned_away = self.reactor.inner.network().turned_away() - self.turned_away_before;
         let faults = stage.plan.world.faults;
         // An accept that does not find who is there finds nobody.
