@@ -154,6 +154,8 @@ faults! {
     GoneTakesTurn,
     /// Who was given a buffer to receive into, and received nothing, keeps it from the next one.
     UnusedTurnKept,
+    /// What a connection gives back that ends outside of a completion is offered to nobody.
+    EndUnheard,
     /// The time that was noted for a line outlives it.
     LineGoneSpins,
     /// A newcomer ends connections whose clients are still receiving.

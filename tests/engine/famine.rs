@@ -83,6 +83,15 @@ fn a_line_that_begins_is_not_slept_over_where_nothing_else_happens() {
     world.finish();
 }
 
+/// A program with a loop of its own does not sleep before the client has received something.
+fn is_served_without_sleep(world: &mut World<impl Handler>, client: Client) {
+    while world.sim.client_recv(client, &mut [0; 4_096]) == ClientRecv::Nothing {
+        let has_to_turn = world.engine.poll_timeout().is_some_and(|at| at <= world.sim.now());
+        assert!(has_to_turn || world.sim.has_work() || world.sim.is_readable(), "asleep: {:?}", world.engine);
+        world.turn();
+    }
+}
+
 /// Says hello behind all content, and answers `/long` with more than a client's window holds.
 struct Drops;
 
@@ -115,11 +124,7 @@ fn what_the_first_in_line_gives_back_in_its_turn_is_for_the_next_one() {
     world.sim.client_send(waits, GET);
     let mut bytes = [0; 4_096];
     assert_eq!(world.sim.client_recv(reads, &mut bytes), ClientRecv::Bytes(bytes.len()));
-    while world.sim.client_recv(waits, &mut bytes) == ClientRecv::Nothing {
-        let has_to_turn = world.engine.poll_timeout().is_some_and(|at| at <= world.sim.now());
-        assert!(has_to_turn || world.sim.has_work() || world.sim.is_readable(), "asleep: {:?}", world.engine);
-        world.turn();
-    }
+    is_served_without_sleep(&mut world, waits);
     assert_eq!(world.engine.counters().starved, 2);
     world.finish();
 }

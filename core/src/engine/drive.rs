@@ -241,6 +241,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         while let Some(index) = self.ready.pop(self.nodes) {
             let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
             let Some(action) = slot.connection.next_action(&mut self.held.pool) else { continue };
+            // An end gives back what it held.
+            self.feed_due |= self.famine_due.is_some() && !planted!(EndUnheard);
             let io = slot.io;
             if slot.connection.has_action() {
                 self.ready.push_front(self.nodes, index);
