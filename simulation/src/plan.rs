@@ -263,6 +263,9 @@ impl Visitor {
     }
 }
 
+/// How many times longer it is at most between two steps that move more at once.
+const STEP_TIMES_MAX: usize = 200;
+
 /// Buffers of a class that are enough for any number of clients here.
 const PLENTY: usize = 70;
 
@@ -362,8 +365,10 @@ fn some_visitor(dice: &mut Dice, world: &World, within_ms: usize) -> Visitor {
     let paces = [(usize::MAX, 0), (usize::MAX, 0), (1_000, 20), (100, 10), (7, 5)];
     let mut pace = || {
         let (bytes_max, gap_ms_max) = dice.pick(&paces);
+        // In fewer steps, but as slowly.
         let bytes_min = if dice.once_in(LONG_ONCE_IN) { 0 } else { longest / STEPS_MAX };
-        Pace { bytes_max: bytes_max.max(bytes_min), gap_ms_max }
+        let times = (bytes_min / bytes_max).clamp(1, STEP_TIMES_MAX) as u32;
+        Pace { bytes_max: bytes_max.max(bytes_min), gap_ms_max: gap_ms_max * times }
     };
     let (sends, reads) = (pace(), pace());
     let depth = dice.pick(&[1, 1, 2, 16]);

@@ -87,7 +87,8 @@ impl Actor {
             Nature::StallsSending(_) | Nature::Drips(..) => {
                 // Whoever waits for more has to wait as long as it says.
                 let waited = now.ms_since(connection.drips_since.unwrap_or(connection.sent_at));
-                let is_early = waited < TIMEOUT_MIN_MS
+                // A window of the minimum rate may have begun with the bytes before the last ones.
+                let is_early = waited + u64::from(visitor.sends.gap_ms_max) < TIMEOUT_MIN_MS
                     && connection.is_stalled(visitor)
                     && !connection.is_last
                     && connection.raw_from.is_none();
