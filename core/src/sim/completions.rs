@@ -54,6 +54,8 @@ pub struct Sim<'p> {
     submissions: usize,
     /// What was submitted since the last wait was handed on.
     is_flushed: bool,
+    /// The last wait did not look at everything.
+    is_behind: bool,
     refused: Option<Completion<'p>>,
     refusals: u32,
     options: SimOptions,
@@ -125,6 +127,7 @@ impl<'p> Sim<'p> {
             turn: 1,
             submissions: 0,
             is_flushed: true,
+            is_behind: false,
             refused: None,
             refusals: 0,
             options: SimOptions::default(),
@@ -474,6 +477,7 @@ impl<'p> Reactor<'p> for Sim<'p> {
         self.promote_later();
         let woken = self.woken.take();
         let partial = self.network.dice.per_mille(self.network.faults.partial_wait);
+        self.is_behind = partial;
         if self.front().is_some() || self.refused.is_some() || woken || partial {
             return Ok(if partial { Seen::Part } else { Seen::All });
         }
@@ -492,7 +496,7 @@ impl<'p> Reactor<'p> for Sim<'p> {
 
     /// What can complete shows by its [descriptor](Self::is_readable).
     fn has_work(&self) -> bool {
-        self.refused.is_some()
+        self.refused.is_some() || self.is_behind
     }
 
     fn next_completion(&mut self) -> Option<Completion<'p>> {
