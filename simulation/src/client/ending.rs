@@ -6,7 +6,7 @@ use aurora_http_core::time::Instant;
 use super::{Actor, Connection, Current, Surroundings, is_switch, visitor_next};
 use crate::exchange::Answer;
 use crate::model::expected;
-use crate::plan::{Leave, Nature, Visitor};
+use crate::plan::{Leave, Nature, Plan, Visitor};
 
 /// How long a client that keeps its connection, and does nothing, waits for the server to end it.
 const PATIENCE_MS: u32 = 400_000;
@@ -87,8 +87,7 @@ impl Actor {
             Nature::StallsSending(_) | Nature::Drips(..) => {
                 // Whoever waits for more has to wait as long as it says.
                 let waited = now.ms_since(connection.drips_since.unwrap_or(connection.sent_at));
-                // A window of the minimum rate may have begun with the bytes before the last ones.
-                let is_early = waited + u64::from(visitor.sends.gap_ms_max) < TIMEOUT_MIN_MS
+                let is_early = waited + in_last_window_ms(plan, visitor) < TIMEOUT_MIN_MS
                     && connection.is_stalled(visitor)
                     && !connection.is_last
                     && connection.raw_from.is_none();
@@ -258,6 +257,15 @@ impl Actor {
         self.is_done = true;
         Ok(())
     }
+}
+
+/// How long before its last byte a client may have begun the window of the minimum rate that it fails: what it sent in it is
+/// less than the rate demands.
+fn in_last_window_ms(plan: &Plan, visitor: &Visitor) -> u64 {
+    let rate_min = plan.world.limits.timeouts.rate_min;
+    let at_once = visitor.sends.bytes_max.min(plan.world.window);
+    let steps = rate_min.map_or(0, |rate| rate.bytes as usize / at_once + 1);
+    steps as u64 * u64::from(visitor.sends.gap_ms_max)
 }
 
 /// Whether a response may break off although its client does all it can.
