@@ -367,7 +367,8 @@ fn some_visitor(dice: &mut Dice, world: &World, within_ms: usize) -> Visitor {
         let (bytes_max, gap_ms_max) = dice.pick(&paces);
         // In fewer steps, but as slowly.
         let bytes_min = if dice.once_in(LONG_ONCE_IN) { 0 } else { longest / STEPS_MAX };
-        let times = (bytes_min / bytes_max).clamp(1, STEP_TIMES_MAX) as u32;
+        let times_max = if longest > STEPS_MAX * world.window { 1 } else { STEP_TIMES_MAX };
+        let times = (bytes_min / bytes_max).clamp(1, times_max) as u32;
         Pace { bytes_max: bytes_max.max(bytes_min), gap_ms_max: gap_ms_max * times }
     };
     let (sends, reads) = (pace(), pace());
