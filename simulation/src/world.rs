@@ -465,8 +465,8 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
                     return Ok(Some(Ended::Died));
                 }
                 Trouble::Stop => {
-                    stage.stopped_at = Some(now);
-                    self.told_at.get_or_insert(now);
+                    // Once more changes nothing.
+                    stage.stopped_at = Some(*self.told_at.get_or_insert(now));
                     stop_in_wait.set(true);
                 }
             }
