@@ -56,6 +56,8 @@ pub(crate) struct Actor {
     /// Exchanges that are answered.
     answered: usize,
     attempts: u32,
+    /// Since when it has wanted its next response.
+    wants_since: Instant,
     /// When it acts again, if nothing happens.
     pub(crate) wakes_at: Option<Instant>,
     pub(crate) is_done: bool,
@@ -140,6 +142,7 @@ impl Actor {
             connection: None,
             answered: visitor.exchanges.iter().position(|exchange| !exchange.is_left_out).unwrap_or(0),
             attempts: 0,
+            wants_since: start.plus_ms(visitor.comes_ms),
             wakes_at: Some(start.plus_ms(visitor.comes_ms)),
             is_done: visitor.comes_ms == NEVER,
             sent_times: vec![0; visitor.exchanges.len()],
@@ -222,7 +225,7 @@ impl Actor {
         };
         self.attempts += 1;
         if self.attempts > ATTEMPTS_MAX {
-            if !around.plan.is_pressed() && !around.plan.is_violent() {
+            if !around.plan.is_pressed() && !around.plan.is_violent() || around.plan.siege.is_some() {
                 return Err(format!("{ATTEMPTS_MAX} connections without an answer"));
             }
             around.network.client_close(client);
@@ -447,7 +450,14 @@ impl Actor {
             None => around.seen.refused += 1,
         }
         connection.awaiting.pop_front();
-        connection.answered_at = around.network.now();
+        let now = around.network.now();
+        connection.answered_at = now;
+        let waited = now.ms_since(std::mem::replace(&mut self.wants_since, now));
+        if let Some(siege) = around.plan.siege.filter(|_| visitor.is_guest() && around.stopped_at.is_none())
+            && waited > siege.served_within_ms(around.plan)
+        {
+            return Err(format!("a guest waited {waited} ms for exchange {}", current.serial));
+        }
         connection.continued = false;
         if connection.holds == Some(current.serial) {
             // It is not wanted, and nothing can follow in its place.

@@ -14,6 +14,7 @@ mod model;
 mod plan;
 mod reader;
 mod shrink;
+mod siege;
 mod world;
 
 use std::cell::{Cell, RefCell};
@@ -25,6 +26,7 @@ pub use client::Seen;
 pub use exchange::{Answer, Exchange, Framing, Method, Wish};
 pub use plan::{Face, Leave, Looping, Manner, NEVER, Nature, Pace, Plan, Trouble, Visitor, World};
 pub use shrink::shrink;
+pub use siege::Siege;
 pub use world::Tally;
 
 /// A promise that was broken.

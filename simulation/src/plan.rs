@@ -5,6 +5,7 @@ use aurora_http_core::pool::ClassCounts;
 use aurora_http_core::sim::{Dice, Faults};
 
 use crate::exchange::{Answer, Exchange, LONG_ONCE_IN, STEPS_MAX, some_exchange, some_exchange_of_any_kind};
+use crate::siege::{Siege, some_siege};
 
 /// A world, its clients, and what befalls it.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Plan {
     pub clients: Vec<Visitor>,
     /// What befalls the server, in the order of time.
     pub troubles: Vec<(u32, Trouble)>,
+    /// Where it is one, who is in good faith is served soon.
+    pub siege: Option<Siege>,
 }
 
 /// The server and the network.
@@ -158,6 +161,9 @@ impl Plan {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
+        if dice.once_in(SIEGE_ONCE_IN) {
+            return some_siege(seed, &mut dice);
+        }
         let world = some_world(&mut dice);
         let most = dice.pick(&[1, 4, 16, 60]);
         let within_ms = dice.pick(&[10, 1_000, 20_000]);
@@ -170,7 +176,7 @@ impl Plan {
             }
             troubles.sort_by_key(|(at, _)| *at);
         }
-        Self { seed, world, clients, troubles }
+        Self { seed, world, clients, troubles, siege: None }
     }
 
     /// Whether something happens that may cost any client its connection, or an answer, at any time.
@@ -266,8 +272,11 @@ impl Visitor {
 /// How many times longer it is at most between two steps that move more at once.
 const STEP_TIMES_MAX: usize = 200;
 
+/// Of so many plans one is a siege.
+const SIEGE_ONCE_IN: usize = 8;
+
 /// Buffers of a class that are enough for any number of clients here.
-const PLENTY: usize = 70;
+pub(crate) const PLENTY: usize = 70;
 
 fn some_world(dice: &mut Dice) -> World {
     let face = dice.pick(&[Face::Completions, Face::Calls]);

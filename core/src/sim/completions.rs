@@ -429,8 +429,12 @@ impl<'p> Reactor<'p> for Sim<'p> {
                 operations.body = body;
             }
             Op::Accept { .. } => {}
-            // Nothing should be in flight. If something is, its buffers come back before the handle goes.
-            Op::Close { .. } => operations.stamps.iter_mut().flatten().for_each(|stamp| stamp.cancelled = true),
+            // Nothing may be in flight. If something is, its buffers come back before the handle goes.
+            Op::Close { .. } => {
+                let in_flight = operations.stamps.iter().any(Option::is_some);
+                self.refusals = self.refusals.saturating_add(u32::from(in_flight));
+                operations.stamps.iter_mut().flatten().for_each(|stamp| stamp.cancelled = true);
+            }
         }
         operations.stamps[kind as usize] = Some(stamp);
         self.submissions += 1;

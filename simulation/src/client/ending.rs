@@ -7,6 +7,7 @@ use super::{Actor, Connection, Current, Surroundings, is_switch, visitor_next};
 use crate::exchange::Answer;
 use crate::model::expected;
 use crate::plan::{Leave, Nature, Plan, Visitor};
+use crate::siege::Siege;
 
 /// How long a client that keeps its connection, and does nothing, waits for the server to end it.
 const PATIENCE_MS: u32 = 400_000;
@@ -260,11 +261,11 @@ impl Actor {
 }
 
 /// How long before its last byte a client may have begun the window of the minimum rate that it fails: what it sent in it is
-/// less than the rate demands.
+/// less than the rate demands, and behind that it rests once more before it drips.
 fn in_last_window_ms(plan: &Plan, visitor: &Visitor) -> u64 {
     let rate_min = plan.world.limits.timeouts.rate_min;
     let at_once = visitor.sends.bytes_max.min(plan.world.window);
-    let steps = rate_min.map_or(0, |rate| rate.bytes as usize / at_once + 1);
+    let steps = rate_min.map_or(0, |rate| rate.bytes as usize / at_once + 2);
     steps as u64 * u64::from(visitor.sends.gap_ms_max)
 }
 
@@ -273,7 +274,8 @@ fn may_be_cut(around: &Surroundings<'_>) -> bool {
     let plan = around.plan;
     // A stop waits for what is under way.
     let stopped = around.stopped_at.is_some_and(|at| around.network.now().ms_since(at) >= STOP_MS);
-    plan.is_violent() || plan.is_short() || stopped || plan.may_be_late()
+    let is_spared = plan.siege.is_some_and(Siege::cuts_nobody);
+    plan.is_violent() || plan.is_short() && !is_spared || stopped || plan.may_be_late()
 }
 
 impl Connection {

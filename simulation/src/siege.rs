@@ -1,0 +1,214 @@
+//! A siege: few slots, or few buffers, and more who hold one than there are. Who comes in good faith is served soon
+//! nevertheless.
+
+use aurora_http_core::limits::{Limits, Overload};
+use aurora_http_core::pool::{Class, ClassCounts};
+use aurora_http_core::sim::{Dice, Faults};
+
+use crate::exchange::{Answer, Exchange, Framing, Method};
+use crate::plan::{Face, Looping, Manner, Nature, PLENTY, Pace, Plan, Trouble, Visitor, World};
+
+/// What is besieged, and by whom.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Siege {
+    /// The slots, by heads that do not end.
+    Heads,
+    /// The slots, by connections on which nothing happens, while others receive what they asked for.
+    Idle,
+    /// The slots, by clients that always have a request under way.
+    Busy,
+    /// The buffers, by content, answers and other protocols that do not go on.
+    Buffers,
+}
+
+const PROMPT: Pace = Pace { bytes_max: usize::MAX, gap_ms_max: 0 };
+
+/// How long a guest waits for a slot at most, whoever is in front.
+const SLOT_MS_MAX: u64 = 1_000;
+
+/// How long a client that always has a request under way keeps a slot at most when somebody waits for one.
+const TALK_MS_MAX: u64 = 150;
+
+/// How long a line for a buffer stands still at most.
+const LINE_MS_MAX: u64 = 2_200;
+
+impl Siege {
+    /// How long a guest waits for a response at most.
+    pub(crate) fn served_within_ms(self, plan: &Plan) -> u64 {
+        let besiegers = plan.clients.iter().filter(|client| !client.is_guest()).count();
+        match self {
+            Self::Heads | Self::Idle => SLOT_MS_MAX,
+            Self::Busy => SLOT_MS_MAX + TALK_MS_MAX * besiegers.div_ceil(plan.world.slots) as u64,
+            Self::Buffers => {
+                // All of them want those that are received into, and one of these is left for responses.
+                let buffers = plan.world.counts.of(Class::Small) as usize - 1;
+                SLOT_MS_MAX + LINE_MS_MAX * (1 + besiegers.div_ceil(buffers)) as u64
+            }
+        }
+    }
+
+    /// Whether a client that reads gets all of every response.
+    pub(crate) fn cuts_nobody(self) -> bool {
+        self == Self::Idle
+    }
+}
+
+/// The plan of a seed.
+pub(crate) fn some_siege(seed: u64, dice: &mut Dice) -> Plan {
+    let siege = dice.pick(&[Siege::Heads, Siege::Idle, Siege::Busy, Siege::Buffers]);
+    let world = some_world(dice, siege);
+    let within_ms = dice.pick(&[10, 500, 10_000]);
+    let mut clients = Vec::new();
+    let most = if world.counts.total() < 10 { 16 } else { 60 };
+    for _ in 0..dice.between(world.slots.min(8), most) {
+        let besieger = match siege {
+            Siege::Heads => slow_head(dice),
+            Siege::Idle => idler(dice),
+            Siege::Busy => talker(dice),
+            Siege::Buffers => hoarder(dice),
+        };
+        clients.push(Visitor { comes_ms: dice.below(within_ms) as u32, ..besieger });
+    }
+    if siege == Siege::Idle {
+        for _ in 0..world.slots / 2 {
+            clients.push(Visitor { comes_ms: dice.below(within_ms) as u32, ..receiver(dice) });
+        }
+    }
+    for _ in 0..dice.between(1, 12) {
+        let comes_ms = dice.below(within_ms + 3_000) as u32;
+        clients.push(Visitor { comes_ms, ..Visitor::prompt(Nature::Healthy, vec![short_exchange(dice)]) });
+    }
+    let stops = siege == Siege::Idle && dice.once_in(3);
+    let troubles = if stops { vec![(dice.below(within_ms + 1_000) as u32, Trouble::Stop)] } else { Vec::new() };
+    Plan { seed, world, clients, troubles, siege: Some(siege) }
+}
+
+fn some_world(dice: &mut Dice, siege: Siege) -> World {
+    let (slots, counts) = match siege {
+        Siege::Heads | Siege::Idle | Siege::Busy => (dice.between(2, 16), ClassCounts::new([2 * PLENTY as u32; 5])),
+        Siege::Buffers => (200, dice.pick(&[ClassCounts::new([3, 3, 1, 1, 1]), ClassCounts::new([8, 8, 4, 2, 2])])),
+    };
+    World {
+        face: dice.pick(&[Face::Completions, Face::Calls]),
+        looping: dice.pick(&[Looping::Own, Looping::Level, Looping::Edge]),
+        slots,
+        counts,
+        limits: Limits { overload: Overload::Wait, ..Limits::default() },
+        window: dice.pick(&[4_096, 65_536]),
+        start_ms: 1,
+        faults: Faults::default(),
+        work_ms_max: 0,
+        generation: 0,
+        serial: 0,
+    }
+}
+
+fn slow_head(dice: &mut Dice) -> Visitor {
+    let length = dice.below(30);
+    let nature = match dice.below(3) {
+        0 => Nature::Drips(length, dice.pick(&[100, 1_000, 3_000])),
+        _ => Nature::StallsSending(length),
+    };
+    Visitor::prompt(nature, vec![short_exchange(dice)])
+}
+
+fn idler(dice: &mut Dice) -> Visitor {
+    match dice.below(4) {
+        0 => Visitor::prompt(Nature::Garbage(dice.below(crate::exchange::GARBAGE.len()) as u8), Vec::new()),
+        _ => Visitor::prompt(Nature::Idles(dice.below(3)), vec![short_exchange(dice)]),
+    }
+}
+
+/// Reads, but not at once, and sends what it wants next meanwhile.
+fn receiver(dice: &mut Dice) -> Visitor {
+    let mut exchanges = Vec::new();
+    for _ in 0..dice.between(2, 8) {
+        let length = dice.pick(&[2_000, 20_000, 60_000]);
+        let answer = Answer::Produce { length, is_known: true, piece: usize::MAX };
+        exchanges.push(Exchange { answer, ..Exchange::short() });
+    }
+    Visitor {
+        sends: Pace { bytes_max: usize::MAX, gap_ms_max: dice.pick(&[50, 400]) },
+        reads: Pace { bytes_max: dice.pick(&[1_000, 5_000]), gap_ms_max: 20 },
+        depth: dice.between(2, 4),
+        ..Visitor::prompt(Nature::Healthy, exchanges)
+    }
+}
+
+/// Has its next request on the way before it has the response to the last one.
+fn talker(dice: &mut Dice) -> Visitor {
+    let mut exchanges = Vec::new();
+    for _ in 0..dice.between(10, 60) {
+        let answer = Answer::Defer { times: 1, after_ms: Some(dice.pick(&[5, 50])), by_itself: false, length: 10 };
+        exchanges.push(Exchange { answer, ..Exchange::short() });
+    }
+    Visitor { depth: 2, ..Visitor::prompt(Nature::Idles(0), exchanges) }
+}
+
+fn hoarder(dice: &mut Dice) -> Visitor {
+    let asks = |answer, framing| Exchange { method: Method::Post, framing, answer, ..Exchange::short() };
+    let length = dice.pick(&[300, 900]);
+    let framing = match dice.below(2) {
+        0 => Framing::Length(length),
+        _ => Framing::Chunked { length, chunk: 100, trailers: 0 },
+    };
+    let deferred = Answer::Defer { times: 1, after_ms: Some(200_000), by_itself: false, length: 10 };
+    match dice.below(5) {
+        0 => slow_head(dice),
+        // Behind the request there is more, which takes a buffer and cannot be read yet.
+        1 => {
+            let exchanges = vec![Exchange { answer: deferred, ..Exchange::short() }, Exchange::short()];
+            Visitor { depth: 2, ..Visitor::prompt(Nature::StallsSending(dice.between(40, 55)), exchanges) }
+        }
+        2 => {
+            let upgraded = Exchange { answer: Answer::Upgrade { length: 4_000 }, ..Exchange::short() };
+            let nature = match dice.below(2) {
+                0 => Nature::StallsReading(dice.between(100, 400)),
+                _ => Nature::StallsSending(dice.between(80, 2_000)),
+            };
+            Visitor::prompt(nature, vec![upgraded])
+        }
+        3 => Visitor::prompt(
+            Nature::StallsSending(dice.between(100, 250)),
+            vec![asks(Answer::Collect { length: 10 }, framing)],
+        ),
+        _ => {
+            let receive = Answer::Receive { length: 10, holds: dice.once_in(2) && length <= 500, piece: usize::MAX };
+            Visitor::prompt(Nature::StallsSending(dice.between(100, 250)), vec![asks(receive, framing)])
+        }
+    }
+}
+
+fn short_exchange(dice: &mut Dice) -> Exchange {
+    let length = dice.below(100);
+    Exchange { answer: Answer::Body { status: 200, length, in_place: dice.once_in(2) }, ..Exchange::short() }
+}
+
+impl Visitor {
+    /// Sends and reads at once.
+    fn prompt(nature: Nature, exchanges: Vec<Exchange>) -> Self {
+        Self { comes_ms: 0, nature, exchanges, depth: 1, sends: PROMPT, reads: PROMPT, manner: Manner::default() }
+    }
+
+    /// Whether it asks for what can be answered at once, and reads it.
+    pub(crate) fn is_guest(&self) -> bool {
+        self.nature == Nature::Healthy && self.reads.gap_ms_max == 0
+    }
+}
+
+impl Exchange {
+    /// A request that can be answered at once.
+    fn short() -> Self {
+        Self {
+            method: Method::Get,
+            is_http10: false,
+            option: None,
+            framing: Framing::None,
+            expects: false,
+            padding: 0,
+            blank_line: false,
+            answer: Answer::Body { status: 200, length: 10, in_place: false },
+            is_left_out: false,
+        }
+    }
+}
