@@ -6,7 +6,7 @@ use aurora_http_core::pool::{Class, ClassCounts};
 use aurora_http_core::sim::{Dice, Faults};
 
 use crate::exchange::{Answer, Exchange, Framing, Method};
-use crate::plan::{Face, Looping, Manner, Nature, PLENTY, Pace, Plan, Trouble, Visitor, World};
+use crate::plan::{Face, Leave, Looping, Manner, Nature, PLENTY, Pace, Plan, Trouble, Visitor, World};
 
 /// What is besieged, and by whom.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -86,7 +86,7 @@ pub(crate) fn some_siege(seed: u64, dice: &mut Dice) -> Plan {
 fn some_world(dice: &mut Dice, siege: Siege) -> World {
     let (slots, counts) = match siege {
         Siege::Heads | Siege::Idle | Siege::Busy => (dice.between(2, 16), ClassCounts::new([2 * PLENTY as u32; 5])),
-        Siege::Buffers => (200, dice.pick(&[ClassCounts::new([3, 3, 1, 1, 1]), ClassCounts::new([8, 8, 4, 2, 2])])),
+        Siege::Buffers => (400, dice.pick(&[ClassCounts::new([3, 3, 1, 1, 1]), ClassCounts::new([8, 8, 4, 2, 2])])),
     };
     World {
         face: dice.pick(&[Face::Completions, Face::Calls]),
@@ -153,8 +153,16 @@ fn hoarder(dice: &mut Dice) -> Visitor {
         _ => Framing::Chunked { length, chunk: 100, trailers: 0 },
     };
     let deferred = Answer::Defer { times: 1, after_ms: Some(200_000), by_itself: false, length: 10 };
-    match dice.below(5) {
+    match dice.below(8) {
         0 => slow_head(dice),
+        // Goes while it may be waiting for a buffer.
+        5 | 6 => {
+            let nature = Nature::Leaves(dice.between(4, 30), dice.pick(&[Leave::Close, Leave::Reset]));
+            let sends = Pace { bytes_max: 8, gap_ms_max: 400 };
+            Visitor { sends, ..Visitor::prompt(nature, vec![short_exchange(dice)]) }
+        }
+        // Gives its buffer back by itself, at any time.
+        7 => talker(dice),
         // Behind the request there is more, which takes a buffer and cannot be read yet.
         1 => {
             let exchanges = vec![Exchange { answer: deferred, ..Exchange::short() }, Exchange::short()];

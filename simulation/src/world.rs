@@ -29,7 +29,7 @@ use stage::Stage;
 
 /// Turns in a row in which neither time passes nor a byte moves: more, and the loop spins.
 const TURNS_AT_REST_MAX: u32 = 5_000;
-/// Of so many sleeps one is looked into.
+/// Of so many sleeps one is looked into, and of those in a siege each.
 const LOOKS_BEFORE_SLEEP: usize = 4;
 
 /// Virtual time in which everything has to be over.
@@ -379,8 +379,12 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
             self.wake_up(others, now);
             return Ok(None);
         }
+        let kept = if stage.plan.lines_may_stand() { 0 } else { self.engine.kept_from_line() };
+        if kept > 0 {
+            return Err(format!("{kept} buffers are kept from those in line: {:?}", self.engine));
+        }
         if !stage.plan.lines_may_stand()
-            && stage.dice.once_in(LOOKS_BEFORE_SLEEP)
+            && (stage.plan.siege.is_some() || stage.dice.once_in(LOOKS_BEFORE_SLEEP))
             && let Some(ended) = self.look_before_sleep(stage, stop, next)?
         {
             return Ok(Some(ended));

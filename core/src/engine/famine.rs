@@ -92,6 +92,15 @@ impl<H: Handler> Engine<'_, '_, H> {
         self.starved_to_receive.count(self.nodes, most, |index| waits_to_receive(&self.held.slots, index))
     }
 
+    /// Buffers that are free though somebody waits to receive: none, where a program may sleep.
+    #[cfg(feature = "sim")]
+    pub fn kept_from_line(&mut self) -> usize {
+        if self.waiting_to_receive(1) == 0 {
+            return 0;
+        }
+        self.lent + self.held.pool.available(self.receive_class).saturating_sub(self.send_reserve)
+    }
+
     /// Whether there is something to do for those who wait for a buffer: somebody began to in this turn, and what is due for
     /// that is found out when the next one begins; or a buffer may have come back since they were looked at.
     pub(super) fn looks_at_lines(&self) -> bool {
