@@ -37,7 +37,11 @@ impl Handler for Lines {
             if line == b"quit" {
                 let goodbye = format!("goodbye after {lines} lines\n");
                 return match response.write_with(|out| put(out, goodbye.as_bytes())) {
-                    Ok(0) => Flow::Receive(lines), // no room: `quit` is offered again
+                    // No room: `quit` is offered again.
+                    Ok(0) => {
+                        content.hold();
+                        Flow::Receive(lines)
+                    }
                     _ => Flow::Finish,
                 };
             }
@@ -53,6 +57,7 @@ impl Handler for Lines {
             }
             lines += 1;
         }
+        content.hold();
         Flow::Receive(lines)
     }
 }

@@ -60,7 +60,6 @@ impl Handler for Receiver {
     }
 
     fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
-        content.consume(usize::MAX);
         if !content.ended() {
             return Flow::Receive(());
         }

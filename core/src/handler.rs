@@ -31,7 +31,8 @@ pub trait Handler {
         Flow::Finish
     }
 
-    /// A slice of the content is there, after [`Flow::Receive`]. What is not consumed is offered again after the
+    /// A slice of the content is there, after [`Flow::Receive`]. It counts as taken, unless the handler
+    /// [consumes](Content::consume) a part of it or [holds](Content::hold) it: what is held is offered again after the
     /// writer drained, or together with more when nothing was written.
     ///
     /// Answers 500 unless implemented.
@@ -230,24 +231,33 @@ impl<E> Flow<E> {
 pub struct Content<'a> {
     bytes: &'a [u8],
     consumed: usize,
+    /// The handler said what it leaves; until it does, it takes everything.
+    is_partial: bool,
     ended: bool,
     trailers: Option<Trailers<'a>>,
 }
 
 impl<'a> Content<'a> {
     pub(crate) const fn new(bytes: &'a [u8], ended: bool, trailers: Option<Trailers<'a>>) -> Self {
-        Self { bytes, consumed: 0, ended, trailers }
+        Self { bytes, consumed: 0, is_partial: false, ended, trailers }
     }
 
-    /// What is there and not yet consumed.
+    /// What is there, but for what was [consumed](Self::consume) in this call.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         &self.bytes[self.consumed..]
     }
 
-    /// Marks the first `count` of [`bytes`](Self::bytes) as done; more than there are counts as all of them.
+    /// Takes the first `count` of [`bytes`](Self::bytes), and holds what is behind them for the next call; more than
+    /// there are is all of them. A handler that never calls this or [`hold`](Self::hold) takes everything.
     pub fn consume(&mut self, count: usize) {
         self.consumed += count.min(self.bytes.len() - self.consumed);
+        self.is_partial = true;
+    }
+
+    /// Holds [`bytes`](Self::bytes) for the next call, which has them in front of what arrives until then.
+    pub const fn hold(&mut self) {
+        self.is_partial = true;
     }
 
     /// Nothing follows behind [`bytes`](Self::bytes): they are the end of the content.
@@ -265,7 +275,7 @@ impl<'a> Content<'a> {
     }
 
     pub(crate) const fn consumed(&self) -> usize {
-        self.consumed
+        if self.is_partial { self.consumed } else { self.bytes.len() }
     }
 }
 

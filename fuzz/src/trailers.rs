@@ -67,6 +67,7 @@ impl Handler for Seen {
         } else {
             assert!(trailers.is_none(), "trailers come with the end");
             if self.option & HOLDS != 0 {
+                content.hold();
                 return Flow::Receive(begun);
             }
         }

@@ -147,7 +147,6 @@ impl Puppet<'_> {
     ) -> Flow<State> {
         self.see(&state, content.bytes());
         state.seen += content.bytes().len();
-        content.consume(usize::MAX);
         if !content.ended() {
             return Flow::Receive(state);
         }
@@ -243,6 +242,7 @@ impl Puppet<'_> {
     fn take(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
         let Answer::Receive { length, holds, piece } = self.exchange(state.id).answer else { return Flow::Finish };
         if holds && !content.ended() {
+            content.hold();
             return Flow::Receive(state);
         }
         let count = piece.min(content.bytes().len());
@@ -285,7 +285,7 @@ impl Puppet<'_> {
             self.fault(state.id, format!("{} raw bytes at {} are not its own", bytes.len(), state.seen));
         }
         if state.id.serial % 2 == 1 && bytes.len() < HELD_MAX && !content.ended() {
-            // Waits for more without a word.
+            content.hold();
             return Flow::Receive(state);
         }
         let count = response.write(bytes).unwrap_or(0);
@@ -406,7 +406,6 @@ impl Handler for Puppet<'_> {
 
     fn receive(&mut self, state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
         if state.id == STRANGER {
-            content.consume(usize::MAX);
             if content.ended() {
                 self.fault(STRANGER, "garbage is taken for content");
             }

@@ -101,7 +101,6 @@ impl Handler for TokenFirst {
         content: &mut aurora_http_core::handler::Content<'_>,
         _response: &mut ResponseWriter<'_>,
     ) -> Flow<()> {
-        content.consume(usize::MAX);
         if content.ended() { Flow::Defer(()) } else { Flow::Receive(()) }
     }
 

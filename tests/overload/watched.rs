@@ -69,7 +69,6 @@ impl Handler for Paths {
     ) -> Flow<Exchange> {
         let Exchange::Sink(before) = state else { return Flow::Finish };
         let count = before + content.bytes().len() as u64;
-        content.consume(usize::MAX);
         if !content.ended() {
             return Flow::Receive(Exchange::Sink(count));
         }

@@ -210,7 +210,8 @@ impl Handler for Holds {
 
     fn receive(&mut self, begun: bool, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<bool> {
         if !content.ended() {
-            return Flow::Receive(false); // waits for all of it
+            content.hold();
+            return Flow::Receive(false);
         }
         self.trailers_seen += content.trailers().map_or(0, |trailers| trailers.iter().count());
         if !begun {

@@ -38,6 +38,7 @@ impl Handler for Lines {
             }
             content.consume(end + 1);
         }
+        content.hold();
         Flow::Receive(())
     }
 }
@@ -259,6 +260,7 @@ impl Handler for Reads {
             // Of the content.
             b"early" => return Self::switch(response),
             b"unread" => {
+                content.hold();
                 let switched = response.switch_protocols("x", &[]);
                 assert_eq!(switched.is_ok(), content.ended());
                 return Flow::Upgrade(());
@@ -345,7 +347,6 @@ impl Handler for SwitchesAtTheEnd {
         if is_raw {
             response.write(content.bytes()).unwrap();
         }
-        content.consume(usize::MAX);
         if content.ended() && !is_raw {
             response.switch_protocols("x", &[]).unwrap();
             is_raw = true;
@@ -393,7 +394,6 @@ impl Handler for Pauses {
 
     fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
         self.taken.extend_from_slice(content.bytes());
-        content.consume(usize::MAX);
         self.ended = content.ended();
         if self.token.is_none() {
             self.token = response.defer().ok();

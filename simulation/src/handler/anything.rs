@@ -168,6 +168,7 @@ impl Puppet<'_> {
         }
         let Some(whim) = &mut state.whim else { return Flow::Finish };
         if whim.holds && !content.ended() && !whim.switched {
+            content.hold();
             return Flow::Receive(state);
         }
         let there = content.bytes().len();
