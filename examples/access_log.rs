@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use aurora_http::{
     CloseReason, ConnectionId, ConnectionInfo, Content, Flow, Handler, Peer, Request, ResponseWriter, ServerError,
-    handler_fn,
+    WriteError, handler_fn,
 };
 
 /// Around `inner`, which answers.
@@ -152,12 +152,10 @@ impl log::Log for ToStandardError {
 }
 
 /// Answers with the path, or 404.
-fn hello(request: &Request<'_>, response: &mut ResponseWriter<'_>) {
+fn hello(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
     match request.path() {
         b"/missing" => response.fail(404),
-        path => {
-            let _ = response.body(path);
-        }
+        path => response.body(path),
     }
 }
 

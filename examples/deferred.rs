@@ -35,12 +35,12 @@ impl Handler for Later {
             b"/now" => Some(0),
             b"/later" => wait_ms(request).filter(|ms| *ms <= WAIT_MS_MAX),
             _ => {
-                response.fail(404);
+                let _ = response.fail(404);
                 return Flow::Finish;
             }
         };
         let Some(wait_ms) = wait_ms else {
-            response.fail(400);
+            let _ = response.fail(400);
             return Flow::Finish;
         };
         // An error latches: the writer answers 500.
@@ -48,7 +48,7 @@ impl Handler for Later {
         if request.path() == b"/now" {
             self.resumer.resume(token);
         } else if self.alarms.send((Instant::now() + Duration::from_millis(wait_ms), token)).is_err() {
-            response.fail(503);
+            let _ = response.fail(503);
             return Flow::Finish;
         }
         Flow::Defer(wait_ms)

@@ -8,7 +8,7 @@
 
 mod support;
 
-use aurora_http::{Content, Flow, Handler, Request, ResponseWriter, ServerError};
+use aurora_http::{Content, Flow, Handler, Request, ResponseWriter, ServerError, WriteError};
 
 /// The name of the protocol.
 const PROTOCOL: &str = "lines";
@@ -36,7 +36,7 @@ impl Handler for Lines {
             let line = &content.bytes()[..end];
             if line == b"quit" {
                 let goodbye = format!("goodbye after {lines} lines\n");
-                return match response.write_with(|out| put(out, goodbye.as_bytes())) {
+                return match response.write_with(|out| Ok::<_, WriteError>(put(out, goodbye.as_bytes()))) {
                     // No room: `quit` is offered again.
                     Ok(0) => {
                         content.hold();
@@ -48,7 +48,7 @@ impl Handler for Lines {
             let written = response.write_with(|out| {
                 let count = put(out, &content.bytes()[..=end]);
                 out[..count].make_ascii_uppercase();
-                count
+                Ok::<_, WriteError>(count)
             });
             match written {
                 Ok(0) => break, // the rest is offered again once this has left

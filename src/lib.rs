@@ -49,13 +49,16 @@ pub use aurora_http_core::counters::Counters;
 pub use aurora_http_core::defer::DeferToken;
 pub use aurora_http_core::encode::FieldLine;
 pub use aurora_http_core::error::CloseReason;
-pub use aurora_http_core::handler::{Answered, ConnectionId, ConnectionInfo, Content, Flow, Handler, handler_fn};
+pub use aurora_http_core::handler::{
+    ConnectionId, ConnectionInfo, Content, Either, ErrorResponse, Exchange, Flow, Handler, Progress, Refusal,
+    RefusalCause, Respond, collect_fn, deferred, handler_fn, producing, receiving, upgraded,
+};
 pub use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 pub use aurora_http_core::pool::{Class, ClassCounts};
 pub use aurora_http_core::reactor::{IoError, Peer};
 pub use aurora_http_core::request::{Method, Request, Trailers, Version};
 pub use aurora_http_core::stop::StopFlag;
-pub use aurora_http_core::writer::{ResponseWriter, WriteError};
+pub use aurora_http_core::writer::{BodyWriter, ResponseWriter, WriteError};
 
 #[cfg(unix)]
 pub use hosted::{

@@ -32,7 +32,9 @@ impl Handler for Desk {
                 let _ = response.defer();
                 return Flow::Defer(0);
             }
-            _ => response.fail(404),
+            _ => {
+                let _ = response.fail(404);
+            }
         }
         Flow::Finish
     }

@@ -224,7 +224,7 @@ impl Handler for Proxy {
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<TcpStream> {
         if request.method() != Method::Connect {
-            response.fail(403);
+            let _ = response.fail(403);
             return Flow::Finish;
         }
         let target = request.target_str().parse::<SocketAddr>().ok();
@@ -232,7 +232,7 @@ impl Handler for Proxy {
         match target.and_then(|target| TcpStream::connect_timeout(&target, DEADLINE).ok()) {
             Some(stream) if response.open_tunnel().is_ok() => Flow::Detach(stream),
             _ => {
-                response.fail(502);
+                let _ = response.fail(502);
                 Flow::Finish
             }
         }

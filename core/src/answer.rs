@@ -59,12 +59,13 @@ impl Answer<'_> {
     }
 }
 
-/// Writes `answer` to the front of `out`, and gives the bytes written: at most [`ANSWER_BYTES_MAX`].
+/// Writes `answer` to the front of `out`, and gives the bytes written: at most [`ANSWER_BYTES_MAX`] without `added`, which
+/// are whole field lines.
 ///
 /// # Errors
 /// [`BufferFull`] when it does not fit; what `out` holds is then no answer.
 #[cold]
-pub fn write_answer(out: &mut [u8], answer: &Answer<'_>) -> Result<usize, BufferFull> {
+pub fn write_answer(out: &mut [u8], answer: &Answer<'_>, added: &[&[u8]]) -> Result<usize, BufferFull> {
     let status = sendable(answer.status);
     let text = answer.text.unwrap_or_else(|| status::reason(status));
     let text = &text[..text.floor_char_boundary(ANSWER_TEXT_BYTES_MAX)];
@@ -82,6 +83,9 @@ pub fn write_answer(out: &mut [u8], answer: &Answer<'_>) -> Result<usize, Buffer
     encoder.field_line(TEXT_PLAIN)?;
     if let Some(seconds) = answer.retry_after_s {
         encoder.uint_field(b"Retry-After: ", seconds.into())?;
+    }
+    for line in added {
+        encoder.put(line)?;
     }
     encoder.end_of_head()?;
     if framing.has_body() {
@@ -107,8 +111,8 @@ mod tests {
 
     fn written(answer: &Answer<'_>) -> String {
         let mut out = [0; ANSWER_BYTES_MAX];
-        let length = write_answer(&mut out, answer).unwrap();
-        assert_eq!(write_answer(&mut out[..length - 1], answer), Err(BufferFull));
+        let length = write_answer(&mut out, answer, &[]).unwrap();
+        assert_eq!(write_answer(&mut out[..length - 1], answer, &[]), Err(BufferFull));
         String::from_utf8(out[..length].to_vec()).unwrap()
     }
 
@@ -162,7 +166,7 @@ mod tests {
                     retry_after_s: (flags & 16 != 0).then_some(u32::MAX),
                     text,
                 };
-                lengths.push(write_answer(&mut [0; ANSWER_BYTES_MAX], &answer).unwrap());
+                lengths.push(write_answer(&mut [0; ANSWER_BYTES_MAX], &answer, &[]).unwrap());
             }
         }
         assert_eq!(lengths.into_iter().max(), Some(ANSWER_BYTES_MAX));

@@ -19,7 +19,7 @@ macro_rules! planted {
 
 #[cfg(feature = "sim")]
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 #[cfg(any(feature = "embedded-io", feature = "embedded-io-async"))]

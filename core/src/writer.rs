@@ -6,18 +6,24 @@
 
 mod body;
 mod error;
+mod head;
+mod instead;
 mod special;
+#[cfg(feature = "std")]
+mod std_io;
+mod whole;
 
 use core::fmt;
 
 use crate::answer::CONTINUE;
 use crate::connection::Place;
-use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, FieldLine, connection_field, response_body};
+use crate::encode::connection_field;
 use crate::format::UINT_BYTES_MAX;
 use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
-use crate::status;
 pub use error::WriteError;
+pub use instead::ADDED_FIELDS_MAX;
+pub use whole::BodyWriter;
 
 /// Bytes from which a static body is sent in place; shorter ones are copied, so that pipelined responses gather.
 const IN_PLACE_MIN: usize = 512;
@@ -30,17 +36,18 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// `Connection`, `Content-Length` or `Transfer-Encoding`, and the empty line.
 const HEAD_END_MAX: usize =
     connection_field(true, true, true).len() + "Content-Length: ".len() + UINT_BYTES_MAX + "\r\n\r\n".len();
-/// A status line with the longest registered reason.
-const STATUS_LINE_MAX: usize = 64;
 /// What a client is told to wait after a 503, in seconds.
 pub(crate) const RETRY_AFTER_S: u32 = 1;
 
 /// Writes the response to one request.
 ///
 /// Order: [`status`](Self::status), any number of [`field`](Self::field)s, then either one of the `body` methods or
-/// [`stream`](Self::stream) followed by writes. A response that is left unfinished by [`Flow::Finish`] is completed: an
-/// empty 200 if nothing was written. Status and fields do not outlast a call: what is begun by them must be followed by
-/// `body` or `stream` before the handler returns.
+/// [`stream`](Self::stream) followed by writes. [`add_field`](Self::add_field) has its turn at any time before the head is
+/// complete. A response that is left unfinished by [`Flow::Finish`] is completed: an empty 200 if nothing was written.
+/// Status and fields do not outlast a call: what is begun by them must be followed by `body` or `stream` before the handler
+/// returns.
+///
+/// What went wrong may be thrown away as long as nothing has left: [`reset`](Self::reset), then a response of another kind.
 ///
 /// [`Flow::Finish`]: crate::handler::Flow::Finish
 pub struct ResponseWriter<'a> {
@@ -57,8 +64,12 @@ pub struct ResponseWriter<'a> {
     /// Longest `out` may grow.
     bytes_max: usize,
     static_body: &'static [u8],
+    /// Field lines for the head, whenever it is written, and whatever becomes of the response.
+    added: heapless::Vec<&'a [u8], ADDED_FIELDS_MAX>,
     content_max: Option<u64>,
     stream: Stream,
+    /// What stream and facts were when the call began.
+    origin: (Stream, Facts),
     /// Where the open chunk's size goes.
     chunk: Option<usize>,
     facts: Facts,
@@ -155,7 +166,14 @@ pub(crate) struct Written {
     pub(crate) content_max: Option<u64>,
     pub(crate) stream: Stream,
     pub(crate) facts: Facts,
-    pub(crate) error: Option<WriteError>,
+}
+
+/// A handler failed, or wrote what cannot be a response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: WriteError,
+    /// What it wrote was replaced by another answer.
+    pub(crate) is_answered: bool,
 }
 
 /// Everything a [`ResponseWriter`] stands on.
@@ -193,8 +211,10 @@ impl<'a> ResponseWriter<'a> {
             preamble: ground.preamble,
             bytes_max: ground.bytes_max,
             static_body: &[],
+            added: heapless::Vec::new(),
             content_max: None,
             stream: ground.stream,
+            origin: (ground.stream, ground.facts),
             chunk: None,
             facts: ground.facts,
             place: ground.place,
@@ -258,164 +278,7 @@ impl<'a> ResponseWriter<'a> {
             content_max: self.content_max,
             stream: self.stream,
             facts: self.facts,
-            error: self.error,
         }
-    }
-}
-
-/// The head.
-impl<'a> ResponseWriter<'a> {
-    /// Sets the status; 200 unless called. Interim responses are the core's business: 200 to 599. Some statuses
-    /// [demand](crate::status::demand) a field: 401, 405, 407, 426.
-    ///
-    /// # Errors
-    /// [`WriteError::Order`] behind the first field, [`WriteError::InvalidStatus`] outside 200..=599.
-    pub fn status(&mut self, status: u16) -> Result<(), WriteError> {
-        self.check()?;
-        if self.phase != Phase::Start {
-            return self.latch(WriteError::Order);
-        }
-        if !(200..=599).contains(&status) {
-            return self.latch(WriteError::InvalidStatus);
-        }
-        self.status = status;
-        Ok(())
-    }
-
-    /// Adds a field. Repeated ones all reach the wire, in order. `Upgrade` is the handler's in a 426 alone (RFC 9110
-    /// §15.5.22), and the connection option that goes with it is added.
-    ///
-    /// # Errors
-    /// [`WriteError::InvalidName`] or [`WriteError::InvalidValue`] for what would break the message (RFC 9110
-    /// §5.1, §5.5), [`WriteError::Reserved`] for what the core decides, [`WriteError::Order`] behind the head,
-    /// and what [`WriteError`] says about room.
-    #[inline]
-    pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), WriteError> {
-        self.put_field(name, value.as_ref())
-    }
-
-    /// Adds a field that was checked when it was made, usually by the compiler: a copy, and nothing else.
-    ///
-    /// # Errors
-    /// [`WriteError::Order`] behind the head, and what [`WriteError`] says about room.
-    #[inline]
-    pub fn field_line(&mut self, line: FieldLine<'_>) -> Result<(), WriteError> {
-        self.begin_field()?;
-        self.ensure(line.len().saturating_add(2))?;
-        let mut encoder = Encoder::new(&mut self.out[self.len..]);
-        if encoder.field_line(line).is_err() {
-            return self.latch(WriteError::TooLarge);
-        }
-        self.len += encoder.len();
-        Ok(())
-    }
-
-    /// The status line must stand before a field.
-    #[inline]
-    fn begin_field(&mut self) -> Result<(), WriteError> {
-        self.check()?;
-        match self.phase {
-            Phase::Start => self.put_begin(),
-            Phase::Fields => Ok(()),
-            Phase::Body | Phase::Done => self.latch(WriteError::Order),
-        }
-    }
-
-    fn put_field(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
-        self.begin_field()?;
-        self.ensure(name.len().saturating_add(value.len()).saturating_add(4))?;
-        let mut encoder = Encoder::new(&mut self.out[self.len..]);
-        match encoder.field(name, value) {
-            Ok(()) => {
-                self.len += encoder.len();
-                Ok(())
-            }
-            Err(FieldError::Reserved) => self.put_reserved(name, value),
-            Err(error) => self.latch(error.into()),
-        }
-    }
-
-    /// A field that is the core's, but for one that a status demands.
-    #[cold]
-    fn put_reserved(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
-        if self.status != 426 || planted!(UpgradeRefused) || !name.eq_ignore_ascii_case("Upgrade") {
-            return self.latch(WriteError::Reserved);
-        }
-        let mut encoder = Encoder::new(&mut self.out[self.len..]);
-        match encoder.upgrade_field(value) {
-            Ok(()) => {
-                self.len += encoder.len();
-                Ok(())
-            }
-            Err(error) => self.latch(error.into()),
-        }
-    }
-
-    /// Whether the head, written up to its last field, has what its status demands.
-    #[cold]
-    fn check_demand(&mut self) -> Result<(), WriteError> {
-        self.facts = self.facts.with(Facts::DEMANDS, false);
-        let Some(demand) = status::demand(self.status) else { return Ok(()) };
-        let mut lines = self.out[self.begin..self.len].split(|&byte| byte == b'\n');
-        let is_met = lines.any(|line| {
-            let colon = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
-            let (name, value) = line.split_at(colon);
-            demand.is_met_by(name, value.get(1..).unwrap_or_default())
-        });
-        if is_met { Ok(()) } else { self.latch(WriteError::FieldMissing) }
-    }
-
-    /// Status line, `Date`, `Server`.
-    #[inline]
-    fn put_begin(&mut self) -> Result<(), WriteError> {
-        self.phase = Phase::Fields;
-        let preamble = self.preamble;
-        if self.status == 200 {
-            return self.put(preamble.ok());
-        }
-        if status::demand(self.status).is_some() {
-            self.facts = self.facts.with(Facts::DEMANDS, true);
-        }
-        self.ensure(STATUS_LINE_MAX)?;
-        let mut encoder = Encoder::new(&mut self.out[self.len..]);
-        if encoder.status_line(self.status).is_err() {
-            return self.latch(WriteError::TooLarge);
-        }
-        self.len += encoder.len();
-        self.put(preamble.fields())
-    }
-
-    /// `Connection`, the framing fields and the empty line.
-    #[inline]
-    fn put_head_end(&mut self, kind: BodyKind) -> Result<BodyFraming, WriteError> {
-        if self.phase == Phase::Start {
-            self.put_begin()?;
-        }
-        if self.facts.has(Facts::DEMANDS) {
-            self.check_demand()?;
-        }
-        let facts = self.facts;
-        let http10 = facts.has(Facts::HTTP10);
-        let framing = response_body(facts.has(Facts::HEAD), facts.has(Facts::CONNECT), self.status, http10, kind);
-        if framing == BodyFraming::CloseDelimited {
-            self.facts = facts.with(Facts::CLOSE, true);
-        }
-        self.ensure(HEAD_END_MAX)?;
-        let mut encoder = Encoder::new(&mut self.out[self.len..]);
-        let close = self.facts.has(Facts::CLOSE);
-        let put = (|| {
-            let upgrade = self.status == 426;
-            if close || http10 || upgrade {
-                encoder.put(connection_field(http10, !close, upgrade))?;
-            }
-            encoder.framing_field(framing)?;
-            encoder.end_of_head()
-        })();
-        if put.is_err() {
-            return self.latch(WriteError::TooLarge);
-        }
-        self.len += encoder.len();
-        Ok(framing)
     }
 }
 
@@ -452,6 +315,10 @@ impl<'a> ResponseWriter<'a> {
     /// [`Content::trailers`]: crate::handler::Content::trailers
     pub const fn keep_trailers(&mut self) {
         self.facts = self.facts.with(Facts::TRAILERS, true);
+    }
+
+    pub(crate) const fn error(&self) -> Option<WriteError> {
+        self.error
     }
 
     /// The status that the response has so far: the one set, or that of the answer that replaces it after an error.

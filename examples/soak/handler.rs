@@ -114,7 +114,7 @@ impl Handler for Soaked {
         let (Some(kind), Some(asked)) = (kind, Asked::read(request)) else {
             // What hostile clients hide behind something that is refused.
             self.book.fault(format!("the handler was called for {:?}", request.target_str()));
-            response.fail(400);
+            let _ = response.fail(400);
             return Flow::Finish;
         };
         self.book.begin(asked.client, asked.serial);
@@ -154,7 +154,7 @@ impl Handler for Soaked {
                 let piece = (1 + mix(*at) % 20_000).min(*end - *at);
                 let count = usize::try_from(piece).unwrap_or(usize::MAX).min(room.len());
                 body.fill(*at, &mut room[..count]);
-                count
+                Ok(count)
             }),
         };
         match written {
@@ -209,7 +209,7 @@ impl Soaked {
                 asked.put_field(response)?;
                 response.static_body(block.piece(0, length))?;
             }
-            Kind::Busy => response.fail(503),
+            Kind::Busy => response.fail(503)?,
             Kind::InPlace | Kind::Length | Kind::Chunked => {
                 asked.put_field(response)?;
                 response.stream(if kind == Kind::Chunked { None } else { Some(length) })?;
@@ -270,7 +270,7 @@ impl Soaked {
         }
         let is_sent = self.alarms.send((Instant::now() + Duration::from_millis(wait_ms), token)).is_ok();
         if !is_sent {
-            response.fail(503);
+            let _ = response.fail(503);
         }
         is_sent
     }

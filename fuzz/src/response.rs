@@ -143,12 +143,12 @@ impl Script {
                 let fill = |room: &mut [u8]| {
                     let count = part.len().min(room.len());
                     room[..count].copy_from_slice(&part[..count]);
-                    count
+                    Ok::<_, WriteError>(count)
                 };
                 said.body.extend(&part[..response.write_with(fill)?]);
             }
             9 => {
-                response.fail(STATUSES[with % STATUSES.len()]);
+                let _ = response.fail(STATUSES[with % STATUSES.len()]);
                 said.failed = true;
             }
             10 => {

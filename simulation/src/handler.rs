@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use aurora_http_core::defer::{DeferToken, Deferrals};
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Handler};
+use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal};
 use aurora_http_core::request::{BodyLength, Request};
 use aurora_http_core::writer::ResponseWriter;
 
@@ -303,7 +303,7 @@ fn write_one_way(way: usize, part: &'static [u8], response: &mut ResponseWriter<
         _ => response.write_with(|room| {
             let count = part.len().min(room.len());
             room[..count].copy_from_slice(&part[..count]);
-            count
+            Ok(count)
         }),
     };
     taken.unwrap_or(0)
@@ -362,7 +362,7 @@ impl Handler for Puppet<'_> {
             }
             Answer::Begin { .. } => self.begin_early(id, response),
             Answer::Fail(status) => {
-                response.fail(status);
+                let _ = response.fail(status);
                 Flow::Finish
             }
             Answer::Upgrade { .. } | Answer::Detach { .. } => {
@@ -462,6 +462,18 @@ impl Handler for Puppet<'_> {
     fn vanished(&mut self, mut state: State) -> Option<State> {
         let goes_on = state.whim.as_mut().is_none_or(Whim::goes_on);
         goes_on.then_some(state)
+    }
+
+    /// Now one way, now another, the same for the same seed.
+    fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
+        let number = self.book.borrow().requests;
+        if number % 2 == 0 {
+            let _ = response.add_field("X-Refused", "r".repeat(number as usize % 900));
+        }
+        if number % 3 == 0 {
+            let _ = response.status(if number % 5 == 0 { 99 } else { refusal.status() });
+            let _ = response.body("r".repeat(number as usize * 100 % 3_000));
+        }
     }
 
     fn accepted(&mut self, info: &ConnectionInfo<'_>) -> bool {

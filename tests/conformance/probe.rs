@@ -225,7 +225,7 @@ fn answer(name: &str, number: u64, request: &Request<'_>, response: &mut Respons
         }
         "fail" => {
             response.field("X-Gone", "1")?;
-            response.fail(number as u16);
+            let _ = response.fail(number as u16);
             Ok(())
         }
         "large" => response.body(content(number as usize)),

@@ -63,7 +63,9 @@ impl Handler for Flows {
             () if has("304") => {
                 let _ = response.status(304);
             }
-            () if has("fail") => response.fail(500),
+            () if has("fail") => {
+                let _ = response.fail(500);
+            }
             () => {}
         }
         // The fields of the request are the response's, as far as they may be.

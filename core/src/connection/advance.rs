@@ -1,6 +1,7 @@
 //! The way from one state to the next, as far as what is there allows.
 
-use super::exchange::{Dispatched, NotReady};
+use super::calling::Dispatched;
+use super::exchange::NotReady;
 use super::{Connection, Context, flag, largest_class, release};
 use crate::answer::Answer;
 use crate::error::CloseReason;

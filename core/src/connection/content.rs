@@ -1,6 +1,7 @@
 //! Reading content: for the handler in slices or whole, or to drop it.
 
-use super::exchange::{Exchange, Here, NotReady, Output};
+use super::calling::Here;
+use super::exchange::{Exchange, NotReady, Output};
 use super::{Connection, Context, flag, release};
 use crate::answer::Answer;
 use crate::error::CloseReason;
@@ -10,7 +11,7 @@ use crate::parse::{Chunk, ChunkedDecoder, HeadScan, with_head};
 use crate::pool::{Buf, Class};
 use crate::request::{BodyLength, Trailers};
 use crate::state::Event;
-use crate::writer::{Facts, Stream, WriteError};
+use crate::writer::{Facts, Failure, Stream};
 
 /// What is left of a message body.
 #[derive(Clone, Copy, Debug)]
@@ -278,8 +279,8 @@ impl<'p, E> Connection<'p, E> {
         let too_long = !slice.ended && rest > u64::from(cx.limits.discard_bytes_max);
         self.exchange.facts =
             self.exchange.facts.with(Facts::CLOSE_UNREAD, too_long).with(Facts::CONTENT, !slice.ended);
-        let (flow, error, content_max) =
-            self.exchange.call(cx, |handler, response| handler.receive(state, &mut content, response));
+        let (flow, failure, content_max) =
+            self.exchange.call(cx, None, |handler, response| handler.receive(state, &mut content, response));
         let consumed = content.consumed();
         let offer = Offer {
             len: slice.len,
@@ -292,7 +293,7 @@ impl<'p, E> Connection<'p, E> {
         exchange.body.take(consumed, &mut exchange.front);
         self.consume(slice.skip + consumed);
         self.cut_trailers(&slice, consumed);
-        self.settle_receive(cx, flow, error, content_max, offer)
+        self.settle_receive(cx, flow, failure, content_max, offer)
     }
 
     /// The section stays where it is until all content in front of it was taken: it is found again with the rest.
@@ -318,11 +319,11 @@ impl<'p, E> Connection<'p, E> {
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         flow: Flow<E>,
-        error: Option<WriteError>,
+        failure: Option<Failure>,
         content_max: Option<u64>,
         offer: Offer,
     ) -> bool {
-        let wants_more = error.is_none() && matches!(flow, Flow::Receive(_));
+        let wants_more = failure.is_none() && matches!(flow, Flow::Receive(_));
         let raw = self.exchange.body.is_raw();
         let waits = wants_more && offer.is_untouched && !offer.is_answered;
         if wants_more && raw && (offer.is_read || offer.is_last && waits) {
@@ -349,7 +350,7 @@ impl<'p, E> Connection<'p, E> {
             self.exchange.go(if written_first { Event::Respond } else { Event::NeedContent });
             return true;
         }
-        self.exchange.settle(cx, flow, error, content_max, Here::CONTENT);
+        self.exchange.settle(cx, flow, failure, content_max, Here::CONTENT);
         true
     }
 
@@ -471,7 +472,11 @@ impl<'p, E> Connection<'p, E> {
         let content = aside.as_ref().map_or(&rest[..behind], |buf| buf.filled());
         let called = with_head(head, cx.limits, &mut HeadScan::default(), |parsed| match parsed {
             Ok(Some(request)) => {
-                Some(exchange.call(cx, |handler, response| handler.collected(state, &request, content, response)))
+                let target = Some(request.target());
+                Some(
+                    exchange
+                        .call(cx, target, |handler, response| handler.collected(state, &request, content, response)),
+                )
             }
             _ => None,
         });
@@ -479,12 +484,12 @@ impl<'p, E> Connection<'p, E> {
             release(cx.pool, buf);
         }
         self.consume(head_len + behind);
-        let Some((flow, error, content_max)) = called else {
+        let Some((flow, failure, content_max)) = called else {
             // The same bytes were accepted before.
             self.close(cx, CloseReason::ResponseFailed);
             return false;
         };
-        self.exchange.settle(cx, flow, error, content_max, Here::CONTENT);
+        self.exchange.settle(cx, flow, failure, content_max, Here::CONTENT);
         true
     }
 

@@ -1,11 +1,12 @@
 //! Exchanges that go on later: answers that are deferred, connections that switch to another protocol.
 
+use super::calling::Here;
 use super::content::Body;
-use super::exchange::{Exchange, Here};
+use super::exchange::Exchange;
 use super::{Context, flag};
 use crate::answer::Answer;
 use crate::error::CloseReason;
-use crate::handler::{Flow, Handler};
+use crate::handler::{Flow, Handler, RefusalCause};
 use crate::state::Event;
 use crate::writer::{Facts, WriteError};
 
@@ -17,7 +18,7 @@ impl<'p, E> Exchange<'p, E> {
         let cell = place.deferrals.cell(place.id.index).filter(|cell| cell.is_armed());
         let Some(cell) = cell.filter(|_| self.facts.has(Facts::TOKEN)) else {
             // Nobody has a token: it could never be resolved.
-            return self.replace_response(cx, Answer::new(500));
+            return self.replace_response(cx, Answer::new(500), RefusalCause::Flow);
         };
         if cell.is_resolved() && !planted!(OwnResolveUnheard) {
             // Before it was waited for: the worker has passed it over.
@@ -62,7 +63,8 @@ impl<'p, E> Exchange<'p, E> {
             return true;
         }
         if !self.body.is_finished() {
-            self.replace_response(cx, WriteError::ContentUnread.answer());
+            let error = WriteError::ContentUnread;
+            self.replace_response(cx, error.answer(), RefusalCause::Handler(error));
             return false;
         }
         self.body = Body::Raw;
@@ -109,9 +111,9 @@ impl<'p, E> Exchange<'p, E> {
         // The receive that was to notice the client's end may have waited for a buffer: the answer does not.
         self.clear(flag::STARVED);
         self.go(Event::CallHandler);
-        let (flow, error, content_max) = self.call(cx, |handler, response| handler.resume(state, response));
+        let (flow, failure, content_max) = self.call(cx, None, |handler, response| handler.resume(state, response));
         let here = Here { head: false, content: content_is_here || self.has(flag::BEGUN) };
-        self.settle(cx, flow, error, content_max, here);
+        self.settle(cx, flow, failure, content_max, here);
         true
     }
 

@@ -7,6 +7,7 @@
 
 mod actions;
 mod advance;
+mod calling;
 mod content;
 mod deadline;
 mod exchange;
@@ -22,9 +23,9 @@ use crate::answer::Answer;
 use crate::counters::Counters;
 use crate::defer::Deferrals;
 use crate::error::CloseReason;
-use crate::handler::{ConnectionId, ConnectionInfo, Flow, Handler};
+use crate::handler::{ConnectionId, ConnectionInfo, Flow, Handler, RefusalCause};
 use crate::limits::Limits;
-use crate::parse::is_head_request;
+use crate::parse::{is_head_request, target_in};
 use crate::pool::{Arena, Buf, BufferPool, Class};
 use crate::preamble::Preamble;
 use crate::reactor::{IoError, IoHandle, Peers, Shutdown};
@@ -488,7 +489,13 @@ impl<'p, E> Connection<'p, E> {
             cx.counters.refused += 1;
             let answer =
                 Answer { head_request: self.refuses_head_request() && !planted!(HeadAnsweredWithBody), ..answer };
-            if !self.exchange.write_refusal(cx, answer) {
+            let target = match self.exchange.state {
+                State::New | State::ReadingHead => {
+                    self.inbound.as_ref().and_then(|inbound| target_in(inbound.filled()))
+                }
+                _ => None,
+            };
+            if !self.exchange.write_refusal(cx, answer, RefusalCause::Connection(reason), target) {
                 if !self.exchange.shows_its_end() {
                     return self.close(cx, reason);
                 }

@@ -2,9 +2,9 @@
 
 use super::exchange::{Exchange, Output};
 use super::{Context, flag};
-use crate::answer::{Answer, write_answer};
+use crate::answer::{Answer, sendable};
 use crate::error::CloseReason;
-use crate::handler::Handler;
+use crate::handler::{Handler, Refusal, RefusalCause};
 use crate::state::State;
 use crate::writer::{Facts, Stream};
 
@@ -24,6 +24,8 @@ impl<'p, E> Exchange<'p, E> {
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         answer: Answer<'_>,
+        cause: RefusalCause,
+        target: Option<&[u8]>,
     ) -> bool {
         if matches!(self.state, State::New | State::ReadingHead) {
             // No request of this response was dispatched: nothing is known about it, but perhaps its method.
@@ -41,36 +43,27 @@ impl<'p, E> Exchange<'p, E> {
             return false;
         }
         self.facts = self.facts.with(Facts::CLOSE, true);
-        self.write_answer(cx, answer)
+        self.write_answer(cx, answer, cause, target)
     }
 
-    /// Replaces what was written of the current response; `false` when a part of it has left already.
+    /// Replaces what was written of the current response; `false` when a part of it has left already, or there is no room.
+    #[cold]
     pub(super) fn write_answer<H: Handler<Exchange = E>>(
         &mut self,
-        cx: &Context<'_, '_, 'p, H>,
+        cx: &mut Context<'_, '_, 'p, H>,
         answer: Answer<'_>,
+        cause: RefusalCause,
+        target: Option<&[u8]>,
     ) -> bool {
         if self.has(flag::BEGUN) {
             return false;
         }
         self.take_back();
-        let Output::Unsent { head, .. } = &mut self.output else { return false };
-        let facts = self.facts;
-        let answer = Answer {
-            date: cx.preamble.date(),
-            close: facts.has(Facts::CLOSE),
-            http10: facts.has(Facts::HTTP10),
-            head_request: facts.has(Facts::HEAD),
-            ..answer
-        };
-        match write_answer(head.spare(), &answer) {
-            Ok(count) => {
-                head.advance(count);
-                self.stream = Stream::Done;
-                true
-            }
-            Err(_) => false,
-        }
+        self.stream = Stream::Unbegun;
+        let refusal = Refusal { status: sendable(answer.status), cause, target };
+        let mut is_answered = false;
+        self.write(cx, |handler, response| is_answered = response.refuse(handler, &refusal, answer).is_ok());
+        is_answered
     }
 
     /// The handler neither took nor wrote anything when it was its turn, and never will: 500 while nothing of the response
@@ -79,7 +72,7 @@ impl<'p, E> Exchange<'p, E> {
     pub(super) fn give_up_stalled<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         cx.counters.failed += 1;
         self.facts = self.facts.with(Facts::CLOSE, true);
-        if self.write_answer(cx, Answer::new(500)) {
+        if self.write_answer(cx, Answer::new(500), RefusalCause::Stalled, None) {
             self.reason.get_or_insert(CloseReason::HandlerStalled);
             return self.finish_response(cx);
         }

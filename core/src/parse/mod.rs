@@ -33,7 +33,7 @@ pub use head::{EMPTY_FIELD, FieldSlot, parse_head, with_head};
 pub(crate) use known::flag;
 pub use request_line::METHOD_BYTES_MAX;
 pub use scan::HeadScan;
-pub(crate) use scan::is_head_request;
+pub(crate) use scan::{is_head_request, target_in};
 
 /// Most fields that any configuration can allow.
 pub const FIELDS_CAPACITY: usize = 128;

@@ -189,6 +189,13 @@ pub(crate) fn is_head_request(bytes: &[u8]) -> bool {
     bytes.strip_prefix(b"\r\n").unwrap_or(bytes).starts_with(b"HEAD ")
 }
 
+/// The target of the head at the front of `bytes`, as far as it is there, for reports: nothing of it was checked.
+pub(crate) fn target_in(bytes: &[u8]) -> Option<&[u8]> {
+    let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+    let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
+    line.split(|byte| *byte == b' ').nth(1).filter(|target| !target.is_empty())
+}
+
 /// Bytes of an empty line.
 const BLANK_LINE_LEN: u8 = b"\r\n".len() as u8;
 

@@ -112,11 +112,15 @@ impl<'a> ResponseWriter<'a> {
         Ok(count)
     }
 
-    /// Lets `fill` write into the buffer itself: it gets the room there is and returns how much of it it used.
+    /// Lets `fill` write into the buffer itself: it gets the room there is, all zeros, and returns how much of it it used.
+    /// Nothing is written when it fails.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
-    pub fn write_with(&mut self, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<usize, WriteError> {
+    /// As [`write`](Self::write), and what `fill` returns.
+    pub fn write_with<E: From<WriteError>>(
+        &mut self,
+        fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
         self.check_streaming(0)?;
         if self.stream == Stream::Dropped {
             return Ok(0);
@@ -130,12 +134,16 @@ impl<'a> ResponseWriter<'a> {
         }
         let chunk_before = (self.chunk, self.len);
         self.open_chunk();
-        let count = fill(&mut self.out[self.len..self.len + room]).min(room);
+        let spare = &mut self.out[self.len..self.len + room];
+        // What another response left here is nobody's business.
+        spare.fill(0);
+        let filled = fill(spare).map(|count| count.min(room));
+        let count = *filled.as_ref().unwrap_or(&0);
         if count == 0 {
             (self.chunk, self.len) = chunk_before; // an empty chunk would end the body
         }
         self.wrote(count);
-        Ok(count)
+        filled
     }
 
     /// Writes `data` without copying it where that is possible (a known length, nothing written in place yet in this
@@ -158,15 +166,16 @@ impl<'a> ResponseWriter<'a> {
     }
 
     /// Throws away what was written of this response and answers with a short text for `status` instead. Breaks the
-    /// connection off when a part of the response has left already.
+    /// connection off when a part of the response has left already. The error is there to be returned, like that of the
+    /// other methods, so that arms of a `match` mix.
     ///
     /// 500 in place of a status that is no error, or that [demands](crate::status::demand) a field: write a 401, 405, 407 or
     /// 426 by [`status`](Self::status), that [`field`](Self::field) and a body.
-    pub fn fail(&mut self, status: u16) {
-        if self.error.is_some() {
-            return;
-        }
-        self.error = Some(WriteError::Failed(status));
+    ///
+    /// # Errors
+    /// Always: [`WriteError::Failed`], or an earlier error.
+    pub fn fail(&mut self, status: u16) -> Result<(), WriteError> {
+        self.latch(WriteError::Failed(status))
     }
 
     /// As the error's own answer, unless an earlier one was latched: what a handler returned.

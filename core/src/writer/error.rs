@@ -36,6 +36,8 @@ pub enum WriteError {
     ContentUnread,
     /// The engine was not set up for it.
     Unsupported,
+    /// A value could not be formatted.
+    Format,
     /// The handler asked for this status by [`ResponseWriter::fail`](super::ResponseWriter::fail).
     Failed(u16),
 }
@@ -64,6 +66,12 @@ impl From<FieldError> for WriteError {
     }
 }
 
+impl From<fmt::Error> for WriteError {
+    fn from(_: fmt::Error) -> Self {
+        Self::Format
+    }
+}
+
 impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -79,6 +87,7 @@ impl fmt::Display for WriteError {
             Self::NotOffered => "the request does not offer to switch protocols",
             Self::ContentUnread => "content of the request is to come in front of the other protocol",
             Self::Unsupported => "the engine was set up without cells for deferred answers",
+            Self::Format => "a value could not be formatted",
             Self::Failed(status) => return write!(f, "the handler failed with status {status}"),
         })
     }

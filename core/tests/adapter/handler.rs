@@ -79,6 +79,7 @@ impl Handler for Paths {
                 assert_eq!(response.write(&line), Ok(line.len()));
                 content.consume(end + 1);
             }
+            content.hold();
             return Flow::Receive(LINES);
         }
         let here = content.bytes().len();

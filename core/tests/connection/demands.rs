@@ -114,7 +114,7 @@ fn a_426_tells_the_connection_option_that_goes_with_upgrade() {
 fn failing_with_a_status_that_demands_a_field_is_500() {
     for (status, ..) in ROWS {
         let mut bench = Bench::new(handler_fn(|_: &Request<'_>, response: &mut ResponseWriter<'_>| {
-            response.fail(status);
+            let _ = response.fail(status);
             assert_eq!(response.status_so_far(), 500);
         }));
         bench.send(GET.as_bytes());

@@ -4,6 +4,7 @@ mod deferred;
 mod demands;
 mod disorder;
 mod harness;
+mod replies;
 mod states;
 mod trailers;
 mod upgraded;

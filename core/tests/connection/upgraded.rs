@@ -141,7 +141,7 @@ impl Handler for Switches {
             b"/collect" => Flow::Collect(()),
             b"/produce" => Flow::Produce(()),
             b"/fail" => {
-                response.fail(503);
+                let _ = response.fail(503);
                 Flow::Upgrade(())
             }
             b"/defer" => {

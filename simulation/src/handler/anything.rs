@@ -1,10 +1,12 @@
 //! A handler that does anything that the types allow, in an order that is mostly legal: what comes of it has to be HTTP all
 //! the same.
 
+use std::fmt::Write as _;
+
 use aurora_http_core::defer::DeferToken;
 use aurora_http_core::handler::{Content, Flow};
 use aurora_http_core::sim::Dice;
-use aurora_http_core::writer::ResponseWriter;
+use aurora_http_core::writer::{ResponseWriter, WriteError};
 
 use super::{Puppet, State, name, write_one_way};
 use crate::exchange::Id;
@@ -70,8 +72,24 @@ impl Whim {
         if self.dice.once_in(12) {
             let _ = response.status(self.dice.pick(&[200, 204, 205, 304, 404, 500, 599, 600, 100]));
         }
-        match self.dice.below(12) {
+        if self.dice.once_in(8) {
+            let _ = response.add_field("X-Added", "a".repeat(self.dice.pick(&[0, 20, 900])));
+        }
+        match self.dice.below(14) {
             0 | 1 => {}
+            12 => {
+                let length = self.dice.pick(&[0, 5, 900, 5_000, PIECE_MAX]);
+                let _ = response.body_with(|body| {
+                    (0..length).step_by(300).try_for_each(|_| write!(body, "{:300}", ""))?;
+                    if length == 900 { Err(WriteError::Failed(503)) } else { Ok(()) }
+                });
+            }
+            13 => {
+                // What was switched in this call is not, then.
+                if response.reset().is_ok() {
+                    (self.begun, self.switched, self.owed) = (false, false, 0);
+                }
+            }
             2 => {
                 self.fields(id, response);
                 let _ = response.body(id.body(0, self.dice.pick(&[0, 5, 900, 5_000, PIECE_MAX])));
@@ -90,7 +108,9 @@ impl Whim {
                 self.pieces(id, response);
             }
             6 => self.fields(id, response),
-            7 if self.dice.once_in(3) => response.fail(self.dice.pick(&[404, 500, 503, 200, 0])),
+            7 if self.dice.once_in(3) => {
+                let _ = response.fail(self.dice.pick(&[404, 500, 503, 200, 0]));
+            }
             8 if self.dice.once_in(2) => self.switched |= response.switch_protocols("echo", &[]).is_ok(),
             9 if self.dice.once_in(2) => self.switched |= response.open_tunnel().is_ok(),
             _ => self.pieces(id, response),

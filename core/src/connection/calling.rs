@@ -1,0 +1,440 @@
+//! Calls of the handler for an exchange, and what follows from what it returns.
+
+use super::content::Body;
+use super::exchange::{Exchange, GATHER_MAX, NotReady, Output};
+use super::window::Windows;
+use super::{Context, flag, largest_class};
+use crate::answer::{Answer, CONTINUE};
+use crate::error::CloseReason;
+use crate::handler::{Flow, Handler, Refusal, RefusalCause};
+use crate::parse::HeadError;
+use crate::pool::{Class, Loans, return_loans};
+use crate::request::{BodyLength, Method, Request, Version};
+use crate::state::Event;
+use crate::writer::{Facts, Failure, Ground, RETRY_AFTER_S, ResponseWriter, Stream, WriteError};
+
+/// What lies in front of the received bytes while a call of the handler is settled.
+#[derive(Clone, Copy)]
+pub(super) struct Here {
+    /// The request's head: it is its first call.
+    pub(super) head: bool,
+    /// Some of its content, or the time for an interim response is past.
+    pub(super) content: bool,
+}
+
+impl Here {
+    /// The head is gone, and the client is sending.
+    pub(super) const CONTENT: Self = Self { head: false, content: true };
+}
+
+/// What came of trying to answer the head at the front of the received bytes.
+pub(super) enum Dispatched {
+    /// The handler ran; this many bytes are done with.
+    Answered { head_len: usize },
+    /// What was gathered must leave before there is room to answer.
+    Flush,
+    /// No buffer to answer in is free.
+    Starved,
+    /// The head is not complete.
+    Partial,
+    /// The head is not acceptable.
+    Refused(HeadError),
+}
+
+/// Calling the handler.
+impl<'p, E> Exchange<'p, E> {
+    /// Answers a request whose head is complete: everything that is decided by the head alone is decided here.
+    #[inline]
+    pub(super) fn dispatch<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        request: &Request<'_>,
+        available: usize,
+    ) -> Dispatched {
+        match self.reserve(cx.pool, available) {
+            Ok(()) => {}
+            Err(NotReady::Flush) => return Dispatched::Flush,
+            Err(NotReady::Starved) => return Dispatched::Starved,
+        }
+        self.go(Event::HeadComplete);
+        self.served += 1;
+        self.clear(flag::BEGUN | flag::BLANK_CR | flag::BLANK_LINE);
+        self.set(flag::PROGRESS | flag::COUNTED);
+        *cx.in_flight += 1;
+        self.stream = Stream::Unbegun;
+        self.windows = Windows::default();
+        self.response_at = self.output_len();
+        self.body = Body::of(request.body_length(), cx.limits.content_bytes_max);
+        self.facts = self.facts_of(cx, request);
+        let head_len = request.head_len();
+        self.front = 0;
+        if cx.limits.in_flight_max.is_some_and(|max| *cx.in_flight > max) {
+            cx.counters.shed += 1;
+            let answer = Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) };
+            self.answer_instead(cx, answer, RefusalCause::InFlight);
+            return Dispatched::Answered { head_len };
+        }
+        cx.counters.requests += 1 + u64::from(planted!(RequestsCountedTwice) && self.served > 2);
+        let info = cx.place.info();
+        let request = request.on(&info);
+        let target = Some(request.target());
+        let (flow, failure, content_max) =
+            self.call(cx, target, |handler, response| handler.request(&request, response));
+        let here = Here { head: true, content: available > head_len };
+        if self.settle(cx, flow, failure, content_max, here) {
+            self.front = head_len as u32;
+            Dispatched::Answered { head_len: 0 }
+        } else {
+            Dispatched::Answered { head_len }
+        }
+    }
+
+    fn facts_of<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, request: &Request<'_>) -> Facts {
+        let mut close = !request.persistent();
+        if request.method() == Method::Connect && !planted!(ConnectKept) {
+            // Unless a tunnel is opened, nothing that follows may be looked at: the client may take it to be one already
+            // (RFC 9931 §5).
+            close = true;
+        } else if close {
+            self.reason.get_or_insert(CloseReason::PeerAsked);
+        } else if cx
+            .limits
+            .requests_per_connection_max
+            .is_some_and(|max| self.served >= max + u32::from(planted!(RequestLimitOffByOne)))
+        {
+            self.reason.get_or_insert(CloseReason::RequestLimit);
+            close = true;
+        }
+        let expects = request.expects_continue();
+        let (content, droppable) = match request.body_length() {
+            BodyLength::None => (false, true),
+            BodyLength::Length(length) => (length > 0, length <= u64::from(cx.limits.discard_bytes_max) && !expects),
+            BodyLength::Chunked => (true, false),
+        };
+        Facts::default()
+            .with(Facts::HEAD, request.method() == Method::Head)
+            .with(Facts::CONNECT, request.method() == Method::Connect)
+            .with(Facts::HTTP10, request.version() == Version::Http10)
+            .with(Facts::CLOSE, close)
+            .with(Facts::CLOSE_UNREAD, !droppable)
+            .with(Facts::EXPECTS, expects)
+            .with(Facts::UPGRADE, request.wants_upgrade())
+            .with(Facts::CONTENT, content)
+    }
+
+    /// This response is the last one, however long its exchange has been under way: it says so unless its head is
+    /// written.
+    #[cold]
+    fn end_behind_response(&mut self, reason: CloseReason) {
+        if self.stream == Stream::Unbegun && !self.facts.has(Facts::CLOSE) {
+            self.facts = self.facts.with(Facts::CLOSE, true);
+            self.reason.get_or_insert(reason);
+        }
+    }
+
+    /// Runs one call of the handler with a writer over the send buffer, which must be reserved. What it wrote is replaced
+    /// where it failed.
+    #[inline]
+    pub(super) fn call<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        target: Option<&[u8]>,
+        call: impl FnOnce(&mut H, &mut ResponseWriter<'_>) -> Flow<E>,
+    ) -> (Flow<E>, Option<Failure>, Option<u64>) {
+        if let Some(reason) = cx.last {
+            self.end_behind_response(reason);
+        }
+        let (mut called, mut failure) = (Flow::Finish, None);
+        let content_max = self.write(cx, |handler, response| {
+            called = call(handler, response);
+            if matches!(called, Flow::Finish) {
+                response.finish();
+            } else {
+                response.pause();
+            }
+            if let Some(error) = response.error() {
+                failure = Some(replace(response, handler, error, target));
+            }
+        });
+        (called, failure, content_max)
+    }
+
+    /// Lets `write` write behind what was gathered; the most content that it wants from now on, if it said so.
+    #[inline]
+    pub(super) fn write<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        write: impl FnOnce(&mut H, &mut ResponseWriter<'_>),
+    ) -> Option<u64> {
+        let Output::Unsent { head, body } = &mut self.output else {
+            debug_assert!(false, "a send buffer was reserved");
+            return None;
+        };
+        let len = head.len();
+        let mut loans = Loans::new(cx.pool, cx.loans);
+        let mut response = ResponseWriter::new(Ground {
+            out: head.writable(),
+            len,
+            scope: cx.arena.scope(&mut loans),
+            preamble: cx.preamble,
+            bytes_max: cx.limits.response_bytes_max as usize,
+            stream: self.stream,
+            facts: self.facts,
+            place: cx.place,
+        });
+        write(cx.handler, &mut response);
+        let written = response.into_written();
+        self.stream = written.stream;
+        self.facts = written.facts;
+        *body = written.static_body;
+        match written.grown {
+            None => head.set_len(written.len),
+            Some(index) => {
+                if let Some(Some(larger)) = cx.loans.get_mut(index) {
+                    larger.set_len(written.len);
+                    core::mem::swap(head, larger);
+                }
+            }
+        }
+        return_loans(cx.pool, cx.loans);
+        written.content_max
+    }
+
+    /// Decides what follows a call. `true` when the head must stay readable.
+    pub(super) fn settle<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        flow: Flow<E>,
+        failure: Option<Failure>,
+        content_max: Option<u64>,
+        here: Here,
+    ) -> bool {
+        match failure {
+            None => {}
+            Some(Failure { is_answered: true, .. }) => {
+                cx.counters.failed += 1;
+                self.finish_response(cx);
+                return false;
+            }
+            Some(Failure { error, .. }) => {
+                self.replace_response(cx, error.answer(), RefusalCause::Handler(error));
+                return false;
+            }
+        }
+        if self.stream == Stream::Raw && !self.begin_raw(cx) {
+            return false;
+        }
+        match flow {
+            Flow::Finish => {
+                self.announce_close();
+                self.finish_response(cx);
+            }
+            Flow::Produce(_) if self.stream == Stream::Dropped => self.finish_response(cx),
+            Flow::Produce(_) => {
+                self.decline_content();
+                self.waiting = Some(flow);
+                self.go(Event::Respond);
+            }
+            Flow::Defer(_) => self.defer(cx, flow),
+            Flow::Upgrade(_) | Flow::Detach(_) | Flow::Receive(_) if self.body.is_raw() => self.switch(cx, flow),
+            // What was declined is gone.
+            Flow::Receive(_) | Flow::Collect(_) if self.has(flag::DEAF) => {
+                self.replace_response(cx, Answer::new(500), RefusalCause::Flow);
+            }
+            Flow::Receive(_) => return self.want_content(cx, flow, content_max, here),
+            Flow::Collect(_) if here.head && !self.body.is_raw() => {
+                return self.want_content(cx, flow, content_max, here);
+            }
+            // Not switched, or there is no head any more that could be shown beside the content.
+            Flow::Upgrade(_) | Flow::Detach(_) | Flow::Collect(_) => {
+                self.replace_response(cx, Answer::new(500), RefusalCause::Flow);
+            }
+        }
+        false
+    }
+
+    /// The exchange is no longer under way.
+    #[inline]
+    pub(super) fn count_out<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        if self.has(flag::COUNTED) {
+            self.clear(flag::COUNTED);
+            *cx.in_flight -= u32::from(!planted!(InFlightKept));
+        }
+    }
+
+    /// Waits for content, unless there is too much of it. The client is told to go on when it waits for that.
+    fn want_content<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        flow: Flow<E>,
+        content_max: Option<u64>,
+        here: Here,
+    ) -> bool {
+        let collects = matches!(flow, Flow::Collect(_));
+        let allowed = match content_max {
+            // Content that no buffer of the pool could hold would wait for one in vain.
+            _ if collects => {
+                let bytes_max = largest_class(cx.pool).size().min(cx.limits.content_collected_max as usize);
+                Some(bytes_max as u64)
+            }
+            Some(bytes_max) => Some(bytes_max),
+            // Decided in an earlier call, and counted down since.
+            None if self.facts.has(Facts::LIMITED) => None,
+            None => Some(cx.limits.content_bytes_max),
+        };
+        if allowed.is_some_and(|bytes_max| !self.body.allow(bytes_max)) {
+            self.facts = self.facts.with(Facts::CLOSE, true);
+            self.reason.get_or_insert(CloseReason::TooLarge);
+            self.replace_response(cx, Answer::new(413), RefusalCause::Connection(CloseReason::TooLarge));
+            return false;
+        }
+        self.facts = self.facts.with(Facts::CLOSE_UNREAD, false).with(Facts::LIMITED, true);
+        if self.facts.has(Facts::EXPECTS) || planted!(ContinueUnasked) {
+            self.facts = self.facts.with(Facts::EXPECTS, false);
+            if !here.content && !self.body.is_finished() && !planted!(ContinueUnsaid) {
+                self.insert_continue();
+            }
+        }
+        self.waiting = Some(flow);
+        self.go(Event::NeedContent);
+        collects
+    }
+
+    /// Puts the interim response in front of whatever was written of the final one.
+    fn insert_continue(&mut self) {
+        let at = self.response_at as usize;
+        let Output::Unsent { head, .. } = &mut self.output else { return };
+        let len = head.len();
+        if head.append(CONTINUE).is_ok() {
+            head.filled_mut().copy_within(at..len, at + CONTINUE.len());
+            head.filled_mut()[at..at + CONTINUE.len()].copy_from_slice(CONTINUE);
+            self.response_at += CONTINUE.len() as u32;
+        }
+    }
+
+    /// The response is complete: the next request, or the end.
+    pub(super) fn finish_response<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        self.waiting = None;
+        self.count_out(cx);
+        self.end_deferral(cx);
+        if self.body.is_raw() {
+            self.stream = Stream::Done;
+            self.reason.get_or_insert(CloseReason::UpgradeFinished);
+            self.set(flag::LAST | flag::DEAF);
+            return self.go(Event::Respond);
+        }
+        self.stream = Stream::Done;
+        if self.body.is_finished() && !self.facts.has(Facts::CLOSE) {
+            return self.go(Event::Bytes);
+        }
+        // Content that is not worth reading ends the connection, even where the response promised otherwise because its
+        // head had left; content that the client holds back until it is asked for would never come.
+        let too_long = self.body.announced() > u64::from(cx.limits.discard_bytes_max);
+        let held_back = self.facts.has(Facts::EXPECTS) && !self.body.is_finished();
+        if self.facts.has(Facts::CLOSE) || too_long || held_back || self.has(flag::DEAF) {
+            let reason = if !self.body.is_finished() {
+                CloseReason::ContentUnread
+            } else if self.facts.has(Facts::CONNECT) {
+                CloseReason::TunnelRefused
+            } else {
+                CloseReason::CloseDelimited
+            };
+            self.reason.get_or_insert(reason);
+            self.set(flag::LAST | flag::DEAF);
+            self.go(Event::Respond);
+        } else {
+            self.go(Event::NeedContent);
+        }
+    }
+
+    /// Answers in place of what the handler wrote; breaks the response off when a part of it has left.
+    pub(super) fn replace_response<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        answer: Answer<'_>,
+        cause: RefusalCause,
+    ) {
+        cx.counters.failed += 1;
+        self.answer_instead(cx, answer, cause);
+    }
+
+    fn answer_instead<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        answer: Answer<'_>,
+        cause: RefusalCause,
+    ) {
+        // The response that was to switch forgot what the request said about the connection.
+        let raw = self.stream == Stream::Raw;
+        let close = raw || self.facts.has(Facts::CLOSE) || self.facts.has(Facts::CLOSE_UNREAD);
+        self.facts = self.facts.with(Facts::CLOSE, close);
+        if self.write_answer(cx, answer, cause, None) {
+            return self.finish_response(cx);
+        }
+        self.break_off(cx, CloseReason::ResponseFailed);
+    }
+
+    /// Ends the connection in the middle of a response. What has left of it shows that it is not whole, and what was
+    /// answered before still reaches the client, so that the end is a FIN, behind which the connection lingers; but for a
+    /// response that a FIN would complete.
+    pub(super) fn break_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
+        if !self.shows_its_end() {
+            return self.cut_off(cx, reason);
+        }
+        self.forget_response(cx, reason);
+        self.set(flag::LAST | flag::DEAF);
+        self.go(Event::Respond);
+    }
+
+    /// Ends the connection at once.
+    pub(super) fn cut_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
+        self.forget_response(cx, reason);
+        self.go(Event::Close);
+    }
+
+    fn forget_response<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
+        // Whatever was to happen behind the response.
+        self.reason = Some(reason);
+        self.abandon(cx);
+        self.waiting = None;
+        self.clear(flag::STARVED);
+        self.release_output(cx.pool);
+    }
+
+    /// Whether the client can tell that the response is not whole when it ends now.
+    pub(super) const fn shows_its_end(&self) -> bool {
+        !matches!(self.stream, Stream::CloseDelimited | Stream::Raw)
+    }
+
+    /// The next piece of a produced response.
+    pub(super) fn produce<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
+        let wanted = if matches!(self.stream, Stream::Length(_)) { GATHER_MAX } else { Class::Small.size() };
+        if self.reserve(cx.pool, wanted).is_err() {
+            self.set(flag::STARVED);
+            return false;
+        }
+        let Some(Flow::Produce(state)) = self.waiting.take() else { return false };
+        self.go(Event::CallHandler);
+        let (flow, failure, content_max) = self.call(cx, None, |handler, response| handler.produce(state, response));
+        let stalled = failure.is_none() && matches!(flow, Flow::Produce(_)) && !self.has_output();
+        if stalled {
+            self.give_up_stalled(cx);
+            return true;
+        }
+        self.settle(cx, flow, failure, content_max, Here::CONTENT);
+        true
+    }
+}
+
+/// Answers in place of a handler that failed in this call; not where its response had begun before.
+#[cold]
+fn replace<H: Handler>(
+    response: &mut ResponseWriter<'_>,
+    handler: &mut H,
+    error: WriteError,
+    target: Option<&[u8]>,
+) -> Failure {
+    let answer = error.answer();
+    let refusal = Refusal { status: answer.status, cause: RefusalCause::Handler(error), target };
+    Failure { error, is_answered: response.refuse(handler, &refusal, answer).is_ok() }
+}

@@ -1,0 +1,108 @@
+//! Exchanges that go on by themselves, each with a state of its own.
+
+use core::convert::Infallible;
+
+use super::{Content, Flow};
+use crate::writer::ResponseWriter;
+
+/// The state of an exchange that goes on by itself, for programs in which every route has a state of its own.
+///
+/// The methods are those of [`Handler`](super::Handler) with the same names. Each answers 500 unless implemented.
+pub trait Exchange: Sized {
+    /// As [`Handler::receive`](super::Handler::receive).
+    fn receive(self, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        let _ = content;
+        unexpected(response)
+    }
+
+    /// As [`Handler::produce`](super::Handler::produce).
+    fn produce(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        unexpected(response)
+    }
+
+    /// As [`Handler::resume`](super::Handler::resume).
+    fn resume(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        unexpected(response)
+    }
+
+    /// As [`Handler::vanished`](super::Handler::vanished).
+    fn vanished(self) -> Option<Self> {
+        Some(self)
+    }
+}
+
+fn unexpected<T>(response: &mut ResponseWriter<'_>) -> Flow<T> {
+    let _ = response.fail(500);
+    Flow::Finish
+}
+
+impl Exchange for Infallible {}
+
+impl<X: Exchange> Exchange for Option<X> {
+    fn receive(self, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match self {
+            Some(state) => state.receive(content, response).map(Some),
+            None => unexpected(response),
+        }
+    }
+
+    fn produce(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match self {
+            Some(state) => state.produce(response).map(Some),
+            None => unexpected(response),
+        }
+    }
+
+    fn resume(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match self {
+            Some(state) => state.resume(response).map(Some),
+            None => unexpected(response),
+        }
+    }
+
+    fn vanished(self) -> Option<Self> {
+        match self {
+            Some(state) => state.vanished().map(Some),
+            None => Some(None),
+        }
+    }
+}
+
+/// One of two: for handlers and functions whose branches go on in different ways. More than two nest.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Either<A, B> {
+    /// The first one.
+    Left(A),
+    /// The second one.
+    Right(B),
+}
+
+impl<A: Exchange, B: Exchange> Exchange for Either<A, B> {
+    fn receive(self, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match self {
+            Self::Left(state) => state.receive(content, response).map(Self::Left),
+            Self::Right(state) => state.receive(content, response).map(Self::Right),
+        }
+    }
+
+    fn produce(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match self {
+            Self::Left(state) => state.produce(response).map(Self::Left),
+            Self::Right(state) => state.produce(response).map(Self::Right),
+        }
+    }
+
+    fn resume(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match self {
+            Self::Left(state) => state.resume(response).map(Self::Left),
+            Self::Right(state) => state.resume(response).map(Self::Right),
+        }
+    }
+
+    fn vanished(self) -> Option<Self> {
+        match self {
+            Self::Left(state) => state.vanished().map(Self::Left),
+            Self::Right(state) => state.vanished().map(Self::Right),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Exchanges that are closures: a response in pieces, content in pieces, an answer that comes later, another protocol.
+
+use core::convert::Infallible;
+
+use super::exchange::Exchange;
+use super::respond::fail;
+use super::{Content, ErrorResponse, Flow, Respond};
+use crate::writer::ResponseWriter;
+
+/// Whether something goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// There is more to come.
+    More,
+    /// That was all.
+    Done,
+}
+
+/// Goes on with a response piece by piece: `step` is called now, and again whenever the send buffer is empty, until it says
+/// [`Progress::Done`]. Call [`ResponseWriter::stream`] before. A step that says [`Progress::More`] must have written
+/// something.
+///
+/// ```
+/// use aurora_http_core::handler::{Progress, handler_fn, producing};
+/// use aurora_http_core::writer::WriteError;
+///
+/// let handler = handler_fn(|_request, response| {
+///     response.stream(None)?;
+///     let mut left = 1_000_000;
+///     Ok::<_, WriteError>(producing(move |response| {
+///         left -= response.write(&[b'x'; 1_000][..left.min(1_000)])?;
+///         Ok::<_, WriteError>(if left == 0 { Progress::Done } else { Progress::More })
+///     }))
+/// });
+/// ```
+pub const fn producing<F, E>(step: F) -> Producing<F>
+where
+    F: FnMut(&mut ResponseWriter<'_>) -> Result<Progress, E>,
+    E: ErrorResponse,
+{
+    Producing(step)
+}
+
+/// What [`producing`] makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Producing<F>(F);
+
+impl<F, E> Respond for Producing<F>
+where
+    F: FnMut(&mut ResponseWriter<'_>) -> Result<Progress, E>,
+    E: ErrorResponse,
+{
+    type Exchange = Self;
+
+    fn respond(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        self.produce(response)
+    }
+}
+
+impl<F, E> Exchange for Producing<F>
+where
+    F: FnMut(&mut ResponseWriter<'_>) -> Result<Progress, E>,
+    E: ErrorResponse,
+{
+    fn produce(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match (self.0)(response) {
+            Ok(Progress::More) => Flow::Produce(self),
+            Ok(Progress::Done) => Flow::Finish,
+            Err(error) => fail(&error, response),
+        }
+    }
+}
+
+/// Receives the content piece by piece: `step` is called for each piece as it arrives, until the one that
+/// [ended](Content::ended) it was taken. The response is written in the last call, or in any before.
+///
+/// ```
+/// use aurora_http_core::handler::{handler_fn, receiving};
+/// use aurora_http_core::writer::WriteError;
+///
+/// let handler = handler_fn(|_request, _response| {
+///     let mut bytes = 0;
+///     receiving(move |content, response| {
+///         bytes += content.bytes().len();
+///         if content.ended() {
+///             response.body(if bytes > 0 { "thank you\n" } else { "nothing?\n" })?;
+///         }
+///         Ok::<_, WriteError>(())
+///     })
+/// });
+/// ```
+pub const fn receiving<F, E>(step: F) -> Receiving<F>
+where
+    F: FnMut(&mut Content<'_>, &mut ResponseWriter<'_>) -> Result<(), E>,
+    E: ErrorResponse,
+{
+    Receiving(step)
+}
+
+/// What [`receiving`] makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Receiving<F>(F);
+
+impl<F, E> Respond for Receiving<F>
+where
+    F: FnMut(&mut Content<'_>, &mut ResponseWriter<'_>) -> Result<(), E>,
+    E: ErrorResponse,
+{
+    type Exchange = Self;
+
+    fn respond(self, _response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        Flow::Receive(self)
+    }
+}
+
+impl<F, E> Exchange for Receiving<F>
+where
+    F: FnMut(&mut Content<'_>, &mut ResponseWriter<'_>) -> Result<(), E>,
+    E: ErrorResponse,
+{
+    fn receive(mut self, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match (self.0)(content, response) {
+            Ok(()) if content.ended() && content.is_taken() => Flow::Finish,
+            Ok(()) => Flow::Receive(self),
+            Err(error) => fail(&error, response),
+        }
+    }
+}
+
+/// Answers later: `answer` is called once the token from [`ResponseWriter::defer`] was resolved.
+///
+/// ```
+/// use aurora_http_core::handler::{deferred, handler_fn};
+/// use aurora_http_core::writer::WriteError;
+///
+/// let handler = handler_fn(|_request, response| {
+///     let token = response.defer()?; // for whoever does the work
+///     # let _ = token;
+///     Ok::<_, WriteError>(deferred(|response| response.body("done\n")))
+/// });
+/// ```
+pub const fn deferred<F, R>(answer: F) -> Deferred<F>
+where
+    F: FnOnce(&mut ResponseWriter<'_>) -> R,
+    R: Respond<Exchange = Infallible>,
+{
+    Deferred(answer)
+}
+
+/// What [`deferred`] makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Deferred<F>(F);
+
+impl<F, R> Respond for Deferred<F>
+where
+    F: FnOnce(&mut ResponseWriter<'_>) -> R,
+    R: Respond<Exchange = Infallible>,
+{
+    type Exchange = Self;
+
+    fn respond(self, _response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        Flow::Defer(self)
+    }
+}
+
+impl<F, R> Exchange for Deferred<F>
+where
+    F: FnOnce(&mut ResponseWriter<'_>) -> R,
+    R: Respond<Exchange = Infallible>,
+{
+    fn resume(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        // What answers with nothing to follow has finished.
+        let _: Flow<Infallible> = (self.0)(response).respond(response);
+        Flow::Finish
+    }
+}
+
+/// Speaks another protocol, behind [`ResponseWriter::switch_protocols`] or [`ResponseWriter::open_tunnel`]: `step` is called
+/// with what arrives, and writes without framing, until it says [`Progress::Done`] or the client's end was taken.
+///
+/// ```
+/// use aurora_http_core::handler::{Progress, handler_fn, upgraded};
+/// use aurora_http_core::writer::WriteError;
+///
+/// let echo = handler_fn(|_request, response| {
+///     response.switch_protocols("echo", &[])?;
+///     Ok::<_, WriteError>(upgraded(|content, response| {
+///         let count = response.write(content.bytes())?;
+///         content.consume(count);
+///         Ok::<_, WriteError>(Progress::More)
+///     }))
+/// });
+/// ```
+pub const fn upgraded<F, E>(step: F) -> Upgraded<F>
+where
+    F: FnMut(&mut Content<'_>, &mut ResponseWriter<'_>) -> Result<Progress, E>,
+    E: ErrorResponse,
+{
+    Upgraded(step)
+}
+
+/// What [`upgraded`] makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Upgraded<F>(F);
+
+impl<F, E> Respond for Upgraded<F>
+where
+    F: FnMut(&mut Content<'_>, &mut ResponseWriter<'_>) -> Result<Progress, E>,
+    E: ErrorResponse,
+{
+    type Exchange = Self;
+
+    fn respond(self, _response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        Flow::Upgrade(self)
+    }
+}
+
+impl<F, E> Exchange for Upgraded<F>
+where
+    F: FnMut(&mut Content<'_>, &mut ResponseWriter<'_>) -> Result<Progress, E>,
+    E: ErrorResponse,
+{
+    fn receive(mut self, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match (self.0)(content, response) {
+            Ok(Progress::More) if !(content.ended() && content.is_taken()) => Flow::Receive(self),
+            Ok(_) => Flow::Finish,
+            Err(error) => fail(&error, response),
+        }
+    }
+}

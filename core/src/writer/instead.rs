@@ -1,0 +1,110 @@
+//! Another response in place of the one that was begun: by the handler itself, or by the server.
+
+use super::{Facts, Phase, ResponseWriter, Stream, WriteError};
+use crate::answer::{Answer, write_answer};
+use crate::encode::{Encoder, check_field};
+use crate::handler::{Handler, Refusal};
+
+/// Most fields that [`ResponseWriter::add_field`] takes in one call.
+pub const ADDED_FIELDS_MAX: usize = 16;
+
+/// What outlasts the response as it is written now.
+impl<'a> ResponseWriter<'a> {
+    /// Adds a field to the head, whenever that is written in this call and whatever status it will have: also when the
+    /// response is [reset](Self::reset), [fails](Self::fail), or is replaced by an error's. For what stands around a
+    /// handler: a request's number, CORS, security.
+    ///
+    /// Each call of the handler adds its own; [`Handler::refused`](crate::handler::Handler::refused) is the place for
+    /// answers that the server gives without asking a handler.
+    ///
+    /// # Errors
+    /// As [`field`](Self::field), but that it needs no status before it; [`WriteError::PoolExhausted`] beyond
+    /// [`ADDED_FIELDS_MAX`] fields, or without memory for it ([`scratch`](Self::scratch)). None of them latches: a response
+    /// without the field can still be written.
+    pub fn add_field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), WriteError> {
+        let value = value.as_ref();
+        if self.phase as u8 >= Phase::Body as u8 {
+            return Err(WriteError::Order);
+        }
+        check_field(name.as_bytes(), value)?;
+        let line = self.scratch(name.len().saturating_add(value.len()).saturating_add(4))?;
+        let mut encoder = Encoder::new(line);
+        encoder.field(name, value)?;
+        self.added.push(line).map_err(|_| WriteError::PoolExhausted)
+    }
+
+    /// Throws away what was written of this response, its status, and the error that it ran into: the next call begins
+    /// another one. What was [added](Self::add_field) stays.
+    ///
+    /// # Errors
+    /// [`WriteError::Order`], which latches, when the response was begun in an earlier call, a part of which may have left.
+    pub fn reset(&mut self) -> Result<(), WriteError> {
+        let (stream, facts) = self.origin;
+        if stream != Stream::Unbegun {
+            return self.latch(WriteError::Order);
+        }
+        self.len = self.begin;
+        self.static_body = &[];
+        self.chunk = None;
+        self.stream = stream;
+        // What was asked for besides the response was meant.
+        let kept = self.facts.has(Facts::TRAILERS) || facts.has(Facts::TRAILERS);
+        let token = self.facts.has(Facts::TOKEN) || facts.has(Facts::TOKEN);
+        self.facts = facts.with(Facts::TRAILERS, kept).with(Facts::TOKEN, token);
+        (self.status, self.phase, self.error) = (200, Phase::Start, None);
+        Ok(())
+    }
+
+    /// Answers in place of the handler, in the form that it gives to that, or in the server's own.
+    ///
+    /// # Errors
+    /// [`WriteError::Order`] when the response has begun before this call, or there is no room.
+    #[cold]
+    pub(crate) fn refuse<H: Handler>(
+        &mut self,
+        handler: &mut H,
+        refusal: &Refusal<'_>,
+        answer: Answer<'_>,
+    ) -> Result<(), WriteError> {
+        let close = self.stream == Stream::Raw;
+        self.reset()?;
+        let close = close || self.facts.has(Facts::CLOSE) || self.facts.has(Facts::CLOSE_UNREAD);
+        self.facts = self.facts.with(Facts::CLOSE, close);
+        self.origin.1 = self.facts;
+        handler.refused(refusal, self);
+        let is_unused = matches!(self.phase, Phase::Start) && self.status == 200;
+        if !is_unused {
+            self.finish();
+        }
+        let is_whole = self.phase == Phase::Done && self.stream == Stream::Done && self.error.is_none();
+        if is_whole { Ok(()) } else { self.put_answer(answer) }
+    }
+
+    /// The server's own answer, with what was [added](Self::add_field).
+    pub(super) fn put_answer(&mut self, answer: Answer<'_>) -> Result<(), WriteError> {
+        self.reset()?;
+        let answer = Answer {
+            date: self.preamble.date(),
+            close: self.facts.has(Facts::CLOSE),
+            http10: self.facts.has(Facts::HTTP10),
+            head_request: self.facts.has(Facts::HEAD),
+            ..answer
+        };
+        let count = match write_answer(&mut self.out[self.len..], &answer, &self.added) {
+            Ok(count) => count,
+            // No room for more than the answer itself.
+            Err(_) => match write_answer(&mut self.out[self.len..], &answer, &[]) {
+                Ok(count) => count,
+                Err(_) => return self.latch(WriteError::TooLarge),
+            },
+        };
+        self.len += count;
+        (self.phase, self.stream) = (Phase::Done, Stream::Done);
+        Ok(())
+    }
+
+    #[cold]
+    pub(super) fn put_added(&mut self) -> Result<(), WriteError> {
+        (0..self.added.len()).try_for_each(|at| self.put(self.added[at]))
+    }
+}
