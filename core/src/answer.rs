@@ -65,7 +65,7 @@ impl Answer<'_> {
 /// # Errors
 /// [`BufferFull`] when it does not fit; what `out` holds is then no answer.
 #[cold]
-pub fn write_answer(out: &mut [u8], answer: &Answer<'_>, added: &[&[u8]]) -> Result<usize, BufferFull> {
+pub fn write_answer(out: &mut [u8], answer: &Answer<'_>, added: &[u8]) -> Result<usize, BufferFull> {
     let status = sendable(answer.status);
     let text = answer.text.unwrap_or_else(|| status::reason(status));
     let text = &text[..text.floor_char_boundary(ANSWER_TEXT_BYTES_MAX)];
@@ -84,9 +84,7 @@ pub fn write_answer(out: &mut [u8], answer: &Answer<'_>, added: &[&[u8]]) -> Res
     if let Some(seconds) = answer.retry_after_s {
         encoder.uint_field(b"Retry-After: ", seconds.into())?;
     }
-    for line in added {
-        encoder.put(line)?;
-    }
+    encoder.put(added)?;
     encoder.end_of_head()?;
     if framing.has_body() {
         encoder.put(text.as_bytes())?;

@@ -22,7 +22,6 @@ use crate::format::UINT_BYTES_MAX;
 use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
 pub use error::WriteError;
-pub use instead::ADDED_FIELDS_MAX;
 pub use whole::BodyWriter;
 
 /// Bytes from which a static body is sent in place; shorter ones are copied, so that pipelined responses gather.
@@ -65,11 +64,11 @@ pub struct ResponseWriter<'a> {
     bytes_max: usize,
     static_body: &'static [u8],
     /// Field lines for the head, whenever it is written, and whatever becomes of the response.
-    added: heapless::Vec<&'a [u8], ADDED_FIELDS_MAX>,
+    added: &'a [u8],
     content_max: Option<u64>,
     stream: Stream,
-    /// What stream and facts were when the call began.
-    origin: (Stream, Facts),
+    /// The facts when the call began, where the response had not begun before.
+    origin: Option<Facts>,
     /// Where the open chunk's size goes.
     chunk: Option<usize>,
     facts: Facts,
@@ -211,10 +210,10 @@ impl<'a> ResponseWriter<'a> {
             preamble: ground.preamble,
             bytes_max: ground.bytes_max,
             static_body: &[],
-            added: heapless::Vec::new(),
+            added: &[],
             content_max: None,
             stream: ground.stream,
-            origin: (ground.stream, ground.facts),
+            origin: if matches!(ground.stream, Stream::Unbegun) { Some(ground.facts) } else { None },
             chunk: None,
             facts: ground.facts,
             place: ground.place,

@@ -5,9 +5,6 @@ use crate::answer::{Answer, write_answer};
 use crate::encode::{Encoder, check_field};
 use crate::handler::{Handler, Refusal};
 
-/// Most fields that [`ResponseWriter::add_field`] takes in one call.
-pub const ADDED_FIELDS_MAX: usize = 16;
-
 /// What outlasts the response as it is written now.
 impl<'a> ResponseWriter<'a> {
     /// Adds a field to the head, whenever that is written in this call and whatever status it will have: also when the
@@ -18,19 +15,21 @@ impl<'a> ResponseWriter<'a> {
     /// answers that the server gives without asking a handler.
     ///
     /// # Errors
-    /// As [`field`](Self::field), but that it needs no status before it; [`WriteError::PoolExhausted`] beyond
-    /// [`ADDED_FIELDS_MAX`] fields, or without memory for it ([`scratch`](Self::scratch)). None of them latches: a response
-    /// without the field can still be written.
+    /// As [`field`](Self::field), but that it needs no status before it; [`WriteError::PoolExhausted`] without
+    /// [memory](Self::scratch) for all that was added. None of them latches: a response without the field can still be
+    /// written.
     pub fn add_field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), WriteError> {
         let value = value.as_ref();
         if self.phase as u8 >= Phase::Body as u8 {
             return Err(WriteError::Order);
         }
         check_field(name.as_bytes(), value)?;
-        let line = self.scratch(name.len().saturating_add(value.len()).saturating_add(4))?;
-        let mut encoder = Encoder::new(line);
-        encoder.field(name, value)?;
-        self.added.push(line).map_err(|_| WriteError::PoolExhausted)
+        let lines = self.scratch(self.added.len().saturating_add(name.len()).saturating_add(value.len()) + 4)?;
+        let (before, line) = lines.split_at_mut(self.added.len());
+        before.copy_from_slice(self.added);
+        Encoder::new(line).field(name, value)?;
+        self.added = lines;
+        Ok(())
     }
 
     /// Throws away what was written of this response, its status, and the error that it ran into: the next call begins
@@ -39,14 +38,11 @@ impl<'a> ResponseWriter<'a> {
     /// # Errors
     /// [`WriteError::Order`], which latches, when the response was begun in an earlier call, a part of which may have left.
     pub fn reset(&mut self) -> Result<(), WriteError> {
-        let (stream, facts) = self.origin;
-        if stream != Stream::Unbegun {
-            return self.latch(WriteError::Order);
-        }
+        let Some(facts) = self.origin else { return self.latch(WriteError::Order) };
         self.len = self.begin;
         self.static_body = &[];
         self.chunk = None;
-        self.stream = stream;
+        self.stream = Stream::Unbegun;
         // What was asked for besides the response was meant.
         let kept = self.facts.has(Facts::TRAILERS) || facts.has(Facts::TRAILERS);
         let token = self.facts.has(Facts::TOKEN) || facts.has(Facts::TOKEN);
@@ -70,7 +66,7 @@ impl<'a> ResponseWriter<'a> {
         self.reset()?;
         let close = close || self.facts.has(Facts::CLOSE) || self.facts.has(Facts::CLOSE_UNREAD);
         self.facts = self.facts.with(Facts::CLOSE, close);
-        self.origin.1 = self.facts;
+        self.origin = Some(self.facts);
         handler.refused(refusal, self);
         let is_unused = matches!(self.phase, Phase::Start) && self.status == 200;
         if !is_unused {
@@ -90,7 +86,7 @@ impl<'a> ResponseWriter<'a> {
             head_request: self.facts.has(Facts::HEAD),
             ..answer
         };
-        let count = match write_answer(&mut self.out[self.len..], &answer, &self.added) {
+        let count = match write_answer(&mut self.out[self.len..], &answer, self.added) {
             Ok(count) => count,
             // No room for more than the answer itself.
             Err(_) => match write_answer(&mut self.out[self.len..], &answer, &[]) {
@@ -105,6 +101,6 @@ impl<'a> ResponseWriter<'a> {
 
     #[cold]
     pub(super) fn put_added(&mut self) -> Result<(), WriteError> {
-        (0..self.added.len()).try_for_each(|at| self.put(self.added[at]))
+        self.put(self.added)
     }
 }

@@ -46,7 +46,7 @@ impl<'a> ResponseWriter<'a> {
             Phase::Body | Phase::Done => return Ok(self.latch(WriteError::Order)?),
         }
         // The end of the head, which says how long the body is, comes into a gap in front of it.
-        let gap = HEAD_END_MAX + self.added.iter().map(|line| line.len()).sum::<usize>();
+        let gap = HEAD_END_MAX + self.added.len();
         self.ensure(gap)?;
         let head_len = self.len;
         let body_at = head_len + gap;

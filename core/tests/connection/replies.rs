@@ -10,7 +10,7 @@ use aurora_http_core::handler::{
 };
 use aurora_http_core::pool::ClassCounts;
 use aurora_http_core::request::{Method, Request};
-use aurora_http_core::writer::{ADDED_FIELDS_MAX, ResponseWriter, WriteError};
+use aurora_http_core::writer::{ResponseWriter, WriteError};
 
 use crate::harness::Bench;
 
@@ -85,15 +85,15 @@ fn a_field_that_cannot_be_added_harms_nothing() {
         assert_eq!(response.add_field("A b", "1"), Err(WriteError::InvalidName));
         assert_eq!(response.add_field("A", "1\r\n"), Err(WriteError::InvalidValue));
         assert_eq!(response.add_field("Content-Length", "1"), Err(WriteError::Reserved));
-        for _ in 0..ADDED_FIELDS_MAX {
+        assert_eq!(response.add_field("A", "x".repeat(300_000)), Err(WriteError::PoolExhausted));
+        for _ in 0..30 {
             assert_eq!(response.add_field("A", ""), Ok(()));
         }
-        assert_eq!(response.add_field("A", ""), Err(WriteError::PoolExhausted));
         response.body("hi")?;
         assert_eq!(response.add_field("A", "1"), Err(WriteError::Order));
         Ok::<_, WriteError>(())
     });
-    let fields = "A: \r\n".repeat(ADDED_FIELDS_MAX);
+    let fields = "A: \r\n".repeat(30);
     assert_eq!(get(handler), format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nhi"));
 }
 
