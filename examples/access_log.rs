@@ -1,25 +1,24 @@
 //! An access log: `cargo run --release --example access_log`, then `curl -i http://127.0.0.1:8080/hello`.
 //!
-//! `AccessLog` stands around any other handler and writes one line per response and one per connection to the `log`
+//! `AccessLog` stands around any other handler and writes a line per response, refusal and connection to the `log`
 //! facade, so that the program chooses where they go: here to the standard error.
 
 mod support;
 
 use std::fmt;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use aurora_http::{
-    CloseReason, ConnectionId, ConnectionInfo, Content, Flow, Handler, Peer, Request, ResponseWriter, ServerError,
-    WriteError, handler_fn,
+    Around, CloseReason, ConnectionId, ConnectionInfo, Peer, Refusal, Request, ResponseWriter, ServerError, WriteError,
+    around, handler_fn,
 };
 
-/// Around `inner`, which answers.
-struct AccessLog<H> {
-    inner: H,
-}
+/// Writes a line for each response, and for each connection.
+struct AccessLog;
 
-/// What is known of a request when its response is complete.
+/// What is known of a request until its response is complete.
 struct Entry {
     began: Instant,
     peer: Option<Peer>,
@@ -31,83 +30,48 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(request: &Request<'_>) -> Self {
-        let line = format!("{} {}", request.method().as_str(), request.target_str());
-        Self { began: Instant::now(), peer: request.peer(), line, status: 200, bytes: 0 }
-    }
-
-    /// Takes note of one call, and writes the line when it was the last. The state of the inner handler goes along.
-    fn settle<E>(mut self, flow: Flow<E>, response: &ResponseWriter<'_>) -> Flow<(Self, E)> {
+    fn add(&mut self, response: &ResponseWriter<'_>) {
         if self.bytes == 0 || response.status_so_far() >= 400 {
             self.status = response.status_so_far();
         }
         self.bytes += response.written();
-        match flow {
-            Flow::Finish => {
-                let Self { began, peer, line, status, bytes } = self;
-                let (peer, elapsed) = (Shown(peer), began.elapsed().as_micros());
-                log::info!(target: "access", "peer={peer} request=\"{line}\" status={status} bytes={bytes} us={elapsed}");
-                Flow::Finish
-            }
-            flow => flow.map(|state| (self, state)),
-        }
     }
 }
 
-impl<H: Handler> Handler for AccessLog<H> {
-    type Exchange = (Entry, H::Exchange);
+impl Around for AccessLog {
+    type Note = Entry;
 
-    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        let entry = Entry::new(request);
-        let flow = self.inner.request(request, response);
-        entry.settle(flow, response)
+    fn before(&mut self, request: &Request<'_>, _: &mut ResponseWriter<'_>) -> ControlFlow<(), Entry> {
+        let line = format!("{} {}", request.method().as_str(), request.target_str());
+        ControlFlow::Continue(Entry { began: Instant::now(), peer: request.peer(), line, status: 200, bytes: 0 })
     }
 
-    fn collected(
-        &mut self,
-        (entry, state): Self::Exchange,
-        request: &Request<'_>,
-        content: &[u8],
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<Self::Exchange> {
-        let flow = self.inner.collected(state, request, content, response);
-        entry.settle(flow, response)
+    fn wrote(&mut self, entry: &mut Entry, response: &ResponseWriter<'_>) {
+        entry.add(response);
     }
 
-    fn receive(
-        &mut self,
-        (entry, state): Self::Exchange,
-        content: &mut Content<'_>,
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<Self::Exchange> {
-        let flow = self.inner.receive(state, content, response);
-        entry.settle(flow, response)
+    fn after(&mut self, mut entry: Entry, response: &ResponseWriter<'_>) {
+        entry.add(response);
+        let Entry { began, peer, line, status, bytes } = entry;
+        let (peer, elapsed) = (Shown(peer), began.elapsed().as_micros());
+        log::info!(target: "access", "peer={peer} request=\"{line}\" status={status} bytes={bytes} us={elapsed}");
     }
 
-    fn produce(&mut self, (entry, state): Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        let flow = self.inner.produce(state, response);
-        entry.settle(flow, response)
-    }
-
-    fn resume(&mut self, (entry, state): Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        let flow = self.inner.resume(state, response);
-        entry.settle(flow, response)
-    }
-
-    fn vanished(&mut self, (entry, state): Self::Exchange) -> Option<Self::Exchange> {
-        Some((entry, self.inner.vanished(state)?))
+    /// Requests that no handler was called for, and responses that were replaced.
+    fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
+        let peer = Shown(response.connection().peer());
+        let target = String::from_utf8_lossy(refusal.target().unwrap_or(b"-"));
+        let (status, cause) = (refusal.status(), refusal.cause());
+        log::warn!(target: "access", "peer={peer} refused=\"{}\" status={status} cause={cause:?}", target.escape_debug());
     }
 
     fn accepted(&mut self, connection: &ConnectionInfo<'_>) -> bool {
-        let accepted = self.inner.accepted(connection);
-        let (id, peer) = (Name(connection.id()), Shown(connection.peer()));
-        log::debug!(target: "access", "connection={id} peer={peer} accepted={accepted}");
-        accepted
+        log::debug!(target: "access", "connection={} peer={}", Name(connection.id()), Shown(connection.peer()));
+        true
     }
 
     fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests: u32) {
         log::info!(target: "access", "connection={} closed={reason} requests={requests}", Name(id));
-        self.inner.closed(id, reason, requests);
     }
 }
 
@@ -165,6 +129,6 @@ fn main() -> Result<(), ServerError> {
         log::set_max_level(log::LevelFilter::Debug);
     }
     support::server("access_log: a line on the standard error for each response and each connection")
-        .serve(|_worker| AccessLog { inner: handler_fn(hello) })?;
+        .serve(|_worker| around(AccessLog, handler_fn(hello)))?;
     Ok(())
 }

@@ -50,8 +50,8 @@ pub use aurora_http_core::defer::DeferToken;
 pub use aurora_http_core::encode::FieldLine;
 pub use aurora_http_core::error::CloseReason;
 pub use aurora_http_core::handler::{
-    ConnectionId, ConnectionInfo, Content, Either, ErrorResponse, Exchange, Flow, Handler, Progress, Refusal,
-    RefusalCause, Respond, collect_fn, deferred, handler_fn, producing, receiving, upgraded,
+    Around, ConnectionId, ConnectionInfo, Content, Either, ErrorResponse, Exchange, Flow, Handler, Progress, Refusal,
+    RefusalCause, Respond, around, collect_fn, deferred, handler_fn, producing, receiving, upgraded, whole,
 };
 pub use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 pub use aurora_http_core::pool::{Class, ClassCounts};

@@ -87,9 +87,10 @@ fn access_log_has_a_line_for_each_response_and_each_connection() {
     let response = client.response("GET");
     assert!(client.is_ended());
     let expected = [
-        format!("DEBUG connection=0.0 peer={peer} accepted=true"),
+        format!("DEBUG connection=0.0 peer={peer}"),
         format!("INFO peer={peer} request=\"GET /hello?a=b\" status=200 bytes="),
         format!("INFO peer={peer} request=\"GET /missing\" status=404 bytes=0 us="),
+        format!("WARN peer={peer} refused=\"/missing\" status=404 cause=Handler(Failed(404))"),
         format!("INFO peer={peer} request=\"GET /end\" status=200 bytes={} us=", response.head.len() + 4),
         "INFO connection=0.0 closed=peer_asked requests=3".to_owned(),
     ];

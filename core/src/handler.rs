@@ -1,5 +1,6 @@
 //! What a program supplies: a [`Handler`], called once the head of a request is there, and again as its exchange needs.
 
+mod around;
 mod content;
 mod exchange;
 mod flow;
@@ -12,10 +13,13 @@ use crate::error::CloseReason;
 use crate::reactor::{IoHandle, Peer, Peers};
 use crate::request::Request;
 use crate::writer::ResponseWriter;
+pub use around::{Around, Wrapped, around};
 pub use content::Content;
 pub use exchange::{Either, Exchange};
 pub use flow::Flow;
-pub use forms::{Deferred, Producing, Progress, Receiving, Upgraded, deferred, producing, receiving, upgraded};
+pub use forms::{
+    Deferred, Producing, Progress, Receiving, Upgraded, Whole, deferred, producing, receiving, upgraded, whole,
+};
 pub use function::{CollectFn, HandlerFn, collect_fn, handler_fn};
 pub use refusal::{Refusal, RefusalCause};
 pub use respond::{ErrorResponse, Respond};

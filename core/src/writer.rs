@@ -19,6 +19,7 @@ use crate::answer::CONTINUE;
 use crate::connection::Place;
 use crate::encode::connection_field;
 use crate::format::UINT_BYTES_MAX;
+use crate::handler::ConnectionInfo;
 use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
 pub use error::WriteError;
@@ -298,6 +299,12 @@ impl<'a> ResponseWriter<'a> {
     /// As [`scratch`](Self::scratch).
     pub fn scratch_aligned(&mut self, len: usize, align: Align) -> Result<&'a mut [u8], WriteError> {
         self.scope.alloc_aligned(len, align).map_err(|_| WriteError::PoolExhausted)
+    }
+
+    /// The connection that the exchange is on: its id, and who is at the other end.
+    #[must_use]
+    pub const fn connection(&self) -> ConnectionInfo<'a> {
+        self.place.info()
     }
 
     /// Sets the most content, in bytes, that [`Flow::Receive`](crate::handler::Flow::Receive) accepts from now on, in

@@ -467,11 +467,11 @@ impl Handler for Puppet<'_> {
     /// Now one way, now another, the same for the same seed.
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
         let number = self.book.borrow().requests;
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             let _ = response.add_field("X-Refused", "r".repeat(number as usize % 900));
         }
-        if number % 3 == 0 {
-            let _ = response.status(if number % 5 == 0 { 99 } else { refusal.status() });
+        if number.is_multiple_of(3) {
+            let _ = response.status(if number.is_multiple_of(5) { 99 } else { refusal.status() });
             let _ = response.body("r".repeat(number as usize * 100 % 3_000));
         }
     }

@@ -76,8 +76,8 @@ pub struct Place<'c> {
     pub deferrals: Deferrals<'c>,
 }
 
-impl Place<'_> {
-    pub(crate) const fn info(&self) -> ConnectionInfo<'_> {
+impl<'c> Place<'c> {
+    pub(crate) const fn info(&self) -> ConnectionInfo<'c> {
         ConnectionInfo { peers: self.peers, io: self.io, id: self.id }
     }
 }

@@ -71,6 +71,56 @@ where
     }
 }
 
+/// Answers with a body that the program made and gives away, of any length: a `Vec<u8>`, a `String`, an `Arc<[u8]>`.
+/// Set status and fields before. What does not fit into the send buffer is kept with the exchange and sent when there is
+/// room, so that [`Limits::response_bytes_max`](crate::limits::Limits::response_bytes_max) does not count here.
+///
+/// ```
+/// use aurora_http_core::handler::{handler_fn, whole};
+/// use aurora_http_core::writer::WriteError;
+///
+/// let handler = handler_fn(|_request, response| {
+///     response.field("Content-Type", "text/plain")?;
+///     Ok::<_, WriteError>(whole("x".repeat(1_000_000)))
+/// });
+/// ```
+pub const fn whole<B: AsRef<[u8]>>(body: B) -> Whole<B> {
+    Whole { body, sent: 0 }
+}
+
+/// What [`whole`] makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole<B> {
+    body: B,
+    /// Bytes of it that were written.
+    sent: usize,
+}
+
+impl<B: AsRef<[u8]>> Respond for Whole<B> {
+    type Exchange = Self;
+
+    fn respond(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match response.stream(Some(self.body.as_ref().len() as u64)) {
+            Ok(()) => self.produce(response),
+            Err(_) => Flow::Finish,
+        }
+    }
+}
+
+impl<B: AsRef<[u8]>> Exchange for Whole<B> {
+    fn produce(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        let rest = &self.body.as_ref()[self.sent..];
+        match response.write(rest) {
+            Ok(count) if count < rest.len() => {
+                self.sent += count;
+                Flow::Produce(self)
+            }
+            // Done, or the writer has latched what is wrong.
+            _ => Flow::Finish,
+        }
+    }
+}
+
 /// Receives the content piece by piece: `step` is called for each piece as it arrives, until the one that
 /// [ended](Content::ended) it was taken. The response is written in the last call, or in any before.
 ///

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{
     Either, ErrorResponse, Flow, Handler, Progress, Refusal, RefusalCause, Respond, collect_fn, deferred, handler_fn,
-    producing, receiving, upgraded,
+    producing, receiving, upgraded, whole,
 };
 use aurora_http_core::pool::ClassCounts;
 use aurora_http_core::request::{Method, Request};
@@ -284,6 +284,19 @@ fn functions_go_on_as_closures_each_in_its_own_way() {
     assert_eq!(bench.take_output(), "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n0");
     bench.send(GET.as_bytes());
     assert_eq!(bench.take_output(), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+}
+
+#[test]
+fn a_body_that_is_given_away_may_be_of_any_length() {
+    for length in [0, 1, 700, 20_000, 300_000] {
+        let handler = handler_fn(move |_, response| {
+            response.field("A", "b")?;
+            Ok::<_, WriteError>(whole("x".repeat(length)))
+        });
+        let head = format!("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: {length}\r\n\r\n");
+        assert_eq!(get(handler), head.clone() + &"x".repeat(length), "{length}");
+        assert_eq!(ask(handler, HEAD), head, "{length}, HEAD");
+    }
 }
 
 #[test]
