@@ -62,8 +62,9 @@ pub use aurora_http_core::writer::{BodyWriter, ResponseWriter, WriteError};
 
 #[cfg(unix)]
 pub use hosted::{
-    Announcement, Backend, BufferMemory, ListenAddr, Pin, Report, Resumer, Running, Server, ServerError, SocketReactor,
-    StopHandle, StopReport, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, buffer_memory,
+    Announcement, Backend, BodySender, BufferMemory, ChannelBody, ClientGone, ListenAddr, Pin, Report, Resumer,
+    Running, Server, ServerError, SocketReactor, StopHandle, StopReport, Worker, WorkerContext, WorkerOutcome,
+    WorkerReport, WorkerStorage, body_channel, buffer_memory,
 };
 
 #[cfg(unix)]

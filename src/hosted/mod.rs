@@ -5,6 +5,7 @@
 mod address;
 mod announce;
 mod auto;
+mod channel;
 mod config;
 mod crew;
 mod descriptors;
@@ -29,6 +30,7 @@ mod worker;
 pub use address::ListenAddr;
 pub use announce::Announcement;
 pub use auto::Backend;
+pub use channel::{BodySender, ChannelBody, ClientGone, body_channel};
 pub use error::ServerError;
 pub use placement::Pin;
 pub use report::{Report, StopReport, WorkerOutcome, WorkerReport};

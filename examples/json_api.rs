@@ -1,0 +1,106 @@
+//! A JSON API with state that all workers share: `cargo run --release --example json_api`, then
+//! `curl -i http://127.0.0.1:8080/items -d '{"name":"tea","price":3}'` and `curl -i http://127.0.0.1:8080/items/1`.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aurora_http::{ErrorResponse, Method, Request, ResponseWriter, ServerError, WriteError, collect_fn};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Deserialize, Serialize)]
+struct Item {
+    name: String,
+    price: u32,
+}
+
+#[derive(Clone, Default)]
+struct Items(Arc<Mutex<BTreeMap<u64, Item>>>);
+
+impl Items {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Item>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, request: &Request<'_>, content: &[u8], response: &mut ResponseWriter<'_>) -> Result<(), ApiError> {
+        let path = str::from_utf8(request.path()).map_err(|_| ApiError::NotFound)?;
+        let mut parts = path.trim_matches('/').split('/');
+        let (Some("items"), id, None) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(ApiError::NotFound);
+        };
+        let id = id.map(|id| id.parse().map_err(|_| ApiError::NotFound)).transpose()?;
+        match (request.method(), id) {
+            (Method::Get | Method::Head, None) => json(response, 200, &*self.lock()),
+            (Method::Get | Method::Head, Some(id)) => {
+                json(response, 200, self.lock().get(&id).ok_or(ApiError::NotFound)?)
+            }
+            (Method::Post, None) => {
+                let item: Item = serde_json::from_slice(content)?;
+                let mut items = self.lock();
+                let id = items.last_key_value().map_or(1, |(id, _)| id + 1);
+                items.insert(id, item);
+                response.add_field("Location", format!("/items/{id}"))?;
+                json(response, 201, &id)
+            }
+            (Method::Delete, Some(id)) => {
+                self.lock().remove(&id).ok_or(ApiError::NotFound)?;
+                Ok(response.status(204)?)
+            }
+            (_, id) => Err(ApiError::Method(if id.is_some() { "GET, HEAD, DELETE" } else { "GET, HEAD, POST" })),
+        }
+    }
+}
+
+fn json<T: Serialize + ?Sized>(response: &mut ResponseWriter<'_>, status: u16, value: &T) -> Result<(), ApiError> {
+    response.status(status)?;
+    response.field("Content-Type", "application/json")?;
+    response.body_with(|body| Ok(serde_json::to_writer(body, value)?))
+}
+
+/// What goes wrong, and how it is answered.
+enum ApiError {
+    NotFound,
+    /// Allowed are these.
+    Method(&'static str),
+    Json(serde_json::Error),
+    Write(WriteError),
+}
+
+impl ErrorResponse for ApiError {
+    fn respond(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+        let (status, why) = match self {
+            Self::NotFound => (404, "there is no such item".to_owned()),
+            Self::Method(_) => (405, "that cannot be done with it".to_owned()),
+            Self::Json(error) => (422, error.to_string()),
+            Self::Write(error) => return error.respond(response),
+        };
+        response.status(status)?;
+        if let Self::Method(allowed) = self {
+            response.field("Allow", allowed)?;
+        }
+        response.field("Content-Type", "application/json")?;
+        response.body(serde_json::json!({ "error": why }).to_string())
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl From<serde_json::Error> for ApiError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error)
+    }
+}
+
+fn main() -> Result<(), ServerError> {
+    let items = Items::default();
+    support::server("json_api: items at /items and /items/N; GET, POST, DELETE").serve(move |_worker| {
+        let items = items.clone();
+        collect_fn(move |request: &Request<'_>, content, response| items.answer(request, content, response))
+    })?;
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! The ordinary programs among the examples, as their users run them.
+#![cfg(has_backend)]
+
+#[path = "support/example.rs"]
+mod example;
+#[path = "support/http.rs"]
+mod http;
+
+use std::fs;
+
+use example::Example;
+use http::{Client, Response};
+use rustix::process::Signal;
+
+/// Sends a request with content, and receives its response.
+fn ask(client: &mut Client, method: &str, target: &str, fields: &str, content: &str) -> Response {
+    let length = content.len();
+    client.send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n{fields}\r\n{content}"));
+    client.response(method)
+}
+
+fn ends_well(server: Example) {
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn json_api_keeps_items_and_says_what_is_wrong() {
+    let server = Example::start("json_api", &["--workers", "2"]);
+    let mut client = Client::connect(server.address);
+    let rows = [
+        ("GET", "/items", "", 200, "{}"),
+        ("POST", "/items", "{\"name\":\"tea\",\"price\":3}", 201, "1"),
+        ("POST", "/items", "{\"name\":\"cup\",\"price\":12}", 201, "2"),
+        ("GET", "/items/1", "", 200, "{\"name\":\"tea\",\"price\":3}"),
+        ("DELETE", "/items/1", "", 204, ""),
+        ("GET", "/items/1", "", 404, "{\"error\":\"there is no such item\"}"),
+        ("GET", "/items", "", 200, "{\"2\":{\"name\":\"cup\",\"price\":12}}"),
+        ("POST", "/items", "{\"name\":1}", 422, "invalid type"),
+        ("PATCH", "/items/2", "", 405, "{\"error\":\"that cannot be done with it\"}"),
+        ("GET", "/%ff/1", "", 404, "{\"error\":\"there is no such item\"}"),
+    ];
+    for (method, target, content, status, expected) in rows {
+        let response = ask(&mut client, method, target, "", content);
+        assert_eq!(response.status, status, "{method} {target}");
+        assert!(response.text().contains(expected), "{method} {target}: {}", response.text());
+        let allowed = (status == 405).then_some("GET, HEAD, DELETE");
+        assert_eq!(response.field("Allow"), allowed, "{method} {target}");
+    }
+    ends_well(server);
+}
+
+#[test]
+fn upload_writes_files_and_nothing_outside_its_directory() {
+    let server = Example::start("upload", &["--workers", "1"]);
+    let mut client = Client::connect(server.address);
+    let name = format!("aurora-{}.txt", std::process::id());
+    let path = std::env::temp_dir().join("aurora-uploads").join(&name);
+    let content = "0123456789".repeat(30_000);
+    let response = ask(&mut client, "PUT", &format!("/{name}"), "", &content);
+    assert_eq!((response.status, response.text()), (201, "300000 bytes\n"));
+    assert!(fs::read_to_string(&path).expect("a file") == content);
+    fs::remove_file(&path).expect("it is ours");
+    for target in ["/../x", "/.hidden", "/a%2fb", "/"] {
+        let mut client = Client::connect(server.address);
+        assert_eq!(ask(&mut client, "PUT", target, "", "x").status, 400, "{target}");
+    }
+    ends_well(server);
+}
+
+#[test]
+fn events_come_one_after_another_to_everybody_who_listens() {
+    let server = Example::start("events", &["--workers", "1"]);
+    assert!(Client::connect(server.address).get("/").text().contains("EventSource"));
+    let mut listeners: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = Client::connect(server.address);
+            client.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+            let head = client.head();
+            assert!(head.contains("\r\nContent-Type: text/event-stream\r\n"), "{head}");
+            client
+        })
+        .collect();
+    // Who leaves takes nobody along.
+    drop(listeners.pop());
+    for client in &mut listeners {
+        let first = String::from_utf8(client.take(7 + "id: 0\ndata: event 0\n\n".len())).expect("text");
+        let (_, event) = first.split_once("\r\n").expect("a chunk");
+        let number = event.strip_prefix("id: ").and_then(|rest| rest.split('\n').next()).expect("a number");
+        assert!(event.starts_with(&format!("id: {number}\ndata: event {number}")), "{event}");
+    }
+    // Endless responses keep no server from stopping.
+    server.signal(Signal::TERM);
+    server.signal(Signal::TERM);
+    server.wait();
+}
+
+#[test]
+fn middleware_stands_around_every_answer() {
+    let server = Example::start("middleware", &["--workers", "1"]);
+    let mut client = Client::connect(server.address);
+    let cors = Some("https://example.org");
+    let refused = client.get("/");
+    assert_eq!((refused.status, refused.field("X-Request-Id")), (401, Some("0-1")));
+    assert_eq!(refused.field("Access-Control-Allow-Origin"), cors);
+    let welcome = ask(&mut client, "GET", "/", "Authorization: Basic bWU6c2VzYW1l\r\n", "");
+    assert_eq!((welcome.status, welcome.text()), (200, "come in\n"));
+    assert_eq!((welcome.field("X-Request-Id"), welcome.field("Access-Control-Allow-Origin")), (Some("0-2"), cors));
+    let asked = ask(&mut client, "OPTIONS", "/", "Access-Control-Request-Method: POST\r\n", "");
+    assert_eq!((asked.status, asked.field("Access-Control-Allow-Methods")), (204, Some("GET, POST")));
+    ends_well(server);
+}
