@@ -50,7 +50,7 @@ impl Around for AccessLog {
         entry.add(response);
     }
 
-    fn after(&mut self, mut entry: Entry, response: &ResponseWriter<'_>) {
+    fn finished(&mut self, mut entry: Entry, response: &ResponseWriter<'_>) {
         entry.add(response);
         let Entry { began, peer, line, status, bytes } = entry;
         let (peer, elapsed) = (Shown(peer), began.elapsed().as_micros());

@@ -24,17 +24,15 @@ impl Items {
     }
 
     fn answer(&self, request: &Request<'_>, content: &[u8], response: &mut ResponseWriter<'_>) -> Result<(), ApiError> {
-        let path = str::from_utf8(request.path()).map_err(|_| ApiError::NotFound)?;
+        let path = str::from_utf8(request.path()).map_err(|_| not_found())?;
         let mut parts = path.trim_matches('/').split('/');
         let (Some("items"), id, None) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(ApiError::NotFound);
+            return Err(not_found());
         };
-        let id = id.map(|id| id.parse().map_err(|_| ApiError::NotFound)).transpose()?;
+        let id = id.map(|id| id.parse().map_err(|_| not_found())).transpose()?;
         match (request.method(), id) {
             (Method::Get | Method::Head, None) => json(response, 200, &*self.lock()),
-            (Method::Get | Method::Head, Some(id)) => {
-                json(response, 200, self.lock().get(&id).ok_or(ApiError::NotFound)?)
-            }
+            (Method::Get | Method::Head, Some(id)) => json(response, 200, self.lock().get(&id).ok_or_else(not_found)?),
             (Method::Post, None) => {
                 let item: Item = serde_json::from_slice(content)?;
                 let mut items = self.lock();
@@ -44,10 +42,13 @@ impl Items {
                 json(response, 201, &id)
             }
             (Method::Delete, Some(id)) => {
-                self.lock().remove(&id).ok_or(ApiError::NotFound)?;
+                self.lock().remove(&id).ok_or_else(not_found)?;
                 Ok(response.status(204)?)
             }
-            (_, id) => Err(ApiError::Method(if id.is_some() { "GET, HEAD, DELETE" } else { "GET, HEAD, POST" })),
+            (_, id) => {
+                response.add_field("Allow", if id.is_some() { "GET, HEAD, DELETE" } else { "GET, HEAD, POST" })?;
+                Err(ApiError(405, "that cannot be done with it".into()))
+            }
         }
     }
 }
@@ -58,41 +59,30 @@ fn json<T: Serialize + ?Sized>(response: &mut ResponseWriter<'_>, status: u16, v
     response.body_with(|body| Ok(serde_json::to_writer(body, value)?))
 }
 
-/// What goes wrong, and how it is answered.
-enum ApiError {
-    NotFound,
-    /// Allowed are these.
-    Method(&'static str),
-    Json(serde_json::Error),
-    Write(WriteError),
+/// A status, and what is wrong.
+struct ApiError(u16, String);
+
+fn not_found() -> ApiError {
+    ApiError(404, "there is no such item".into())
 }
 
 impl ErrorResponse for ApiError {
     fn respond(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-        let (status, why) = match self {
-            Self::NotFound => (404, "there is no such item".to_owned()),
-            Self::Method(_) => (405, "that cannot be done with it".to_owned()),
-            Self::Json(error) => (422, error.to_string()),
-            Self::Write(error) => return error.respond(response),
-        };
-        response.status(status)?;
-        if let Self::Method(allowed) = self {
-            response.field("Allow", allowed)?;
-        }
+        response.status(self.0)?;
         response.field("Content-Type", "application/json")?;
-        response.body(serde_json::json!({ "error": why }).to_string())
+        response.body(serde_json::json!({ "error": self.1 }).to_string())
     }
 }
 
 impl From<WriteError> for ApiError {
     fn from(error: WriteError) -> Self {
-        Self::Write(error)
+        Self(500, error.to_string())
     }
 }
 
 impl From<serde_json::Error> for ApiError {
     fn from(error: serde_json::Error) -> Self {
-        Self::Json(error)
+        Self(422, error.to_string())
     }
 }
 

@@ -6,11 +6,10 @@ mod support;
 use std::fs::{self, File};
 use std::io::{self, Write};
 
-use aurora_http::{ErrorResponse, Method, Request, Respond, ResponseWriter, ServerError, WriteError, receiving};
-use aurora_http::{Limits, handler_fn};
+use aurora_http::{Limits, Method, Request, Respond, ResponseWriter, ServerError, handler_fn, receiving};
 
 /// A file is written beside its final name, which it gets when all of it is there.
-fn upload(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<impl Respond + use<>, UploadError> {
+fn upload(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> io::Result<impl Respond + use<>> {
     let name = str::from_utf8(&request.path()[1..]).unwrap_or_default();
     let is_name = !name.is_empty()
         && !name.starts_with('.')
@@ -30,35 +29,8 @@ fn upload(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<im
             response.status(201)?;
             response.body_fmt(format_args!("{} bytes\n", file.metadata()?.len()))?;
         }
-        Ok::<_, UploadError>(())
+        io::Result::Ok(())
     }))
-}
-
-enum UploadError {
-    Io(io::Error),
-    Write(WriteError),
-}
-
-impl ErrorResponse for UploadError {
-    fn respond(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-        match self {
-            Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => response.fail(507),
-            Self::Io(_) => response.fail(500),
-            Self::Write(error) => error.respond(response),
-        }
-    }
-}
-
-impl From<io::Error> for UploadError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<WriteError> for UploadError {
-    fn from(error: WriteError) -> Self {
-        Self::Write(error)
-    }
 }
 
 fn main() -> Result<(), ServerError> {

@@ -54,7 +54,7 @@ pub trait Around {
     }
 
     /// The handler has finished its response in the call that is over.
-    fn after(&mut self, note: Self::Note, response: &ResponseWriter<'_>) {
+    fn finished(&mut self, note: Self::Note, response: &ResponseWriter<'_>) {
         let _ = (note, response);
     }
 
@@ -91,7 +91,7 @@ impl<A: Around, H: Handler> Wrapped<A, H> {
     /// Behind a call of the handler inside.
     fn settle<E>(&mut self, mut note: A::Note, flow: Flow<E>, response: &ResponseWriter<'_>) -> Flow<(A::Note, E)> {
         if matches!(flow, Flow::Finish) {
-            self.outer.after(note, response);
+            self.outer.finished(note, response);
             return Flow::Finish;
         }
         self.outer.wrote(&mut note, response);

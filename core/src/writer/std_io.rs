@@ -1,8 +1,9 @@
-//! What the standard library expects of something to write to.
+//! Bodies as something to write to, and errors of the standard library as responses.
 
 use std::io::{Error, ErrorKind, Result, Write};
 
-use super::BodyWriter;
+use super::{BodyWriter, ResponseWriter, WriteError};
+use crate::handler::ErrorResponse;
 
 impl Write for BodyWriter<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
@@ -14,5 +15,24 @@ impl Write for BodyWriter<'_, '_> {
 
     fn flush(&mut self) -> Result<()> {
         Ok(())
+    }
+}
+
+/// A writer's error that went through this type answers as it did before. Any other is the server's own trouble and none of
+/// the client's business: 507 where storage is full, else 500.
+impl ErrorResponse for Error {
+    fn respond(&self, response: &mut ResponseWriter<'_>) -> core::result::Result<(), WriteError> {
+        let inner = self.get_ref().and_then(|inner| inner.downcast_ref::<WriteError>());
+        match inner {
+            Some(error) => error.respond(response),
+            None if self.kind() == ErrorKind::StorageFull => response.fail(507),
+            None => response.fail(500),
+        }
+    }
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        Self::other(error)
     }
 }
