@@ -9,7 +9,7 @@
 //! }
 //!
 //! fn main() -> Result<(), ServerError> {
-//!     Server::bind("127.0.0.1:8080")?.workers(2).serve(|_worker| handler_fn(hello))?;
+//!     Server::bind("127.0.0.1:8080")?.announce().signals(true).serve(|_worker| handler_fn(hello))?;
 //!     Ok(())
 //! }
 //! ```

@@ -193,7 +193,7 @@ fn child(test: &str, backend: Backend) -> (Killed, SocketAddr) {
 fn what_arrives_while_the_process_is_stopped_for_longer_than_the_deadlines_is_in_time() {
     const NAME: &str = "what_arrives_while_the_process_is_stopped_for_longer_than_the_deadlines_is_in_time";
     if let Ok(backend) = env::var(ROLE) {
-        let server = server(backend.parse().unwrap()).announce(|announcement| eprintln!("{}", announcement.address));
+        let server = server(backend.parse().unwrap()).on_start(|announcement| eprintln!("{}", announcement.address));
         server.serve(|_worker| Blocks(None)).unwrap();
         return;
     }

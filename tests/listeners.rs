@@ -353,7 +353,7 @@ fn serve_inherited() {
             who(request, response)
         })
     }
-    let server = Server::inherit().unwrap().workers(2).connections(64).quiet();
+    let server = Server::inherit().unwrap().workers(2).connections(64);
     let again = Server::inherit().unwrap_err().to_string();
     assert!(again.starts_with("cannot take a listener over: LISTEN_FDS names no socket"), "{again}");
     server.serve(|worker: &WorkerContext| stopper(worker.stop_handle())).unwrap();

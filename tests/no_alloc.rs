@@ -240,7 +240,7 @@ fn serve(backend: Backend) -> Running {
     let server = server.server_name("no-alloc").backend(backend);
     TOKENS.lock().unwrap().reserve(100);
     let (send, resumer) = mpsc::channel();
-    let running = server.quiet().start(move |worker| {
+    let running = server.start(move |worker| {
         IS_WORKER.set(true);
         send.send(worker.resumer()).unwrap();
         Flows { resumer: worker.resumer() }

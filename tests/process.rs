@@ -92,7 +92,8 @@ impl TcpPort {
 /// With signals watched, stopped by its handler.
 fn serve_once() {
     let (tell, told) = mpsc::channel();
-    let server = local().workers(1).announce(move |announcement| tell.send(announcement.address).unwrap());
+    let server =
+        local().workers(1).signals(true).on_start(move |announcement| tell.send(announcement.address).unwrap());
     let serving = thread::spawn(move || {
         server.serve(|worker| {
             let stop = worker.stop_handle();
@@ -173,7 +174,8 @@ fn signals_do_afterwards_what_they_did_before() {
     }
     // Two at a time, of which one ends before the other.
     let (tell, told) = mpsc::channel();
-    let server = local().workers(1).announce(move |announcement| tell.send(announcement.address).unwrap());
+    let server =
+        local().workers(1).signals(true).on_start(move |announcement| tell.send(announcement.address).unwrap());
     let outer = thread::spawn(move || {
         server.serve(|worker| {
             let stop = worker.stop_handle();

@@ -128,7 +128,7 @@ fn a_worker_that_panics_is_reported_and_the_other_serves_on() {
 fn serving_without_any_worker_left_is_an_error() {
     let (tell, told) = mpsc::channel();
     let server = local().workers(1).restarts_per_minute(0);
-    let server = server.announce(move |announcement| tell.send(announcement.address).unwrap());
+    let server = server.on_start(move |announcement| tell.send(announcement.address).unwrap());
     let serving = thread::spawn(move || server.serve(|_worker| handler_fn(path)));
     let mut client = Client::connect(told.recv_timeout(DEADLINE).unwrap());
     client.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -320,7 +320,7 @@ fn a_handler_can_stop_its_server() {
         })
     }
     let (tell, told) = mpsc::channel();
-    let server = local().workers(2).announce(move |announcement| tell.send(announcement.address).unwrap());
+    let server = local().workers(2).on_start(move |announcement| tell.send(announcement.address).unwrap());
     let serving = thread::spawn(move || server.serve(|worker| stopper(worker.stop_handle())));
     let mut client = Client::connect(told.recv_timeout(DEADLINE).unwrap());
     assert_eq!(client.get("/").text(), "bye");

@@ -162,9 +162,9 @@ fn thirty_starts_right_behind_a_kill_with_little_locked_memory() {
 
 /// Answers on a Unix-domain socket.
 fn serve_unix(backend: Backend, place: &Path) {
-    let server = Server::bind_unix(place).workers(2).connections(64).backend(backend);
+    let server = Server::bind_unix(place).workers(2).connections(64).backend(backend).signals(true);
     server
-        .announce(|_| {
+        .on_start(|_| {
             eprintln!("ready");
         })
         .serve(|_worker| handler_fn(|_request, response| response.body("Hello")))
@@ -302,7 +302,7 @@ fn serve_unheard(place: &Path) -> ! {
     while rustix::io::write(&full, b"x").is_ok() {}
     rustix::io::ioctl_fionbio(&full, false).unwrap();
     rustix::stdio::dup2_stdout(&full).unwrap();
-    let server = Server::bind_unix(place).workers(2).connections(64);
+    let server = Server::bind_unix(place).workers(2).connections(64).announce().signals(true);
     let served = server.serve(|_worker| handler_fn(|_request, response| response.body("Hello")));
     drop(unread);
     std::process::exit(if served.is_ok() { 0 } else { 1 })

@@ -48,7 +48,7 @@ impl Asked {
     /// The server, at `address` unless another one was asked for.
     pub(crate) fn server(&self, address: &str) -> Result<Server, String> {
         let address = self.address.as_deref().unwrap_or(address);
-        let mut server = Server::bind(address).map_err(|error| error.to_string())?;
+        let mut server = Server::bind(address).map_err(|error| error.to_string())?.announce().signals(true);
         if let Some(workers) = self.workers {
             server = server.workers(workers);
         }

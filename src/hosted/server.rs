@@ -36,6 +36,8 @@ use super::{inherit, threads};
 /// let report = Server::bind("127.0.0.1:8080")?
 ///     .workers(2)
 ///     .connections(10_000)
+///     .announce()
+///     .signals(true)
 ///     .serve(|_worker| handler_fn(|_request, response| response.body("Hello, World!\n")))?;
 /// println!("served {} requests", report.counters.requests);
 /// # Ok(())
@@ -57,9 +59,9 @@ pub struct Server {
 
 /// Where the start-up line goes.
 enum Announce {
-    /// To the standard output, by [`Server::serve`] alone.
-    Print,
     Quiet,
+    /// To the standard output.
+    Print,
     Call(Box<dyn FnOnce(&Announcement) + Send>),
 }
 
@@ -98,7 +100,7 @@ impl Server {
     /// A server that listens nowhere yet: add [`listen`](Self::listen), [`listen_unix`](Self::listen_unix) or
     /// [`with_listener`](Self::with_listener).
     pub fn new() -> Self {
-        Self { config: Config::new(Vec::new()), signals: true, announce: Announce::Print }
+        Self { config: Config::new(Vec::new()), signals: false, announce: Announce::Quiet }
     }
 
     /// Listens on another address as well, as for [`bind`](Self::bind). There may be
@@ -218,7 +220,7 @@ impl Server {
     }
 
     /// Whether SIGINT and SIGTERM stop [`serve`](Self::serve): the first one gracefully, the second one at once. They
-    /// do unless switched off.
+    /// do not unless switched on, since they belong to the program.
     ///
     /// What these signals did before, by default or by a handler of the program's, they do not do while a server watches
     /// them, and do again as soon as `serve` has returned. The system may deliver two that come within the same
@@ -229,24 +231,25 @@ impl Server {
         self
     }
 
-    /// Says nothing at the start.
-    pub fn quiet(mut self) -> Self {
-        self.announce = Announce::Quiet;
+    /// Prints the start-up line, an [`Announcement`], to the standard output once the server is ready: from a thread of its
+    /// own, so that a reader who has stopped reading stops no server. For programs that are a server.
+    pub fn announce(mut self) -> Self {
+        self.announce = Announce::Print;
         self
     }
 
-    /// Calls `announce` once the server is ready, instead of printing the start-up line. It is called on the thread that
-    /// starts the server: signals that come meanwhile stop the server when it has returned.
-    pub fn announce(mut self, announce: impl FnOnce(&Announcement) + Send + 'static) -> Self {
-        self.announce = Announce::Call(Box::new(announce));
+    /// Calls `tell` once the server is ready. It is called on the thread that starts the server: signals that come meanwhile
+    /// stop the server when it has returned.
+    pub fn on_start(mut self, tell: impl FnOnce(&Announcement) + Send + 'static) -> Self {
+        self.announce = Announce::Call(Box::new(tell));
         self
     }
 }
 
 /// Serving.
 impl Server {
-    /// Serves until SIGINT, SIGTERM, or [`WorkerContext::stop_handle`]. Prints the start-up line to the standard output
-    /// unless told otherwise; from a thread of its own, so that a reader who has stopped reading stops no server.
+    /// Serves until [`WorkerContext::stop_handle`] says otherwise, or a signal where [`signals`](Self::signals) are switched on.
+    /// Prints nothing unless asked to [`announce`](Self::announce).
     ///
     /// `factory` makes the handler of each worker, on the worker's own thread and one worker after another, and again for
     /// a worker that is [replaced](Self::restarts_per_minute).
@@ -283,7 +286,7 @@ impl Server {
     }
 
     /// Serves on threads of its own and returns at once: for programs that do something else meanwhile. Watches no
-    /// signals, and prints nothing.
+    /// signals, and leaves it to the program to print what [`Running::announcement`] says.
     ///
     /// # Errors
     /// What keeps the server from starting; then no thread is left.

@@ -40,8 +40,7 @@ impl Hosted {
             .workers(1)
             .backend(backend)
             .connections(Self::CONNECTIONS)
-            .limits(limits)
-            .quiet();
+            .limits(limits);
         Self { running: server.start(move |_| probe.clone()).expect("a server"), log }
     }
 
