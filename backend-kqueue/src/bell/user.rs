@@ -3,34 +3,33 @@
 use rustix::event::kqueue::{UserDefinedFlags, UserFlags};
 use rustix::io::Errno;
 
-use super::{Event, EventFilter, EventFlags, Queue};
+use crate::sys::{Event, EventFilter, EventFlags, Queue};
 
 /// Costs no descriptor: the event is the queue's own.
 #[derive(Debug)]
-pub(super) struct Bell;
+pub(crate) struct Bell;
 
 impl Bell {
-    pub(super) fn new() -> Result<Self, Errno> {
+    pub(crate) fn new() -> Result<Self, Errno> {
         Ok(Self)
     }
 
-    #[cfg(not(feature = "std"))]
-    pub(super) fn try_clone(&self) -> Result<Self, Errno> {
+    pub(crate) fn try_clone(&self) -> Result<Self, Errno> {
         Ok(Self)
     }
 
     /// Makes a queue hear it.
-    pub(super) fn add_to(&self, queue: &Queue) -> Result<(), Errno> {
+    pub(crate) fn add_to(&self, queue: &Queue) -> Result<(), Errno> {
         queue.submit(&user(EventFlags::ADD | EventFlags::CLEAR, UserFlags::NOINPUT))
     }
 
     /// Makes the event happen. It is an error only when the queue has none.
-    pub(super) fn ring(&self, queue: &Queue) -> Result<(), Errno> {
+    pub(crate) fn ring(&self, queue: &Queue) -> Result<(), Errno> {
         queue.submit(&user(EventFlags::empty(), UserFlags::TRIGGER))
     }
 
     /// Taking the event has cleared it.
-    pub(super) fn silence(&self, _taken: &[Event]) {}
+    pub(crate) fn silence(&self, _taken: &[Event]) {}
 }
 
 fn user(flags: EventFlags, action: UserFlags) -> Event {
