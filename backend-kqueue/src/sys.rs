@@ -42,10 +42,17 @@ impl Queue {
         self.submit(&Event::new(filter(socket.as_raw_fd()), flags, data))
     }
 
-    /// Makes one change that is not about a socket, or is one of [`change`](Self::change).
-    pub(crate) fn submit(&self, change: &Event) -> Result<(), Errno> {
+    /// Adds or raises the event that belongs to no descriptor.
+    #[cfg(not(any(target_os = "netbsd", target_os = "openbsd")))]
+    pub(crate) fn change_own(&self, flags: EventFlags, action: kqueue::UserFlags) -> Result<(), Errno> {
+        let user_flags = kqueue::UserDefinedFlags::new(0);
+        let filter = EventFilter::User { ident: 0, flags: action, user_flags };
+        self.submit(&Event::new(filter, flags, core::ptr::null_mut()))
+    }
+
+    fn submit(&self, change: &Event) -> Result<(), Errno> {
         let none: &mut [MaybeUninit<Event>] = &mut [];
-        // SAFETY: a descriptor in `change` is borrowed by the caller of this module, hence open. It may be closed
+        // SAFETY: a descriptor in `change` comes from the method `change`, which borrows it, hence open. It may be closed
         // while the queue lives: closing a descriptor deletes its events (kevent(2)), and the kernel holds no memory
         // of ours in between, `data` being a number that nobody dereferences.
         match unsafe { kqueue::kevent_timespec(&self.queue, slice::from_ref(change), none, None) } {

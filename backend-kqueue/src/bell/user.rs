@@ -1,9 +1,9 @@
 //! The bell of a queue, where the kernel has events that a program raises itself (`EVFILT_USER`).
 
-use rustix::event::kqueue::{UserDefinedFlags, UserFlags};
+use rustix::event::kqueue::UserFlags;
 use rustix::io::Errno;
 
-use crate::sys::{Event, EventFilter, EventFlags, Queue};
+use crate::sys::{Event, EventFlags, Queue};
 
 /// Costs no descriptor: the event is the queue's own.
 #[derive(Debug)]
@@ -20,19 +20,14 @@ impl Bell {
 
     /// Makes a queue hear it.
     pub(crate) fn add_to(&self, queue: &Queue) -> Result<(), Errno> {
-        queue.submit(&user(EventFlags::ADD | EventFlags::CLEAR, UserFlags::NOINPUT))
+        queue.change_own(EventFlags::ADD | EventFlags::CLEAR, UserFlags::NOINPUT)
     }
 
     /// Makes the event happen. It is an error only when the queue has none.
     pub(crate) fn ring(&self, queue: &Queue) -> Result<(), Errno> {
-        queue.submit(&user(EventFlags::empty(), UserFlags::TRIGGER))
+        queue.change_own(EventFlags::empty(), UserFlags::TRIGGER)
     }
 
     /// Taking the event has cleared it.
     pub(crate) fn silence(&self, _taken: &[Event]) {}
-}
-
-fn user(flags: EventFlags, action: UserFlags) -> Event {
-    let filter = EventFilter::User { ident: 0, flags: action, user_flags: UserDefinedFlags::new(0) };
-    Event::new(filter, flags, core::ptr::null_mut())
 }
