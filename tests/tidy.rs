@@ -3,6 +3,11 @@
 //! Plain scanning of text, no parser of Rust: comments, strings and test modules are taken out first, then words are
 //! looked for. Every failure names file and line.
 
+#[path = "tidy/circles.rs"]
+mod circles;
+#[path = "tidy/twice.rs"]
+mod twice;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,15 +62,18 @@ fn sources(folders: &[String]) -> Vec<Source> {
 }
 
 fn source(path: &Path) -> Source {
-    let text = fs::read_to_string(path).expect("a source file in UTF-8");
+    scan(&relative(path), fs::read_to_string(path).expect("a source file in UTF-8"))
+}
+
+fn scan(path: &str, text: String) -> Source {
     let code = blank_comments_and_strings(&text);
     let shipped = blank_tests(&code);
-    Source { path: relative(path), text, code, shipped }
+    Source { path: path.to_owned(), text, code, shipped }
 }
 
 /// Folders whose code is shipped, as far as they exist.
 fn shipped_folders() -> Vec<String> {
-    let mut folders = vec!["core/src".to_owned(), "src".to_owned(), "system/src".to_owned()];
+    let mut folders = ["core/src", "src", "sockets/src", "system/src"].map(str::to_owned).to_vec();
     folders.extend(backends().iter().map(|backend| format!("{backend}/src")));
     folders
 }
@@ -90,7 +98,7 @@ fn shipped_sources() -> Vec<Source> {
     loop {
         let before = tests.clone();
         for source in all.iter().filter(|source| before.contains(&source.path)) {
-            declared_modules(source, &source.code, &mut tests);
+            tests.extend(declared_modules(source, &source.code).map(|(_, path)| path));
         }
         if tests.len() == before.len() {
             break;
@@ -103,35 +111,28 @@ fn shipped_sources() -> Vec<Source> {
 
 /// Files that `source` declares as modules under `#[cfg(test)]`.
 fn test_modules(source: &Source, found: &mut BTreeSet<String>) {
-    let mut shipped = BTreeSet::new();
-    declared_modules(source, &source.shipped, &mut shipped);
-    let mut all = BTreeSet::new();
-    declared_modules(source, &source.code, &mut all);
-    found.extend(all.difference(&shipped).cloned());
+    let shipped: BTreeSet<_> = declared_modules(source, &source.shipped).collect();
+    let all: BTreeSet<_> = declared_modules(source, &source.code).collect();
+    found.extend(all.difference(&shipped).map(|(_, path)| path.clone()));
 }
 
-/// Files of the modules that `code`, a version of `source`'s, declares with `mod name;`.
-fn declared_modules(source: &Source, code: &str, found: &mut BTreeSet<String>) {
+/// Names and files of the modules that `code`, a version of `source`'s, declares with `mod name;`. One that is another file
+/// on another system is there with each.
+fn declared_modules<'s>(source: &'s Source, code: &'s str) -> impl Iterator<Item = (String, String)> + 's {
     let path = Path::new(&source.path);
     let folder = path.parent().unwrap_or(path);
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    for (at, line) in code.lines().enumerate() {
-        let Some([name, "mod"]) = two_last_words(line) else { continue };
-        let named = at
-            .checked_sub(1)
-            .and_then(|above| source.text.lines().nth(above))
-            .and_then(|above| above.trim().strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")));
-        let candidates = match named {
-            Some(file) => vec![folder.join(file)],
-            None if matches!(stem.as_str(), "mod" | "lib" | "main") => {
-                vec![folder.join(format!("{name}.rs")), folder.join(name).join("mod.rs")]
-            }
-            None => vec![folder.join(&stem).join(format!("{name}.rs")), folder.join(&stem).join(name).join("mod.rs")],
-        };
-        found.extend(
-            candidates.into_iter().filter(|path| root().join(path).is_file()).map(|path| relative(&root().join(path))),
-        );
-    }
+    let own = if matches!(stem.as_str(), "mod" | "lib" | "main") { folder.to_owned() } else { folder.join(&stem) };
+    let lines: Vec<&str> = source.text.lines().collect();
+    code.lines().enumerate().flat_map(move |(at, line)| {
+        let Some([name, "mod"]) = two_last_words(line) else { return Vec::new() };
+        let mut candidates = vec![own.join(format!("{name}.rs")), own.join(name).join("mod.rs")];
+        let attributes = lines[..at].iter().rev().take_while(|line| line.trim().starts_with("#["));
+        let named = attributes.filter_map(|line| Some(line.split_once("path = \"")?.1.split_once('"')?.0));
+        candidates.extend(named.map(|file| folder.join(file)));
+        let files = candidates.into_iter().filter(|path| root().join(path).is_file());
+        files.map(|path| (name.to_owned(), relative(&root().join(path)))).collect()
+    })
 }
 
 /// `pub(crate) mod name;` ends in these two.
@@ -423,8 +424,9 @@ fn each_layer_uses_only_those_below_it() {
 
 #[test]
 fn backends_translate_and_nothing_else() {
+    let is_of_a_backend = |path: &str| path.starts_with("backend-") || path.starts_with("sockets/");
     let mut findings = Vec::new();
-    for source in shipped_sources().iter().filter(|source| source.path.starts_with("backend-")) {
+    for source in shipped_sources().iter().filter(|source| is_of_a_backend(&source.path)) {
         for at in words(&source.shipped, "aurora_http_core::") {
             let rest = &source.shipped[at + "aurora_http_core::".len()..];
             let module: String = rest.chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect();
@@ -535,11 +537,11 @@ fn body_start(rest: &str) -> Option<usize> {
 }
 
 /// Folders and files that may hold `unsafe`, each use with its reason.
-const UNSAFE_ALLOWED: [&str; 4] = ["backend-", "system/", "tests/no_alloc.rs", "tests/uring_refused.rs"];
+const UNSAFE_ALLOWED: [&str; 5] = ["backend-", "sockets/", "system/", "tests/no_alloc.rs", "tests/uring_refused.rs"];
 
 #[test]
 fn unsafe_is_rare_and_has_its_reason() {
-    let mut folders = ["core", "src", "system", "tests"].map(str::to_owned).to_vec();
+    let mut folders = ["core", "src", "sockets", "system", "tests"].map(str::to_owned).to_vec();
     folders.extend(["benches", "examples", "fuzz"].map(str::to_owned));
     folders.extend(backends());
     let mut findings = Vec::new();

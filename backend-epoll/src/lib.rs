@@ -21,25 +21,37 @@
 //! # }
 //! ```
 //!
-//! No allocation (with the feature `std`: one when a reactor is made, for its [`Waker`]s), `unsafe` for one
-//! ioctl, no libc unless the feature `libc` asks for it. On other systems than Linux this crate is empty.
+//! # What is special about epoll
+//! - A socket is registered once, for everything, and is never registered again: it costs no call per request.
+//! - One event tells all that there is of a socket: bytes, room, the peer's FIN, the end of the connection.
+//! - A registration belongs to the open socket, not to the descriptor: it outlives a descriptor that is closed while a
+//!   duplicate, as of a listener in another worker, stays open. So listeners are taken out before they are closed.
+//! - The kernel keeps 64 bits with a registration; index and generation take 32 of them.
+//! - It wakes through an eventfd, registered like a socket.
+//!
+//! That is [`EpollSelector`]. All else is the same with kqueue, and comes from `aurora-http-sockets`.
+//!
+//! No allocation (with the feature `std`: one when a reactor is made, for its [`Waker`]s), no `unsafe`, no libc unless the
+//! feature `libc` asks for it. On other systems than Linux this crate is empty.
 #![no_std]
-#![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
+#![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
-#[cfg(feature = "std")]
-extern crate alloc;
+mod selector;
 
-mod outq;
-mod poller;
-mod socket;
-mod waker;
+/// What is registered with an epoll, and what its events mean, behind [`Epoll`].
+pub use selector::EpollSelector;
 
-pub use poller::{Entry, Epoll};
 /// Descriptors: those of the standard library when rustix is built with `std`.
-pub use rustix::fd;
-pub use socket::{ListenOptions, listen};
-pub use waker::Waker;
+pub use aurora_http_sockets::fd;
+pub use aurora_http_sockets::{Entry, ListenOptions, listen};
+
+/// Non-blocking sockets and an epoll instance over a caller's table; an
+/// [`IoHandle`](aurora_http_core::reactor::IoHandle) is an index into that table.
+pub type Epoll<'s> = aurora_http_sockets::Poller<'s, EpollSelector>;
+
+/// Wakes one [`Epoll`] from any thread, through an eventfd.
+pub type Waker = aurora_http_sockets::Waker<aurora_http_sockets::Eventfd>;
 
 /// Completion-style I/O on epoll.
 pub type Reactor<'s, 'p> = aurora_http_core::readiness::Readiness<'s, 'p, Epoll<'s>>;

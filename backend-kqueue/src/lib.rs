@@ -22,10 +22,21 @@
 //! # }
 //! ```
 //!
+//! # What is special about kqueue
+//! - Reading and writing are filters of their own, each with its own events. A socket is registered for reading once,
+//!   edge-triggered (`EV_CLEAR`), and for writing when a send did not go through, for one event (`EV_ONESHOT`): the filter
+//!   of a socket with room would report every segment that the peer acknowledges.
+//! - The end of reading is a flag on an event (`EV_EOF`), with bytes still there or not.
+//! - Registrations belong to a descriptor, and end when it is closed.
+//! - An event carries a pointer, which may have 32 bits; index and generation fit in there.
+//! - It wakes by an event that the queue raises itself (`EVFILT_USER`), or by a pipe on NetBSD and OpenBSD.
+//! - macOS drops a connection that it has accepted when it then finds no descriptor for it.
+//!
+//! That is [`KqueueSelector`]. All else is the same with epoll, and comes from `aurora-http-sockets`.
+//!
 //! No allocation (with the feature `std`: one when a reactor is made, for its [`Waker`]s); `unsafe` only in the
-//! module `sys`, for kevent(2) and one question about a socket. No libc but where macOS has that question answered by
-//! getsockopt(2). On other systems this crate is empty, except on Linux with the feature `emulation`,
-//! which is for the tests of its repository.
+//! module `sys`, for kevent(2); no libc but where rustix stands on it. On other systems this crate is empty, except on
+//! Linux with the feature `emulation`, which is for the tests of its repository.
 #![no_std]
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
 #![cfg(any(
@@ -36,20 +47,29 @@
     all(target_os = "linux", feature = "emulation")
 ))]
 
-#[cfg(feature = "std")]
-extern crate alloc;
-
-mod poller;
-mod socket;
+#[cfg_attr(any(target_os = "netbsd", target_os = "openbsd", target_os = "linux"), path = "bell/pipe.rs")]
+#[cfg_attr(not(any(target_os = "netbsd", target_os = "openbsd", target_os = "linux")), path = "bell/user.rs")]
+mod bell;
+mod queue;
+mod selector;
 #[cfg_attr(target_os = "linux", path = "../tests/emulation/sys.rs")]
 mod sys;
-mod waker;
 
-pub use poller::{Entry, Kqueue};
+/// The queue that a [`Waker`] wakes.
+pub use queue::Queue;
+/// What is registered with a kqueue, and what its events mean, behind [`Kqueue`].
+pub use selector::KqueueSelector;
+
 /// Descriptors: those of the standard library when rustix is built with `std`.
-pub use rustix::fd;
-pub use socket::{ListenOptions, listen};
-pub use waker::Waker;
+pub use aurora_http_sockets::fd;
+pub use aurora_http_sockets::{Entry, ListenOptions, listen};
+
+/// Non-blocking sockets and a kqueue over a caller's table; an
+/// [`IoHandle`](aurora_http_core::reactor::IoHandle) is an index into that table.
+pub type Kqueue<'s> = aurora_http_sockets::Poller<'s, KqueueSelector>;
+
+/// Wakes one [`Kqueue`] from any thread, through an event of the queue's own (`EVFILT_USER`; a pipe on NetBSD and OpenBSD).
+pub type Waker = aurora_http_sockets::Waker<Queue>;
 
 /// Completion-style I/O on kqueue.
 pub type Reactor<'s, 'p> = aurora_http_core::readiness::Readiness<'s, 'p, Kqueue<'s>>;

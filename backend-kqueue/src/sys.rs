@@ -1,67 +1,58 @@
-//! kevent(2), and the call that tells what is unacknowledged, made safe: the only `unsafe` of this crate. What it decides
-//! is which calls are made, and nothing else.
+//! kevent(2) made safe: the only `unsafe` of this crate. What it decides is which calls are made, and nothing else.
 #![allow(unsafe_code)]
-
-#[cfg_attr(any(target_os = "netbsd", target_os = "openbsd"), path = "sys/pipe.rs")]
-#[cfg_attr(not(any(target_os = "netbsd", target_os = "openbsd")), path = "sys/user.rs")]
-mod bell;
-mod outq;
 
 use core::mem::MaybeUninit;
 use core::slice;
 
+use aurora_http_sockets::Key;
 use rustix::event::kqueue;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::time::Timespec;
 
 pub(crate) use rustix::event::kqueue::{Event, EventFilter, EventFlags};
 
-use bell::Bell;
-pub(crate) use outq::unacknowledged;
-
-/// A kqueue, closed on exec, with an event of its own.
+/// A kqueue, closed on exec.
 #[derive(Debug)]
 pub(crate) struct Queue {
     queue: OwnedFd,
-    bell: Bell,
 }
 
 impl Queue {
     pub(crate) fn new() -> Result<Self, Errno> {
         let queue = kqueue::kqueue()?;
         fcntl_setfd(&queue, FdFlags::CLOEXEC)?;
-        let queue = Self { queue, bell: Bell::new()? };
-        queue.bell.add_to(&queue)?;
-        Ok(queue)
+        Ok(Self { queue })
     }
 
     /// The same queue by another descriptor.
-    #[cfg(not(feature = "std"))]
     pub(crate) fn try_clone(&self) -> Result<Self, Errno> {
-        Ok(Self { queue: rustix::io::fcntl_dupfd_cloexec(&self.queue, 0)?, bell: self.bell.try_clone()? })
+        Ok(Self { queue: fcntl_dupfd_cloexec(&self.queue, 0)? })
     }
 
-    /// Adds or deletes a filter of a socket; `data` comes with its events.
+    /// Adds or deletes a filter of a socket; `key` comes with its events.
     pub(crate) fn change(
         &self,
         socket: BorrowedFd<'_>,
         filter: fn(RawFd) -> EventFilter,
         flags: EventFlags,
-        data: usize,
+        key: Key,
     ) -> Result<(), Errno> {
-        let data = core::ptr::without_provenance_mut(data);
+        let data = core::ptr::without_provenance_mut(key.0 as usize);
         self.submit(&Event::new(filter(socket.as_raw_fd()), flags, data))
     }
 
-    /// Raises the queue's own event.
-    pub(crate) fn wake(&self) -> Result<(), Errno> {
-        self.bell.ring(self)
+    /// Adds or raises the event that belongs to no descriptor.
+    #[cfg(not(any(target_os = "netbsd", target_os = "openbsd")))]
+    pub(crate) fn change_own(&self, flags: EventFlags, action: kqueue::UserFlags) -> Result<(), Errno> {
+        let user_flags = kqueue::UserDefinedFlags::new(0);
+        let filter = EventFilter::User { ident: 0, flags: action, user_flags };
+        self.submit(&Event::new(filter, flags, core::ptr::null_mut()))
     }
 
     fn submit(&self, change: &Event) -> Result<(), Errno> {
         let none: &mut [MaybeUninit<Event>] = &mut [];
-        // SAFETY: a descriptor in `change` is borrowed by the caller of this module, hence open. It may be closed
+        // SAFETY: a descriptor in `change` comes from the method `change`, which borrows it, hence open. It may be closed
         // while the queue lives: closing a descriptor deletes its events (kevent(2)), and the kernel holds no memory
         // of ours in between, `data` being a number that nobody dereferences.
         match unsafe { kqueue::kevent_timespec(&self.queue, slice::from_ref(change), none, None) } {
@@ -79,7 +70,6 @@ impl Queue {
     ) -> Result<&'e mut [Event], Errno> {
         // SAFETY: it changes nothing, so that no descriptor is named.
         let (events, _) = unsafe { kqueue::kevent_timespec(&self.queue, &[], events, timeout) }?;
-        self.bell.silence(events);
         Ok(events)
     }
 }

@@ -6,19 +6,16 @@
 //! more connections waiting here than its lobby may hold; all others stay in the kernel's backlog.
 
 use aurora_http_core::reactor::{Completion, IoError, IoHandle, OpKind, Outcome};
+use aurora_http_sockets::{os_error, passes};
 use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 
 use crate::ops::{self, Kind};
-use crate::socket::{os_error, passes};
 use crate::table::{ACCEPT, CLOSE, Entry, FAILED_ACCEPT, NONE, OPEN, TRY, WAIT_ACCEPT};
-use crate::uring::Uring;
+use crate::uring::{ACCEPTS_MAX, Uring};
 
 /// Accepts in flight per listener.
 const ACCEPTS_PER_LISTENER: u8 = 16;
-
-/// Accepts in flight on all listeners.
-pub(crate) const ACCEPTS_MAX: u32 = 128;
 
 impl Uring<'_> {
     /// Has the kernel accept on `index`, or hands out what it accepted before.

@@ -31,7 +31,7 @@ impl Bell {
         Self { hung: OnceCell::new() }
     }
 
-    pub(crate) fn descriptor<'a>(&'a self, ring: &'a Ring, waker: &OwnedFd) -> BorrowedFd<'a> {
+    pub(crate) fn descriptor<'a>(&'a self, ring: &'a Ring, waker: BorrowedFd<'_>) -> BorrowedFd<'a> {
         match self.hung.get_or_init(|| hang_up(ring, waker).ok()) {
             Some(hung) => hung.either.as_fd(),
             None => ring.as_fd(),
@@ -52,10 +52,10 @@ impl Bell {
     }
 }
 
-fn hang_up(ring: &Ring, waker: &OwnedFd) -> Result<Hung, Errno> {
+fn hang_up(ring: &Ring, waker: BorrowedFd<'_>) -> Result<Hung, Errno> {
     let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let either = epoll::create(CreateFlags::CLOEXEC)?;
-    for one in [&eventfd, waker] {
+    for one in [eventfd.as_fd(), waker] {
         epoll::add(&either, one, EventData::new_u64(0), EventFlags::IN)?;
     }
     ring.announce_on(eventfd.as_fd())?;

@@ -2,6 +2,7 @@
 
 use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{Completion, IoError, OpKind, Outcome};
+use aurora_http_sockets::os_error;
 use rustix::fd::IntoRawFd;
 use rustix::io::Errno;
 use rustix_uring::cqueue::{Flags, buffer_select};
@@ -10,7 +11,6 @@ use rustix_uring::squeue;
 use crate::messages::SEND_MAX;
 use crate::ops::{self, Kind};
 use crate::ring::Full;
-use crate::socket::os_error;
 use crate::table::{
     ACCEPT, AGAIN_RECV, AGAIN_SEND, CANCEL_RECV, CANCEL_SEND, CLOSE, CLOSING, DONE_CLOSE, DONE_RECV, DONE_SEND, Entry,
     FIXED, READY, RECV, SEND, TRY, WAIT_ACCEPT, WAIT_RECV, WAIT_SEND,
@@ -331,7 +331,7 @@ impl Uring<'_> {
             Kind::Accept => return self.accepted(index, result),
             Kind::Wake => {
                 self.watched = false;
-                return self.waker.empty();
+                return self.waker.get_ref().empty();
             }
             Kind::WaitRecv | Kind::WaitSend | Kind::WaitAccept => return self.waited(kind, index),
             Kind::Nothing => return,

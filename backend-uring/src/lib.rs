@@ -19,6 +19,18 @@
 //! # }
 //! ```
 //!
+//! # What is special about io_uring
+//! - It is no poller: operations are handed to the kernel, and their outcomes come back. So the table's entries hold the
+//!   operations in flight, with their buffers, and no generations: an index is not used again while one is in flight.
+//! - Memory belongs to the kernel from submission to completion, also when the reactor is dropped or leaked.
+//! - Lent buffers are in a ring that the kernel picks from when bytes are there.
+//! - Sockets are in a table of the ring as well, where the kernel finds them without counting references.
+//! - A program may be forbidden to use it, hence [`Refusal`]; kernels differ in what they have of it, hence [`Rungs`].
+//! - Waking is a poll on an eventfd, and the ring's descriptor alone does not tell another event loop of everything.
+//!
+//! What listening sockets, errors, addresses and wakers have in common with the other backends is in
+//! `aurora-http-sockets`.
+//!
 //! # The ladder
 //! Linux 5.19 is needed: rings of provided buffers, and receives that wait first. What newer kernels have is used where
 //! [`Uring::new`] finds it, and [`Uring::rungs`] tells. Where even the foot of the ladder is missing or forbidden, `new`
@@ -35,8 +47,6 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg(target_os = "linux")]
 
-#[cfg(feature = "std")]
-extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
@@ -46,21 +56,23 @@ mod flight;
 mod lent;
 mod messages;
 mod ops;
-mod outq;
 mod pages;
 mod probe;
 mod reactor;
+mod refusal;
 mod ring;
-mod socket;
 mod table;
 mod uring;
-mod waker;
 
 pub use lent::LentPlace;
-pub use probe::{Refusal, Rungs, probe};
-/// Descriptors: those of the standard library when rustix is built with `std`.
-pub use rustix::fd;
-pub use socket::{ListenOptions, listen};
+pub use probe::probe;
+pub use refusal::{Refusal, Rungs};
 pub use table::Entry;
 pub use uring::Uring;
-pub use waker::Waker;
+
+/// Descriptors: those of the standard library when rustix is built with `std`.
+pub use aurora_http_sockets::fd;
+pub use aurora_http_sockets::{ListenOptions, listen};
+
+/// Wakes one [`Uring`] from any thread, through an eventfd that the ring polls.
+pub type Waker = aurora_http_sockets::Waker<aurora_http_sockets::Eventfd>;

@@ -7,14 +7,13 @@ use aurora_http_core::reactor::{
     Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Peers, Reactor, Seen, Shutdown, Submission,
 };
 use aurora_http_core::time::Instant;
-use rustix::fd::AsRawFd;
+use aurora_http_sockets::os_error;
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
-use rustix::time::{ClockId, clock_gettime};
 use rustix_uring::cqueue::Flags;
 
 use crate::lent::GROUP;
 use crate::ops::{self, Kind};
-use crate::socket::os_error;
 use crate::table::{ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, Entry, LISTENER, NONE, OPEN, RECV, SEND, TRY};
 use crate::uring::{Uring, show};
 
@@ -91,18 +90,12 @@ impl Reactor<'static> for Uring<'_> {
     }
 
     fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
-        let how = match how {
-            Shutdown::Both => rustix::net::Shutdown::Both,
-            Shutdown::Read => rustix::net::Shutdown::Read,
-            Shutdown::Write => rustix::net::Shutdown::Write,
-        };
         // It is not going to stay: no need to fix it, and its end may be there already.
         if let Some(entry) = self.table.get_mut(io.0 as usize).filter(|entry| entry.flags & OPEN != 0) {
             entry.flags |= TRY;
         }
         if let Some(socket) = self.descriptor(io) {
-            // It fails when the connection is gone, and then there is nothing left to end.
-            let _ = rustix::net::shutdown(socket, how);
+            aurora_http_sockets::shutdown(socket, how);
         }
     }
 
@@ -195,14 +188,12 @@ impl Reactor<'static> for Uring<'_> {
 
     #[inline]
     fn now(&self) -> Instant {
-        let time = clock_gettime(ClockId::Monotonic);
-        Instant(time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000)
+        aurora_http_sockets::now()
     }
 
     #[inline]
     fn unix_time(&self) -> Option<u64> {
-        // Whole seconds: the clock of the last tick will do, and is cheaper.
-        u64::try_from(clock_gettime(ClockId::RealtimeCoarse).tv_sec).ok()
+        aurora_http_sockets::unix_time()
     }
 
     fn peers(&self) -> &dyn Peers {
@@ -215,7 +206,7 @@ impl Uring<'_> {
     /// Has the kernel watch the waker, if it does not.
     fn watch_waker(&mut self) {
         if !self.watched {
-            let sqe = ops::wake(self.waker.descriptor().as_raw_fd());
+            let sqe = ops::wake(self.waker.get_ref().as_fd().as_raw_fd());
             // SAFETY: it names no memory; the waker lives as long as the ring.
             self.watched = unsafe { self.ring.push(&sqe) }.is_ok();
         }

@@ -13,7 +13,7 @@ use rustix::io_uring::{
 use rustix_uring::{IoUring, Probe, cqueue, squeue};
 
 use crate::ops;
-use crate::probe::{Refusal, Rungs, refusal};
+use crate::refusal::{Refusal, Rungs, refusal};
 
 /// Submissions queued between two turns before one is submitted early: 64 KiB of entries, warm in a cache.
 const SUBMISSIONS: u32 = 1024;

@@ -7,20 +7,17 @@ use core::time::Duration;
 use aurora_http_core::budget::ops_max;
 use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{Completion, IoError, IoHandle, Peer, Peers};
+use aurora_http_sockets::{Eventfd, Waker, os_error};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
-use crate::accept::ACCEPTS_MAX;
 use crate::bell::Bell;
 use crate::lent::{GROUP, Lent, LentPlace};
 use crate::messages::Messages;
 use crate::ops::{self, Kind};
-use crate::outq;
-use crate::probe::{Refusal, Rungs, refusal};
+use crate::refusal::{Refusal, Rungs, refusal};
 use crate::ring::Ring;
-use crate::socket::{self, os_error};
 use crate::table::{ACCEPT, CLOSE, DONE_RECV, DONE_SEND, Entry, FIXED, LISTENER, NONE, OPEN, READY, RECV, SEND, TRY};
-use crate::waker::Waker;
 
 /// Completion-style I/O on io_uring over a caller's table; an [`IoHandle`] is an index into that table.
 ///
@@ -43,7 +40,7 @@ pub struct Uring<'s> {
     pub(crate) table: &'s mut [Entry],
     pub(crate) lent: Lent<'s>,
     pub(crate) messages: Messages,
-    pub(crate) waker: Waker,
+    pub(crate) waker: Waker<Eventfd>,
     /// The kernel watches the waker.
     pub(crate) watched: bool,
     /// First free entry, or [`NONE`].
@@ -81,7 +78,7 @@ impl<'s> Uring<'s> {
         let length = table.len().min(NONE as usize);
         let table = &mut table[..length];
         let ring = Ring::new(completions_max(length), length as u32)?;
-        let waker = Waker::new().map_err(refusal)?;
+        let waker = Waker::new(Eventfd::new().map_err(refusal)?);
         let mut lent = Lent::new(lent).map_err(refusal)?;
         show(&ring, &mut lent).map_err(|error| match error {
             Errno::INVAL => Refusal::TooOld("rings of provided buffers"),
@@ -179,8 +176,7 @@ impl<'s> Uring<'s> {
     /// # Errors
     /// [`IoError::Unsupported`] for an invalid handle; [`IoError::Os`] when the socket is no IP socket.
     pub fn local_addr(&self, io: IoHandle) -> Result<SocketAddr, IoError> {
-        let socket = self.descriptor(io).ok_or(IoError::Unsupported)?;
-        socket::to_socket_addr(rustix::net::getsockname(socket).map_err(os_error)?)
+        aurora_http_sockets::local_addr(self.descriptor(io).ok_or(IoError::Unsupported)?)
     }
 
     /// The address of the other end.
@@ -188,16 +184,14 @@ impl<'s> Uring<'s> {
     /// # Errors
     /// As for [`local_addr`](Self::local_addr), and [`IoError::ConnectionReset`] when it is not connected.
     pub fn peer_addr(&self, io: IoHandle) -> Result<SocketAddr, IoError> {
-        let socket = self.descriptor(io).ok_or(IoError::Unsupported)?;
-        let address = rustix::net::getpeername(socket).map_err(os_error)?;
-        socket::to_socket_addr(address.ok_or(IoError::Unsupported)?)
+        aurora_http_sockets::peer_addr(self.descriptor(io).ok_or(IoError::Unsupported)?)
     }
 
     /// What ends a wait from another thread.
     ///
     /// # Errors
     /// As for [`Waker::try_clone`].
-    pub fn waker(&self) -> Result<Waker, IoError> {
+    pub fn waker(&self) -> Result<Waker<Eventfd>, IoError> {
         self.waker.try_clone()
     }
 
@@ -237,6 +231,9 @@ impl<'s> Uring<'s> {
     }
 }
 
+/// Accepts in flight on all listeners.
+pub(crate) const ACCEPTS_MAX: u32 = 128;
+
 /// The most completions that can wait at once: of receives, sends and their cancels per handle, of the wake, and of the
 /// accepts, which are more than one per listener.
 const fn completions_max(handles: usize) -> u32 {
@@ -267,22 +264,17 @@ pub(crate) fn show(ring: &Ring, lent: &mut Lent<'_>) -> Result<(), Errno> {
 
 impl Peers for Uring<'_> {
     fn peer(&self, io: IoHandle) -> Option<Peer> {
-        let socket = self.descriptor(io)?;
-        let address = rustix::net::getpeername(socket).ok()??;
-        if address.address_family() == rustix::net::AddressFamily::UNIX {
-            return Some(Peer::Unix);
-        }
-        socket::to_socket_addr(address).ok().map(Peer::Ip)
+        aurora_http_sockets::peer(self.descriptor(io)?)
     }
 
     fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
-        outq::unacknowledged(self.descriptor(io)?)
+        aurora_http_sockets::unacknowledged(self.descriptor(io)?)
     }
 }
 
 impl AsFd for Uring<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.descriptor(&self.ring, self.waker.descriptor())
+        self.bell.descriptor(&self.ring, self.waker.get_ref().as_fd())
     }
 }
 

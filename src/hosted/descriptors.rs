@@ -1,12 +1,12 @@
 //! File descriptors: enough of them, or a clear error.
 
 use aurora_http_core::budget::handles_max;
+use aurora_http_sockets::stream_socket;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::AddressFamily;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::error::ServerError;
-use super::listen::stream_socket;
 
 /// Of one worker besides its sockets: the poller and the waker, which may be a pipe.
 const PER_WORKER: usize = 3;

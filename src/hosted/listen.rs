@@ -13,15 +13,16 @@
 //! that one has no slot left, nobody would take the connection.)
 
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use aurora_http_core::reactor::IoError;
+use aurora_http_sockets::{ListenOptions, listen, local_addr, stream_socket};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::net::{AddressFamily, sockopt};
 
 use super::address::ListenAddr;
 use super::auto::Chosen;
@@ -143,28 +144,29 @@ fn open_at(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<O
     let only_v6 = only_v6(config, address);
     let shared = config.workers > 1;
     if shared && !spreads(chosen) {
-        return open_one(chosen, config, address);
+        return open_one(config, address, only_v6);
     }
     // A port that the system chooses is nobody else's.
     let mut claim = if shared && address.port() != 0 { Some(claim(address, only_v6).map_err(os)?) } else { None };
     if cfg!(not(target_os = "linux")) {
         claim = None;
     }
-    let first = listen(chosen, address, Options { backlog: config.backlog, shared, only_v6 })?;
-    let local = local_addr(&first)?;
+    let options = ListenOptions { backlog: config.backlog, reuse_port: shared, only_v6, ..ListenOptions::default() };
+    let first = listen(address, &options)?;
+    let local = local_addr(first.as_fd())?;
     let mut sockets = Vec::with_capacity(config.workers);
     sockets.push(first);
     for _ in 1..config.workers {
-        sockets.push(listen(chosen, local, Options { backlog: config.backlog, shared, only_v6 })?);
+        sockets.push(listen(local, &options)?);
     }
     drop(claim);
     Ok(sockets)
 }
 
 /// One socket, and a descriptor of it per worker.
-fn open_one(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<OwnedFd>, IoError> {
-    let only_v6 = only_v6(config, address);
-    let socket = listen(chosen, address, Options { backlog: shared_backlog(config), shared: false, only_v6 })?;
+fn open_one(config: &Config, address: SocketAddr, only_v6: Option<bool>) -> Result<Vec<OwnedFd>, IoError> {
+    let options = ListenOptions { backlog: shared_backlog(config), only_v6, ..ListenOptions::default() };
+    let socket = listen(address, &options)?;
     let mut sockets = Vec::with_capacity(config.workers);
     for _ in 1..config.workers {
         sockets.push(rustix::io::fcntl_dupfd_cloexec(&socket, 0).map_err(os)?);
@@ -177,11 +179,12 @@ fn open_one(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<
 fn spreads(chosen: Chosen) -> bool {
     match chosen {
         #[cfg(has_epoll)]
-        Chosen::Epoll => true,
+        Chosen::Epoll => ListenOptions::SPREADS,
+        // The emulation on Linux stands for macOS as well, which does not.
         #[cfg(has_kqueue)]
-        Chosen::Kqueue => aurora_http_kqueue::ListenOptions::SPREADS,
+        Chosen::Kqueue => ListenOptions::SPREADS && cfg!(not(target_os = "linux")),
         #[cfg(has_uring)]
-        Chosen::Uring(_) => true,
+        Chosen::Uring(_) => ListenOptions::SPREADS,
     }
 }
 
@@ -195,40 +198,6 @@ fn only_v6(config: &Config, address: SocketAddr) -> Option<bool> {
     config.only_v6.or((both && address.port() != 0).then_some(true))
 }
 
-/// How a socket is to listen.
-#[derive(Clone, Copy)]
-struct Options {
-    backlog: u32,
-    /// With others on the same address.
-    shared: bool,
-    only_v6: Option<bool>,
-}
-
-/// A socket of one backend.
-fn listen(chosen: Chosen, address: SocketAddr, options: Options) -> Result<OwnedFd, IoError> {
-    let Options { backlog, shared: reuse_port, only_v6 } = options;
-    match chosen {
-        #[cfg(has_epoll)]
-        Chosen::Epoll => {
-            use aurora_http_epoll::ListenOptions;
-            let options = ListenOptions { backlog, reuse_port, only_v6, ..ListenOptions::default() };
-            aurora_http_epoll::listen(address, &options)
-        }
-        #[cfg(has_kqueue)]
-        Chosen::Kqueue => {
-            use aurora_http_kqueue::ListenOptions;
-            let options = ListenOptions { backlog, reuse_port, only_v6, ..ListenOptions::default() };
-            aurora_http_kqueue::listen(address, &options)
-        }
-        #[cfg(has_uring)]
-        Chosen::Uring(_) => {
-            use aurora_http_uring::ListenOptions;
-            let options = ListenOptions { backlog, reuse_port, only_v6, ..ListenOptions::default() };
-            aurora_http_uring::listen(address, &options)
-        }
-    }
-}
-
 fn claim(address: SocketAddr, only_v6: Option<bool>) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = stream_socket(family)?;
@@ -239,22 +208,6 @@ fn claim(address: SocketAddr, only_v6: Option<bool>) -> Result<OwnedFd, Errno> {
     }
     rustix::net::bind(&socket, &address)?;
     Ok(socket)
-}
-
-/// A stream socket that no program inherits which another thread executes: closed on exec by the call that makes it,
-/// where the system can.
-pub(super) fn stream_socket(family: AddressFamily) -> Result<OwnedFd, Errno> {
-    #[cfg(not(target_vendor = "apple"))]
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, rustix::net::SocketFlags::CLOEXEC, None)?;
-    #[cfg(target_vendor = "apple")]
-    let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
-    #[cfg(target_vendor = "apple")]
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-    Ok(socket)
-}
-
-fn local_addr(socket: &OwnedFd) -> Result<SocketAddr, IoError> {
-    SocketAddr::try_from(rustix::net::getsockname(socket).map_err(os)?).map_err(os)
 }
 
 fn os(error: Errno) -> IoError {

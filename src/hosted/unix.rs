@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aurora_http_sockets::stream_socket;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix};
 
 use super::error::ServerError;
 use super::holders;
-use super::listen::stream_socket;
 
 /// A socket's file, removed when this is dropped unless somebody else's has taken its place.
 #[derive(Debug)]
@@ -112,9 +112,8 @@ fn connect(path: &Path) -> Result<(), Errno> {
     let address = SocketAddrUnix::new(path)?;
     let mut tried = 1;
     loop {
+        // It does not block: a server that is stuck, with a full backlog, would keep us waiting.
         let socket = stream_socket(AddressFamily::UNIX)?;
-        // A server that is stuck, with a full backlog, would keep us waiting.
-        rustix::io::ioctl_fionbio(&socket, true)?;
         match rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address)) {
             Err(Errno::CONNREFUSED) if tried < TRIES => tried += 1,
             result => return result,

@@ -1,5 +1,5 @@
 //! An emulation, for tests on Linux: it takes the place of `src/sys.rs` and makes of epoll what that one makes of
-//! kevent(2). Wakes come through the pipe that serves on NetBSD and OpenBSD.
+//! kevent(2). Wakes come through the pipe that serves on NetBSD and OpenBSD (`src/bell/pipe.rs`).
 //!
 //! What it proves is this crate's own logic over real sockets; it proves nothing of how macOS or a BSD behaves. It keeps
 //! to the shapes of kqueue where epoll has others: reading and writing are registrations of their own, each with its own
@@ -12,19 +12,11 @@ use core::mem::MaybeUninit;
 use core::ops::BitOr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use aurora_http_sockets::Key;
 use rustix::event::epoll::{self, EventData, EventFlags as Epoll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::time::Timespec;
-
-#[path = "../../src/sys/pipe.rs"]
-mod bell;
-
-#[path = "outq.rs"]
-mod outq;
-
-use bell::Bell;
-pub(crate) use outq::unacknowledged;
 
 /// Events of either kind that are taken at once.
 const BATCH: usize = 32;
@@ -98,7 +90,6 @@ pub(crate) struct Queue {
     both: OwnedFd,
     reads: OwnedFd,
     writes: OwnedFd,
-    bell: Bell,
     /// Events so far, to repeat every seventh.
     count: AtomicU32,
 }
@@ -110,19 +101,15 @@ impl Queue {
         for one in [&reads, &writes] {
             epoll::add(&both, one, EventData::new_u64(0), Epoll::IN)?;
         }
-        let queue = Self { both, reads, writes, bell: Bell::new()?, count: AtomicU32::new(0) };
-        queue.bell.add_to(&queue)?;
-        Ok(queue)
+        Ok(Self { both, reads, writes, count: AtomicU32::new(0) })
     }
 
-    #[cfg(not(feature = "std"))]
     pub(crate) fn try_clone(&self) -> Result<Self, Errno> {
         let duplicate = |descriptor: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(descriptor, 0);
         Ok(Self {
             both: duplicate(&self.both)?,
             reads: duplicate(&self.reads)?,
             writes: duplicate(&self.writes)?,
-            bell: self.bell.try_clone()?,
             count: AtomicU32::new(0),
         })
     }
@@ -132,7 +119,7 @@ impl Queue {
         socket: BorrowedFd<'_>,
         filter: fn(RawFd) -> EventFilter,
         flags: EventFlags,
-        data: usize,
+        key: Key,
     ) -> Result<(), Errno> {
         let number = socket.as_raw_fd();
         let (epoll, interest) = match filter(number) {
@@ -145,17 +132,12 @@ impl Queue {
         }
         assert!(flags.contains(EventFlags::ADD));
         let once = if flags.contains(EventFlags::ONESHOT) { Epoll::ONESHOT } else { Epoll::ET };
-        let data = u32::try_from(data).expect("data that a pointer of 32 bits holds");
-        let data = EventData::new_u64((number as u64) << 32 | u64::from(data));
+        let data = EventData::new_u64((number as u64) << 32 | u64::from(key.0));
         match epoll::add(epoll, socket, data, interest | once) {
             // A one-shot registration that had its event lies idle in epoll, where kqueue has none any more.
             Err(Errno::EXIST) => epoll::modify(epoll, socket, data, interest | once),
             result => result,
         }
-    }
-
-    pub(crate) fn wake(&self) -> Result<(), Errno> {
-        self.bell.ring(self)
     }
 
     pub(crate) fn wait<'e>(
@@ -180,7 +162,6 @@ impl Queue {
                 }
             }
         }
-        self.bell.silence(&translated[..count]);
         if more {
             // A kqueue would have gone on to a full batch, so that a batch with room left is the end.
             count = EVENTS_MAX;

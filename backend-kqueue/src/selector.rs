@@ -1,0 +1,132 @@
+//! What is registered with a kqueue, and what its events mean.
+
+use core::mem::MaybeUninit;
+
+use aurora_http_core::reactor::{IoError, Ready};
+use aurora_http_sockets::{Key, Role, Selector, Waker};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::time::Timespec;
+
+use crate::queue::Queue;
+use crate::sys::{Event, EventFilter, EventFlags};
+
+/// A kqueue in which every socket is registered once for reading, edge-triggered (`EV_CLEAR`). For writing it is registered
+/// when a send did not go through, and for one event (`EV_ONESHOT`): the filter of a socket with room would report every
+/// segment that the peer acknowledges.
+#[derive(Debug)]
+pub struct KqueueSelector {
+    /// Holds the queue: a wake is an event of the queue's own.
+    waker: Waker<Queue>,
+    /// The last accept found no descriptor.
+    short: bool,
+}
+
+impl KqueueSelector {
+    fn queue(&self) -> &Queue {
+        self.waker.get_ref()
+    }
+}
+
+impl Selector for KqueueSelector {
+    type Waking = Queue;
+
+    /// 4 KiB of stack on macOS, 8 KiB on FreeBSD.
+    const EVENTS_PER_WAIT: usize = 128;
+
+    /// For reading and for writing.
+    const REGISTRATIONS_PER_SOCKET: usize = 2;
+
+    fn new() -> Result<Self, Errno> {
+        Ok(Self { waker: Waker::new(Queue::new()?), short: false })
+    }
+
+    fn waker(&self) -> &Waker<Queue> {
+        &self.waker
+    }
+
+    fn register(&self, socket: BorrowedFd<'_>, _role: Role, key: Key) -> Result<(), Errno> {
+        self.queue().events().change(socket, EventFilter::Read, EventFlags::ADD | EventFlags::CLEAR, key)
+    }
+
+    fn deregister(&self, socket: BorrowedFd<'_>) {
+        // Where no send waits there is none for writing, and failure says so.
+        for filter in [EventFilter::Read as Filter, EventFilter::Write] {
+            let _ = self.queue().events().change(socket, filter, EventFlags::DELETE, Key::NONE);
+        }
+    }
+
+    /// Nothing is lost when it takes bytes meanwhile: the kernel looks when it registers.
+    #[cold]
+    fn report_writable(&self, socket: BorrowedFd<'_>, key: Key) -> Result<(), Errno> {
+        self.queue().events().change(socket, EventFilter::Write, EventFlags::ADD | EventFlags::ONESHOT, key)
+    }
+
+    /// macOS takes a connection first, and drops it when it then finds no descriptor: one is lost that way, not one with
+    /// every try.
+    fn accept(&mut self, listener: BorrowedFd<'_>) -> Result<Option<OwnedFd>, IoError> {
+        if self.short && fcntl_dupfd_cloexec(listener, 0).is_err() {
+            return Err(IoError::FileLimit);
+        }
+        let accepted = aurora_http_sockets::accept(listener);
+        self.short = accepted.as_ref().is_err_and(|error| *error == IoError::FileLimit);
+        accepted
+    }
+
+    #[inline]
+    fn wait(&mut self, timeout: Option<&Timespec>, mut each: impl FnMut(Key, Ready)) -> Result<usize, Errno> {
+        let mut events = [const { MaybeUninit::uninit() }; Self::EVENTS_PER_WAIT];
+        let events = self.queue().wait(&mut events, timeout)?;
+        for event in &*events {
+            // Not a socket's, here or by a key that names none: the wake, which has done its work by ending the wait.
+            if let Some(flags) = ready_of(event) {
+                each(Key(event.udata().addr() as u32), flags);
+            }
+        }
+        Ok(events.len())
+    }
+}
+
+impl AsFd for KqueueSelector {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.queue().as_fd()
+    }
+}
+
+/// Makes a filter of a descriptor.
+type Filter = fn(RawFd) -> EventFilter;
+
+/// What an event says; `None` for one that is no socket's.
+///
+/// `EV_EOF` on the read filter: the peer has sent its FIN or the connection is broken. Bytes before it may still be
+/// there, so that only a receive of 0 is the end. `EV_EOF` on the write filter: sends fail from now on, after our own
+/// shutdown too; that is for the next send to say, and tells nothing of what can still be received.
+#[inline]
+fn ready_of(event: &Event) -> Option<Ready> {
+    match event.filter() {
+        EventFilter::Read(_) => {
+            Some(Ready { readable: true, writable: false, ended: event.flags().contains(EventFlags::EOF) })
+        }
+        EventFilter::Write(_) => Some(Ready { readable: false, writable: true, ended: false }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_one_direction_says_nothing_of_the_other() {
+        let none = Ready::default();
+        let clear = EventFlags::CLEAR;
+        for (filter, flags, expected) in [
+            (EventFilter::Read(3), clear, Ready { readable: true, ..none }),
+            (EventFilter::Read(3), clear | EventFlags::EOF, Ready { readable: true, ended: true, ..none }),
+            (EventFilter::Write(3), clear, Ready { writable: true, ..none }),
+            (EventFilter::Write(3), clear | EventFlags::EOF, Ready { writable: true, ..none }),
+        ] {
+            assert_eq!(ready_of(&Event::new(filter, flags, core::ptr::null_mut())), Some(expected));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Opening a listener.
+
+use core::net::SocketAddr;
+
+use aurora_http_core::reactor::IoError;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, sockopt};
+
+use crate::error::os_error;
+use crate::make::{no_sigpipe, stream_socket};
+
+/// How a listening socket is set up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ListenOptions {
+    /// Connections that the kernel completes and holds until they are accepted; the kernel caps it (Linux by
+    /// `net.core.somaxconn`, others by `kern.ipc.somaxconn`: 128 on macOS unless raised).
+    pub backlog: u32,
+    /// Several sockets listen on one address, and the kernel spreads connections over them: `SO_REUSEPORT` on Linux,
+    /// `SO_REUSEPORT_LB` on FreeBSD, though in FreeBSD 13 not in a jail, and IPv4 connections not over listeners on `[::]`:
+    /// one of them gets all then. Elsewhere `SO_REUSEPORT`, which does not spread: share one socket instead, by duplicates
+    /// of its descriptor ([`ListenOptions::SPREADS`]).
+    pub reuse_port: bool,
+    /// `TCP_NODELAY`: small segments leave at once. Accepted connections inherit it, so that it costs no call for each.
+    pub nodelay: bool,
+    /// `IPV6_V6ONLY`: an IPv6 listener does not take IPv4 connections. `None` leaves the system's default.
+    pub only_v6: Option<bool>,
+}
+
+impl ListenOptions {
+    /// Whether this system spreads connections over several listeners with [`reuse_port`](Self::reuse_port).
+    pub const SPREADS: bool = cfg!(any(target_os = "linux", target_os = "freebsd"));
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self { backlog: 1024, reuse_port: false, nodelay: true, only_v6: None }
+    }
+}
+
+/// Opens a listening TCP socket: non-blocking, closed on exec, with `SO_REUSEADDR`. Port 0 lets the system choose; the
+/// `local_addr` of a reactor, or [`local_addr`](crate::local_addr) here, tells which.
+///
+/// # Errors
+/// [`IoError::FileLimit`], [`IoError::NoBuffers`], or [`IoError::Os`] with the system's number: EADDRINUSE,
+/// EADDRNOTAVAIL, EACCES, EAFNOSUPPORT, …
+pub fn listen(address: SocketAddr, options: &ListenOptions) -> Result<OwnedFd, IoError> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = stream_socket(family).map_err(os_error)?;
+    prepare(&socket, address, options).map_err(os_error)?;
+    Ok(socket)
+}
+
+fn prepare(socket: &OwnedFd, address: SocketAddr, options: &ListenOptions) -> Result<(), Errno> {
+    no_sigpipe(socket)?;
+    sockopt::set_socket_reuseaddr(socket, true)?;
+    if options.reuse_port {
+        #[cfg(target_os = "freebsd")]
+        sockopt::set_socket_reuseport_lb(socket, true)?;
+        #[cfg(not(target_os = "freebsd"))]
+        sockopt::set_socket_reuseport(socket, true)?;
+    }
+    if options.nodelay {
+        sockopt::set_tcp_nodelay(socket, true)?;
+    }
+    if let (true, Some(only)) = (address.is_ipv6(), options.only_v6) {
+        sockopt::set_ipv6_v6only(socket, only)?;
+    }
+    rustix::net::bind(socket, &address)?;
+    rustix::net::listen(socket, i32::try_from(options.backlog).unwrap_or(i32::MAX))
+}

@@ -1,0 +1,84 @@
+//! Calls on one socket, with errors translated.
+
+use aurora_http_core::reactor::{Attempt, IoError, Shutdown};
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::io::{Errno, IoSlice, retry_on_intr};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+
+use crate::error::{os_error, passes};
+use crate::make::accept_once;
+
+/// Takes a connection, non-blocking and closed on exec; `Ok(None)` when there is none.
+///
+/// # Errors
+/// [`IoError::ConnectionReset`] for a connection that was gone before it was taken, others of the listener.
+pub fn accept(listener: BorrowedFd<'_>) -> Result<Option<OwnedFd>, IoError> {
+    match retry_on_intr(|| accept_once(listener)) {
+        Ok(stream) => Ok(Some(stream)),
+        Err(Errno::AGAIN) => Ok(None),
+        Err(error) if passes(error) => Err(IoError::ConnectionReset),
+        Err(error) => Err(os_error(error)),
+    }
+}
+
+#[inline]
+pub(crate) fn recv(socket: BorrowedFd<'_>, spare: &mut [u8]) -> Attempt {
+    attempt(retry_on_intr(|| rustix::net::recv(socket, &mut *spare, RecvFlags::empty())).map(|(_, count)| count))
+}
+
+/// Of a body, per call. macOS refuses 2 GiB, and elsewhere a count may not fit an [`Attempt`]. Linux sends a part of what
+/// is longer than it takes at once, just below 2 GiB.
+#[cfg(not(target_os = "linux"))]
+const SEND_BYTES_MAX: usize = 1 << 30;
+
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::empty();
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+
+/// One plain send unless both parts have bytes.
+#[inline]
+pub(crate) fn send(socket: BorrowedFd<'_>, parts: [&[u8]; 2]) -> Attempt {
+    let [head, body] = parts;
+    #[cfg(not(target_os = "linux"))]
+    let body = &body[..body.len().min(SEND_BYTES_MAX)];
+    let one = match [head, body] {
+        [head, []] => head,
+        [[], body] => body,
+        [head, body] => return send_both(socket, head, body),
+    };
+    attempt(retry_on_intr(|| rustix::net::send(socket, one, SEND_FLAGS)))
+}
+
+fn send_both(socket: BorrowedFd<'_>, head: &[u8], body: &[u8]) -> Attempt {
+    let parts = [IoSlice::new(head), IoSlice::new(body)];
+    let mut control = SendAncillaryBuffer::default();
+    attempt(retry_on_intr(|| rustix::net::sendmsg(socket, &parts, &mut control, SEND_FLAGS)))
+}
+
+#[inline]
+fn attempt(result: Result<usize, Errno>) -> Attempt {
+    match result {
+        // Less than 4 GiB: a receive fills one buffer, a send has its maximum.
+        Ok(count) => Attempt::Done(count as u32),
+        Err(Errno::AGAIN) => Attempt::WouldBlock,
+        Err(error) => Attempt::Failed(os_error(error)),
+    }
+}
+
+/// Ends one or both directions of a connection.
+pub fn shutdown(socket: BorrowedFd<'_>, how: Shutdown) {
+    use rustix::net::{Shutdown as Side, shutdown};
+    // It fails when the connection is gone, and then there is nothing left to end.
+    if cfg!(target_os = "linux") && how == Shutdown::Both {
+        let _ = shutdown(socket, Side::Both);
+        return;
+    }
+    // One side at a time: macOS ends neither when reading has ended already, by the peer's FIN for one.
+    if how != Shutdown::Write {
+        let _ = shutdown(socket, Side::Read);
+    }
+    if how != Shutdown::Read {
+        let _ = shutdown(socket, Side::Write);
+    }
+}
