@@ -20,7 +20,7 @@
 //! |---|---|
 //! | [`Server`] | threads, listeners, signals, a report |
 //! | [`Worker`] | storage, an engine and a reactor for one thread, yours if you like |
-//! | [`run`](core::run) | the event loop: 15 lines that anyone may copy |
+//! | [`run`](core::run) | the event loop: short, and anyone may copy it |
 //! | [`Engine`](core::engine::Engine) | many connections: slots, buffers, deadlines; no I/O |
 //! | [`Connection`](core::connection::Connection) | one connection: parsing, framing, keep-alive; no I/O |
 //!
