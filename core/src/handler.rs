@@ -28,6 +28,12 @@ pub use respond::{ErrorResponse, Respond};
 ///
 /// Each call returns a [`Flow`] that says what the exchange wants next; the state inside it comes back with the next
 /// call, and is dropped when the client vanishes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a handler",
+    label = "expected a `Handler`",
+    note = "a function becomes a handler by `handler_fn(function)`, or by `collect_fn(function)` with the content of requests",
+    note = "`serve` and `start` take a function that makes a handler for each worker: `.serve(|_worker| handler_fn(function))`"
+)]
 pub trait Handler {
     /// What an exchange keeps between two calls. Small: every connection slot has room for one.
     type Exchange;
