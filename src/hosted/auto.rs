@@ -1,7 +1,5 @@
-//! Which backend serves: asked for by name, or the best one that is there.
+//! Which backend serves: the one that was asked for, or the best one that is there.
 
-use std::fmt;
-use std::str::FromStr;
 #[cfg(has_uring)]
 use std::thread;
 use std::time::Instant;
@@ -11,55 +9,10 @@ use aurora_http_uring::{Refusal, Rungs};
 #[cfg(has_uring)]
 use rustix::process::{Resource, getrlimit};
 
+use super::backend::Backend;
 use super::error::ServerError;
 #[cfg(has_uring)]
 use super::{holders, threads};
-
-/// What performs the I/O.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum Backend {
-    /// The best one that this build has and this system allows; [`Announcement::note`](super::Announcement::note) says
-    /// why the better ones were passed over.
-    #[default]
-    Auto,
-    /// epoll, on Linux.
-    Epoll,
-    /// io_uring, on Linux 5.19 and later where it is allowed.
-    Uring,
-    /// kqueue, on macOS and the BSDs.
-    Kqueue,
-}
-
-impl Backend {
-    /// Its name on command lines and in the start-up line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Epoll => "epoll",
-            Self::Uring => "uring",
-            Self::Kqueue => "kqueue",
-        }
-    }
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Backend {
-    type Err = ServerError;
-
-    fn from_str(name: &str) -> Result<Self, ServerError> {
-        [Self::Auto, Self::Epoll, Self::Uring, Self::Kqueue]
-            .into_iter()
-            .find(|backend| backend.name() == name)
-            .ok_or_else(|| ServerError::setting("backend", name, "use auto, epoll, uring or kqueue"))
-    }
-}
 
 /// A backend that this build has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -7,10 +7,10 @@ use aurora_http_core::parse::FIELDS_CAPACITY;
 use aurora_http_core::pool::{Class, ClassCounts};
 use aurora_http_core::preamble::{Preamble, SERVER_BYTES_MAX};
 
-use super::auto::Backend;
+use super::backend::Backend;
 use super::error::ServerError;
-use super::listen::Source;
 use super::placement::Pin;
+use super::source::Source;
 
 /// Most connections of one worker: what every backend can number.
 const CONNECTIONS_MAX: usize = 1 << 23;

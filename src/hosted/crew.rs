@@ -15,7 +15,8 @@ use aurora_http_core::reactor::IoError;
 
 use super::address::first_ip;
 use super::announce::Announcement;
-use super::auto::{self, Backend, Chosen, choose, choose_after};
+use super::auto::{self, Chosen, choose, choose_after};
+use super::backend::Backend;
 use super::config::Config;
 use super::error::ServerError;
 use super::gate::{Gate, Told};

@@ -9,7 +9,7 @@ use aurora_http_core::reactor::IoError;
 use rustix::io::Errno;
 
 use super::announce::Bytes;
-use super::auto::Backend;
+use super::backend::Backend;
 use super::report::{Report, WorkerOutcome};
 
 /// Why a server cannot start, or ended by itself.

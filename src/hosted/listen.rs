@@ -14,8 +14,6 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -28,21 +26,9 @@ use super::address::ListenAddr;
 use super::auto::Chosen;
 use super::config::Config;
 use super::error::ServerError;
+use super::source::Source;
 use super::unix::{self, SocketFile};
 use super::{holders, inherit};
-
-/// Where to listen.
-#[derive(Clone, Debug)]
-pub(super) enum Source {
-    /// Tried in this order until one can be listened on.
-    Tcp(Vec<SocketAddr>),
-    /// A Unix-domain socket in the file system.
-    Unix(PathBuf),
-    /// Somebody else opened it.
-    Given(Arc<OwnedFd>),
-    /// It is open already, and the workers have it.
-    Opened,
-}
 
 /// All listeners of a server.
 #[derive(Debug, Default)]

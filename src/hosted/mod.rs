@@ -5,6 +5,7 @@
 mod address;
 mod announce;
 mod auto;
+mod backend;
 mod channel;
 mod config;
 mod crew;
@@ -21,15 +22,17 @@ mod running;
 mod server;
 mod shared;
 mod sockets;
+mod source;
 mod stash;
 mod storage;
+mod table;
 mod threads;
 mod unix;
 mod worker;
 
 pub use address::ListenAddr;
 pub use announce::Announcement;
-pub use auto::Backend;
+pub use backend::{Backend, UnknownBackend};
 pub use channel::{BodySender, ChannelBody, ClientGone, body_channel};
 pub use error::ServerError;
 pub use placement::Pin;

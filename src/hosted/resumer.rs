@@ -9,7 +9,7 @@ use aurora_http_core::defer::{DeferCell, DeferToken, Deferrals};
 use aurora_http_core::pool::CacheAligned;
 use aurora_http_core::reactor::Wake;
 
-use super::storage::table;
+use super::table::table;
 
 /// Says from any thread that the answer to a deferred exchange is there.
 ///

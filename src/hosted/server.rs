@@ -15,15 +15,16 @@ use aurora_http_core::pool::ClassCounts;
 use aurora_http_system::Watch;
 
 use super::announce::Announcement;
-use super::auto::{Backend, choose};
+use super::auto::choose;
+use super::backend::Backend;
 use super::config::Config;
 use super::crew::launch;
 use super::error::ServerError;
-use super::listen::Source;
 use super::placement::Pin;
 use super::report::{Report, WorkerOutcome};
 use super::resumer::Board;
 use super::running::{OnEnd, Running, WorkerContext};
+use super::source::Source;
 use super::storage::{self, Seat, WorkerStorage};
 use super::{inherit, threads};
 

@@ -99,7 +99,7 @@ mod uring {
     use aurora_http_uring::{Rungs, Uring, Waker};
 
     use super::*;
-    use crate::hosted::auto::Backend;
+    use crate::hosted::backend::Backend;
 
     impl sealed::Sealed for Uring<'_> {}
 

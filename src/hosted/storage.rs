@@ -18,6 +18,7 @@ use super::config::Config;
 use super::error::ServerError;
 use super::resumer::{Board, Resumer};
 use super::stash::{self, Unfilled};
+use super::table::table;
 use super::threads::{SPARE_BYTES, STACK_BYTES};
 
 /// The memory of one [`Worker`](super::Worker), made by [`Server::storage`](super::Server::storage).
@@ -281,12 +282,4 @@ pub(super) fn ensure<E>(config: &Config, chosen: Chosen) -> Result<(), ServerErr
         pieces.push(Reservation::new(share).ok_or_else(|| too_much::<E>(config, chosen))?);
     }
     Ok(())
-}
-
-/// Entries of a table; an error when there is no memory for them.
-pub(super) fn table<T>(len: usize, entry: impl FnMut() -> T) -> Result<Vec<T>, TryReserveError> {
-    let mut table = Vec::new();
-    table.try_reserve_exact(len)?;
-    table.resize_with(len, entry);
-    Ok(table)
 }
