@@ -10,7 +10,7 @@ mod refusal;
 mod respond;
 
 use crate::error::CloseReason;
-use crate::reactor::{IoHandle, Peer, Peers};
+pub use crate::peer::{ConnectionId, ConnectionInfo};
 use crate::request::Request;
 use crate::writer::ResponseWriter;
 pub use around::{Around, Wrapped, around};
@@ -177,36 +177,5 @@ impl<H: Handler + ?Sized> Handler for &mut H {
     #[inline]
     fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests_served: u32) {
         (**self).closed(id, reason, requests_served);
-    }
-}
-
-/// A connection as long as it is open: a slot, and how often the slot was used before.
-pub type ConnectionId = crate::pool::Handle;
-
-/// What can be known of a connection.
-#[derive(Clone, Copy)]
-pub struct ConnectionInfo<'a> {
-    pub(crate) peers: &'a dyn Peers,
-    pub(crate) io: IoHandle,
-    pub(crate) id: ConnectionId,
-}
-
-impl ConnectionInfo<'_> {
-    /// Names the connection as long as it is open.
-    #[must_use]
-    pub const fn id(&self) -> ConnectionId {
-        self.id
-    }
-
-    /// Who is at the other end; `None` where the reactor does not know. It is looked up when it is asked for.
-    #[must_use]
-    pub fn peer(&self) -> Option<Peer> {
-        self.peers.peer(self.io)
-    }
-}
-
-impl core::fmt::Debug for ConnectionInfo<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("ConnectionInfo").field("id", &self.id).field("peer", &self.peer()).finish()
     }
 }

@@ -38,6 +38,7 @@ pub mod format;
 pub mod handler;
 pub mod limits;
 pub mod parse;
+pub mod peer;
 #[cfg(planted)]
 pub mod planted;
 pub mod pool;

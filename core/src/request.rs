@@ -16,9 +16,9 @@ pub use percent::{QueryError, decode_path_into};
 pub use query::Query;
 pub use trailers::{TrailerIter, Trailers};
 
-use crate::handler::{ConnectionId, ConnectionInfo};
 pub use crate::parse::BodyLength;
 use crate::parse::{FieldSlot, flag};
+use crate::peer::{ConnectionId, ConnectionInfo};
 use crate::reactor::Peer;
 
 /// The version that a request is served as.

@@ -16,10 +16,9 @@ mod whole;
 use core::fmt;
 
 use crate::answer::CONTINUE;
-use crate::connection::Place;
 use crate::encode::connection_field;
 use crate::format::UINT_BYTES_MAX;
-use crate::handler::ConnectionInfo;
+use crate::peer::{ConnectionInfo, Place};
 use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
 pub use error::WriteError;

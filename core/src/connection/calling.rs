@@ -1,6 +1,6 @@
 //! Calls of the handler for an exchange, and what follows from what it returns.
 
-use super::content::Body;
+use super::body::Body;
 use super::exchange::{Exchange, GATHER_MAX, NotReady, Output};
 use super::window::Windows;
 use super::{Context, flag, largest_class};

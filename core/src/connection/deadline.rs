@@ -1,12 +1,14 @@
 //! How long a connection may take: which deadline runs when, and when it begins anew.
 
 use super::exchange::Output;
-use super::linger::LINGER_LOOK_MS;
 use super::window::Direction;
 use super::{Connection, flag};
 use crate::limits::{Limits, RateMin};
 use crate::state::State;
 use crate::time::Instant;
+
+/// How often a lingering connection is looked at: acknowledgements are no event.
+const LINGER_LOOK_MS: u32 = 1_000;
 
 /// Classes of deadlines; within one, every timeout has the same length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

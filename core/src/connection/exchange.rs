@@ -1,7 +1,6 @@
 //! One exchange: its state, its flags and its buffers.
 
-use super::content::Body;
-use super::linger::Linger;
+use super::body::Body;
 use super::window::Windows;
 use super::{Deadline, flag, release};
 use crate::answer::{ANSWER_BYTES_MAX, CONTINUE};
@@ -30,6 +29,19 @@ pub(super) enum Output<'p> {
     Collected(Buf<'p>),
     /// All responses are out: what the end behind them depends on.
     Lingering(Linger),
+}
+
+/// What a lingering connection knows. Times are the low 32 bits of milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Linger {
+    /// Bytes of the response that were on their way when it was last looked at; unknown before the first look.
+    pub(super) unacknowledged: Option<u32>,
+    /// When the last response left, or was found to be acknowledged.
+    pub(super) since: u32,
+    /// When the client was last heard of.
+    pub(super) heard: u32,
+    /// The client has all of the response, or may be taken to have it.
+    pub(super) is_acknowledged: bool,
 }
 
 /// State of the exchange and of the connection around it, all but the received bytes.

@@ -1,7 +1,7 @@
 //! Exchanges that go on later: answers that are deferred, connections that switch to another protocol.
 
+use super::body::Body;
 use super::calling::Here;
-use super::content::Body;
 use super::exchange::Exchange;
 use super::{Context, flag};
 use crate::answer::Answer;

@@ -7,28 +7,12 @@
 //! or has gone on sending for far too long.
 
 use super::deadline::{content_rate, write_rate};
-use super::exchange::{Exchange, Output};
+use super::exchange::{Exchange, Linger, Output};
 use super::window::{Direction, Progress, Windows};
 use super::{Connection, Context, flag};
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::state::Event;
-
-/// How often a lingering connection is looked at: acknowledgements are no event.
-pub(super) const LINGER_LOOK_MS: u32 = 1_000;
-
-/// What a lingering connection knows. Times are the low 32 bits of milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Linger {
-    /// Bytes of the response that were on their way when it was last looked at; unknown before the first look.
-    unacknowledged: Option<u32>,
-    /// When the last response left, or was found to be acknowledged.
-    since: u32,
-    /// When the client was last heard of.
-    heard: u32,
-    /// The client has all of the response, or may be taken to have it.
-    is_acknowledged: bool,
-}
 
 impl<'p, E> Connection<'p, E> {
     /// The last response is out.

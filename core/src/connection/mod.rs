@@ -7,6 +7,7 @@
 
 mod actions;
 mod advance;
+mod body;
 mod calling;
 mod content;
 mod deadline;
@@ -21,14 +22,14 @@ use core::fmt;
 
 use crate::answer::Answer;
 use crate::counters::Counters;
-use crate::defer::Deferrals;
 use crate::error::CloseReason;
-use crate::handler::{ConnectionId, ConnectionInfo, Flow, Handler, RefusalCause};
+use crate::handler::{Flow, Handler, RefusalCause};
 use crate::limits::Limits;
 use crate::parse::{is_head_request, target_in};
+pub use crate::peer::Place;
 use crate::pool::{Arena, Buf, BufferPool, Class};
 use crate::preamble::Preamble;
-use crate::reactor::{IoError, IoHandle, Peers, Shutdown};
+use crate::reactor::{IoError, Shutdown};
 use crate::state::{Event, State};
 use crate::time::Instant;
 use crate::writer::RETRY_AFTER_S;
@@ -61,25 +62,6 @@ pub struct Context<'c, 's, 'p, H: Handler> {
     pub in_flight: &'c mut u32,
     /// Why the next response is the last one on its connection, if it is: a graceful stop, or a newcomer without a slot.
     pub last: Option<CloseReason>,
-}
-
-/// Where a connection is: for handlers that ask who is at the other end, and for deferred answers.
-#[derive(Clone, Copy)]
-pub struct Place<'c> {
-    /// Knows the other ends.
-    pub peers: &'c dyn Peers,
-    /// The connection's handle.
-    pub io: IoHandle,
-    /// The connection's slot.
-    pub id: ConnectionId,
-    /// Cells for deferred answers.
-    pub deferrals: Deferrals<'c>,
-}
-
-impl<'c> Place<'c> {
-    pub(crate) const fn info(&self) -> ConnectionInfo<'c> {
-        ConnectionInfo { peers: self.peers, io: self.io, id: self.id }
-    }
 }
 
 /// One connection and its exchange.

@@ -3,7 +3,6 @@
 use core::fmt;
 
 use super::bytes::{TOKEN, span};
-use super::known::Occurrence;
 use crate::request::Version;
 
 /// How the content of a request is delimited.
@@ -23,6 +22,14 @@ impl BodyLength {
     pub const fn has_content(self) -> bool {
         !matches!(self, Self::None | Self::Length(0))
     }
+}
+
+/// How often a field that may stand once was there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Occurrence<'a> {
+    Never,
+    Once(&'a [u8]),
+    Repeated,
 }
 
 /// Why the length of the content is not certain.

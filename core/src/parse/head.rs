@@ -9,7 +9,7 @@ use super::error::HeadError;
 use super::field_line::FieldLineError;
 use super::known::Known;
 use super::request_line::{RequestLine, request_line};
-use super::scan::HeadScan;
+use super::scan::{HeadScan, count_scanned};
 use crate::limits::Limits;
 use crate::request::{Facts, Request};
 
@@ -227,14 +227,6 @@ impl OneShot {
             host_index: self.known.host_index(),
         })
     }
-}
-
-/// Counts the bytes that are looked at, in this crate's own tests.
-#[inline(always)]
-pub(super) fn count_scanned(bytes: usize) {
-    #[cfg(test)]
-    tests::SCANNED.set(tests::SCANNED.get() + bytes);
-    let _ = bytes;
 }
 
 #[cfg(test)]

@@ -1,15 +1,9 @@
 //! How much work a head costs, counted in bytes that are looked at.
 
-use std::cell::Cell;
 use std::vec::Vec;
 
+use super::super::scan::SCANNED;
 use super::*;
-
-std::thread_local! {
-    /// Bytes looked at by this thread: every byte that the line scanner steps over or reads again, and the whole input
-    /// of every one-shot attempt.
-    pub(in crate::parse) static SCANNED: Cell<usize> = const { Cell::new(0) };
-}
 
 /// Bytes that are looked at when `head` arrives in pieces of `piece` bytes.
 fn scanned(head: &[u8], piece: usize, limits: &Limits) -> usize {

@@ -1,7 +1,7 @@
 //! The fields that decide what a message is: recognised by length first, then by folded words.
 
 use super::error::HeadError;
-use super::framing::{self, BodyLength};
+use super::framing::{self, BodyLength, Occurrence};
 use super::host;
 use super::{FIELDS_CAPACITY, FieldSlot};
 use crate::request::Version;
@@ -20,14 +20,6 @@ pub(crate) mod flag {
     pub(crate) const EXPECT_CONTINUE: u8 = 1 << 4;
     /// Expect lists something else.
     pub(crate) const EXPECT_OTHER: u8 = 1 << 5;
-}
-
-/// How often a field that may stand once was there.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Occurrence<'a> {
-    Never,
-    Once(&'a [u8]),
-    Repeated,
 }
 
 /// Where a field that may stand once is: an index among the fields, or one of two marks beyond them.
