@@ -58,6 +58,8 @@ pub(crate) fn some_siege(seed: u64, dice: &mut Dice) -> Plan {
     let siege = dice.pick(&[Siege::Heads, Siege::Idle, Siege::Busy, Siege::Buffers]);
     let world = some_world(dice, siege);
     let within_ms = dice.pick(&[10, 500, 10_000]);
+    // All in the same way, or each in his own.
+    let hoards = dice.below(2 * HOARDERS);
     let mut clients = Vec::new();
     let most = if world.counts.total() < 10 { 16 } else { 60 };
     for _ in 0..dice.between(world.slots.min(8), most) {
@@ -65,7 +67,11 @@ pub(crate) fn some_siege(seed: u64, dice: &mut Dice) -> Plan {
             Siege::Heads => slow_head(dice),
             Siege::Idle => idler(dice),
             Siege::Busy => talker(dice),
-            Siege::Buffers => hoarder(dice),
+            Siege::Buffers if hoards < HOARDERS => hoarder(dice, hoards),
+            Siege::Buffers => {
+                let kind = dice.below(HOARDERS);
+                hoarder(dice, kind)
+            }
         };
         clients.push(Visitor { comes_ms: dice.below(within_ms) as u32, ..besieger });
     }
@@ -145,7 +151,11 @@ fn talker(dice: &mut Dice) -> Visitor {
     Visitor { depth: 2, ..Visitor::prompt(Nature::Idles(0), exchanges) }
 }
 
-fn hoarder(dice: &mut Dice) -> Visitor {
+/// Ways to hold a buffer.
+const HOARDERS: usize = 7;
+
+/// Holds a buffer in one of the ways, from 0.
+fn hoarder(dice: &mut Dice, kind: usize) -> Visitor {
     let asks = |answer, framing| Exchange { method: Method::Post, framing, answer, ..Exchange::short() };
     let length = dice.pick(&[300, 900]);
     let framing = match dice.below(2) {
@@ -153,16 +163,16 @@ fn hoarder(dice: &mut Dice) -> Visitor {
         _ => Framing::Chunked { length, chunk: 100, trailers: 0 },
     };
     let deferred = Answer::Defer { times: 1, after_ms: Some(200_000), by_itself: false, length: 10 };
-    match dice.below(8) {
+    match kind {
         0 => slow_head(dice),
         // Goes while it may be waiting for a buffer.
-        5 | 6 => {
+        5 => {
             let nature = Nature::Leaves(dice.between(4, 30), dice.pick(&[Leave::Close, Leave::Reset]));
             let sends = Pace { bytes_max: 8, gap_ms_max: 400 };
             Visitor { sends, ..Visitor::prompt(nature, vec![short_exchange(dice)]) }
         }
         // Gives its buffer back by itself, at any time.
-        7 => talker(dice),
+        6 => talker(dice),
         // Behind the request there is more, which takes a buffer and cannot be read yet.
         1 => {
             let exchanges = vec![Exchange { answer: deferred, ..Exchange::short() }, Exchange::short()];
