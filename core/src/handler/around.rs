@@ -35,7 +35,8 @@ use crate::writer::ResponseWriter;
 /// let handler = around(Guard, handler_fn(|_request, response| response.body("come in\n")));
 /// ```
 pub trait Around {
-    /// What is kept for an exchange, from its request to the end of its response.
+    /// What is kept for an exchange, from its request to the end of its response. When the connection ends before that, it
+    /// is dropped.
     type Note;
 
     /// A request is there. To answer it, write a response and break: then the handler is not called. What is

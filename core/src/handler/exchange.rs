@@ -7,7 +7,7 @@ use crate::writer::ResponseWriter;
 
 /// The state of an exchange that goes on by itself, for programs in which every route has a state of its own.
 ///
-/// The methods are those of [`Handler`](super::Handler) with the same names. Each answers 500 unless implemented.
+/// The methods are those of [`Handler`](super::Handler) with the same names, and so is what they do unless implemented.
 pub trait Exchange: Sized {
     /// As [`Handler::receive`](super::Handler::receive).
     fn receive(self, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
