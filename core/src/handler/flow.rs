@@ -13,7 +13,7 @@ pub enum Flow<E> {
     Collect(E),
     /// Call [`Handler::receive`](super::Handler::receive) with the content as it arrives; 413 beyond
     /// [`Limits::content_bytes_max`](crate::limits::Limits::content_bytes_max) or
-    /// [`ResponseWriter::limit_content`].
+    /// [`ResponseWriter::limit_content`](crate::writer::ResponseWriter::limit_content).
     Receive(E),
     /// Call [`Handler::produce`](super::Handler::produce) whenever the send buffer is empty.
     ///
@@ -30,7 +30,7 @@ pub enum Flow<E> {
     /// Behind [`ResponseWriter::switch_protocols`](crate::writer::ResponseWriter::switch_protocols) or
     /// [`ResponseWriter::open_tunnel`](crate::writer::ResponseWriter::open_tunnel): the connection carries raw bytes
     /// from now on, what had already arrived first. [`Handler::receive`](super::Handler::receive) gets them (the client's end is
-    /// [`Content::ended`]) and writes without framing; [`Flow::Produce`] and [`Flow::Defer`] work as before, and
+    /// [`Content::ended`](super::Content::ended)) and writes without framing; [`Flow::Produce`] and [`Flow::Defer`] work as before, and
     /// [`Flow::Finish`] closes.
     Upgrade(E),
     /// As [`Flow::Upgrade`], but the socket and what had already arrived are given to the embedding program, which takes

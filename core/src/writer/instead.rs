@@ -11,7 +11,7 @@ impl<'a> ResponseWriter<'a> {
     /// response is [reset](Self::reset), [fails](Self::fail), or is replaced by an error's. For what stands around a
     /// handler: a request's number, CORS, security.
     ///
-    /// Each call of the handler adds its own; [`Handler::refused`](crate::handler::Handler::refused) is the place for
+    /// Each call of the handler adds its own; [`Handler::refused`] is the place for
     /// answers that the server gives without asking a handler.
     ///
     /// # Errors
