@@ -150,12 +150,8 @@ faults! {
     StopDestroys,
     /// Who waits for a buffer is not looked at when one comes back.
     LinesForgotten,
-    /// Who ended while waiting for a buffer still has its turn.
-    GoneTakesTurn,
     /// Who was given a buffer to receive into, and received nothing, keeps it from the next one.
     UnusedTurnKept,
-    /// What a connection gives back that ends outside of a completion is offered to nobody.
-    EndUnheard,
     /// The time that was noted for a line outlives it.
     LineGoneSpins,
     /// A newcomer ends connections whose clients are still receiving.

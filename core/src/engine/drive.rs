@@ -159,7 +159,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// A lent buffer came back unused.
     pub fn handle_reclaimed(&mut self, buf: Buf<'p>) {
         self.lent = self.lent.saturating_sub(1);
-        self.feed_due = true;
         let foreign = self.held.pool.release(buf);
         debug_assert!(foreign.is_ok(), "every lent buffer comes from the pool");
     }
@@ -209,7 +208,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// Takes back the leftover buffer of a connection that was given away.
     pub fn release(&mut self, buf: Buf<'p>) {
-        self.feed_due = true;
         let foreign = self.held.pool.release(buf);
         debug_assert!(foreign.is_ok(), "every leftover buffer comes from the pool");
     }
@@ -241,8 +239,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         while let Some(index) = self.ready.pop(self.nodes) {
             let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
             let Some(action) = slot.connection.next_action(&mut self.held.pool) else { continue };
-            // An end gives back what it held.
-            self.feed_due |= self.famine_due.is_some() && !planted!(EndUnheard);
             let io = slot.io;
             if slot.connection.has_action() {
                 self.ready.push_front(self.nodes, index);
@@ -268,7 +264,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.wait_in_line(index);
             return None;
         }
-        self.feed_due |= self.famine_due.is_some();
         if slot.connection.has_control() {
             self.ready.push(self.nodes, index);
             return None;
@@ -301,8 +296,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.detached.push(self.nodes, index);
         } else if slot.connection.is_starved() {
             self.wait_in_line(index);
-        } else {
-            self.feed_due |= self.famine_due.is_some();
         }
         self.ready.push(self.nodes, index);
     }
@@ -371,7 +364,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             Outcome::Accept(result) => self.handle_accepted(now, completion.token, result, completion.more, peers),
             Outcome::Close => self.handle_closed_listener(completion.token),
             Outcome::Recv { buf: Some(buf), .. } | Outcome::Send { head: buf, .. } => {
-                self.feed_due = true;
                 let foreign = self.held.pool.release(buf);
                 debug_assert!(foreign.is_ok(), "every buffer in flight comes from the pool");
             }
