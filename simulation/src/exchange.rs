@@ -327,14 +327,18 @@ impl Exchange {
         let length = self.framing.length();
         let is_long =
             length > world.limits.discard_bytes_max as usize || matches!(self.framing, Framing::Chunked { .. });
+        // What is answered before it is read is dropped on the way when it is long, and read behind the response otherwise.
+        let is_dropped = is_long || length == 0;
         match self.answer {
-            Answer::Collect { .. } | Answer::Receive { .. } | Answer::DeferLate { .. } => true,
+            Answer::Collect { .. } | Answer::Receive { .. } | Answer::DeferLate { .. } => {
+                world.limits.in_flight_max.is_none() || is_dropped
+            }
             Answer::Begin { .. }
             | Answer::Echo
             | Answer::Upgrade { .. }
             | Answer::Detach { .. }
             | Answer::Anything(_) => false,
-            Answer::Body { .. } | Answer::Nothing | Answer::Fail(_) => is_long || length == 0,
+            Answer::Body { .. } | Answer::Nothing | Answer::Fail(_) => is_dropped,
             _ => length == 0,
         }
     }
