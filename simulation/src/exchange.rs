@@ -127,6 +127,24 @@ pub enum Answer {
         /// Bytes of body.
         length: usize,
     },
+    /// Waits for a time that it sets, so many times, then answers with so many bytes.
+    Timed {
+        /// How often.
+        times: u8,
+        /// The time, in milliseconds.
+        ms: u32,
+        /// Takes a token as well, which is resolved behind the last of these times.
+        has_token: bool,
+        /// Bytes of body.
+        length: usize,
+    },
+    /// Takes content when it has a token resolved, and waits for both at once; then answers with so many bytes.
+    Paced {
+        /// When each token is resolved.
+        after_ms: u32,
+        /// Bytes of body.
+        length: usize,
+    },
     /// Begins its response before it receives any content, and goes on with it behind all of it.
     Begin {
         /// Bytes of body, as many of them at once as there is room for.
@@ -142,6 +160,8 @@ pub enum Answer {
     Upgrade {
         /// Raw bytes that the client sends.
         length: usize,
+        /// Takes them when it has a token resolved, after so many milliseconds, and waits for both at once.
+        paced: Option<u32>,
     },
     /// Switches, and gives the connection to the program, which closes it.
     Detach {
@@ -290,6 +310,8 @@ impl Exchange {
             | Answer::Collect { length }
             | Answer::Defer { length, .. }
             | Answer::DeferLate { length, .. }
+            | Answer::Timed { length, .. }
+            | Answer::Paced { length, .. }
             | Answer::Begin { length, .. } => *length = (*length).min(most),
             Answer::Produce { length, piece, .. } => {
                 *length = (*length).min(most);
@@ -312,8 +334,10 @@ impl Exchange {
             | Answer::Receive { length, .. }
             | Answer::Defer { length, .. }
             | Answer::DeferLate { length, .. }
+            | Answer::Timed { length, .. }
+            | Answer::Paced { length, .. }
             | Answer::Begin { length, .. }
-            | Answer::Upgrade { length }
+            | Answer::Upgrade { length, .. }
             | Answer::Detach { length } => length,
             Answer::Echo => self.framing.length(),
             Answer::Anything(_) => 10_000,
@@ -427,7 +451,7 @@ pub(crate) fn some_exchange(dice: &mut Dice, world: &World, may_panic: bool) -> 
 
 fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
     let length = dice.pick(&[0, 1, 90, 600, 1_000, 5_000, 20_000, 100_000]);
-    match dice.below(22) {
+    match dice.below(24) {
         0 => Answer::Nothing,
         1 | 2 => Answer::Produce { length, is_known: dice.once_in(2), piece: dice.pick(&[10, 1_000, 100_000]) },
         3 | 4 => Answer::Collect { length },
@@ -440,7 +464,10 @@ fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
             length,
         },
         12 => Answer::Fail(dice.pick(&[400, 404, 500, 503])),
-        13 if dice.once_in(2) => Answer::Upgrade { length: dice.below(3_000) },
+        13 if dice.once_in(2) => Answer::Upgrade {
+            length: dice.below(3_000),
+            paced: if dice.once_in(2) { Some(dice.pick(&[0, 5, 300])) } else { None },
+        },
         14 if dice.once_in(3) => Answer::Detach { length: dice.pick(&[0, 5, 500]) },
         15 if dice.once_in(3) => Answer::Stall,
         16 if may_panic => Answer::Panic,
@@ -449,6 +476,13 @@ fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
             by_itself: dice.once_in(2),
             length,
         },
+        22 => Answer::Timed {
+            times: dice.between(1, 3) as u8,
+            ms: dice.pick(&[0, 1, 5, 100, 70_000]),
+            has_token: dice.once_in(2),
+            length,
+        },
+        23 if framing != Framing::None => Answer::Paced { after_ms: dice.pick(&[0, 5, 100]), length },
         18 => Answer::Begin { length, is_known: dice.once_in(2), padding: dice.pick(&[0, 700, 900, 3_000]) },
         _ => Answer::Body {
             status: dice.pick(&[200, 200, 201, 204, 304, 404, 426, 500]),
@@ -478,7 +512,10 @@ fn fit(dice: &mut Dice, world: &World, exchange: &mut Exchange) {
         Answer::Body { length, in_place: false, .. } | Answer::Collect { length } | Answer::Receive { length, .. } => {
             *length = (*length).min(copied_max);
         }
-        Answer::Defer { length, .. } | Answer::DeferLate { length, .. } => *length = (*length).min(copied_max),
+        Answer::Defer { length, .. }
+        | Answer::DeferLate { length, .. }
+        | Answer::Timed { length, .. }
+        | Answer::Paced { length, .. } => *length = (*length).min(copied_max),
         Answer::Begin { padding, .. } => *padding = (*padding).min(copied_max),
         Answer::Upgrade { .. } | Answer::Detach { .. } => {
             // Content would have to be read first.

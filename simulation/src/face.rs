@@ -1,10 +1,14 @@
 //! The reactors that a simulation has, and what it does to them between the engine and the network.
 
+use std::cell::Cell;
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use aurora_http_core::pool::Buf;
-use aurora_http_core::reactor::{Completion, IoError, IoHandle, OpToken, Peers, Reactor, Seen, Shutdown, Submission};
+use aurora_http_core::reactor::{
+    Completion, IoError, IoHandle, Op, OpToken, Peers, Reactor, Seen, Shutdown, Submission,
+};
 use aurora_http_core::readiness::Readiness;
 use aurora_http_core::sim::{Network, Sim, SimCalls, SimWaker};
 use aurora_http_core::time::Instant;
@@ -92,10 +96,6 @@ macro_rules! left_to_inner {
             self.inner.flush();
         }
 
-        fn now(&self) -> Instant {
-            self.inner.now()
-        }
-
         fn unix_time(&self) -> Option<u64> {
             self.inner.unix_time()
         }
@@ -125,6 +125,10 @@ pub(crate) struct Passing<'b, R, M> {
 impl<'p, R: Reactor<'p>, M: FnMut(&mut R, Moment)> Reactor<'p> for Passing<'_, R, M> {
     left_to_inner!();
 
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
+
     fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
         self.inner.submit(submission)
     }
@@ -145,14 +149,20 @@ impl<'p, R: Reactor<'p>, M: FnMut(&mut R, Moment)> Reactor<'p> for Passing<'_, R
 pub(crate) struct Watched<'a, R> {
     pub(crate) inner: R,
     in_flight: HashSet<u64>,
+    /// What the engine was told of the time.
+    clock: Rc<Cell<Instant>>,
     /// What other threads do between the last look of the loop and the wait itself; when they are going to wake it.
     pub(crate) before_wait: Box<dyn FnMut(Instant) -> Option<Instant> + 'a>,
     pub(crate) fault: Option<String>,
 }
 
 impl<'a, R> Watched<'a, R> {
-    pub(crate) fn new(inner: R, before_wait: impl FnMut(Instant) -> Option<Instant> + 'a) -> Self {
-        Self { inner, in_flight: HashSet::new(), before_wait: Box::new(before_wait), fault: None }
+    pub(crate) fn new(
+        inner: R,
+        clock: Rc<Cell<Instant>>,
+        before_wait: impl FnMut(Instant) -> Option<Instant> + 'a,
+    ) -> Self {
+        Self { inner, in_flight: HashSet::new(), clock, before_wait: Box::new(before_wait), fault: None }
     }
 
     /// Operations in flight.
@@ -164,8 +174,19 @@ impl<'a, R> Watched<'a, R> {
 impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
     left_to_inner!();
 
+    fn now(&self) -> Instant {
+        let now = self.inner.now();
+        self.clock.set(now);
+        now
+    }
+
     fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
         let token = submission.token.to_bits();
+        if let Op::Send { head, body, .. } = &submission.op
+            && !leaves_alone(head.filled(), body)
+        {
+            self.fault.get_or_insert("a 100 (Continue) leaves together with its response".to_owned());
+        }
         let result = self.inner.submit(submission);
         if result.is_ok() && !self.in_flight.insert(token) {
             self.fault.get_or_insert(format!("two operations are called {token:x}"));
@@ -187,4 +208,11 @@ impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
         }
         Some(completion)
     }
+}
+
+/// Whether nothing of a response leaves with the interim one in front of it.
+fn leaves_alone(head: &[u8], body: &[u8]) -> bool {
+    const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let found = head.windows(CONTINUE.len()).position(|window| window == CONTINUE);
+    found.is_none_or(|at| at + CONTINUE.len() == head.len() && body.is_empty())
 }

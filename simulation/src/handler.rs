@@ -1,6 +1,8 @@
 //! A handler that does with every request what the plan says, and writes down what it was called for.
 
 mod anything;
+mod owned;
+mod waiting;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -11,11 +13,13 @@ use aurora_http_core::defer::{DeferToken, Deferrals};
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal};
 use aurora_http_core::request::{BodyLength, Request};
+use aurora_http_core::time::Instant;
 use aurora_http_core::writer::ResponseWriter;
 
 use crate::exchange::{Answer, Exchange, Framing, Id};
 use crate::plan::Plan;
 use anything::Whim;
+pub(crate) use owned::{Owned, Owning};
 
 /// What a planned panic is recognised by.
 pub(crate) struct Planned;
@@ -36,6 +40,10 @@ pub(crate) struct Book {
     pub(crate) closed: u64,
     /// The names of all connections, of all engines.
     pub(crate) names: HashSet<ConnectionId>,
+    /// Exchanges that were told of a stop, of this engine.
+    pub(crate) told: HashSet<Id>,
+    /// The engine is being dropped, and with it what it has.
+    pub(crate) is_over: bool,
     /// What went wrong.
     pub(crate) fault: Option<String>,
 }
@@ -45,6 +53,8 @@ pub(crate) struct Puppet<'s> {
     pub(crate) book: Rc<RefCell<Book>>,
     /// States of exchanges that exist.
     pub(crate) states: Rc<Cell<usize>>,
+    /// The time, as the engine knows it.
+    pub(crate) clock: Rc<Cell<Instant>>,
     /// To resolve answers in the call that defers them.
     pub(crate) deferrals: Deferrals<'s>,
 }
@@ -66,6 +76,12 @@ pub(crate) struct State {
     deferred: u8,
     /// An echo has begun its response.
     begun: bool,
+    /// It may take what is there.
+    may_take: bool,
+    /// What it takes besides.
+    token: Option<DeferToken>,
+    /// When it is to be woken.
+    wakes_at: Option<Instant>,
     /// Of an exchange with which anything is done.
     whim: Option<Whim>,
     _live: Live,
@@ -91,7 +107,18 @@ impl Puppet<'_> {
 
     fn state(&self, id: Id) -> State {
         self.states.set(self.states.get() + 1);
-        State { id, seen: 0, written: 0, deferred: 0, begun: false, whim: None, _live: Live(Rc::clone(&self.states)) }
+        State {
+            id,
+            seen: 0,
+            written: 0,
+            deferred: 0,
+            begun: false,
+            may_take: false,
+            token: None,
+            wakes_at: None,
+            whim: None,
+            _live: Live(Rc::clone(&self.states)),
+        }
     }
 
     fn id_of(&self, request: &Request<'_>) -> Option<Id> {
@@ -187,10 +214,12 @@ impl Puppet<'_> {
     }
 
     fn take_token(&self, id: Id, response: &mut ResponseWriter<'_>) {
-        let (Answer::Defer { after_ms, by_itself, .. } | Answer::DeferLate { after_ms, by_itself, .. }) =
-            self.exchange(id).answer
-        else {
-            return;
+        let (after_ms, by_itself) = match self.exchange(id).answer {
+            Answer::Defer { after_ms, by_itself, .. } | Answer::DeferLate { after_ms, by_itself, .. } => {
+                (after_ms, by_itself)
+            }
+            Answer::Paced { after_ms, .. } | Answer::Upgrade { paced: Some(after_ms), .. } => (Some(after_ms), false),
+            _ => return,
         };
         match response.defer() {
             Ok(token) if by_itself => {
@@ -277,13 +306,18 @@ impl Puppet<'_> {
         Flow::Receive(state)
     }
 
-    /// Writes raw bytes back until the client ends.
-    fn echo_raw(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
-        let Answer::Upgrade { length } = self.exchange(state.id).answer else { return Flow::Finish };
-        let bytes = content.bytes();
+    /// Checks raw bytes against what the client sends.
+    fn see_raw(&self, state: &State, bytes: &[u8]) {
+        let Answer::Upgrade { length, .. } = self.exchange(state.id).answer else { return };
         if state.seen + bytes.len() > length || bytes != state.id.raw(state.seen, bytes.len()) {
             self.fault(state.id, format!("{} raw bytes at {} are not its own", bytes.len(), state.seen));
         }
+    }
+
+    /// Writes raw bytes back until the client ends.
+    fn echo_raw(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let bytes = content.bytes();
+        self.see_raw(&state, bytes);
         if state.id.serial % 2 == 1 && bytes.len() < HELD_MAX && !content.ended() {
             content.hold();
             return Flow::Receive(state);
@@ -355,6 +389,11 @@ impl Handler for Puppet<'_> {
                 Flow::Receive(state)
             }
             Answer::Defer { .. } => self.defer(state, response),
+            Answer::Timed { .. } => self.sleep(state, response),
+            Answer::Paced { .. } => {
+                response.keep_trailers();
+                self.await_content_and_token(state, response)
+            }
             Answer::DeferLate { .. } => {
                 self.take_token(id, response);
                 response.keep_trailers();
@@ -370,8 +409,11 @@ impl Handler for Puppet<'_> {
                     self.fault(id, "cannot switch");
                     return Flow::Finish;
                 }
-                let upgrades = matches!(exchange.answer, Answer::Upgrade { .. });
-                if upgrades { Flow::Upgrade(state) } else { Flow::Detach(state) }
+                match exchange.answer {
+                    Answer::Upgrade { paced: Some(_), .. } => self.await_content_and_token(state, response),
+                    Answer::Upgrade { .. } => Flow::Upgrade(state),
+                    _ => Flow::Detach(state),
+                }
             }
             Answer::Stall => Flow::Receive(state),
             Answer::Panic => panic_any(Planned),
@@ -415,6 +457,8 @@ impl Handler for Puppet<'_> {
             Answer::Receive { .. } => self.take(state, content, response),
             Answer::Echo => self.echo(state, content, response),
             Answer::DeferLate { .. } | Answer::Begin { .. } => self.receive_first(state, content, response),
+            Answer::Paced { .. } => self.take_at_its_pace(state, content, response),
+            Answer::Upgrade { paced: Some(_), .. } => self.echo_at_its_pace(state, content, response),
             Answer::Upgrade { .. } => self.echo_raw(state, content, response),
             Answer::Stall => Flow::Receive(state),
             Answer::Anything(_) => self.take_anything(state, content, response),
@@ -448,6 +492,8 @@ impl Handler for Puppet<'_> {
         let (length, times) = match self.exchange(state.id).answer {
             Answer::Defer { times, length, .. } => (length, times),
             Answer::DeferLate { length, .. } => (length, 0),
+            Answer::Timed { .. } => return self.wake(state, response),
+            Answer::Paced { .. } | Answer::Upgrade { paced: Some(_), .. } => return self.may_take(state, response),
             _ => {
                 self.fault(state.id, "resume without having deferred");
                 return Flow::Finish;
@@ -459,7 +505,11 @@ impl Handler for Puppet<'_> {
         self.body(state.id, 200, length, false, response)
     }
 
-    fn vanished(&mut self, mut state: State) -> Option<State> {
+    fn stopping(&mut self, flow: Flow<State>, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        self.hear_of_stop(flow, response)
+    }
+
+    fn half_closed(&mut self, mut state: State) -> Option<State> {
         let goes_on = state.whim.as_mut().is_none_or(Whim::goes_on);
         goes_on.then_some(state)
     }

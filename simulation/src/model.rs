@@ -83,7 +83,9 @@ fn status_and_body(plan: &Plan, exchange: &Exchange) -> (u16, Body, bool) {
     let length = exchange.framing.length();
     match exchange.answer {
         Answer::Collect { .. } if length as u64 > collected_max(plan) => (413, Body::Any, false),
-        Answer::Receive { .. } | Answer::DeferLate { .. } | Answer::Stall if is_beyond(plan, exchange) => {
+        Answer::Receive { .. } | Answer::DeferLate { .. } | Answer::Paced { .. } | Answer::Stall
+            if is_beyond(plan, exchange) =>
+        {
             (413, Body::Any, false)
         }
         Answer::Echo | Answer::Begin { .. }
@@ -100,14 +102,17 @@ fn status_and_body(plan: &Plan, exchange: &Exchange) -> (u16, Body, bool) {
         Answer::Echo => (200, Body::Content(length), true),
         Answer::Defer { after_ms: None, by_itself: false, .. }
         | Answer::DeferLate { after_ms: None, by_itself: false, .. } => (503, Body::Any, false),
-        Answer::Defer { length, .. } | Answer::DeferLate { length, .. } => (200, Body::Own(length), true),
+        Answer::Defer { length, .. }
+        | Answer::DeferLate { length, .. }
+        | Answer::Timed { length, .. }
+        | Answer::Paced { length, .. } => (200, Body::Own(length), true),
         Answer::Fail(status) => (status, Body::Any, false),
         Answer::Stall => (500, Body::Any, false),
         // The connection breaks.
         Answer::Panic => (500, Body::Any, false),
         // Not asked for.
         Answer::Anything(_) => (200, Body::Any, false),
-        Answer::Upgrade { length } => (switched(exchange), Body::Raw(length), true),
+        Answer::Upgrade { length, .. } => (switched(exchange), Body::Raw(length), true),
         Answer::Detach { .. } => (switched(exchange), Body::Raw(0), true),
     }
 }
@@ -156,6 +161,7 @@ fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, is_the_handlers: bool) -> K
         Answer::Collect { .. }
             | Answer::Receive { .. }
             | Answer::DeferLate { .. }
+            | Answer::Paced { .. }
             | Answer::Begin { .. }
             | Answer::Echo
     );

@@ -179,7 +179,7 @@ fn hoarder(dice: &mut Dice, kind: usize) -> Visitor {
             Visitor { depth: 2, ..Visitor::prompt(Nature::StallsSending(dice.between(40, 55)), exchanges) }
         }
         2 => {
-            let upgraded = Exchange { answer: Answer::Upgrade { length: 4_000 }, ..Exchange::short() };
+            let upgraded = Exchange { answer: Answer::Upgrade { length: 4_000, paced: None }, ..Exchange::short() };
             let nature = match dice.below(2) {
                 0 => Nature::StallsReading(dice.between(100, 400)),
                 _ => Nature::StallsSending(dice.between(80, 2_000)),

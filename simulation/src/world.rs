@@ -22,7 +22,7 @@ use aurora_http_core::time::Instant;
 
 use crate::client::{Actor, Seen};
 use crate::face::{Face, Passing, Watched};
-use crate::handler::{Book, Planned, Puppet};
+use crate::handler::{Book, Owning, Planned, Puppet};
 use crate::plan::{Face as FaceKind, Looping, Plan, Trouble};
 use memory::{Memory, Parts};
 use stage::Stage;
@@ -179,17 +179,21 @@ impl Others<'_> {
 /// An engine on its reactor, from its start to its end.
 fn live<'p, F: Face<'p>>(stage: &mut Stage<'_>, parts: Parts<'_, 'p>, face: F) -> Result<(Ended, F), String> {
     let Parts { counts, storage, pool, deferrals } = parts;
-    let puppet = Puppet {
+    let clock = Rc::new(Cell::new(Instant(stage.plan.world.start_ms)));
+    let puppet = Owning(Puppet {
         plan: Rc::clone(&stage.plan),
         book: Rc::clone(&stage.book),
         states: Rc::clone(&stage.states),
+        clock: Rc::clone(&clock),
         deferrals,
-    };
+    });
     {
         let mut book = stage.book.borrow_mut();
         book.deferred.clear();
         book.stale.clear();
         (book.requests, book.accepted, book.closed) = (0, 0, 0);
+        book.told.clear();
+        book.is_over = false;
     }
     let limits = stage.plan.world.limits;
     let engine = Engine::new(storage, pool, puppet, limits, Preamble::new("sim").expect("a name"))
@@ -211,7 +215,7 @@ fn live<'p, F: Face<'p>>(stage: &mut Stage<'_>, parts: Parts<'_, 'p>, face: F) -
         }
         others.next_due()
     };
-    let mut reactor = Watched::new(face, before_wait);
+    let mut reactor = Watched::new(face, clock, before_wait);
     let (bytes_before, turned_away_before) =
         (reactor.inner.network().transferred(), reactor.inner.network().turned_away());
     let mut life = Life {
@@ -226,13 +230,14 @@ fn live<'p, F: Face<'p>>(stage: &mut Stage<'_>, parts: Parts<'_, 'p>, face: F) -
     };
     let ended = life.live(stage, &others, &stop, &stop_in_wait);
     let Life { engine, reactor, .. } = life;
+    stage.book.borrow_mut().is_over = true;
     drop(engine);
     let Watched { inner, .. } = reactor;
     Ok((ended?, inner))
 }
 
 struct Life<'a, 's, 'p, F> {
-    engine: Engine<'s, 'p, Puppet<'s>>,
+    engine: Engine<'s, 'p, Owning<'s>>,
     reactor: Watched<'a, F>,
     listener: Option<IoHandle>,
     bytes_before: (u64, u64),
@@ -330,7 +335,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         }
         while let Some(detached) = self.engine.next_detached() {
             self.check_leftover(stage, &detached)?;
-            drop(detached.state);
+            drop(detached.state.take());
             detached.leftover.into_iter().for_each(|buf| self.engine.release(buf));
             self.detached.push(detached.io);
         }

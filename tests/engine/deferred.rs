@@ -33,9 +33,13 @@ impl Handler for Later {
         Flow::Finish
     }
 
-    fn vanished(&mut self, (): ()) -> Option<()> {
+    fn half_closed(&mut self, (): ()) -> Option<()> {
         *self.vanished.borrow_mut() += 1;
         None
+    }
+
+    fn abandoned(&mut self, (): (), _: CloseReason) {
+        *self.vanished.borrow_mut() += 1;
     }
 }
 

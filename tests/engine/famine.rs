@@ -281,9 +281,13 @@ impl Handler for Pins {
         if left == count as u32 { Flow::Finish } else { Flow::Produce(left - count as u32) }
     }
 
-    fn vanished(&mut self, _: u32) -> Option<u32> {
+    fn half_closed(&mut self, _: u32) -> Option<u32> {
         self.vanished += 1;
         None
+    }
+
+    fn abandoned(&mut self, _: u32, _: CloseReason) {
+        self.vanished += 1;
     }
 }
 

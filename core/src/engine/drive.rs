@@ -59,6 +59,9 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.deferrals.take_bell() {
             self.resume(now, peers);
         }
+        while let Some(index) = self.deadlines.pop_wake(self.nodes, now) {
+            self.wake(now, index, peers);
+        }
         if !self.starved.is_empty() || !self.starved_to_receive.is_empty() || self.famine_due.is_some() {
             self.feed(now, peers);
         }
@@ -79,7 +82,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         } else if !self.is_blind_for_long() {
             return false;
         }
-        let is_due = self.deadlines.poll_timeout().is_some_and(|at| at <= self.looked_at);
+        let is_due = self.deadlines.first_at().is_some_and(|at| at <= self.looked_at);
         if is_due || self.famine_due.is_some() || !self.lobby.is_empty() || self.mode != Mode::Run {
             self.judge(now, is_due, seen, peers);
             return true;
@@ -307,6 +310,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         slot.grace = 0;
         match change {
             Some(Deadline::Idle) if planted!(DeadlineNotArmed) => self.deadlines.cancel(self.nodes, index),
+            Some(Deadline::Wake) if planted!(WakeNotArmed) => self.deadlines.cancel(self.nodes, index),
+            Some(Deadline::Wake) => self.deadlines.arm_wake(self.nodes, index, slot.connection.wake_at(now)),
             Some(class) => {
                 let at = Instant(now.0.saturating_add(self.timeouts[class as usize]));
                 self.deadlines.arm(self.nodes, index, class as usize, at);
@@ -379,7 +384,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             from = index + 1;
             let handle = self.handle_of(index);
             if let Some(slot) = self.held.slots.by_index_mut(index)
-                && slot.connection.is_deferred()
+                && slot.connection.waits_for_token()
             {
                 if let Some(cell) = self.deferrals.cell(index) {
                     cell.clear();
@@ -387,6 +392,16 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
                 slot.connection.handle_resolved(&mut context!(self, now, peers, handle, slot.io));
                 self.settle_later(now, index);
             }
+        }
+    }
+
+    /// Calls a handler whose time has come.
+    #[cold]
+    fn wake(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
+        let handle = self.handle_of(index);
+        if let Some(slot) = self.held.slots.by_index_mut(index) {
+            slot.connection.handle_timeout(&mut context!(self, now, peers, handle, slot.io), Deadline::Wake);
+            self.settle_later(now, index);
         }
     }
 

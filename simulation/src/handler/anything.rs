@@ -221,7 +221,10 @@ impl Puppet<'_> {
         if whim.switched && whim.dice.once_in(2) {
             return if whim.dice.once_in(4) { Flow::Detach(state) } else { Flow::Upgrade(state) };
         }
-        match whim.dice.below(24) {
+        if whim.dice.once_in(16) {
+            response.wake_after(whim.dice.pick(&[0, 5, 2_000, 70_000]));
+        }
+        match whim.dice.below(27) {
             0..=7 => Flow::Finish,
             8..=10 => Flow::Collect(state),
             11..=14 => Flow::Receive(state),
@@ -233,7 +236,14 @@ impl Puppet<'_> {
                 }
                 Flow::Defer(state)
             }
-            22 => Flow::Upgrade(state),
+            22..=24 => {
+                for _ in 0..whim.dice.pick(&[0, 1, 1, 1]) {
+                    let after_ms = whim.dice.pick(&AFTER_MS);
+                    response.defer().into_iter().for_each(|token| self.answer_later(token, after_ms, false));
+                }
+                Flow::ReceiveOrResume(state)
+            }
+            25 => Flow::Upgrade(state),
             _ => Flow::Detach(state),
         }
     }

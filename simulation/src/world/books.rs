@@ -6,14 +6,14 @@ use aurora_http_core::reactor::Reactor;
 
 use super::{Life, Stage};
 use crate::face::Face;
-use crate::handler::State;
+use crate::handler::Owned;
 
 /// How long a stop waits for those who are being served.
 const STOP_MS: u64 = 30_000;
 
 impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
     /// What has arrived behind the request that switched is there, or still in the kernel.
-    pub(super) fn check_leftover(&mut self, stage: &Stage<'_>, detached: &Detached<'p, State>) -> Result<(), String> {
+    pub(super) fn check_leftover(&mut self, stage: &Stage<'_>, detached: &Detached<'p, Owned>) -> Result<(), String> {
         let id = detached.state.id;
         if stage.plan.clients[id.client].is_answered_anyhow() {
             return Ok(());

@@ -7,13 +7,13 @@ use aurora_http_core::engine::{Slot, SlotNode, Storage};
 use aurora_http_core::pool::{Buf, BufferPool, ClassCounts, Entry};
 use aurora_http_core::readiness::Parked;
 
-use crate::handler::State;
+use crate::handler::Owned;
 use crate::plan::Plan;
 
 /// What outlives an engine.
 pub(super) struct Memory<'p> {
     counts: ClassCounts,
-    slots: Vec<Entry<Slot<'p, State>>>,
+    slots: Vec<Entry<Slot<'p, Owned>>>,
     nodes: Vec<SlotNode>,
     loans: Vec<Option<Buf<'p>>>,
     cells: Vec<DeferCell>,
@@ -30,7 +30,7 @@ pub(super) struct Memory<'p> {
 /// What an engine stands on.
 pub(super) struct Parts<'s, 'p> {
     pub(super) counts: ClassCounts,
-    pub(super) storage: Storage<'s, 'p, State>,
+    pub(super) storage: Storage<'s, 'p, Owned>,
     pub(super) pool: BufferPool<'s, 'p>,
     pub(super) deferrals: Deferrals<'s>,
 }
