@@ -476,12 +476,11 @@ fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
             by_itself: dice.once_in(2),
             length,
         },
-        22 => Answer::Timed {
-            times: dice.between(1, 3) as u8,
-            ms: dice.pick(&[0, 1, 5, 100, 70_000]),
-            has_token: dice.once_in(2),
-            length,
-        },
+        22 => {
+            // Once longer than any answer may be deferred, but not so long that others wait in vain for its slot.
+            let (times, ms) = dice.pick(&[(1, 0), (2, 1), (3, 5), (3, 100), (1, 70_000)]);
+            Answer::Timed { times, ms, has_token: dice.once_in(2), length }
+        }
         23 if framing != Framing::None => Answer::Paced { after_ms: dice.pick(&[0, 5, 100]), length },
         18 => Answer::Begin { length, is_known: dice.once_in(2), padding: dice.pick(&[0, 700, 900, 3_000]) },
         _ => Answer::Body {
