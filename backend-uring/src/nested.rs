@@ -1,4 +1,4 @@
-//! What another event loop watches.
+//! The descriptor that another event loop watches.
 
 use core::cell::OnceCell;
 
@@ -9,57 +9,57 @@ use rustix::io::{Errno, read, write};
 
 use crate::ring::Ring;
 
-/// A descriptor that is readable while there is something to do for a ring. The ring's own does not become readable by
-/// work that the kernel keeps for us (`DEFER_TASKRUN`); the kernel tells of that on an eventfd.
+/// A descriptor that is readable while a ring has something to do. The ring's own descriptor does not become readable for
+/// work that the kernel defers to us (`DEFER_TASKRUN`); the kernel signals that on a registered eventfd.
 ///
-/// Hung up when it is asked for, so that a reactor that nobody watches pays nothing.
-pub(crate) struct Bell {
-    /// `None` when the system had no descriptor, or no memory.
-    hung: OnceCell<Option<Hung>>,
+/// Created on first use, so that a reactor outside any other event loop does not pay for it.
+pub(crate) struct NestedFd {
+    /// `None` inside the cell: creating them failed for lack of descriptors or memory.
+    descriptors: OnceCell<Option<Descriptors>>,
 }
 
-struct Hung {
-    /// Of what the kernel does.
+struct Descriptors {
+    /// Registered with the ring: the kernel writes to it when the ring has something to do.
     eventfd: OwnedFd,
-    /// Readable while the eventfd or the waker is. A wake is a completion too, but writing to an eventfd is its cause, and
-    /// Linux 6.18 tells of only the first completion of that kind.
+    /// An epoll instance, readable while the eventfd or the waker is. A wake is a completion as well, but it is caused by a
+    /// write to an eventfd, and Linux 6.18 signals only the first completion of that kind.
     either: OwnedFd,
 }
 
-impl Bell {
+impl NestedFd {
     pub(crate) const fn new() -> Self {
-        Self { hung: OnceCell::new() }
+        Self { descriptors: OnceCell::new() }
     }
 
     pub(crate) fn descriptor<'a>(&'a self, ring: &'a Ring, waker: BorrowedFd<'_>) -> BorrowedFd<'a> {
-        match self.hung.get_or_init(|| hang_up(ring, waker).ok()) {
-            Some(hung) => hung.either.as_fd(),
+        match self.descriptors.get_or_init(|| create(ring, waker).ok()) {
+            Some(descriptors) => descriptors.either.as_fd(),
             None => ring.as_fd(),
         }
     }
 
-    /// It was asked for and could not be hung up: nobody will be told of anything.
-    pub(crate) fn is_mute(&self) -> bool {
-        matches!(self.hung.get(), Some(None))
+    /// Creating it failed: the other event loop gets no events.
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self.descriptors.get(), Some(None))
     }
 
-    /// Forgets what it has rung for. What comes later rings again.
-    pub(crate) fn silence(&self) {
-        if let Some(Some(hung)) = self.hung.get() {
-            // It fails when it has not rung.
-            let _ = read(&hung.eventfd, &mut [0; 8]);
+    /// Makes it unreadable until something new happens.
+    pub(crate) fn reset(&self) {
+        if let Some(Some(descriptors)) = self.descriptors.get() {
+            // The read fails with EAGAIN when nothing was signalled.
+            let _ = read(&descriptors.eventfd, &mut [0; 8]);
         }
     }
 }
 
-fn hang_up(ring: &Ring, waker: BorrowedFd<'_>) -> Result<Hung, Errno> {
+fn create(ring: &Ring, waker: BorrowedFd<'_>) -> Result<Descriptors, Errno> {
     let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let either = epoll::create(CreateFlags::CLOEXEC)?;
     for one in [eventfd.as_fd(), waker] {
         epoll::add(&either, one, EventData::new_u64(0), EventFlags::IN)?;
     }
-    ring.announce_on(eventfd.as_fd())?;
-    // For what is there already.
+    ring.register_eventfd(eventfd.as_fd())?;
+    // The ring may have something to do already.
     write(&eventfd, &1u64.to_ne_bytes())?;
-    Ok(Hung { eventfd, either })
+    Ok(Descriptors { eventfd, either })
 }
