@@ -1,15 +1,15 @@
-//! The bell of a queue, where the kernel has events that a program raises itself (`EVFILT_USER`).
+//! The wake event where the kernel has events that a program triggers itself (`EVFILT_USER`).
 
 use rustix::event::kqueue::UserFlags;
 use rustix::io::Errno;
 
 use crate::sys::{Event, EventFlags, Queue};
 
-/// Costs no descriptor: the event is the queue's own.
+/// Needs no descriptor: the event belongs to the queue.
 #[derive(Debug)]
-pub(crate) struct Bell;
+pub(crate) struct WakeEvent;
 
-impl Bell {
+impl WakeEvent {
     pub(crate) fn new() -> Result<Self, Errno> {
         Ok(Self)
     }
@@ -18,16 +18,16 @@ impl Bell {
         Ok(Self)
     }
 
-    /// Makes a queue hear it.
-    pub(crate) fn add_to(&self, queue: &Queue) -> Result<(), Errno> {
+    /// Registers the event with a queue.
+    pub(crate) fn register(&self, queue: &Queue) -> Result<(), Errno> {
         queue.change_own(EventFlags::ADD | EventFlags::CLEAR, UserFlags::NOINPUT)
     }
 
-    /// Makes the event happen. It is an error only when the queue has none.
-    pub(crate) fn ring(&self, queue: &Queue) -> Result<(), Errno> {
+    /// Triggers the event. Fails only if it is not registered with the queue.
+    pub(crate) fn trigger(&self, queue: &Queue) -> Result<(), Errno> {
         queue.change_own(EventFlags::empty(), UserFlags::TRIGGER)
     }
 
-    /// Taking the event has cleared it.
-    pub(crate) fn silence(&self, _taken: &[Event]) {}
+    /// Nothing to do: taking the event has cleared it (`EV_CLEAR`).
+    pub(crate) fn clear(&self, _taken: &[Event]) {}
 }
