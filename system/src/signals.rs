@@ -82,7 +82,7 @@ impl Ender {
 }
 
 impl Watch {
-    /// Installs the handlers, if this is the first watch.
+    /// Begins to watch: installs our handler for each signal that does not have it.
     ///
     /// # Errors
     /// No descriptor is left, or there are [`WATCHERS_MAX`] already.
