@@ -1,4 +1,4 @@
-//! The reactors that a simulation has, and what it does to them between the engine and the network.
+//! The reactors of a simulation, and the wrappers that a simulation puts around them.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -17,9 +17,9 @@ use aurora_http_core::time::Instant;
 pub(crate) trait Face<'p>: Reactor<'p> {
     fn network(&mut self) -> &mut Network;
     fn waker(&self) -> SimWaker;
-    /// Whether its descriptor would be readable.
+    /// Whether its descriptor is readable.
     fn is_readable(&mut self) -> bool;
-    /// When something comes that is held back.
+    /// When the next delayed event is due.
     fn next_due(&mut self) -> Option<Instant>;
     /// Submissions and calls that broke the contract.
     fn refusals(&self) -> u32;
@@ -69,7 +69,7 @@ impl<'p> Face<'p> for Readiness<'_, 'p, SimCalls> {
     }
 }
 
-/// What a reactor around another one leaves to it.
+/// The methods that a wrapper passes on to the inner reactor.
 macro_rules! left_to_inner {
     () => {
         fn provide(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
@@ -106,19 +106,19 @@ macro_rules! left_to_inner {
     };
 }
 
-/// Where a turn takes its time.
+/// The moments of a turn at which time may pass.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Moment {
-    /// In front of its wait, which still tells what happens then.
+    /// Before the wait, which still reports what happens then.
     BeforeWait,
-    /// Behind its wait, which does not.
+    /// After the wait, which does not.
     BehindWait,
 }
 
-/// A reactor for one turn, in which time passes.
+/// A reactor for one turn, during which time passes.
 pub(crate) struct Passing<'b, R, M> {
     pub(crate) inner: &'b mut R,
-    /// What happens meanwhile.
+    /// Called when time may pass.
     pub(crate) meanwhile: M,
 }
 
@@ -145,13 +145,13 @@ impl<'p, R: Reactor<'p>, M: FnMut(&mut R, Moment)> Reactor<'p> for Passing<'_, R
     }
 }
 
-/// A reactor whose operations are counted, and into whose waits other threads break.
+/// A reactor that tracks the operations in flight, and whose waits other threads may interrupt.
 pub(crate) struct Watched<'a, R> {
     pub(crate) inner: R,
     in_flight: HashSet<u64>,
     /// What the engine was told of the time.
     clock: Rc<Cell<Instant>>,
-    /// What other threads do between the last look of the loop and the wait itself; when they are going to wake it.
+    /// What other threads do just before the wait; returns when they will wake it.
     pub(crate) before_wait: Box<dyn FnMut(Instant) -> Option<Instant> + 'a>,
     pub(crate) fault: Option<String>,
 }
@@ -189,7 +189,7 @@ impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
         }
         let result = self.inner.submit(submission);
         if result.is_ok() && !self.in_flight.insert(token) {
-            self.fault.get_or_insert(format!("two operations are called {token:x}"));
+            self.fault.get_or_insert(format!("two operations have the token {token:x}"));
         }
         result
     }
@@ -204,7 +204,7 @@ impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
         let completion = self.inner.next_completion()?;
         let token = completion.token.to_bits();
         if !completion.more && !self.in_flight.remove(&token) {
-            self.fault.get_or_insert(format!("{token:x} completes, and is not in flight"));
+            self.fault.get_or_insert(format!("{token:x} completes but is not in flight"));
         }
         Some(completion)
     }

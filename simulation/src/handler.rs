@@ -1,4 +1,4 @@
-//! A handler that does with every request what the plan says, and writes down what it was called for.
+//! A handler that treats every request as the plan says, and records its calls.
 
 mod anything;
 mod owned;
@@ -21,51 +21,51 @@ use crate::plan::Plan;
 use anything::Whim;
 pub(crate) use owned::{Owned, Owning};
 
-/// What a planned panic is recognised by.
+/// The payload of a planned panic.
 pub(crate) struct Planned;
 
-/// What handlers and the simulation know of each other.
+/// The data that handlers and the simulation share.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
-    /// How often the handler was called for an exchange.
+    /// How often the handler was called for each exchange.
     pub(crate) calls: HashMap<Id, u32>,
-    /// All of them, of this engine.
+    /// Calls for exchanges by this engine.
     pub(crate) requests: u64,
-    /// Answers that wait: when they are there.
+    /// Deferred answers, and after how long they are ready.
     pub(crate) deferred: Vec<(Option<u32>, DeferToken)>,
-    /// Tokens that were resolved before.
+    /// Tokens that have been resolved.
     pub(crate) stale: Vec<DeferToken>,
-    /// Connections that the handler was asked about, and those that were closed.
+    /// Connections announced to the handler, as accepted and as closed.
     pub(crate) accepted: u64,
     pub(crate) closed: u64,
-    /// The names of all connections, of all engines.
+    /// The ids of all connections of all engines.
     pub(crate) names: HashSet<ConnectionId>,
     /// Exchanges that were told of a stop, of this engine.
     pub(crate) told: HashSet<Id>,
     /// The engine is being dropped, and with it what it has.
     pub(crate) is_over: bool,
-    /// What went wrong.
+    /// The first violation.
     pub(crate) fault: Option<String>,
 }
 
 pub(crate) struct Puppet<'s> {
     pub(crate) plan: Rc<Plan>,
     pub(crate) book: Rc<RefCell<Book>>,
-    /// States of exchanges that exist.
+    /// How many states of exchanges exist.
     pub(crate) states: Rc<Cell<usize>>,
     /// The time, as the engine knows it.
     pub(crate) clock: Rc<Cell<Instant>>,
-    /// To resolve answers in the call that defers them.
+    /// Resolves answers within the call that defers them.
     pub(crate) deferrals: Deferrals<'s>,
 }
 
-/// Raw bytes that some protocols do not answer to before there are more.
+/// How many raw bytes a protocol may collect before it answers.
 const HELD_MAX: usize = 100;
 
-/// Of whoever sends a good head and garbage behind it.
+/// The exchange of a client that sends a valid head followed by garbage.
 const STRANGER: Id = Id { client: usize::MAX, serial: 0 };
 
-/// What an exchange keeps.
+/// The handler's state for an exchange.
 pub(crate) struct State {
     pub(crate) id: Id,
     /// Bytes of content seen.
@@ -82,12 +82,12 @@ pub(crate) struct State {
     token: Option<DeferToken>,
     /// When it is to be woken.
     wakes_at: Option<Instant>,
-    /// Of an exchange with which anything is done.
+    /// For an exchange that is treated at random.
     whim: Option<Whim>,
     _live: Live,
 }
 
-/// Counted while it exists.
+/// Counts the states that exist.
 struct Live(Rc<Cell<usize>>);
 
 impl Drop for Live {
@@ -132,7 +132,7 @@ impl Puppet<'_> {
         Some(id)
     }
 
-    /// Answers with a body of the exchange's own.
+    /// Answers with the body that belongs to the exchange.
     fn body(
         &self,
         id: Id,
@@ -144,14 +144,14 @@ impl Puppet<'_> {
         let body = id.body(0, length);
         let _ = response.status(status);
         if status == 426 && response.field("Upgrade", "echo").is_err() {
-            self.fault(id, "what to upgrade to cannot be said");
+            self.fault(id, "the Upgrade field is refused");
         }
         name(id, response);
         let _ = if in_place { response.static_body(body) } else { response.body(body) };
         Flow::Finish
     }
 
-    /// Begins a response whose rest follows behind the content.
+    /// Begins a response whose rest follows after the content.
     fn begin_early(&self, id: Id, response: &mut ResponseWriter<'_>) -> Flow<State> {
         let mut state = self.state(id);
         if let Answer::Begin { length, is_known, padding } = self.exchange(id).answer {
@@ -165,7 +165,7 @@ impl Puppet<'_> {
         Flow::Receive(state)
     }
 
-    /// Receives all content, before it waits for its answer or goes on with it.
+    /// Receives all content, before it defers its answer or continues it.
     fn receive_first(
         &self,
         mut state: State,
@@ -206,7 +206,7 @@ impl Puppet<'_> {
         }
     }
 
-    /// Takes a token, and writes it down for whoever resolves it.
+    /// Takes a token, and records it for the thread that resolves it.
     fn defer(&self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
         self.take_token(state.id, response);
         state.deferred += 1;
@@ -260,14 +260,14 @@ impl Puppet<'_> {
         }
     }
 
-    /// A part of the body, in one of three ways.
+    /// Writes a part of the body in one of three ways.
     fn write_piece(&self, state: &mut State, length: usize, piece: usize, response: &mut ResponseWriter<'_>) {
         let count = piece.min(length - state.written);
         let part = state.id.body(state.written, count);
         state.written += write_one_way(state.written % 3, part, response);
     }
 
-    /// Takes content until all is there, then answers.
+    /// Takes content until all has arrived, then answers.
     fn take(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
         let Answer::Receive { length, holds, piece } = self.exchange(state.id).answer else { return Flow::Finish };
         if holds && !content.ended() {
@@ -285,7 +285,7 @@ impl Puppet<'_> {
         Flow::Receive(state)
     }
 
-    /// Writes back what it is given.
+    /// Echoes the content.
     fn echo(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
         if !state.begun {
             state.begun = true;
@@ -329,7 +329,7 @@ impl Puppet<'_> {
     }
 }
 
-/// Writes in one of the three ways that there are; how much of it was taken.
+/// Writes in one of three ways; returns how many bytes were accepted.
 fn write_one_way(way: usize, part: &'static [u8], response: &mut ResponseWriter<'_>) -> usize {
     let taken = match way {
         0 => response.write(part),
@@ -343,7 +343,7 @@ fn write_one_way(way: usize, part: &'static [u8], response: &mut ResponseWriter<
     taken.unwrap_or(0)
 }
 
-/// Says which exchange is answered.
+/// Names the exchange that is answered in a field.
 fn name(id: Id, response: &mut ResponseWriter<'_>) {
     let _ = response.field("X-Exchange", format!("{}-{}", id.client, id.serial));
 }
@@ -432,7 +432,7 @@ impl Handler for Puppet<'_> {
         response: &mut ResponseWriter<'_>,
     ) -> Flow<State> {
         if self.id_of(request) != Some(state.id) {
-            self.fault(state.id, "collected with another head");
+            self.fault(state.id, "the collected request has another head");
         }
         self.see(&state, content);
         state.seen = content.len();
@@ -449,7 +449,7 @@ impl Handler for Puppet<'_> {
     fn receive(&mut self, state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
         if state.id == STRANGER {
             if content.ended() {
-                self.fault(STRANGER, "garbage is taken for content");
+                self.fault(STRANGER, "garbage was passed as content");
             }
             return Flow::Receive(state);
         }
@@ -463,7 +463,7 @@ impl Handler for Puppet<'_> {
             Answer::Stall => Flow::Receive(state),
             Answer::Anything(_) => self.take_anything(state, content, response),
             _ => {
-                self.fault(state.id, "receive without having asked");
+                self.fault(state.id, "receive was called without being asked for");
                 Flow::Finish
             }
         }
@@ -478,7 +478,7 @@ impl Handler for Puppet<'_> {
             return self.produce_rest(state, length, response);
         }
         let Answer::Produce { length, piece, .. } = answer else {
-            self.fault(state.id, "produce without having asked");
+            self.fault(state.id, "produce was called without being asked for");
             return Flow::Finish;
         };
         self.write_piece(&mut state, length, piece, response);
@@ -495,7 +495,7 @@ impl Handler for Puppet<'_> {
             Answer::Timed { .. } => return self.wake(state, response),
             Answer::Paced { .. } | Answer::Upgrade { paced: Some(_), .. } => return self.may_take(state, response),
             _ => {
-                self.fault(state.id, "resume without having deferred");
+                self.fault(state.id, "resume was called without a deferral");
                 return Flow::Finish;
             }
         };
@@ -514,7 +514,7 @@ impl Handler for Puppet<'_> {
         goes_on.then_some(state)
     }
 
-    /// Now one way, now another, the same for the same seed.
+    /// Varies the answer, reproducibly for the same seed.
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
         let number = self.book.borrow().requests;
         if number.is_multiple_of(2) {
@@ -530,7 +530,7 @@ impl Handler for Puppet<'_> {
         let mut book = self.book.borrow_mut();
         book.accepted += 1;
         if !book.names.insert(info.id()) {
-            book.fault.get_or_insert(format!("a second connection is called {:?}", info.id()));
+            book.fault.get_or_insert(format!("a second connection has the id {:?}", info.id()));
         }
         true
     }

@@ -1,4 +1,4 @@
-//! A worker by the name of its backend, the simplest one that this build has.
+//! The worker type of the simplest backend that is compiled in.
 
 use aurora_http::{Handler, ServerError, Worker, WorkerStorage};
 

@@ -2,7 +2,7 @@
 
 use aurora_http::Backend;
 
-/// kqueue is the emulation.
+/// kqueue is emulated.
 pub(crate) fn backends() -> Vec<Backend> {
     let mut backends = vec![Backend::Epoll, Backend::Kqueue];
     match aurora_http::uring::probe() {
@@ -12,7 +12,7 @@ pub(crate) fn backends() -> Vec<Backend> {
     backends
 }
 
-/// Serves with `nest`, which is generic over the reactor, and tests that as a level-triggered loop is tested.
+/// Serves with `nest`, which is generic over the reactor, and runs the same tests as for a level-triggered loop.
 macro_rules! tests {
     ($nest:ident) => {
         fn serve(backend: Backend, storage: &mut WorkerStorage<Exchange>, stop: &StopFlag, told: &Told) {
