@@ -80,14 +80,15 @@ struct Deferring {
 impl Deferring {
     fn start(server: Server) -> Self {
         let (send, tokens) = mpsc::channel();
-        let (resumers, resumer) = mpsc::channel();
+        let resumer = server.resumer();
         let vanished = Arc::new(AtomicUsize::new(0));
         let dropped = Arc::clone(&vanished);
-        let running = server.start(move |worker| {
-            resumers.send(worker.resumer()).unwrap();
-            Later { resumer: worker.resumer(), tokens: send.clone(), vanished: Arc::clone(&dropped) }
+        let running = server.start(move |worker| Later {
+            resumer: worker.resumer(),
+            tokens: send.clone(),
+            vanished: Arc::clone(&dropped),
         });
-        Self { running: running.unwrap(), resumer: resumer.recv().unwrap(), tokens, vanished }
+        Self { running: running.unwrap(), resumer, tokens, vanished }
     }
 
     fn connect(&self) -> Client {

@@ -82,12 +82,10 @@ impl Handler for Echo {
 
 fn echo(backend: Backend) -> (Running, Resumer, mpsc::Receiver<DeferToken>) {
     let (send, tokens) = mpsc::channel();
-    let (resumers, resumer) = mpsc::channel();
-    let running = server(backend).start(move |worker| {
-        resumers.send(worker.resumer()).unwrap();
-        Echo { tokens: send.clone() }
-    });
-    (running.unwrap(), resumer.recv().unwrap(), tokens)
+    let server = server(backend);
+    let resumer = server.resumer();
+    let running = server.start(move |_worker| Echo { tokens: send.clone() });
+    (running.unwrap(), resumer, tokens)
 }
 
 fn get(path: &str) -> String {

@@ -21,14 +21,20 @@ use super::config::Config;
 use super::error::ServerError;
 use super::gate::{Gate, Told};
 use super::report::WorkerOutcome;
-use super::running::{OnEnd, Place, Running, Shared, WorkerContext};
+use super::running::{Running, WorkerContext};
+use super::shared::{OnEnd, Place, Shared};
 use super::sockets::SocketReactor;
 use super::storage::{self, WorkerStorage, memory};
 use super::worker::Worker;
 use super::{descriptors, holders, listen, placement, threads};
 
 /// Starts all workers, or none: everything that can be wrong is found out before the first accept.
-pub(super) fn launch<F, H>(config: Config, factory: F, mut on_end: Option<OnEnd>) -> Result<Running, ServerError>
+pub(super) fn launch<F, H>(
+    config: Config,
+    shared: &Arc<Shared>,
+    factory: F,
+    mut on_end: Option<OnEnd>,
+) -> Result<Running, ServerError>
 where
     F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
     H: Handler,
@@ -39,7 +45,7 @@ where
     let factory = Arc::new(factory);
     let (mut chosen, mut note) = choose(config.backend)?;
     loop {
-        let error = match launch_on(chosen, note, &config, &cpus, &factory, &mut on_end) {
+        let error = match launch_on((chosen, note), &config, &cpus, shared, &factory, &mut on_end) {
             Err(error) if config.backend == Backend::Auto => error,
             launched => return launched,
         };
@@ -51,10 +57,10 @@ where
 }
 
 fn launch_on<F, H>(
-    chosen: Chosen,
-    note: Option<String>,
+    (chosen, note): (Chosen, Option<String>),
     config: &Config,
     cpus: &[usize],
+    shared: &Arc<Shared>,
     factory: &Arc<F>,
     on_end: &mut Option<OnEnd>,
 ) -> Result<Running, ServerError>
@@ -74,16 +80,16 @@ where
         connections: config.connections,
         memory: memory::<H::Exchange>(config, chosen),
     };
-    let shared = Arc::new(Shared::new(config.workers, files));
+    shared.begin(config.workers, files);
     let crew = Crew {
         chosen,
         config: config.for_workers(),
         cpus: cpus.to_vec(),
         factory: Arc::clone(factory),
-        shared: Arc::clone(&shared),
+        shared: Arc::clone(shared),
     };
     let threads = crew.start(sockets, on_end)?;
-    Ok(Running { announcement, shared, threads })
+    Ok(Running { announcement, shared: Arc::clone(shared), threads })
 }
 
 /// What all workers have in common.
@@ -111,7 +117,7 @@ where
         let mut threads = Vec::with_capacity(listeners.len());
         for (id, listeners) in listeners.into_iter().enumerate() {
             // Opened for it, and given to it below: without one that stays, a worker cannot be replaced.
-            self.shared.places[id].keep(listeners);
+            self.shared.places()[id].keep(listeners);
             let told = match self.spawn(id, &gate) {
                 Ok(thread) => {
                     threads.push(thread);
@@ -135,6 +141,10 @@ where
             // Nobody else sets it.
             let _ = self.shared.on_end.set(on_end);
         }
+        if self.shared.is_stopping() {
+            // Asked for before there were places, or before they had their listeners.
+            self.shared.close_places();
+        }
         gate.open(true);
         Ok(threads)
     }
@@ -144,9 +154,7 @@ where
         gate.open(false);
         // Whatever the program keeps of this server.
         self.shared.remove_files();
-        for place in &self.shared.places {
-            place.close();
-        }
+        self.shared.close_places();
         let mut panicked = None;
         for (worker, thread) in threads.into_iter().enumerate() {
             if let Ok(WorkerOutcome::Panicked(message)) = thread.join() {
@@ -225,7 +233,7 @@ where
             return self.fail(ServerError::System { what: "pin a worker to its CPU", error });
         }
         let shared = &self.context.shared;
-        let place = &shared.places[self.context.id];
+        let place = &shared.places()[self.context.id];
         let mut storage = match WorkerStorage::<H::Exchange>::new(config, self.chosen, self.context.seat()) {
             Ok(storage) => storage,
             Err(error) => return self.fail(error),
@@ -239,7 +247,7 @@ where
                 Err(panic) => panic_message(&*panic),
             };
             place.note_panic(&message);
-            shared.counters[self.context.id].retire();
+            shared.counters()[self.context.id].retire();
             if self.start.is_some() || place.is_closed() || !self.restarts.allow(Instant::now()) {
                 return WorkerOutcome::Panicked(message);
             }
@@ -256,7 +264,7 @@ where
             }
             None => {
                 let message = format!("after a panic no other worker could be made: {error}");
-                self.context.shared.places[self.context.id].note_panic(&message);
+                self.context.shared.places()[self.context.id].note_panic(&message);
                 WorkerOutcome::Panicked(message)
             }
         }
@@ -274,8 +282,12 @@ where
     }
 
     fn serve(&mut self, storage: &mut WorkerStorage<H::Exchange>) -> Result<WorkerOutcome, ServerError> {
-        let Some(listeners) = self.context.shared.places[self.context.id].listeners()? else {
-            return Ok(WorkerOutcome::Finished); // a stop came first
+        let Some(listeners) = self.context.shared.places()[self.context.id].listeners()? else {
+            // A stop came first. Who starts the server waits for this worker all the same.
+            if let Some(start) = self.start.take() {
+                start.pass();
+            }
+            return Ok(WorkerOutcome::Finished);
         };
         let handler = (self.factory)(self.context);
         match self.chosen {
@@ -295,8 +307,8 @@ where
         }
         let shared = &self.context.shared;
         // Dropped before the worker is.
-        let _closing = Closing { place: &shared.places[self.context.id], restarts: &self.restarts };
-        let served: Result<(), IoError> = worker.run_watched(&shared.stop, &shared.counters[self.context.id]);
+        let _closing = Closing { place: &shared.places()[self.context.id], restarts: &self.restarts };
+        let served: Result<(), IoError> = worker.run(&shared.stop);
         Ok(served.map_or_else(WorkerOutcome::Failed, |()| WorkerOutcome::Finished))
     }
 }
@@ -358,13 +370,9 @@ impl Drop for Last {
     fn drop(&mut self) {
         let Self { id, shared } = self;
         // Nobody is going to accept there any more.
-        shared.places[*id].close();
+        shared.places()[*id].close();
         if shared.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let _ = shared.ended.set(Instant::now());
-            shared.remove_files();
-            if let Some(on_end) = shared.on_end.get() {
-                on_end();
-            }
+            shared.end();
         }
     }
 }

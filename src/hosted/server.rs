@@ -20,10 +20,12 @@ use super::backend::Backend;
 use super::config::Config;
 use super::crew::launch;
 use super::error::ServerError;
+use super::handles::{ServerCounters, StopHandle};
 use super::placement::Pin;
 use super::report::{Report, WorkerOutcome};
-use super::resumer::Board;
-use super::running::{OnEnd, Running, WorkerContext};
+use super::resumer::Resumer;
+use super::running::{Running, WorkerContext};
+use super::shared::{OnEnd, Shared};
 use super::source::Source;
 use super::storage::{self, Seat, WorkerStorage};
 use super::{inherit, threads};
@@ -56,6 +58,7 @@ pub struct Server {
     config: Config,
     signals: bool,
     announce: Announce,
+    shared: Arc<Shared>,
 }
 
 /// Where the start-up line goes.
@@ -101,7 +104,8 @@ impl Server {
     /// A server that listens nowhere yet: add [`listen`](Self::listen), [`listen_unix`](Self::listen_unix) or
     /// [`with_listener`](Self::with_listener).
     pub fn new() -> Self {
-        Self { config: Config::new(Vec::new()), signals: false, announce: Announce::Quiet }
+        let config = Config::new(Vec::new());
+        Self { config, signals: false, announce: Announce::Quiet, shared: Shared::new() }
     }
 
     /// Listens on another address as well, as for [`bind`](Self::bind). There may be
@@ -247,6 +251,56 @@ impl Server {
     }
 }
 
+/// What other threads may have of it before it starts.
+///
+/// A server is started once: [`serve`](Server::serve), [`start`](Server::start) and [`storage`](Server::storage) take it. The
+/// next one has handles of its own.
+impl Server {
+    /// What resolves the tokens of deferred answers, for the factory of handlers and for other threads.
+    ///
+    /// It resolves nothing until the server has been started, nor when it never is.
+    ///
+    /// ```no_run
+    /// use std::sync::mpsc;
+    /// use std::thread;
+    ///
+    /// use aurora_http::{Server, WriteError, deferred, handler_fn};
+    ///
+    /// # fn main() -> Result<(), aurora_http::ServerError> {
+    /// let server = Server::bind("127.0.0.1:8080")?;
+    /// let resumer = server.resumer();
+    /// let (tokens, asked) = mpsc::channel();
+    /// thread::spawn(move || asked.iter().for_each(|token| drop(resumer.resume(token))));
+    /// server.serve(move |_worker| {
+    ///     let tokens = tokens.clone();
+    ///     handler_fn(move |_request, response| {
+    ///         let _ = tokens.send(response.defer()?);
+    ///         Ok::<_, WriteError>(deferred(|response| response.body("now\n")))
+    ///     })
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn resumer(&self) -> Resumer {
+        self.shared.board.resumer()
+    }
+
+    /// What reads the counters of all workers, for a page of metrics or another thread. They are zero until the server has
+    /// been started.
+    #[must_use]
+    pub fn counters(&self) -> ServerCounters {
+        ServerCounters::new(&self.shared)
+    }
+
+    /// What stops the server, for a handler, or for a thread that is there before the server is. A stop that is asked for
+    /// before the start is not lost: the server then stops as soon as it has started.
+    #[must_use]
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle::new(&self.shared)
+    }
+}
+
 /// Serving.
 impl Server {
     /// Serves until [`WorkerContext::stop_handle`] says otherwise, or a signal where [`signals`](Self::signals) are switched on.
@@ -262,12 +316,12 @@ impl Server {
         F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
         H: Handler,
     {
-        let Self { config, signals, announce } = self;
+        let Self { config, signals, announce, shared } = self;
         let system = |error| ServerError::System { what: "watch for signals", error };
         let mut watch = if signals { Some(Watch::new().map_err(system)?) } else { None };
         let on_end = watch.as_ref().map(Watch::ender).map(|ender| Box::new(move || ender.end()) as OnEnd);
         let printer = if matches!(announce, Announce::Print) { Some(Printer::new()?) } else { None };
-        let running = launch(config, factory, on_end)?;
+        let running = launch(config, &shared, factory, on_end)?;
         if let Announce::Call(announce) = announce {
             announce(running.announcement());
         }
@@ -296,7 +350,7 @@ impl Server {
         F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
         H: Handler,
     {
-        let running = launch(self.config, factory, None)?;
+        let running = launch(self.config, &self.shared, factory, None)?;
         if let Announce::Call(announce) = self.announce {
             announce(running.announcement());
         }
@@ -314,7 +368,8 @@ impl Server {
         let (chosen, _) = choose(config.backend)?;
         super::descriptors::ensure(1, config.connections, config.listeners.len())?;
         storage::ensure::<E>(&config, chosen)?;
-        WorkerStorage::new(config, chosen, Seat { board: Board::new(1), worker: 0 })
+        self.shared.begin(1, Vec::new());
+        WorkerStorage::new(config, chosen, Seat { shared: self.shared, worker: 0 })
     }
 }
 

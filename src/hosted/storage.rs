@@ -16,9 +16,11 @@ use aurora_http_system::Reservation;
 use super::auto::Chosen;
 use super::config::Config;
 use super::error::ServerError;
-use super::resumer::{Board, Resumer};
+use super::resumer::Resumer;
+use super::shared::Shared;
 use super::stash::{self, Unfilled};
 use super::table::table;
+use super::tally::SharedCounters;
 use super::threads::{SPARE_BYTES, STACK_BYTES};
 
 /// The memory of one [`Worker`](super::Worker), made by [`Server::storage`](super::Server::storage).
@@ -41,8 +43,14 @@ pub struct WorkerStorage<E> {
 /// A worker's place among the workers of its server.
 #[derive(Clone)]
 pub(super) struct Seat {
-    pub(super) board: Arc<Board>,
+    pub(super) shared: Arc<Shared>,
     pub(super) worker: usize,
+}
+
+impl Seat {
+    pub(super) fn counters(&self) -> &SharedCounters {
+        &self.shared.counters()[self.worker]
+    }
 }
 
 /// A backend's tables.
@@ -121,7 +129,7 @@ impl<E> WorkerStorage<E> {
         let budget = config.budget();
         let connections = budget.connections;
         let refused = |_: TryReserveError| too_much::<E>(&config, chosen);
-        seat.board.set_up(seat.worker, connections).map_err(refused)?;
+        seat.shared.board.set_up(seat.worker, connections).map_err(refused)?;
         Ok(Self {
             chosen,
             slots: table(connections, Entry::new).map_err(refused)?,
@@ -138,7 +146,7 @@ impl<E> WorkerStorage<E> {
     /// What resolves tokens of deferred answers, for the handler to be. Also of workers on this storage that come later.
     #[must_use]
     pub fn resumer(&self) -> Resumer {
-        self.seat.board.resumer()
+        self.seat.shared.board.resumer()
     }
 
     /// The bytes it takes.
@@ -154,7 +162,7 @@ impl<E> WorkerStorage<E> {
         handler: H,
     ) -> Result<(Engine<'_, 'static, H>, ReactorStorage<'_>), ServerError> {
         self.reclaim();
-        let deferrals = self.seat.board.deferrals(self.seat.worker);
+        let deferrals = self.seat.shared.board.deferrals(self.seat.worker);
         deferrals.reset();
         if self.chosen.name() != backend.name() {
             // The program takes another backend than the configuration says.
@@ -228,8 +236,8 @@ impl<E> Drop for WorkerStorage<E> {
     fn drop(&mut self) {
         self.reclaim();
         // Who resolves from now on is told that nobody is there.
-        self.seat.board.deferrals(self.seat.worker).reset();
-        self.seat.board.set_waker(self.seat.worker, None);
+        self.seat.shared.board.deferrals(self.seat.worker).reset();
+        self.seat.shared.board.set_waker(self.seat.worker, None);
     }
 }
 

@@ -9,15 +9,14 @@ use aurora_http_core::counters::Counters;
 use aurora_http_core::engine::{Detached, Engine};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::reactor::{IoError, Reactor};
-use aurora_http_core::run::{run, turn, turn_within};
+use aurora_http_core::run::{run, turn_within};
 use aurora_http_core::stop::StopFlag;
 
 use super::address::{ListenAddr, first_ip};
 use super::error::ServerError;
 use super::listen;
-use super::shared::SharedCounters;
 use super::sockets::{Open, SocketReactor};
-use super::storage::WorkerStorage;
+use super::storage::{Seat, WorkerStorage};
 use super::unix::SocketFile;
 
 /// Serves on the thread that calls it: the one thing that every thread of a [`Server`](super::Server) has.
@@ -56,6 +55,7 @@ use super::unix::SocketFile;
 pub struct Worker<'s, H: Handler, R> {
     engine: Engine<'s, 'static, H>,
     reactor: R,
+    seat: Seat,
     addresses: Vec<ListenAddr>,
     /// Removed at the end.
     _files: Vec<SocketFile>,
@@ -64,22 +64,18 @@ pub struct Worker<'s, H: Handler, R> {
 impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
     /// Serves until `stop` says otherwise and everything is closed.
     ///
-    /// Set the flag from another thread and wake the worker, or from the handler.
+    /// Take [`StopHandle::flag`](super::StopHandle::flag) of a [`Server::stop_handle`](super::Server::stop_handle), which
+    /// other threads and the handler can stop it by; or a flag of your own, which the handler may set, or another thread that
+    /// then [wakes](Self::waker) the worker.
     ///
     /// # Errors
     /// What made the reactor unusable.
     pub fn run(&mut self, stop: &StopFlag) -> Result<(), IoError> {
-        run(&mut self.engine, &mut self.reactor, stop)
-    }
-
-    /// As [`run`](Self::run), for others to watch.
-    pub(super) fn run_watched(&mut self, stop: &StopFlag, shared: &SharedCounters) -> Result<(), IoError> {
         while !self.engine.is_drained() {
-            let result = turn(&mut self.engine, &mut self.reactor, stop);
+            let result = self.turn(stop);
             if self.engine.has_detached() {
                 self.engine.close_detached(self.reactor.now()); // there is no program to take them
             }
-            shared.publish(self.engine.counters());
             result?;
         }
         // Nothing is left to do but to take the lent buffers back.
@@ -91,7 +87,7 @@ impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
     /// # Errors
     /// What made the reactor unusable.
     pub fn turn(&mut self, stop: &StopFlag) -> Result<(), IoError> {
-        turn(&mut self.engine, &mut self.reactor, stop)
+        self.turn_within(stop, None)
     }
 
     /// One pass of the loop that does not wait, and hands on what it asked for; `true` when a stop has run its course.
@@ -99,8 +95,14 @@ impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
     /// # Errors
     /// What made the reactor unusable.
     pub fn poll(&mut self, stop: &StopFlag) -> Result<bool, IoError> {
-        turn_within(&mut self.engine, &mut self.reactor, stop, Some(Duration::ZERO))?;
+        self.turn_within(stop, Some(Duration::ZERO))?;
         Ok(self.engine.is_drained())
+    }
+
+    fn turn_within(&mut self, stop: &StopFlag, wait_max: Option<Duration>) -> Result<(), IoError> {
+        let result = turn_within(&mut self.engine, &mut self.reactor, stop, wait_max);
+        self.seat.counters().publish(self.engine.counters());
+        result
     }
 
     /// How long nothing has to be done unless the descriptor is readable; `None`: for ever. Zero while the worker holds
@@ -281,14 +283,15 @@ fn open_with<'s, H: Handler, R: Open<'s>>(
     handler: H,
 ) -> Result<Worker<'s, H, R>, ServerError> {
     let seat = storage.seat.clone();
+    seat.counters().retire(); // what an earlier worker here has counted
     let (mut engine, tables) = storage.engine(R::BACKEND, handler)?;
     let mut reactor = R::open(tables)?;
-    seat.board.set_waker(seat.worker, Some(Box::new(reactor.waker().map_err(R::failed)?)));
+    seat.shared.board.set_waker(seat.worker, Some(Box::new(reactor.waker().map_err(R::failed)?)));
     let mut addresses = Vec::new();
     for listener in listeners {
         addresses.extend(ListenAddr::of(&listener));
         let listener = reactor.add_listener(listener).map_err(R::failed)?;
         engine.listen(listener).map_err(|_| R::failed(IoError::FileLimit))?;
     }
-    Ok(Worker { engine, reactor, addresses, _files: Vec::new() })
+    Ok(Worker { engine, reactor, seat, addresses, _files: Vec::new() })
 }
