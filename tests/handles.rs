@@ -12,7 +12,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use aurora_http::core::counters::Counters;
-use aurora_http::{Backend, DeferToken, Flow, Handler, Request, ResponseWriter, Server, StopHandle, handler_fn};
+use aurora_http::{
+    Backend, DeferToken, Either, Flow, Handler, Request, ResponseWriter, Server, StopHandle, WriteError, deferred,
+    handler_fn,
+};
 use backends::backends;
 use http::{Client, DEADLINE, eventually};
 use worker::worker;
@@ -134,6 +137,42 @@ fn a_stop_that_is_asked_for_before_the_start_comes_as_soon_as_the_server_has_sta
             });
             assert_eq!(running.unwrap().join().unwrap().failed_workers(), 0);
         }
+    }
+}
+
+#[test]
+fn a_health_page_answers_503_from_when_a_stop_was_asked_for() {
+    for backend in backends() {
+        let server = server(backend).workers(1);
+        let (stop, outside) = (server.stop_handle(), server.stop_handle());
+        assert!(!outside.is_stopping());
+        let (send, tokens) = channel();
+        let resumer = server.resumer();
+        let running = server.start(move |worker| {
+            assert!(!worker.is_stopping());
+            let (stop, send) = (stop.clone(), send.clone());
+            handler_fn(move |request: &Request<'_>, response: &mut ResponseWriter<'_>| {
+                let health = |stop: &StopHandle| if stop.is_stopping() { 503 } else { 200 };
+                if request.path() == b"/health" {
+                    response.status(health(&stop))?;
+                    return Ok::<_, WriteError>(Either::Left(()));
+                }
+                send.send(response.defer()?).unwrap();
+                let stop = stop.clone();
+                Ok(Either::Right(deferred(move |response| response.status(health(&stop)))))
+            })
+        });
+        let running = running.unwrap();
+        let mut client = Client::connect(running.local_addr());
+        assert_eq!(client.get("/health").status, 200);
+        let token = later(&mut client, &tokens);
+        running.stop();
+        assert!(running.is_stopping() && outside.is_stopping());
+        assert!(resumer.resume(token));
+        assert_eq!(client.response("GET").status, 503, "what began before the stop sees it");
+        drop(client);
+        running.join().unwrap();
+        assert!(outside.is_stopping());
     }
 }
 

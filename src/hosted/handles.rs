@@ -33,6 +33,32 @@ impl StopHandle {
         self.shared.abort();
     }
 
+    /// Whether a stop or an abort was asked for, by whomever: from then on, also when the server has ended. A page for a
+    /// balancer's health checks answers 503 then.
+    ///
+    /// ```
+    /// use aurora_http::{Request, ResponseWriter, Server, handler_fn};
+    ///
+    /// # fn main() -> Result<(), aurora_http::ServerError> {
+    /// let server = Server::bind("127.0.0.1:0")?;
+    /// let stop = server.stop_handle();
+    /// # if cfg!(not(any(feature = "epoll", feature = "uring", feature = "kqueue"))) { return Ok(()) }
+    /// let running = server.start(move |_worker| {
+    ///     let stop = stop.clone();
+    ///     handler_fn(move |_request: &Request<'_>, response: &mut ResponseWriter<'_>| {
+    ///         response.status(if stop.is_stopping() { 503 } else { 200 })
+    ///     })
+    /// })?;
+    /// # running.stop();
+    /// # running.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.shared.is_stopping()
+    }
+
     /// The flag that [`stop`](Self::stop) and [`abort`](Self::abort) set, for [`Worker::run`](super::Worker::run): a worker
     /// on the [`storage`](super::Server::storage) of this server is then stopped by this handle, which also wakes it.
     #[must_use]

@@ -65,6 +65,12 @@ impl Running {
         self.shared.abort();
     }
 
+    /// Whether a stop or an abort was asked for: see [`StopHandle::is_stopping`].
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.shared.is_stopping()
+    }
+
     /// What stops the server from any thread.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
@@ -173,6 +179,12 @@ impl WorkerContext {
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle::new(&self.shared)
+    }
+
+    /// Whether a stop or an abort was asked for: see [`StopHandle::is_stopping`].
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.shared.is_stopping()
     }
 
     /// What reads the server's counters: as [`Server::counters`](super::Server::counters).
