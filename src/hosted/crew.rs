@@ -25,27 +25,59 @@ use super::running::{Running, WorkerContext};
 use super::shared::{OnEnd, Place, Shared};
 use super::sockets::SocketReactor;
 use super::storage::{self, WorkerStorage, memory};
-use super::worker::Worker;
+use super::worker::{OnDetached, Worker};
 use super::{descriptors, holders, listen, placement, threads};
 
+/// What the workers do.
+pub(super) struct Program<F, D> {
+    /// Makes each worker's handler.
+    pub(super) factory: F,
+    /// What becomes of detached connections: [`Closed`], or [`Taken`].
+    pub(super) detached: D,
+}
+
+/// Who takes detached connections whose state is an `E`, if anybody does.
+pub(super) trait Detaches<E>: Send + Sync + 'static {
+    fn taker(&self) -> Option<&OnDetached<'_, E>>;
+}
+
+/// Nobody does: they are closed.
+pub(super) struct Closed;
+
+impl<E> Detaches<E> for Closed {
+    fn taker(&self) -> Option<&OnDetached<'_, E>> {
+        None
+    }
+}
+
+/// The program's closure does.
+pub(super) struct Taken<T>(pub(super) T);
+
+impl<E, T: Fn(OwnedFd, &[u8], E) + Send + Sync + 'static> Detaches<E> for Taken<T> {
+    fn taker(&self) -> Option<&OnDetached<'_, E>> {
+        Some(&self.0)
+    }
+}
+
 /// Starts all workers, or none: everything that can be wrong is found out before the first accept.
-pub(super) fn launch<F, H>(
+pub(super) fn launch<F, H, D>(
     config: Config,
     shared: &Arc<Shared>,
-    factory: F,
+    program: Program<F, D>,
     mut on_end: Option<OnEnd>,
 ) -> Result<Running, ServerError>
 where
     F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
     H: Handler,
+    D: Detaches<H::Exchange>,
 {
     config.validate()?;
     let cpus = placement::cpus(&config.pin)?;
     descriptors::ensure(config.workers, config.connections, config.listeners.len())?;
-    let factory = Arc::new(factory);
+    let program = Arc::new(program);
     let (mut chosen, mut note) = choose(config.backend)?;
     loop {
-        let error = match launch_on((chosen, note), &config, &cpus, shared, &factory, &mut on_end) {
+        let error = match launch_on((chosen, note), &config, &cpus, shared, &program, &mut on_end) {
             Err(error) if config.backend == Backend::Auto => error,
             launched => return launched,
         };
@@ -56,17 +88,18 @@ where
     }
 }
 
-fn launch_on<F, H>(
+fn launch_on<F, H, D>(
     (chosen, note): (Chosen, Option<String>),
     config: &Config,
     cpus: &[usize],
     shared: &Arc<Shared>,
-    factory: &Arc<F>,
+    program: &Arc<Program<F, D>>,
     on_end: &mut Option<OnEnd>,
 ) -> Result<Running, ServerError>
 where
     F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
     H: Handler,
+    D: Detaches<H::Exchange>,
 {
     storage::ensure::<H::Exchange>(config, chosen)?;
     let listen::Opened { sockets, addresses, files } = listen::open(chosen, config)?;
@@ -85,7 +118,7 @@ where
         chosen,
         config: config.for_workers(),
         cpus: cpus.to_vec(),
-        factory: Arc::clone(factory),
+        program: Arc::clone(program),
         shared: Arc::clone(shared),
     };
     let threads = crew.start(sockets, on_end)?;
@@ -93,19 +126,20 @@ where
 }
 
 /// What all workers have in common.
-struct Crew<F> {
+struct Crew<F, D> {
     chosen: Chosen,
     config: Config,
     /// To deal out; none when workers are not pinned.
     cpus: Vec<usize>,
-    factory: Arc<F>,
+    program: Arc<Program<F, D>>,
     shared: Arc<Shared>,
 }
 
-impl<F, H> Crew<F>
+impl<F, H, D> Crew<F, D>
 where
     F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
     H: Handler,
+    D: Detaches<H::Exchange>,
 {
     /// Makes one worker after another: what the making of one takes for a moment cannot be what another lacks.
     fn start(
@@ -167,13 +201,13 @@ where
     fn spawn(&self, id: usize, gate: &Arc<Gate>) -> io::Result<JoinHandle<WorkerOutcome>> {
         let (chosen, config) = (self.chosen, self.config.clone());
         let cpu = self.cpus.get(id % self.cpus.len().max(1)).copied();
-        let factory = Arc::clone(&self.factory);
+        let program = Arc::clone(&self.program);
         let context = WorkerContext { id, shared: Arc::clone(&self.shared) };
         let start = Start { gate: Some(Arc::clone(gate)) };
         threads::start(format!("aurora-{id}"), None, move || {
             let _last = Last { id, shared: Arc::clone(&context.shared) };
             let restarts = Restarts::new(config.restarts_per_minute);
-            let seat = Seat { chosen, factory: &*factory, context: &context, start: Some(start), restarts };
+            let seat = Seat { chosen, program: &*program, context: &context, start: Some(start), restarts };
             seat.work(config, cpu)
         })
     }
@@ -210,19 +244,20 @@ impl Drop for Start {
 }
 
 /// A worker's thread.
-struct Seat<'a, F> {
+struct Seat<'a, F, D> {
     chosen: Chosen,
-    factory: &'a F,
+    program: &'a Program<F, D>,
     context: &'a WorkerContext,
     /// Until it serves for the first time.
     start: Option<Start>,
     restarts: Restarts,
 }
 
-impl<F, H> Seat<'_, F>
+impl<F, H, D> Seat<'_, F, D>
 where
     F: Fn(&WorkerContext) -> H,
     H: Handler,
+    D: Detaches<H::Exchange>,
 {
     /// A worker's whole life, and that of those who replace it.
     fn work(mut self, config: Config, cpu: Option<usize>) -> WorkerOutcome {
@@ -289,7 +324,7 @@ where
             }
             return Ok(WorkerOutcome::Finished);
         };
-        let handler = (self.factory)(self.context);
+        let handler = (self.program.factory)(self.context);
         match self.chosen {
             #[cfg(has_epoll)]
             Chosen::Epoll => self.run(Worker::epoll_with(storage, listeners, handler)?),
@@ -308,7 +343,7 @@ where
         let shared = &self.context.shared;
         // Dropped before the worker is.
         let _closing = Closing { place: &shared.places()[self.context.id], restarts: &self.restarts };
-        let served: Result<(), IoError> = worker.run(&shared.stop);
+        let served: Result<(), IoError> = worker.run_with(&shared.stop, self.program.detached.taker());
         Ok(served.map_or_else(WorkerOutcome::Failed, |()| WorkerOutcome::Finished))
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aurora_http_core::counters::Counters;
 use aurora_http_core::engine::{Detached, Engine};
 use aurora_http_core::handler::Handler;
-use aurora_http_core::reactor::{IoError, Reactor};
+use aurora_http_core::reactor::IoError;
 use aurora_http_core::run::{run, turn_within};
 use aurora_http_core::stop::StopFlag;
 
@@ -18,6 +18,9 @@ use super::listen;
 use super::sockets::{Open, SocketReactor};
 use super::storage::{Seat, WorkerStorage};
 use super::unix::SocketFile;
+
+/// Takes connections that a handler gave away: the socket, what had arrived behind the request, and the handler's state.
+pub(super) type OnDetached<'t, E> = dyn Fn(OwnedFd, &[u8], E) + 't;
 
 /// Serves on the thread that calls it: the one thing that every thread of a [`Server`](super::Server) has.
 ///
@@ -61,7 +64,7 @@ pub struct Worker<'s, H: Handler, R> {
     _files: Vec<SocketFile>,
 }
 
-impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
+impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
     /// Serves until `stop` says otherwise and everything is closed.
     ///
     /// Take [`StopHandle::flag`](super::StopHandle::flag) of a [`Server::stop_handle`](super::Server::stop_handle), which
@@ -71,10 +74,22 @@ impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
     /// # Errors
     /// What made the reactor unusable.
     pub fn run(&mut self, stop: &StopFlag) -> Result<(), IoError> {
+        self.run_with(stop, None)
+    }
+
+    /// Has detached connections taken, or closes them.
+    pub(super) fn run_with(
+        &mut self,
+        stop: &StopFlag,
+        on_detached: Option<&OnDetached<'_, H::Exchange>>,
+    ) -> Result<(), IoError> {
         while !self.engine.is_drained() {
             let result = self.turn(stop);
             if self.engine.has_detached() {
-                self.engine.close_detached(self.reactor.now()); // there is no program to take them
+                match on_detached {
+                    Some(take) => self.take_detached(take),
+                    None => self.engine.close_detached(self.reactor.now()),
+                }
             }
             result?;
         }
@@ -101,8 +116,13 @@ impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
 
     fn turn_within(&mut self, stop: &StopFlag, wait_max: Option<Duration>) -> Result<(), IoError> {
         let result = turn_within(&mut self.engine, &mut self.reactor, stop, wait_max);
-        self.seat.counters().publish(self.engine.counters());
+        self.publish();
         result
+    }
+
+    /// Lets others see the counters.
+    fn publish(&self) {
+        self.seat.counters().publish(self.engine.counters());
     }
 
     /// How long nothing has to be done unless the descriptor is readable; `None`: for ever. Zero while the worker holds
@@ -171,8 +191,9 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
     }
 
     /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open,
-    /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
-    /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
+    /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn;
+    /// [`run`](Self::run) closes such connections, and a [`Server`](crate::Server) does unless it has
+    /// [`on_detached`](crate::Server::on_detached).
     pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
         while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
             if let Some(socket) = self.reactor.detach(io) {
@@ -182,6 +203,7 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
                 self.engine.release(buf);
             }
         }
+        self.publish();
     }
 }
 
