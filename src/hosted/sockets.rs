@@ -6,7 +6,9 @@ use aurora_http_core::reactor::{IoError, IoHandle, Reactor, Wake};
 
 use super::auto::Chosen;
 use super::error::ServerError;
-use super::storage::ReactorStorage;
+use super::storage::Handles;
+#[cfg(any(has_epoll, has_kqueue))]
+use super::storage::PollerTables;
 
 /// A reactor of sockets: what the backends of this crate have in common. It cannot be implemented elsewhere; a reactor of
 /// one's own is driven by [`run`](aurora_http_core::run::run).
@@ -38,7 +40,7 @@ pub trait SocketReactor: Reactor<'static> + sealed::Sealed {
 pub(super) trait Open<'s>: SocketReactor + Sized {
     const BACKEND: Chosen;
 
-    fn open(tables: ReactorStorage<'s>) -> Result<Self, ServerError>;
+    fn open(tables: &'s mut Handles) -> Result<Self, ServerError>;
 
     fn failed(error: IoError) -> ServerError {
         ServerError::Reactor { backend: Self::BACKEND.name(), error }
@@ -53,7 +55,7 @@ mod sealed {
 /// The backends that supply non-blocking calls have the same interface.
 #[cfg(any(has_epoll, has_kqueue))]
 macro_rules! over_readiness {
-    ($backend:ident, $Poller:ident, $table:ident) => {
+    ($backend:ident, $Poller:ident) => {
         impl sealed::Sealed for $backend::Reactor<'_, 'static> {}
 
         impl SocketReactor for $backend::Reactor<'_, 'static> {
@@ -79,18 +81,18 @@ macro_rules! over_readiness {
         impl<'s> Open<'s> for $backend::Reactor<'s, 'static> {
             const BACKEND: Chosen = Chosen::$Poller;
 
-            fn open(tables: ReactorStorage<'s>) -> Result<Self, ServerError> {
-                let poller = $backend::$Poller::new(tables.$table).map_err(Self::failed)?;
-                Ok(Self::new(poller, tables.parked, tables.lent))
+            fn open(tables: &'s mut Handles) -> Result<Self, ServerError> {
+                let PollerTables { entries, parked, lent } = &mut tables.poller;
+                Ok(Self::new($backend::$Poller::new(entries).map_err(Self::failed)?, parked, lent))
             }
         }
     };
 }
 
 #[cfg(has_epoll)]
-over_readiness!(aurora_http_epoll, Epoll, epoll);
+over_readiness!(aurora_http_epoll, Epoll);
 #[cfg(has_kqueue)]
-over_readiness!(aurora_http_kqueue, Kqueue, kqueue);
+over_readiness!(aurora_http_kqueue, Kqueue);
 
 #[cfg(has_uring)]
 mod uring {
@@ -127,8 +129,8 @@ mod uring {
         /// What is found of it is not known before it is there.
         const BACKEND: Chosen = Chosen::Uring(Rungs::NONE);
 
-        fn open(tables: ReactorStorage<'s>) -> Result<Self, ServerError> {
-            Uring::new(tables.uring, tables.uring_lent)
+        fn open(tables: &'s mut Handles) -> Result<Self, ServerError> {
+            Uring::new(&mut tables.uring.entries, &mut tables.uring.lent)
                 .map_err(|refusal| ServerError::Backend { backend: Backend::Uring, reason: refusal.to_string() })
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::TryReserveError;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use aurora_http_core::budget::{Memory, handles_max};
@@ -53,57 +52,63 @@ impl Seat {
     }
 }
 
-/// A backend's tables.
-struct Handles {
-    #[cfg(has_epoll)]
-    epoll: Vec<aurora_http_epoll::Entry>,
-    #[cfg(has_kqueue)]
-    kqueue: Vec<aurora_http_kqueue::Entry>,
-    #[cfg(has_uring)]
-    uring: Vec<aurora_http_uring::Entry>,
+/// A backend's tables: those of one, the others empty.
+#[derive(Default)]
+pub(super) struct Handles {
+    /// epoll's or kqueue's.
     #[cfg(any(has_epoll, has_kqueue))]
-    parked: Vec<Parked<'static>>,
+    pub(super) poller: PollerTables,
     #[cfg(has_uring)]
-    uring_lent: Vec<aurora_http_uring::LentPlace>,
-    #[cfg(any(has_epoll, has_kqueue))]
-    lent: Vec<Option<Buf<'static>>>,
+    pub(super) uring: UringTables,
+}
+
+#[cfg(any(has_epoll, has_kqueue))]
+#[derive(Default)]
+pub(super) struct PollerTables {
+    pub(super) entries: Vec<aurora_http_sockets::Entry>,
+    pub(super) parked: Vec<Parked<'static>>,
+    pub(super) lent: Vec<Option<Buf<'static>>>,
+}
+
+#[cfg(has_uring)]
+#[derive(Default)]
+pub(super) struct UringTables {
+    pub(super) entries: Vec<aurora_http_uring::Entry>,
+    pub(super) lent: Vec<aurora_http_uring::LentPlace>,
+}
+
+#[cfg(any(has_epoll, has_kqueue))]
+impl PollerTables {
+    fn new(handles: usize, lent: usize) -> Result<Self, TryReserveError> {
+        Ok(Self {
+            entries: table(handles, aurora_http_sockets::Entry::new)?,
+            parked: table(handles, Parked::new)?,
+            lent: table(lent, || None)?,
+        })
+    }
+}
+
+#[cfg(has_uring)]
+impl UringTables {
+    fn new(handles: usize, lent: usize) -> Result<Self, TryReserveError> {
+        Ok(Self {
+            entries: table(handles, aurora_http_uring::Entry::new)?,
+            lent: table(lent, aurora_http_uring::LentPlace::new)?,
+        })
+    }
 }
 
 impl Handles {
     /// The tables of one backend.
     fn new(backend: Chosen, handles: usize, lent: usize) -> Result<Self, TryReserveError> {
-        let mut tables = Self {
-            #[cfg(has_epoll)]
-            epoll: Vec::new(),
-            #[cfg(has_kqueue)]
-            kqueue: Vec::new(),
-            #[cfg(has_uring)]
-            uring: Vec::new(),
-            #[cfg(any(has_epoll, has_kqueue))]
-            parked: Vec::new(),
-            #[cfg(has_uring)]
-            uring_lent: Vec::new(),
-            #[cfg(any(has_epoll, has_kqueue))]
-            lent: Vec::new(),
-        };
+        let mut tables = Self::default();
         match backend {
             #[cfg(has_epoll)]
-            Chosen::Epoll => {
-                tables.epoll = table(handles, aurora_http_epoll::Entry::new)?;
-                tables.parked = table(handles, Parked::new)?;
-                tables.lent = table(lent, || None)?;
-            }
+            Chosen::Epoll => tables.poller = PollerTables::new(handles, lent)?,
             #[cfg(has_kqueue)]
-            Chosen::Kqueue => {
-                tables.kqueue = table(handles, aurora_http_kqueue::Entry::new)?;
-                tables.parked = table(handles, Parked::new)?;
-                tables.lent = table(lent, || None)?;
-            }
+            Chosen::Kqueue => tables.poller = PollerTables::new(handles, lent)?,
             #[cfg(has_uring)]
-            Chosen::Uring(_) => {
-                tables.uring = table(handles, aurora_http_uring::Entry::new)?;
-                tables.uring_lent = table(lent, aurora_http_uring::LentPlace::new)?;
-            }
+            Chosen::Uring(_) => tables.uring = UringTables::new(handles, lent)?,
         }
         Ok(tables)
     }
@@ -112,13 +117,13 @@ impl Handles {
     fn take_buffers(&mut self, put: fn(&mut dyn Iterator<Item = Buf<'static>>)) {
         #[cfg(any(has_epoll, has_kqueue))]
         {
-            put(&mut self.parked.iter_mut().flat_map(Parked::take_buffers));
-            put(&mut self.lent.iter_mut().filter_map(Option::take));
+            put(&mut self.poller.parked.iter_mut().flat_map(Parked::take_buffers));
+            put(&mut self.poller.lent.iter_mut().filter_map(Option::take));
         }
         #[cfg(has_uring)]
         {
-            put(&mut self.uring.iter_mut().flat_map(aurora_http_uring::Entry::take_buffers));
-            put(&mut self.uring_lent.iter_mut().filter_map(aurora_http_uring::LentPlace::take_buffer));
+            put(&mut self.uring.entries.iter_mut().flat_map(aurora_http_uring::Entry::take_buffers));
+            put(&mut self.uring.lent.iter_mut().filter_map(aurora_http_uring::LentPlace::take_buffer));
         }
     }
 }
@@ -160,7 +165,7 @@ impl<E> WorkerStorage<E> {
         &mut self,
         backend: Chosen,
         handler: H,
-    ) -> Result<(Engine<'_, 'static, H>, ReactorStorage<'_>), ServerError> {
+    ) -> Result<(Engine<'_, 'static, H>, &mut Handles), ServerError> {
         self.reclaim();
         let deferrals = self.seat.shared.board.deferrals(self.seat.worker);
         deferrals.reset();
@@ -188,22 +193,7 @@ impl<E> WorkerStorage<E> {
             scratch: &mut self.scratch,
         };
         let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
-        let reactor = ReactorStorage {
-            borrowed: PhantomData,
-            #[cfg(has_epoll)]
-            epoll: &mut self.handles.epoll,
-            #[cfg(has_kqueue)]
-            kqueue: &mut self.handles.kqueue,
-            #[cfg(has_uring)]
-            uring: &mut self.handles.uring,
-            #[cfg(has_uring)]
-            uring_lent: &mut self.handles.uring_lent,
-            #[cfg(any(has_epoll, has_kqueue))]
-            parked: &mut self.handles.parked,
-            #[cfg(any(has_epoll, has_kqueue))]
-            lent: &mut self.handles.lent,
-        };
-        Ok((engine.map_err(|error| misfit(&error))?, reactor))
+        Ok((engine.map_err(|error| misfit(&error))?, &mut self.handles))
     }
 
     /// Gives the buffers that no connection holds any more to the next server.
@@ -212,24 +202,6 @@ impl<E> WorkerStorage<E> {
         stash::put(tables.filter_map(Option::take));
         self.handles.take_buffers(|buffers| stash::put(buffers));
     }
-}
-
-/// What a reactor stands on.
-pub(super) struct ReactorStorage<'s> {
-    /// A build without a backend has nothing else.
-    pub(super) borrowed: PhantomData<&'s mut ()>,
-    #[cfg(has_epoll)]
-    pub(super) epoll: &'s mut [aurora_http_epoll::Entry],
-    #[cfg(has_kqueue)]
-    pub(super) kqueue: &'s mut [aurora_http_kqueue::Entry],
-    #[cfg(has_uring)]
-    pub(super) uring: &'s mut [aurora_http_uring::Entry],
-    #[cfg(has_uring)]
-    pub(super) uring_lent: &'s mut [aurora_http_uring::LentPlace],
-    #[cfg(any(has_epoll, has_kqueue))]
-    pub(super) parked: &'s mut [Parked<'static>],
-    #[cfg(any(has_epoll, has_kqueue))]
-    pub(super) lent: &'s mut [Option<Buf<'static>>],
 }
 
 impl<E> Drop for WorkerStorage<E> {
@@ -253,9 +225,9 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
     let memory = |handle_bytes| budget.memory::<E>(handle_bytes);
     match chosen {
         #[cfg(has_epoll)]
-        Chosen::Epoll => memory(size_of::<aurora_http_epoll::Entry>()),
+        Chosen::Epoll => memory(size_of::<aurora_http_sockets::Entry>()),
         #[cfg(has_kqueue)]
-        Chosen::Kqueue => memory(size_of::<aurora_http_kqueue::Entry>()),
+        Chosen::Kqueue => memory(size_of::<aurora_http_sockets::Entry>()),
         #[cfg(has_uring)]
         Chosen::Uring(_) => {
             let handles = handles_max(budget.connections, budget.listeners);
