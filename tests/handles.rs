@@ -5,20 +5,17 @@
 mod backends;
 #[path = "support/http.rs"]
 mod http;
-#[path = "support/worker.rs"]
-mod worker;
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use aurora_http::core::counters::Counters;
 use aurora_http::{
-    Backend, DeferToken, Either, Flow, Handler, Request, ResponseWriter, Server, StopHandle, WriteError, deferred,
-    handler_fn,
+    Backend, DeferToken, Either, Flow, Handler, Request, ResponseWriter, Server, StopHandle, Worker, WriteError,
+    deferred, handler_fn,
 };
 use backends::backends;
 use http::{Client, DEADLINE, eventually};
-use worker::worker;
 
 fn server(backend: Backend) -> Server {
     Server::bind("127.0.0.1:0").unwrap().backend(backend).workers(2).connections(64)
@@ -183,7 +180,7 @@ fn a_worker_on_a_thread_of_the_programs_is_seen_and_stopped_by_the_same_handles(
     let mut storage = server.storage().unwrap();
     for round in 1..=2 {
         let handler = handler_fn(|_, response| response.body("hello"));
-        let mut worker = worker(&mut storage, handler).unwrap();
+        let mut worker = Worker::new(&mut storage, handler).unwrap();
         let address = worker.local_addr();
         let (counters, stop) = (&counters, &stop);
         thread::scope(|scope| {
@@ -204,4 +201,19 @@ fn a_worker_on_a_thread_of_the_programs_is_seen_and_stopped_by_the_same_handles(
         });
     }
     assert_eq!(counters.read().accepted, 2);
+}
+
+#[test]
+fn a_worker_takes_the_backend_that_is_configured_and_tells_which_that_is() {
+    for backend in backends() {
+        let mut storage = server(backend).storage().unwrap();
+        assert_eq!(storage.backend(), backend);
+        let worker = Worker::new(&mut storage, handler_fn(|_, response| response.body("x"))).unwrap();
+        assert_eq!(worker.reactor().backend(), backend);
+    }
+    let mut storage = server(Backend::Auto).storage().unwrap();
+    let found = storage.backend();
+    assert!(backends().contains(&found), "{found}");
+    let worker = Worker::new(&mut storage, handler_fn(|_, response| response.body("x"))).unwrap();
+    assert_eq!(worker.reactor().backend(), found);
 }

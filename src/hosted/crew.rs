@@ -23,7 +23,6 @@ use super::gate::{Gate, Told};
 use super::report::WorkerOutcome;
 use super::running::{Running, WorkerContext};
 use super::shared::{OnEnd, Place, Shared};
-use super::sockets::SocketReactor;
 use super::storage::{self, WorkerStorage, memory};
 use super::worker::{OnDetached, Worker};
 use super::{descriptors, holders, listen, placement, threads};
@@ -116,7 +115,7 @@ where
     shared.begin(config.workers, files);
     let crew = Crew {
         chosen,
-        config: config.for_workers(),
+        config: config.for_workers(chosen.backend()),
         cpus: cpus.to_vec(),
         program: Arc::clone(program),
         shared: Arc::clone(shared),
@@ -325,18 +324,11 @@ where
             return Ok(WorkerOutcome::Finished);
         };
         let handler = (self.program.factory)(self.context);
-        match self.chosen {
-            #[cfg(has_epoll)]
-            Chosen::Epoll => self.run(Worker::epoll_with(storage, listeners, handler)?),
-            #[cfg(has_kqueue)]
-            Chosen::Kqueue => self.run(Worker::kqueue_with(storage, listeners, handler)?),
-            #[cfg(has_uring)]
-            Chosen::Uring(_) => self.run(Worker::uring_with(storage, listeners, handler)?),
-        }
+        self.run(Worker::with_listeners(storage, listeners, handler)?)
     }
 
     /// Tells that the worker can serve, waits until all can, and serves.
-    fn run<R: SocketReactor>(&mut self, mut worker: Worker<'_, H, R>) -> Result<WorkerOutcome, ServerError> {
+    fn run(&mut self, mut worker: Worker<'_, H>) -> Result<WorkerOutcome, ServerError> {
         if self.start.take().is_some_and(|start| !start.pass()) {
             return Ok(WorkerOutcome::Finished); // another one could not
         }

@@ -6,7 +6,6 @@ use aurora_http_core::counters::Counters;
 use aurora_http_core::stop::StopFlag;
 
 use super::shared::Shared;
-use super::tally::SharedCounters;
 
 /// Stops a server, from any thread and from its own handlers.
 ///
@@ -108,6 +107,6 @@ impl ServerCounters {
     /// What happened so far in one worker; `None` for a number that no worker has, and before the start.
     #[must_use]
     pub fn read_worker(&self, worker: usize) -> Option<Counters> {
-        self.shared.counters().get(worker).map(SharedCounters::read)
+        self.shared.counters().get(worker).map(|counters| counters.read())
     }
 }

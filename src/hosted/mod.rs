@@ -4,6 +4,7 @@
 
 mod address;
 mod announce;
+mod any;
 mod auto;
 mod backend;
 mod channel;
@@ -35,6 +36,7 @@ mod worker;
 
 pub use address::ListenAddr;
 pub use announce::Announcement;
+pub use any::{AnyReactor, AnyWaker};
 pub use backend::{Backend, UnknownBackend};
 pub use channel::{BodySender, ChannelBody, ClientGone, body_channel};
 pub use error::ServerError;

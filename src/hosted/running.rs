@@ -86,7 +86,7 @@ impl Running {
     /// What happened so far in one worker; `None` for a number that no worker has.
     #[must_use]
     pub fn worker_counters(&self, worker: usize) -> Option<Counters> {
-        self.shared.counters().get(worker).map(SharedCounters::read)
+        self.shared.counters().get(worker).map(|counters| counters.read())
     }
 
     /// Workers that have not ended: fewer than were started when one failed.
@@ -134,7 +134,7 @@ impl Running {
             thread.join().unwrap_or_else(|_| WorkerOutcome::Panicked("it did not say why".into()))
         });
         let shared = &self.shared;
-        let report = |((outcome, counters), place): ((WorkerOutcome, &SharedCounters), &Place)| WorkerReport {
+        let report = |((outcome, counters), place): ((WorkerOutcome, &Arc<SharedCounters>), &Place)| WorkerReport {
             counters: counters.read(),
             outcome,
             restarts: place.restarts.load(Ordering::Relaxed),

@@ -40,7 +40,7 @@ pub(super) struct Shared {
 
 /// One of each per worker.
 struct Posts {
-    counters: Vec<SharedCounters>,
+    counters: Vec<Arc<SharedCounters>>,
     places: Vec<Place>,
 }
 
@@ -63,7 +63,7 @@ impl Shared {
     pub(super) fn begin(&self, workers: usize, files: Vec<SocketFile>) {
         self.board.seat(workers);
         self.posts.get_or_init(|| Posts {
-            counters: (0..workers).map(|_| SharedCounters::default()).collect(),
+            counters: (0..workers).map(|_| Arc::default()).collect(),
             places: (0..workers).map(|_| Place::default()).collect(),
         });
         self.alive.store(workers, Ordering::Release);
@@ -72,7 +72,7 @@ impl Shared {
     }
 
     /// One per worker; none before the start.
-    pub(super) fn counters(&self) -> &[SharedCounters] {
+    pub(super) fn counters(&self) -> &[Arc<SharedCounters>] {
         self.posts.get().map_or(&[], |posts| &posts.counters)
     }
 

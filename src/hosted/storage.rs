@@ -2,9 +2,11 @@
 
 use std::collections::TryReserveError;
 use std::fmt;
+#[cfg(has_uring)]
+use std::io;
 use std::sync::Arc;
 
-use aurora_http_core::budget::{Memory, handles_max};
+use aurora_http_core::budget::{Budget, Memory, handles_max};
 use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::pool::{Buf, BufferPool, Entry};
@@ -13,6 +15,7 @@ use aurora_http_core::readiness::Parked;
 use aurora_http_system::Reservation;
 
 use super::auto::Chosen;
+use super::backend::Backend;
 use super::config::Config;
 use super::error::ServerError;
 use super::resumer::Resumer;
@@ -28,7 +31,10 @@ use super::threads::{SPARE_BYTES, STACK_BYTES};
 /// server of this process; see [`buffer_memory`](super::buffer_memory).
 pub struct WorkerStorage<E> {
     pub(super) config: Config,
-    pub(super) chosen: Chosen,
+    /// What the configuration asks for, as far as it is there.
+    pub(super) found: Chosen,
+    /// What the last worker on it was made with.
+    chosen: Chosen,
     slots: Vec<Entry<Slot<'static, E>>>,
     nodes: Vec<SlotNode>,
     loans: Vec<Option<Buf<'static>>>,
@@ -36,6 +42,8 @@ pub struct WorkerStorage<E> {
     free: Vec<Option<Buf<'static>>>,
     scratch: Vec<u8>,
     handles: Handles,
+    /// Of another backend that a worker took because `found` refused to work.
+    spare: Option<Handles>,
     pub(super) seat: Seat,
 }
 
@@ -47,14 +55,14 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn counters(&self) -> &SharedCounters {
+    pub(super) fn counters(&self) -> &Arc<SharedCounters> {
         &self.shared.counters()[self.worker]
     }
 }
 
 /// A backend's tables: those of one, the others empty.
-#[derive(Default)]
 pub(super) struct Handles {
+    made_for: Chosen,
     /// epoll's or kqueue's.
     #[cfg(any(has_epoll, has_kqueue))]
     pub(super) poller: PollerTables,
@@ -100,8 +108,15 @@ impl UringTables {
 
 impl Handles {
     /// The tables of one backend.
-    fn new(backend: Chosen, handles: usize, lent: usize) -> Result<Self, TryReserveError> {
-        let mut tables = Self::default();
+    fn new(backend: Chosen, budget: &Budget) -> Result<Self, TryReserveError> {
+        let (handles, lent) = (handles_max(budget.connections, budget.listeners), budget.lent);
+        let mut tables = Self {
+            made_for: backend,
+            #[cfg(any(has_epoll, has_kqueue))]
+            poller: PollerTables::default(),
+            #[cfg(has_uring)]
+            uring: UringTables::default(),
+        };
         match backend {
             #[cfg(has_epoll)]
             Chosen::Epoll => tables.poller = PollerTables::new(handles, lent)?,
@@ -128,6 +143,33 @@ impl Handles {
     }
 }
 
+/// What a reactor is opened on.
+pub(super) struct Tables<'s> {
+    pub(super) chosen: Chosen,
+    pub(super) handles: &'s mut Handles,
+    /// Where another backend may be taken if this one refuses to work, which only io_uring does.
+    #[cfg_attr(not(has_uring), allow(dead_code))]
+    pub(super) spare: Option<Spare<'s>>,
+}
+
+/// A place for the tables of another backend.
+#[cfg_attr(not(has_uring), allow(dead_code))]
+pub(super) struct Spare<'s> {
+    handles: &'s mut Option<Handles>,
+    chosen: &'s mut Chosen,
+    budget: Budget,
+}
+
+#[cfg(has_uring)]
+impl<'s> Spare<'s> {
+    pub(super) fn tables(self, chosen: Chosen) -> Result<Tables<'s>, ServerError> {
+        let refused = |_| ServerError::System { what: "allocate tables", error: io::ErrorKind::OutOfMemory.into() };
+        *self.chosen = chosen;
+        let handles = self.handles.insert(Handles::new(chosen, &self.budget).map_err(refused)?);
+        Ok(Tables { chosen, handles, spare: None })
+    }
+}
+
 impl<E> WorkerStorage<E> {
     /// For a configuration that was validated.
     pub(super) fn new(config: Config, chosen: Chosen, seat: Seat) -> Result<Self, ServerError> {
@@ -136,13 +178,15 @@ impl<E> WorkerStorage<E> {
         let refused = |_: TryReserveError| too_much::<E>(&config, chosen);
         seat.shared.board.set_up(seat.worker, connections).map_err(refused)?;
         Ok(Self {
+            found: chosen,
             chosen,
             slots: table(connections, Entry::new).map_err(refused)?,
             nodes: table(connections, SlotNode::new).map_err(refused)?,
             loans: table(budget.loans, || None).map_err(refused)?,
             free: table(budget.buffers.total(), || None).map_err(refused)?,
             scratch: table(budget.scratch_bytes, || 0).map_err(refused)?,
-            handles: Handles::new(chosen, handles_max(connections, budget.listeners), budget.lent).map_err(refused)?,
+            handles: Handles::new(chosen, &budget).map_err(refused)?,
+            spare: None,
             config,
             seat,
         })
@@ -152,6 +196,13 @@ impl<E> WorkerStorage<E> {
     #[must_use]
     pub fn resumer(&self) -> Resumer {
         self.seat.shared.board.resumer()
+    }
+
+    /// The backend of workers that are made by [`Worker::new`](super::Worker::new), never [`Backend::Auto`]: where that was
+    /// configured, which one was found.
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        self.found.backend()
     }
 
     /// The bytes it takes.
@@ -165,16 +216,16 @@ impl<E> WorkerStorage<E> {
         &mut self,
         backend: Chosen,
         handler: H,
-    ) -> Result<(Engine<'_, 'static, H>, &mut Handles), ServerError> {
+    ) -> Result<(Engine<'_, 'static, H>, Tables<'_>), ServerError> {
         self.reclaim();
         let deferrals = self.seat.shared.board.deferrals(self.seat.worker);
         deferrals.reset();
-        if self.chosen.name() != backend.name() {
+        if self.handles.made_for.name() != backend.name() {
             // The program takes another backend than the configuration says.
-            let budget = self.config.budget();
-            self.handles = Handles::new(backend, handles_max(budget.connections, budget.listeners), budget.lent)
-                .map_err(|_| too_much::<E>(&self.config, backend))?;
+            self.handles =
+                Handles::new(backend, &self.config.budget()).map_err(|_| too_much::<E>(&self.config, backend))?;
         }
+        self.spare = None;
         self.chosen = backend;
         let config = &self.config;
         let counts = config.class_counts();
@@ -193,14 +244,19 @@ impl<E> WorkerStorage<E> {
             scratch: &mut self.scratch,
         };
         let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
-        Ok((engine.map_err(|error| misfit(&error))?, &mut self.handles))
+        let is_auto = config.backend == Backend::Auto;
+        let spare =
+            is_auto.then_some(Spare { handles: &mut self.spare, chosen: &mut self.chosen, budget: config.budget() });
+        Ok((engine.map_err(|error| misfit(&error))?, Tables { chosen: backend, handles: &mut self.handles, spare }))
     }
 
     /// Gives the buffers that no connection holds any more to the next server.
     fn reclaim(&mut self) {
         let tables = self.free.iter_mut().chain(&mut self.loans);
         stash::put(tables.filter_map(Option::take));
-        self.handles.take_buffers(|buffers| stash::put(buffers));
+        for handles in [Some(&mut self.handles), self.spare.as_mut()].into_iter().flatten() {
+            handles.take_buffers(|buffers| stash::put(buffers));
+        }
     }
 }
 

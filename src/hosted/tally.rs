@@ -18,7 +18,7 @@ pub(super) struct SharedCounters {
     earlier: CacheAligned<Cells>,
 }
 
-// Side by side in a vector, no two workers write to the same line.
+// However they lie, no two workers write to the same line.
 const_assert_eq!(align_of::<SharedCounters>(), 64);
 const_assert_eq!(size_of::<SharedCounters>() % 64, 0);
 

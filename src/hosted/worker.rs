@@ -3,20 +3,23 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aurora_http_core::counters::Counters;
 use aurora_http_core::engine::{Detached, Engine};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::reactor::IoError;
-use aurora_http_core::run::{run, turn_within};
+use aurora_http_core::run::run;
 use aurora_http_core::stop::StopFlag;
 
 use super::address::{ListenAddr, first_ip};
+use super::any::AnyReactor;
 use super::error::ServerError;
 use super::listen;
 use super::sockets::{Open, SocketReactor};
-use super::storage::{Seat, WorkerStorage};
+use super::storage::WorkerStorage;
+use super::tally::SharedCounters;
 use super::unix::SocketFile;
 
 /// Takes connections that a handler gave away: the socket, what had arrived behind the request, and the handler's state.
@@ -27,12 +30,9 @@ pub(super) type OnDetached<'t, E> = dyn Fn(OwnedFd, &[u8], E) + 't;
 /// ```no_run
 /// use aurora_http::{Server, StopFlag, Worker, handler_fn};
 ///
-/// # #[cfg(not(has_epoll))]
-/// # fn main() {}
-/// # #[cfg(has_epoll)]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut storage = Server::bind("127.0.0.1:8080")?.connections(64).storage()?;
-/// let mut worker = Worker::epoll(&mut storage, handler_fn(|_request, response| response.body("Hello!\n")))?;
+/// let mut worker = Worker::new(&mut storage, handler_fn(|_request, response| response.body("Hello!\n")))?;
 /// println!("listening on {}", worker.local_addr());
 /// worker.run(&StopFlag::new())?;
 /// # Ok(())
@@ -55,10 +55,10 @@ pub(super) type OnDetached<'t, E> = dyn Fn(OwnedFd, &[u8], E) + 't;
 /// timeout, clear the readiness that was seen, then `poll`.
 // On cache lines of its own, wherever a program puts several of them.
 #[repr(align(64))]
-pub struct Worker<'s, H: Handler, R> {
+pub struct Worker<'s, H: Handler, R = AnyReactor<'s>> {
     engine: Engine<'s, 'static, H>,
     reactor: R,
-    seat: Seat,
+    counters: Arc<SharedCounters>,
     addresses: Vec<ListenAddr>,
     /// Removed at the end.
     _files: Vec<SocketFile>,
@@ -115,14 +115,14 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
     }
 
     fn turn_within(&mut self, stop: &StopFlag, wait_max: Option<Duration>) -> Result<(), IoError> {
-        let result = turn_within(&mut self.engine, &mut self.reactor, stop, wait_max);
+        let result = self.reactor.turn(&mut self.engine, stop, wait_max);
         self.publish();
         result
     }
 
     /// Lets others see the counters.
     fn publish(&self) {
-        self.seat.counters().publish(self.engine.counters());
+        self.counters.publish(self.engine.counters());
     }
 
     /// How long nothing has to be done unless the descriptor is readable; `None`: for ever. Zero while the worker holds
@@ -213,6 +213,36 @@ impl<H: Handler, R: SocketReactor> AsFd for Worker<'_, H, R> {
     }
 }
 
+impl<'s, H: Handler> Worker<'s, H> {
+    /// A worker with listeners of its own, as the storage is configured for, on the backend that the configuration names.
+    ///
+    /// With [`Backend::Auto`](crate::Backend::Auto) it is the one that [`Server::storage`](crate::Server::storage) has found
+    /// ([`WorkerStorage::backend`]), or the next one if that refuses to work now: [`AnyReactor::backend`] tells.
+    ///
+    /// # Errors
+    /// What [`Server::start`](crate::Server::start) says about listeners, [`ServerError::Reactor`], or
+    /// [`ServerError::Backend`] with the reason why the backend cannot be used.
+    pub fn new(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
+        open(storage, handler)
+    }
+
+    /// As [`new`](Self::new), with listeners that the program opened, as many as the storage is configured for: `[socket]`
+    /// for one. On io_uring they are made non-blocking. Accepted connections inherit a socket's `TCP_NODELAY`.
+    ///
+    /// # Errors
+    /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many, or [`ServerError::Backend`] with the
+    /// reason why the backend cannot be used.
+    pub fn with_listeners(
+        storage: &'s mut WorkerStorage<H::Exchange>,
+        listeners: impl IntoIterator<Item = OwnedFd>,
+        handler: H,
+    ) -> Result<Self, ServerError> {
+        open_with(storage, listeners, handler)
+    }
+}
+
+/// For programs that name their reactor, to move a worker to another thread, say, which the one of [`Worker::new`] cannot
+/// be.
 #[cfg(has_epoll)]
 impl<'s, H: Handler> Worker<'s, H, aurora_http_epoll::Reactor<'s, 'static>> {
     /// A worker on epoll, with listeners of its own as the storage is configured for.
@@ -293,7 +323,7 @@ fn open<'s, H: Handler, R: Open<'s>>(
     storage: &'s mut WorkerStorage<H::Exchange>,
     handler: H,
 ) -> Result<Worker<'s, H, R>, ServerError> {
-    let mut opened = listen::open_one_each(R::BACKEND, &storage.config)?;
+    let mut opened = listen::open_one_each(R::backend(storage.found), &storage.config)?;
     let sockets = opened.sockets.pop().unwrap_or_default();
     Ok(Worker { _files: opened.files, ..open_with(storage, sockets, handler)? })
 }
@@ -305,15 +335,18 @@ fn open_with<'s, H: Handler, R: Open<'s>>(
     handler: H,
 ) -> Result<Worker<'s, H, R>, ServerError> {
     let seat = storage.seat.clone();
-    seat.counters().retire(); // what an earlier worker here has counted
-    let (mut engine, tables) = storage.engine(R::BACKEND, handler)?;
+    let counters = Arc::clone(seat.counters());
+    counters.retire(); // what an earlier worker here has counted
+    let backend = R::backend(storage.found);
+    let failed = |error| ServerError::Reactor { backend: backend.name(), error };
+    let (mut engine, tables) = storage.engine(backend, handler)?;
     let mut reactor = R::open(tables)?;
-    seat.shared.board.set_waker(seat.worker, Some(Box::new(reactor.waker().map_err(R::failed)?)));
+    seat.shared.board.set_waker(seat.worker, Some(Box::new(reactor.waker().map_err(failed)?)));
     let mut addresses = Vec::new();
     for listener in listeners {
         addresses.extend(ListenAddr::of(&listener));
-        let listener = reactor.add_listener(listener).map_err(R::failed)?;
-        engine.listen(listener).map_err(|_| R::failed(IoError::FileLimit))?;
+        let listener = reactor.add_listener(listener).map_err(failed)?;
+        engine.listen(listener).map_err(|_| failed(IoError::FileLimit))?;
     }
-    Ok(Worker { engine, reactor, seat, addresses, _files: Vec::new() })
+    Ok(Worker { engine, reactor, counters, addresses, _files: Vec::new() })
 }
