@@ -63,9 +63,9 @@ pub use aurora_http_core::writer::{BodyWriter, ResponseWriter, WriteError};
 #[cfg(unix)]
 pub use hosted::{
     Announcement, AnyReactor, AnyWaker, Backend, BodySender, BufferMemory, ChannelBody, ClientGone, DetachingServer,
-    ListenAddr, Pin, Report, Resumer, Running, Server, ServerCounters, ServerError, SocketReactor, StopHandle,
-    StopReport, UnknownBackend, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, body_channel,
-    buffer_memory,
+    HeapStorage, ListenAddr, Pin, Report, Resumer, Running, Server, ServerCounters, ServerError, SocketReactor,
+    StopHandle, StopReport, UnknownBackend, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage,
+    body_channel, buffer_memory,
 };
 
 #[cfg(unix)]

@@ -95,6 +95,11 @@ impl Config {
             let advice = format!("use 1 to {LISTENERS_MAX}");
             return Err(ServerError::setting("listeners", self.listeners.len(), advice));
         }
+        self.validate_engine()
+    }
+
+    /// Without listeners: for an engine that somebody else feeds.
+    pub(super) fn validate_engine(&self) -> Result<(), ServerError> {
         if self.workers == 0 {
             return Err(ServerError::setting("workers", 0, "nobody would serve; use at least 1"));
         }

@@ -11,10 +11,10 @@ use super::address::ListenAddr;
 use super::announce::Announcement;
 use super::error::ServerError;
 use super::handles::{ServerCounters, StopHandle};
+use super::heap::Seat;
 use super::report::{Report, WorkerOutcome, WorkerReport};
 use super::resumer::Resumer;
 use super::shared::{Place, Shared};
-use super::storage;
 use super::tally::SharedCounters;
 
 /// A server that serves on threads of its own.
@@ -199,7 +199,7 @@ impl WorkerContext {
         self.shared.board.resumer()
     }
 
-    pub(super) fn seat(&self) -> storage::Seat {
-        storage::Seat { shared: Arc::clone(&self.shared), worker: self.id }
+    pub(super) fn seat(&self) -> Seat {
+        Seat { shared: Arc::clone(&self.shared), worker: self.id }
     }
 }

@@ -19,6 +19,7 @@ use super::config::Config;
 use super::crew::{Closed, Detaches, Program, Taken, launch};
 use super::error::ServerError;
 use super::handles::{ServerCounters, StopHandle};
+use super::heap::{HeapStorage, Seat};
 use super::inherit;
 use super::placement::Pin;
 use super::printer::{PRINTING, Printer};
@@ -27,7 +28,7 @@ use super::resumer::Resumer;
 use super::running::{Running, WorkerContext};
 use super::shared::{OnEnd, Shared};
 use super::source::Source;
-use super::storage::{self, Seat, WorkerStorage};
+use super::storage::{self, WorkerStorage};
 
 /// A server to be: where to listen, and how to serve there.
 ///
@@ -436,8 +437,17 @@ impl Server {
         let (chosen, _) = choose(config.backend)?;
         super::descriptors::ensure(1, config.connections, config.listeners.len())?;
         storage::ensure::<E>(&config, chosen)?;
-        self.shared.begin(1, Vec::new());
-        WorkerStorage::new(config, chosen, Seat { shared: self.shared, worker: 0 })
+        WorkerStorage::new(config, chosen, Seat::single(self.shared))
+    }
+
+    /// Memory for an [`Engine`](crate::core::engine::Engine) that the program drives itself, sized by this configuration, of
+    /// which connections, limits, buffers and the server's name count; it needs no listener.
+    /// [`HeapStorage::new`] is the same with what is usual.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, and [`ServerError::Memory`] when the system has not enough of it.
+    pub fn engine_storage<E>(self) -> Result<HeapStorage<E>, ServerError> {
+        HeapStorage::configured(self.config, Seat::single(self.shared))
     }
 }
 

@@ -4,12 +4,11 @@ use std::collections::TryReserveError;
 use std::fmt;
 #[cfg(has_uring)]
 use std::io;
-use std::sync::Arc;
 
 use aurora_http_core::budget::{Budget, Memory, handles_max};
-use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
+use aurora_http_core::engine::Engine;
 use aurora_http_core::handler::Handler;
-use aurora_http_core::pool::{Buf, BufferPool, Entry};
+use aurora_http_core::pool::Buf;
 #[cfg(any(has_epoll, has_kqueue))]
 use aurora_http_core::readiness::Parked;
 use aurora_http_system::Reservation;
@@ -18,11 +17,10 @@ use super::auto::Chosen;
 use super::backend::Backend;
 use super::config::Config;
 use super::error::ServerError;
+use super::heap::{HeapStorage, Seat};
 use super::resumer::Resumer;
-use super::shared::Shared;
-use super::stash::{self, Unfilled};
+use super::stash;
 use super::table::table;
-use super::tally::SharedCounters;
 use super::threads::{SPARE_BYTES, STACK_BYTES};
 
 /// The memory of one [`Worker`](super::Worker), made by [`Server::storage`](super::Server::storage).
@@ -30,34 +28,14 @@ use super::threads::{SPARE_BYTES, STACK_BYTES};
 /// Make it on the thread that will use it, so that the system places it well. Dropping it gives the buffers to the next
 /// server of this process; see [`buffer_memory`](super::buffer_memory).
 pub struct WorkerStorage<E> {
-    pub(super) config: Config,
     /// What the configuration asks for, as far as it is there.
     pub(super) found: Chosen,
     /// What the last worker on it was made with.
     chosen: Chosen,
-    slots: Vec<Entry<Slot<'static, E>>>,
-    nodes: Vec<SlotNode>,
-    loans: Vec<Option<Buf<'static>>>,
-    /// Buffers that are free.
-    free: Vec<Option<Buf<'static>>>,
-    scratch: Vec<u8>,
+    pub(super) heap: HeapStorage<E>,
     handles: Handles,
     /// Of another backend that a worker took because `found` refused to work.
     spare: Option<Handles>,
-    pub(super) seat: Seat,
-}
-
-/// A worker's place among the workers of its server.
-#[derive(Clone)]
-pub(super) struct Seat {
-    pub(super) shared: Arc<Shared>,
-    pub(super) worker: usize,
-}
-
-impl Seat {
-    pub(super) fn counters(&self) -> &Arc<SharedCounters> {
-        &self.shared.counters()[self.worker]
-    }
 }
 
 /// A backend's tables: those of one, the others empty.
@@ -173,29 +151,16 @@ impl<'s> Spare<'s> {
 impl<E> WorkerStorage<E> {
     /// For a configuration that was validated.
     pub(super) fn new(config: Config, chosen: Chosen, seat: Seat) -> Result<Self, ServerError> {
-        let budget = config.budget();
-        let connections = budget.connections;
-        let refused = |_: TryReserveError| too_much::<E>(&config, chosen);
-        seat.shared.board.set_up(seat.worker, connections).map_err(refused)?;
-        Ok(Self {
-            found: chosen,
-            chosen,
-            slots: table(connections, Entry::new).map_err(refused)?,
-            nodes: table(connections, SlotNode::new).map_err(refused)?,
-            loans: table(budget.loans, || None).map_err(refused)?,
-            free: table(budget.buffers.total(), || None).map_err(refused)?,
-            scratch: table(budget.scratch_bytes, || 0).map_err(refused)?,
-            handles: Handles::new(chosen, &budget).map_err(refused)?,
-            spare: None,
-            config,
-            seat,
-        })
+        let handles = Handles::new(chosen, &config.budget()).map_err(|_| too_much::<E>(&config, chosen))?;
+        let refused = too_much::<E>(&config, chosen);
+        let heap = HeapStorage::make(config, seat).map_err(|_| refused)?;
+        Ok(Self { found: chosen, chosen, heap, handles, spare: None })
     }
 
     /// What resolves tokens of deferred answers, for the handler to be. Also of workers on this storage that come later.
     #[must_use]
     pub fn resumer(&self) -> Resumer {
-        self.seat.shared.board.resumer()
+        self.heap.resumer()
     }
 
     /// The backend of workers that are made by [`Worker::new`](super::Worker::new), never [`Backend::Auto`]: where that was
@@ -208,7 +173,7 @@ impl<E> WorkerStorage<E> {
     /// The bytes it takes.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        memory::<E>(&self.config, self.chosen)
+        memory::<E>(&self.heap.config, self.chosen)
     }
 
     /// An engine over a part of it, and what is left for the reactor of `backend`.
@@ -217,43 +182,22 @@ impl<E> WorkerStorage<E> {
         backend: Chosen,
         handler: H,
     ) -> Result<(Engine<'_, 'static, H>, Tables<'_>), ServerError> {
-        self.reclaim();
-        let deferrals = self.seat.shared.board.deferrals(self.seat.worker);
-        deferrals.reset();
-        if self.handles.made_for.name() != backend.name() {
+        self.reclaim_handles();
+        let Self { chosen, heap, handles, spare, .. } = self;
+        let budget = heap.config.budget();
+        if handles.made_for.name() != backend.name() {
             // The program takes another backend than the configuration says.
-            self.handles =
-                Handles::new(backend, &self.config.budget()).map_err(|_| too_much::<E>(&self.config, backend))?;
+            *handles = Handles::new(backend, &budget).map_err(|_| too_much::<E>(&heap.config, backend))?;
         }
-        self.spare = None;
-        self.chosen = backend;
-        let config = &self.config;
-        let counts = config.class_counts();
-        let misfit =
-            |error: &dyn fmt::Display| ServerError::setting("buffers", format!("{counts:?}"), error.to_string());
-        let mut pool = BufferPool::new(&mut self.free, counts).map_err(|error| misfit(&error))?;
-        stash::fill(&mut pool, counts).map_err(|error| match error {
-            Unfilled::Memory => too_much::<E>(config, backend),
-            Unfilled::Misfit(error) => misfit(&error),
-        })?;
-        let storage = Storage {
-            slots: &mut self.slots,
-            nodes: &mut self.nodes,
-            loans: &mut self.loans,
-            deferrals,
-            scratch: &mut self.scratch,
-        };
-        let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
-        let is_auto = config.backend == Backend::Auto;
-        let spare =
-            is_auto.then_some(Spare { handles: &mut self.spare, chosen: &mut self.chosen, budget: config.budget() });
-        Ok((engine.map_err(|error| misfit(&error))?, Tables { chosen: backend, handles: &mut self.handles, spare }))
+        *spare = None;
+        *chosen = backend;
+        let spare = (heap.config.backend == Backend::Auto).then_some(Spare { handles: spare, chosen, budget });
+        let engine = heap.engine_or(handler, |config| too_much::<E>(config, backend))?;
+        Ok((engine, Tables { chosen: backend, handles, spare }))
     }
 
-    /// Gives the buffers that no connection holds any more to the next server.
-    fn reclaim(&mut self) {
-        let tables = self.free.iter_mut().chain(&mut self.loans);
-        stash::put(tables.filter_map(Option::take));
+    /// Gives the buffers that a reactor has left here to the next server.
+    fn reclaim_handles(&mut self) {
         for handles in [Some(&mut self.handles), self.spare.as_mut()].into_iter().flatten() {
             handles.take_buffers(|buffers| stash::put(buffers));
         }
@@ -262,16 +206,13 @@ impl<E> WorkerStorage<E> {
 
 impl<E> Drop for WorkerStorage<E> {
     fn drop(&mut self) {
-        self.reclaim();
-        // Who resolves from now on is told that nobody is there.
-        self.seat.shared.board.deferrals(self.seat.worker).reset();
-        self.seat.shared.board.set_waker(self.seat.worker, None);
+        self.reclaim_handles();
     }
 }
 
 impl<E> fmt::Debug for WorkerStorage<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerStorage").field("config", &self.config).field("memory", &self.memory()).finish()
+        f.debug_struct("WorkerStorage").field("config", &self.heap.config).field("memory", &self.memory()).finish()
     }
 }
 

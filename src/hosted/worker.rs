@@ -323,7 +323,7 @@ fn open<'s, H: Handler, R: Open<'s>>(
     storage: &'s mut WorkerStorage<H::Exchange>,
     handler: H,
 ) -> Result<Worker<'s, H, R>, ServerError> {
-    let mut opened = listen::open_one_each(R::backend(storage.found), &storage.config)?;
+    let mut opened = listen::open_one_each(R::backend(storage.found), &storage.heap.config)?;
     let sockets = opened.sockets.pop().unwrap_or_default();
     Ok(Worker { _files: opened.files, ..open_with(storage, sockets, handler)? })
 }
@@ -334,7 +334,7 @@ fn open_with<'s, H: Handler, R: Open<'s>>(
     listeners: impl IntoIterator<Item = OwnedFd>,
     handler: H,
 ) -> Result<Worker<'s, H, R>, ServerError> {
-    let seat = storage.seat.clone();
+    let seat = storage.heap.seat.clone();
     let counters = Arc::clone(seat.counters());
     counters.retire(); // what an earlier worker here has counted
     let backend = R::backend(storage.found);
