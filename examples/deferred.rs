@@ -67,8 +67,7 @@ fn wait_ms(request: &Request<'_>) -> Option<u64> {
 }
 
 /// Resolves tokens when they are due, until all workers are gone.
-fn keep_time(alarms: &Receiver<Alarm>, resumer: &Receiver<Resumer>) {
-    let Ok(resumer) = resumer.recv() else { return };
+fn keep_time(alarms: &Receiver<Alarm>, resumer: &Resumer) {
     let mut due = BinaryHeap::new();
     loop {
         let wait = due.peek().map(|Reverse(Entry(at, _))| at.saturating_duration_since(Instant::now()));
@@ -114,14 +113,9 @@ impl Ord for Entry {
 
 fn main() -> Result<(), ServerError> {
     let (alarms, keeper) = mpsc::channel();
-    let (resumers, resumer) = mpsc::channel();
+    let server = support::server("deferred: answers GET /later?ms=N after N milliseconds, GET /now in the same turn");
+    let resumer = server.resumer();
     thread::spawn(move || keep_time(&keeper, &resumer));
-    support::server("deferred: answers GET /later?ms=N after N milliseconds, GET /now in the same turn").serve(
-        move |worker| {
-            // That of any worker serves for all of them; the first one is taken.
-            let _ = resumers.send(worker.resumer());
-            Later { alarms: alarms.clone(), resumer: worker.resumer() }
-        },
-    )?;
+    server.serve(move |worker| Later { alarms: alarms.clone(), resumer: worker.resumer() })?;
     Ok(())
 }

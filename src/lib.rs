@@ -62,9 +62,10 @@ pub use aurora_http_core::writer::{BodyWriter, ResponseWriter, WriteError};
 
 #[cfg(unix)]
 pub use hosted::{
-    Announcement, Backend, BodySender, BufferMemory, ChannelBody, ClientGone, ListenAddr, Pin, Report, Resumer,
-    Running, Server, ServerError, SocketReactor, StopHandle, StopReport, UnknownBackend, Worker, WorkerContext,
-    WorkerOutcome, WorkerReport, WorkerStorage, body_channel, buffer_memory,
+    Announcement, AnyReactor, AnyWaker, Backend, BodySender, BufferMemory, ChannelBody, ClientGone, DetachingServer,
+    HeapStorage, ListenAddr, Pin, Report, Resumer, Running, Server, ServerCounters, ServerError, SocketReactor,
+    StopHandle, StopReport, UnknownBackend, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage,
+    body_channel, buffer_memory,
 };
 
 #[cfg(unix)]

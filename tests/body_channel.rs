@@ -24,8 +24,9 @@ const LENGTH: usize = 3_000_000;
 fn server(capacity: usize) -> (Running, std::sync::mpsc::Receiver<BodySender>) {
     let (senders, received) = channel();
     let server = Server::bind("127.0.0.1:0").expect("an address").workers(1);
-    let running = server.start(move |worker| {
-        let (senders, resumer) = (senders.clone(), worker.resumer());
+    let resumer = server.resumer();
+    let running = server.start(move |_worker| {
+        let (senders, resumer) = (senders.clone(), resumer.clone());
         handler_fn(move |request: &Request<'_>, response| answer(request, response, &senders, &resumer, capacity))
     });
     (running.expect("it starts"), received)

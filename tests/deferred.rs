@@ -80,14 +80,15 @@ struct Deferring {
 impl Deferring {
     fn start(server: Server) -> Self {
         let (send, tokens) = mpsc::channel();
-        let (resumers, resumer) = mpsc::channel();
+        let resumer = server.resumer();
         let vanished = Arc::new(AtomicUsize::new(0));
         let dropped = Arc::clone(&vanished);
-        let running = server.start(move |worker| {
-            resumers.send(worker.resumer()).unwrap();
-            Later { resumer: worker.resumer(), tokens: send.clone(), vanished: Arc::clone(&dropped) }
+        let running = server.start(move |worker| Later {
+            resumer: worker.resumer(),
+            tokens: send.clone(),
+            vanished: Arc::clone(&dropped),
         });
-        Self { running: running.unwrap(), resumer: resumer.recv().unwrap(), tokens, vanished }
+        Self { running: running.unwrap(), resumer, tokens, vanished }
     }
 
     fn connect(&self) -> Client {
@@ -301,52 +302,41 @@ fn a_token_of_one_server_means_nothing_to_another() {
     }
 }
 
-/// The test on one backend: the workers of each are a type of their own.
-macro_rules! worker_on {
-    ($backend:expr, $worker:path) => {{
-        let mut storage = server($backend).storage().unwrap();
-        let resumer = storage.resumer();
-        for _ in 0..2 {
-            let (send, tokens) = mpsc::channel();
-            let vanished = Arc::new(AtomicUsize::new(0));
-            let later = Later { resumer: storage.resumer(), tokens: send, vanished: Arc::clone(&vanished) };
-            let mut worker = $worker(&mut storage, later).unwrap();
-            let (address, stop) = (worker.local_addr(), StopFlag::new());
-            let (waker, resolves, stops) = (worker.waker().unwrap(), &resumer, &stop);
-            let left = thread::scope(|scope| {
-                let asks = scope.spawn(move || {
-                    let mut client = Client::connect(address);
-                    client.send(get("/worker"));
-                    let (_, token) = tokens.recv_timeout(DEADLINE).unwrap();
-                    assert!(resolves.resume(token));
-                    assert_eq!(client.response("GET").text(), "/worker");
-                    client.send(get("/left"));
-                    let (_, token) = tokens.recv_timeout(DEADLINE).unwrap();
-                    stops.abort();
-                    waker.wake();
-                    token
-                });
-                worker.run(&stop).unwrap();
-                asks.join().unwrap()
+fn worker_on(backend: Backend) {
+    let mut storage = server(backend).storage().unwrap();
+    let resumer = storage.resumer();
+    for _ in 0..2 {
+        let (send, tokens) = mpsc::channel();
+        let vanished = Arc::new(AtomicUsize::new(0));
+        let later = Later { resumer: storage.resumer(), tokens: send, vanished: Arc::clone(&vanished) };
+        let mut worker = Worker::new(&mut storage, later).unwrap();
+        let (address, stop) = (worker.local_addr(), StopFlag::new());
+        let (waker, resolves, stops) = (worker.waker().unwrap(), &resumer, &stop);
+        let left = thread::scope(|scope| {
+            let asks = scope.spawn(move || {
+                let mut client = Client::connect(address);
+                client.send(get("/worker"));
+                let (_, token) = tokens.recv_timeout(DEADLINE).unwrap();
+                assert!(resolves.resume(token));
+                assert_eq!(client.response("GET").text(), "/worker");
+                client.send(get("/left"));
+                let (_, token) = tokens.recv_timeout(DEADLINE).unwrap();
+                stops.abort();
+                waker.wake();
+                token
             });
-            assert_eq!(vanished.load(Ordering::SeqCst), 1);
-            assert!(!resumer.resume(left), "not of the next worker on the same storage either");
-        }
-    }};
+            worker.run(&stop).unwrap();
+            asks.join().unwrap()
+        });
+        assert_eq!(vanished.load(Ordering::SeqCst), 1);
+        assert!(!resumer.resume(left), "not of the next worker on the same storage either");
+    }
 }
 
 #[test]
 fn a_worker_on_a_thread_of_ones_own_is_woken_too() {
     for backend in backends() {
-        match backend {
-            #[cfg(has_epoll)]
-            Backend::Epoll => worker_on!(backend, Worker::epoll),
-            #[cfg(has_kqueue)]
-            Backend::Kqueue => worker_on!(backend, Worker::kqueue),
-            #[cfg(has_uring)]
-            Backend::Uring => worker_on!(backend, Worker::uring),
-            other => panic!("{other} is not there"),
-        }
+        worker_on(backend);
     }
 }
 

@@ -3,8 +3,6 @@
 
 #[path = "support/http.rs"]
 mod http;
-#[path = "support/worker.rs"]
-mod worker;
 
 use std::fs;
 use std::net::TcpStream;
@@ -13,9 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use aurora_http::core::pool::{Class, ClassCounts};
-use aurora_http::{Content, Flow, Handler, Limits, Request, ResponseWriter, Server, handler_fn};
+use aurora_http::{Content, Flow, Handler, Limits, Request, ResponseWriter, Server, Worker, handler_fn};
 use http::{Client, eventually};
-use worker::worker;
 
 /// Threads are identified by name, so only one server may run at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -122,7 +119,7 @@ fn the_configured_backlog_is_used() {
     for (backlog, least, most) in [(1, 1, 4), (12, 12, 16)] {
         let server = Server::bind("127.0.0.1:0").unwrap().connections(4).backlog(backlog);
         let mut storage = server.storage().unwrap();
-        let worker = worker(&mut storage, handler_fn(|_, response| response.body("late"))).unwrap();
+        let worker = Worker::new(&mut storage, handler_fn(|_, response| response.body("late"))).unwrap();
         // Nobody accepts.
         let mut waiting = Vec::new();
         while waiting.len() < 32 {

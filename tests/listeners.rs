@@ -5,8 +5,6 @@
 mod backends;
 #[path = "support/http.rs"]
 mod http;
-#[path = "support/worker.rs"]
-mod worker;
 
 use std::env;
 use std::fs;
@@ -20,8 +18,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aurora_http::core::reactor::Peer;
 use aurora_http::{
-    Counters, ListenAddr, Request, ResponseWriter, Running, Server, ServerError, StopFlag, StopHandle, WorkerContext,
-    WriteError, handler_fn,
+    Counters, ListenAddr, Request, ResponseWriter, Running, Server, ServerError, StopFlag, StopHandle, Worker,
+    WorkerContext, WriteError, handler_fn,
 };
 use http::{Client, DEADLINE, eventually};
 use rustix::net::sockopt;
@@ -327,7 +325,7 @@ fn a_worker_on_its_own_listens_in_several_places_too() {
     {
         let server = Server::bind("127.0.0.1:0").unwrap().listen_unix(&place.0).connections(64);
         let mut storage = server.storage().unwrap();
-        let mut worker = worker::worker(&mut storage, handler_fn(who)).unwrap();
+        let mut worker = Worker::new(&mut storage, handler_fn(who)).unwrap();
         assert_eq!(worker.listeners(), [ListenAddr::Ip(worker.local_addr()), ListenAddr::Unix(place.0.clone())]);
         let stop = StopFlag::new();
         let (address, path) = (worker.local_addr(), place.0.clone());

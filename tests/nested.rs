@@ -9,30 +9,19 @@ mod nested;
 
 use std::os::fd::AsFd;
 
-use aurora_http::{Backend, SocketReactor, StopFlag, Worker, WorkerStorage};
+use aurora_http::{StopFlag, Worker, WorkerStorage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use backends::backends;
 use nested::{Counts, Exchange, Told};
 
-fn nest<R: SocketReactor>(mut worker: Worker<'_, Counts, R>, stop: &StopFlag, told: &Told) {
+fn serve(storage: &mut WorkerStorage<Exchange>, stop: &StopFlag, told: &Told) {
+    let mut worker = Worker::new(storage, Counts).unwrap();
     told.ready(&worker);
     while !worker.poll(stop).unwrap() {
         told.turned();
         let timeout = worker.timeout().map(|timeout| Timespec::try_from(timeout).unwrap());
         poll(&mut [PollFd::new(&worker.as_fd(), PollFlags::IN)], timeout.as_ref()).unwrap();
-    }
-}
-
-fn serve(backend: Backend, storage: &mut WorkerStorage<Exchange>, stop: &StopFlag, told: &Told) {
-    match backend {
-        #[cfg(has_epoll)]
-        Backend::Epoll => nest(Worker::epoll(storage, Counts).unwrap(), stop, told),
-        #[cfg(has_kqueue)]
-        Backend::Kqueue => nest(Worker::kqueue(storage, Counts).unwrap(), stop, told),
-        #[cfg(has_uring)]
-        Backend::Uring => nest(Worker::uring(storage, Counts).unwrap(), stop, told),
-        other => panic!("{other:?} is not in this build"),
     }
 }
 

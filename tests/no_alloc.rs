@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, Once, mpsc};
+use std::sync::{Condvar, Mutex, Once};
 use std::thread;
 
 use aurora_http::core::request::BodyLength;
@@ -239,14 +239,12 @@ fn serve(backend: Backend) -> Running {
     let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32).limits(limits);
     let server = server.server_name("no-alloc").backend(backend);
     TOKENS.lock().unwrap().reserve(100);
-    let (send, resumer) = mpsc::channel();
+    *RESUMER.lock().unwrap() = Some(server.resumer());
     let running = server.start(move |worker| {
         IS_WORKER.set(true);
-        send.send(worker.resumer()).unwrap();
         Flows { resumer: worker.resumer() }
     });
     let running = running.unwrap();
-    *RESUMER.lock().unwrap() = resumer.recv().ok();
     RESOLVES.call_once(|| drop(thread::spawn(resolve)));
     SERVING.store(true, Ordering::SeqCst);
     running

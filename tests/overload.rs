@@ -6,8 +6,6 @@
 mod http;
 #[path = "overload/watched.rs"]
 mod watched;
-#[path = "support/worker.rs"]
-mod worker;
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,8 +3,6 @@
 
 #[path = "support/http.rs"]
 mod http;
-#[path = "support/worker.rs"]
-mod worker;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
@@ -16,11 +14,10 @@ use aurora_http::core::counters::Counters;
 use aurora_http::core::reactor::Wake;
 use aurora_http::{
     Backend, Class, ClassCounts, CloseReason, Content, Flow, Handler, Limits, Request, ResponseWriter, Running, Server,
-    ServerError, StopFlag, StopHandle, Timeouts, WorkerContext, WorkerOutcome, WriteError, handler_fn,
+    ServerError, StopFlag, StopHandle, Timeouts, Worker, WorkerContext, WorkerOutcome, WriteError, handler_fn,
 };
 use http::{Client, DEADLINE, eventually};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use worker::worker;
 
 fn local() -> Server {
     Server::bind("127.0.0.1:0").unwrap().connections(64)
@@ -335,7 +332,7 @@ fn a_worker_serves_on_the_callers_thread() {
     let stopped = Arc::clone(&stop);
     let serving = thread::spawn(move || {
         let mut storage = local().storage().unwrap();
-        let mut worker = worker(&mut storage, handler_fn(path)).unwrap();
+        let mut worker = Worker::new(&mut storage, handler_fn(path)).unwrap();
         tell.send((worker.local_addr(), worker.waker().unwrap())).unwrap();
         worker.run(&stopped).unwrap();
         (worker.counters().requests, worker.engine().pool().in_use())
@@ -354,7 +351,7 @@ fn a_worker_nests_in_another_loop() {
     let stopped = Arc::clone(&stop);
     let serving = thread::spawn(move || {
         let mut storage = local().storage().unwrap();
-        let mut worker = worker(&mut storage, handler_fn(path)).unwrap();
+        let mut worker = Worker::new(&mut storage, handler_fn(path)).unwrap();
         tell.send((worker.local_addr(), worker.waker().unwrap())).unwrap();
         let mut turns = 0;
         while !worker.poll(&stopped).unwrap() {

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use aurora_http::core::reactor::Wake;
-use aurora_http::{Backend, Server, SocketReactor, StopFlag, Worker, WorkerStorage, handler_fn};
+use aurora_http::{Backend, Server, StopFlag, Worker, WorkerStorage, handler_fn};
 use rustix::fs::{OFlags, fcntl_getfl};
 
 use backends::backends;
@@ -27,18 +27,8 @@ fn serve(backend: Backend, listener: OwnedFd, stop: &StopFlag, ready: &mpsc::Sen
     let server = Server::bind("127.0.0.1:0").unwrap().connections(64).backend(backend);
     let mut storage: WorkerStorage<Infallible> = server.storage().unwrap();
     let handler = handler_fn(|_request, response| response.body("hello"));
-    match backend {
-        Backend::Epoll => run(Worker::epoll_with(&mut storage, [listener], handler).unwrap(), stop, ready),
-        Backend::Uring => run(Worker::uring_with(&mut storage, [listener], handler).unwrap(), stop, ready),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn run<H: aurora_http::Handler, R: SocketReactor>(
-    mut worker: Worker<'_, H, R>,
-    stop: &StopFlag,
-    ready: &mpsc::Sender<Box<dyn Wake>>,
-) -> u64 {
+    let mut worker = Worker::with_listeners(&mut storage, [listener], handler).unwrap();
+    assert_eq!(worker.reactor().backend(), backend);
     ready.send(Box::new(worker.waker().unwrap())).unwrap();
     worker.run(stop).unwrap();
     worker.counters().accepted

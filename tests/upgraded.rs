@@ -82,12 +82,10 @@ impl Handler for Echo {
 
 fn echo(backend: Backend) -> (Running, Resumer, mpsc::Receiver<DeferToken>) {
     let (send, tokens) = mpsc::channel();
-    let (resumers, resumer) = mpsc::channel();
-    let running = server(backend).start(move |worker| {
-        resumers.send(worker.resumer()).unwrap();
-        Echo { tokens: send.clone() }
-    });
-    (running.unwrap(), resumer.recv().unwrap(), tokens)
+    let server = server(backend);
+    let resumer = server.resumer();
+    let running = server.start(move |_worker| Echo { tokens: send.clone() });
+    (running.unwrap(), resumer, tokens)
 }
 
 fn get(path: &str) -> String {
@@ -268,56 +266,45 @@ fn target() -> SocketAddr {
     address
 }
 
-/// The test on one backend: the workers of each are a type of their own.
-macro_rules! proxy_on {
-    ($backend:expr, $worker:path) => {{
-        let mut storage = server($backend).storage().unwrap();
-        let mut worker = $worker(&mut storage, Proxy).unwrap();
-        let (address, waker, stop) = (worker.local_addr(), worker.waker().unwrap(), StopFlag::new());
-        let target = target();
-        thread::scope(|scope| {
-            let stops = &stop;
-            let clients = scope.spawn(move || {
-                through_the_tunnel(address, target);
-                stops.drain();
-                waker.wake();
-            });
-            let (mut taken, mut pumps) = (0, Vec::new());
-            while !worker.engine().is_drained() {
-                worker.turn(&stop).unwrap();
-                worker.take_detached(|socket, leftover, mut upstream| {
-                    let client = TcpStream::from(socket);
-                    client.set_nonblocking(false).unwrap();
-                    upstream.write_all(leftover).unwrap();
-                    let (from, to) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
-                    pumps.extend([pump(from, to), pump(upstream, client)]);
-                    taken += 1;
-                });
-            }
-            clients.join().unwrap();
-            for pump in pumps {
-                pump.join().unwrap();
-            }
-            assert_eq!(taken, TUNNELS);
-            let counters = worker.counters();
-            assert_eq!((counters.closed.of(CloseReason::Detached), counters.detached), (TUNNELS, TUNNELS));
-            assert_eq!(counters.active, 0);
+fn proxy_on(backend: Backend) {
+    let mut storage = server(backend).storage().unwrap();
+    let mut worker = Worker::new(&mut storage, Proxy).unwrap();
+    let (address, waker, stop) = (worker.local_addr(), worker.waker().unwrap(), StopFlag::new());
+    let target = target();
+    thread::scope(|scope| {
+        let stops = &stop;
+        let clients = scope.spawn(move || {
+            through_the_tunnel(address, target);
+            stops.drain();
+            waker.wake();
         });
-    }};
+        let (mut taken, mut pumps) = (0, Vec::new());
+        while !worker.engine().is_drained() {
+            worker.turn(&stop).unwrap();
+            worker.take_detached(|socket, leftover, mut upstream| {
+                let client = TcpStream::from(socket);
+                client.set_nonblocking(false).unwrap();
+                upstream.write_all(leftover).unwrap();
+                let (from, to) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+                pumps.extend([pump(from, to), pump(upstream, client)]);
+                taken += 1;
+            });
+        }
+        clients.join().unwrap();
+        for pump in pumps {
+            pump.join().unwrap();
+        }
+        assert_eq!(taken, TUNNELS);
+        let counters = worker.counters();
+        assert_eq!((counters.closed.of(CloseReason::Detached), counters.detached), (TUNNELS, TUNNELS));
+        assert_eq!(counters.active, 0);
+    });
 }
 
 #[test]
 fn a_proxy_tunnels_in_both_directions_with_what_had_arrived_first() {
     for backend in backends() {
-        match backend {
-            #[cfg(has_epoll)]
-            Backend::Epoll => proxy_on!(backend, Worker::epoll),
-            #[cfg(has_kqueue)]
-            Backend::Kqueue => proxy_on!(backend, Worker::kqueue),
-            #[cfg(has_uring)]
-            Backend::Uring => proxy_on!(backend, Worker::uring),
-            other => panic!("{other} is not there"),
-        }
+        proxy_on(backend);
     }
 }
 

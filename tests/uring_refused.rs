@@ -6,10 +6,12 @@
 #[path = "support/http.rs"]
 mod http;
 
+use std::convert::Infallible;
 use std::process::Command;
 
+use aurora_http::core::reactor::Wake;
 use aurora_http::uring::{Refusal, probe};
-use aurora_http::{Backend, Server, ServerError, handler_fn};
+use aurora_http::{Backend, Server, ServerError, StopFlag, Worker, WorkerStorage, handler_fn};
 use http::Client;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -52,6 +54,25 @@ fn expect_epoll(refusal: Refusal) {
     eprintln!("refused as it should be: {note}");
 }
 
+/// A storage that was made while io_uring was there serves on epoll, again and again.
+fn expect_epoll_behind_storage(mut storage: WorkerStorage<Infallible>) {
+    for _ in 0..2 {
+        assert_eq!(storage.backend(), Backend::Uring);
+        let handler = handler_fn(|_request, response| response.body("Hello"));
+        let mut worker = Worker::new(&mut storage, handler).unwrap();
+        assert_eq!(worker.reactor().backend(), Backend::Epoll);
+        let (address, waker, stop) = (worker.local_addr(), worker.waker().unwrap(), StopFlag::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert_eq!(Client::connect(address).get("/").text(), "Hello");
+                stop.abort();
+                waker.wake();
+            });
+            worker.run(&stop).unwrap();
+        });
+    }
+}
+
 #[test]
 fn by_seccomp() {
     match is_child().as_deref() {
@@ -64,7 +85,13 @@ fn by_seccomp() {
                 "EPERM" => (1, Refusal::Forbidden),
                 _ => (38, Refusal::Missing),
             };
+            let storage = Server::bind("127.0.0.1:0").unwrap().connections(64).storage();
             filter::refuse_io_uring_setup(errno);
+            // Where something else refuses it already, there is nothing to see.
+            let storage = storage.unwrap();
+            if storage.backend() == Backend::Uring {
+                expect_epoll_behind_storage(storage);
+            }
             expect_epoll(refusal);
         }
     }

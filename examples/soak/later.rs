@@ -9,8 +9,7 @@ use aurora_http::{DeferToken, Resumer};
 pub(crate) type Alarm = (Instant, DeferToken);
 
 /// Resolves tokens when they are due, until all workers are gone. Some are stale by then, which does no harm.
-pub(crate) fn keep_time(alarms: &Receiver<Alarm>, resumer: &Receiver<Resumer>) {
-    let Ok(resumer) = resumer.recv() else { return };
+pub(crate) fn keep_time(alarms: &Receiver<Alarm>, resumer: &Resumer) {
     let mut waiting: Vec<Alarm> = Vec::with_capacity(1024);
     loop {
         let now = Instant::now();

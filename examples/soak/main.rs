@@ -79,12 +79,9 @@ fn main() -> ExitCode {
 /// Starts the server, and the thread that resolves its deferred answers.
 fn start(options: &Options, book: &Arc<Book>) -> Result<(Running, JoinHandle<()>), String> {
     let (alarms, keeper) = mpsc::channel();
-    let (resumers, resumer) = mpsc::channel();
     let server = options.server.server("127.0.0.1:0")?.limits(limits()).buffers(buffers(options));
-    let (book, wrong) = (Arc::clone(book), options.wrong);
+    let (book, wrong, resumer) = (Arc::clone(book), options.wrong, server.resumer());
     let running = server.start(move |worker| {
-        // That of any worker serves for all of them; the first one is taken.
-        let _ = resumers.send(worker.resumer());
         let (alarms, resumer) = (alarms.clone(), worker.resumer());
         Soaked { book: Arc::clone(&book), alarms, resumer, wrong, scratch: Vec::with_capacity(1 << 17) }
     });

@@ -28,13 +28,17 @@ pub(super) enum Chosen {
 
 impl Chosen {
     pub(super) const fn name(self) -> &'static str {
+        self.backend().name()
+    }
+
+    pub(super) const fn backend(self) -> Backend {
         match self {
             #[cfg(has_epoll)]
-            Self::Epoll => "epoll",
+            Self::Epoll => Backend::Epoll,
             #[cfg(has_kqueue)]
-            Self::Kqueue => "kqueue",
+            Self::Kqueue => Backend::Kqueue,
             #[cfg(has_uring)]
-            Self::Uring(_) => "uring",
+            Self::Uring(_) => Backend::Uring,
         }
     }
 

@@ -62,9 +62,9 @@ impl Config {
     }
 
     /// For workers whose listeners are open: without any descriptor of them, because a copy of one would keep its
-    /// socket listening when every worker has closed its own.
-    pub(super) fn for_workers(&self) -> Self {
-        Self { listeners: vec![Source::Opened; self.listeners.len()], ..self.clone() }
+    /// socket listening when every worker has closed its own. All of them take the same backend, or none does.
+    pub(super) fn for_workers(&self, backend: Backend) -> Self {
+        Self { listeners: vec![Source::Opened; self.listeners.len()], backend, ..self.clone() }
     }
 
     pub(super) fn class_counts(&self) -> ClassCounts {
@@ -95,6 +95,11 @@ impl Config {
             let advice = format!("use 1 to {LISTENERS_MAX}");
             return Err(ServerError::setting("listeners", self.listeners.len(), advice));
         }
+        self.validate_engine()
+    }
+
+    /// Without listeners: for an engine that somebody else feeds.
+    pub(super) fn validate_engine(&self) -> Result<(), ServerError> {
         if self.workers == 0 {
             return Err(ServerError::setting("workers", 0, "nobody would serve; use at least 1"));
         }

@@ -21,25 +21,62 @@ use super::config::Config;
 use super::error::ServerError;
 use super::gate::{Gate, Told};
 use super::report::WorkerOutcome;
-use super::running::{OnEnd, Place, Running, Shared, WorkerContext};
-use super::sockets::SocketReactor;
+use super::running::{Running, WorkerContext};
+use super::shared::{OnEnd, Place, Shared};
 use super::storage::{self, WorkerStorage, memory};
-use super::worker::Worker;
+use super::worker::{OnDetached, Worker};
 use super::{descriptors, holders, listen, placement, threads};
 
+/// What the workers do.
+pub(super) struct Program<F, D> {
+    /// Makes each worker's handler.
+    pub(super) factory: F,
+    /// What becomes of detached connections: [`Closed`], or [`Taken`].
+    pub(super) detached: D,
+}
+
+/// Who takes detached connections whose state is an `E`, if anybody does.
+pub(super) trait Detaches<E>: Send + Sync + 'static {
+    fn taker(&self) -> Option<&OnDetached<'_, E>>;
+}
+
+/// Nobody does: they are closed.
+pub(super) struct Closed;
+
+impl<E> Detaches<E> for Closed {
+    fn taker(&self) -> Option<&OnDetached<'_, E>> {
+        None
+    }
+}
+
+/// The program's closure does.
+pub(super) struct Taken<T>(pub(super) T);
+
+impl<E, T: Fn(OwnedFd, &[u8], E) + Send + Sync + 'static> Detaches<E> for Taken<T> {
+    fn taker(&self) -> Option<&OnDetached<'_, E>> {
+        Some(&self.0)
+    }
+}
+
 /// Starts all workers, or none: everything that can be wrong is found out before the first accept.
-pub(super) fn launch<F, H>(config: Config, factory: F, mut on_end: Option<OnEnd>) -> Result<Running, ServerError>
+pub(super) fn launch<F, H, D>(
+    config: Config,
+    shared: &Arc<Shared>,
+    program: Program<F, D>,
+    mut on_end: Option<OnEnd>,
+) -> Result<Running, ServerError>
 where
     F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
     H: Handler,
+    D: Detaches<H::Exchange>,
 {
     config.validate()?;
     let cpus = placement::cpus(&config.pin)?;
     descriptors::ensure(config.workers, config.connections, config.listeners.len())?;
-    let factory = Arc::new(factory);
+    let program = Arc::new(program);
     let (mut chosen, mut note) = choose(config.backend)?;
     loop {
-        let error = match launch_on(chosen, note, &config, &cpus, &factory, &mut on_end) {
+        let error = match launch_on((chosen, note), &config, &cpus, shared, &program, &mut on_end) {
             Err(error) if config.backend == Backend::Auto => error,
             launched => return launched,
         };
@@ -50,17 +87,18 @@ where
     }
 }
 
-fn launch_on<F, H>(
-    chosen: Chosen,
-    note: Option<String>,
+fn launch_on<F, H, D>(
+    (chosen, note): (Chosen, Option<String>),
     config: &Config,
     cpus: &[usize],
-    factory: &Arc<F>,
+    shared: &Arc<Shared>,
+    program: &Arc<Program<F, D>>,
     on_end: &mut Option<OnEnd>,
 ) -> Result<Running, ServerError>
 where
     F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
     H: Handler,
+    D: Detaches<H::Exchange>,
 {
     storage::ensure::<H::Exchange>(config, chosen)?;
     let listen::Opened { sockets, addresses, files } = listen::open(chosen, config)?;
@@ -74,32 +112,33 @@ where
         connections: config.connections,
         memory: memory::<H::Exchange>(config, chosen),
     };
-    let shared = Arc::new(Shared::new(config.workers, files));
+    shared.begin(config.workers, files);
     let crew = Crew {
         chosen,
-        config: config.for_workers(),
+        config: config.for_workers(chosen.backend()),
         cpus: cpus.to_vec(),
-        factory: Arc::clone(factory),
-        shared: Arc::clone(&shared),
+        program: Arc::clone(program),
+        shared: Arc::clone(shared),
     };
     let threads = crew.start(sockets, on_end)?;
-    Ok(Running { announcement, shared, threads })
+    Ok(Running { announcement, shared: Arc::clone(shared), threads })
 }
 
 /// What all workers have in common.
-struct Crew<F> {
+struct Crew<F, D> {
     chosen: Chosen,
     config: Config,
     /// To deal out; none when workers are not pinned.
     cpus: Vec<usize>,
-    factory: Arc<F>,
+    program: Arc<Program<F, D>>,
     shared: Arc<Shared>,
 }
 
-impl<F, H> Crew<F>
+impl<F, H, D> Crew<F, D>
 where
     F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
     H: Handler,
+    D: Detaches<H::Exchange>,
 {
     /// Makes one worker after another: what the making of one takes for a moment cannot be what another lacks.
     fn start(
@@ -111,7 +150,7 @@ where
         let mut threads = Vec::with_capacity(listeners.len());
         for (id, listeners) in listeners.into_iter().enumerate() {
             // Opened for it, and given to it below: without one that stays, a worker cannot be replaced.
-            self.shared.places[id].keep(listeners);
+            self.shared.places()[id].keep(listeners);
             let told = match self.spawn(id, &gate) {
                 Ok(thread) => {
                     threads.push(thread);
@@ -135,6 +174,10 @@ where
             // Nobody else sets it.
             let _ = self.shared.on_end.set(on_end);
         }
+        if self.shared.is_stopping() {
+            // Asked for before there were places, or before they had their listeners.
+            self.shared.close_places();
+        }
         gate.open(true);
         Ok(threads)
     }
@@ -144,9 +187,7 @@ where
         gate.open(false);
         // Whatever the program keeps of this server.
         self.shared.remove_files();
-        for place in &self.shared.places {
-            place.close();
-        }
+        self.shared.close_places();
         let mut panicked = None;
         for (worker, thread) in threads.into_iter().enumerate() {
             if let Ok(WorkerOutcome::Panicked(message)) = thread.join() {
@@ -159,13 +200,13 @@ where
     fn spawn(&self, id: usize, gate: &Arc<Gate>) -> io::Result<JoinHandle<WorkerOutcome>> {
         let (chosen, config) = (self.chosen, self.config.clone());
         let cpu = self.cpus.get(id % self.cpus.len().max(1)).copied();
-        let factory = Arc::clone(&self.factory);
+        let program = Arc::clone(&self.program);
         let context = WorkerContext { id, shared: Arc::clone(&self.shared) };
         let start = Start { gate: Some(Arc::clone(gate)) };
         threads::start(format!("aurora-{id}"), None, move || {
             let _last = Last { id, shared: Arc::clone(&context.shared) };
             let restarts = Restarts::new(config.restarts_per_minute);
-            let seat = Seat { chosen, factory: &*factory, context: &context, start: Some(start), restarts };
+            let seat = Seat { chosen, program: &*program, context: &context, start: Some(start), restarts };
             seat.work(config, cpu)
         })
     }
@@ -202,19 +243,20 @@ impl Drop for Start {
 }
 
 /// A worker's thread.
-struct Seat<'a, F> {
+struct Seat<'a, F, D> {
     chosen: Chosen,
-    factory: &'a F,
+    program: &'a Program<F, D>,
     context: &'a WorkerContext,
     /// Until it serves for the first time.
     start: Option<Start>,
     restarts: Restarts,
 }
 
-impl<F, H> Seat<'_, F>
+impl<F, H, D> Seat<'_, F, D>
 where
     F: Fn(&WorkerContext) -> H,
     H: Handler,
+    D: Detaches<H::Exchange>,
 {
     /// A worker's whole life, and that of those who replace it.
     fn work(mut self, config: Config, cpu: Option<usize>) -> WorkerOutcome {
@@ -225,7 +267,7 @@ where
             return self.fail(ServerError::System { what: "pin a worker to its CPU", error });
         }
         let shared = &self.context.shared;
-        let place = &shared.places[self.context.id];
+        let place = &shared.places()[self.context.id];
         let mut storage = match WorkerStorage::<H::Exchange>::new(config, self.chosen, self.context.seat()) {
             Ok(storage) => storage,
             Err(error) => return self.fail(error),
@@ -239,7 +281,7 @@ where
                 Err(panic) => panic_message(&*panic),
             };
             place.note_panic(&message);
-            shared.counters[self.context.id].retire();
+            shared.counters()[self.context.id].retire();
             if self.start.is_some() || place.is_closed() || !self.restarts.allow(Instant::now()) {
                 return WorkerOutcome::Panicked(message);
             }
@@ -256,7 +298,7 @@ where
             }
             None => {
                 let message = format!("after a panic no other worker could be made: {error}");
-                self.context.shared.places[self.context.id].note_panic(&message);
+                self.context.shared.places()[self.context.id].note_panic(&message);
                 WorkerOutcome::Panicked(message)
             }
         }
@@ -274,29 +316,26 @@ where
     }
 
     fn serve(&mut self, storage: &mut WorkerStorage<H::Exchange>) -> Result<WorkerOutcome, ServerError> {
-        let Some(listeners) = self.context.shared.places[self.context.id].listeners()? else {
-            return Ok(WorkerOutcome::Finished); // a stop came first
+        let Some(listeners) = self.context.shared.places()[self.context.id].listeners()? else {
+            // A stop came first. Who starts the server waits for this worker all the same.
+            if let Some(start) = self.start.take() {
+                start.pass();
+            }
+            return Ok(WorkerOutcome::Finished);
         };
-        let handler = (self.factory)(self.context);
-        match self.chosen {
-            #[cfg(has_epoll)]
-            Chosen::Epoll => self.run(Worker::epoll_with(storage, listeners, handler)?),
-            #[cfg(has_kqueue)]
-            Chosen::Kqueue => self.run(Worker::kqueue_with(storage, listeners, handler)?),
-            #[cfg(has_uring)]
-            Chosen::Uring(_) => self.run(Worker::uring_with(storage, listeners, handler)?),
-        }
+        let handler = (self.program.factory)(self.context);
+        self.run(Worker::with_listeners(storage, listeners, handler)?)
     }
 
     /// Tells that the worker can serve, waits until all can, and serves.
-    fn run<R: SocketReactor>(&mut self, mut worker: Worker<'_, H, R>) -> Result<WorkerOutcome, ServerError> {
+    fn run(&mut self, mut worker: Worker<'_, H>) -> Result<WorkerOutcome, ServerError> {
         if self.start.take().is_some_and(|start| !start.pass()) {
             return Ok(WorkerOutcome::Finished); // another one could not
         }
         let shared = &self.context.shared;
         // Dropped before the worker is.
-        let _closing = Closing { place: &shared.places[self.context.id], restarts: &self.restarts };
-        let served: Result<(), IoError> = worker.run_watched(&shared.stop, &shared.counters[self.context.id]);
+        let _closing = Closing { place: &shared.places()[self.context.id], restarts: &self.restarts };
+        let served: Result<(), IoError> = worker.run_with(&shared.stop, self.program.detached.taker());
         Ok(served.map_or_else(WorkerOutcome::Failed, |()| WorkerOutcome::Finished))
     }
 }
@@ -358,13 +397,9 @@ impl Drop for Last {
     fn drop(&mut self) {
         let Self { id, shared } = self;
         // Nobody is going to accept there any more.
-        shared.places[*id].close();
+        shared.places()[*id].close();
         if shared.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let _ = shared.ended.set(Instant::now());
-            shared.remove_files();
-            if let Some(on_end) = shared.on_end.get() {
-                on_end();
-            }
+            shared.end();
         }
     }
 }

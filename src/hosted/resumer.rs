@@ -15,11 +15,13 @@ use super::table::table;
 ///
 /// A handler takes a token from [`ResponseWriter::defer`](crate::ResponseWriter::defer), gives it away together with a
 /// clone of this, and returns [`Flow::Defer`](crate::Flow::Defer). Get it from
-/// [`WorkerContext::resumer`](super::WorkerContext::resumer) or
-/// [`WorkerStorage::resumer`](super::WorkerStorage::resumer); one of any worker resolves the tokens of all workers of its
-/// server, and of no other server, so that a token that strayed resolves nothing by accident.
+/// [`Server::resumer`](super::Server::resumer), which other threads and the factory of handlers can have before the server
+/// starts, from [`WorkerContext::resumer`](super::WorkerContext::resumer) or from
+/// [`WorkerStorage::resumer`](super::WorkerStorage::resumer): all of them resolve the tokens of all workers of their server,
+/// and of no other server, so that a token that strayed resolves nothing by accident.
 ///
-/// It may outlive the server; then nothing resolves any more.
+/// Before its server starts it resolves nothing, since there is no token yet. It may outlive the server; then nothing
+/// resolves any more, also when another server is started at the same address: that one has a resumer of its own.
 #[derive(Clone)]
 pub struct Resumer {
     board: Arc<Board>,
@@ -52,8 +54,8 @@ static NEXT_REALM: AtomicU32 = AtomicU32::new(0);
 /// What the workers of one server share with those who resolve.
 pub(super) struct Board {
     realm: u32,
-    /// One per worker; each sets up its own, in memory near to it.
-    desks: Box<[OnceLock<Desk>]>,
+    /// One per worker, from when it is known how many there are; each sets up its own, in memory near to it.
+    desks: OnceLock<Box<[OnceLock<Desk>]>>,
 }
 
 /// One worker's.
@@ -66,9 +68,14 @@ struct Desk {
 }
 
 impl Board {
-    pub(super) fn new(workers: usize) -> Arc<Self> {
-        let desks = (0..workers).map(|_| OnceLock::new()).collect();
-        Arc::new(Self { realm: NEXT_REALM.fetch_add(1, Ordering::Relaxed), desks })
+    /// Without workers.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { realm: NEXT_REALM.fetch_add(1, Ordering::Relaxed), desks: OnceLock::new() })
+    }
+
+    /// Makes room for the desks of so many workers. The first time counts.
+    pub(super) fn seat(&self, workers: usize) {
+        self.desks.get_or_init(|| (0..workers).map(|_| OnceLock::new()).collect());
     }
 
     pub(super) fn resumer(self: &Arc<Self>) -> Resumer {
@@ -83,7 +90,7 @@ impl Board {
             bell: CacheAligned(AtomicBool::new(false)),
             waker: RwLock::new(None),
         };
-        if let Some(place) = self.desks.get(worker) {
+        if let Some(place) = self.place(worker) {
             // The first one stays.
             let _ = place.set(desk);
         }
@@ -114,7 +121,11 @@ impl Board {
     }
 
     fn desk(&self, worker: usize) -> Option<&Desk> {
-        self.desks.get(worker)?.get()
+        self.place(worker)?.get()
+    }
+
+    fn place(&self, worker: usize) -> Option<&OnceLock<Desk>> {
+        self.desks.get()?.get(worker)
     }
 }
 

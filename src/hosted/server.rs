@@ -1,13 +1,11 @@
 //! The builder of a server.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::net::ToSocketAddrs;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::Duration;
 
 use aurora_http_core::handler::Handler;
 use aurora_http_core::limits::Limits;
@@ -18,15 +16,19 @@ use super::announce::Announcement;
 use super::auto::choose;
 use super::backend::Backend;
 use super::config::Config;
-use super::crew::launch;
+use super::crew::{Closed, Detaches, Program, Taken, launch};
 use super::error::ServerError;
+use super::handles::{ServerCounters, StopHandle};
+use super::heap::{HeapStorage, Seat};
+use super::inherit;
 use super::placement::Pin;
+use super::printer::{PRINTING, Printer};
 use super::report::{Report, WorkerOutcome};
-use super::resumer::Board;
-use super::running::{OnEnd, Running, WorkerContext};
+use super::resumer::Resumer;
+use super::running::{Running, WorkerContext};
+use super::shared::{OnEnd, Shared};
 use super::source::Source;
-use super::storage::{self, Seat, WorkerStorage};
-use super::{inherit, threads};
+use super::storage::{self, WorkerStorage};
 
 /// A server to be: where to listen, and how to serve there.
 ///
@@ -56,6 +58,7 @@ pub struct Server {
     config: Config,
     signals: bool,
     announce: Announce,
+    shared: Arc<Shared>,
 }
 
 /// Where the start-up line goes.
@@ -101,7 +104,8 @@ impl Server {
     /// A server that listens nowhere yet: add [`listen`](Self::listen), [`listen_unix`](Self::listen_unix) or
     /// [`with_listener`](Self::with_listener).
     pub fn new() -> Self {
-        Self { config: Config::new(Vec::new()), signals: false, announce: Announce::Quiet }
+        let config = Config::new(Vec::new());
+        Self { config, signals: false, announce: Announce::Quiet, shared: Shared::new() }
     }
 
     /// Listens on another address as well, as for [`bind`](Self::bind). There may be
@@ -247,8 +251,109 @@ impl Server {
     }
 }
 
+/// What other threads may have of it before it starts.
+///
+/// A server is started once: [`serve`](Server::serve), [`start`](Server::start) and [`storage`](Server::storage) take it. The
+/// next one has handles of its own.
+impl Server {
+    /// What resolves the tokens of deferred answers, for the factory of handlers and for other threads.
+    ///
+    /// It resolves nothing until the server has been started, nor when it never is.
+    ///
+    /// ```no_run
+    /// use std::sync::mpsc;
+    /// use std::thread;
+    ///
+    /// use aurora_http::{Server, WriteError, deferred, handler_fn};
+    ///
+    /// # fn main() -> Result<(), aurora_http::ServerError> {
+    /// let server = Server::bind("127.0.0.1:8080")?;
+    /// let resumer = server.resumer();
+    /// let (tokens, asked) = mpsc::channel();
+    /// thread::spawn(move || asked.iter().for_each(|token| drop(resumer.resume(token))));
+    /// server.serve(move |_worker| {
+    ///     let tokens = tokens.clone();
+    ///     handler_fn(move |_request, response| {
+    ///         let _ = tokens.send(response.defer()?);
+    ///         Ok::<_, WriteError>(deferred(|response| response.body("now\n")))
+    ///     })
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn resumer(&self) -> Resumer {
+        self.shared.board.resumer()
+    }
+
+    /// What reads the counters of all workers, for a page of metrics or another thread. They are zero until the server has
+    /// been started.
+    #[must_use]
+    pub fn counters(&self) -> ServerCounters {
+        ServerCounters::new(&self.shared)
+    }
+
+    /// What stops the server, for a handler, or for a thread that is there before the server is. A stop that is asked for
+    /// before the start is not lost: the server then stops as soon as it has started.
+    #[must_use]
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle::new(&self.shared)
+    }
+}
+
 /// Serving.
 impl Server {
+    /// Hands connections that a handler gives away by [`Flow::Detach`](crate::Flow::Detach) to `take`, which is called with
+    /// the open, non-blocking socket, what had arrived behind the request, and the handler's state. Without it a server
+    /// closes them. The last of the settings: what it returns can be served and started.
+    ///
+    /// `take` is called by the worker that had the connection, for which it must not block: hand the socket to a thread, or
+    /// to a loop of your own. If it panics, the socket is closed, and the worker is
+    /// [replaced](Self::restarts_per_minute) as if its handler had panicked. A graceful stop waits for a connection until it
+    /// has been handed over, up to its deadline; what happens to the socket then is not its business.
+    ///
+    /// ```no_run
+    /// use std::io::Write;
+    /// use std::net::TcpStream;
+    /// use std::thread;
+    ///
+    /// use aurora_http::{Flow, Handler, Request, ResponseWriter, Server};
+    ///
+    /// /// Gives everybody who asks for it another protocol.
+    /// struct Switch;
+    ///
+    /// impl Handler for Switch {
+    ///     /// The path that was asked for.
+    ///     type Exchange = Vec<u8>;
+    ///
+    ///     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Vec<u8>> {
+    ///         match response.switch_protocols("greeting", &[]) {
+    ///             Ok(()) => Flow::Detach(request.path().to_vec()),
+    ///             Err(_) => Flow::Finish, // an error answers, such as 426 to who did not ask for an upgrade
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), aurora_http::ServerError> {
+    /// Server::bind("127.0.0.1:8080")?
+    ///     .on_detached(|socket, leftover, path: Vec<u8>| {
+    ///         let (mut stream, leftover) = (TcpStream::from(socket), leftover.to_vec());
+    ///         thread::spawn(move || {
+    ///             stream.set_nonblocking(false)?;
+    ///             writeln!(stream, "hello {path:?}, you said {leftover:?}")
+    ///         });
+    ///     })
+    ///     .serve(|_worker| Switch)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_detached<E, T>(self, take: T) -> DetachingServer<T>
+    where
+        T: Fn(OwnedFd, &[u8], E) + Send + Sync + 'static,
+    {
+        DetachingServer { server: self, take }
+    }
+
     /// Serves until [`WorkerContext::stop_handle`] says otherwise, or a signal where [`signals`](Self::signals) are switched on.
     /// Prints nothing unless asked to [`announce`](Self::announce).
     ///
@@ -262,12 +367,21 @@ impl Server {
         F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
         H: Handler,
     {
-        let Self { config, signals, announce } = self;
+        self.serve_program(Program { factory, detached: Closed })
+    }
+
+    fn serve_program<F, H, D>(self, program: Program<F, D>) -> Result<Report, ServerError>
+    where
+        F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
+        H: Handler,
+        D: Detaches<H::Exchange>,
+    {
+        let Self { config, signals, announce, shared } = self;
         let system = |error| ServerError::System { what: "watch for signals", error };
         let mut watch = if signals { Some(Watch::new().map_err(system)?) } else { None };
         let on_end = watch.as_ref().map(Watch::ender).map(|ender| Box::new(move || ender.end()) as OnEnd);
         let printer = if matches!(announce, Announce::Print) { Some(Printer::new()?) } else { None };
-        let running = launch(config, factory, on_end)?;
+        let running = launch(config, &shared, program, on_end)?;
         if let Announce::Call(announce) = announce {
             announce(running.announcement());
         }
@@ -296,7 +410,16 @@ impl Server {
         F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
         H: Handler,
     {
-        let running = launch(self.config, factory, None)?;
+        self.start_program(Program { factory, detached: Closed })
+    }
+
+    fn start_program<F, H, D>(self, program: Program<F, D>) -> Result<Running, ServerError>
+    where
+        F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
+        H: Handler,
+        D: Detaches<H::Exchange>,
+    {
+        let running = launch(self.config, &self.shared, program, None)?;
         if let Announce::Call(announce) = self.announce {
             announce(running.announcement());
         }
@@ -314,7 +437,17 @@ impl Server {
         let (chosen, _) = choose(config.backend)?;
         super::descriptors::ensure(1, config.connections, config.listeners.len())?;
         storage::ensure::<E>(&config, chosen)?;
-        WorkerStorage::new(config, chosen, Seat { board: Board::new(1), worker: 0 })
+        WorkerStorage::new(config, chosen, Seat::single(self.shared))
+    }
+
+    /// Memory for an [`Engine`](crate::core::engine::Engine) that the program drives itself, sized by this configuration, of
+    /// which connections, limits, buffers and the server's name count; it needs no listener.
+    /// [`HeapStorage::new`] is the same with what is usual.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, and [`ServerError::Memory`] when the system has not enough of it.
+    pub fn engine_storage<E>(self) -> Result<HeapStorage<E>, ServerError> {
+        HeapStorage::configured(self.config, Seat::single(self.shared))
     }
 }
 
@@ -330,37 +463,43 @@ impl fmt::Debug for Server {
     }
 }
 
-/// How long a server that has ended already waits for its start-up line to be printed.
-const PRINTING: Duration = Duration::from_millis(100);
-
-/// A small stack is enough to print a line.
-const PRINTER_STACK_BYTES: usize = 128 << 10;
-
-/// Prints the start-up line on a thread of its own, which tells when it is done: whoever reads the standard output may be
-/// gone, or may have stopped reading, and neither is a reason not to serve or not to stop. Made before the workers, while
-/// there can be an error.
-struct Printer {
-    line: Sender<String>,
-    printed: Receiver<()>,
+/// A [`Server`] whose detached connections go to the program: see [`Server::on_detached`].
+#[must_use = "a server serves when it is told to: see `serve` and `start`"]
+pub struct DetachingServer<T> {
+    server: Server,
+    take: T,
 }
 
-impl Printer {
-    fn new() -> Result<Self, ServerError> {
-        let (line, lines) = mpsc::channel::<String>();
-        let (tell, printed) = mpsc::channel();
-        let spawned = threads::start("aurora-print".into(), Some(PRINTER_STACK_BYTES), move || {
-            if let Ok(line) = lines.recv() {
-                let mut out = io::stdout().lock();
-                let _ = writeln!(out, "{line}").and_then(|()| out.flush());
-                let _ = tell.send(());
-            }
-        });
-        spawned.map_err(|error| ServerError::System { what: "start a thread", error })?;
-        Ok(Self { line, printed })
+impl<T> DetachingServer<T> {
+    /// As [`Server::serve`].
+    ///
+    /// # Errors
+    /// As [`Server::serve`].
+    pub fn serve<F, H>(self, factory: F) -> Result<Report, ServerError>
+    where
+        F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
+        H: Handler,
+        T: Fn(OwnedFd, &[u8], H::Exchange) + Send + Sync + 'static,
+    {
+        self.server.serve_program(Program { factory, detached: Taken(self.take) })
     }
 
-    fn print(self, announcement: &Announcement) -> Receiver<()> {
-        let _ = self.line.send(announcement.to_string());
-        self.printed
+    /// As [`Server::start`].
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start<F, H>(self, factory: F) -> Result<Running, ServerError>
+    where
+        F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
+        H: Handler,
+        T: Fn(OwnedFd, &[u8], H::Exchange) + Send + Sync + 'static,
+    {
+        self.server.start_program(Program { factory, detached: Taken(self.take) })
+    }
+}
+
+impl<T> fmt::Debug for DetachingServer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DetachingServer").field("server", &self.server).finish_non_exhaustive()
     }
 }

@@ -1,114 +1,188 @@
-//! What a worker's thread and the others both see.
+//! What the threads of one server see of each other. It is there from the server's configuration on, so that a program can
+//! hand out what reads it, stops the server or resolves tokens before anything is started; the parts of the workers are
+//! sized at the start.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use aurora_http_core::counters::Counters;
-use aurora_http_core::error::CloseReason;
-use aurora_http_core::pool::CacheAligned;
-use static_assertions::const_assert_eq;
+use aurora_http_core::stop::{Mode, StopFlag};
 
-/// A worker's counters, for other threads to read at any time. On cache lines of their own; one thread writes.
-///
-/// Every number is read whole. They are not all read at the same instant, so that they may be off against each other by
-/// what happens meanwhile.
-#[derive(Debug, Default)]
-pub(super) struct SharedCounters {
-    now: CacheAligned<Cells>,
-    /// Of workers in the same place that were replaced.
-    earlier: CacheAligned<Cells>,
+use super::error::ServerError;
+use super::resumer::Board;
+use super::tally::SharedCounters;
+use super::unix::SocketFile;
+
+/// Called when the last worker has ended.
+pub(super) type OnEnd = Box<dyn Fn() + Send + Sync>;
+
+/// Seen by all threads of one server.
+pub(super) struct Shared {
+    pub(super) stop: StopFlag,
+    /// For deferred answers, and to wake workers.
+    pub(super) board: Arc<Board>,
+    /// Made when the server starts.
+    posts: OnceLock<Posts>,
+    pub(super) alive: AtomicUsize,
+    /// When a stop was first asked for.
+    stopped: OnceLock<Instant>,
+    /// When the last worker ended.
+    ended: Mutex<Option<Instant>>,
+    /// Of Unix-domain sockets; removed before they are closed, so that nobody connects to what is going to close, and
+    /// the next server does not have to find out that nobody listens.
+    files: Mutex<Vec<SocketFile>>,
+    /// Set when the workers begin to serve.
+    pub(super) on_end: OnceLock<OnEnd>,
 }
 
-// Side by side in a vector, no two workers write to the same line.
-const_assert_eq!(align_of::<SharedCounters>(), 64);
-const_assert_eq!(size_of::<SharedCounters>() % 64, 0);
-
-#[derive(Debug, Default)]
-struct Cells {
-    plain: [AtomicU64; Counters::PLAIN],
-    /// How many have ended, to see whether the reasons must be written.
-    ended: AtomicU64,
-    closed: [AtomicU64; CloseReason::COUNT],
+/// One of each per worker.
+struct Posts {
+    counters: Vec<Arc<SharedCounters>>,
+    places: Vec<Place>,
 }
 
-impl SharedCounters {
-    /// Called by the worker after each turn, so nothing but plain stores, to two or three lines that it has anyway
-    /// unless somebody looked.
-    #[inline]
-    pub(super) fn publish(&self, counters: &Counters) {
-        let CacheAligned(cells) = &self.now;
-        let put = |cell: &AtomicU64, value| cell.store(value, Ordering::Relaxed);
-        for (cell, count) in cells.plain.iter().zip(counters.to_array()) {
-            put(cell, count);
-        }
-        let ended = counters.closed.total();
-        if cells.ended.load(Ordering::Relaxed) != ended {
-            put(&cells.ended, ended);
-            for (cell, count) in cells.closed.iter().zip(counters.closed.to_array()) {
-                put(cell, count);
-            }
-        }
+impl Shared {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            stop: StopFlag::new(),
+            board: Board::new(),
+            posts: OnceLock::new(),
+            alive: AtomicUsize::new(0),
+            stopped: OnceLock::new(),
+            ended: Mutex::new(None),
+            files: Mutex::new(Vec::new()),
+            on_end: OnceLock::new(),
+        })
     }
 
-    /// Keeps what a worker counted that is replaced now: its successor begins with nothing. What was open is not open any
-    /// more, and was not closed for any reason that is counted.
-    pub(super) fn retire(&self) {
-        let CacheAligned(earlier) = &self.earlier;
-        let mut last = self.now.0.read();
-        last.active = 0;
-        self.publish(&Counters::default());
-        let add = |cell: &AtomicU64, count| cell.fetch_add(count, Ordering::Relaxed);
-        for (cell, count) in earlier.plain.iter().zip(last.to_array()) {
-            add(cell, count);
-        }
-        for (cell, count) in earlier.closed.iter().zip(last.closed.to_array()) {
-            add(cell, count);
-        }
+    /// For so many workers, none of which has begun. Again when they could not be made on one backend and are made on
+    /// another: what was kept of them is of no use any more.
+    pub(super) fn begin(&self, workers: usize, files: Vec<SocketFile>) {
+        self.board.seat(workers);
+        self.posts.get_or_init(|| Posts {
+            counters: (0..workers).map(|_| Arc::default()).collect(),
+            places: (0..workers).map(|_| Place::default()).collect(),
+        });
+        self.alive.store(workers, Ordering::Release);
+        *lock(&self.ended) = None;
+        *lock(&self.files) = files;
     }
 
-    pub(super) fn read(&self) -> Counters {
-        let mut sum = self.earlier.0.read();
-        sum += &self.now.0.read();
+    /// One per worker; none before the start.
+    pub(super) fn counters(&self) -> &[Arc<SharedCounters>] {
+        self.posts.get().map_or(&[], |posts| &posts.counters)
+    }
+
+    /// One per worker; none before the start.
+    pub(super) fn places(&self) -> &[Place] {
+        self.posts.get().map_or(&[], |posts| &posts.places)
+    }
+
+    pub(super) fn read_counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        for counters in self.counters() {
+            sum += &counters.read();
+        }
         sum
     }
-}
 
-impl Cells {
-    fn read(&self) -> Counters {
-        let get = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
-        Counters::from_arrays(
-            std::array::from_fn(|at| get(&self.plain[at])),
-            std::array::from_fn(|reason| get(&self.closed[reason])),
-        )
+    pub(super) fn stop(&self) {
+        self.stop_by(StopFlag::drain);
+    }
+
+    pub(super) fn abort(&self) {
+        self.stop_by(StopFlag::abort);
+    }
+
+    fn stop_by(&self, ask: fn(&StopFlag)) {
+        // The first time counts.
+        let _ = self.stopped.set(Instant::now());
+        ask(&self.stop);
+        self.remove_files();
+        self.close_places();
+        // A worker that is not there yet, or is just being replaced, looks at the flag before it waits.
+        for worker in 0..self.places().len() {
+            self.board.wake(worker);
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.mode() != Mode::Run
+    }
+
+    pub(super) fn close_places(&self) {
+        self.places().iter().for_each(Place::close);
+    }
+
+    pub(super) fn remove_files(&self) {
+        lock(&self.files).clear();
+    }
+
+    /// The last worker has ended.
+    pub(super) fn end(&self) {
+        lock(&self.ended).get_or_insert_with(Instant::now);
+        self.remove_files();
+        if let Some(on_end) = self.on_end.get() {
+            on_end();
+        }
+    }
+
+    /// From the first request to stop to the end of the last worker.
+    pub(super) fn stop_took(&self) -> Option<Duration> {
+        let ended = *lock(&self.ended);
+        Some(ended?.saturating_duration_since(*self.stopped.get()?))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_published_is_read_back_every_number_of_it() {
-        let shared = SharedCounters::default();
-        let plain = std::array::from_fn(|at| at as u64 + 1);
-        let closed: [u64; CloseReason::COUNT] = std::array::from_fn(|reason| u64::MAX >> 8 >> reason);
-        let counters = Counters::from_arrays(plain, closed);
-        shared.publish(&counters);
-        assert_eq!(shared.read(), counters);
-        let mut sum = shared.read();
-        sum += &Counters::from_arrays(plain, [0; CloseReason::COUNT]);
-        assert_eq!(sum, Counters::from_arrays(plain.map(|count| 2 * count), closed));
-        assert_eq!((counters.accepted, counters.stopped_finished), (1, Counters::PLAIN as u64));
-
-        shared.retire();
-        let with_active = |mut counters: Counters, active| {
-            counters.active = active;
-            counters
-        };
-        assert_eq!(shared.read(), with_active(counters, 0));
-        shared.publish(&counters);
-        let sum = Counters::from_arrays(plain.map(|count| 2 * count), closed.map(|count| 2 * count));
-        assert_eq!(shared.read(), with_active(sum, counters.active));
-        shared.retire();
-        assert_eq!(shared.read(), with_active(sum, 0));
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("stop", &self.stop).field("alive", &self.alive).finish_non_exhaustive()
     }
+}
+
+/// A worker's place, which outlives a worker that is replaced.
+#[derive(Default)]
+pub(super) struct Place {
+    /// Its listeners once more, so that they stay open while it is replaced, and nobody in a backlog is turned away.
+    /// `None` from a stop on: then they are to close.
+    listeners: Mutex<Option<Vec<OwnedFd>>>,
+    pub(super) restarts: AtomicU64,
+    last_panic: Mutex<Option<String>>,
+}
+
+impl Place {
+    pub(super) fn keep(&self, listeners: Vec<OwnedFd>) {
+        *lock(&self.listeners) = Some(listeners);
+    }
+
+    /// The listeners for a worker; `None` behind a stop.
+    pub(super) fn listeners(&self) -> Result<Option<Vec<OwnedFd>>, ServerError> {
+        let kept = lock(&self.listeners);
+        let duplicate = |listener: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(listener, 0);
+        let listeners = kept.as_ref().map(|kept| kept.iter().map(duplicate).collect()).transpose();
+        listeners.map_err(|error| ServerError::System { what: "duplicate a listener", error: error.into() })
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.listeners).is_none()
+    }
+
+    pub(super) fn close(&self) {
+        *lock(&self.listeners) = None;
+    }
+
+    pub(super) fn note_panic(&self, message: &str) {
+        *lock(&self.last_panic) = Some(message.to_owned());
+    }
+
+    pub(super) fn last_panic(&self) -> Option<String> {
+        lock(&self.last_panic).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,9 @@ use aurora_http_core::reactor::{IoError, IoHandle, Reactor, Wake};
 
 use super::auto::Chosen;
 use super::error::ServerError;
-use super::storage::ReactorStorage;
+#[cfg(any(has_epoll, has_kqueue))]
+use super::storage::PollerTables;
+use super::storage::Tables;
 
 /// A reactor of sockets: what the backends of this crate have in common. It cannot be implemented elsewhere; a reactor of
 /// one's own is driven by [`run`](aurora_http_core::run::run).
@@ -36,24 +38,40 @@ pub trait SocketReactor: Reactor<'static> + sealed::Sealed {
 
 /// How a worker gets its reactor.
 pub(super) trait Open<'s>: SocketReactor + Sized {
-    const BACKEND: Chosen;
+    /// The backend that its tables are made for, on a storage that is configured for `configured`.
+    fn backend(configured: Chosen) -> Chosen;
 
-    fn open(tables: ReactorStorage<'s>) -> Result<Self, ServerError>;
-
-    fn failed(error: IoError) -> ServerError {
-        ServerError::Reactor { backend: Self::BACKEND.name(), error }
-    }
+    fn open(tables: Tables<'s>) -> Result<Self, ServerError>;
 }
 
-mod sealed {
+pub(super) mod sealed {
+    use std::time::Duration;
+
+    use aurora_http_core::engine::Engine;
+    use aurora_http_core::handler::Handler;
+    use aurora_http_core::reactor::{IoError, Reactor};
+    use aurora_http_core::run::turn_within;
+    use aurora_http_core::stop::StopFlag;
+
     #[allow(unnameable_types)]
-    pub trait Sealed {}
+    pub trait Sealed: Reactor<'static> + Sized {
+        /// One pass of the loop over this reactor.
+        #[inline]
+        fn turn<H: Handler>(
+            &mut self,
+            engine: &mut Engine<'_, 'static, H>,
+            stop: &StopFlag,
+            wait_max: Option<Duration>,
+        ) -> Result<(), IoError> {
+            turn_within(engine, self, stop, wait_max)
+        }
+    }
 }
 
 /// The backends that supply non-blocking calls have the same interface.
 #[cfg(any(has_epoll, has_kqueue))]
 macro_rules! over_readiness {
-    ($backend:ident, $Poller:ident, $table:ident) => {
+    ($backend:ident, $Poller:ident) => {
         impl sealed::Sealed for $backend::Reactor<'_, 'static> {}
 
         impl SocketReactor for $backend::Reactor<'_, 'static> {
@@ -77,20 +95,23 @@ macro_rules! over_readiness {
         }
 
         impl<'s> Open<'s> for $backend::Reactor<'s, 'static> {
-            const BACKEND: Chosen = Chosen::$Poller;
+            fn backend(_configured: Chosen) -> Chosen {
+                Chosen::$Poller
+            }
 
-            fn open(tables: ReactorStorage<'s>) -> Result<Self, ServerError> {
-                let poller = $backend::$Poller::new(tables.$table).map_err(Self::failed)?;
-                Ok(Self::new(poller, tables.parked, tables.lent))
+            fn open(tables: Tables<'s>) -> Result<Self, ServerError> {
+                let PollerTables { entries, parked, lent } = &mut tables.handles.poller;
+                let failed = |error| ServerError::Reactor { backend: Chosen::$Poller.name(), error };
+                Ok(Self::new($backend::$Poller::new(entries).map_err(failed)?, parked, lent))
             }
         }
     };
 }
 
 #[cfg(has_epoll)]
-over_readiness!(aurora_http_epoll, Epoll, epoll);
+over_readiness!(aurora_http_epoll, Epoll);
 #[cfg(has_kqueue)]
-over_readiness!(aurora_http_kqueue, Kqueue, kqueue);
+over_readiness!(aurora_http_kqueue, Kqueue);
 
 #[cfg(has_uring)]
 mod uring {
@@ -100,6 +121,7 @@ mod uring {
 
     use super::*;
     use crate::hosted::backend::Backend;
+    use crate::hosted::storage::UringTables;
 
     impl sealed::Sealed for Uring<'_> {}
 
@@ -125,10 +147,13 @@ mod uring {
 
     impl<'s> Open<'s> for Uring<'s> {
         /// What is found of it is not known before it is there.
-        const BACKEND: Chosen = Chosen::Uring(Rungs::NONE);
+        fn backend(_configured: Chosen) -> Chosen {
+            Chosen::Uring(Rungs::NONE)
+        }
 
-        fn open(tables: ReactorStorage<'s>) -> Result<Self, ServerError> {
-            Uring::new(tables.uring, tables.uring_lent)
+        fn open(tables: Tables<'s>) -> Result<Self, ServerError> {
+            let UringTables { entries, lent } = &mut tables.handles.uring;
+            Uring::new(entries, lent)
                 .map_err(|refusal| ServerError::Backend { backend: Backend::Uring, reason: refusal.to_string() })
         }
     }

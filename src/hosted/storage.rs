@@ -2,22 +2,24 @@
 
 use std::collections::TryReserveError;
 use std::fmt;
-use std::marker::PhantomData;
-use std::sync::Arc;
+#[cfg(has_uring)]
+use std::io;
 
-use aurora_http_core::budget::{Memory, handles_max};
-use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
+use aurora_http_core::budget::{Budget, Memory, handles_max};
+use aurora_http_core::engine::Engine;
 use aurora_http_core::handler::Handler;
-use aurora_http_core::pool::{Buf, BufferPool, Entry};
+use aurora_http_core::pool::Buf;
 #[cfg(any(has_epoll, has_kqueue))]
 use aurora_http_core::readiness::Parked;
 use aurora_http_system::Reservation;
 
 use super::auto::Chosen;
+use super::backend::Backend;
 use super::config::Config;
 use super::error::ServerError;
-use super::resumer::{Board, Resumer};
-use super::stash::{self, Unfilled};
+use super::heap::{HeapStorage, Seat};
+use super::resumer::Resumer;
+use super::stash;
 use super::table::table;
 use super::threads::{SPARE_BYTES, STACK_BYTES};
 
@@ -26,76 +28,80 @@ use super::threads::{SPARE_BYTES, STACK_BYTES};
 /// Make it on the thread that will use it, so that the system places it well. Dropping it gives the buffers to the next
 /// server of this process; see [`buffer_memory`](super::buffer_memory).
 pub struct WorkerStorage<E> {
-    pub(super) config: Config,
-    pub(super) chosen: Chosen,
-    slots: Vec<Entry<Slot<'static, E>>>,
-    nodes: Vec<SlotNode>,
-    loans: Vec<Option<Buf<'static>>>,
-    /// Buffers that are free.
-    free: Vec<Option<Buf<'static>>>,
-    scratch: Vec<u8>,
+    /// What the configuration asks for, as far as it is there.
+    pub(super) found: Chosen,
+    /// What the last worker on it was made with.
+    chosen: Chosen,
+    pub(super) heap: HeapStorage<E>,
     handles: Handles,
-    pub(super) seat: Seat,
+    /// Of another backend that a worker took because `found` refused to work.
+    spare: Option<Handles>,
 }
 
-/// A worker's place among the workers of its server.
-#[derive(Clone)]
-pub(super) struct Seat {
-    pub(super) board: Arc<Board>,
-    pub(super) worker: usize,
+/// A backend's tables: those of one, the others empty.
+pub(super) struct Handles {
+    made_for: Chosen,
+    /// epoll's or kqueue's.
+    #[cfg(any(has_epoll, has_kqueue))]
+    pub(super) poller: PollerTables,
+    #[cfg(has_uring)]
+    pub(super) uring: UringTables,
 }
 
-/// A backend's tables.
-struct Handles {
-    #[cfg(has_epoll)]
-    epoll: Vec<aurora_http_epoll::Entry>,
-    #[cfg(has_kqueue)]
-    kqueue: Vec<aurora_http_kqueue::Entry>,
-    #[cfg(has_uring)]
-    uring: Vec<aurora_http_uring::Entry>,
-    #[cfg(any(has_epoll, has_kqueue))]
-    parked: Vec<Parked<'static>>,
-    #[cfg(has_uring)]
-    uring_lent: Vec<aurora_http_uring::LentPlace>,
-    #[cfg(any(has_epoll, has_kqueue))]
-    lent: Vec<Option<Buf<'static>>>,
+#[cfg(any(has_epoll, has_kqueue))]
+#[derive(Default)]
+pub(super) struct PollerTables {
+    pub(super) entries: Vec<aurora_http_sockets::Entry>,
+    pub(super) parked: Vec<Parked<'static>>,
+    pub(super) lent: Vec<Option<Buf<'static>>>,
+}
+
+#[cfg(has_uring)]
+#[derive(Default)]
+pub(super) struct UringTables {
+    pub(super) entries: Vec<aurora_http_uring::Entry>,
+    pub(super) lent: Vec<aurora_http_uring::LentPlace>,
+}
+
+#[cfg(any(has_epoll, has_kqueue))]
+impl PollerTables {
+    fn new(handles: usize, lent: usize) -> Result<Self, TryReserveError> {
+        Ok(Self {
+            entries: table(handles, aurora_http_sockets::Entry::new)?,
+            parked: table(handles, Parked::new)?,
+            lent: table(lent, || None)?,
+        })
+    }
+}
+
+#[cfg(has_uring)]
+impl UringTables {
+    fn new(handles: usize, lent: usize) -> Result<Self, TryReserveError> {
+        Ok(Self {
+            entries: table(handles, aurora_http_uring::Entry::new)?,
+            lent: table(lent, aurora_http_uring::LentPlace::new)?,
+        })
+    }
 }
 
 impl Handles {
     /// The tables of one backend.
-    fn new(backend: Chosen, handles: usize, lent: usize) -> Result<Self, TryReserveError> {
+    fn new(backend: Chosen, budget: &Budget) -> Result<Self, TryReserveError> {
+        let (handles, lent) = (handles_max(budget.connections, budget.listeners), budget.lent);
         let mut tables = Self {
-            #[cfg(has_epoll)]
-            epoll: Vec::new(),
-            #[cfg(has_kqueue)]
-            kqueue: Vec::new(),
-            #[cfg(has_uring)]
-            uring: Vec::new(),
+            made_for: backend,
             #[cfg(any(has_epoll, has_kqueue))]
-            parked: Vec::new(),
+            poller: PollerTables::default(),
             #[cfg(has_uring)]
-            uring_lent: Vec::new(),
-            #[cfg(any(has_epoll, has_kqueue))]
-            lent: Vec::new(),
+            uring: UringTables::default(),
         };
         match backend {
             #[cfg(has_epoll)]
-            Chosen::Epoll => {
-                tables.epoll = table(handles, aurora_http_epoll::Entry::new)?;
-                tables.parked = table(handles, Parked::new)?;
-                tables.lent = table(lent, || None)?;
-            }
+            Chosen::Epoll => tables.poller = PollerTables::new(handles, lent)?,
             #[cfg(has_kqueue)]
-            Chosen::Kqueue => {
-                tables.kqueue = table(handles, aurora_http_kqueue::Entry::new)?;
-                tables.parked = table(handles, Parked::new)?;
-                tables.lent = table(lent, || None)?;
-            }
+            Chosen::Kqueue => tables.poller = PollerTables::new(handles, lent)?,
             #[cfg(has_uring)]
-            Chosen::Uring(_) => {
-                tables.uring = table(handles, aurora_http_uring::Entry::new)?;
-                tables.uring_lent = table(lent, aurora_http_uring::LentPlace::new)?;
-            }
+            Chosen::Uring(_) => tables.uring = UringTables::new(handles, lent)?,
         }
         Ok(tables)
     }
@@ -104,47 +110,70 @@ impl Handles {
     fn take_buffers(&mut self, put: fn(&mut dyn Iterator<Item = Buf<'static>>)) {
         #[cfg(any(has_epoll, has_kqueue))]
         {
-            put(&mut self.parked.iter_mut().flat_map(Parked::take_buffers));
-            put(&mut self.lent.iter_mut().filter_map(Option::take));
+            put(&mut self.poller.parked.iter_mut().flat_map(Parked::take_buffers));
+            put(&mut self.poller.lent.iter_mut().filter_map(Option::take));
         }
         #[cfg(has_uring)]
         {
-            put(&mut self.uring.iter_mut().flat_map(aurora_http_uring::Entry::take_buffers));
-            put(&mut self.uring_lent.iter_mut().filter_map(aurora_http_uring::LentPlace::take_buffer));
+            put(&mut self.uring.entries.iter_mut().flat_map(aurora_http_uring::Entry::take_buffers));
+            put(&mut self.uring.lent.iter_mut().filter_map(aurora_http_uring::LentPlace::take_buffer));
         }
+    }
+}
+
+/// What a reactor is opened on.
+pub(super) struct Tables<'s> {
+    pub(super) chosen: Chosen,
+    pub(super) handles: &'s mut Handles,
+    /// Where another backend may be taken if this one refuses to work, which only io_uring does.
+    #[cfg_attr(not(has_uring), allow(dead_code))]
+    pub(super) spare: Option<Spare<'s>>,
+}
+
+/// A place for the tables of another backend.
+#[cfg_attr(not(has_uring), allow(dead_code))]
+pub(super) struct Spare<'s> {
+    handles: &'s mut Option<Handles>,
+    chosen: &'s mut Chosen,
+    budget: Budget,
+}
+
+#[cfg(has_uring)]
+impl<'s> Spare<'s> {
+    pub(super) fn tables(self, chosen: Chosen) -> Result<Tables<'s>, ServerError> {
+        let refused = |_| ServerError::System { what: "allocate tables", error: io::ErrorKind::OutOfMemory.into() };
+        *self.chosen = chosen;
+        let handles = self.handles.insert(Handles::new(chosen, &self.budget).map_err(refused)?);
+        Ok(Tables { chosen, handles, spare: None })
     }
 }
 
 impl<E> WorkerStorage<E> {
     /// For a configuration that was validated.
     pub(super) fn new(config: Config, chosen: Chosen, seat: Seat) -> Result<Self, ServerError> {
-        let budget = config.budget();
-        let connections = budget.connections;
-        let refused = |_: TryReserveError| too_much::<E>(&config, chosen);
-        seat.board.set_up(seat.worker, connections).map_err(refused)?;
-        Ok(Self {
-            chosen,
-            slots: table(connections, Entry::new).map_err(refused)?,
-            nodes: table(connections, SlotNode::new).map_err(refused)?,
-            loans: table(budget.loans, || None).map_err(refused)?,
-            free: table(budget.buffers.total(), || None).map_err(refused)?,
-            scratch: table(budget.scratch_bytes, || 0).map_err(refused)?,
-            handles: Handles::new(chosen, handles_max(connections, budget.listeners), budget.lent).map_err(refused)?,
-            config,
-            seat,
-        })
+        let handles = Handles::new(chosen, &config.budget()).map_err(|_| too_much::<E>(&config, chosen))?;
+        let refused = too_much::<E>(&config, chosen);
+        let heap = HeapStorage::make(config, seat).map_err(|_| refused)?;
+        Ok(Self { found: chosen, chosen, heap, handles, spare: None })
     }
 
     /// What resolves tokens of deferred answers, for the handler to be. Also of workers on this storage that come later.
     #[must_use]
     pub fn resumer(&self) -> Resumer {
-        self.seat.board.resumer()
+        self.heap.resumer()
+    }
+
+    /// The backend of workers that are made by [`Worker::new`](super::Worker::new), never [`Backend::Auto`]: where that was
+    /// configured, which one was found.
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        self.found.backend()
     }
 
     /// The bytes it takes.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        memory::<E>(&self.config, self.chosen)
+        memory::<E>(&self.heap.config, self.chosen)
     }
 
     /// An engine over a part of it, and what is left for the reactor of `backend`.
@@ -152,90 +181,38 @@ impl<E> WorkerStorage<E> {
         &mut self,
         backend: Chosen,
         handler: H,
-    ) -> Result<(Engine<'_, 'static, H>, ReactorStorage<'_>), ServerError> {
-        self.reclaim();
-        let deferrals = self.seat.board.deferrals(self.seat.worker);
-        deferrals.reset();
-        if self.chosen.name() != backend.name() {
+    ) -> Result<(Engine<'_, 'static, H>, Tables<'_>), ServerError> {
+        self.reclaim_handles();
+        let Self { chosen, heap, handles, spare, .. } = self;
+        let budget = heap.config.budget();
+        if handles.made_for.name() != backend.name() {
             // The program takes another backend than the configuration says.
-            let budget = self.config.budget();
-            self.handles = Handles::new(backend, handles_max(budget.connections, budget.listeners), budget.lent)
-                .map_err(|_| too_much::<E>(&self.config, backend))?;
+            *handles = Handles::new(backend, &budget).map_err(|_| too_much::<E>(&heap.config, backend))?;
         }
-        self.chosen = backend;
-        let config = &self.config;
-        let counts = config.class_counts();
-        let misfit =
-            |error: &dyn fmt::Display| ServerError::setting("buffers", format!("{counts:?}"), error.to_string());
-        let mut pool = BufferPool::new(&mut self.free, counts).map_err(|error| misfit(&error))?;
-        stash::fill(&mut pool, counts).map_err(|error| match error {
-            Unfilled::Memory => too_much::<E>(config, backend),
-            Unfilled::Misfit(error) => misfit(&error),
-        })?;
-        let storage = Storage {
-            slots: &mut self.slots,
-            nodes: &mut self.nodes,
-            loans: &mut self.loans,
-            deferrals,
-            scratch: &mut self.scratch,
-        };
-        let engine = Engine::new(storage, pool, handler, config.limits, config.preamble()?);
-        let reactor = ReactorStorage {
-            borrowed: PhantomData,
-            #[cfg(has_epoll)]
-            epoll: &mut self.handles.epoll,
-            #[cfg(has_kqueue)]
-            kqueue: &mut self.handles.kqueue,
-            #[cfg(has_uring)]
-            uring: &mut self.handles.uring,
-            #[cfg(has_uring)]
-            uring_lent: &mut self.handles.uring_lent,
-            #[cfg(any(has_epoll, has_kqueue))]
-            parked: &mut self.handles.parked,
-            #[cfg(any(has_epoll, has_kqueue))]
-            lent: &mut self.handles.lent,
-        };
-        Ok((engine.map_err(|error| misfit(&error))?, reactor))
+        *spare = None;
+        *chosen = backend;
+        let spare = (heap.config.backend == Backend::Auto).then_some(Spare { handles: spare, chosen, budget });
+        let engine = heap.engine_or(handler, |config| too_much::<E>(config, backend))?;
+        Ok((engine, Tables { chosen: backend, handles, spare }))
     }
 
-    /// Gives the buffers that no connection holds any more to the next server.
-    fn reclaim(&mut self) {
-        let tables = self.free.iter_mut().chain(&mut self.loans);
-        stash::put(tables.filter_map(Option::take));
-        self.handles.take_buffers(|buffers| stash::put(buffers));
+    /// Gives the buffers that a reactor has left here to the next server.
+    fn reclaim_handles(&mut self) {
+        for handles in [Some(&mut self.handles), self.spare.as_mut()].into_iter().flatten() {
+            handles.take_buffers(|buffers| stash::put(buffers));
+        }
     }
-}
-
-/// What a reactor stands on.
-pub(super) struct ReactorStorage<'s> {
-    /// A build without a backend has nothing else.
-    pub(super) borrowed: PhantomData<&'s mut ()>,
-    #[cfg(has_epoll)]
-    pub(super) epoll: &'s mut [aurora_http_epoll::Entry],
-    #[cfg(has_kqueue)]
-    pub(super) kqueue: &'s mut [aurora_http_kqueue::Entry],
-    #[cfg(has_uring)]
-    pub(super) uring: &'s mut [aurora_http_uring::Entry],
-    #[cfg(has_uring)]
-    pub(super) uring_lent: &'s mut [aurora_http_uring::LentPlace],
-    #[cfg(any(has_epoll, has_kqueue))]
-    pub(super) parked: &'s mut [Parked<'static>],
-    #[cfg(any(has_epoll, has_kqueue))]
-    pub(super) lent: &'s mut [Option<Buf<'static>>],
 }
 
 impl<E> Drop for WorkerStorage<E> {
     fn drop(&mut self) {
-        self.reclaim();
-        // Who resolves from now on is told that nobody is there.
-        self.seat.board.deferrals(self.seat.worker).reset();
-        self.seat.board.set_waker(self.seat.worker, None);
+        self.reclaim_handles();
     }
 }
 
 impl<E> fmt::Debug for WorkerStorage<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerStorage").field("config", &self.config).field("memory", &self.memory()).finish()
+        f.debug_struct("WorkerStorage").field("config", &self.heap.config).field("memory", &self.memory()).finish()
     }
 }
 
@@ -245,9 +222,9 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
     let memory = |handle_bytes| budget.memory::<E>(handle_bytes);
     match chosen {
         #[cfg(has_epoll)]
-        Chosen::Epoll => memory(size_of::<aurora_http_epoll::Entry>()),
+        Chosen::Epoll => memory(size_of::<aurora_http_sockets::Entry>()),
         #[cfg(has_kqueue)]
-        Chosen::Kqueue => memory(size_of::<aurora_http_kqueue::Entry>()),
+        Chosen::Kqueue => memory(size_of::<aurora_http_sockets::Entry>()),
         #[cfg(has_uring)]
         Chosen::Uring(_) => {
             let handles = handles_max(budget.connections, budget.listeners);

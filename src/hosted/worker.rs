@@ -3,34 +3,36 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aurora_http_core::counters::Counters;
 use aurora_http_core::engine::{Detached, Engine};
 use aurora_http_core::handler::Handler;
-use aurora_http_core::reactor::{IoError, Reactor};
-use aurora_http_core::run::{run, turn, turn_within};
+use aurora_http_core::reactor::IoError;
+use aurora_http_core::run::run;
 use aurora_http_core::stop::StopFlag;
 
 use super::address::{ListenAddr, first_ip};
+use super::any::AnyReactor;
 use super::error::ServerError;
 use super::listen;
-use super::shared::SharedCounters;
 use super::sockets::{Open, SocketReactor};
 use super::storage::WorkerStorage;
+use super::tally::SharedCounters;
 use super::unix::SocketFile;
+
+/// Takes connections that a handler gave away: the socket, what had arrived behind the request, and the handler's state.
+pub(super) type OnDetached<'t, E> = dyn Fn(OwnedFd, &[u8], E) + 't;
 
 /// Serves on the thread that calls it: the one thing that every thread of a [`Server`](super::Server) has.
 ///
 /// ```no_run
 /// use aurora_http::{Server, StopFlag, Worker, handler_fn};
 ///
-/// # #[cfg(not(has_epoll))]
-/// # fn main() {}
-/// # #[cfg(has_epoll)]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut storage = Server::bind("127.0.0.1:8080")?.connections(64).storage()?;
-/// let mut worker = Worker::epoll(&mut storage, handler_fn(|_request, response| response.body("Hello!\n")))?;
+/// let mut worker = Worker::new(&mut storage, handler_fn(|_request, response| response.body("Hello!\n")))?;
 /// println!("listening on {}", worker.local_addr());
 /// worker.run(&StopFlag::new())?;
 /// # Ok(())
@@ -53,33 +55,42 @@ use super::unix::SocketFile;
 /// timeout, clear the readiness that was seen, then `poll`.
 // On cache lines of its own, wherever a program puts several of them.
 #[repr(align(64))]
-pub struct Worker<'s, H: Handler, R> {
+pub struct Worker<'s, H: Handler, R = AnyReactor<'s>> {
     engine: Engine<'s, 'static, H>,
     reactor: R,
+    counters: Arc<SharedCounters>,
     addresses: Vec<ListenAddr>,
     /// Removed at the end.
     _files: Vec<SocketFile>,
 }
 
-impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
+impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
     /// Serves until `stop` says otherwise and everything is closed.
     ///
-    /// Set the flag from another thread and wake the worker, or from the handler.
+    /// Take [`StopHandle::flag`](super::StopHandle::flag) of a [`Server::stop_handle`](super::Server::stop_handle), which
+    /// other threads and the handler can stop it by; or a flag of your own, which the handler may set, or another thread that
+    /// then [wakes](Self::waker) the worker.
     ///
     /// # Errors
     /// What made the reactor unusable.
     pub fn run(&mut self, stop: &StopFlag) -> Result<(), IoError> {
-        run(&mut self.engine, &mut self.reactor, stop)
+        self.run_with(stop, None)
     }
 
-    /// As [`run`](Self::run), for others to watch.
-    pub(super) fn run_watched(&mut self, stop: &StopFlag, shared: &SharedCounters) -> Result<(), IoError> {
+    /// Has detached connections taken, or closes them.
+    pub(super) fn run_with(
+        &mut self,
+        stop: &StopFlag,
+        on_detached: Option<&OnDetached<'_, H::Exchange>>,
+    ) -> Result<(), IoError> {
         while !self.engine.is_drained() {
-            let result = turn(&mut self.engine, &mut self.reactor, stop);
+            let result = self.turn(stop);
             if self.engine.has_detached() {
-                self.engine.close_detached(self.reactor.now()); // there is no program to take them
+                match on_detached {
+                    Some(take) => self.take_detached(take),
+                    None => self.engine.close_detached(self.reactor.now()),
+                }
             }
-            shared.publish(self.engine.counters());
             result?;
         }
         // Nothing is left to do but to take the lent buffers back.
@@ -91,7 +102,7 @@ impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
     /// # Errors
     /// What made the reactor unusable.
     pub fn turn(&mut self, stop: &StopFlag) -> Result<(), IoError> {
-        turn(&mut self.engine, &mut self.reactor, stop)
+        self.turn_within(stop, None)
     }
 
     /// One pass of the loop that does not wait, and hands on what it asked for; `true` when a stop has run its course.
@@ -99,8 +110,19 @@ impl<H: Handler, R: Reactor<'static>> Worker<'_, H, R> {
     /// # Errors
     /// What made the reactor unusable.
     pub fn poll(&mut self, stop: &StopFlag) -> Result<bool, IoError> {
-        turn_within(&mut self.engine, &mut self.reactor, stop, Some(Duration::ZERO))?;
+        self.turn_within(stop, Some(Duration::ZERO))?;
         Ok(self.engine.is_drained())
+    }
+
+    fn turn_within(&mut self, stop: &StopFlag, wait_max: Option<Duration>) -> Result<(), IoError> {
+        let result = self.reactor.turn(&mut self.engine, stop, wait_max);
+        self.publish();
+        result
+    }
+
+    /// Lets others see the counters.
+    fn publish(&self) {
+        self.counters.publish(self.engine.counters());
     }
 
     /// How long nothing has to be done unless the descriptor is readable; `None`: for ever. Zero while the worker holds
@@ -169,8 +191,9 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
     }
 
     /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open,
-    /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn; a
-    /// [`Server`](crate::Server), and [`run`](Self::run), close such connections.
+    /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn;
+    /// [`run`](Self::run) closes such connections, and a [`Server`](crate::Server) does unless it has
+    /// [`on_detached`](crate::Server::on_detached).
     pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
         while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
             if let Some(socket) = self.reactor.detach(io) {
@@ -180,6 +203,7 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
                 self.engine.release(buf);
             }
         }
+        self.publish();
     }
 }
 
@@ -189,6 +213,36 @@ impl<H: Handler, R: SocketReactor> AsFd for Worker<'_, H, R> {
     }
 }
 
+impl<'s, H: Handler> Worker<'s, H> {
+    /// A worker with listeners of its own, as the storage is configured for, on the backend that the configuration names.
+    ///
+    /// With [`Backend::Auto`](crate::Backend::Auto) it is the one that [`Server::storage`](crate::Server::storage) has found
+    /// ([`WorkerStorage::backend`]), or the next one if that refuses to work now: [`AnyReactor::backend`] tells.
+    ///
+    /// # Errors
+    /// What [`Server::start`](crate::Server::start) says about listeners, [`ServerError::Reactor`], or
+    /// [`ServerError::Backend`] with the reason why the backend cannot be used.
+    pub fn new(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
+        open(storage, handler)
+    }
+
+    /// As [`new`](Self::new), with listeners that the program opened, as many as the storage is configured for: `[socket]`
+    /// for one. On io_uring they are made non-blocking. Accepted connections inherit a socket's `TCP_NODELAY`.
+    ///
+    /// # Errors
+    /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many, or [`ServerError::Backend`] with the
+    /// reason why the backend cannot be used.
+    pub fn with_listeners(
+        storage: &'s mut WorkerStorage<H::Exchange>,
+        listeners: impl IntoIterator<Item = OwnedFd>,
+        handler: H,
+    ) -> Result<Self, ServerError> {
+        open_with(storage, listeners, handler)
+    }
+}
+
+/// For programs that name their reactor, to move a worker to another thread, say, which the one of [`Worker::new`] cannot
+/// be.
 #[cfg(has_epoll)]
 impl<'s, H: Handler> Worker<'s, H, aurora_http_epoll::Reactor<'s, 'static>> {
     /// A worker on epoll, with listeners of its own as the storage is configured for.
@@ -269,7 +323,7 @@ fn open<'s, H: Handler, R: Open<'s>>(
     storage: &'s mut WorkerStorage<H::Exchange>,
     handler: H,
 ) -> Result<Worker<'s, H, R>, ServerError> {
-    let mut opened = listen::open_one_each(R::BACKEND, &storage.config)?;
+    let mut opened = listen::open_one_each(R::backend(storage.found), &storage.heap.config)?;
     let sockets = opened.sockets.pop().unwrap_or_default();
     Ok(Worker { _files: opened.files, ..open_with(storage, sockets, handler)? })
 }
@@ -280,15 +334,19 @@ fn open_with<'s, H: Handler, R: Open<'s>>(
     listeners: impl IntoIterator<Item = OwnedFd>,
     handler: H,
 ) -> Result<Worker<'s, H, R>, ServerError> {
-    let seat = storage.seat.clone();
-    let (mut engine, tables) = storage.engine(R::BACKEND, handler)?;
+    let seat = storage.heap.seat.clone();
+    let counters = Arc::clone(seat.counters());
+    counters.retire(); // what an earlier worker here has counted
+    let backend = R::backend(storage.found);
+    let failed = |error| ServerError::Reactor { backend: backend.name(), error };
+    let (mut engine, tables) = storage.engine(backend, handler)?;
     let mut reactor = R::open(tables)?;
-    seat.board.set_waker(seat.worker, Some(Box::new(reactor.waker().map_err(R::failed)?)));
+    seat.shared.board.set_waker(seat.worker, Some(Box::new(reactor.waker().map_err(failed)?)));
     let mut addresses = Vec::new();
     for listener in listeners {
         addresses.extend(ListenAddr::of(&listener));
-        let listener = reactor.add_listener(listener).map_err(R::failed)?;
-        engine.listen(listener).map_err(|_| R::failed(IoError::FileLimit))?;
+        let listener = reactor.add_listener(listener).map_err(failed)?;
+        engine.listen(listener).map_err(|_| failed(IoError::FileLimit))?;
     }
-    Ok(Worker { engine, reactor, addresses, _files: Vec::new() })
+    Ok(Worker { engine, reactor, counters, addresses, _files: Vec::new() })
 }

@@ -8,10 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use aurora_http::core::reactor::Wake;
-use aurora_http::{Content, Counters, Flow, Handler, Request, ResponseWriter, Server, StopFlag};
+use aurora_http::{Content, Counters, Flow, Handler, Request, ResponseWriter, Server, StopFlag, Worker};
 
 use crate::http::{DEADLINE, eventually};
-use crate::worker::worker;
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -119,7 +118,7 @@ impl Watched {
             let (stop, seen) = (Arc::clone(&stop), Arc::clone(&seen));
             thread::spawn(move || {
                 let mut storage = server.storage().unwrap();
-                let mut worker = worker(&mut storage, Paths).unwrap();
+                let mut worker = Worker::new(&mut storage, Paths).unwrap();
                 tell.send((worker.local_addr(), Box::new(worker.waker().unwrap()))).unwrap();
                 held.recv().unwrap();
                 while !worker.engine().is_drained() {

@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use std::{process, thread};
 
 use aurora_http::core::reactor::Wake;
-use aurora_http::{
-    Backend, Content, Flow, Handler, Request, ResponseWriter, Server, SocketReactor, StopFlag, Worker, WorkerStorage,
-};
+use aurora_http::{Backend, Content, Flow, Handler, Request, ResponseWriter, Server, StopFlag, Worker, WorkerStorage};
 
 const LONG: usize = 30_000_000;
 const CLIENTS: usize = 900;
@@ -77,7 +75,7 @@ pub(crate) struct Told {
 
 impl Told {
     /// The worker has been created, and has not had a turn yet.
-    pub(crate) fn ready<R: SocketReactor>(&self, worker: &Worker<'_, Counts, R>) {
+    pub(crate) fn ready(&self, worker: &Worker<'_, Counts>) {
         self.worker.send((worker.local_addr(), Box::new(worker.waker().unwrap()))).unwrap();
     }
 
@@ -90,7 +88,7 @@ impl Told {
     }
 }
 
-pub(crate) type Serve = fn(Backend, &mut WorkerStorage<Exchange>, &StopFlag, &Told);
+pub(crate) type Serve = fn(&mut WorkerStorage<Exchange>, &StopFlag, &Told);
 
 /// A server in a nested loop, as its clients see it.
 struct Nested<'a> {
@@ -121,7 +119,8 @@ fn on_each(backends: &[Backend], serve: Serve, test: fn(&Nested<'_>)) {
             let serving = scope.spawn(|| {
                 let server = Server::bind("127.0.0.1:0").unwrap().connections(1000).backlog(1024).workers(1);
                 let mut storage = server.backend(backend).storage().unwrap();
-                serve(backend, &mut storage, &stop, &told);
+                assert_eq!(storage.backend(), backend);
+                serve(&mut storage, &stop, &told);
                 let _ = ended.send(());
             });
             let (address, waker) = ready.recv_timeout(PATIENCE).expect("a worker");

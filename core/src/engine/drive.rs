@@ -378,7 +378,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// Calls the handlers whose deferred answers are there.
     #[cold]
-    fn resume(&mut self, now: Instant, peers: &dyn Peers) {
+    pub(super) fn resume(&mut self, now: Instant, peers: &dyn Peers) {
         let mut from = 0;
         while let Some(index) = self.deferrals.next_resolved(from) {
             from = index + 1;

@@ -9,13 +9,14 @@ mod nested;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, AsRawFd};
 
-use aurora_http::{Backend, SocketReactor, StopFlag, Worker, WorkerStorage};
+use aurora_http::{StopFlag, Worker, WorkerStorage};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use nested::{Counts, Exchange, Told};
 
-fn nest<R: SocketReactor>(mut worker: Worker<'_, Counts, R>, stop: &StopFlag, told: &Told) {
+fn serve(storage: &mut WorkerStorage<Exchange>, stop: &StopFlag, told: &Told) {
+    let mut worker = Worker::new(storage, Counts).unwrap();
     let mut poll = Poll::new().unwrap();
     let descriptor = worker.as_fd().as_raw_fd();
     poll.registry().register(&mut SourceFd(&descriptor), Token(0), Interest::READABLE).unwrap();
@@ -30,4 +31,4 @@ fn nest<R: SocketReactor>(mut worker: Worker<'_, Counts, R>, stop: &StopFlag, to
     }
 }
 
-tests!(nest);
+tests!(serve);

@@ -9,13 +9,14 @@ mod nested;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use aurora_http::{Backend, SocketReactor, StopFlag, Worker, WorkerStorage};
+use aurora_http::{StopFlag, Worker, WorkerStorage};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use nested::{Counts, Exchange, Told};
 
-fn nest<R: SocketReactor>(mut worker: Worker<'_, Counts, R>, stop: &StopFlag, told: &Told) {
+fn serve(storage: &mut WorkerStorage<Exchange>, stop: &StopFlag, told: &Told) {
+    let mut worker = Worker::new(storage, Counts).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         // tokio wants to own the descriptor that it watches; to the kernel, a duplicate is equivalent.
@@ -36,4 +37,4 @@ fn nest<R: SocketReactor>(mut worker: Worker<'_, Counts, R>, stop: &StopFlag, to
     });
 }
 
-tests!(nest);
+tests!(serve);

@@ -12,41 +12,32 @@ pub(crate) fn backends() -> Vec<Backend> {
     backends
 }
 
-/// Serves with `nest`, which is generic over the reactor, and runs the same tests as for a level-triggered loop.
+/// Runs the tests for a level-triggered loop with `serve`.
 macro_rules! tests {
-    ($nest:ident) => {
-        fn serve(backend: Backend, storage: &mut WorkerStorage<Exchange>, stop: &StopFlag, told: &Told) {
-            match backend {
-                Backend::Epoll => $nest(Worker::epoll(storage, Counts).unwrap(), stop, told),
-                Backend::Kqueue => $nest(Worker::kqueue(storage, Counts).unwrap(), stop, told),
-                Backend::Uring => $nest(Worker::uring(storage, Counts).unwrap(), stop, told),
-                other => panic!("{other:?} is none of them"),
-            }
-        }
-
+    ($serve:ident) => {
         #[test]
         fn a_request_is_answered() {
-            nested::a_request_is_answered(&backends::backends(), serve);
+            nested::a_request_is_answered(&backends::backends(), $serve);
         }
 
         #[test]
         fn thirty_megabytes_come_in() {
-            nested::much_comes_in(&backends::backends(), serve);
+            nested::much_comes_in(&backends::backends(), $serve);
         }
 
         #[test]
         fn thirty_megabytes_go_out() {
-            nested::much_goes_out(&backends::backends(), serve);
+            nested::much_goes_out(&backends::backends(), $serve);
         }
 
         #[test]
         fn nine_hundred_connections_at_once_are_answered_after_a_pause() {
-            nested::a_burst_is_answered(&backends::backends(), serve);
+            nested::a_burst_is_answered(&backends::backends(), $serve);
         }
 
         #[test]
         fn it_sleeps_while_there_is_nothing_to_do() {
-            nested::it_sleeps_while_there_is_nothing_to_do(&backends::backends(), serve);
+            nested::it_sleeps_while_there_is_nothing_to_do(&backends::backends(), $serve);
         }
     };
 }

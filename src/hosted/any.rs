@@ -1,0 +1,210 @@
+//! The reactor of whichever backend a configuration names.
+
+#[cfg(not(has_backend))]
+use std::convert::Infallible;
+use std::fmt;
+#[cfg(not(has_backend))]
+use std::marker::PhantomData;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use aurora_http_core::engine::Engine;
+use aurora_http_core::handler::Handler;
+use aurora_http_core::pool::Buf;
+use aurora_http_core::reactor::{
+    Completion, IoError, IoHandle, OpToken, Peers, Reactor, Seen, Shutdown, Submission, Wake,
+};
+use aurora_http_core::stop::StopFlag;
+use aurora_http_core::time::Instant;
+
+use super::auto::Chosen;
+#[cfg(has_uring)]
+use super::auto::choose_after;
+use super::backend::Backend;
+use super::error::ServerError;
+use super::sockets::{Open, SocketReactor, sealed};
+use super::storage::Tables;
+
+/// The reactor of any backend of this build: what a [`Worker`](super::Worker) has unless it names another.
+///
+/// A worker asks once in each turn which backend that is, so that a request costs what it costs on a reactor that is
+/// known when the program is compiled. Programs that drive it themselves, by [`run`](aurora_http_core::run::run), ask with
+/// each call. It stays on the thread that makes it.
+pub struct AnyReactor<'s>(Kind<'s>);
+
+// A worker has one, which is never moved: a box would cost each turn a step.
+#[allow(clippy::large_enum_variant)]
+enum Kind<'s> {
+    #[cfg(has_epoll)]
+    Epoll(aurora_http_epoll::Reactor<'s, 'static>),
+    #[cfg(has_kqueue)]
+    Kqueue(aurora_http_kqueue::Reactor<'s, 'static>),
+    #[cfg(has_uring)]
+    Uring(aurora_http_uring::Uring<'s>),
+    /// A build without backends has none.
+    #[cfg(not(has_backend))]
+    Never(Infallible, PhantomData<&'s ()>),
+}
+
+/// Does something with whichever it is.
+macro_rules! each {
+    ($kind:expr, $reactor:ident => $call:expr) => {
+        match $kind {
+            #[cfg(has_epoll)]
+            Kind::Epoll($reactor) => $call,
+            #[cfg(has_kqueue)]
+            Kind::Kqueue($reactor) => $call,
+            #[cfg(has_uring)]
+            Kind::Uring($reactor) => $call,
+            #[cfg(not(has_backend))]
+            Kind::Never(never, _) => match *never {},
+        }
+    };
+}
+
+impl AnyReactor<'_> {
+    /// Which backend it is: never [`Backend::Auto`].
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        match self.0 {
+            #[cfg(has_epoll)]
+            Kind::Epoll(_) => Backend::Epoll,
+            #[cfg(has_kqueue)]
+            Kind::Kqueue(_) => Backend::Kqueue,
+            #[cfg(has_uring)]
+            Kind::Uring(_) => Backend::Uring,
+            #[cfg(not(has_backend))]
+            Kind::Never(never, _) => match never {},
+        }
+    }
+}
+
+impl fmt::Debug for AnyReactor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyReactor").field("backend", &self.backend()).finish_non_exhaustive()
+    }
+}
+
+impl<'s> Open<'s> for AnyReactor<'s> {
+    fn backend(configured: Chosen) -> Chosen {
+        configured
+    }
+
+    fn open(tables: Tables<'s>) -> Result<Self, ServerError> {
+        match tables.chosen {
+            #[cfg(has_epoll)]
+            Chosen::Epoll => aurora_http_epoll::Reactor::open(tables).map(|reactor| Self(Kind::Epoll(reactor))),
+            #[cfg(has_kqueue)]
+            Chosen::Kqueue => aurora_http_kqueue::Reactor::open(tables).map(|reactor| Self(Kind::Kqueue(reactor))),
+            #[cfg(has_uring)]
+            Chosen::Uring(_) => {
+                let Tables { chosen, handles, spare } = tables;
+                match aurora_http_uring::Uring::open(Tables { chosen, handles, spare: None }) {
+                    Ok(reactor) => Ok(Self(Kind::Uring(reactor))),
+                    // It was there when the storage was made.
+                    Err(error) => match (choose_after(chosen, &error), spare) {
+                        (Some(next), Some(spare)) => Self::open(spare.tables(next?.0)?),
+                        _ => Err(error),
+                    },
+                }
+            }
+        }
+    }
+}
+
+impl sealed::Sealed for AnyReactor<'_> {
+    #[inline]
+    fn turn<H: Handler>(
+        &mut self,
+        engine: &mut Engine<'_, 'static, H>,
+        stop: &StopFlag,
+        wait_max: Option<Duration>,
+    ) -> Result<(), IoError> {
+        each!(&mut self.0, reactor => reactor.turn(engine, stop, wait_max))
+    }
+}
+
+impl SocketReactor for AnyReactor<'_> {
+    type Waker = AnyWaker;
+
+    fn waker(&self) -> Result<AnyWaker, IoError> {
+        each!(&self.0, reactor => Ok(AnyWaker(Box::new(SocketReactor::waker(reactor)?))))
+    }
+
+    fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError> {
+        each!(&mut self.0, reactor => SocketReactor::add_listener(reactor, listener))
+    }
+
+    fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
+        each!(&mut self.0, reactor => SocketReactor::detach(reactor, io))
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        each!(&self.0, reactor => SocketReactor::descriptor(reactor))
+    }
+}
+
+impl Reactor<'static> for AnyReactor<'_> {
+    fn submit(&mut self, submission: Submission<'static>) -> Result<(), Submission<'static>> {
+        each!(&mut self.0, reactor => reactor.submit(submission))
+    }
+
+    fn provide(&mut self, buf: Buf<'static>) -> Result<(), Buf<'static>> {
+        each!(&mut self.0, reactor => reactor.provide(buf))
+    }
+
+    fn reclaim(&mut self) -> Option<Buf<'static>> {
+        each!(&mut self.0, reactor => reactor.reclaim())
+    }
+
+    fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
+        each!(&mut self.0, reactor => reactor.shutdown(io, how));
+    }
+
+    fn cancel(&mut self, token: OpToken, io: IoHandle) {
+        each!(&mut self.0, reactor => reactor.cancel(token, io));
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
+        each!(&mut self.0, reactor => reactor.wait(timeout))
+    }
+
+    fn has_work(&self) -> bool {
+        each!(&self.0, reactor => reactor.has_work())
+    }
+
+    fn flush(&mut self) {
+        each!(&mut self.0, reactor => Reactor::flush(reactor));
+    }
+
+    fn next_completion(&mut self) -> Option<Completion<'static>> {
+        each!(&mut self.0, reactor => reactor.next_completion())
+    }
+
+    fn now(&self) -> Instant {
+        each!(&self.0, reactor => reactor.now())
+    }
+
+    fn unix_time(&self) -> Option<u64> {
+        each!(&self.0, reactor => reactor.unix_time())
+    }
+
+    fn peers(&self) -> &dyn Peers {
+        each!(&self.0, reactor => reactor.peers())
+    }
+}
+
+/// Ends the wait of an [`AnyReactor`] from another thread.
+pub struct AnyWaker(Box<dyn Wake>);
+
+impl Wake for AnyWaker {
+    fn wake(&self) {
+        self.0.wake();
+    }
+}
+
+impl fmt::Debug for AnyWaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyWaker").finish_non_exhaustive()
+    }
+}

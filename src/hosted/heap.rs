@@ -1,0 +1,185 @@
+//! What an engine stands on, allocated before its first connection and never after.
+
+use std::collections::TryReserveError;
+use std::fmt;
+use std::sync::Arc;
+
+use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
+use aurora_http_core::handler::Handler;
+use aurora_http_core::pool::{Buf, BufferPool, Entry};
+use aurora_http_core::reactor::Wake;
+
+use super::config::Config;
+use super::error::ServerError;
+use super::resumer::Resumer;
+use super::shared::Shared;
+use super::stash::{self, Unfilled};
+use super::table::table;
+use super::tally::SharedCounters;
+
+/// The memory of an [`Engine`] that a program drives itself, over a [`Reactor`](crate::core::reactor::Reactor) of its own or in
+/// a loop of its own: slots, list nodes, buffers, cells for deferred answers, scratch.
+///
+/// ```
+/// use aurora_http::core::reactor::{IoError, IoHandle, Reactor};
+/// use aurora_http::core::run::run;
+/// use aurora_http::{HeapStorage, ServerError, StopFlag, handler_fn};
+///
+/// /// Serves on a listener of this reactor until `stop` says otherwise.
+/// fn serve(
+///     reactor: &mut impl Reactor<'static>,
+///     listener: IoHandle,
+///     stop: &StopFlag,
+/// ) -> Result<Result<(), IoError>, ServerError> {
+///     let mut storage = HeapStorage::new(64)?;
+///     let mut engine = storage.engine(handler_fn(|_request, response| response.body("hello")))?;
+///     engine.listen(listener).expect("it is the first of eight");
+///     Ok(run(&mut engine, reactor, stop))
+/// }
+/// # use aurora_http::core::sim::Sim;
+/// # let mut sim = Sim::new(8, 1024);
+/// # let (listener, stop) = (sim.listen().unwrap(), StopFlag::new());
+/// # stop.abort();
+/// # serve(&mut sim, listener, &stop).unwrap().unwrap();
+/// ```
+///
+/// Dropping it gives the buffers to the next server of this process; see [`buffer_memory`](super::buffer_memory).
+pub struct HeapStorage<E> {
+    pub(super) config: Config,
+    slots: Vec<Entry<Slot<'static, E>>>,
+    nodes: Vec<SlotNode>,
+    loans: Vec<Option<Buf<'static>>>,
+    /// Buffers that are free.
+    free: Vec<Option<Buf<'static>>>,
+    scratch: Vec<u8>,
+    pub(super) seat: Seat,
+}
+
+/// A worker's place among the workers of its server.
+#[derive(Clone)]
+pub(super) struct Seat {
+    pub(super) shared: Arc<Shared>,
+    pub(super) worker: usize,
+}
+
+impl Seat {
+    /// Of the only one.
+    pub(super) fn single(shared: Arc<Shared>) -> Self {
+        shared.begin(1, Vec::new());
+        Self { shared, worker: 0 }
+    }
+
+    pub(super) fn counters(&self) -> &Arc<SharedCounters> {
+        &self.shared.counters()[self.worker]
+    }
+}
+
+impl<E> HeapStorage<E> {
+    /// For so many connections, with [`Limits::default`](crate::Limits::default) and as many buffers as
+    /// [`buffers_for`](crate::core::budget::buffers_for) says. Other values by
+    /// [`Server::engine_storage`](crate::Server::engine_storage).
+    ///
+    /// # Errors
+    /// [`ServerError::Setting`] for a number of connections that cannot be, [`ServerError::Memory`] when the system has not
+    /// enough of it.
+    pub fn new(connections: usize) -> Result<Self, ServerError> {
+        Self::configured(Config { connections, ..Config::new(Vec::new()) }, Seat::single(Shared::new()))
+    }
+
+    /// For a configuration of which nobody knows whether it is valid.
+    pub(super) fn configured(config: Config, seat: Seat) -> Result<Self, ServerError> {
+        let config = Config { workers: 1, ..config };
+        config.validate_engine()?;
+        let refused = too_much::<E>(&config);
+        Self::make(config, seat).map_err(|_| refused)
+    }
+
+    /// For a configuration that was validated.
+    pub(super) fn make(config: Config, seat: Seat) -> Result<Self, TryReserveError> {
+        let budget = config.budget();
+        let connections = budget.connections;
+        seat.shared.board.set_up(seat.worker, connections)?;
+        Ok(Self {
+            slots: table(connections, Entry::new)?,
+            nodes: table(connections, SlotNode::new)?,
+            loans: table(budget.loans, || None)?,
+            free: table(budget.buffers.total(), || None)?,
+            scratch: table(budget.scratch_bytes, || 0)?,
+            config,
+            seat,
+        })
+    }
+
+    /// An engine over this memory. Tokens that an earlier one has given out are stale.
+    ///
+    /// # Errors
+    /// [`ServerError::Memory`] when the system has no memory for the buffers.
+    pub fn engine<H: Handler<Exchange = E>>(&mut self, handler: H) -> Result<Engine<'_, 'static, H>, ServerError> {
+        self.engine_or(handler, |config| too_much::<E>(config))
+    }
+
+    /// With words of the caller's for too little memory.
+    pub(super) fn engine_or<H: Handler<Exchange = E>>(
+        &mut self,
+        handler: H,
+        too_much: impl Fn(&Config) -> ServerError,
+    ) -> Result<Engine<'_, 'static, H>, ServerError> {
+        self.reclaim();
+        let deferrals = self.seat.shared.board.deferrals(self.seat.worker);
+        deferrals.reset();
+        let config = &self.config;
+        let counts = config.class_counts();
+        let misfit =
+            |error: &dyn fmt::Display| ServerError::setting("buffers", format!("{counts:?}"), error.to_string());
+        let mut pool = BufferPool::new(&mut self.free, counts).map_err(|error| misfit(&error))?;
+        stash::fill(&mut pool, counts).map_err(|error| match error {
+            Unfilled::Memory => too_much(config),
+            Unfilled::Misfit(error) => misfit(&error),
+        })?;
+        let storage = Storage {
+            slots: &mut self.slots,
+            nodes: &mut self.nodes,
+            loans: &mut self.loans,
+            deferrals,
+            scratch: &mut self.scratch,
+        };
+        Engine::new(storage, pool, handler, config.limits, config.preamble()?).map_err(|error| misfit(&error))
+    }
+
+    /// What resolves tokens of deferred answers, also of engines on this storage that come later.
+    #[must_use]
+    pub fn resumer(&self) -> Resumer {
+        self.seat.shared.board.resumer()
+    }
+
+    /// Whom a resolved token wakes from now on: the reactor that the engine is driven over.
+    pub fn wake_by(&self, waker: impl Wake + 'static) {
+        self.seat.shared.board.set_waker(self.seat.worker, Some(Box::new(waker)));
+    }
+
+    /// Gives the buffers that no connection holds any more to the next server.
+    pub(super) fn reclaim(&mut self) {
+        let tables = self.free.iter_mut().chain(&mut self.loans);
+        stash::put(tables.filter_map(Option::take));
+    }
+}
+
+impl<E> Drop for HeapStorage<E> {
+    fn drop(&mut self) {
+        self.reclaim();
+        // Who resolves from now on is told that nobody is there.
+        self.seat.shared.board.deferrals(self.seat.worker).reset();
+        self.seat.shared.board.set_waker(self.seat.worker, None);
+    }
+}
+
+impl<E> fmt::Debug for HeapStorage<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeapStorage").field("connections", &self.slots.len()).finish_non_exhaustive()
+    }
+}
+
+fn too_much<E>(config: &Config) -> ServerError {
+    let Config { connections, workers, .. } = *config;
+    ServerError::Memory { connections, workers, needed: config.budget().memory::<E>(0).total() }
+}
