@@ -177,7 +177,7 @@ def stray_line(address):
             while some := stream.recv(MIB):
                 got += some
     except OSError as error:
-        return f"{error!r} behind {len(got)} bytes"
+        return f"{error!r} after {len(got)} bytes"
     content = len(got) - got.index(b"\r\n\r\n") - 4
     return content == LARGE or f"{content} of {LARGE} bytes"
 

@@ -67,7 +67,7 @@ fn a_stop_answers_the_backlog_on(backend: Backend, waiting: usize, connections: 
     }
     assert!(silent.is_ended());
     drop(silent);
-    eventually(|| TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err(), "nobody listens any more");
+    eventually(|| TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err(), "the listener is closed");
     let report = running.join().unwrap();
     assert_eq!(report.counters.requests, 3 + waiting as u64, "{backend:?} {report}");
     assert_eq!(report.stop.unwrap().aborted, 0, "{backend:?} {report}");

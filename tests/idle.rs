@@ -120,7 +120,7 @@ fn the_configured_backlog_is_used() {
         let server = Server::bind("127.0.0.1:0").unwrap().connections(4).backlog(backlog);
         let mut storage = server.storage().unwrap();
         let worker = Worker::new(&mut storage, handler_fn(|_, response| response.body("late"))).unwrap();
-        // Nobody accepts.
+        // Nothing accepts.
         let mut waiting = Vec::new();
         while waiting.len() < 32 {
             match TcpStream::connect_timeout(&worker.local_addr(), Duration::from_millis(300)) {

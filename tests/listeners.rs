@@ -63,7 +63,7 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 /// The body of an answer over a Unix-domain socket.
 fn get_unix(path: &Path) -> String {
-    let mut stream = UnixStream::connect(path).expect("somebody listens");
+    let mut stream = UnixStream::connect(path).expect("a listener");
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.write_all(GET).unwrap();
     let mut response = String::new();
@@ -121,7 +121,7 @@ fn a_unix_socket_exists_while_it_is_served_and_is_removed_afterwards() {
     let place = Place::new();
     for workers in [1, 3] {
         let running = start(Server::bind_unix(&place.0), workers);
-        assert_eq!(running.local_addr(), "0.0.0.0:0".parse().unwrap(), "there is none");
+        assert_eq!(running.local_addr(), "0.0.0.0:0".parse().unwrap(), "there is no IP address");
         for _ in 0..8 {
             assert_eq!(get_unix(&place.0), "unix");
         }
@@ -130,7 +130,7 @@ fn a_unix_socket_exists_while_it_is_served_and_is_removed_afterwards() {
         busy.write_all(b"GET / HTTP/1.1\r\n").unwrap();
         let arrived = (8 * GET.len() + 16) as u64;
         let alone = |counters: Counters| counters.bytes_received == arrived && counters.active == 1;
-        eventually(|| alone(running.counters()), "it has arrived, and who was answered has left");
+        eventually(|| alone(running.counters()), "its bytes have arrived, and the answered client has disconnected");
         running.stop();
         assert!(!place.0.exists());
         busy.write_all(b"Host: a\r\n\r\n").unwrap();
@@ -158,7 +158,7 @@ fn the_socket_of_a_killed_server_is_replaced_and_nothing_else() {
     assert!(matches!(&error, ServerError::SocketInUse(path) if *path == place.0), "{error}");
     let words = format!("cannot listen on unix:{}: somebody listens there; stop", place.0.display());
     assert!(error.to_string().starts_with(&words), "{error}");
-    assert_eq!(get_unix(&place.0), "unix", "it is left alone");
+    assert_eq!(get_unix(&place.0), "unix", "the other server's socket still serves");
 
     // Another server's socket at the same path is not removed.
     fs::remove_file(&place.0).unwrap();
@@ -219,7 +219,7 @@ fn clients_during_a_stop_are_refused_at_once_whoever_opened_the_listener() {
                 // It connected before the worker had closed the listener.
                 Ok(_) => false,
             };
-            eventually(refused, "nobody listens any more");
+            eventually(refused, "the listener is closed");
             assert!(running.workers_alive() > 0, "{backend}: the stop is not over");
             busy.send("Host: a\r\n\r\n");
             assert_eq!(busy.response("GET").text(), "ip 127.0.0.1");
@@ -433,7 +433,7 @@ fn pinned_workers_stay_on_their_cpus() {
         drop(running.unwrap());
         assert_eq!(*masks.lock().unwrap(), expected);
     }
-    assert_eq!(cpus(), allowed, "nobody else is pinned");
+    assert_eq!(cpus(), allowed, "other threads are not pinned");
     let error = local().pin([1023]).start(|_worker| handler_fn(who)).unwrap_err().to_string();
     assert!(error.starts_with("pin = [1023]: the process may not use CPU 1023"), "{error}");
 }

@@ -57,7 +57,7 @@ fn a_healthy_client_is_served_among_partial_heads_on_every_slot() {
     done.store(true, Ordering::Relaxed);
     dripping.join().unwrap();
     let ended = server.finish();
-    assert_eq!(ended.counters.closed.of(CloseReason::Evicted), 1, "the others are left alone");
+    assert_eq!(ended.counters.closed.of(CloseReason::Evicted), 1, "only one was ended");
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn waiting_costs_no_turn_whatever_is_waited_for() {
     clients.push(Client::connect(server.address));
     clients[3].send("POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
     server.until(|counters| counters.requests == 4, "the one without a whole head has gone");
-    // No connection can be ended for them, and more wait behind the one in the lobby.
+    // No connection can be ended for them, and more wait in addition to the one in the lobby.
     let newcomers: Vec<_> = (0..5).map(|_| Client::connect(server.address)).collect();
     server.until(|counters| counters.accepted == 6, "one is in the lobby");
     assert_eq!(server.turns_while_idle(), 0);
@@ -270,7 +270,7 @@ fn too_many_open_files_pause_accepting_without_a_spin() {
         served += 1;
     }
     drop(clients.remove(0));
-    server.until(|counters| counters.accepted > accepted, "somebody gets the place");
+    server.until(|counters| counters.accepted > accepted, "another connection is accepted");
     drop(limit);
     for client in &mut clients[served - 1..] {
         assert_eq!(client.response("GET").text(), "ok");
@@ -333,7 +333,7 @@ fn a_panic_in_a_handler_ends_the_connections_of_its_worker_and_no_others() {
     assert!(shares.contains(&alive), "{alive} of {shares:?}");
     running.stop();
     let report = running.join().unwrap();
-    let panicked = |outcome: &WorkerOutcome| matches!(outcome, WorkerOutcome::Panicked(said) if said == "told to");
+    let panicked = |outcome: &WorkerOutcome| matches!(outcome, WorkerOutcome::Panicked(said) if said == "requested");
     assert_eq!(report.workers.iter().filter(|worker| panicked(&worker.outcome)).count(), 1);
     assert_eq!((report.failed_workers(), report.stop.unwrap().idle_closed), (1, alive));
 }

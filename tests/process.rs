@@ -25,7 +25,7 @@ fn local() -> Server {
 }
 
 fn answer(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-    assert_ne!(request.path(), b"/panic", "told to");
+    assert_ne!(request.path(), b"/panic", "requested");
     response.body("Hello")
 }
 
@@ -70,7 +70,7 @@ fn descriptors_and_threads_are_released_however_a_server_ends() {
         let error = Server::bind(taken.0.local_addr().unwrap()).unwrap().workers(2).start(|_worker| handler_fn(answer));
         assert!(matches!(error, Err(ServerError::PortInUse(_))));
         drop(local().workers(3).start(|worker| {
-            assert_ne!(worker.id(), 2, "told to");
+            assert_ne!(worker.id(), 2, "requested");
             handler_fn(answer)
         }));
 

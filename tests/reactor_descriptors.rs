@@ -90,7 +90,7 @@ macro_rules! backend {
                     // The number is free now: its next owner must not lose it to a second close.
                     let bystander = File::open("/dev/null").unwrap();
                     assert!(matches!(complete(reactor, OpKind::Close, io), Outcome::Close));
-                    assert!(bystander.metadata().is_ok(), "a second close hit somebody else's descriptor");
+                    assert!(bystander.metadata().is_ok(), "a second close hit another descriptor");
                     drop((client, bystander));
                     assert_eq!(open_descriptors(), before);
                 }

@@ -31,7 +31,7 @@ impl Handler for Panics {
     type Exchange = usize;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<usize> {
-        assert_ne!(request.path(), b"/panic", "told to");
+        assert_ne!(request.path(), b"/panic", "requested");
         if request.path() == b"/upload" {
             return Flow::Receive(0);
         }
@@ -40,7 +40,7 @@ impl Handler for Panics {
     }
 
     fn receive(&mut self, before: usize, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<usize> {
-        assert!(!content.bytes().contains(&b'!'), "told to by content");
+        assert!(!content.bytes().contains(&b'!'), "requested by content");
         let length = before + content.bytes().len();
         if content.ended() {
             let _ = response.body(length.to_string());
@@ -78,13 +78,13 @@ fn a_worker_that_panics_is_replaced_up_to_the_limit() {
         panic_once(address);
         let report = running.join().unwrap();
         let worker = &report.workers[0];
-        assert!(matches!(&worker.outcome, WorkerOutcome::Panicked(said) if said.contains("told to")), "{worker:?}");
-        assert!(worker.last_panic.as_ref().is_some_and(|said| said.contains("told to")), "{worker:?}");
+        assert!(matches!(&worker.outcome, WorkerOutcome::Panicked(said) if said.contains("requested")), "{worker:?}");
+        assert!(worker.last_panic.as_ref().is_some_and(|said| said.contains("requested")), "{worker:?}");
         assert_eq!((worker.restarts, report.restarts(), report.failed_workers()), (2, 2, 1));
         // The counters of all three, up to their last complete turns.
         assert_eq!((report.counters.requests, report.counters.active), (4, 0), "{backend}");
         assert!(report.to_string().contains(" failed_workers=1 restarts=2"), "{report}");
-        assert!(std::net::TcpStream::connect_timeout(&address, DEADLINE).is_err(), "nobody listens any more");
+        assert!(std::net::TcpStream::connect_timeout(&address, DEADLINE).is_err(), "the listener is closed");
     }
 }
 
@@ -107,7 +107,7 @@ fn connections_of_other_workers_are_unaffected() {
         eventually(|| running.restarts() == 1, "it is replaced");
         let other = if running.worker_restarts(0) == Some(0) { 0 } else { 1 };
         assert_eq!((running.restarts(), running.worker_restarts(other)), (1, Some(0)), "{backend}");
-        assert_eq!(answered as u64, held[other], "{backend}: all of the other's, and none of its own");
+        assert_eq!(answered as u64, held[other], "{backend}: exactly the connections of the other worker are answered");
         for _ in 0..32 {
             assert_eq!(Client::connect(address).get("/").text(), "Hello", "{backend}");
         }
@@ -137,7 +137,7 @@ fn no_buffer_is_lost_by_a_hundred_panics() {
             for client in &mut partial {
                 client.send("GET / HTTP/1.1\r\nHo");
             }
-            eventually(|| running.counters().active == 12, "this worker has all of them");
+            eventually(|| running.counters().active == 12, "the worker has accepted all of them");
             if round % 2 == 0 {
                 panic_once(address);
             } else {

@@ -24,7 +24,7 @@ fn local() -> Server {
 }
 
 fn path(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-    assert_ne!(request.path(), b"/panic", "told to");
+    assert_ne!(request.path(), b"/panic", "requested");
     response.body(request.path())
 }
 
@@ -115,7 +115,7 @@ fn a_worker_that_panics_is_reported_and_the_other_continues() {
     let report = running.join().unwrap();
     let outcomes: Vec<_> = report.workers.iter().map(|worker| &worker.outcome).collect();
     let panicked =
-        |outcome: &WorkerOutcome| matches!(outcome, WorkerOutcome::Panicked(said) if said.contains("told to"));
+        |outcome: &WorkerOutcome| matches!(outcome, WorkerOutcome::Panicked(said) if said.contains("requested"));
     assert_eq!(outcomes.iter().filter(|outcome| panicked(outcome)).count(), 1, "{outcomes:?}");
     assert_eq!(outcomes.iter().filter(|outcome| ***outcome == WorkerOutcome::Finished).count(), 1, "{outcomes:?}");
     assert_eq!(report.failed_workers(), 1);

@@ -190,7 +190,7 @@ fn bytes_after_a_refused_request_are_ignored() {
             [GET, b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n", b"\0\xff\r\n\r\n\r\n", &[b'a'; 20_000]]
         {
             let mut case = case.clone();
-            case.id += &format!(" and {} bytes behind it", behind.len());
+            case.id += &format!(" and {} bytes after it", behind.len());
             if let Some(Step::Send(bytes)) = case.steps.iter_mut().rfind(|step| matches!(step, Step::Send(_))) {
                 bytes.extend_from_slice(behind);
             }
@@ -214,7 +214,7 @@ fn earlier_requests_change_nothing() {
             continue;
         }
         bytes.splice(..0, before.iter().copied());
-        case.id += " behind two good requests";
+        case.id += " after two good requests";
         case.steps.splice(1..1, [Step::Get(Reply::ok()), Step::Get(Reply::new(200).body("hi"))]);
         let earlier = Case::new("").calls("GET", "/").calls_with("POST", "/collect", "hi").seen;
         case.seen.splice(..0, earlier);

@@ -253,7 +253,7 @@ fn every_truncation_ends_cleanly() {
         // All positions of a short input; of a longer one, every third is enough.
         for length in (0..=input.len()).step_by(1 + input.len() / 200) {
             let outcome = player.play(&input[..length], &[]);
-            let wrong = format!("{} cut off behind {length}: {outcome:?}", case.id);
+            let wrong = format!("{} cut off after {length}: {outcome:?}", case.id);
             assert!(outcome.buffers == 0 && outcome.reason.is_some(), "{wrong}");
             assert_eq!(player.bench.state(), State::Closed, "{wrong}");
             if matches!(case.end, End::Open) {

@@ -71,7 +71,7 @@ fn scan(path: &str, text: String) -> Source {
     Source { path: path.to_owned(), text, code, shipped }
 }
 
-/// Folders whose code is shipped, as far as they exist.
+/// The directories whose code is shipped.
 fn shipped_folders() -> Vec<String> {
     let mut folders = ["core/src", "src", "sockets/src", "system/src"].map(str::to_owned).to_vec();
     folders.extend(backends().iter().map(|backend| format!("{backend}/src")));
@@ -417,7 +417,7 @@ fn each_layer_uses_only_those_below_it() {
                 findings.extend(places(source, &format!("crate::{module}")));
             }
         }
-        assert!(files > 0, "no file is called {layer}: this table is out of date");
+        assert!(files > 0, "there is no file {layer}: this table is out of date");
     }
     check("a layer names one above it", &findings);
 }
@@ -556,7 +556,7 @@ fn unsafe_is_confined_and_has_reasons() {
             }
         }
     }
-    check("unsafe where none may be, or without a reason", &findings);
+    check("unsafe where it is not allowed, or without a reason", &findings);
 }
 
 /// Blocks and implementations need a reason; functions only pass the obligation on.

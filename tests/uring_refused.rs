@@ -24,7 +24,7 @@ fn in_child(test: &str, refusal: &str) {
     let output = command.args(["--exact", test, "--nocapture"]).env(CHILD, refusal).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{refusal}: {said}");
-    assert!(said.contains("refused as it should be"), "{refusal}: {said}");
+    assert!(said.contains("refused as expected"), "{refusal}: {said}");
 }
 
 fn is_child() -> Option<String> {
@@ -51,7 +51,7 @@ fn expect_epoll(refusal: Refusal) {
         }
         other => panic!("{other:?}"),
     }
-    eprintln!("refused as it should be: {note}");
+    eprintln!("refused as expected: {note}");
 }
 
 /// A storage that was made while io_uring was there serves on epoll, again and again.
@@ -108,7 +108,7 @@ fn by_the_limit_of_locked_memory() {
     filter::drop_capabilities();
     match probe() {
         // Before Linux 6.14 the queues of a ring are not counted as locked memory.
-        Ok(_) => eprintln!("refused as it should be: not at all, by this kernel"),
+        Ok(_) => eprintln!("refused as expected: not at all, by this kernel"),
         Err(_) => expect_epoll(Refusal::Memory),
     }
 }

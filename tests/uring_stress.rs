@@ -95,7 +95,7 @@ impl<'s> Bench<'s> {
     /// A free buffer, checked not to have been written to since it came back.
     fn buffer(&mut self) -> Option<Buf<'static>> {
         let mut buf = self.buffers.pop()?;
-        assert!(buf.spare().iter().all(|&byte| byte == NOBODY), "somebody wrote into a free buffer");
+        assert!(buf.spare().iter().all(|&byte| byte == NOBODY), "a free buffer was written to");
         Some(buf)
     }
 
@@ -158,7 +158,10 @@ impl<'s> Bench<'s> {
                 connection.send = false;
                 self.ended_in_flight += u64::from(connection.closing);
                 let byte = connection.byte;
-                assert!(head.filled().iter().chain(&body[..1]).all(|&other| other == byte), "sent under our hands");
+                assert!(
+                    head.filled().iter().chain(&body[..1]).all(|&other| other == byte),
+                    "the buffer changed while it was being sent"
+                );
                 self.take_back(head);
             }
             Outcome::Close => assert!(self.connections.remove(&slot).is_some_and(|gone| !gone.recv && !gone.send)),
@@ -287,7 +290,7 @@ fn no_foreign_byte_is_ever_seen() {
         for _ in 0..steps_in_this_build() {
             bench.step(&mut steps);
         }
-        assert!(bench.received > 10_000 && bench.ended_in_flight > 20, "too little happened");
+        assert!(bench.received > 10_000 && bench.ended_in_flight > 20, "too few operations: nothing was tested");
         drop(std::mem::take(&mut bench.clients));
         for slot in bench.connections.keys().copied().collect::<Vec<_>>() {
             bench.end(slot, 1);
@@ -331,7 +334,7 @@ fn dropping_ends_operations_in_flight_before_their_buffers_are_returned() {
         let begun = Instant::now();
         let Bench { uring, mut clients, .. } = bench;
         drop(uring);
-        assert!(begun.elapsed() < Duration::from_millis(900), "it waits for what never ends");
+        assert!(begun.elapsed() < Duration::from_millis(900), "the drop waited for an operation that cannot end");
         for (byte, stream) in &mut clients {
             let _ = stream.write(&[*byte; 100]);
             let mut bytes = Vec::new();

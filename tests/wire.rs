@@ -133,7 +133,10 @@ fn content_that_trickles_is_answered_408_whatever_its_progress() {
         assert_eq!((response.status, response.field("Connection")), (408, Some("close")));
         assert!(client.is_ended());
         drop(client);
-        eventually(|| closed_for(&running, CloseReason::ContentTimeout) == 1, "it is closed for that");
+        eventually(
+            || closed_for(&running, CloseReason::ContentTimeout) == 1,
+            "the connection is closed for that reason",
+        );
     }
 }
 
@@ -151,7 +154,7 @@ fn a_response_that_is_read_too_slowly_is_cut_whatever_its_progress() {
             taken += count;
         }
         assert!(taken > 0);
-        eventually(|| closed_for(&running, CloseReason::WriteTimeout) == 1, "it is closed for that");
+        eventually(|| closed_for(&running, CloseReason::WriteTimeout) == 1, "the connection is closed for that reason");
     }
 }
 
@@ -183,7 +186,7 @@ fn a_client_that_writes_everything_before_it_reads_gets_its_answer() {
             assert_eq!(response.status, 200, "{path}");
             assert!(client.is_ended());
         }
-        eventually(|| running.counters().active == 0, "they are closed");
+        eventually(|| running.counters().active == 0, "the connections are closed");
         assert_eq!(closed_for(&running, CloseReason::ContentUnread), 3);
     }
 }
@@ -349,7 +352,7 @@ fn an_upgraded_connection_may_not_idle_forever() {
         client.send("GET /switch HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
         assert!(client.head().starts_with("HTTP/1.1 101 "));
         assert!(client.is_ended());
-        eventually(|| closed_for(&running, CloseReason::IdleTimeout) == 1, "it is closed for that");
+        eventually(|| closed_for(&running, CloseReason::IdleTimeout) == 1, "the connection is closed for that reason");
     }
 }
 
@@ -373,7 +376,7 @@ fn a_response_without_a_free_buffer_is_503_and_the_connection_is_kept() {
             assert_eq!(client.get("/").text(), "ok");
         }
         drop(other);
-        eventually(|| running.counters().active == 1, "the other one is gone");
+        eventually(|| running.counters().active == 1, "the other connection has ended");
         assert_eq!(client.get("/large").body.len(), 10_000);
         assert_eq!(running.counters().failed, 3);
     }

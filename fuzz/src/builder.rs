@@ -69,7 +69,7 @@ fn built(response: &Response<'_>, room: u8) -> Option<Vec<u8>> {
     assert_eq!(result, response.exact_size(), "{response:?}");
     let Ok(size) = result else { return None };
     assert!(size <= response.estimate_size());
-    assert!(out[size..].iter().all(|&byte| byte == 0xee), "nothing behind the end");
+    assert!(out[size..].iter().all(|&byte| byte == 0xee), "bytes were written after the end");
     out.truncate(size);
     // With less room, however much is missing, it is an error.
     for short in [usize::from(room).min(size - 1), size - 1, size - 1 - usize::from(room) % size] {

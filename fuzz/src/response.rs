@@ -30,7 +30,7 @@ const REQUESTS: [&str; 12] = [
     "POST / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: raw\r\nContent-Length: 2\r\n\r\nhi",
     "HEAD / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
 ];
-const BEHIND: &str = "GET /behind HTTP/1.1\r\nHost: x\r\n\r\n";
+const NEXT: &str = "GET /behind HTTP/1.1\r\nHost: x\r\n\r\n";
 
 const STATUSES: [u16; 16] = [200, 204, 205, 304, 404, 500, 503, 401, 405, 407, 426, 299, 599, 600, 100, 0];
 const NAMES: [&str; 8] = ["X-A", "X-B", "Allow", "WWW-Authenticate", "Upgrade", "Content-Length", "", "a b"];
@@ -83,7 +83,7 @@ struct Script {
     is_first: bool,
     has_token: bool,
     requests: usize,
-    behind: usize,
+    next_calls: usize,
 }
 
 impl Script {
@@ -221,7 +221,7 @@ impl Handler for Script {
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
         if request.path() == b"/behind" {
-            self.behind += 1;
+            self.next_calls += 1;
             let _ = response.body("behind");
             return Flow::Finish;
         }
@@ -272,7 +272,7 @@ pub fn check(input: &[u8]) {
         bench.send_max = if limits & 8 == 0 { usize::MAX } else { 3_000 };
         bench.reopen();
         bench.handler = Script { calls: calls.to_vec(), ..Script::default() };
-        let input = [request, BEHIND].concat();
+        let input = [request, NEXT].concat();
         let piece = if limits & 16 == 0 { input.len() } else { 7 };
         for piece in input.as_bytes().chunks(piece) {
             bench.send(piece);
@@ -306,14 +306,14 @@ struct Outcome<'b> {
     request: &'b str,
     output: &'b [u8],
     reason: CloseReason,
-    behind: usize,
+    next_calls: usize,
 }
 
 impl<'b> Outcome<'b> {
     fn of(bench: &'b Bench<Script>, request: &'b str) -> Self {
         assert_eq!(bench.handler.requests, 1);
         let reason = bench.connection.close_reason().expect("a reason");
-        Self { said: &bench.handler.said, request, output: &bench.output, reason, behind: bench.handler.behind }
+        Self { said: &bench.handler.said, request, output: &bench.output, reason, next_calls: bench.handler.next_calls }
     }
 
     fn is_head(&self) -> bool {
@@ -348,26 +348,29 @@ impl<'b> Outcome<'b> {
             first = self.read_first(*at);
         }
         let Some((response, end)) = first else {
-            assert!(!self.reason.is_orderly() && self.behind == 0, "{self:?}");
+            assert!(!self.reason.is_orderly() && self.next_calls == 0, "{self:?}");
             return;
         };
         let rest = &self.output[end..];
         self.check_first(&response);
         if self.said.kind == Kind::Raw && response.status == self.said.status {
             let is_cut = self.said.failed || self.said.is_uncertain || !self.reason.is_orderly();
-            assert!(self.behind == 0 && self.said.body.starts_with(rest), "what is behind is no request: {self:?}");
+            assert!(
+                self.next_calls == 0 && self.said.body.starts_with(rest),
+                "bytes after the response are read as a request: {self:?}"
+            );
             assert!(is_cut || rest == self.said.body, "{self:?}");
             return;
         }
         if rest.is_empty() {
-            assert!(self.behind == 0, "{self:?}");
+            assert!(self.next_calls == 0, "{self:?}");
             let is_last = response.closes() || response.framing == Framing::Close;
             // The connection was announced to be kept, and could not be.
             let is_cut = !self.reason.is_orderly() || self.reason == CloseReason::ContentUnread;
-            assert!(is_last || is_cut, "the request behind has no answer: {self:?}");
+            assert!(is_last || is_cut, "the next request has no answer: {self:?}");
             return;
         }
-        assert!(!response.closes() && self.behind == 1, "more behind the last response: {self:?}");
+        assert!(!response.closes() && self.next_calls == 1, "more after the last response: {self:?}");
         let (behind, end) = self.read(end, false).unwrap_or_else(|| panic!("cut behind: {self:?}"));
         assert_eq!((behind.status, behind.body.as_slice(), end), (200, &b"behind"[..], self.output.len()), "{self:?}");
     }
@@ -425,7 +428,7 @@ impl std::fmt::Debug for Outcome<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Said { status, fields, body, kind, failed, is_uncertain, finished } = self.said;
         let body_len = body.len();
-        writeln!(f, "{:?} {:?} behind {}", self.request, self.reason, self.behind)?;
+        writeln!(f, "{:?} {:?}, next request called {} times", self.request, self.reason, self.next_calls)?;
         writeln!(f, "said {status} {kind:?} {fields:?} {body_len} failed={failed} {is_uncertain} finished={finished}")?;
         write!(f, "sent {} bytes: {}", self.output.len(), super::text(self.output))
     }

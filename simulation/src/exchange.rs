@@ -351,7 +351,7 @@ impl Exchange {
         let length = self.framing.length();
         let is_long =
             length > world.limits.discard_bytes_max as usize || matches!(self.framing, Framing::Chunked { .. });
-        // What is answered before it is read is dropped on the way when it is long, and read behind the response otherwise.
+        // Content that is answered unread is dropped on arrival if it is long, and read after the response otherwise.
         let is_dropped = is_long || length == 0;
         match self.answer {
             Answer::Collect { .. } | Answer::Receive { .. } | Answer::DeferLate { .. } => {

@@ -46,7 +46,7 @@ pub(crate) fn stream_error(error: Errno) -> IoError {
 }
 
 /// Whether an error of accept(2) concerns a connection that failed before it was accepted, and not the listener, so that
-/// accepting goes on. Linux returns pending network errors of the new socket from accept (accept(2), "Error handling").
+/// accepting can continue. Linux returns pending network errors of the new socket from accept (accept(2), "Error handling").
 #[must_use]
 pub fn passes(error: Errno) -> bool {
     #[cfg(target_os = "linux")]

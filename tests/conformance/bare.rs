@@ -71,7 +71,7 @@ impl Bare {
                     return Err(format!("{:?} instead of waiting", self.bench.connection));
                 }
                 self.bench.fin();
-                self.check_silent("behind the FIN")?;
+                self.check_silent("after the FIN")?;
                 check_reason(self.bench.connection.close_reason(), Some(reason))?;
             }
         }
@@ -113,18 +113,18 @@ impl Bare {
 
     /// Checks that another request is served; then the client disconnects.
     fn check_open(&mut self) -> Result<(), String> {
-        self.check_silent("behind the last reply")?;
+        self.check_silent("after the last reply")?;
         self.bench.send(&head(SENTINEL, &[]));
         let response = self.next_reply(&Reply::ok(), false).map_err(|wrong| format!("sentinel: {wrong}"))?;
         Reply::ok().check(&response).map_err(|wrong| format!("sentinel: {wrong}"))?;
         check_seen(&self.log.take(), &[Seen::new("GET", b"/sentinel", None)])?;
         self.bench.fin();
-        self.check_silent("behind the FIN")
+        self.check_silent("after the FIN")
     }
 
     /// Checks that further input is ignored.
     fn check_closes(&mut self) -> Result<(), String> {
-        self.check_silent("behind the last reply")?;
+        self.check_silent("after the last reply")?;
         let state = self.bench.state();
         if !matches!(state, State::Lingering | State::Closed) {
             return Err(format!("{:?} instead of an end", self.bench.connection));
@@ -133,9 +133,9 @@ impl Bare {
             return Err("lingers without a FIN".to_owned());
         }
         self.bench.send(&head("GET /late", &[]));
-        self.check_silent("behind the end")?;
+        self.check_silent("after the end")?;
         self.bench.fin();
-        self.check_silent("behind the FIN")
+        self.check_silent("after the FIN")
     }
 }
 

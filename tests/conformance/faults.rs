@@ -152,7 +152,7 @@ fn a_client_that_reads_nothing_is_closed_on(backend: Backend) {
     for client in &mut clients {
         client.send(&head("GET /bytes/1000000000", &[])).unwrap();
     }
-    eventually("the writes time out", || closed_for(server.running(), CloseReason::WriteTimeout) == 3);
+    eventually("the writes have timed out", || closed_for(server.running(), CloseReason::WriteTimeout) == 3);
     eventually("their slots are free", || server.running().counters().active == 0);
 }
 
@@ -216,7 +216,7 @@ fn counters_count_on(backend: Backend) {
     failed.send(&head("GET /fail/500", &["Connection: close"])).unwrap();
     expect(&mut failed, Reply::new(500));
     failed.expect_end().unwrap();
-    eventually("two of three are gone", || {
+    eventually("two of three have ended", || {
         let counters = server.running().counters();
         (counters.accepted, counters.active) == (3, 1)
     });

@@ -212,7 +212,7 @@ impl Client {
         let rest = self.rest()?;
         // As clients do. It fails if the server has reset the connection.
         let _ = self.stream.shutdown(Shutdown::Write);
-        if rest.is_empty() { Ok(()) } else { Err(format!("behind the last reply: {}", rest.escape_ascii())) }
+        if rest.is_empty() { Ok(()) } else { Err(format!("after the last reply: {}", rest.escape_ascii())) }
     }
 
     fn fill(&mut self) -> Result<(), String> {
@@ -224,7 +224,7 @@ impl Client {
             Err(error) if self.cut_off && error.kind() == ErrorKind::ConnectionReset => self.ended = true,
             Err(error) => {
                 let begun = self.received[..self.received.len().min(300)].escape_ascii();
-                return Err(format!("while receiving behind {begun}: {error}"));
+                return Err(format!("while receiving after {begun}: {error}"));
             }
         }
         Ok(())
@@ -235,7 +235,7 @@ impl Client {
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        assert!(start.elapsed() < PATIENCE, "timed out waiting until {what}");
         std::thread::yield_now();
     }
 }

@@ -51,11 +51,11 @@ fn a_slow_reader_gets_every_response_before_one_that_breaks_off() {
                 ClientRecv::Bytes(count) => received.extend_from_slice(&part[..count]),
                 ClientRecv::Nothing => world.settle(),
                 ClientRecv::Fin => break,
-                ClientRecv::Reset => panic!("{path}: reset behind {} bytes", received.len()),
+                ClientRecv::Reset => panic!("{path}: reset after {} bytes", received.len()),
             }
         }
-        assert!(received.windows(LONG.len()).any(|part| part == LONG), "{path}: the long one is whole");
-        assert!(received.ends_with(b"\r\n\r\nabc"), "{path}: what has left of the other one");
+        assert!(received.windows(LONG.len()).any(|part| part == LONG), "{path}: the long response is complete");
+        assert!(received.ends_with(b"\r\n\r\nabc"), "{path}: the sent part of the broken response");
         world.sim.client_close(client);
         world.settle();
         assert_eq!(world.engine.counters().closed.of(reason), 1);

@@ -76,7 +76,7 @@ fn beyond_in_flight_max_the_answer_is_503_and_the_connection_is_kept() {
     let later = Later::default();
     let mut world = World::new(8, COUNTS, Limits { in_flight_max: Some(2), ..limits() }, later.clone());
     let clients: Vec<_> = (0..3).map(|_| world.connect_and_send(GET)).collect();
-    assert_eq!(later.tokens.borrow().len(), 2, "the third was never asked");
+    assert_eq!(later.tokens.borrow().len(), 2, "the handler was not called for the third");
     let (output, ended) = world.recv(clients[2]);
     assert!(output.starts_with("HTTP/1.1 503 ") && output.contains("\r\nRetry-After: ") && !ended, "{output}");
     assert_eq!(world.engine.counters().shed, 1);

@@ -20,7 +20,7 @@ fn connections_wait_in_line_for_a_buffer_and_all_are_served() {
     let mut world = World::new(20, ClassCounts::new([2, 2, 0, 0, 0]), limits(), hello());
     let partial: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
     let clients: Vec<_> = (0..18).map(|_| world.connect_and_send(GET)).collect();
-    assert_eq!(world.engine.counters().starved, 18, "once each: waiting is no spin");
+    assert_eq!(world.engine.counters().starved, 18, "each is counted once, not every time it is tried again");
     world.send(partial[0], &GET[10..]);
     for client in clients.into_iter().chain([partial[0]]) {
         assert_eq!(world.recv(client), (HELLO.to_owned(), false));
@@ -50,7 +50,7 @@ fn partial_heads_that_hold_every_buffer_are_ended_by_their_deadline_and_others_c
     let waiting = world.connect_and_send(GET);
     assert_eq!(world.recv(waiting).0, "");
     world.pass(2_100);
-    assert_eq!(world.recv(waiting).0, HELLO, "the oldest partial head is shed when the line stands still");
+    assert_eq!(world.recv(waiting).0, HELLO, "the oldest partial head is refused when the queue makes no progress");
     assert_eq!(world.engine.counters().refused, 1, "and no other one");
     world.finish();
 }
@@ -73,7 +73,7 @@ fn a_nested_loop_wakes_for_a_queue_that_has_just_formed() {
             break;
         }
         if !world.sim.has_work() && !world.sim.is_readable() {
-            let at = world.engine.poll_timeout().expect("somebody waits");
+            let at = world.engine.poll_timeout().expect("a connection waits");
             slept_ms += world.sim.now().until(at).as_millis();
             world.sim.advance_to(at);
         }
@@ -188,7 +188,7 @@ fn slow_readers_and_senders_that_hold_every_buffer_lose_one_whenever_it_is_neede
         };
         let waiting = world.connect_and_send(GET);
         pass(&mut world, 1_800);
-        assert_eq!(world.recv(waiting).0, "", "they have their time");
+        assert_eq!(world.recv(waiting).0, "", "the holders still have time");
         pass(&mut world, 1_000);
         assert_eq!(world.recv(waiting).0, HELLO, "{:?} {:?}", world.engine.counters(), world.engine.pool());
         let shed = world.engine.counters().closed.of(CloseReason::Shed) + world.engine.counters().refused;
@@ -207,14 +207,17 @@ fn contents_that_hold_every_buffer_and_need_larger_ones_do_not_block_the_server(
         world.send(*upload, &request.as_bytes()[head.len()..]);
     }
     let waiting = world.connect_and_send(GET);
-    assert_eq!(world.recv(waiting).0, "", "nobody gets on");
+    assert_eq!(world.recv(waiting).0, "", "none can continue yet");
     world.pass(2_100);
     for upload in &uploads {
         world.sim.client_send(*upload, b"0\r\n\r\n");
     }
     let answers: Vec<_> = uploads.into_iter().map(|upload| world.recv(upload).0).collect();
-    assert!(answers[0].starts_with("HTTP/1.1 503 "), "the oldest is shed when the line stands still: {answers:?}");
-    assert!(answers[1..].iter().any(|answer| answer.ends_with("2048")), "for the others: {answers:?}");
+    assert!(
+        answers[0].starts_with("HTTP/1.1 503 "),
+        "the oldest is refused when the queue makes no progress: {answers:?}"
+    );
+    assert!(answers[1..].iter().any(|answer| answer.ends_with("2048")), "the others are served: {answers:?}");
     assert_eq!(world.recv(waiting).0, HELLO);
     world.finish();
 }
@@ -229,7 +232,7 @@ fn a_connection_that_waits_with_input_is_counted_once() {
         world.send(*upload, &request.as_bytes()[head.len()..]);
     }
     world.settle();
-    assert_eq!(world.engine.counters().starved, 4, "nothing happened meanwhile");
+    assert_eq!(world.engine.counters().starved, 4, "nothing happened in between");
     world.finish();
 }
 
@@ -351,7 +354,7 @@ fn in_no_state_can_a_trickling_client_keep_a_buffer_from_others() {
             let waited = waits(&mut world, &held, 2_500);
             // A trickling head has less time, so that thousands of them keep nobody waiting.
             let least = if holder == 4 { 100 } else { 1_800 };
-            assert!(waited >= least, "{holder} {waited}: they have their time");
+            assert!(waited >= least, "{holder} {waited}: the holders still have time");
             let counters = world.engine.counters();
             let ended = counters.closed.of(CloseReason::Shed) + counters.refused;
             assert_eq!(ended, 1, "{holder}: no more than are needed, {counters:?}");

@@ -40,7 +40,7 @@ fn partial_heads_on_every_slot_keep_a_newcomer_waiting_a_quarter_of_a_second_at_
             world.send(*client, b"x");
         }
     }
-    assert_eq!(world.recv(newcomer).0, "", "who has only just begun may be about to go on");
+    assert_eq!(world.recv(newcomer).0, "", "heads that have only just begun still have time");
     world.pass(50);
     assert_eq!(world.recv(newcomer), (HELLO.to_owned(), false));
     assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 1);
@@ -68,7 +68,7 @@ fn a_client_that_is_receiving_a_response_is_not_ended_for_a_newcomer() {
         world.pass(400);
         assert_eq!(world.recv(newcomer).0, if other.is_some() { HELLO } else { "" });
         if let Some(other) = other {
-            assert!(world.recv(other).1, "it went for the newcomer");
+            assert!(world.recv(other).1, "it was closed for the newcomer");
         }
         // The client has not read for a while; it still gets the response, and then the slot is free.
         let (response, is_ended) = world.recv(receiving);
@@ -194,7 +194,7 @@ fn disabled_deadlines_do_not_protect_from_eviction() {
     assert_eq!(world.recv(idle), (HELLO.to_owned(), false));
     let silent = world.connect();
     world.settle();
-    assert_eq!(world.engine.poll_timeout(), None, "nothing has to be done");
+    assert_eq!(world.engine.poll_timeout(), None, "no deadline is set");
     let _partial = world.connect_and_send(&GET[..10]);
     world.pass(5_000);
     assert_eq!(world.engine.counters().closed.total(), 0);
@@ -216,10 +216,10 @@ fn too_many_open_files_pauses_accepting_and_is_counted() {
     assert_eq!(world.engine.counters().accept_errors, 1);
     assert_eq!(world.recv(client).0, "");
     world.pass(50);
-    assert_eq!(world.recv(client).0, "", "it rests for 100 ms");
+    assert_eq!(world.recv(client).0, "", "accepting pauses for 100 ms");
     world.pass(100);
     assert_eq!(world.recv(client).0, HELLO);
-    assert_eq!(world.engine.counters().accept_errors, 1, "no spin");
+    assert_eq!(world.engine.counters().accept_errors, 1, "no busy loop");
     world.finish();
 }
 
@@ -228,7 +228,7 @@ fn dead_connections_in_the_backlog_do_not_delay_others() {
     let mut world = World::new(4, COUNTS, limits(), hello());
     world.sim.fail_next_accept(IoError::ConnectionReset);
     let client = world.connect_and_send(GET);
-    assert_eq!(world.recv(client).0, HELLO, "without a rest");
+    assert_eq!(world.recv(client).0, HELLO, "without a pause");
     assert_eq!(world.engine.counters().accept_errors, 1);
     world.finish();
 }
@@ -241,7 +241,7 @@ fn a_listener_that_only_ever_fails_does_not_make_the_loop_spin() {
         world.sim.fail_next_accept(IoError::ConnectionReset);
         world.turn();
     }
-    assert_eq!(world.engine.counters().accept_errors, 1024, "then it rests");
+    assert_eq!(world.engine.counters().accept_errors, 1024, "then accepting pauses");
     world.pass(150);
     world.send(client, GET);
     assert_eq!(world.recv(client).0, HELLO);

@@ -28,7 +28,7 @@ impl Handler for Paths {
     type Exchange = ();
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
-        assert!(request.path() != b"/panic", "told to");
+        assert!(request.path() != b"/panic", "requested");
         if request.body_length().has_content() {
             return Flow::Collect(());
         }

@@ -135,7 +135,7 @@ fn a_stop_during_a_turn_is_noticed_before_the_loop_sleeps() {
         }
         assert_eq!(stop.mode(), mode, "the handler was called");
         // A nested loop would sleep now, unless its timeout said otherwise.
-        assert!(world.engine.poll_timeout().is_some_and(|at| at <= world.sim.now()), "asleep behind {mode:?}");
+        assert!(world.engine.poll_timeout().is_some_and(|at| at <= world.sim.now()), "asleep after {mode:?}");
         if mode == Mode::Drain {
             world.stop.drain();
             assert_eq!(world.recv(client), ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nstopping".to_owned(), true));
@@ -223,7 +223,7 @@ fn a_stop_while_connections_wait_for_buffers_serves_them_all() {
     world.send(partial, &GET[10..]);
     assert!(world.recv(partial).0.ends_with("hello"));
     let served = waiting.iter().filter(|client| world.recv(**client).0.ends_with("hello")).count();
-    assert_eq!(served, 4, "their requests are there, though nobody has read them");
+    assert_eq!(served, 4, "their requests had arrived, though still unread");
     for client in waiting.into_iter().chain([partial]) {
         world.sim.client_close(client);
     }

@@ -119,11 +119,11 @@ impl<H: Handler + 'static> World<H> {
                         ClientRecv::Nothing if all.len() == before => break (String::from_utf8(all).unwrap(), false),
                         ClientRecv::Nothing => {}
                         ClientRecv::Fin => break (String::from_utf8(all).unwrap(), true),
-                        ClientRecv::Reset => panic!("reset behind {:?}", String::from_utf8_lossy(&all)),
+                        ClientRecv::Reset => panic!("reset after {:?}", String::from_utf8_lossy(&all)),
                     }
                 }
                 ClientRecv::Fin => break (String::from_utf8(all).unwrap(), true),
-                ClientRecv::Reset => panic!("reset behind {:?}", String::from_utf8_lossy(&all)),
+                ClientRecv::Reset => panic!("reset after {:?}", String::from_utf8_lossy(&all)),
             }
         }
     }

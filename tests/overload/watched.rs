@@ -50,7 +50,7 @@ impl Handler for Paths {
                 let _ = response.stream(Some(64 << 20));
                 return self.produce(Exchange::Big(64 << 20), response);
             }
-            b"/panic" => panic!("told to"),
+            b"/panic" => panic!("requested"),
             b"/body" => {
                 // Sent in place, so that no buffer has to be large.
                 let _ = response.stream(Some(BODY.len() as u64)).and_then(|()| response.write_static(&BODY));

@@ -63,7 +63,7 @@ pub(crate) fn a_reset_fails_sends<H: Harness>() {
     let (client, io) = rig.connected();
     let parked = rig.fill(io);
     rig.harness.client_reset(client);
-    assert_eq!(rig.until(parked).result, Err(IoError::ConnectionReset), "the one in flight");
+    assert_eq!(rig.until(parked).result, Err(IoError::ConnectionReset), "the receive in flight");
     let token = rig.send(io, filled(b"x"), b"y");
     let done = rig.until(token);
     assert_eq!((done.result, done.bytes()), (Err(IoError::ConnectionReset), &b"x"[..]));

@@ -90,7 +90,7 @@ pub(crate) fn lent_buffers_are_taken_up_to_the_capacity_and_given_back<H: Harnes
             Ok(()) => lent += 1,
             Err(back) => break back,
         }
-        assert!(lent < 1000, "no end to what it takes");
+        assert!(lent < 1000, "it accepts more and more lent buffers");
     };
     assert_eq!(refused.capacity(), 8);
     assert!(lent >= 3);
@@ -175,7 +175,7 @@ pub(crate) fn a_megabyte_leaves_in_order_to_a_slow_reader<H: Harness>() {
         (received.len() == bytes.len()).then_some(())
     });
     assert!(received == bytes, "the bytes differ");
-    assert!(short > 0, "the buffers on the way took everything at once: nothing was tested");
+    assert!(short > 0, "the socket buffers took every send at once: nothing was tested");
     rig.close(io);
     rig.finish();
 }
@@ -243,11 +243,11 @@ pub(crate) fn what_a_client_has_not_read_is_unacknowledged_until_it_has<H: Harne
     // A system that reports it does so for every connection.
     let Some(full) = full else {
         if cfg!(not(target_os = "openbsd")) {
-            panic!("this system tells");
+            panic!("this system reports the count");
         }
         return;
     };
-    assert!(full > 0, "nobody has read what was sent");
+    assert!(full > 0, "the bytes sent are still unread");
     rig.cancelled(parked, io);
     let mut into = vec![0; 1 << 16];
     rig.pump(|rig| {

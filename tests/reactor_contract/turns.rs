@@ -93,7 +93,7 @@ pub(crate) fn cancelling_what_is_not_in_flight_is_harmless<H: Harness>() {
     rig.cancel(parked, rig.listener);
     rig.turn(Some(Duration::from_millis(5)));
     rig.client_send(&mut client, b"y");
-    assert_eq!(rig.until(parked).bytes(), b"y", "the receive was not meant");
+    assert_eq!(rig.until(parked).bytes(), b"y", "the receive was not cancelled");
     rig.close(io);
     rig.finish();
 }
@@ -105,7 +105,7 @@ pub(crate) fn submit_completes_nothing_inline<H: Harness>() {
     rig.client_send(&mut client, b"x");
     let recv = rig.recv(io, Some(buf(8)));
     let send = rig.send(io, filled(b"y"), b"");
-    assert_eq!(rig.harness.client_recv(&mut client, &mut [0; 8]), ClientRecv::Nothing, "not even the send has begun");
+    assert_eq!(rig.harness.client_recv(&mut client, &mut [0; 8]), ClientRecv::Nothing, "the send has not begun");
     assert_eq!(rig.until(recv).result, Ok(1));
     assert_eq!(rig.until(send).result, Ok(1));
     rig.close(io);
@@ -157,11 +157,11 @@ pub(crate) fn what_can_complete_does_before_a_wait_has_seen_everything<H: Harnes
     while rig.seen == Seen::Part {
         rig.turn(Some(Duration::ZERO));
         waits += 1;
-        assert!(waits < 100, "there is an end to what may keep a deadline from expiring");
+        assert!(waits < 100, "deadlines must not be delayed forever");
     }
     for (&receive, &send) in receives.iter().zip(&sends) {
         assert_eq!(rig.take(receive).expect("reading has ended").result, Ok(0));
-        assert_eq!(rig.take(send).expect("there is room").result, Ok(8));
+        assert_eq!(rig.take(send).expect("the socket is writable").result, Ok(8));
     }
     for io in ios {
         rig.close(io);

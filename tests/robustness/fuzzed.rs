@@ -161,7 +161,7 @@ impl Fuzzed {
             };
             at += length;
             finals += usize::from(response.status != 100);
-            assert!(!response.closes() || at == output.len(), "something behind the last response: {}", text(at));
+            assert!(!response.closes() || at == output.len(), "bytes after the last response: {}", text(at));
         }
         assert!(finals <= bodiless.len() + 1, "{finals} responses to {} requests", bodiless.len());
     }

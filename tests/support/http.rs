@@ -166,7 +166,7 @@ impl Client {
                 return self.take(at + end.len());
             }
             let received = self.received.escape_ascii().to_string();
-            assert!(self.receive() > 0, "the connection ended behind {received:?}");
+            assert!(self.receive() > 0, "the connection ended after {received:?}");
         }
     }
 
@@ -190,7 +190,7 @@ impl Client {
 pub(crate) fn eventually(mut holds: impl FnMut() -> bool, what: &str) {
     let deadline = Instant::now() + DEADLINE;
     while !holds() {
-        assert!(Instant::now() < deadline, "never: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         thread::yield_now();
     }
 }

@@ -153,9 +153,9 @@ fn answer(stream: &mut TcpStream) -> String {
             Ok(count) => count,
             // The kernel's teardown of another test's ring may interrupt this call.
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => panic!("{error} behind {text:?}"),
+            Err(error) => panic!("{error} after {text:?}"),
         };
-        assert_ne!(count, 0, "closed behind {text:?}");
+        assert_ne!(count, 0, "closed after {text:?}");
         text.push_str(str::from_utf8(&bytes[..count]).unwrap());
     }
     text

@@ -266,7 +266,7 @@ fn both_directions_can_be_shut_down_when_one_has_ended_before() {
     assert_eq!(poller.recv(io, &mut [0; 8]), Attempt::Done(0));
     poller.shutdown(io, Shutdown::Both);
     assert_eq!(poller.send(io, [b"x", b""]), Attempt::Failed(IoError::ConnectionReset));
-    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "it hears of our end");
+    assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "the client sees our FIN");
 }
 
 /// Linux does not allow waiting for a regular file.

@@ -92,7 +92,10 @@ impl<H: Harness> Rig<H> {
             Op::Recv { into: Some(buf), .. } | Op::Send { head: buf, .. } => Some(address(buf)),
             _ => None,
         };
-        assert!(self.in_flight.insert(token.to_bits(), address).is_none(), "the test submits twice: {token:?}");
+        assert!(
+            self.in_flight.insert(token.to_bits(), address).is_none(),
+            "the test submits one token twice: {token:?}"
+        );
         self.harness.reactor().submit(Submission { token, op }).expect("the queue has room");
     }
 
@@ -200,7 +203,7 @@ impl<H: Harness> Rig<H> {
             }
             self.turn(Some(GLANCE));
         }
-        panic!("nothing comes of it")
+        panic!("`step` never returned a value")
     }
 
     /// A connected and accepted connection.

@@ -20,7 +20,7 @@ fn no_files_use_each_other_in_a_cycle() {
     for folder in folders {
         findings.extend(circles(&all, &folder));
     }
-    check("files use each other in a circle: move what they share into a file that uses none of them", &findings);
+    check("files use each other in a cycle: move what they share into a file that uses none of them", &findings);
 }
 
 /// For each set of files below `folder` that use each other: a shortest cycle, and the rest of the set.
@@ -53,7 +53,7 @@ fn circles(all: &[Source], folder: &str) -> Vec<String> {
             .filter(|other| way(&uses, file, other).is_some() && way(&uses, other, file).is_some())
             .collect();
         let rest: Vec<&str> = set.iter().copied().filter(|other| !circle.contains(other)).collect();
-        let behind = if rest.is_empty() { "" } else { "; tied to it: " };
+        let behind = if rest.is_empty() { "" } else { "; in the same cycle: " };
         found.push(format!("{}{behind}{}", circle.join(" -> "), rest.join(", ")));
         in_circles.extend(set);
     }

@@ -24,7 +24,7 @@ fn no_code_is_duplicated_between_backends() {
             findings.extend(equal_runs(&sources, &of(other)));
         }
     }
-    check("the same in two crates: it belongs into the one that they share", &findings);
+    check("code duplicated in two crates: move it to the crate that they share", &findings);
 }
 
 /// Each run of more equal lines than allowed, once. Blank lines, comments and the contents of strings do not count.

@@ -43,7 +43,7 @@ fn injections() -> Vec<Case> {
         rows.push(get(format!("S17 status {status}"), &format!("/beyond/{status}"), own()));
     }
     rows.push(get("a second body", "/twice", own()));
-    rows.push(get("a field behind the body", "/field-behind-body", own().without("X-Late")));
+    rows.push(get("a field after the body", "/field-behind-body", own().without("X-Late")));
     rows
 }
 

@@ -200,7 +200,7 @@ fn unfinished() -> Vec<Case> {
     let mut rows = Vec::new();
     for body in bodies {
         for target in ["/receive", "/collect"] {
-            let case = Case::new(format!("truncated behind {body:?} {target}")).sends(chunked(target, body));
+            let case = Case::new(format!("truncated after {body:?} {target}")).sends(chunked(target, body));
             rows.push(case.calls("POST", target).waits(PeerClosedEarly));
         }
     }

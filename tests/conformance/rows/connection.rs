@@ -191,8 +191,8 @@ fn old_version() -> Vec<Case> {
 /// S30, and FIN elsewhere.
 fn half_closed() -> Vec<Case> {
     vec![
-        Case::new("S30 behind a request").sends(GET).fin().calls("GET", "/").gets(Reply::ok()).closes(PeerClosed),
-        Case::new("S30 behind pipelined requests")
+        Case::new("S30 after a request").sends(GET).fin().calls("GET", "/").gets(Reply::ok()).closes(PeerClosed),
+        Case::new("S30 after pipelined requests")
             .sends(GET.repeat(3))
             .fin()
             .calls("GET", "/")
@@ -208,17 +208,17 @@ fn half_closed() -> Vec<Case> {
             .calls("GET", "/bytes/20000")
             .gets(Reply::new(200).body(content(20_000)))
             .closes(PeerClosed),
-        Case::new("S30 behind content")
+        Case::new("S30 after content")
             .sends([&head("POST /echo", &["Content-Length: 5"]), &b"hello"[..]].concat())
             .fin()
             .calls_with("POST", "/echo", "hello")
             .gets(Reply::new(200).body("hello"))
             .closes(PeerClosed),
         Case::new("FIN before anything").fin().closes(PeerClosed),
-        Case::new("FIN behind an empty line").sends("\r\n").waits(PeerClosed),
+        Case::new("FIN after an empty line").sends("\r\n").waits(PeerClosed),
         Case::new("FIN in a head").sends(&GET[..GET.len() - 2]).waits(PeerClosedEarly),
-        Case::new("FIN in the head behind a served request").get_root(GET).sends("GET /").waits(PeerClosedEarly),
-        Case::new("FIN in the head behind a pipelined request").get_root([GET, b"G"].concat()).waits(PeerClosedEarly),
+        Case::new("FIN in the head after a served request").get_root(GET).sends("GET /").waits(PeerClosedEarly),
+        Case::new("FIN in the head after a pipelined request").get_root([GET, b"G"].concat()).waits(PeerClosedEarly),
     ]
 }
 

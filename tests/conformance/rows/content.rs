@@ -112,9 +112,8 @@ fn large() -> Vec<Case> {
     for target in ["/receive", "/collect", "/"] {
         for sent in [0, 1, 9] {
             let input = [&head(&format!("POST {target}"), &["Content-Length: 10"]), &content(sent)[..]].concat();
-            let case = Case::new(format!("truncated behind {sent} of 10 bytes to {target}"))
-                .sends(input)
-                .calls("POST", target);
+            let case =
+                Case::new(format!("truncated after {sent} of 10 bytes to {target}")).sends(input).calls("POST", target);
             let case = if target == "/" { case.gets(Reply::ok()) } else { case };
             rows.push(case.waits(PeerClosedEarly));
         }
@@ -170,7 +169,7 @@ fn continues() -> Vec<Case> {
         let reply = Reply::new(200).body(if target == "/collect" { "" } else { "0" });
         rows.push(case.sends(head(&line, &["Content-Length: 0", EXPECT])).calls_with("POST", target, "").gets(reply));
     }
-    let case = Case::new("S26 behind a gathered response")
+    let case = Case::new("S26 after a gathered response")
         .sends([GET, &head("POST /collect", &["Content-Length: 2", EXPECT])].concat());
     let case = case.calls("GET", "/").gets(Reply::ok()).gets(Reply::new(100).body(""));
     rows.push(case.sends("hi").calls_with("POST", "/collect", "hi").gets(Reply::new(200).body("hi")));
@@ -181,7 +180,8 @@ fn continues() -> Vec<Case> {
         rows.push(case.calls("POST", "/status/403").gets(Reply::new(403).body("body")).closes(ContentUnread));
     }
     let refuses = [&head("POST /status/403", &["Content-Length: 5", EXPECT]), &b"hello"[..], GET].concat();
-    let case = Case::new("S26 the handler refuses what is there").sends(refuses).calls("POST", "/status/403");
+    let case =
+        Case::new("S26 the handler refuses content that has arrived").sends(refuses).calls("POST", "/status/403");
     rows.push(case.gets(Reply::new(403).body("body")).closes(ContentUnread));
     let case = Case::new("S26 too large to collect").sends(head("POST /collect", &["Content-Length: 262145", EXPECT]));
     rows.push(case.calls("POST", "/collect").gets(Reply::new(413)).closes(TooLarge));

@@ -27,7 +27,7 @@ fn heads() -> Vec<Case> {
     for length in [1_024, 3_686, 4_095, 4_096, 4_097, 16_384, 16_385, 58_983, 65_535, 65_536] {
         rows.push(Case::new(format!("a head of {length} bytes")).get_root(head_of("GET /", length)));
         rows.push(
-            Case::new(format!("a head of {length} bytes behind a request"))
+            Case::new(format!("a head of {length} bytes after a request"))
                 .get_root(GET)
                 .get_root(head_of("GET /", length)),
         );
@@ -39,7 +39,7 @@ fn heads() -> Vec<Case> {
         rows.push(too_large(format!("a head of {length} bytes"), head_of("GET /", length), 431));
     }
     rows.push(too_large("64 KiB of a head without an end", &head_of("GET /", 70_000)[..65_536], 431));
-    let behind = Case::new("too long a head behind a request").get_root(GET).sends(head_of("GET /", 65_537));
+    let behind = Case::new("too long a head after a request").get_root(GET).sends(head_of("GET /", 65_537));
     rows.push(behind.gets(Reply::new(431)).closes(TooLarge));
     let small = |case: Case| {
         case.limits(|limits| {
