@@ -52,6 +52,19 @@ pub use aurora_http_sockets::{Entry, ListenOptions, listen};
 pub type Epoll<'s> = aurora_http_sockets::Poller<'s, EpollSelector>;
 
 /// Wakes one [`Epoll`] from any thread, through an eventfd.
+///
+/// ```
+/// use aurora_http_core::reactor::{IoError, NonBlocking, Wake};
+/// use aurora_http_epoll::{Entry, Epoll};
+///
+/// let mut table = [const { Entry::new() }; 1];
+/// let mut epoll = Epoll::new(&mut table)?;
+/// let waker = epoll.waker()?;
+/// std::thread::spawn(move || waker.wake());
+/// // Without the wake, this would wait forever.
+/// epoll.wait(None, &mut |_, _| {})?;
+/// # Ok::<_, IoError>(())
+/// ```
 pub type Waker = aurora_http_sockets::Waker<aurora_http_sockets::Eventfd>;
 
 /// Completion-style I/O on epoll.

@@ -68,6 +68,19 @@ pub use aurora_http_sockets::{Entry, ListenOptions, listen};
 pub type Kqueue<'s> = aurora_http_sockets::Poller<'s, KqueueSelector>;
 
 /// Wakes one [`Kqueue`] from any thread, by triggering a user event of it (`EVFILT_USER`; a pipe on NetBSD and OpenBSD).
+///
+/// ```
+/// use aurora_http_core::reactor::{IoError, NonBlocking, Wake};
+/// use aurora_http_kqueue::{Entry, Kqueue};
+///
+/// let mut table = [const { Entry::new() }; 1];
+/// let mut kqueue = Kqueue::new(&mut table)?;
+/// let waker = kqueue.waker()?;
+/// std::thread::spawn(move || waker.wake());
+/// // Without the wake, this would wait forever.
+/// kqueue.wait(None, &mut |_, _| {})?;
+/// # Ok::<_, IoError>(())
+/// ```
 pub type Waker = aurora_http_sockets::Waker<Queue>;
 
 /// Completion-style I/O on kqueue.

@@ -75,4 +75,20 @@ pub use aurora_http_sockets::fd;
 pub use aurora_http_sockets::{ListenOptions, listen};
 
 /// Wakes one [`Uring`] from any thread, through an eventfd that the ring polls.
+///
+/// ```no_run
+/// use aurora_http_core::reactor::{Reactor, Wake};
+/// use aurora_http_uring::{Entry, LentPlace, Uring};
+///
+/// # fn main() -> Result<(), Box<dyn core::error::Error>> {
+/// let mut table = [const { Entry::new() }; 1];
+/// let mut lent = [const { LentPlace::new() }; 1];
+/// let mut uring = Uring::new(&mut table, &mut lent)?;
+/// let waker = uring.waker()?;
+/// std::thread::spawn(move || waker.wake());
+/// // Without the wake, this would wait forever.
+/// uring.wait(None)?;
+/// # Ok(())
+/// # }
+/// ```
 pub type Waker = aurora_http_sockets::Waker<aurora_http_sockets::Eventfd>;

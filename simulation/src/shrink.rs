@@ -7,7 +7,19 @@ use aurora_http_core::sim::Faults;
 use crate::plan::{NEVER, Pace, Plan};
 use crate::{Violation, run};
 
-/// The smallest failing plan found in the given time, and its violation.
+/// The smallest failing plan found in the given time, and its violation, which is of the same kind as `violation`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use aurora_http_simulation::{Plan, run, shrink};
+///
+/// let plan = Plan::new(7);
+/// if let Err(violation) = run(&plan) {
+///     let (smaller, violation) = shrink(&plan, &violation, Duration::from_secs(10));
+///     println!("{violation}: {smaller:?}");
+/// }
+/// ```
 #[must_use]
 pub fn shrink(plan: &Plan, violation: &Violation, time: Duration) -> (Plan, Violation) {
     let end = Instant::now() + time;
