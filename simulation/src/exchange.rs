@@ -127,18 +127,18 @@ pub enum Answer {
         /// Bytes of body.
         length: usize,
     },
-    /// Waits for a time that it sets, so many times, then answers with so many bytes.
+    /// Sets a time and waits for it, so many times, then answers with so many bytes.
     Timed {
         /// How often.
         times: u8,
         /// The time, in milliseconds.
         ms: u32,
-        /// Takes a token as well, which is resolved behind the last of these times.
+        /// Takes a token as well, which is resolved after the last of these times.
         has_token: bool,
         /// Bytes of body.
         length: usize,
     },
-    /// Takes content when it has a token resolved, and waits for both at once; then answers with so many bytes.
+    /// Waits for content and a token at once, and takes content only after the token; then answers with so many bytes.
     Paced {
         /// When each token is resolved.
         after_ms: u32,
@@ -477,7 +477,7 @@ fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
             length,
         },
         22 => {
-            // Once longer than any answer may be deferred, but not so long that others wait in vain for its slot.
+            // One is longer than any deferral may last, but not so long that others wait for its slot in vain.
             let (times, ms) = dice.pick(&[(1, 0), (2, 1), (3, 5), (3, 100), (1, 70_000)]);
             Answer::Timed { times, ms, has_token: dice.once_in(2), length }
         }

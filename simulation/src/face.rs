@@ -149,7 +149,7 @@ impl<'p, R: Reactor<'p>, M: FnMut(&mut R, Moment)> Reactor<'p> for Passing<'_, R
 pub(crate) struct Watched<'a, R> {
     pub(crate) inner: R,
     in_flight: HashSet<u64>,
-    /// What the engine was told of the time.
+    /// The time as the engine was told.
     clock: Rc<Cell<Instant>>,
     /// What other threads do just before the wait; returns when they will wake it.
     pub(crate) before_wait: Box<dyn FnMut(Instant) -> Option<Instant> + 'a>,
@@ -185,7 +185,7 @@ impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
         if let Op::Send { head, body, .. } = &submission.op
             && !leaves_alone(head.filled(), body)
         {
-            self.fault.get_or_insert("a 100 (Continue) leaves together with its response".to_owned());
+            self.fault.get_or_insert("a 100 (Continue) is sent together with its response".to_owned());
         }
         let result = self.inner.submit(submission);
         if result.is_ok() && !self.in_flight.insert(token) {
@@ -210,7 +210,7 @@ impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
     }
 }
 
-/// Whether nothing of a response leaves with the interim one in front of it.
+/// Whether an interim response is sent without anything of the response after it.
 fn leaves_alone(head: &[u8], body: &[u8]) -> bool {
     const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
     let found = head.windows(CONTINUE.len()).position(|window| window == CONTINUE);

@@ -40,9 +40,9 @@ pub(crate) struct Book {
     pub(crate) closed: u64,
     /// The ids of all connections of all engines.
     pub(crate) names: HashSet<ConnectionId>,
-    /// Exchanges that were told of a stop, of this engine.
+    /// Exchanges of this engine that were told of a stop.
     pub(crate) told: HashSet<Id>,
-    /// The engine is being dropped, and with it what it has.
+    /// The engine is being dropped with everything that it owns.
     pub(crate) is_over: bool,
     /// The first violation.
     pub(crate) fault: Option<String>,
@@ -76,11 +76,11 @@ pub(crate) struct State {
     deferred: u8,
     /// An echo has begun its response.
     begun: bool,
-    /// It may take what is there.
+    /// It may take the content that has arrived.
     may_take: bool,
-    /// What it takes besides.
+    /// The token that it has taken in addition.
     token: Option<DeferToken>,
-    /// When it is to be woken.
+    /// When it should be woken.
     wakes_at: Option<Instant>,
     /// For an exchange that is treated at random.
     whim: Option<Whim>,
@@ -314,7 +314,7 @@ impl Puppet<'_> {
         }
     }
 
-    /// Writes raw bytes back until the client ends.
+    /// Echoes raw bytes until the client's FIN.
     fn echo_raw(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
         let bytes = content.bytes();
         self.see_raw(&state, bytes);

@@ -73,7 +73,7 @@ pub(crate) fn expected(plan: &Plan, exchange: &Exchange, nth: u32) -> Expected {
     };
     let body = if end == BodyEnd::NoBody { Body::Own(0) } else { body };
     let begins = matches!(exchange.answer, Answer::Echo | Answer::Begin { .. });
-    // The threads that resolve tokens were stopped as well, for longer than the connection may be silent.
+    // The threads that resolve tokens are suspended as well, possibly for longer than the connection may be silent.
     let waits_for_others = matches!(exchange.answer, Answer::Upgrade { paced: Some(_), .. });
     let may_break = begins && is_beyond(plan, exchange) || waits_for_others && plan.pauses();
     let keeps = if is_switched { Keeps::Either } else { keeps(plan, exchange, nth, is_the_handlers) };

@@ -1,4 +1,4 @@
-//! Who has the state of an exchange: a handler is always given it back, or told that it ends.
+//! Who owns the state of an exchange: the handler always gets it back, or is told that the exchange ends.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,16 +11,16 @@ use aurora_http_core::writer::ResponseWriter;
 use super::{Book, Puppet, State};
 use crate::exchange::Id;
 
-/// A handler whose states tell when they are dropped by somebody else than the handler.
+/// A handler whose states report when they are dropped without being given back to the handler.
 pub(crate) struct Owning<'s>(pub(crate) Puppet<'s>);
 
-/// A state in the hands of the engine.
+/// A state that the engine owns.
 pub(crate) struct Owned {
     /// `None` once it was given back.
     state: Option<State>,
-    /// Nothing of the body that it produces is ever asked for.
+    /// The body that it produces is never asked for.
     is_excused: bool,
-    /// Whose it is.
+    /// The exchange that it belongs to.
     pub(crate) id: Id,
     book: Rc<RefCell<Book>>,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Owned {
 impl Owned {
     /// Gives the state back.
     pub(crate) fn take(mut self) -> State {
-        self.state.take().expect("it is taken once")
+        self.state.take().expect("it is taken only once")
     }
 }
 
@@ -36,7 +36,7 @@ impl Drop for Owned {
     fn drop(&mut self) {
         let mut book = self.book.borrow_mut();
         if self.state.is_some() && !self.is_excused && !book.is_over {
-            book.fault.get_or_insert(format!("{:?}: its state is dropped without a word", self.id));
+            book.fault.get_or_insert(format!("{:?}: its state is dropped without notice", self.id));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Exchanges that wait for a time, or for content and a token at once, and what they do when the server stops.
+//! Exchanges that wait for a time, or for content and a token at once, and how they react to a stop.
 
 use aurora_http_core::handler::{Content, Flow};
 use aurora_http_core::writer::ResponseWriter;
@@ -7,7 +7,7 @@ use super::{Puppet, State};
 use crate::exchange::{Answer, Id};
 
 impl Puppet<'_> {
-    /// Waits for a time that it sets, and that must not come early.
+    /// Waits for a time that it sets, which must not come early.
     pub(super) fn sleep(&self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
         let Answer::Timed { ms, has_token, .. } = self.exchange(state.id).answer else { return Flow::Finish };
         if has_token && state.token.is_none() {
@@ -26,7 +26,7 @@ impl Puppet<'_> {
             return self.body(state.id, 200, length, false, response);
         }
         if !response.is_woken_by_time() {
-            self.fault(state.id, "woken, and not by its time");
+            self.fault(state.id, "woken, but not by its time");
         }
         let now = self.clock.get();
         if state.wakes_at.is_none_or(|at| now < at) {
@@ -36,7 +36,7 @@ impl Puppet<'_> {
             return self.sleep(state, response);
         }
         match state.token.take() {
-            // It has outlived all of the times.
+            // The token has to outlive all of these times.
             Some(token) if self.deferrals.resolve(token) => Flow::Defer(state),
             Some(_) => {
                 self.fault(state.id, "its token is stale");
@@ -46,13 +46,13 @@ impl Puppet<'_> {
         }
     }
 
-    /// Takes content only when a token says so.
+    /// Takes content only after a token was resolved.
     pub(super) fn await_content_and_token(&self, state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
         self.take_token(state.id, response);
         Flow::ReceiveOrResume(state)
     }
 
-    /// Content, of which it takes all once it may.
+    /// A call with content: takes all of it once it may.
     pub(super) fn take_at_its_pace(
         &self,
         mut state: State,
@@ -74,7 +74,7 @@ impl Puppet<'_> {
         self.body(state.id, 200, length, false, response)
     }
 
-    /// Raw bytes, of which it writes back what is there once it may.
+    /// A call with raw bytes: echoes them once it may.
     pub(super) fn echo_at_its_pace(
         &self,
         mut state: State,
@@ -97,7 +97,7 @@ impl Puppet<'_> {
         self.await_content_and_token(state, response)
     }
 
-    /// A token says that it may take what is there.
+    /// A token was resolved: it may take the content that has arrived.
     pub(super) fn may_take(&self, mut state: State, response: &ResponseWriter<'_>) -> Flow<State> {
         if response.is_woken_by_time() {
             self.fault(state.id, "woken by a time that it did not set");
@@ -106,7 +106,7 @@ impl Puppet<'_> {
         Flow::Receive(state)
     }
 
-    /// The server stops: every second one that can answers now.
+    /// The server stops: every second exchange that can answers now.
     pub(super) fn hear_of_stop(&self, flow: Flow<State>, response: &mut ResponseWriter<'_>) -> Flow<State> {
         let Some(state) = flow_state(&flow) else { return flow };
         let id = state.id;
@@ -127,7 +127,7 @@ impl Puppet<'_> {
         }
     }
 
-    /// Whether the body of its response is not sent, as that of a response to HEAD.
+    /// Whether the body of its response is not sent, as with HEAD.
     pub(super) fn may_drop_body(&self, id: Id) -> bool {
         let exchange = self.plan.clients.get(id.client).and_then(|client| client.exchanges.get(id.serial));
         exchange.is_none_or(|exchange| {
