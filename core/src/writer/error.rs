@@ -5,6 +5,7 @@ use core::fmt;
 use super::RETRY_AFTER_S;
 use crate::answer::{self, Answer};
 use crate::encode::FieldError;
+use crate::request::{InvalidField, QueryError};
 
 /// What a handler did that the response cannot have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -69,6 +70,21 @@ impl From<FieldError> for WriteError {
 impl From<fmt::Error> for WriteError {
     fn from(_: fmt::Error) -> Self {
         Self::Format
+    }
+}
+
+impl From<InvalidField> for WriteError {
+    fn from(_: InvalidField) -> Self {
+        Self::Failed(400)
+    }
+}
+
+impl From<QueryError> for WriteError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::MalformedEscape { .. } | QueryError::NotText => Self::Failed(400),
+            QueryError::BufferFull => Self::Failed(500),
+        }
     }
 }
 
