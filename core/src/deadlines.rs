@@ -128,9 +128,11 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
                 return;
             }
         }
-        if node.class != UNARMED {
+        if node.class == WAKE {
+            self.wakes.remove(slots, index);
+        } else if node.class != UNARMED {
             let node = *node;
-            self.unlink(slots, index, &node);
+            self.unlink(slots, &node);
         }
         self.append(slots, index, class, at);
     }
@@ -149,10 +151,16 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         self.wakes.insert(slots, index, at);
     }
 
-    /// Takes out the slot whose own time is the earliest one, unless that is after `now`.
+    /// Whether [`pop_wake`](Self::pop_wake) has one.
     #[inline]
+    #[must_use]
+    pub fn has_wake(&self, now: Instant) -> bool {
+        self.wakes.first_at <= now
+    }
+
+    /// Takes out the slot whose own time is the earliest one, unless that is after `now`.
     pub fn pop_wake(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), now: Instant) -> Option<u32> {
-        if self.wakes.first_at > now {
+        if !self.has_wake(now) {
             return None;
         }
         let index = self.wakes.first()?;
@@ -167,11 +175,14 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     #[inline]
     pub fn cancel(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) {
         let node = slots.node(index);
-        if node.class == UNARMED {
-            return;
+        match node.class {
+            UNARMED => {}
+            WAKE => self.wakes.remove(slots, index),
+            _ => {
+                let node = core::mem::take(node);
+                self.unlink(slots, &node);
+            }
         }
-        let node = core::mem::take(node);
-        self.unlink(slots, index, &node);
     }
 
     /// Takes out the earliest deadline that is not after `now`: its slot and its class. Of equal ones, the lower class
@@ -254,10 +265,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
 
     /// Closes the gap around `node`, which is a copy.
     #[inline]
-    fn unlink(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, node: &DeadlineNode) {
-        if node.class == WAKE {
-            return self.wakes.remove(slots, index, node);
-        }
+    fn unlink(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), node: &DeadlineNode) {
         let list = &mut self.lists[usize::from(node.class)];
         let next_at = if node.next == NONE {
             list.tail = node.prev;

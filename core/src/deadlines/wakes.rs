@@ -32,8 +32,10 @@ impl Wakes {
         self.set_root(slots, root);
     }
 
-    /// Takes a slot out; `node` is a copy of what its node was.
-    pub(super) fn remove(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, node: &DeadlineNode) {
+    /// Takes a slot out, whose node is in no list afterwards.
+    #[cold]
+    pub(super) fn remove(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) {
+        let node = core::mem::take(slots.node(index));
         let below = merge_siblings(slots, node.child);
         let root = if self.root == index {
             below

@@ -1,7 +1,7 @@
 //! The engine's side of the loop: completions in, operations out.
 
 use super::{Control, Detached, Engine};
-use crate::connection::{Action, Context, Deadline, Place};
+use crate::connection::{Action, Context, ControlIsNext, Deadline, Place};
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::pool::{Buf, Handle};
@@ -59,8 +59,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.deferrals.take_bell() {
             self.resume(now, peers);
         }
-        while let Some(index) = self.deadlines.pop_wake(self.nodes, now) {
-            self.wake(now, index, peers);
+        if self.deadlines.has_wake(now) {
+            self.wake(now, peers);
         }
         if !self.starved.is_empty() || !self.starved_to_receive.is_empty() || self.famine_due.is_some() {
             self.feed(now, peers);
@@ -267,15 +267,18 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.wait_in_line(index);
             return None;
         }
-        if slot.connection.has_control() {
-            self.ready.push(self.nodes, index);
-            return None;
-        }
-        let Some(action) = slot.connection.next_action(&mut self.held.pool) else {
-            if slot.connection.is_detached() {
-                self.detached.push(self.nodes, index);
+        let action = match slot.connection.next_operation(&mut self.held.pool) {
+            Ok(Some(action)) => action,
+            Ok(None) => {
+                if slot.connection.is_detached() {
+                    self.detached.push(self.nodes, index);
+                }
+                return None;
             }
-            return None;
+            Err(ControlIsNext) => {
+                self.ready.push(self.nodes, index);
+                return None;
+            }
         };
         let io = slot.io;
         if slot.connection.has_action() && !planted!(FurtherActionForgotten) {
@@ -283,7 +286,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
         match control(action, handle, io) {
             Control::Submit(submission) => Some(submission),
-            // has_control() said that there is none.
+            // It is an operation.
             Control::Shutdown { .. } | Control::Cancel { .. } => None,
         }
     }
@@ -395,13 +398,15 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// Calls a handler whose time has come.
+    /// Calls the handlers whose time has come.
     #[cold]
-    fn wake(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
-        let handle = self.handle_of(index);
-        if let Some(slot) = self.held.slots.by_index_mut(index) {
-            slot.connection.handle_timeout(&mut context!(self, now, peers, handle, slot.io), Deadline::Wake);
-            self.settle_later(now, index);
+    fn wake(&mut self, now: Instant, peers: &dyn Peers) {
+        while let Some(index) = self.deadlines.pop_wake(self.nodes, now) {
+            let handle = self.handle_of(index);
+            if let Some(slot) = self.held.slots.by_index_mut(index) {
+                slot.connection.handle_timeout(&mut context!(self, now, peers, handle, slot.io), Deadline::Wake);
+                self.settle_later(now, index);
+            }
         }
     }
 
