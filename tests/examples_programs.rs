@@ -11,6 +11,7 @@ mod http;
 mod in_loop;
 
 use std::fs;
+use std::net::TcpStream;
 
 use backends::backends;
 use example::Example;
@@ -98,8 +99,10 @@ fn events_come_one_after_another_to_everybody_who_listens() {
     }
     // Endless responses keep no server from stopping.
     server.signal(Signal::TERM);
+    // Two signals at once may be delivered as one.
+    eventually(|| TcpStream::connect(server.address).is_err(), "it has begun to stop");
     server.signal(Signal::TERM);
-    server.wait();
+    assert_eq!(server.wait().code(), Some(0));
 }
 
 #[test]
