@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Clients and proxies as people have them, against a running server: .ci/clients.py SERVER BACKEND...
+"""Common clients and proxies against a running server: .ci/clients.py SERVER BACKEND...
 
-SERVER is the bench_server example. Python itself is one of the clients; of curl, wget, ab, Node, Java, nginx and HAProxy
-those that are installed take part, the others are named as left out. The exit status is 1 when one got what it should not."""
+SERVER is the bench_server example. Python itself is one of the clients; of curl, wget, ab, Node, Java, nginx and HAProxy,
+those that are installed take part; the others are listed as left out. The exit status is 1 if any of them failed."""
 
 import hashlib
 import http.client
@@ -73,7 +73,7 @@ defaults
   timeout connect 5s
   timeout client 30s
   timeout server 30s
-frontend front
+frontend proxy
   bind 127.0.0.1:{port}
   default_backend behind
 backend behind
@@ -97,7 +97,7 @@ def main():
 
 
 def seen(program, backend, folder):
-    """What each client made of a server of its own, one after the other."""
+    """The result of each client, one after the other, against one server."""
     command = [program, "--addr", "127.0.0.1:0", "--workers", "1", "--backend", backend]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -112,11 +112,11 @@ def seen(program, backend, folder):
         yield "Java, POST refused early", java(address, folder)
         for name, settings, arguments in (("nginx", NGINX, ["-c"]), ("haproxy", HAPROXY, ["-db", "-f"])):
             if program_path(name) is None:
-                yield f"{name} in front", None
+                yield f"{name} as proxy", None
                 continue
-            with Proxy(name, settings, arguments, address, folder) as front:
-                yield from exchanges(f"{name} in front", front)
-                yield f"{name} in front, ab -k", ab(front)
+            with Proxy(name, settings, arguments, address, folder) as proxy:
+                yield from exchanges(f"{name} as proxy", proxy)
+                yield f"{name} as proxy, ab -k", ab(proxy)
         server.send_signal(signal.SIGTERM)
         yield "the server, on SIGTERM", server.wait(SECONDS_MAX) == 0 or f"status {server.returncode}"
     finally:
@@ -172,7 +172,7 @@ def stray_line(address):
         with socket.create_connection((host, int(port)), SECONDS_MAX) as stream:
             stream.sendall(b"GET /bytes/%d HTTP/1.0\r\n\r\n" % LARGE)
             got += stream.recv(MIB)
-            # It comes while the answer is on its way.
+            # It arrives while the answer is in transit.
             stream.sendall(b"\r\n")
             while some := stream.recv(MIB):
                 got += some
@@ -195,7 +195,7 @@ def curl_proxy(address):
 def wget(address, folder):
     upload = written(folder, "upload", UPLOAD)
     command = ["wget", "-S", "-t", "1", "-T", "30", "-O", "-", f"--post-file={upload}", f"http://{address}/plaintext"]
-    # It tells the refusal by its status, and that on standard error.
+    # wget reports the refusal by its status, on standard error.
     return told(command, lambda out: b" 405 " in out, error_is_output=True)
 
 
@@ -217,7 +217,7 @@ def java(address, folder):
 
 
 def told(command, is_right, error_is_output=False):
-    """Whether what a program printed is right; None where there is no such program."""
+    """Whether a program printed the right output; None if it is not installed."""
     path = program_path(command[0])
     if path is None:
         return None
@@ -234,7 +234,7 @@ class Proxy:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         self.address = f"127.0.0.1:{port}"
-        # As root, nginx works as somebody who may not write to our folder.
+        # Started by root, nginx would switch to a user who cannot write to our directory.
         user = "user root; " if os.geteuid() == 0 else ""
         settings = settings.format(folder=folder, port=port, upstream=upstream, user=user)
         self.command = [program_path(name), *arguments, written(folder, f"{name}.conf", settings.encode())]

@@ -1,27 +1,27 @@
-# What the scripts beside this file share. They source it from the root of the repository.
+# Shared by the scripts in this directory, which source it from the root of the repository.
 set -uo pipefail
 
-# Where everything that is built goes.
+# The build directory.
 output=${CARGO_TARGET_DIR:-target}
 case $output in /*) ;; *) output=$PWD/$output ;; esac
 
-# The exit status by which a check says that it cannot run here.
+# The exit status of a check that cannot run here.
 SKIP_STATUS=77
 
-# skip REASON: ends this check as one that cannot run here.
+# skip REASON: exits, because this check cannot run here.
 skip() {
   printf 'SKIPPED: %s\n' "$*"
   exit "$SKIP_STATUS"
 }
 
-# needs COMMAND WHY PACKAGE...: has the Debian packages installed when the command is missing.
+# needs COMMAND WHY PACKAGE...: installs the Debian packages if the command is missing.
 needs() {
   local command=$1 why=$2
   shift 2
   command -v "$command" >/dev/null || apt_install "$why" "$@"
 }
 
-# apt_install WHY PACKAGE...: installs Debian packages, visibly; fails where that is not possible or not wanted.
+# apt_install WHY PACKAGE...: installs Debian packages, and says so; fails where that is impossible or unwanted.
 apt_install() {
   local why=$1 log
   shift
@@ -45,7 +45,7 @@ apt_install() {
   fi
 }
 
-# cargo_tool CRATE VERSION: puts a cargo subcommand on PATH, built into the target directory when the machine has none.
+# cargo_tool CRATE VERSION: puts a cargo subcommand on PATH, built into the target directory if it is not installed.
 cargo_tool() {
   local crate=$1 version=$2 tools=$output/ci-tools
   PATH=$tools/bin:$PATH
@@ -55,7 +55,7 @@ cargo_tool() {
   cargo install --quiet --locked --root "$tools" --version "$version" "$crate"
 }
 
-# features MANIFEST: the names of a package's features, `default` aside.
+# features MANIFEST: the names of a package's features, except `default`.
 features() {
   awk '/^\[/ { inside = $0 == "[features]" } inside && /^[a-z][a-z0-9_-]* *=/ && $1 != "default" { print $1 }' "$1"
 }

@@ -1,4 +1,4 @@
-//! The engine without system calls: requests over the simulator, one at a time and sixteen at once.
+//! The engine without system calls: requests over the simulator, one and sixteen at a time.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl<H: Handler + 'static> World<H> {
         Self { engine, sim, stop: StopFlag::new(), client }
     }
 
-    /// Sends `requests` and takes the responses; tells how many bytes those were.
+    /// Sends `requests` and receives the responses; returns their length in bytes.
     fn exchange(&mut self, requests: &[u8], out: &mut [u8]) -> usize {
         assert_eq!(self.sim.client_send(self.client, requests), requests.len());
         loop {

@@ -1,4 +1,4 @@
-//! Parses a head a number of times and nothing else, or takes one request in and one answer out through `Readiness`, to
+//! Only parses a head a number of times, or passes one request and one answer through `Readiness`, to
 //! count instructions. The difference between two runs is the cost of the iterations alone:
 //!
 //! ```text
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Parsers: `aurora`, `httparse`; heads: `bare`, `wrk`, `browser`, `api`. `readiness 64 1000` is a thousand requests on
-//! each of 64 connections. Without arguments everything is done once.
+//! each of 64 connections. Without arguments, everything runs once.
 
 use std::env;
 use std::hint::black_box;

@@ -1,4 +1,4 @@
-//! How long a server takes to start, and to stop when it is idle: `cargo bench --bench lifecycle`.
+//! How long a server takes to start, and to stop when idle: `cargo bench --bench lifecycle`.
 
 #[cfg(has_backend)]
 mod lifecycle {

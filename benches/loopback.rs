@@ -1,4 +1,4 @@
-//! A whole server over loopback: one connection, one request after the other. The figure holds both ends' system calls;
+//! A whole server over loopback: one connection, one request after the other. The figure includes both ends' system calls;
 //! it is for comparing builds, not servers.
 #![cfg(unix)]
 

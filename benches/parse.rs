@@ -1,4 +1,4 @@
-//! Time of parsing whole heads: with all rules, and the bare lexer on the same bytes.
+//! Time to parse whole heads: with all rules, and with only the lexer on the same bytes.
 
 use std::hint::black_box;
 

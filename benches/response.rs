@@ -24,7 +24,7 @@ const TEN_FIELDS: &[(&str, &[u8])] = &[
     ("Server", b"aurora"),
 ];
 
-/// Status line, `Date`, `Connection` as the table says, `Content-Length`, `Content-Type`, content.
+/// Status line, `Date`, `Connection` by the table, `Content-Length`, `Content-Type`, content.
 #[inline(never)]
 fn plaintext(date: &HttpDate, http10: bool, body: &[u8], out: &mut [u8]) -> Result<usize, FieldError> {
     let framing = response_body(false, false, 200, http10, BodyKind::Known(body.len() as u64));

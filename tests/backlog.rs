@@ -1,4 +1,4 @@
-//! A graceful stop and who is still in the backlog, over real sockets.
+//! A graceful stop and connections that are still in the backlog, over real sockets.
 #![cfg(has_backend)]
 
 #[path = "support/backends.rs"]
@@ -14,7 +14,7 @@ use aurora_http::{Backend, Flow, Handler, Request, ResponseWriter, Server};
 use backends::backends;
 use http::{Client, DEADLINE, eventually};
 
-/// Holds its worker up for `/hold`, until it is told to go on.
+/// Blocks its worker on `/hold` until it is told to continue.
 struct Holds {
     held: Sender<()>,
     release: Receiver<()>,
@@ -35,7 +35,7 @@ impl Handler for Holds {
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// Clients that connect while the only worker is busy, and the stop that comes before it is not.
+/// Clients that connect while the only worker is busy, and a stop that comes before it is free again.
 fn a_stop_answers_the_backlog_on(backend: Backend, waiting: usize, connections: usize) {
     let (held, is_held) = mpsc::channel();
     let (release, released) = mpsc::channel();
@@ -49,7 +49,7 @@ fn a_stop_answers_the_backlog_on(backend: Backend, waiting: usize, connections: 
     let mut busy = Client::connect(address);
     busy.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
     is_held.recv_timeout(DEADLINE).unwrap();
-    // In the backlog, with their requests; on a connection that is open; and one that says nothing.
+    // Clients in the backlog with their requests; one on an open connection; and one that sends nothing.
     let mut clients: Vec<_> = (0..waiting).map(|_| Client::connect(address)).collect();
     clients.iter_mut().for_each(|client| client.send(GET));
     let mut silent = Client::connect(address);
@@ -74,7 +74,7 @@ fn a_stop_answers_the_backlog_on(backend: Backend, waiting: usize, connections: 
 }
 
 #[test]
-fn a_stop_answers_whoever_is_in_the_backlog() {
+fn a_stop_answers_clients_in_the_backlog() {
     for backend in backends() {
         a_stop_answers_the_backlog_on(backend, 200, 512);
     }

@@ -1,4 +1,4 @@
-//! Every row of the wire's table on a bare connection in virtual time, and on a real server over sockets.
+//! Runs every row of the conformance table on a bare connection in virtual time, and on a real server over sockets.
 
 #[path = "conformance/mod.rs"]
 mod wire;

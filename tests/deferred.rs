@@ -63,7 +63,7 @@ impl Handler for Later {
         Flow::Finish
     }
 
-    fn vanished(&mut self, state: State) -> Option<State> {
+    fn half_closed(&mut self, state: State) -> Option<State> {
         drop(state);
         None
     }

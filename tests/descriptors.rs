@@ -1,4 +1,4 @@
-//! C5, C6: every connection's descriptor is closed, once, however the connection ends. One test, so that it has its
+//! Every connection's descriptor is closed exactly once, however the connection ends. A single test, so that it has its
 //! process to itself.
 #![cfg(has_backend)]
 #![cfg(target_os = "linux")]
@@ -15,9 +15,9 @@ fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// One that was closed twice would be a stranger's the second time, a client's for example: its case would fail.
+/// A descriptor closed twice may belong to someone else the second time, for example to a client, whose case would fail.
 #[test]
-fn descriptors_before_and_behind_every_case_of_the_table() {
+fn no_case_of_the_table_leaks_a_descriptor() {
     for backend in backends() {
         before_and_behind(backend);
     }

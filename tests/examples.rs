@@ -1,4 +1,4 @@
-//! The examples, as their users run them.
+//! The examples, run as their users run them.
 #![cfg(has_backend)]
 
 #[path = "support/example.rs"]
@@ -31,7 +31,7 @@ fn hello_answers_and_ends_with_success_on_either_signal() {
 }
 
 #[test]
-fn sigterm_finishes_what_has_begun_and_a_second_one_does_not() {
+fn sigterm_finishes_exchanges_and_a_second_one_does_not() {
     for signals in [1, 2] {
         let server = Example::start("bench_server", &["--workers", "1"]);
         let mut client = Client::connect(server.address);
@@ -118,7 +118,7 @@ fn every_endpoint_of_the_bench_server_answers() {
     let mut client = Client::connect(server.address);
     for (method, path, status, fields, body) in rows {
         let response = if method == "POST" && path == "/echo" {
-            // Without content, hence of no length that the response could have.
+            // The content is chunked, so that the echo cannot announce its length.
             client.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
             client.response(method)
         } else {
@@ -144,7 +144,7 @@ fn echo_returns_what_it_gets() {
         assert!(whole.body == content, "{length} bytes with a length");
         for size in [1, 1000, 100_000] {
             if length / size > 10_000 {
-                continue; // the chunks of one byte of the longest would be 6 MiB of framing
+                continue; // with chunks of one byte, the longest would need 6 MiB of framing
             }
             let mut chunks = Vec::new();
             for chunk in content.chunks(size) {
@@ -194,7 +194,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn what_cannot_be_ends_with_words_and_without_success() {
+fn invalid_options_end_with_a_message_and_a_failure_status() {
     let running = Example::start("hello", &["--workers", "1"]);
     let address = running.address.to_string();
     let taken = ["--addr", &address];
@@ -210,7 +210,7 @@ fn what_cannot_be_ends_with_words_and_without_success() {
         (&["--nonsense"], "--nonsense is no option"),
         (&["127.0.0.1:0"], "127.0.0.1:0 is no option"),
     ];
-    // A backend that is there serves, and that has no end.
+    // An available backend would serve, and never end.
     if cfg!(not(has_kqueue)) {
         rows.push((&["--backend=kqueue"], "backend = kqueue: kqueue exists on macOS and the BSDs only; choose"));
     }
@@ -233,7 +233,7 @@ fn what_cannot_be_ends_with_words_and_without_success() {
 }
 
 #[test]
-fn too_few_descriptors_are_an_error_that_says_how_many_it_takes() {
+fn too_few_descriptors_are_an_error_that_says_how_many_are_needed() {
     let limited = |soft: u32, hard: u32, arguments: &str| {
         let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" {arguments}");
         Command::new("sh").args(["-c", &script]).arg(example_path("hello")).output().unwrap()
@@ -245,14 +245,14 @@ fn too_few_descriptors_are_an_error_that_says_how_many_it_takes() {
                     -n 244), or configure fewer connections or workers";
     assert!(error.contains(expected), "{error}");
     assert_eq!(output.status.code(), Some(1));
-    // A soft limit is no obstacle: with the hard one raised, it gets as far as the address.
+    // The soft limit is raised to the hard one, so the start gets as far as the address.
     let output = limited(64, 244, "--addr 203.0.113.1:0 --workers 2 --connections 100");
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("cannot listen on 203.0.113.1:0"), "{error}");
 }
 
 #[test]
-fn help_is_printed_and_is_no_error() {
+fn help_is_printed_and_is_not_an_error() {
     for name in ["hello", "bench_server"] {
         let output = example(name).arg("--help").output().unwrap();
         let help = String::from_utf8(output.stdout).unwrap();

@@ -1,7 +1,7 @@
-//! The corpus of every fuzz target, replayed: each file is an input that the target's check has to hold for.
+//! Replays the corpus of every fuzz target: the target's check must hold for each file.
 //!
-//! The files are written by hand, by what they are for, or found by the fuzzer, by their hash. Whatever a fuzzer finds
-//! becomes one of them.
+//! Files written by hand are named after their purpose, files found by the fuzzer after their hash. Whatever a fuzzer finds
+//! is added.
 
 #[path = "../fuzz/src/lib.rs"]
 mod checks;
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A test for each target, which replays its corpus, and a list of them.
+/// Defines a test for each target, which replays its corpus, and a list of the targets.
 macro_rules! replayed {
     ($($target:ident)*) => {
         const TARGETS: &[&str] = &[$(stringify!($target)),*];
@@ -30,7 +30,7 @@ fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
 }
 
-/// What is in a folder, by name.
+/// The names of the entries of a directory.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let read = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<PathBuf> = read.map(|entry| entry.expect("a readable folder").path()).collect();
@@ -44,13 +44,13 @@ fn replay(target: &str, check: fn(&[u8])) {
     for file in files {
         let input = fs::read(&file).expect("a corpus file");
         assert!(input.len() <= 4096, "{} is too long to be kept", file.display());
-        // Its name first, so that it stands above whatever the check finds.
+        // Prints the name first, so that it precedes the output of the check.
         println!("{}", file.display());
         check(&input);
     }
 }
 
-/// A target that nobody replays, one that is not built, and a corpus that belongs to none show here.
+/// Fails for a target that is not replayed, one that is not built, and a corpus without a target.
 #[test]
 fn every_target_is_built_and_replayed() {
     let named = |folder: &str| -> BTreeSet<String> {

@@ -1,4 +1,4 @@
-//! What waiting costs: nothing, whatever is waited for. And how many may wait.
+//! Waiting costs no CPU, whatever is waited for; and the configured number of connections may wait.
 #![cfg(all(has_backend, target_os = "linux"))]
 
 #[path = "support/http.rs"]
@@ -14,13 +14,13 @@ use aurora_http::core::pool::{Class, ClassCounts};
 use aurora_http::{Content, Flow, Handler, Limits, Request, ResponseWriter, Server, Worker, handler_fn};
 use http::{Client, eventually};
 
-/// Threads are told apart by name, so one server at a time.
+/// Threads are identified by name, so only one server may run at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// A kernel's clock tick for accounting, in milliseconds, on every Linux that there is.
+/// The kernel's clock tick for accounting, in milliseconds; the same on every Linux.
 const TICK_MS: u64 = 10;
 
-/// CPU time of the only worker, in milliseconds.
+/// The CPU time of the only worker, in milliseconds.
 fn worker_cpu_ms() -> u64 {
     for task in fs::read_dir("/proc/self/task").unwrap().flatten() {
         let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
@@ -34,7 +34,7 @@ fn worker_cpu_ms() -> u64 {
     panic!("no worker");
 }
 
-/// Whether half a second of waiting costs less than a tenth of it.
+/// Whether half a second of waiting costs less than a tenth of that in CPU time.
 fn waits_quietly(what: &str) {
     let before = worker_cpu_ms();
     thread::sleep(Duration::from_millis(500));
@@ -65,11 +65,11 @@ impl Handler for Receiver {
     }
 }
 
-/// "A graceful stop spun at 100 % CPU."
+/// Regression: a graceful stop used 100 % CPU.
 #[test]
-fn a_server_that_waits_does_not_spin() {
+fn a_waiting_server_does_not_spin() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    // So few buffers that some of the clients below wait for one.
+    // Few enough buffers that some of the clients below wait for one.
     let buffers = ClassCounts::NONE.with(Class::Tiny, 4).with(Class::Small, 4);
     let limits = Limits {
         head_bytes_max: 4_096,
@@ -112,9 +112,9 @@ fn a_server_that_waits_does_not_spin() {
     assert_eq!((report.counters.active, report.failed_workers()), (0, 0));
 }
 
-/// "A configured backlog was ignored."
+/// Regression: a configured backlog was ignored.
 #[test]
-fn the_backlog_is_as_long_as_it_was_told_to_be() {
+fn the_configured_backlog_is_used() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for (backlog, least, most) in [(1, 1, 4), (12, 12, 16)] {
         let server = Server::bind("127.0.0.1:0").unwrap().connections(4).backlog(backlog);

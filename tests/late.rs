@@ -1,5 +1,5 @@
-//! A worker that does not get to look for longer than its deadlines are, because a handler blocks or the process was
-//! stopped: what had arrived in time by then is in time.
+//! A worker that does not run for longer than its deadlines, because a handler blocks or the process was stopped: input that
+//! had arrived in time by then still counts as in time.
 #![cfg(all(has_backend, target_os = "linux"))]
 
 #[path = "support/backends.rs"]
@@ -24,19 +24,19 @@ use http::{Client, DEADLINE, eventually};
 use killed::Killed;
 use rustix::process::Signal;
 
-/// What is waited for may take so long: first bytes, heads, content, the next request.
+/// The timeouts for first bytes, heads, content and the next request.
 const TIMEOUT: Duration = Duration::from_millis(300);
-/// What took longer from the first byte to the last may have been too late.
+/// Input that took longer than this from its first byte to its last may have been late.
 const IN_TIME: Duration = Duration::from_millis(200);
-/// So long nobody looks.
+/// For how long the worker does not run.
 const BLOCKED: Duration = Duration::from_millis(600);
-/// Rounds in which the machine was too slow for the clients to be in time prove nothing.
+/// A round in which the machine was too slow for the clients proves nothing and is repeated.
 const ROUNDS_MAX: usize = 20;
 
-/// In the environment of a child: the backend that it serves on.
+/// In a child's environment: the backend that it serves on.
 const ROLE: &str = "AURORA_TEST_ROLE";
 
-/// `/receive` takes content, `/block` blocks its worker, and tells when it begins to.
+/// `/receive` receives content; `/block` blocks its worker, and signals when it begins to.
 struct Blocks(Option<Sender<()>>);
 
 impl Handler for Blocks {
@@ -47,7 +47,7 @@ impl Handler for Blocks {
             b"/receive" => return Flow::Receive(0),
             b"/block" => {
                 self.0.as_ref().unwrap().send(()).unwrap();
-                // Not to wait for anything: this is what the handler does wrong.
+                // Not a synchronisation: blocking is what the handler does wrong.
                 thread::sleep(BLOCKED);
             }
             _ => {}
@@ -77,12 +77,12 @@ fn server(backend: Backend) -> Server {
     Server::bind("127.0.0.1:0").unwrap().backend(backend).workers(1).connections(16).limits(limits)
 }
 
-/// A request that is being sent while its worker stops looking.
+/// A request that is being sent while its worker stops running.
 struct Row {
     what: &'static str,
-    /// What the server has before that.
+    /// What was sent before that.
     before: String,
-    /// What it gets meanwhile.
+    /// What is sent in the meantime.
     meanwhile: Vec<String>,
     /// Answers to both together.
     answers: Vec<&'static str>,
@@ -100,7 +100,7 @@ fn rows() -> Vec<Row> {
     vec![
         row("the first byte", "", &["GET / HTTP/1.1\r\n", "Host: a\r\n\r\n"], &["ok"]),
         row("a head", "GET / HT", &["TP/1.1\r\nHo", "st: a\r\n", "\r\n"], &["ok"]),
-        // More than one receive brings.
+        // More than one receive takes.
         row("a long head", "GET / HTTP/1.1\r\nA: ", &[&many, &many, "\r\nHost: a\r\n\r\n"], &["ok"]),
         row("the next request", get, &["GET / HTTP/1.1\r\n", "Host: a\r\n\r\n"], &["ok", "ok"]),
         row("content", &format!("{head}Content-Length: 5\r\n\r\nhe"), &["l", "lo"], &["5 bytes"]),
@@ -114,8 +114,8 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// Clients of all rows, of which a worker at `address` loses sight while `unseen` runs: it is given what else they send.
-/// Tells whether they were in time.
+/// The clients of all rows, whose worker at `address` does not run during `unseen`, which gets the rest that they send.
+/// Returns whether they were in time.
 fn round(address: SocketAddr, name: &str, unseen: impl FnOnce(&mut dyn FnMut())) -> bool {
     let rows = rows();
     let begun = Instant::now();
@@ -132,7 +132,7 @@ fn round(address: SocketAddr, name: &str, unseen: impl FnOnce(&mut dyn FnMut()))
         let pieces = rows.iter().map(|row| row.meanwhile.len()).max().unwrap();
         for at in 0..pieces {
             for (client, row) in clients.iter_mut().zip(&rows) {
-                // Who was too late may find the connection closed.
+                // A client that was too late may find its connection closed.
                 row.meanwhile.get(at).map(|piece| client.try_send(piece));
             }
         }
@@ -149,7 +149,7 @@ fn round(address: SocketAddr, name: &str, unseen: impl FnOnce(&mut dyn FnMut()))
 }
 
 #[test]
-fn what_arrives_while_a_handler_blocks_for_longer_than_the_deadlines_is_in_time() {
+fn input_during_a_handler_that_blocks_past_the_deadlines_is_in_time() {
     for backend in backends() {
         let (tell, told) = mpsc::channel();
         let running = server(backend).start(move |_worker| Blocks(Some(tell.clone()))).unwrap();
@@ -168,7 +168,7 @@ fn what_arrives_while_a_handler_blocks_for_longer_than_the_deadlines_is_in_time(
 }
 
 impl Killed {
-    /// Whether no thread of it runs: it was told to stop, and has.
+    /// Whether the process has stopped: none of its threads runs.
     fn is_stopped(&self) -> bool {
         let mut tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap().flatten();
         tasks.all(|task| {
@@ -190,8 +190,8 @@ fn child(test: &str, backend: Backend) -> (Killed, SocketAddr) {
 }
 
 #[test]
-fn what_arrives_while_the_process_is_stopped_for_longer_than_the_deadlines_is_in_time() {
-    const NAME: &str = "what_arrives_while_the_process_is_stopped_for_longer_than_the_deadlines_is_in_time";
+fn input_while_the_process_is_stopped_past_the_deadlines_is_in_time() {
+    const NAME: &str = "input_while_the_process_is_stopped_past_the_deadlines_is_in_time";
     if let Ok(backend) = env::var(ROLE) {
         let server = server(backend.parse().unwrap()).on_start(|announcement| eprintln!("{}", announcement.address));
         server.serve(|_worker| Blocks(None)).unwrap();
@@ -204,7 +204,7 @@ fn what_arrives_while_the_process_is_stopped_for_longer_than_the_deadlines_is_in
                 child.signal(Signal::STOP);
                 eventually(|| child.is_stopped(), "it stops");
                 send_meanwhile();
-                // Not to wait for anything: it is stopped for so long.
+                // Not a synchronisation: this is how long it is stopped.
                 thread::sleep(BLOCKED);
                 child.signal(Signal::CONT);
             })

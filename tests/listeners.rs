@@ -1,4 +1,4 @@
-//! Where a server listens, over real sockets: several addresses, Unix-domain sockets, sockets that others opened.
+//! Where a server listens, over real sockets: several addresses, Unix-domain sockets, sockets opened by others.
 #![cfg(has_backend)]
 
 #[path = "support/backends.rs"]
@@ -24,7 +24,7 @@ use aurora_http::{
 use http::{Client, DEADLINE, eventually};
 use rustix::net::sockopt;
 
-/// A path for a socket; removed with what is there.
+/// A path for a socket; any file there is removed on drop.
 struct Place(PathBuf);
 
 impl Place {
@@ -87,7 +87,7 @@ fn one_server_listens_in_several_places() {
     let backend = running.announcement().backend;
     let line = format!("listening on {first},{second},unix:{} backend={backend} workers=2 ", path.display());
     assert!(running.announcement().to_string().starts_with(&line), "{}", running.announcement());
-    // Often enough for either worker to have its turn on each.
+    // Often enough that either worker gets a connection on each.
     for _ in 0..16 {
         assert_eq!(get(*first), "ip 127.0.0.1");
         assert_eq!(get(*second), "ip 127.0.0.1");
@@ -108,7 +108,7 @@ fn one_server_listens_in_several_places() {
 }
 
 #[test]
-fn when_one_place_is_taken_none_is() {
+fn if_one_address_is_taken_none_is_bound() {
     let (taken, place) = (TcpListener::bind("127.0.0.1:0").unwrap(), Place::new());
     let taken = taken.local_addr().map(|address| (address, taken)).unwrap();
     let error = error_of(Server::bind_unix(&place.0).listen(taken.0).unwrap());
@@ -117,7 +117,7 @@ fn when_one_place_is_taken_none_is() {
 }
 
 #[test]
-fn a_unix_socket_is_there_while_it_is_served_and_gone_afterwards() {
+fn a_unix_socket_exists_while_it_is_served_and_is_removed_afterwards() {
     let place = Place::new();
     for workers in [1, 3] {
         let running = start(Server::bind_unix(&place.0), workers);
@@ -125,7 +125,7 @@ fn a_unix_socket_is_there_while_it_is_served_and_gone_afterwards() {
         for _ in 0..8 {
             assert_eq!(get_unix(&place.0), "unix");
         }
-        // A connection that is not finished holds the stop up, and the path is free already.
+        // An unfinished exchange delays the stop, and the path is free already.
         let mut busy = UnixStream::connect(&place.0).unwrap();
         busy.write_all(b"GET / HTTP/1.1\r\n").unwrap();
         let arrived = (8 * GET.len() + 16) as u64;
@@ -138,7 +138,7 @@ fn a_unix_socket_is_there_while_it_is_served_and_gone_afterwards() {
         busy.read_to_string(&mut response).unwrap();
         assert!(response.starts_with("HTTP/1.1 200 ") && response.ends_with("unix"), "{response}");
         drop(busy);
-        // Idle, when the stop came to its worker's ears behind the request.
+        // Idle, if its worker noticed the stop only after the request.
         assert_eq!(
             running.join().unwrap().stop.map(|stop| (stop.finished + stop.idle_closed, stop.aborted)),
             Some((1, 0))
@@ -147,7 +147,7 @@ fn a_unix_socket_is_there_while_it_is_served_and_gone_afterwards() {
 }
 
 #[test]
-fn what_a_killed_server_left_is_replaced_and_nothing_else() {
+fn the_socket_of_a_killed_server_is_replaced_and_nothing_else() {
     let place = Place::new();
     drop(UnixListener::bind(&place.0).unwrap());
     assert!(place.0.exists());
@@ -160,7 +160,7 @@ fn what_a_killed_server_left_is_replaced_and_nothing_else() {
     assert!(error.to_string().starts_with(&words), "{error}");
     assert_eq!(get_unix(&place.0), "unix", "it is left alone");
 
-    // Somebody else's socket in its place is not removed.
+    // Another server's socket at the same path is not removed.
     fs::remove_file(&place.0).unwrap();
     let other = UnixListener::bind(&place.0).unwrap();
     running.stop();
@@ -194,7 +194,7 @@ fn workers_share_a_listener_that_the_program_opened() {
     assert!(sockopt::tcp_nodelay(&kept).unwrap());
     running.stop();
     assert_eq!(running.join().unwrap().counters.requests, 32);
-    // It is still the program's: who connects now waits for the next server.
+    // The program still owns it: a client that connects now waits for the next server.
     let mut waiting = Client::connect(address);
     waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let running = start(Server::new().with_listener(kept), 2);
@@ -203,9 +203,9 @@ fn workers_share_a_listener_that_the_program_opened() {
     drop(running);
 }
 
-/// While a stop waits for somebody.
+/// While a stop waits for an exchange.
 #[test]
-fn who_comes_during_a_stop_is_refused_at_once_whoever_opened_the_listener() {
+fn clients_during_a_stop_are_refused_at_once_whoever_opened_the_listener() {
     for backend in backends::backends() {
         let given = TcpListener::bind("127.0.0.1:0").unwrap();
         for server in [Server::bind("127.0.0.1:0").unwrap(), Server::new().with_listener(given)] {
@@ -216,7 +216,7 @@ fn who_comes_during_a_stop_is_refused_at_once_whoever_opened_the_listener() {
             running.stop();
             let refused = || match std::net::TcpStream::connect_timeout(&running.local_addr(), DEADLINE) {
                 Err(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
-                // It came before the worker had heard of the stop.
+                // It connected before the worker had closed the listener.
                 Ok(_) => false,
             };
             eventually(refused, "nobody listens any more");
@@ -230,8 +230,8 @@ fn who_comes_during_a_stop_is_refused_at_once_whoever_opened_the_listener() {
     }
 }
 
-/// Starts a server on a port that is free in both families. As nobody can hold one for another, somebody else may have
-/// taken it meanwhile; then it is another one's turn.
+/// Starts a server on a port that is free in both address families. A port cannot be reserved, so another process may take it
+/// in between; then another port is tried.
 fn on_a_free_port(start_on: impl Fn(u16) -> Result<Running, ServerError>) -> (Running, u16) {
     for _ in 0..50 {
         let free = start(Server::bind("[::]:0").unwrap().only_v6(false), 1);
@@ -266,7 +266,7 @@ fn all_addresses_of_both_families_go_together_on_one_port() {
             }
         }
     }
-    // Alone it does as it is told.
+    // On its own the option is respected.
     let running = start(Server::bind("[::]:0").unwrap().only_v6(false), 2);
     let mapped = SocketAddr::new("127.0.0.1".parse().unwrap(), running.local_addr().port());
     assert_eq!(get(mapped), "ip ::ffff:127.0.0.1");
@@ -275,10 +275,10 @@ fn all_addresses_of_both_families_go_together_on_one_port() {
     assert!(std::net::TcpStream::connect_timeout(&address, DEADLINE).is_err());
 }
 
-/// One that listens, accepts nothing, and has no room for another connection. (Elsewhere a full backlog refuses.)
+/// A listener that accepts nothing and whose backlog is full. (On other systems a full backlog refuses connections.)
 #[cfg(target_os = "linux")]
 #[test]
-fn a_server_that_is_stuck_is_a_socket_in_use() {
+fn the_socket_of_a_stuck_server_is_in_use() {
     let place = Place::new();
     let stuck = UnixListener::bind(&place.0).unwrap();
     rustix::net::listen(&stuck, 1).unwrap();
@@ -302,14 +302,14 @@ fn a_server_that_is_stuck_is_a_socket_in_use() {
 }
 
 #[test]
-fn what_no_connection_can_be_taken_from_is_refused() {
+fn a_descriptor_that_cannot_accept_is_refused() {
     let bound = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
     let mut rows: Vec<(OwnedFd, &str)> = vec![
         (UdpSocket::bind("127.0.0.1:0").unwrap().into(), "it is no stream socket"),
         (UnixDatagram::unbound().unwrap().into(), "it is no stream socket"),
         (fs::File::open("/dev/null").unwrap().into(), "it is no socket"),
     ];
-    // macOS does not tell.
+    // macOS does not report it.
     if cfg!(not(target_vendor = "apple")) {
         rows.push((bound, "it does not listen"));
     }
@@ -320,7 +320,7 @@ fn what_no_connection_can_be_taken_from_is_refused() {
 }
 
 #[test]
-fn a_worker_of_ones_own_listens_in_several_places_too() {
+fn a_worker_on_its_own_listens_in_several_places_too() {
     let place = Place::new();
     {
         let server = Server::bind("127.0.0.1:0").unwrap().listen_unix(&place.0).connections(64);
@@ -338,7 +338,7 @@ fn a_worker_of_ones_own_listens_in_several_places_too() {
     assert!(!place.0.exists());
 }
 
-/// In a child: what the test does there instead.
+/// In a child's environment: the role that the test plays there.
 const ROLE: &str = "AURORA_TEST_ROLE";
 
 /// Serves until it is told to stop.
@@ -357,8 +357,8 @@ fn serve_inherited() {
     server.serve(|worker: &WorkerContext| stopper(worker.stop_handle())).unwrap();
 }
 
-/// This test in a child that inherits two listeners as its descriptors 3 and 4, as a service manager does it: the shell
-/// moves them there and becomes the child, whose process id it therefore knows.
+/// Runs this test in a child that inherits two listeners as descriptors 3 and 4, as from a service manager: the shell
+/// moves them there and then executes the child, so it knows the child's process id.
 fn child(role: &str, first: OwnedFd, second: OwnedFd, pid: &str) -> std::process::Child {
     let script = format!("exec 3<&0 4<&1 </dev/null 1>&2; LISTEN_FDS=2 LISTEN_PID={pid} exec \"$0\" \"$@\"");
     Command::new("sh")
@@ -386,7 +386,7 @@ fn inherited_listeners_are_served() {
     let place = Place::new();
     let (tcp, unix) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixListener::bind(&place.0).unwrap());
     let address = tcp.local_addr().unwrap();
-    // The manager keeps its own: nobody is refused between two children.
+    // The manager keeps its descriptors: no client is refused between two children.
     for _ in 0..2 {
         let mut early = Client::connect(address);
         early.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");

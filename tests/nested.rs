@@ -1,5 +1,5 @@
-//! A worker inside a loop of the program's own that waits for nothing but the worker's descriptor and its timeout:
-//! level-triggered, by poll(2). The edge-triggered ones are in `tests/nested-loops`.
+//! A worker inside another event loop that waits only for the worker's descriptor and its timeout:
+//! level-triggered, with poll(2). The edge-triggered ones are in `tests/nested-loops`.
 #![cfg(any(has_epoll, has_kqueue, has_uring))]
 
 #[path = "support/backends.rs"]

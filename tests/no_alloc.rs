@@ -1,7 +1,7 @@
-//! M4: once a server serves, its workers never allocate.
+//! Once a server serves, its workers never allocate.
 //!
-//! An allocator counts what worker threads allocate from the moment that the server is ready; thousands of requests of
-//! every kind go over real sockets. Then the same in a child process whose allocator aborts at the first one.
+//! An allocator counts the allocations of worker threads once the server is ready, during thousands of requests of every
+//! kind over real sockets. Then the same runs in a child process whose allocator aborts at the first allocation.
 #![cfg(has_backend)]
 
 #[path = "support/http.rs"]
@@ -27,9 +27,9 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Since the server is ready: what a worker allocates counts.
+/// Set once the server is ready: allocations of workers count from then on.
 static SERVING: AtomicBool = AtomicBool::new(false);
-/// The first one ends the process.
+/// Whether the first allocation aborts the process.
 static ABORTS: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -45,14 +45,14 @@ impl Counting {
         }
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
         if ABORTS.load(Ordering::Relaxed) {
-            SERVING.store(false, Ordering::Relaxed); // what follows allocates
+            SERVING.store(false, Ordering::Relaxed); // the following code allocates
             eprintln!("a worker allocates {layout:?}\n{}", std::backtrace::Backtrace::force_capture());
             std::process::abort();
         }
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it is; counting neither allocates nor touches the memory.
+// SAFETY: every call is passed on unchanged to the system's allocator; counting neither allocates nor touches the memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         Self::count(layout);
@@ -78,12 +78,12 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Every flow, without an allocation of its own.
+/// A handler that uses every flow, without allocating itself.
 struct Flows {
     resumer: Resumer,
 }
 
-/// Tokens on their way to another thread; it has room for more than there are connections.
+/// Tokens passed to another thread, with capacity for more than there are connections.
 static TOKENS: Mutex<Vec<DeferToken>> = Mutex::new(Vec::new());
 static ARRIVED: Condvar = Condvar::new();
 static RESUMER: Mutex<Option<Resumer>> = Mutex::new(None);
@@ -114,7 +114,7 @@ impl Flows {
                 response.body(request.fields().get("user-agent").unwrap_or(b"-"))
             }
             b"/scratch" => {
-                // More than the arena has: the pool lends the rest.
+                // More than the arena holds: the pool provides the rest.
                 for length in [100, 10_000, 10_000, 60_000] {
                     response.scratch(length)?.fill(b's');
                 }
@@ -177,7 +177,7 @@ impl Handler for Flows {
             }
             _ => {}
         }
-        // An error latches, and the server answers in place of the handler.
+        // The error is remembered, and the server answers in place of the handler.
         let _ = Self::answer(request, response);
         Flow::Finish
     }
@@ -230,10 +230,10 @@ impl Handler for Flows {
     }
 }
 
-/// Two workers, ready; from here on nothing may be allocated.
+/// Two workers, ready to serve; from here on they must not allocate.
 fn serve(backend: Backend) -> Running {
     let mut limits = Limits { requests_per_connection_max: None, ..Limits::default() };
-    // Long enough for a busy machine's client to say something in time, short enough to be waited for.
+    // Long enough for clients on a busy machine to be in time, short enough for the test to wait for it.
     limits.timeouts.idle_timeout_ms = Some(1_500);
     limits.timeouts.head_timeout_ms = Some(1_500);
     let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32).limits(limits);
@@ -250,7 +250,7 @@ fn serve(backend: Backend) -> Running {
     running
 }
 
-/// Resolves tokens, of whichever server there is, as they come.
+/// Resolves tokens of the current server as they arrive.
 fn resolve() {
     let mut tokens = TOKENS.lock().unwrap();
     loop {
@@ -281,7 +281,7 @@ fn chunked(target: &str, content: &[u8]) -> Vec<u8> {
     request
 }
 
-/// Thousands of requests of every kind; how many of them reach a handler.
+/// Sends thousands of requests of every kind; returns how many of them reach a handler.
 fn load(address: SocketAddr) -> u64 {
     kept(address)
         + pipelined(address)
@@ -292,11 +292,11 @@ fn load(address: SocketAddr) -> u64 {
         + switched(address)
 }
 
-/// Answers from another thread and from the same turn, and clients that do not wait for them.
+/// Answers from another thread and within the same turn, and clients that do not wait for them.
 fn deferred(address: SocketAddr) -> u64 {
     let mut requests = 0;
     for target in ["/deferred", "/same-turn"].repeat(20) {
-        // New ones each time, which are never idle before their last answer.
+        // New connections each time, which are never idle before their last answer.
         let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(address)).collect();
         for client in &mut clients {
             client.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(3));
@@ -309,14 +309,14 @@ fn deferred(address: SocketAddr) -> u64 {
         }
     }
     for _ in 0..16 {
-        // Answered or not by now: the connection ends without another word.
+        // Whether or not it was answered, the connection ends without further output.
         Client::connect(address).send("GET /deferred HTTP/1.1\r\nHost: x\r\n\r\n");
         requests += 1;
     }
     requests
 }
 
-/// Another protocol, connections given away, trailer fields.
+/// Other protocols, detached connections, trailer fields.
 fn switched(address: SocketAddr) -> u64 {
     for _ in 0..30 {
         for (target, raw) in [("/upgrade", "raw"), ("/detach", "")] {
@@ -418,7 +418,7 @@ fn content(address: SocketAddr) -> u64 {
     requests
 }
 
-/// On connections of their own, which end.
+/// Requests that end their connections.
 fn refused(address: SocketAddr) -> u64 {
     let heads = [
         ("bad\r\n\r\n".to_owned(), 400),
@@ -468,11 +468,11 @@ fn connections(address: SocketAddr) -> u64 {
         }
         assert_eq!(client.response("GET").text(), "Hello, World!");
         assert!(client.is_ended());
-        // Vanishes inside a head, and inside content.
+        // Disconnects inside a head, and inside content.
         Client::connect(address).send("GET / HT");
         Client::connect(address).send("POST /receive HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe");
     }
-    // Closed for idling, and answered for being slow.
+    // One is closed for being idle, the other answered 408 for being slow.
     let mut idle: Vec<Client> = (0..5).map(|_| Client::connect(address)).collect();
     for client in &mut idle {
         assert_eq!(client.get("/").status, 200);
@@ -487,9 +487,9 @@ fn connections(address: SocketAddr) -> u64 {
 }
 
 #[test]
-fn nothing_is_allocated_while_serving() {
+fn no_worker_allocates_while_serving() {
     let _alone = ONE_AT_A_TIME.lock();
-    ARRIVED.notify_all(); // where its first use allocates
+    ARRIVED.notify_all(); // on systems where its first use allocates
     ABORTS.store(std::env::var_os(ABORT).is_some(), Ordering::SeqCst);
     let all =
         [(Backend::Epoll, cfg!(has_epoll)), (Backend::Kqueue, cfg!(has_kqueue)), (Backend::Uring, cfg!(has_uring))];
@@ -513,7 +513,7 @@ fn nothing_is_allocated_on(backend: Backend) {
     assert_eq!(counters.requests, requests, "{counters:?}");
     assert_eq!(counters.closed.of(CloseReason::IdleTimeout), 5, "{counters:?}");
     assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 0, "allocations while connections ended");
-    // The count is no illusion: an allocation in a handler shows.
+    // The count works: an allocation in a handler is counted.
     if std::env::var_os(ALLOCATES).is_some() || !ABORTS.load(Ordering::SeqCst) {
         assert_eq!(Client::connect(running.local_addr()).get("/allocates").status, 200);
         assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 1);
@@ -521,21 +521,21 @@ fn nothing_is_allocated_on(backend: Backend) {
     SERVING.store(false, Ordering::SeqCst);
 }
 
-/// In the environment of a child: its allocator aborts.
+/// In a child's environment: its allocator aborts.
 const ABORT: &str = "AURORA_TEST_ALLOCATION_ABORTS";
-/// And its handler allocates.
+/// In a child's environment: its handler allocates.
 const ALLOCATES: &str = "AURORA_TEST_HANDLER_ALLOCATES";
 
-/// A child that is started while the other test is under way may inherit one of its sockets where closing on exec takes a
-/// call of its own, and keep it open.
+/// Only one test at a time: where close-on-exec takes a call of its own, a child that is started during the other test may
+/// inherit one of its sockets and keep it open.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]
-fn under_an_allocator_that_aborts_as_well() {
+fn no_worker_allocates_under_an_allocator_that_aborts() {
     let _alone = ONE_AT_A_TIME.lock();
     let child = |variables: &[&str]| {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "nothing_is_allocated_while_serving", "--nocapture"]);
+        command.args(["--exact", "no_worker_allocates_while_serving", "--nocapture"]);
         command.envs(variables.iter().map(|name| (name, "1"))).output().unwrap()
     };
     let output = child(&[ABORT]);

@@ -1,5 +1,5 @@
-//! More than a server can serve, over real sockets: who gets a slot, what faults cost, and that nobody spins.
-//! `tests/engine` proves the same rules in virtual time; here the system takes part.
+//! More clients than a server can serve, over real sockets: which get a slot, what faults cost, and that no worker spins.
+//! `tests/engine` checks the same rules in virtual time, without a real system.
 #![cfg(has_backend)]
 
 #[path = "support/http.rs"]
@@ -20,7 +20,7 @@ use rustix::net::sockopt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use watched::{GET, Paths, Watched, alone, local};
 
-/// The time that something takes.
+/// Measures how long a call takes.
 fn time<T>(what: impl FnOnce() -> T) -> (T, Duration) {
     let began = Instant::now();
     (what(), began.elapsed())
@@ -73,7 +73,8 @@ fn a_newcomer_is_served_among_busy_connections_on_every_slot() {
             thread::spawn(move || {
                 let mut client = Client::connect(address);
                 while !done.load(Ordering::Relaxed) {
-                    // Who is told to close, does; between two requests it may be ended without a word. It comes back.
+                    // A client that is told to close does so; between two requests it may be closed without notice. It
+                    // reconnects.
                     let response = client.try_get("/");
                     if response.is_none_or(|response| response.field("Connection") == Some("close")) {
                         client = Client::connect(address);
@@ -114,7 +115,7 @@ fn idle_connections_make_room_at_once_the_longest_idle_one_first() {
 }
 
 #[test]
-fn refused_newcomers_are_told_when_to_come_back_and_nobody_else_suffers() {
+fn refused_newcomers_are_told_when_to_retry_and_others_are_unaffected() {
     let _alone = alone();
     let limits = Limits { overload: Overload::Refuse, ..Limits::default() };
     let server = Watched::start(local(3).limits(limits));
@@ -136,7 +137,7 @@ fn refused_newcomers_are_told_when_to_come_back_and_nobody_else_suffers() {
 }
 
 #[test]
-fn storms_of_disconnects_leave_nothing_behind_and_cost_nothing_afterwards() {
+fn bursts_of_disconnects_leak_nothing_and_cost_nothing_afterwards() {
     let _alone = alone();
     let server = Watched::start(local(64));
     let sockets = open_sockets();
@@ -154,7 +155,7 @@ fn storms_of_disconnects_leave_nothing_behind_and_cost_nothing_afterwards() {
     let (mut accepted, mut requests) = (0, 0);
     for said in ["", "G", "GET / HTTP/1.1\r\nHost", content, GET, big] {
         for (how, end) in ends {
-            // Fewer than there are buffers to answer in.
+            // Fewer than there are buffers for answers.
             let clients: Vec<_> = (0..12)
                 .map(|_| {
                     let mut client = Client::connect(server.address);
@@ -164,7 +165,7 @@ fn storms_of_disconnects_leave_nothing_behind_and_cost_nothing_afterwards() {
                 .collect();
             accepted += 12;
             if said == big {
-                // Much more than the sockets between hold: output is pending.
+                // Much more than the socket buffers hold: output is pending.
                 server.until(|counters| counters.requests == requests + 12, "all are asked for");
             }
             clients.into_iter().for_each(end);
@@ -180,7 +181,7 @@ fn storms_of_disconnects_leave_nothing_behind_and_cost_nothing_afterwards() {
     assert_eq!(ended.counters.closed.total(), ended.counters.accepted);
 }
 
-/// Sockets of this process, where they can be counted. Its threads' pipes and files come and go.
+/// The sockets of this process, where they can be counted. (Pipes and files of its threads come and go.)
 fn open_sockets() -> usize {
     if cfg!(not(target_os = "linux")) {
         return 0;
@@ -208,7 +209,7 @@ fn waiting_costs_no_turn_whatever_is_waited_for() {
     clients.push(Client::connect(server.address));
     clients[3].send("POST /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
     server.until(|counters| counters.requests == 4, "the one without a whole head has gone");
-    // Nobody can be ended for them, and more wait behind the one in the lobby.
+    // No connection can be ended for them, and more wait behind the one in the lobby.
     let newcomers: Vec<_> = (0..5).map(|_| Client::connect(server.address)).collect();
     server.until(|counters| counters.accepted == 6, "one is in the lobby");
     assert_eq!(server.turns_while_idle(), 0);
@@ -216,17 +217,17 @@ fn waiting_costs_no_turn_whatever_is_waited_for() {
     server.finish();
 }
 
-/// The limit of open files, until it is dropped.
+/// A limit of open files, which is lifted on drop.
 #[cfg(target_os = "linux")]
 struct FileLimit(Rlimit);
 
 #[cfg(target_os = "linux")]
 impl FileLimit {
-    /// Lets so many more be opened.
+    /// Allows so many more to be opened.
     fn spare(count: u64) -> Self {
         let before = getrlimit(Resource::Nofile);
         let numbers = fs::read_dir("/proc/self/fd").unwrap().flatten();
-        // The folder itself is open while it is read: one more is free then.
+        // The directory itself is open while it is read, and free afterwards.
         let open: std::collections::BTreeSet<u64> =
             numbers.map(|fd| fd.file_name().to_string_lossy().parse().unwrap()).collect();
         let free = (0..).filter(|number| !open.contains(number));
@@ -262,7 +263,7 @@ fn too_many_open_files_pause_accepting_without_a_spin() {
     // Each is a turn that fails and a turn that ends the pause.
     assert!((2..=2 * tries + 4).contains(&turns), "{turns} turns in {took:?}");
     assert_eq!(server.counters().accepted, accepted);
-    // Who was accepted is served meanwhile; who leaves makes room at once.
+    // Accepted connections are served in the meantime; one that closes makes room at once.
     let mut served = 0;
     for client in &mut clients[..accepted as usize] {
         assert_eq!(client.response("GET").text(), "ok");
@@ -279,9 +280,9 @@ fn too_many_open_files_pause_accepting_without_a_spin() {
 }
 
 #[test]
-fn every_receive_buffer_in_use_and_every_answer_wanted_is_no_deadlock() {
+fn connections_that_hold_every_receive_buffer_and_need_answers_do_not_deadlock() {
     let _alone = alone();
-    // One class to receive into and to answer in: four of them, for sixteen connections.
+    // One class both for receiving and for answers: four buffers for sixteen connections.
     let limits =
         Limits { head_bytes_max: 1024, target_bytes_max: 256, content_collected_max: 1024, ..Limits::default() };
     let limits = Limits { response_bytes_max: 1024, ..limits };
@@ -301,7 +302,7 @@ fn every_receive_buffer_in_use_and_every_answer_wanted_is_no_deadlock() {
 }
 
 #[test]
-fn partial_heads_that_hold_every_buffer_give_one_up() {
+fn partial_heads_that_hold_every_buffer_lose_one() {
     let _alone = alone();
     let server = Watched::start(local(16).buffers(ClassCounts::new([4, 2, 1, 1, 1])));
     let mut slow: Vec<_> = (0..2).map(|_| Client::connect(server.address)).collect();
@@ -314,7 +315,7 @@ fn partial_heads_that_hold_every_buffer_give_one_up() {
 }
 
 #[test]
-fn a_handler_that_panics_takes_its_workers_connections_along_and_nobody_elses() {
+fn a_panic_in_a_handler_ends_the_connections_of_its_worker_and_no_others() {
     let _alone = alone();
     let running = local(64).workers(2).restarts_per_minute(0).start(|_worker| Paths).unwrap();
     let mut clients: Vec<_> = (0..40).map(|_| Client::connect(running.local_addr())).collect();
@@ -322,7 +323,7 @@ fn a_handler_that_panics_takes_its_workers_connections_along_and_nobody_elses() 
     let of = |worker| running.worker_counters(worker).unwrap().active;
     eventually(|| of(0) + of(1) == 40, "all are counted");
     let shares = [of(0), of(1)];
-    // A listener that both share promises no share to either.
+    // A listener that both share guarantees no share to either.
     assert!(cfg!(not(has_epoll)) || shares.iter().all(|share| *share > 0), "{shares:?}");
     let mut fatal = Client::connect(running.local_addr());
     fatal.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -364,7 +365,7 @@ fn a_firehose_does_not_starve_another_client() {
             assert_eq!(client.get("/").text(), "ok");
         }
     });
-    // A receive of 64 KiB each in front of every one of them, not megabytes.
+    // Up to one receive of 64 KiB before each of them, not megabytes.
     assert!(took < Duration::from_secs(2), "100 requests took {took:?}");
     done.store(true, Ordering::Relaxed);
     let poured: u64 = hoses.into_iter().map(|hose| hose.join().unwrap()).sum();
@@ -373,7 +374,7 @@ fn a_firehose_does_not_starve_another_client() {
 }
 
 #[test]
-fn connections_that_died_before_the_accept_hold_nobody_up() {
+fn connections_that_died_before_the_accept_do_not_delay_others() {
     let _alone = alone();
     let (release, held) = mpsc::channel();
     let server = Watched::start_held(local(64), held);
@@ -440,7 +441,7 @@ fn load(mut clients: Vec<Client>, tell: &mpsc::Sender<()>) -> u64 {
     let mut complete = 0;
     while !clients.is_empty() {
         clients.retain_mut(|client| client.try_send("GET /body HTTP/1.1\r\nHost: a\r\n\r\n"));
-        // A response that has begun and is cut ends the thread with a panic.
+        // A response that is cut off ends the thread with a panic.
         clients.retain_mut(|client| {
             let Some(response) = client.try_response() else { return false };
             assert_eq!((response.status, response.body.len()), (200, watched::BODY.len()));
@@ -453,7 +454,7 @@ fn load(mut clients: Vec<Client>, tell: &mpsc::Sender<()>) -> u64 {
 }
 
 #[test]
-fn what_does_not_finish_is_aborted_at_the_deadline_and_reported() {
+fn unfinished_exchanges_are_aborted_at_the_deadline_and_reported() {
     let _alone = alone();
     let timeouts = Timeouts { stop_timeout_ms: Some(300), ..Timeouts::default() };
     let running = local(64).limits(Limits { timeouts, ..Limits::default() }).start(|_worker| Paths).unwrap();
@@ -469,7 +470,7 @@ fn what_does_not_finish_is_aborted_at_the_deadline_and_reported() {
     let report = running.join().unwrap();
     let stop = report.stop.unwrap();
     assert_eq!((stop.finished, stop.idle_closed, stop.aborted), (0, 4, 3), "{report}");
-    // The clock counts whole milliseconds, so that 300 of them may be one less on a finer one.
+    // The server's clock counts whole milliseconds, so 300 of them may be up to one less on a finer clock.
     assert!((299..1_500).contains(&stop.took.as_millis()), "{report}");
     assert!(report.to_string().contains(" finished=0 idle=4 aborted=3 closed: stopped=4 aborted=3"), "{report}");
 }

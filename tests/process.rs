@@ -1,4 +1,4 @@
-//! What a server takes from its process, and gives back: descriptors, threads, buffer memory. One test at a time.
+//! The resources of its process that a server takes and gives back: descriptors, threads, buffer memory. One test at a time.
 #![cfg(all(has_backend, target_os = "linux"))]
 
 #[path = "support/http.rs"]
@@ -33,7 +33,7 @@ fn open_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Threads whose name says that they serve.
+/// The threads whose name shows that they serve.
 fn worker_threads() -> usize {
     let names = fs::read_dir("/proc/self/task").unwrap().flatten();
     names
@@ -43,10 +43,10 @@ fn worker_threads() -> usize {
 }
 
 #[test]
-fn descriptors_and_threads_are_given_back_however_it_ends() {
+fn descriptors_and_threads_are_released_however_a_server_ends() {
     let _alone = alone();
     let taken = TcpPort::taken();
-    // Whatever the process opens once and keeps is open after the first round.
+    // Anything that the process opens once and keeps is open after the first round.
     let mut before = None;
     for _ in 0..3 {
         let running = local().workers(2).start(|_worker| handler_fn(answer)).unwrap();
@@ -80,7 +80,7 @@ fn descriptors_and_threads_are_given_back_however_it_ends() {
     }
 }
 
-/// Somebody else's port.
+/// A port that is in use by another listener.
 struct TcpPort(std::net::TcpListener);
 
 impl TcpPort {
@@ -108,7 +108,7 @@ fn serve_once() {
 }
 
 #[test]
-fn buffer_memory_is_used_again_by_the_next_server() {
+fn buffer_memory_is_reused_by_the_next_server() {
     let _alone = alone();
     let serve = |connections, workers| {
         let server = local().connections(connections).workers(workers);
@@ -125,10 +125,10 @@ fn buffer_memory_is_used_again_by_the_next_server() {
     assert!(first.allocated >= 2 * small);
     let after = buffer_memory();
     assert_eq!((after.allocated, after.idle), (first.allocated, first.idle + 2 * small));
-    // The same again costs nothing, and neither does less.
+    // The same or less again allocates nothing.
     assert_eq!(serve(64, 2).allocated, first.allocated);
     assert_eq!(serve(64, 1).allocated, first.allocated);
-    // More costs what is missing.
+    // More allocates only the difference.
     let more = serve(1024, 1);
     let missing: usize = Class::ALL
         .into_iter()
@@ -150,11 +150,11 @@ fn a_panic_loses_no_buffer() {
     client.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(client.is_ended());
     assert_eq!(running.join().unwrap().failed_workers(), 1);
-    // Not even what the connection received into, and what it was about to answer in.
+    // Not even the buffers that the connection was receiving into and answering in.
     assert_eq!(buffer_memory().idle - during.idle, buffers_for(64).slab_bytes());
 }
 
-/// What signals do: sets of those that are ignored and of those that have a handler.
+/// The sets of signals that are ignored, and of those that have a handler.
 fn signal_sets() -> Vec<String> {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     status
@@ -165,7 +165,7 @@ fn signal_sets() -> Vec<String> {
 }
 
 #[test]
-fn signals_do_afterwards_what_they_did_before() {
+fn signal_handlers_are_restored_afterwards() {
     let _alone = alone();
     let before = signal_sets();
     for _ in 0..3 {
@@ -195,15 +195,15 @@ fn signals_do_afterwards_what_they_did_before() {
     assert_eq!(signal_sets(), before);
 }
 
-/// Bytes of this process that are in memory.
+/// The resident memory of this process, in bytes.
 fn resident() -> usize {
     let statm = fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap() * 4096
 }
 
-/// As many as fit into a moment; the kernel takes its time to free rings, so that memory is looked at generously.
+/// Many starts and stops; the kernel frees rings with a delay, so the limit on memory is generous.
 #[test]
-fn many_starts_and_stops_leave_nothing_behind() {
+fn many_starts_and_stops_leak_nothing() {
     let _alone = alone();
     let round = || {
         let running = local().workers(2).start(|_worker| handler_fn(answer)).unwrap();

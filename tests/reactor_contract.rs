@@ -1,4 +1,4 @@
-//! The contract of `aurora_http_core::reactor`, rule by rule, on every reactor there is.
+//! The contract of `aurora_http_core::reactor`, rule by rule, on every reactor.
 //!
 //! The rows are generic over [`support::Harness`]; a new reactor needs a harness and one line at the end of this file.
 
@@ -81,7 +81,7 @@ contract!(sim, crate::support::sim::SimHarness);
 contract!(sim_calls, crate::support::sim::SimHarness<crate::support::sim::Calls>);
 #[cfg(target_os = "linux")]
 contract!(epoll, crate::support::sockets::EpollHarness);
-// On Linux over an emulation: it shows that the backend does its part, not that kqueue does.
+// On Linux over an emulation: this tests the backend, not the kernel's kqueue.
 #[cfg(target_os = "linux")]
 contract!(kqueue_emulated, crate::support::sockets::KqueueHarness);
 #[cfg(kqueue_exists)]

@@ -1,5 +1,5 @@
-//! Descriptors of the backends' reactors, counted. One test, so that it has its process to itself: descriptors and
-//! their limit are the whole process's.
+//! Counts the descriptors of the backends' reactors. A single test, so that it has its process to itself: descriptors and
+//! their limit belong to the whole process.
 #![cfg(any(target_os = "linux", target_vendor = "apple"))]
 
 use std::fs::File;
@@ -87,7 +87,7 @@ macro_rules! backend {
                     }
                     assert!(matches!(complete(reactor, OpKind::Close, io), Outcome::Close));
                     assert_eq!(open_descriptors(), before + 1);
-                    // The number is free now: whoever gets it next must not lose it to a second close.
+                    // The number is free now: its next owner must not lose it to a second close.
                     let bystander = File::open("/dev/null").unwrap();
                     assert!(matches!(complete(reactor, OpKind::Close, io), Outcome::Close));
                     assert!(bystander.metadata().is_ok(), "a second close hit somebody else's descriptor");
@@ -98,7 +98,7 @@ macro_rules! backend {
 
             fn out_of_descriptors(reactor: &mut $backend::Reactor<'_, 'static>, listener: IoHandle) {
                 let address = reactor.get_ref().local_addr(listener).unwrap();
-                // One for macOS, which takes a connection before it looks for a descriptor, and drops it without one.
+                // One for macOS, which takes a connection before it allocates the descriptor, and drops it without one.
                 let clients = [(); 2].map(|()| TcpStream::connect(address).unwrap());
                 let limit = getrlimit(Resource::Nofile);
                 let low = Rlimit { current: Some(64), ..limit };

@@ -1,5 +1,5 @@
-//! Workers whose handler panics, and handlers that hold their own server. One test at a time: buffer memory is the
-//! process's.
+//! Workers whose handler panics, and handlers that hold their own server. One test at a time: buffer memory belongs to the
+//! process.
 #![cfg(has_backend)]
 
 #[path = "support/backends.rs"]
@@ -24,7 +24,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes content and answers with its length; panics in a request, or in the middle of content that says so.
+/// Receives content and answers with its length; panics in a request, or in the middle of content, when told to.
 struct Panics;
 
 impl Handler for Panics {
@@ -60,9 +60,9 @@ fn panic_once(address: SocketAddr) {
     assert!(client.is_ended());
 }
 
-/// Of one worker that is replaced until it may not be any more, and one that never is.
+/// With a worker that is replaced until the limit is reached, and with one that is never replaced.
 #[test]
-fn a_worker_that_panics_is_replaced_so_often_and_no_more() {
+fn a_worker_that_panics_is_replaced_up_to_the_limit() {
     let _alone = alone();
     for backend in backends() {
         let running = server(backend).workers(1).restarts_per_minute(2).start(|_worker| Panics).unwrap();
@@ -70,7 +70,7 @@ fn a_worker_that_panics_is_replaced_so_often_and_no_more() {
         for restarts in 1..=2 {
             assert_eq!(Client::connect(address).get("/").text(), "Hello", "{backend}");
             panic_once(address);
-            // The listener never closes: who comes now waits for the next worker.
+            // The listener stays open: a client that connects now waits for the next worker.
             assert_eq!(Client::connect(address).get("/").text(), "Hello", "{backend}");
             assert_eq!((running.restarts(), running.worker_restarts(0)), (restarts, Some(restarts)));
         }
@@ -81,7 +81,7 @@ fn a_worker_that_panics_is_replaced_so_often_and_no_more() {
         assert!(matches!(&worker.outcome, WorkerOutcome::Panicked(said) if said.contains("told to")), "{worker:?}");
         assert!(worker.last_panic.as_ref().is_some_and(|said| said.contains("told to")), "{worker:?}");
         assert_eq!((worker.restarts, report.restarts(), report.failed_workers()), (2, 2, 1));
-        // Those of all three, as far as their last whole turns.
+        // The counters of all three, up to their last complete turns.
         assert_eq!((report.counters.requests, report.counters.active), (4, 0), "{backend}");
         assert!(report.to_string().contains(" failed_workers=1 restarts=2"), "{report}");
         assert!(std::net::TcpStream::connect_timeout(&address, DEADLINE).is_err(), "nobody listens any more");
@@ -89,7 +89,7 @@ fn a_worker_that_panics_is_replaced_so_often_and_no_more() {
 }
 
 #[test]
-fn connections_of_other_workers_do_not_notice() {
+fn connections_of_other_workers_are_unaffected() {
     let _alone = alone();
     for backend in backends() {
         let running = server(backend).workers(2).start(|_worker| Panics).unwrap();
@@ -103,7 +103,7 @@ fn connections_of_other_workers_do_not_notice() {
         let held = [held(0), held(1)];
         panic_once(address);
         let answered = clients.iter_mut().filter_map(|client| client.try_get("/")).count();
-        // It unwinds behind the end of its connections.
+        // It unwinds after its connections have ended.
         eventually(|| running.restarts() == 1, "it is replaced");
         let other = if running.worker_restarts(0) == Some(0) { 0 } else { 1 };
         assert_eq!((running.restarts(), running.worker_restarts(other)), (1, Some(0)), "{backend}");
@@ -117,7 +117,7 @@ fn connections_of_other_workers_do_not_notice() {
     }
 }
 
-/// With eight uploads open each time, half of them with a buffer that waits for more, and a panic in a request or in
+/// Eight uploads are open each time, half of them with a buffer that waits for more; the panic is in a request or in
 /// content.
 #[test]
 fn no_buffer_is_lost_by_a_hundred_panics() {
@@ -158,7 +158,7 @@ fn no_buffer_is_lost_by_a_hundred_panics() {
 }
 
 #[test]
-fn a_handler_that_cannot_be_made_again_is_the_end_of_its_worker() {
+fn a_handler_that_cannot_be_recreated_ends_its_worker() {
     let _alone = alone();
     let made = std::sync::atomic::AtomicUsize::new(0);
     let running = server(Backend::Auto).workers(1).restarts_per_minute(3).start(move |_worker| {
@@ -173,7 +173,7 @@ fn a_handler_that_cannot_be_made_again_is_the_end_of_its_worker() {
     assert_eq!(report.restarts(), 3);
 }
 
-/// A place where a handler finds its own server.
+/// Where a handler finds its own server.
 type Shelf = Arc<Mutex<Option<Running>>>;
 
 fn with_its_own_server(
@@ -218,7 +218,7 @@ fn a_handler_that_waits_for_its_own_server_gets_an_error() {
 }
 
 #[test]
-fn a_handler_that_drops_its_own_server_aborts_it_and_waits_for_nobody() {
+fn a_handler_that_drops_its_own_server_aborts_it_without_waiting() {
     let _alone = alone();
     for backend in backends() {
         let (address, told) = with_its_own_server(backend, |own| {
@@ -232,7 +232,7 @@ fn a_handler_that_drops_its_own_server_aborts_it_and_waits_for_nobody() {
     }
 }
 
-/// Nobody listens there any more.
+/// Checks that nothing listens there any more.
 fn gone(address: SocketAddr) {
     eventually(
         || {

@@ -1,6 +1,6 @@
-//! S25: any bytes at all, and nothing breaks: no panic, no buffer lost, no malformed answer, an end.
+//! Arbitrary bytes (S25 of docs/wire.md) cause no panic, lose no buffer, get no malformed answer, and the connection ends.
 //!
-//! A bounded amount in every run, always the same; `AURORA_FUZZ_MIB` asks for more, for each kind of input.
+//! Every run uses the same bounded amount of input; `AURORA_FUZZ_MIB` sets another amount for each kind of input.
 
 #[path = "../core/tests/connection/harness.rs"]
 mod harness;
@@ -15,7 +15,7 @@ use fuzzed::Fuzzed;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-/// So much of each kind of input unless told otherwise.
+/// The default amount of each kind of input.
 const MIB: usize = 8;
 
 fn budget() -> usize {
@@ -23,7 +23,7 @@ fn budget() -> usize {
     wanted.unwrap_or(MIB) * 1024 * 1024
 }
 
-/// Feeds inputs of `make`'s, which appends to an empty vector, until there were enough.
+/// Feeds inputs from `make`, which appends to an empty vector, until the amount is reached.
 fn feed(seed: u8, mut make: impl FnMut(&mut TestRng, &mut Vec<u8>)) {
     let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let mut fuzzed = Fuzzed::new();
@@ -39,7 +39,7 @@ fn feed(seed: u8, mut make: impl FnMut(&mut TestRng, &mut Vec<u8>)) {
     }
 }
 
-/// Mostly whole, or in a few pieces; now and then in very small ones.
+/// Mostly in one or a few pieces, occasionally in very small ones.
 fn cuts(rng: &mut TestRng, length: usize) -> Vec<usize> {
     let piece_max = match rng.random_range(0..10) {
         0 => 3,
@@ -64,7 +64,7 @@ fn random_bytes() {
     });
 }
 
-/// Behind a good head, so that they are content.
+/// After a valid head, so that they are content.
 #[test]
 fn random_content() {
     let heads = [
@@ -145,7 +145,7 @@ fn scrambled_words() {
     });
 }
 
-/// Requests in order, with a few faults.
+/// Valid requests with a few mutations.
 #[test]
 fn mutated_requests() {
     const REQUESTS: [&str; 14] = [

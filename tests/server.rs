@@ -32,7 +32,7 @@ fn start(server: Server) -> Running {
     server.start(|_worker| handler_fn(path)).unwrap()
 }
 
-/// Takes the whole content, then answers with its length.
+/// Receives all content, then answers with its length.
 struct Length;
 
 impl Handler for Length {
@@ -88,7 +88,7 @@ fn several_servers_live_in_one_process() {
     assert_eq!(servers.map(Running::requests_until_now).sum::<u64>(), 4);
 }
 
-/// Stops a server and tells how many requests it served.
+/// Stops a server and returns how many requests it served.
 trait StopNow {
     fn requests_until_now(self) -> u64;
 }
@@ -101,7 +101,7 @@ impl StopNow for Running {
 }
 
 #[test]
-fn a_worker_that_panics_is_reported_and_the_other_serves_on() {
+fn a_worker_that_panics_is_reported_and_the_other_continues() {
     let running = start(local().workers(2).restarts_per_minute(0));
     let address = running.local_addr();
     let mut client = Client::connect(address);
@@ -136,7 +136,7 @@ fn serving_without_any_worker_left_is_an_error() {
 }
 
 #[test]
-fn a_handler_that_cannot_be_made_stops_the_start() {
+fn a_handler_that_cannot_be_created_fails_the_start() {
     let started = local().workers(3).start(|worker: &WorkerContext| {
         assert_ne!(worker.id(), 1, "no handler for this one");
         handler_fn(path)
@@ -196,7 +196,7 @@ fn a_port_in_use_is_an_error_whoever_uses_it() {
 }
 
 #[test]
-fn what_is_wrong_is_named_before_anything_starts() {
+fn configuration_errors_are_reported_before_anything_starts() {
     let limits = Limits { fields_max: 1000, ..Limits::default() };
     let rows = [
         (local().workers(0), "workers = 0: "),
@@ -222,7 +222,7 @@ fn what_is_wrong_is_named_before_anything_starts() {
 }
 
 #[test]
-fn auto_says_why_it_took_what_it_took() {
+fn auto_says_why_it_chose_its_backend() {
     let plain = if cfg!(has_epoll) { Backend::Epoll } else { Backend::Kqueue };
     #[cfg(has_uring)]
     let (backend, passed_over) = match aurora_http::uring::probe() {
@@ -259,7 +259,7 @@ fn counters_add_up() {
     assert_eq!(bad.response("GET").status, 400);
     drop(bad);
     assert_eq!(kept.get("/").status, 200);
-    // Each worker tells its counters behind its turn, which may be after a client has the response.
+    // Each worker publishes its counters after its turn, which may be after the client has the response.
     let told = |counters: &Counters| (counters.closed.total(), counters.requests) == (11, 21);
     eventually(|| told(&running.counters()), "all but one are closed, all requests are counted");
     let counters = running.counters();
@@ -277,7 +277,7 @@ fn counters_add_up() {
 }
 
 #[test]
-fn a_graceful_stop_finishes_what_has_begun() {
+fn a_graceful_stop_finishes_exchanges() {
     let running = local().workers(2).start(|_worker| Length).unwrap();
     let mut busy = Client::connect(running.local_addr());
     busy.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n");
@@ -295,7 +295,7 @@ fn a_graceful_stop_finishes_what_has_begun() {
 }
 
 #[test]
-fn an_abort_waits_for_nobody() {
+fn an_abort_does_not_wait_for_exchanges() {
     let timeouts = Timeouts { stop_timeout_ms: None, content_timeout_ms: None, rate_min: None, ..Timeouts::default() };
     let limits = Limits { timeouts, ..Limits::default() };
     let running = local().workers(1).limits(limits).start(|_worker| Length).unwrap();
@@ -310,7 +310,7 @@ fn an_abort_waits_for_nobody() {
 }
 
 #[test]
-fn a_server_that_is_dropped_is_gone() {
+fn dropping_a_server_ends_it() {
     let running = start(local().workers(2));
     let address = running.local_addr();
     let mut client = Client::connect(address);
@@ -386,7 +386,7 @@ fn a_worker_nests_in_another_loop() {
 }
 
 #[test]
-fn a_writers_error_is_answered_by_the_writer() {
+fn an_error_of_the_writer_is_answered_by_the_server() {
     let server = local().workers(1);
     let running = server.start(|_worker| {
         handler_fn(|_request, response| {

@@ -1,4 +1,4 @@
-//! Servers that share a listener, as at a hand-over: whether it blocks belongs to the open file, which is the same for all.
+//! Servers that share a listener, as during a hand-over: its blocking mode belongs to the open file, which all of them share.
 #![cfg(all(has_epoll, has_uring))]
 
 #[path = "support/backends.rs"]
@@ -38,9 +38,9 @@ fn is_blocking(listener: &TcpListener) -> bool {
     !fcntl_getfl(listener).unwrap().contains(OFlags::NONBLOCK)
 }
 
-/// Serves on one listener by these backends, in this order, and has clients answered.
+/// Serves on one listener with these backends, in this order, and checks that clients are answered.
 ///
-/// The servers' threads are nobody's: were they of a scope, one that blocks would keep this test from failing.
+/// The servers' threads are detached: in a scope, a blocked one would keep this test from failing.
 fn share(servers: &[Backend]) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();

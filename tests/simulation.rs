@@ -1,17 +1,17 @@
-//! The whole server in memory, a thousand seeds of it. `cargo run --release --example simulate` plays as many as there is
-//! time for.
+//! Simulates the whole server in memory for a thousand seeds. `cargo run --release --example simulate` plays as many as there
+//! is time for.
 
 use std::thread;
 
 use aurora_http_core::state::reached::transitions;
 use aurora_http_simulation::{Plan, Tally, run};
 
-/// Seeds of a run; some twenty seconds without optimisation.
+/// Seeds per run; they take some twenty seconds without optimisation.
 const SEEDS: u64 = 1_000;
 const THREADS: u64 = 2;
 
 #[test]
-fn no_promise_is_broken_and_every_transition_is_taken() {
+fn no_promise_is_broken_and_every_transition_occurs() {
     let total = thread::scope(|scope| {
         let play = |first: u64| {
             move || {
@@ -34,7 +34,7 @@ fn no_promise_is_broken_and_every_transition_is_taken() {
     });
     println!("{total:?}");
     assert!(total.seen.answered > 30_000, "{total:?}");
-    // Counted where there are debug assertions.
+    // Transitions are counted only with debug assertions.
     if cfg!(debug_assertions) {
         let mut missing = Vec::new();
         for (state, event, count) in transitions() {

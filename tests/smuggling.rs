@@ -1,5 +1,5 @@
-//! No bytes are ever read two ways: what frames a message, against an oracle that is written down apart from the parser,
-//! and every refused row of the table between good requests.
+//! No bytes can be read in two ways: compares the framing of messages with an oracle that is independent of the parser, and
+//! runs every refused row of the table between good requests.
 
 #[path = "conformance/mod.rs"]
 mod wire;
@@ -11,19 +11,19 @@ use wire::case::{Case, End, GET, Step};
 use wire::reply::Reply;
 use wire::rows;
 
-/// A chunked message body, and a request behind it.
+/// A chunked message body, followed by a request.
 const BODY: &str = "5\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// What a message is, by RFC 9110 and RFC 9112 alone.
+/// The interpretation of a message, by RFC 9110 and RFC 9112 alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Verdict {
     Length(usize),
     Chunked,
-    /// The status of the refusal.
+    /// The status with which it is refused.
     Refused(u16),
 }
 
-/// One field line: name with whatever stands before the colon, value with whatever stands around it.
+/// One field line: the name with everything before the colon, the value with everything around it.
 type Line = (&'static str, &'static str);
 
 fn verdict(version: &str, lines: &[Line]) -> Verdict {
@@ -51,7 +51,7 @@ fn verdict(version: &str, lines: &[Line]) -> Verdict {
     }
 }
 
-/// A request with these lines, `BODY` behind it, and what has to come of it.
+/// A request with these lines, followed by `BODY`, and the expected result.
 fn case(version: &str, lines: &[Line]) -> Case {
     let mut input = format!("POST /collect HTTP/{version}\r\nHost: x\r\n");
     if version == "1.0" {
@@ -70,7 +70,7 @@ fn case(version: &str, lines: &[Line]) -> Case {
             case.calls("GET", "/").gets(Reply::ok())
         }
         Verdict::Length(length) if length <= BODY.len() => {
-            // What is left of the chunked body is no request line, wherever the content ends.
+            // The rest of the chunked body is not a request line, wherever the content ends.
             let content = &BODY[..length];
             let case = case.calls_with("POST", "/collect", content).gets(Reply::new(200).body(content));
             match &BODY[length..] {
@@ -178,9 +178,9 @@ proptest! {
     }
 }
 
-/// The cases of the table that end without another word, with more behind them in the same segment.
+/// The cases of the table that end the connection, followed by more bytes in the same segment.
 #[test]
-fn nothing_behind_a_refused_request_is_looked_at() {
+fn bytes_after_a_refused_request_are_ignored() {
     let mut cases = Vec::new();
     for case in rows::all() {
         if !matches!(case.end, End::Closes(reason) if reason != PeerClosed) || case.input().len() > 40_000 {
@@ -201,9 +201,9 @@ fn nothing_behind_a_refused_request_is_looked_at() {
     play(&cases);
 }
 
-/// Every case of the table right behind other requests.
+/// Every case of the table directly after other requests.
 #[test]
-fn requests_before_change_nothing() {
+fn earlier_requests_change_nothing() {
     let before = [GET, b"POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"].concat();
     let mut cases = Vec::new();
     for mut case in rows::all() {

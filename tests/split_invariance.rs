@@ -1,6 +1,6 @@
-//! However the bytes arrive, the same happens: the same responses, the same calls of the handler, the same end.
+//! The result does not depend on how the bytes are split: the same responses, the same calls of the handler, the same end.
 //!
-//! Every case of the table says what has to happen, so it is played again under every cutting of its input.
+//! Every case of the table defines its result, so it is run again with its input split in every way.
 
 #[path = "conformance/mod.rs"]
 mod wire;
@@ -18,7 +18,7 @@ use wire::probe::{Log, Probe, Seen};
 use wire::reply::{self, Response};
 use wire::rows;
 
-/// The table, without what only takes time.
+/// The table, without cases that would only take time.
 fn table(input_max: usize) -> Vec<Case> {
     let mut cases = rows::all();
     cases.retain(|case| case.input().len() <= input_max);
@@ -26,7 +26,7 @@ fn table(input_max: usize) -> Vec<Case> {
     cases
 }
 
-/// Whether content arrives with its head decides whether there is a 100 (Continue).
+/// Whether a 100 (Continue) is sent depends on whether content arrives with its head.
 fn may_continue(case: &mut Case) {
     case.may_continue = true;
 }
@@ -43,13 +43,13 @@ fn byte_by_byte() {
     report(&wrong, cases.len());
 }
 
-/// Short inputs, cut once at every place.
+/// Short inputs, split once at every position.
 #[test]
 fn in_two() {
     let mut bare = Bare::new();
     let mut wrong = Vec::new();
     let mut played = 0;
-    // Rows that differ in one byte have the same places: every fourth of the large families is enough.
+    // Rows that differ in one byte have the same split points: every fourth of the large families is enough.
     for case in table(400).iter().step_by(4) {
         for at in 1..case.input().len() {
             let mut cut = |bytes: &[u8]| if at < bytes.len() { vec![at] } else { Vec::new() };
@@ -112,7 +112,7 @@ fn over_sockets_on(backend: aurora_http::Backend) {
     report(&wrong, cases.len());
 }
 
-/// What came of an input: responses without their interim ones, calls, end.
+/// The result of an input: final responses, calls, end.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     responses: Vec<(u16, Vec<u8>, bool)>,
@@ -121,7 +121,7 @@ struct Outcome {
     buffers: usize,
 }
 
-/// Plays inputs of which nobody says what they mean.
+/// Runs inputs without a predefined result.
 struct Player {
     bench: Bench<Probe>,
     log: Log,
@@ -153,14 +153,14 @@ impl Player {
     }
 }
 
-/// The final responses in `output`; what each request was decides how its response ends.
+/// The final responses in `output`; each request determines how its response ends.
 fn responses(output: &[u8], seen: &[Seen]) -> Vec<(u16, Vec<u8>, bool)> {
     let mut rest = output;
     let mut found: Vec<Response> = Vec::new();
     while !rest.is_empty() {
         let head_only = seen.get(found.len()).is_some_and(|seen| seen.method == "HEAD");
         let read = reply::read(rest, head_only, true).expect("a well-formed response");
-        let Some((response, length)) = read else { break }; // broken off
+        let Some((response, length)) = read else { break }; // cut off
         rest = &rest[length..];
         if response.status != 100 {
             found.push(response);
@@ -169,7 +169,7 @@ fn responses(output: &[u8], seen: &[Seen]) -> Vec<(u16, Vec<u8>, bool)> {
     found.into_iter().map(|response| (response.status, response.body.clone(), response.closes())).collect()
 }
 
-/// Pipelines out of good pieces, bad pieces, and pieces in the wrong place.
+/// Pipelines of good pieces, bad pieces, and misplaced pieces.
 fn pipeline() -> impl Strategy<Value = Vec<u8>> {
     let content_pieces = prop_oneof![
         Just(b"hello".to_vec()),
@@ -222,8 +222,8 @@ fn generated_pipelines() {
     ran.unwrap();
 }
 
-/// S22: every byte is looked at a bounded number of times. 64 KiB in single bytes, each time from the start, would be two
-/// thousand million looks: minutes, where this is a fraction of a second.
+/// Every byte is examined a bounded number of times (S22 of docs/wire.md). Scanning 64 KiB from the start for each byte would
+/// examine two thousand million bytes, which takes minutes; this takes a fraction of a second.
 #[test]
 fn a_head_in_single_bytes_is_bounded_work() {
     let mut player = Player::new();
@@ -243,14 +243,14 @@ fn a_head_in_single_bytes_is_bounded_work() {
     }
 }
 
-/// Whatever is cut off, and followed by FIN, ends the connection and leaves no buffer behind.
+/// Any input that is cut off by a FIN ends the connection and leaks no buffer.
 #[test]
 fn every_truncation_ends_cleanly() {
     let mut player = Player::new();
     let mut played = 0;
     for case in table(600) {
         let input = case.input();
-        // All places of a short input; of a longer one every third is enough, the ends are close together.
+        // All positions of a short input; of a longer one, every third is enough.
         for length in (0..=input.len()).step_by(1 + input.len() / 200) {
             let outcome = player.play(&input[..length], &[]);
             let wrong = format!("{} cut off behind {length}: {outcome:?}", case.id);

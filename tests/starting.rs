@@ -1,5 +1,5 @@
-//! Starts under bad conditions, in child processes: an address whose server was just killed, no threads, no memory, a
-//! standard output that nobody reads. Where an example does not do, the test starts itself again, in a role.
+//! Starting under bad conditions, in child processes: an address whose server was just killed, no threads, no memory, a
+//! standard output that is not read. Where no example is suitable, the test starts itself again, in a role.
 #![cfg(all(has_backend, target_os = "linux"))]
 
 #[path = "support/backends.rs"]
@@ -29,9 +29,9 @@ use http::{Client, DEADLINE, eventually};
 use killed::Killed;
 use rustix::process::{Resource, Signal, getrlimit};
 
-/// In the environment of a child: what the test does there instead.
+/// In a child's environment: the role that the test plays there.
 const ROLE: &str = "AURORA_TEST_ROLE";
-/// And where it listens.
+/// In a child's environment: where it listens.
 const PLACE: &str = "AURORA_TEST_PLACE";
 
 fn role() -> Option<(String, PathBuf)> {
@@ -39,7 +39,7 @@ fn role() -> Option<(String, PathBuf)> {
     Some((env::var(ROLE).ok()?, place.into()))
 }
 
-/// This test in a child, in a role.
+/// Runs this test in a child, in a role.
 fn again(test: &str, role: &str, place: &Path) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env(ROLE, role).env(PLACE, place);
@@ -68,7 +68,7 @@ fn first_line(from: impl Read + Send + 'static) -> String {
         let mut from = BufReader::new(from);
         let mut line = String::new();
         let _ = tell.send(from.read_line(&mut line).map(|_| line));
-        // Whoever writes more is no longer listened to, and not stopped either.
+        // The rest of its output is discarded, so that the child never blocks on the pipe.
         let _ = std::io::copy(&mut from, &mut std::io::sink());
     });
     told.recv_timeout(DEADLINE).expect("a line, or the end").unwrap()
@@ -100,11 +100,11 @@ fn hello(address: &str, backend: Backend) -> Result<(Killed, String), String> {
 }
 
 #[test]
-fn forty_starts_right_behind_a_kill() {
+fn forty_starts_directly_after_a_kill() {
     for backend in auto_and(backends::backends()) {
         let (mut killed, address) = hello("127.0.0.1:0", backend).unwrap();
         for start in 1..=40 {
-            // So that there is a connection to forget about as well.
+            // So that a connection is left over as well.
             let mut client = Client::connect(address.parse().unwrap());
             assert_eq!(client.get("/").status, 200);
             killed.signal(Signal::KILL);
@@ -115,8 +115,8 @@ fn forty_starts_right_behind_a_kill() {
     }
 }
 
-/// `hello` under a limit of locked memory, as a user of its own: the limit binds nobody who is privileged, and counts the
-/// rings of all that a user runs. Its start-up line, or what it says instead.
+/// `hello` under a limit on locked memory, as a separate user: the limit does not apply to privileged users, and counts the
+/// rings of all processes of a user. Returns its start-up line, or its error.
 #[cfg(has_uring)]
 fn hello_with_locked_memory(kilobytes: u32, backend: Backend) -> Result<Killed, String> {
     let user = 1_000_000 + std::process::id();
@@ -135,11 +135,11 @@ fn hello_with_locked_memory(kilobytes: u32, backend: Backend) -> Result<Killed, 
     Err(said)
 }
 
-/// Rings of a process that was killed count as its user's locked memory until the kernel has freed them, a while later.
+/// The rings of a killed process count as its user's locked memory until the kernel has freed them, with a delay.
 #[test]
 #[cfg(has_uring)]
-fn thirty_starts_right_behind_a_kill_with_little_locked_memory() {
-    // In KiB: enough for one such server, and not for two.
+fn thirty_starts_directly_after_a_kill_with_little_locked_memory() {
+    // In KiB: enough for one such server, but not for two.
     const ENOUGH: u32 = 400;
     if !backends::backends().contains(&Backend::Uring) {
         return eprintln!("SKIPPED: io_uring is not allowed here");
@@ -172,8 +172,8 @@ fn serve_unix(backend: Backend, place: &Path) {
 }
 
 #[test]
-fn twenty_starts_right_behind_a_kill_on_a_unix_socket() {
-    const NAME: &str = "twenty_starts_right_behind_a_kill_on_a_unix_socket";
+fn twenty_starts_directly_after_a_kill_on_a_unix_socket() {
+    const NAME: &str = "twenty_starts_directly_after_a_kill_on_a_unix_socket";
     if let Some((role, place)) = role() {
         return serve_unix(role.parse().unwrap(), &place);
     }
@@ -196,8 +196,8 @@ fn twenty_starts_right_behind_a_kill_on_a_unix_socket() {
 }
 
 #[test]
-fn somebody_who_listens_is_told_from_somebody_who_is_gone_at_once() {
-    // Accepts nothing, which makes no difference.
+fn a_living_listener_is_distinguished_from_a_dead_one_at_once() {
+    // It accepts nothing, but that makes no difference.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let begun = Instant::now();
@@ -207,15 +207,15 @@ fn somebody_who_listens_is_told_from_somebody_who_is_gone_at_once() {
     assert!(begun.elapsed() < patience(), "{:?}", begun.elapsed());
 }
 
-/// Less than a server waits for an address that nobody seems to hold.
+/// Less time than a server retries an address that no living process seems to hold.
 fn patience() -> std::time::Duration {
     std::time::Duration::from_millis(1500)
 }
 
 #[test]
-fn a_process_that_gets_no_thread_says_so() {
+fn a_process_that_cannot_start_threads_says_so() {
     for backend in auto_and(backends::backends()) {
-        // No system has such a stack to give.
+        // No system can provide such a stack.
         let mut command = example("hello");
         command.args(["--addr", "127.0.0.1:0", "--backend", backend.name()]).env("RUST_MIN_STACK", "70000000000000");
         let output = command.output().unwrap();
@@ -231,15 +231,15 @@ fn may_open(descriptors: u64) -> bool {
 }
 
 #[test]
-fn a_process_that_gets_no_memory_says_what_to_lower() {
-    // For 9 000 connections on each of two workers, with what the workers have for themselves.
+fn a_process_without_enough_memory_says_what_to_lower() {
+    // For 9 000 connections on each of two workers, plus the workers' own descriptors.
     let descriptors = 18_100;
     let says_memory = may_open(descriptors);
     if !says_memory {
         eprintln!("SKIPPED: no process may open {descriptors} descriptors here, which is found first");
     }
     for backend in auto_and(backends::backends()) {
-        // From too little for anything to nearly the 96 MiB that they need.
+        // From far too little to nearly the 96 MiB that they need.
         for kilobytes in [20_000, 40_000, 60_000, 80_000, 97_000] {
             let arguments = format!("--addr 127.0.0.1:0 --workers 2 --connections 9000 --backend {backend}");
             let script =
@@ -258,12 +258,12 @@ fn a_process_that_gets_no_memory_says_what_to_lower() {
     }
 }
 
-/// In KiB; with less a program may not be loaded, or has no memory for its arguments.
+/// In KiB; with less, a program may not be loaded, or have no memory for its arguments.
 const LOADED: u32 = 6_000;
 
-/// From where not even a first thread can begin to where there is room for the workers' arenas too.
+/// From a limit at which not even one thread can start to one that also allows for the workers' malloc arenas.
 #[test]
-fn at_any_limit_of_memory_a_server_starts_or_says_why_not() {
+fn at_any_memory_limit_a_server_starts_or_says_why_not() {
     for backend in auto_and(backends::backends()) {
         let mut told = [0, 0];
         for kilobytes in (4_000..90_000).step_by(500) {
@@ -281,7 +281,7 @@ fn at_any_limit_of_memory_a_server_starts_or_says_why_not() {
             }
             let mut said = String::new();
             child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            // Below that the program itself is not loaded, or has no memory for its arguments.
+            // Below that, the program itself may not be loaded, or have no memory for its arguments.
             if !said.starts_with("Error: ") && kilobytes < LOADED {
                 continue;
             }
@@ -294,7 +294,7 @@ fn at_any_limit_of_memory_a_server_starts_or_says_why_not() {
     }
 }
 
-/// Serves with a standard output that is a full pipe, and ends without another word.
+/// Serves with a full pipe as standard output, and exits without further output.
 fn serve_unheard(place: &Path) -> ! {
     let (unread, full) = rustix::pipe::pipe().unwrap();
     rustix::io::ioctl_fionbio(&full, true).unwrap();
@@ -309,8 +309,8 @@ fn serve_unheard(place: &Path) -> ! {
 }
 
 #[test]
-fn a_standard_output_that_nobody_reads_stops_nobody() {
-    const NAME: &str = "a_standard_output_that_nobody_reads_stops_nobody";
+fn an_unread_standard_output_does_not_block_the_server() {
+    const NAME: &str = "an_unread_standard_output_does_not_block_the_server";
     if let Some((_, place)) = role() {
         serve_unheard(&place);
     }
@@ -335,8 +335,8 @@ fn a_standard_output_that_nobody_reads_stops_nobody() {
     assert_eq!(child.ended().code(), Some(0));
 }
 
-/// The first one drains, which half a head keeps from ending for longer than any test has patience; the second one cuts.
-/// (They are of two kinds: the system may deliver two of one kind as one.)
+/// The first signal begins a graceful stop, which an incomplete head delays for longer than any test waits; the second cuts.
+/// (Two different signals, because the system may merge two equal ones.)
 #[test]
 fn two_signals_at_once_end_it() {
     for backend in auto_and(backends::backends()) {
@@ -352,7 +352,7 @@ fn two_signals_at_once_end_it() {
     }
 }
 
-/// Says so when it goes, however it goes: who waits for it must not wait for ever because an assertion failed.
+/// Signals on drop, whatever the reason: nothing should wait forever because an assertion failed.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {

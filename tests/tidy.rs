@@ -1,7 +1,7 @@
-//! The style of this repository as a test: layer borders, lengths, what may not be written anywhere.
+//! Checks the style of this repository: layer boundaries, lengths, forbidden text.
 //!
-//! Plain scanning of text, no parser of Rust: comments, strings and test modules are taken out first, then words are
-//! looked for. Every failure names file and line.
+//! It scans text and does not parse Rust: comments, strings and test modules are blanked out first, then words are searched
+//! for. Every failure names file and line.
 
 #[path = "tidy/circles.rs"]
 mod circles;
@@ -17,12 +17,12 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Longest file, tests not counted.
 const FILE_LINES_MAX: usize = 600;
 
-/// A source file with what is not code blanked out; lines and columns stay where they are.
+/// A source file with everything but code blanked out; lines and columns are preserved.
 struct Source {
     /// Relative to the repository.
     path: String,
     text: String,
-    /// Without comments, and without the insides of strings.
+    /// Without comments and the contents of strings.
     code: String,
     /// Also without `#[cfg(test)]` items.
     shipped: String,
@@ -94,7 +94,7 @@ fn shipped_sources() -> Vec<Source> {
     for source in &all {
         test_modules(source, &mut tests);
     }
-    // What a test module declares belongs to the tests as well.
+    // Modules declared by a test module belong to the tests as well.
     loop {
         let before = tests.clone();
         for source in all.iter().filter(|source| before.contains(&source.path)) {
@@ -116,8 +116,8 @@ fn test_modules(source: &Source, found: &mut BTreeSet<String>) {
     found.extend(all.difference(&shipped).map(|(_, path)| path.clone()));
 }
 
-/// Names and files of the modules that `code`, a version of `source`'s, declares with `mod name;`. One that is another file
-/// on another system is there with each.
+/// Names and files of the modules that `code`, a version of `source`, declares with `mod name;`. A module that has different
+/// files on different systems is listed with each of them.
 fn declared_modules<'s>(source: &'s Source, code: &'s str) -> impl Iterator<Item = (String, String)> + 's {
     let path = Path::new(&source.path);
     let folder = path.parent().unwrap_or(path);
@@ -135,13 +135,13 @@ fn declared_modules<'s>(source: &'s Source, code: &'s str) -> impl Iterator<Item
     })
 }
 
-/// `pub(crate) mod name;` ends in these two.
+/// The last two words, in reverse: `["name", "mod"]` for `pub(crate) mod name;`.
 fn two_last_words(line: &str) -> Option<[&str; 2]> {
     let mut words = line.trim().strip_suffix(';')?.split_whitespace().rev();
     Some([words.next()?, words.next()?])
 }
 
-/// Blanks out what a compiler does not see as code. Newlines stay.
+/// Blanks out everything that is not code. Newlines are preserved.
 fn blank_comments_and_strings(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = bytes.to_vec();
@@ -234,7 +234,7 @@ fn char_len(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Blanks out the item behind each `#[cfg(test)]`.
+/// Blanks out the item after each `#[cfg(test)]`.
 fn blank_tests(code: &str) -> String {
     const MARK: &str = "#[cfg(test)]";
     let mut out = code.to_owned();
@@ -287,14 +287,14 @@ fn check(rule: &str, findings: &[String]) {
     assert!(findings.is_empty(), "{rule}:\n  {}", findings.join("\n  "));
 }
 
-/// Every place of a word in what is shipped of a source.
+/// Every occurrence of a word in the shipped code of a source.
 fn places(source: &Source, word: &str) -> Vec<String> {
     let code = &source.shipped;
     words(code, word).map(|at| format!("{}:{}: {word}", source.path, line_of(code, at))).collect()
 }
 
 #[test]
-fn the_core_knows_no_system_and_no_allocator() {
+fn the_core_uses_no_system_and_no_allocator() {
     let mut findings = Vec::new();
     for source in shipped_sources().iter().filter(|source| source.path.starts_with("core/src/")) {
         for word in ["std::", "alloc::", "extern crate", "rustix", "libc"] {
@@ -317,7 +317,7 @@ fn the_core_knows_no_system_and_no_allocator() {
     assert!(source(&root().join("src/lib.rs")).code.contains("#![forbid(unsafe_code)]"), "src/lib.rs lacks its forbid");
 }
 
-/// A layer and the modules of the core that stand above it: what it must not name.
+/// A layer and the modules of the core above it, which it must not name.
 const ABOVE: [(&str, &[&str]); 11] = [
     (
         "core/src/time.rs",
@@ -423,7 +423,7 @@ fn each_layer_uses_only_those_below_it() {
 }
 
 #[test]
-fn backends_translate_and_nothing_else() {
+fn backends_use_only_the_reactor_interface() {
     let is_of_a_backend = |path: &str| path.starts_with("backend-") || path.starts_with("sockets/");
     let mut findings = Vec::new();
     for source in shipped_sources().iter().filter(|source| is_of_a_backend(&source.path)) {
@@ -441,7 +441,7 @@ fn backends_translate_and_nothing_else() {
 #[test]
 fn the_facade_has_no_protocol() {
     let mut findings = Vec::new();
-    // A client has to know what it says.
+    // The protocol may appear in a client, which has to know what it sends.
     let is_of_the_server = |source: &&Source| source.path.starts_with("src/") && source.path != "src/testing.rs";
     for source in shipped_sources().iter().filter(is_of_the_server) {
         // In strings as well, but neither in comments nor in tests.
@@ -524,7 +524,7 @@ fn body_start(rest: &str) -> Option<usize> {
         match byte {
             b'(' | b'[' => depth += 1,
             b')' | b']' => depth = depth.saturating_sub(1),
-            // A constant in a type stands behind one of these.
+            // A semicolon inside a type follows one of these.
             b'{' if depth == 0 && !matches!(before, b'<' | b',' | b'=') => return Some(at),
             b';' if depth == 0 => return None,
             _ => {}
@@ -536,11 +536,11 @@ fn body_start(rest: &str) -> Option<usize> {
     None
 }
 
-/// Folders and files that may hold `unsafe`, each use with its reason.
+/// Directories and files that may contain `unsafe`, each use with its reason.
 const UNSAFE_ALLOWED: [&str; 5] = ["backend-", "sockets/", "system/", "tests/no_alloc.rs", "tests/uring_refused.rs"];
 
 #[test]
-fn unsafe_is_rare_and_has_its_reason() {
+fn unsafe_is_confined_and_has_reasons() {
     let mut folders = ["core", "src", "sockets", "system", "tests"].map(str::to_owned).to_vec();
     folders.extend(["benches", "examples", "fuzz"].map(str::to_owned));
     folders.extend(backends());
@@ -559,13 +559,13 @@ fn unsafe_is_rare_and_has_its_reason() {
     check("unsafe where none may be, or without a reason", &findings);
 }
 
-/// Blocks and implementations promise something; functions only ask for it.
+/// Blocks and implementations need a reason; functions only pass the obligation on.
 fn needs_reason(code: &str) -> bool {
     let next = code["unsafe".len()..].trim_start();
     next.starts_with('{') || next.starts_with("impl")
 }
 
-/// Whether a `SAFETY:` comment stands on this line, or right above it.
+/// Whether there is a `SAFETY:` comment on this line or directly above it.
 fn has_reason(text: &str, line: usize) -> bool {
     let lines: Vec<&str> = text.lines().take(line).collect();
     let (this, above) = lines.split_last().expect("a line");
@@ -588,7 +588,7 @@ const NOWHERE: [(&str, &str); 11] = [
     ("<<<<", "<<<"),
 ];
 
-/// Folders of a machine: nothing in the tree depends on where it is.
+/// Absolute directories: nothing in the tree may depend on where it is checked out.
 const PLACES: [(&str, &str); 5] = [("/wo", "rk/"), ("/tm", "p/"), ("/ho", "me/"), ("/ro", "ot/"), ("/Us", "ers/")];
 
 #[test]

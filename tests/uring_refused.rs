@@ -1,6 +1,6 @@
-//! io_uring refused for real, in child processes: by seccomp filters, and by a limit of locked memory.
+//! io_uring that is really refused, in child processes: by seccomp filters, and by a limit on locked memory.
 //!
-//! The test starts itself again, and what that child does to itself stays in it.
+//! The test starts itself again as a child, so that filters and limits affect only that child.
 #![cfg(all(has_epoll, has_uring, target_arch = "x86_64"))]
 
 #[path = "support/http.rs"]
@@ -15,7 +15,7 @@ use aurora_http::{Backend, Server, ServerError, StopFlag, Worker, WorkerStorage,
 use http::Client;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// In the environment of a child: what it does to itself.
+/// In a child's environment: the restriction that it applies to itself.
 const CHILD: &str = "AURORA_TEST_REFUSAL";
 
 /// Runs this test alone in a child.
@@ -31,7 +31,7 @@ fn is_child() -> Option<String> {
     std::env::var(CHILD).ok()
 }
 
-/// A server still serves, on epoll, and says why; one that was told to use io_uring does not start, and says why.
+/// A server falls back to epoll and says why; one that was told to use io_uring does not start and says why.
 fn expect_epoll(refusal: Refusal) {
     assert_eq!(probe(), Err(refusal));
     let server = || Server::bind("127.0.0.1:0").unwrap().workers(2).connections(64);
@@ -104,7 +104,7 @@ fn by_the_limit_of_locked_memory() {
     }
     let none = Some(0);
     setrlimit(Resource::Memlock, Rlimit { current: none, maximum: none }).unwrap();
-    // The limit does not bind a process with CAP_IPC_LOCK.
+    // The limit does not apply to a process with CAP_IPC_LOCK.
     filter::drop_capabilities();
     match probe() {
         // Before Linux 6.14 the queues of a ring are not counted as locked memory.
@@ -148,8 +148,8 @@ mod filter {
         let program = Program { len: instructions.len() as u16, instructions: instructions.as_ptr() };
         set_no_new_privs(true).unwrap();
         let result: isize;
-        // SAFETY: seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program) reads the program, which is
-        // there, and writes no memory of ours. The kernel clobbers what is listed.
+        // SAFETY: seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program) reads the program, which is valid,
+        // and writes no memory of ours. The registers that the kernel clobbers are listed.
         unsafe {
             core::arch::asm!(
                 "syscall",

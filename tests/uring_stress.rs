@@ -1,9 +1,9 @@
-//! Connections end while receives and sends are in flight, and buffers are used again at once: nobody ever sees a byte
-//! that belongs to somebody else.
+//! Connections end while receives and sends are in flight, and buffers are reused at once: no connection ever sees a byte of
+//! another.
 //!
-//! Every connection has a byte of its own. The client sends it, the server checks that it receives nothing else, and
+//! Every connection has a byte value of its own. The client sends it; the server checks that it receives nothing else, and
 //! answers from buffers and bodies filled with it. When an operation has completed, its buffer is overwritten and goes
-//! to the next connection: were the kernel still using it, one of the two ends would see a foreign byte.
+//! to the next connection: if the kernel were still using it, one of the two ends would see a foreign byte.
 #![cfg(target_os = "linux")]
 
 use std::collections::HashMap;
@@ -18,9 +18,9 @@ use rustix::net::sockopt;
 
 const CONNECTIONS: usize = 24;
 const BUF_LEN: usize = 4096;
-/// Bodies are longer than what the sockets take at once, so that sends stay in flight.
+/// Bodies are longer than the socket buffers, so that sends stay in flight.
 const BODY_LEN: usize = 1 << 20;
-/// What a buffer holds while it belongs to nobody.
+/// The content of a buffer that belongs to no connection.
 const NOBODY: u8 = 0xEE;
 
 /// A linear congruential generator: the same steps in every run.
@@ -69,7 +69,7 @@ impl<'s> Bench<'s> {
         sockopt::set_socket_send_buffer_size(&socket, 16 * 1024).unwrap();
         let listener = uring.add_listener(socket).unwrap();
         let address = uring.local_addr(listener).unwrap();
-        // Few, so that each is used again at once.
+        // Few, so that each is reused at once.
         let buffers = (0..12).map(|_| Buf::new(vec![NOBODY; BUF_LEN].leak())).collect();
         let bodies = (0..64u8).map(|byte| &*vec![byte; BODY_LEN].leak()).collect();
         let (connections, clients) = (HashMap::new(), Vec::new());
@@ -92,21 +92,21 @@ impl<'s> Bench<'s> {
         self.uring.submit(Submission { token, op }).expect("the queue has room");
     }
 
-    /// A buffer that nobody has written into since it came back.
+    /// A free buffer, checked not to have been written to since it came back.
     fn buffer(&mut self) -> Option<Buf<'static>> {
         let mut buf = self.buffers.pop()?;
         assert!(buf.spare().iter().all(|&byte| byte == NOBODY), "somebody wrote into a free buffer");
         Some(buf)
     }
 
-    /// Its operation has completed: from now on nobody may write into it.
+    /// Its operation has completed: from now on nothing may write into it.
     fn take_back(&mut self, mut buf: Buf<'static>) {
         buf.clear();
         buf.spare().fill(NOBODY);
         self.buffers.push(buf);
     }
 
-    /// The peer is told its byte by the first one that it receives.
+    /// The first byte that the peer receives tells it its byte value.
     fn connect(&mut self) {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_nonblocking(true).unwrap();
@@ -115,7 +115,7 @@ impl<'s> Bench<'s> {
         let byte = self.next_byte;
         let deadline = Instant::now() + Duration::from_secs(10);
         self.clients.push((byte, stream));
-        // The accept that follows is this client's: there is no other one.
+        // The next accept is for this client, the only one that connects.
         let accept = token(1000, 0, OpKind::Accept);
         self.submit(accept, Op::Accept { listener: self.listener });
         self.accepted = false;
@@ -207,7 +207,7 @@ impl<'s> Bench<'s> {
         self.submit(token(slot, generation, OpKind::Send), Op::Send { io: IoHandle(slot), head, body });
     }
 
-    /// Ends a connection with whatever is in flight on it.
+    /// Ends a connection together with the operations in flight on it.
     fn end(&mut self, slot: u32, how: u64) {
         let Some(connection) = self.connections.get_mut(&slot).filter(|connection| !connection.closing) else { return };
         connection.closing = true;
@@ -226,7 +226,7 @@ impl<'s> Bench<'s> {
         self.close_when_joined(slot);
     }
 
-    /// A client sends its byte, or reads and looks for others.
+    /// A client sends its byte, or reads and checks for others.
     fn client(&mut self, at: usize, sends: bool) {
         let Some((byte, stream)) = self.clients.get_mut(at) else { return };
         if sends {
@@ -305,9 +305,9 @@ fn no_foreign_byte_is_ever_seen() {
     }
 }
 
-/// What is in flight when a reactor is dropped does not outlive it, or its buffers stay away from everybody.
+/// Operations in flight do not outlive a dropped reactor, or else their buffers are never returned.
 #[test]
-fn dropping_ends_what_is_in_flight_before_anybody_gets_the_buffers() {
+fn dropping_ends_operations_in_flight_before_their_buffers_are_returned() {
     if let Err(refusal) = probe() {
         return eprintln!("not on io_uring: {refusal}");
     }

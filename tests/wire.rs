@@ -1,4 +1,4 @@
-//! Rows of `docs/wire.md` over real sockets that the conformance table's cases, which say all at once, cannot show.
+//! Rows of `docs/wire.md` over real sockets that the conformance table cannot express, because its cases send all at once.
 #![cfg(has_backend)]
 
 #[path = "support/backends.rs"]
@@ -19,8 +19,8 @@ use backends::backends;
 use http::{Client, DEADLINE, eventually};
 use rustix::net::{AddressFamily, SocketType, sockopt};
 
-/// `/receive` takes content, `/trailers` tells what follows it, `/endless` never stops answering, `/large` copies 10 000 bytes,
-/// `/produced` sends 3 000 000 in pieces, `/switch` takes content and then switches to an echo.
+/// `/receive` receives content, `/trailers` returns its trailers, `/endless` never stops answering, `/large` copies 10 000
+/// bytes, `/produced` sends 3 000 000 in pieces, `/switch` receives content and then switches to an echo.
 struct Paths;
 
 enum Exchange {
@@ -28,7 +28,7 @@ enum Exchange {
     Trailers,
     Echo,
     Endless,
-    /// So many more.
+    /// So many more bytes.
     Produced(usize),
 }
 
@@ -119,7 +119,7 @@ fn closed_for(running: &Running, reason: CloseReason) -> u64 {
 }
 
 #[test]
-fn content_that_drips_is_answered_408_whatever_its_progress() {
+fn content_that_trickles_is_answered_408_whatever_its_progress() {
     for running in limited(|limits| {
         limits.timeouts.rate_min = Some(RateMin { bytes: 1_000, window_ms: 300 });
     }) {
@@ -138,10 +138,10 @@ fn content_that_drips_is_answered_408_whatever_its_progress() {
 }
 
 #[test]
-fn a_response_that_is_taken_too_slowly_is_cut_whatever_its_progress() {
+fn a_response_that_is_read_too_slowly_is_cut_whatever_its_progress() {
     let rate_min = Some(RateMin { bytes: u32::MAX, window_ms: 300 });
     for running in limited(|limits| limits.timeouts.rate_min = rate_min) {
-        // It is read as fast as it comes: gigabytes in a third of a second are too much to ask.
+        // It is read as fast as it arrives, so it must not take gigabytes to be too slow.
         let mut stream = TcpStream::connect(running.local_addr()).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
@@ -156,19 +156,19 @@ fn a_response_that_is_taken_too_slowly_is_cut_whatever_its_progress() {
 }
 
 #[test]
-fn lingering_ends_by_its_time() {
+fn lingering_ends_by_its_timeout() {
     for running in limited(|limits| limits.timeouts.linger_timeout_ms = Some(100)) {
         let mut client = Client::connect(running.local_addr());
         client.send("bad\r\n\r\n");
         assert_eq!(client.response("GET").status, 400);
         assert!(client.is_ended(), "its end comes with the answer");
-        // The client stays, and the connection is gone all the same.
+        // The client keeps its end open, and the server closes the connection all the same.
         eventually(|| closed_for(&running, CloseReason::BadRequest) == 1, "it is closed");
         drop(client);
     }
 }
 
-/// What common clients do: all of the request first, then the answer. The handler looks at nothing of it.
+/// As common clients do: write the whole request, then read the answer. The handler ignores the content.
 #[test]
 fn a_client_that_writes_everything_before_it_reads_gets_its_answer() {
     for running in limited(|_| {}) {
@@ -205,18 +205,18 @@ fn read_slowly(stream: &mut TcpStream) -> Vec<u8> {
     let mut piece = [0; 50_000];
     while let count @ 1.. = stream.read(&mut piece).unwrap() {
         all.extend_from_slice(&piece[..count]);
-        // Not to wait for anything: a reader is slow.
+        // Not a synchronisation: the reader is slow.
         thread::sleep(Duration::from_micros(500));
     }
     all
 }
 
-/// Whatever else the client sends, all of a response that was begun reaches it, however slowly it reads.
+/// A response that has begun reaches the client completely, whatever else the client sends and however slowly it reads.
 #[test]
 fn every_byte_of_the_last_response_reaches_a_slow_reader_whatever_it_sends() {
     let unread = "POST PATH HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n";
-    // What is sent at once, and what is sent when the response has begun to arrive. Of the short response all is with the
-    // system by then, so that a server that closes is done with it, and the client's bytes meet nobody.
+    // What is sent at once, and what is sent when the response has begun to arrive. The short response is completely in the
+    // system's buffers by then, so a server that closes at once would have its response destroyed by the client's bytes.
     let rows = [
         ("GET PATH HTTP/1.0\r\n\r\n", 0, "\r\n"),
         ("GET PATH HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 0, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
@@ -240,11 +240,11 @@ fn every_byte_of_the_last_response_reaches_a_slow_reader_whatever_it_sends() {
     }
 }
 
-/// All that a connection may ask, and more, in one go: what is left over is more than the system takes in for a connection
-/// that nobody reads from, and than a server looks at in one turn.
+/// As many requests as a connection may send, and more, in one go: the excess is more than the system buffers for a
+/// connection that is not read, and more than a server processes in one turn.
 #[test]
-fn every_answer_that_a_connection_may_have_reaches_a_slow_reader_whatever_else_it_asked() {
-    // How many it may ask, how many it asks, and the padding of each.
+fn all_answers_of_a_connection_reach_a_slow_reader_whatever_else_it_sends() {
+    // How many requests are allowed, how many are sent, and the padding of each.
     for (asked_max, asked, padding) in [(1_000, 2_500, 300), (100, 250, 600)] {
         for running in limited(|limits| limits.requests_per_connection_max = Some(asked_max)) {
             let request = format!("GET /large HTTP/1.1\r\nHost: a\r\nPadding: {}\r\n\r\n", "p".repeat(padding));
@@ -273,9 +273,9 @@ fn a_head_of_64_kib_in_single_bytes_is_served() {
     }
 }
 
-/// What can be sent is sent; then everything has an end, and the next client is served.
+/// Sends as much as possible; then checks that the connection ends and the next client is served.
 #[test]
-fn any_bytes_at_all_end_and_the_server_serves_on() {
+fn arbitrary_bytes_end_the_connection_and_the_server_continues() {
     for running in limited(|_| {}) {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut random = || {
@@ -314,7 +314,7 @@ fn any_bytes_at_all_end_and_the_server_serves_on() {
 }
 
 #[test]
-fn trailers_are_for_handlers_that_ask_and_those_that_are_forbidden_for_nobody() {
+fn only_handlers_that_ask_get_trailers_and_never_forbidden_ones() {
     for running in limited(|_| {}) {
         let mut client = Client::connect(running.local_addr());
         for (path, told) in [("/trailers", "Digest=x;digest=y;"), ("/receive", "")] {
@@ -343,7 +343,7 @@ fn the_interim_response_precedes_the_switch() {
 }
 
 #[test]
-fn an_upgraded_connection_may_not_idle_for_ever() {
+fn an_upgraded_connection_may_not_idle_forever() {
     for running in limited(|limits| limits.timeouts.upgraded_timeout_ms = Some(100)) {
         let mut client = Client::connect(running.local_addr());
         client.send("GET /switch HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
@@ -354,12 +354,12 @@ fn an_upgraded_connection_may_not_idle_for_ever() {
 }
 
 #[test]
-fn a_response_for_which_no_buffer_is_free_is_503_and_the_connection_stays() {
+fn a_response_without_a_free_buffer_is_503_and_the_connection_is_kept() {
     let (head_bytes_max, content_collected_max, response_bytes_max) = (4_096, 16_384, 16_384);
     let limits = Limits { head_bytes_max, target_bytes_max: 1_024, content_collected_max, ..Limits::default() };
     let limits = Limits { response_bytes_max, ..limits };
     for backend in backends() {
-        // One buffer of 16 KiB, which the content of another client takes.
+        // One buffer of 16 KiB, which another client's content occupies.
         let server = server(backend).limits(limits).buffers(ClassCounts::new([8, 8, 1, 0, 0]));
         let running = server.start(|_worker| Paths).unwrap();
         let mut other = Client::connect(running.local_addr());

@@ -1,4 +1,4 @@
-//! `docs/wire.md` is true: every row is there once and names tests that exist, and its numbers are those of the code.
+//! Checks that `docs/wire.md` is true: every row occurs once and names tests that exist, and its numbers are those of the code.
 
 #[path = "conformance/mod.rs"]
 mod wire;
@@ -12,7 +12,7 @@ use wire::rows;
 
 /// Rows of the page: the letter of a table, and how many there are.
 const TABLES: [(&str, usize); 4] = [("L", 12), ("T", 11), ("S", 30), ("O", 9)];
-/// Announced, and not there yet.
+/// Announced, and not implemented yet.
 const NOT_YET: &str = "S23";
 
 /// What is tested without a socket: on bare connections, on the simulator, or piece by piece.
@@ -41,20 +41,20 @@ fn table_rows(page: &str) -> BTreeMap<String, Vec<String>> {
     rows
 }
 
-/// A bar behind a backslash is a part of its cell.
+/// Splits at bars; an escaped bar is part of its cell.
 fn cells(line: &str) -> Vec<String> {
     let line = line.replace("\\|", "\u{0}");
     let inner = line.trim().trim_start_matches('|').trim_end_matches('|');
     inner.split('|').map(|cell| cell.trim().replace('\u{0}', "|")).collect()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
 #[test]
-fn every_row_is_there_once() {
+fn every_row_occurs_once() {
     let rows = table_rows(&page());
     let expected: Vec<String> =
         TABLES.iter().flat_map(|(letter, count)| (1..=*count).map(move |at| format!("{letter}{at}"))).collect();
@@ -63,7 +63,7 @@ fn every_row_is_there_once() {
 }
 
 #[test]
-fn every_test_that_is_named_exists() {
+fn every_named_test_exists() {
     let page = page();
     let names: Vec<&str> = quoted(&page).into_iter().filter(|name| name.contains(".rs::")).collect();
     assert!(names.len() > 80, "only {} are named", names.len());
@@ -71,7 +71,7 @@ fn every_test_that_is_named_exists() {
     assert!(missing.is_empty(), "no tests: {missing:#?}");
 }
 
-/// Whether `path::name` is a function in that file, right behind an attribute that makes it a test.
+/// Whether `path::name` is a function in that file, directly after an attribute that makes it a test.
 fn is_test(name: &str) -> bool {
     let Some((path, function)) = name.split_once("::") else { return false };
     let text = read(path).unwrap_or_default();
@@ -94,7 +94,7 @@ fn every_row_is_proven_over_sockets() {
         }
         let over_sockets = proofs.iter().any(|proof| match proof.split_once("::") {
             Some((path, _)) => !WITHOUT_SOCKETS.iter().any(|prefix| path.starts_with(prefix)),
-            // `tests/conformance.rs` plays all cases over sockets.
+            // `tests/conformance.rs` runs all cases over sockets.
             None => true,
         });
         assert!(over_sockets, "{id}: {proofs:?}");
@@ -110,7 +110,7 @@ fn begins(case: &str, name: &str) -> bool {
 }
 
 #[test]
-fn the_numbers_are_those_of_the_code() {
+fn the_numbers_match_the_code() {
     let rows = table_rows(&page());
     let values = |column: usize| -> BTreeMap<String, String> {
         let numbered = rows.iter().filter(|(id, _)| id.starts_with(['L', 'T']));
@@ -205,7 +205,7 @@ fn seconds(timeout_ms: Option<u32>) -> String {
     timeout_ms.map_or_else(|| "none".to_owned(), |ms| format!("{} s", f64::from(ms) / 1_000.0))
 }
 
-/// What the checks above look for is found where it is, and not where it is not.
+/// The checks above find what they look for, and nothing else.
 #[test]
 fn the_checks_can_fail() {
     assert!(is_test("tests/wire_doc.rs::the_checks_can_fail"));

@@ -1,7 +1,7 @@
 //! The epoll backend of aurora-http: system calls for Linux, and nothing else.
 //!
-//! [`Epoll`] supplies the non-blocking calls, the core's [`Readiness`](aurora_http_core::readiness::Readiness) makes a
-//! [`Reactor`] of it:
+//! [`Epoll`] supplies the non-blocking calls; the core's [`Readiness`](aurora_http_core::readiness::Readiness) turns it
+//! into a [`Reactor`]:
 //!
 //! ```
 //! use aurora_http_core::readiness::Parked;
@@ -22,31 +22,32 @@
 //! ```
 //!
 //! # What is special about epoll
-//! - A socket is registered once, for everything, and is never registered again: it costs no call per request.
-//! - One event tells all that there is of a socket: bytes, room, the peer's FIN, the end of the connection.
-//! - A registration belongs to the open socket, not to the descriptor: it outlives a descriptor that is closed while a
-//!   duplicate, as of a listener in another worker, stays open. So listeners are taken out before they are closed.
-//! - The kernel keeps 64 bits with a registration; index and generation take 32 of them.
-//! - It wakes through an eventfd, registered like a socket.
+//! - A socket is registered once, for every kind of event, and never again: a request costs no registration call.
+//! - One event carries the whole state of a socket: readable, writable, FIN received, connection broken.
+//! - A registration belongs to the open file description, not to the descriptor. It outlives a closed descriptor as long
+//!   as a duplicate stays open, such as the same listener in another worker. So listeners are deregistered before they are
+//!   closed.
+//! - The kernel stores 64 bits of user data with a registration; index and generation take 32 of them.
+//! - Wakers write to an eventfd, which is registered like a socket.
 //!
-//! That is [`EpollSelector`]. All else is the same with kqueue, and comes from `aurora-http-sockets`.
+//! All of that is in [`EpollSelector`]. The rest is shared with kqueue and comes from `aurora-http-sockets`.
 //!
-//! No allocation (with the feature `std`: one when a reactor is made, for its [`Waker`]s), no `unsafe`, no libc unless the
-//! feature `libc` asks for it. On other systems than Linux this crate is empty.
+//! No allocation (with the feature `std`: one per reactor, for its [`Waker`]s), no `unsafe`, and no libc unless the feature
+//! `libc` asks for it. On systems other than Linux this crate is empty.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
 mod selector;
 
-/// What is registered with an epoll, and what its events mean, behind [`Epoll`].
+/// The epoll instance behind [`Epoll`]: how sockets are registered and what its events mean.
 pub use selector::EpollSelector;
 
-/// Descriptors: those of the standard library when rustix is built with `std`.
+/// Descriptor types: those of the standard library when rustix is built with `std`.
 pub use aurora_http_sockets::fd;
 pub use aurora_http_sockets::{Entry, ListenOptions, listen};
 
-/// Non-blocking sockets and an epoll instance over a caller's table; an
+/// Non-blocking sockets and an epoll instance over the caller's table; an
 /// [`IoHandle`](aurora_http_core::reactor::IoHandle) is an index into that table.
 pub type Epoll<'s> = aurora_http_sockets::Poller<'s, EpollSelector>;
 

@@ -1,4 +1,4 @@
-//! What is registered with an epoll, and what its events mean.
+//! How sockets are registered with an epoll instance, and what its events mean.
 
 use core::mem::MaybeUninit;
 
@@ -9,7 +9,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 
-/// An epoll instance in which every socket is registered once, edge-triggered, for everything.
+/// An epoll instance in which every socket is registered once, edge-triggered, for every kind of event.
 #[derive(Debug)]
 pub struct EpollSelector {
     epoll: OwnedFd,
@@ -44,7 +44,7 @@ impl Selector for EpollSelector {
     }
 
     fn deregister(&self, socket: BorrowedFd<'_>) {
-        // Failure would mean that it is not registered.
+        // It can only fail because the socket is not registered.
         let _ = epoll::delete(&self.epoll, socket);
     }
 

@@ -1,5 +1,5 @@
-//! What is epoll's own, and what pollers have in common; the rules of the seam are checked by the root package's contract
-//! suite.
+//! Behaviour specific to epoll, and the tests that all pollers share. The contract suite in the root package checks the
+//! rules of `Reactor`.
 #![cfg(target_os = "linux")]
 
 #[path = "../../tests/support/poller.rs"]
@@ -16,7 +16,7 @@ use rustix::time::Timespec;
 
 #[test]
 fn the_backlog_is_the_one_asked_for() {
-    // Within the shorter time a SYN that found no room is not sent again.
+    // The shorter timeout ends before a SYN that found the backlog full is retransmitted.
     for (backlog, timeout_ms, all_connect) in [(1, 50, false), (64, 5000, true)] {
         let mut table = table(1);
         let mut epoll = Poller::new(&mut table).unwrap();
@@ -28,7 +28,7 @@ fn the_backlog_is_the_one_asked_for() {
 }
 
 #[test]
-fn a_listener_that_was_closed_wakes_nobody_though_others_still_hold_it() {
+fn a_closed_listener_reports_no_events_while_a_duplicate_stays_open() {
     let shared = TcpListener::bind(LOOPBACK).unwrap();
     let address = shared.local_addr().unwrap();
     let mut table = table(2);
@@ -39,7 +39,7 @@ fn a_listener_that_was_closed_wakes_nobody_though_others_still_hold_it() {
     epoll.close(listener);
     let _waiting = TcpStream::connect(address).unwrap();
     let ready = poll(&mut [PollFd::new(&epoll, PollFlags::IN)], Some(&Timespec::default())).unwrap();
-    // The accepted socket may have something to report; the listener must not.
+    // The accepted socket may still have an event pending; the listener must not.
     if ready == 1 {
         epoll.wait(Some(Duration::ZERO), &mut |handle, _| assert_eq!(handle, io)).unwrap();
         assert_eq!(poll(&mut [PollFd::new(&epoll, PollFlags::IN)], Some(&Timespec::default())), Ok(0));
@@ -47,7 +47,7 @@ fn a_listener_that_was_closed_wakes_nobody_though_others_still_hold_it() {
         assert_eq!(poll(&mut [PollFd::new(&epoll, PollFlags::IN)], Some(&Timespec::default())), Ok(0));
     }
     drop(client);
-    // Its place is free, and is no listener's any more.
+    // The listener's entry is free again, and a stream that takes it is not treated as a listener.
     let stream = TcpStream::connect(address).unwrap();
     let stream = epoll.add_stream(stream.into()).unwrap();
     assert_eq!(stream, listener);

@@ -1,8 +1,7 @@
-//! The kqueue backend of aurora-http: system calls for macOS and its relatives, FreeBSD, NetBSD
-//! and OpenBSD, and nothing else.
+//! The kqueue backend of aurora-http: system calls for Apple's systems, FreeBSD, NetBSD and OpenBSD, and nothing else.
 //!
-//! [`Kqueue`] supplies the non-blocking calls, the core's [`Readiness`](aurora_http_core::readiness::Readiness) makes a
-//! [`Reactor`] of it:
+//! [`Kqueue`] supplies the non-blocking calls; the core's [`Readiness`](aurora_http_core::readiness::Readiness) turns it
+//! into a [`Reactor`]:
 //!
 //! ```
 //! use aurora_http_core::readiness::Parked;
@@ -23,20 +22,20 @@
 //! ```
 //!
 //! # What is special about kqueue
-//! - Reading and writing are filters of their own, each with its own events. A socket is registered for reading once,
-//!   edge-triggered (`EV_CLEAR`), and for writing when a send did not go through, for one event (`EV_ONESHOT`): the filter
-//!   of a socket with room would report every segment that the peer acknowledges.
-//! - The end of reading is a flag on an event (`EV_EOF`), with bytes still there or not.
+//! - Reading and writing are separate filters with events of their own. A socket is registered for reading once,
+//!   edge-triggered (`EV_CLEAR`), and for writing after a short send, for one event (`EV_ONESHOT`): the write filter of a
+//!   socket with free send buffer would report every segment that the peer acknowledges.
+//! - The end of reading is a flag on an event (`EV_EOF`), which may come with bytes still to be read.
 //! - Registrations belong to a descriptor, and end when it is closed.
-//! - An event carries a pointer, which may have 32 bits; index and generation fit in there.
-//! - It wakes by an event that the queue raises itself (`EVFILT_USER`), or by a pipe on NetBSD and OpenBSD.
-//! - macOS drops a connection that it has accepted when it then finds no descriptor for it.
+//! - The user data of an event is a pointer, which may have only 32 bits; index and generation fit in it.
+//! - A wake is an event that the program triggers itself (`EVFILT_USER`), or a pipe on NetBSD and OpenBSD.
+//! - macOS accepts a connection before it allocates the descriptor, and drops the connection if there is none left.
 //!
-//! That is [`KqueueSelector`]. All else is the same with epoll, and comes from `aurora-http-sockets`.
+//! All of that is in [`KqueueSelector`]. The rest is shared with epoll and comes from `aurora-http-sockets`.
 //!
-//! No allocation (with the feature `std`: one when a reactor is made, for its [`Waker`]s); `unsafe` only in the
-//! module `sys`, for kevent(2); no libc but where rustix stands on it. On other systems this crate is empty, except on
-//! Linux with the feature `emulation`, which is for the tests of its repository.
+//! No allocation (with the feature `std`: one per reactor, for its [`Waker`]s); `unsafe` only in the module `sys`, for
+//! kevent(2); no libc except where rustix uses it. On other systems this crate is empty, except on Linux with the feature
+//! `emulation`, which is for the tests of its repository.
 #![no_std]
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
 #![cfg(any(
@@ -47,28 +46,28 @@
     all(target_os = "linux", feature = "emulation")
 ))]
 
-#[cfg_attr(any(target_os = "netbsd", target_os = "openbsd", target_os = "linux"), path = "bell/pipe.rs")]
-#[cfg_attr(not(any(target_os = "netbsd", target_os = "openbsd", target_os = "linux")), path = "bell/user.rs")]
-mod bell;
 mod queue;
 mod selector;
 #[cfg_attr(target_os = "linux", path = "../tests/emulation/sys.rs")]
 mod sys;
+#[cfg_attr(any(target_os = "netbsd", target_os = "openbsd", target_os = "linux"), path = "wake_event/pipe.rs")]
+#[cfg_attr(not(any(target_os = "netbsd", target_os = "openbsd", target_os = "linux")), path = "wake_event/user.rs")]
+mod wake_event;
 
 /// The queue that a [`Waker`] wakes.
 pub use queue::Queue;
-/// What is registered with a kqueue, and what its events mean, behind [`Kqueue`].
+/// The kqueue behind [`Kqueue`]: how sockets are registered and what its events mean.
 pub use selector::KqueueSelector;
 
-/// Descriptors: those of the standard library when rustix is built with `std`.
+/// Descriptor types: those of the standard library when rustix is built with `std`.
 pub use aurora_http_sockets::fd;
 pub use aurora_http_sockets::{Entry, ListenOptions, listen};
 
-/// Non-blocking sockets and a kqueue over a caller's table; an
+/// Non-blocking sockets and a kqueue over the caller's table; an
 /// [`IoHandle`](aurora_http_core::reactor::IoHandle) is an index into that table.
 pub type Kqueue<'s> = aurora_http_sockets::Poller<'s, KqueueSelector>;
 
-/// Wakes one [`Kqueue`] from any thread, through an event of the queue's own (`EVFILT_USER`; a pipe on NetBSD and OpenBSD).
+/// Wakes one [`Kqueue`] from any thread, by triggering a user event of it (`EVFILT_USER`; a pipe on NetBSD and OpenBSD).
 pub type Waker = aurora_http_sockets::Waker<Queue>;
 
 /// Completion-style I/O on kqueue.

@@ -1,4 +1,4 @@
-//! A kqueue that can be woken.
+//! A kqueue with a wake event.
 
 use core::mem::MaybeUninit;
 
@@ -8,36 +8,36 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 
-use crate::bell::Bell;
 use crate::sys::{self, Event};
+use crate::wake_event::WakeEvent;
 
-/// A kqueue with an event of its own, by which it is woken.
+/// A kqueue, and the event that wakes a wait on it.
 #[derive(Debug)]
 pub struct Queue {
     events: sys::Queue,
-    bell: Bell,
+    wake_event: WakeEvent,
 }
 
 impl Queue {
     pub(crate) fn new() -> Result<Self, Errno> {
-        let queue = Self { events: sys::Queue::new()?, bell: Bell::new()? };
-        queue.bell.add_to(&queue.events)?;
+        let queue = Self { events: sys::Queue::new()?, wake_event: WakeEvent::new()? };
+        queue.wake_event.register(&queue.events)?;
         Ok(queue)
     }
 
-    /// The list of events, to register sockets with.
+    /// The kqueue itself, to register sockets with.
     pub(crate) fn events(&self) -> &sys::Queue {
         &self.events
     }
 
-    /// Takes the events that are there; waits for the first up to `timeout` (`None`: for ever).
+    /// Waits up to `timeout` (`None`: forever) for an event, and takes those that are pending.
     pub(crate) fn wait<'e>(
         &self,
         events: &'e mut [MaybeUninit<Event>],
         timeout: Option<&Timespec>,
     ) -> Result<&'e mut [Event], Errno> {
         let events = self.events.wait(events, timeout)?;
-        self.bell.silence(events);
+        self.wake_event.clear(events);
         Ok(events)
     }
 }
@@ -50,14 +50,14 @@ impl AsFd for Queue {
 
 impl TryClone for Queue {
     fn try_clone(&self) -> Result<Self, Errno> {
-        Ok(Self { events: self.events.try_clone()?, bell: self.bell.try_clone()? })
+        Ok(Self { events: self.events.try_clone()?, wake_event: self.wake_event.try_clone()? })
     }
 }
 
 impl Wake for Queue {
     fn wake(&self) {
-        // It fails when the queue is gone, and then there is nobody to wake.
-        let _ = self.bell.ring(&self.events);
+        // It fails only when the queue is gone, and then no wait is left to end.
+        let _ = self.wake_event.trigger(&self.events);
     }
 }
 

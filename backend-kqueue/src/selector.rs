@@ -1,4 +1,4 @@
-//! What is registered with a kqueue, and what its events mean.
+//! How sockets are registered with a kqueue, and what its events mean.
 
 use core::mem::MaybeUninit;
 
@@ -11,15 +11,15 @@ use rustix::time::Timespec;
 use crate::queue::Queue;
 use crate::sys::{Event, EventFilter, EventFlags};
 
-/// A kqueue in which every socket is registered once for reading, edge-triggered (`EV_CLEAR`). For writing it is registered
-/// when a send did not go through, and for one event (`EV_ONESHOT`): the filter of a socket with room would report every
+/// A kqueue in which every socket is registered once for reading, edge-triggered (`EV_CLEAR`). It is registered for writing
+/// after a short send, for one event (`EV_ONESHOT`): the write filter of a socket with free send buffer would report every
 /// segment that the peer acknowledges.
 #[derive(Debug)]
 pub struct KqueueSelector {
-    /// Holds the queue: a wake is an event of the queue's own.
+    /// Holds the queue, since a wake is an event of that queue.
     waker: Waker<Queue>,
-    /// The last accept found no descriptor.
-    short: bool,
+    /// The last accept failed for lack of a descriptor.
+    out_of_descriptors: bool,
 }
 
 impl KqueueSelector {
@@ -34,11 +34,11 @@ impl Selector for KqueueSelector {
     /// 4 KiB of stack on macOS, 8 KiB on FreeBSD.
     const EVENTS_PER_WAIT: usize = 128;
 
-    /// For reading and for writing.
+    /// One for reading and one for writing.
     const REGISTRATIONS_PER_SOCKET: usize = 2;
 
     fn new() -> Result<Self, Errno> {
-        Ok(Self { waker: Waker::new(Queue::new()?), short: false })
+        Ok(Self { waker: Waker::new(Queue::new()?), out_of_descriptors: false })
     }
 
     fn waker(&self) -> &Waker<Queue> {
@@ -50,26 +50,27 @@ impl Selector for KqueueSelector {
     }
 
     fn deregister(&self, socket: BorrowedFd<'_>) {
-        // Where no send waits there is none for writing, and failure says so.
+        // Deleting the write filter fails unless a send is waiting for it; that is fine.
         for filter in [EventFilter::Read as Filter, EventFilter::Write] {
             let _ = self.queue().events().change(socket, filter, EventFlags::DELETE, Key::NONE);
         }
     }
 
-    /// Nothing is lost when it takes bytes meanwhile: the kernel looks when it registers.
+    /// No event is lost if the socket becomes writable in between: the kernel checks when it registers the filter.
     #[cold]
     fn report_writable(&self, socket: BorrowedFd<'_>, key: Key) -> Result<(), Errno> {
         self.queue().events().change(socket, EventFilter::Write, EventFlags::ADD | EventFlags::ONESHOT, key)
     }
 
-    /// macOS takes a connection first, and drops it when it then finds no descriptor: one is lost that way, not one with
-    /// every try.
+    /// macOS takes a connection from the backlog before it allocates the descriptor, and drops the connection if there is
+    /// none left. After such a loss this checks first that a descriptor is available, so that only one connection is lost,
+    /// not one with every attempt.
     fn accept(&mut self, listener: BorrowedFd<'_>) -> Result<Option<OwnedFd>, IoError> {
-        if self.short && fcntl_dupfd_cloexec(listener, 0).is_err() {
+        if self.out_of_descriptors && fcntl_dupfd_cloexec(listener, 0).is_err() {
             return Err(IoError::FileLimit);
         }
         let accepted = aurora_http_sockets::accept(listener);
-        self.short = accepted.as_ref().is_err_and(|error| *error == IoError::FileLimit);
+        self.out_of_descriptors = accepted.as_ref().is_err_and(|error| *error == IoError::FileLimit);
         accepted
     }
 
@@ -78,7 +79,7 @@ impl Selector for KqueueSelector {
         let mut events = [const { MaybeUninit::uninit() }; Self::EVENTS_PER_WAIT];
         let events = self.queue().wait(&mut events, timeout)?;
         for event in &*events {
-            // Not a socket's, here or by a key that names none: the wake, which has done its work by ending the wait.
+            // The wake event has no flags or the key `NONE`; it has served its purpose by ending the wait.
             if let Some(flags) = ready_of(event) {
                 each(Key(event.udata().addr() as u32), flags);
             }
@@ -93,14 +94,14 @@ impl AsFd for KqueueSelector {
     }
 }
 
-/// Makes a filter of a descriptor.
+/// Makes a filter for a descriptor.
 type Filter = fn(RawFd) -> EventFilter;
 
-/// What an event says; `None` for one that is no socket's.
+/// What an event means; `None` for one that does not belong to a socket.
 ///
-/// `EV_EOF` on the read filter: the peer has sent its FIN or the connection is broken. Bytes before it may still be
-/// there, so that only a receive of 0 is the end. `EV_EOF` on the write filter: sends fail from now on, after our own
-/// shutdown too; that is for the next send to say, and tells nothing of what can still be received.
+/// `EV_EOF` on the read filter: the peer has sent its FIN or the connection is broken. Bytes before it may still have to be
+/// read, so only a receive of 0 is the end. `EV_EOF` on the write filter: sends fail from now on, also after our own
+/// shutdown. The next send will report that; it says nothing about what can still be received.
 #[inline]
 fn ready_of(event: &Event) -> Option<Ready> {
     match event.filter() {
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_one_direction_says_nothing_of_the_other() {
+    fn the_end_of_one_direction_says_nothing_about_the_other() {
         let none = Ready::default();
         let clear = EventFlags::CLEAR;
         for (filter, flags, expected) in [

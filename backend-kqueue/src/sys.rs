@@ -1,4 +1,4 @@
-//! kevent(2) made safe: the only `unsafe` of this crate. What it decides is which calls are made, and nothing else.
+//! A safe wrapper of kevent(2): the only `unsafe` of this crate. It makes system calls and contains no other logic.
 #![allow(unsafe_code)]
 
 use core::mem::MaybeUninit;
@@ -12,7 +12,7 @@ use rustix::time::Timespec;
 
 pub(crate) use rustix::event::kqueue::{Event, EventFilter, EventFlags};
 
-/// A kqueue, closed on exec.
+/// A kqueue, close-on-exec.
 #[derive(Debug)]
 pub(crate) struct Queue {
     queue: OwnedFd,
@@ -25,12 +25,12 @@ impl Queue {
         Ok(Self { queue })
     }
 
-    /// The same queue by another descriptor.
+    /// The same kqueue through another descriptor.
     pub(crate) fn try_clone(&self) -> Result<Self, Errno> {
         Ok(Self { queue: fcntl_dupfd_cloexec(&self.queue, 0)? })
     }
 
-    /// Adds or deletes a filter of a socket; `key` comes with its events.
+    /// Adds or deletes a filter of a socket; its events carry `key`.
     pub(crate) fn change(
         &self,
         socket: BorrowedFd<'_>,
@@ -42,7 +42,7 @@ impl Queue {
         self.submit(&Event::new(filter(socket.as_raw_fd()), flags, data))
     }
 
-    /// Adds or raises the event that belongs to no descriptor.
+    /// Adds or triggers the user event, which belongs to no descriptor.
     #[cfg(not(any(target_os = "netbsd", target_os = "openbsd")))]
     pub(crate) fn change_own(&self, flags: EventFlags, action: kqueue::UserFlags) -> Result<(), Errno> {
         let user_flags = kqueue::UserDefinedFlags::new(0);
@@ -52,23 +52,23 @@ impl Queue {
 
     fn submit(&self, change: &Event) -> Result<(), Errno> {
         let none: &mut [MaybeUninit<Event>] = &mut [];
-        // SAFETY: a descriptor in `change` comes from the method `change`, which borrows it, hence open. It may be closed
-        // while the queue lives: closing a descriptor deletes its events (kevent(2)), and the kernel holds no memory
-        // of ours in between, `data` being a number that nobody dereferences.
+        // SAFETY: a descriptor in `change` comes from the method `change`, which borrows it, so it is open. It may be closed
+        // during the queue's life: closing a descriptor deletes its events (kevent(2)). The kernel keeps no reference to our
+        // memory, since `data` is a number that is never dereferenced.
         match unsafe { kqueue::kevent_timespec(&self.queue, slice::from_ref(change), none, None) } {
-            // Changes are applied before a call is interrupted.
+            // The change was applied even if the call was interrupted.
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Takes the events that are there; waits for the first up to `timeout` (`None`: for ever).
+    /// Waits up to `timeout` (`None`: forever) for an event, and takes those that are pending.
     pub(crate) fn wait<'e>(
         &self,
         events: &'e mut [MaybeUninit<Event>],
         timeout: Option<&Timespec>,
     ) -> Result<&'e mut [Event], Errno> {
-        // SAFETY: it changes nothing, so that no descriptor is named.
+        // SAFETY: there are no changes, so no descriptor is passed.
         let (events, _) = unsafe { kqueue::kevent_timespec(&self.queue, &[], events, timeout) }?;
         Ok(events)
     }

@@ -1,7 +1,7 @@
-//! What is kqueue's own, and what pollers have in common; the rules of the seam are checked by the root package's contract
-//! suite.
+//! Behaviour specific to kqueue, and the tests that all pollers share. The contract suite in the root package checks the
+//! rules of `Reactor`.
 //!
-//! On Linux this runs over the emulation beside this file, and shows that the crate does its part, not that kqueue does.
+//! On Linux this runs over the emulation beside this file: it tests this crate, not the kernel's kqueue.
 #![cfg(any(
     target_vendor = "apple",
     target_os = "freebsd",
@@ -22,7 +22,7 @@ use aurora_http_kqueue::{Entry, Kqueue as Poller, ListenOptions, listen};
 use poller::{accepted, listening, reported_until, table};
 
 #[test]
-fn room_to_send_is_reported_once_after_a_send_that_found_none() {
+fn a_socket_is_reported_writable_only_after_a_short_send() {
     let mut table = table(2);
     let mut kqueue = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut kqueue, &ListenOptions::default());
@@ -32,7 +32,7 @@ fn room_to_send_is_reported_once_after_a_send_that_found_none() {
     client.read_exact(&mut [0; 1]).unwrap();
     let mut events = 0;
     kqueue.wait(Some(Duration::ZERO), &mut |handle, _| events += usize::from(handle == io)).unwrap();
-    assert_eq!(events, 0, "what went through needs no event");
+    assert_eq!(events, 0, "a complete send registers no event");
 
     let bytes = vec![7; 1 << 20];
     for answer in ["short", "none"] {

@@ -1,9 +1,9 @@
-//! Taking connections: several accepts in flight per listener, so that a flood of newcomers does not take one turn each.
+//! Accepting: several accepts are in flight per listener, so that a burst of connections does not take one turn each.
 //!
-//! Single-shot accepts, not a multishot one: that has no bound but the system's descriptors, and what the kernel accepts
-//! beyond what the engine asked for has to be kept here. Each accept in flight has a free entry of the table kept for
-//! it. A table of the budget's size has one place per listener beyond the engine's slots, so that a full engine has no
-//! more connections waiting here than its lobby may hold; all others stay in the kernel's backlog.
+//! These are single-shot accepts, not a multishot one. A multishot accept is bounded only by the system's descriptors, and
+//! connections that the kernel accepts before the engine asks for them have to be kept here. A free table entry is reserved
+//! for each accept in flight. A table of the budget's size has one entry per listener beyond the engine's slots, so with a
+//! full engine no more connections wait here than its lobby may hold; all others stay in the kernel's backlog.
 
 use aurora_http_core::reactor::{Completion, IoError, IoHandle, OpKind, Outcome};
 use aurora_http_sockets::{os_error, passes};
@@ -18,7 +18,7 @@ use crate::uring::{ACCEPTS_MAX, Uring};
 const ACCEPTS_PER_LISTENER: u8 = 16;
 
 impl Uring<'_> {
-    /// Has the kernel accept on `index`, or hands out what it accepted before.
+    /// Starts accepts on listener `index`, and queues a connection that was accepted earlier to be handed out.
     pub(crate) fn arm(&mut self, index: u32) {
         while let Some(entry) = self.table.get_mut(index as usize)
             && entry.armed < ACCEPTS_PER_LISTENER
@@ -26,7 +26,7 @@ impl Uring<'_> {
             && self.armed < ACCEPTS_MAX.min(self.free_count)
         {
             let sqe = ops::accept(entry.descriptor(), index);
-            // SAFETY: it names no memory: nobody asks for an address here.
+            // SAFETY: it references no memory: no peer address is requested.
             if unsafe { self.ring.push(&sqe) }.is_err() {
                 self.retry = true;
                 break;
@@ -46,12 +46,12 @@ impl Uring<'_> {
         }
     }
 
-    /// The engine wants no connection any more. What the kernel accepts until it knows that is handed out: the accept is
-    /// cancelled once nothing is in flight there.
+    /// Cancels the engine's accept. A connection that the kernel accepts before it sees the cancel is still handed out; the
+    /// accept completes as cancelled once none is in flight in the kernel.
     pub(crate) fn cancel_accept(&mut self, index: u32) {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         if entry.accepted == NONE {
-            // SAFETY: it names no memory.
+            // SAFETY: it references no memory.
             if entry.armed > 0 && unsafe { self.ring.push(&ops::cancel_accepts(index)) }.is_ok() {
                 return;
             }
@@ -61,7 +61,7 @@ impl Uring<'_> {
         self.push_ready(index);
     }
 
-    /// Has the kernel accept no more on `index`, and closes what waits.
+    /// Cancels all accepts on `index`, and closes accepted connections that were not handed out.
     pub(crate) fn disarm(&mut self, index: u32) {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         let (armed, waits) = (entry.armed, entry.waits);
@@ -81,20 +81,20 @@ impl Uring<'_> {
         }
     }
 
-    /// The kernel accepted on `index`, or did not.
+    /// Handles the completion of an accept on `index`.
     pub(crate) fn accepted(&mut self, index: u32, result: i32) {
         self.armed -= 1;
         if let Some(entry) = self.table.get_mut(index as usize) {
             entry.armed -= 1;
         }
         if result == -Errno::AGAIN.raw_os_error() && self.table.get(index as usize).is_some_and(Entry::wants_accept) {
-            self.wait_for(Kind::WaitAccept, index);
+            self.push_poll(Kind::WaitAccept, index);
         }
         let result = match result {
             0.. => {
-                // SAFETY: the kernel has just made it for this accept, and nobody else knows of it.
+                // SAFETY: the kernel has just created it for this accept; nothing else owns it.
                 let socket = unsafe { OwnedFd::from_raw_fd(result) };
-                self.keep_accepted(index, socket)
+                self.queue_accepted(index, socket)
             }
             _ => Err(Errno::from_raw_os_error(-result)),
         };
@@ -120,13 +120,13 @@ impl Uring<'_> {
         }
     }
 
-    /// Puts a connection at the end of those that wait.
-    fn keep_accepted(&mut self, listener: u32, socket: OwnedFd) -> Result<(), Errno> {
+    /// Appends a connection to those that wait to be handed out.
+    fn queue_accepted(&mut self, listener: u32, socket: OwnedFd) -> Result<(), Errno> {
         if self.table.get(listener as usize).is_none_or(|entry| entry.flags & (OPEN | CLOSE) != OPEN) {
-            // Nobody will ask for it.
+            // The listener is being closed: drop the connection.
             return Ok(());
         }
-        // A socket that the program added may have taken the place that was kept.
+        // It fails if the program added a socket, which took the reserved entry.
         let index = self.insert(socket).ok_or(Errno::MFILE)?;
         let mut last = None;
         let mut next = self.table[listener as usize].accepted;
@@ -134,7 +134,7 @@ impl Uring<'_> {
             last = Some(next);
             next = entry.next;
         }
-        // Not open before it is handed out: nobody may use its handle.
+        // Not OPEN until it is handed out: its handle is invalid before that.
         let entry = &mut self.table[index as usize];
         (entry.flags, entry.next) = (TRY, NONE);
         match last {
@@ -164,7 +164,7 @@ impl Uring<'_> {
         if flags & CLOSE != 0 {
             self.close_when_idle(index);
         }
-        debug_assert!(result != Err(IoError::Unsupported), "it listens");
+        debug_assert!(result != Err(IoError::Unsupported), "the socket listens");
         Some(Completion { token, outcome: Outcome::Accept(result), more: false })
     }
 }

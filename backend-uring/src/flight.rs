@@ -1,4 +1,4 @@
-//! Operations on their way to the kernel and back.
+//! Operations in flight: submissions to the kernel, and their completions.
 
 use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{Completion, IoError, OpKind, Outcome};
@@ -17,31 +17,31 @@ use crate::table::{
 };
 use crate::uring::Uring;
 
-/// Asking the kernel.
+/// Submissions.
 impl Uring<'_> {
     /// Queues the receive of an entry.
     #[inline]
     pub(crate) fn push_recv(&mut self, index: u32) -> Result<(), Full> {
         let Some(mut entry) = self.table.get_mut(index as usize) else { return Ok(()) };
         let wait_first = entry.flags & TRY == 0;
-        if wait_first && entry.flags & FIXED == 0 && self.ring.fixes {
-            self.fix(index);
+        if wait_first && entry.flags & FIXED == 0 && self.ring.has_file_table {
+            self.register_file(index);
             let Some(same) = self.table.get_mut(index as usize) else { return Ok(()) };
             entry = same;
         }
         let socket = entry.target(index);
         let into = entry.into.as_mut().map(Buf::spare);
         let sqe = ops::recv(socket, index, into, wait_first);
-        // SAFETY: the buffer's memory lives as long as the process, and the entry owns it until the completion.
+        // SAFETY: the buffer's memory is 'static, and the entry owns it until the completion.
         unsafe { self.ring.push(&sqe) }
     }
 
-    /// Puts a connection that stays into the ring's own table. One that is served and closed is not worth it: that takes
-    /// a system call.
+    /// Registers a persistent connection's socket as a fixed file. Registering is a system call, which does not pay off for a
+    /// connection that is served once and closed.
     #[cold]
-    fn fix(&mut self, index: u32) {
+    fn register_file(&mut self, index: u32) {
         if let Some(entry) = self.table.get_mut(index as usize)
-            && self.ring.fix(index, entry.descriptor())
+            && self.ring.register_file(index, entry.descriptor())
         {
             entry.flags |= FIXED;
         }
@@ -58,7 +58,7 @@ impl Uring<'_> {
             _ => return self.push_send_both(index),
         };
         let sqe = ops::send(entry.target(index), index, &one[..one.len().min(SEND_MAX)]);
-        // SAFETY: head and body live as long as the process, and the entry owns the head until the completion.
+        // SAFETY: head and body are 'static, and the entry owns the head until the completion.
         unsafe { self.ring.push(&sqe) }
     }
 
@@ -71,11 +71,11 @@ impl Uring<'_> {
         let filled = entry.head.as_ref().map_or(&[][..], Buf::filled);
         let message = self.messages.put(filled, entry.body).ok_or(Full)?;
         let sqe = ops::send_both(entry.target(index), index, message);
-        // SAFETY: as for a send of one part, and the message stays until it was submitted.
+        // SAFETY: as for a send of one part; the message stays valid until it is submitted.
         unsafe { self.ring.push(&sqe) }
     }
 
-    /// Messages may be used again once the kernel took the submissions that name them.
+    /// Reuses the messages once the kernel has taken all submissions that reference them.
     #[inline]
     pub(crate) fn clear_messages(&mut self) {
         if self.ring.queued() == 0 {
@@ -83,15 +83,16 @@ impl Uring<'_> {
         }
     }
 
-    /// Queues what names no memory; when there is no room, it is looked for again in the next turn.
+    /// Queues a submission that references no memory. If the queue is full, the next turn's scan of the table finds out that
+    /// it is missing.
     pub(crate) fn push_plain(&mut self, sqe: &squeue::Entry) {
-        // SAFETY: it names no memory.
+        // SAFETY: it references no memory.
         if unsafe { self.ring.push(sqe) }.is_err() {
             self.retry = true;
         }
     }
 
-    /// Asks for the end of what is in flight on `index`.
+    /// Cancels the receive or send in flight on `index`.
     pub(crate) fn push_cancel(&mut self, index: u32, kind: Kind) {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         let (cancel, wait, waits, again) = if kind == Kind::Recv {
@@ -101,18 +102,18 @@ impl Uring<'_> {
         };
         entry.flags |= cancel;
         if entry.waits & again != 0 {
-            // The kernel does not have it.
+            // It was never queued again, so the kernel has nothing to cancel.
             entry.waits &= !again;
-            return self.keep(kind, index, -Errno::CANCELED.raw_os_error(), Flags::empty());
+            return self.record(kind, index, -Errno::CANCELED.raw_os_error(), Flags::empty());
         }
         let kind = if entry.waits & wait != 0 { waits } else { kind };
         self.push_plain(&ops::cancel(kind, index));
     }
 
-    /// Whether an operation goes on that ended with an error: it was interrupted, or the kernel did not wait for the
-    /// socket. Not when its end was asked for.
+    /// Queues an operation again that failed only because it was interrupted, or because the kernel did not wait for the
+    /// socket; returns whether it did. A cancelled operation is not queued again.
     #[cold]
-    fn goes_on(&mut self, kind: Kind, index: u32, result: i32) -> bool {
+    fn requeue_if_transient(&mut self, kind: Kind, index: u32, result: i32) -> bool {
         let Some(entry) = self.table.get_mut(index as usize) else { return false };
         let cancel = if kind == Kind::Recv { CANCEL_RECV } else { CANCEL_SEND };
         if entry.flags & cancel != 0 {
@@ -120,13 +121,13 @@ impl Uring<'_> {
         }
         match Errno::from_raw_os_error(result.saturating_neg()) {
             Errno::INTR => self.push_again(kind, index),
-            Errno::AGAIN => self.wait_for(if kind == Kind::Recv { Kind::WaitRecv } else { Kind::WaitSend }, index),
+            Errno::AGAIN => self.push_poll(if kind == Kind::Recv { Kind::WaitRecv } else { Kind::WaitSend }, index),
             _ => return false,
         }
         true
     }
 
-    /// Queues a receive or a send again; without room, the next turn does.
+    /// Queues a receive or a send again; if the queue is full, the next turn tries again.
     #[cold]
     fn push_again(&mut self, kind: Kind, index: u32) {
         let (pushed, again) = match kind {
@@ -141,9 +142,9 @@ impl Uring<'_> {
         }
     }
 
-    /// Queues a poll in place of the operation that the kernel would not wait for.
+    /// Queues a poll to wait for the socket, since the kernel would not let the operation itself wait.
     #[cold]
-    pub(crate) fn wait_for(&mut self, kind: Kind, index: u32) {
+    pub(crate) fn push_poll(&mut self, kind: Kind, index: u32) {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         let (wait, again) = match kind {
             Kind::WaitRecv => (WAIT_RECV, AGAIN_RECV),
@@ -153,7 +154,7 @@ impl Uring<'_> {
         if entry.waits & wait != 0 {
             return;
         }
-        // SAFETY: it names no memory.
+        // SAFETY: it references no memory.
         if unsafe { self.ring.push(&ops::ready(entry.target(index), kind, index)) }.is_ok() {
             entry.waits |= wait;
         } else {
@@ -162,9 +163,9 @@ impl Uring<'_> {
         }
     }
 
-    /// The poll in place of an operation has ended.
+    /// Handles the end of a poll by queueing its operation again.
     #[cold]
-    fn waited(&mut self, kind: Kind, index: u32) {
+    fn poll_ended(&mut self, kind: Kind, index: u32) {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         let (wait, cancel, kind) = match kind {
             Kind::WaitRecv => (WAIT_RECV, CANCEL_RECV, Kind::Recv),
@@ -181,15 +182,15 @@ impl Uring<'_> {
         };
         entry.waits &= !wait;
         if entry.flags & cancel != 0 {
-            self.keep(kind, index, -Errno::CANCELED.raw_os_error(), Flags::empty());
+            self.record(kind, index, -Errno::CANCELED.raw_os_error(), Flags::empty());
         } else {
             self.push_again(kind, index);
         }
     }
 
-    /// Queues again what found no room.
+    /// Retries everything that did not fit in the submission queue.
     #[cold]
-    pub(crate) fn push_missing(&mut self) {
+    pub(crate) fn retry_pushes(&mut self) {
         self.retry = false;
         for index in 0..self.table.len() as u32 {
             let Entry { flags, waits, .. } = self.table[index as usize];
@@ -215,7 +216,7 @@ impl Uring<'_> {
         }
     }
 
-    /// Closes a handle once nothing is in flight on it; ends what is.
+    /// Closes a handle once nothing is in flight on it; cancels operations that are.
     #[cold]
     pub(crate) fn close_when_idle(&mut self, index: u32) {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
@@ -224,7 +225,7 @@ impl Uring<'_> {
             return;
         }
         if flags & (RECV | SEND | ACCEPT) != 0 || entry.armed > 0 || entry.waits != 0 {
-            // Nothing should be in flight. If something is, its buffers come back before the handle goes.
+            // By contract nothing is in flight. If something is, its buffers come back before the handle is freed.
             if flags & (RECV | CANCEL_RECV) == RECV {
                 self.push_cancel(index, Kind::Recv);
             }
@@ -234,15 +235,15 @@ impl Uring<'_> {
             return self.disarm(index);
         }
         if flags & FIXED != 0 {
-            // SAFETY: it names no memory.
-            if unsafe { self.ring.push(&ops::forget(index)) }.is_err() {
+            // SAFETY: it references no memory.
+            if unsafe { self.ring.push(&ops::unregister_file(index)) }.is_err() {
                 self.retry = true;
                 return;
             }
             entry.flags &= !FIXED;
         }
         let sqe = ops::close(entry.descriptor(), index);
-        // SAFETY: it names no memory. The descriptor is forgotten when it was closed.
+        // SAFETY: it references no memory. `record` gives up the descriptor when the kernel has closed it.
         if unsafe { self.ring.push(&sqe) }.is_ok() {
             self.table[index as usize].flags |= CLOSING;
         } else {
@@ -251,9 +252,9 @@ impl Uring<'_> {
     }
 }
 
-/// What the kernel says.
+/// Completions.
 impl Uring<'_> {
-    /// Hands out the next thing that was kept.
+    /// Hands out the next outcome that was recorded in the table.
     #[cold]
     pub(crate) fn next_ready(&mut self) -> Option<Completion<'static>> {
         let index = self.ready;
@@ -285,8 +286,8 @@ impl Uring<'_> {
     }
 
     #[inline]
-    pub(crate) fn hand_out_recv(&mut self, index: u32, result: i32, more_there: bool) -> Option<Completion<'static>> {
-        if result < 0 && self.goes_on(Kind::Recv, index, result) {
+    pub(crate) fn hand_out_recv(&mut self, index: u32, result: i32, has_more: bool) -> Option<Completion<'static>> {
+        if result < 0 && self.requeue_if_transient(Kind::Recv, index, result) {
             return None;
         }
         let entry = self.table.get_mut(index as usize)?;
@@ -300,7 +301,7 @@ impl Uring<'_> {
             }
             Err(_) => Err(error_of(result)),
         };
-        entry.flags = entry.flags & !(RECV | CANCEL_RECV | TRY) | if more_there { TRY } else { 0 };
+        entry.flags = entry.flags & !(RECV | CANCEL_RECV | TRY) | if has_more { TRY } else { 0 };
         let token = entry.owner.with_kind(OpKind::Recv);
         if entry.flags & CLOSE != 0 {
             self.close_when_idle(index);
@@ -310,7 +311,7 @@ impl Uring<'_> {
 
     #[inline]
     pub(crate) fn hand_out_send(&mut self, index: u32, result: i32) -> Option<Completion<'static>> {
-        if result < 0 && self.goes_on(Kind::Send, index, result) {
+        if result < 0 && self.requeue_if_transient(Kind::Send, index, result) {
             return None;
         }
         let entry = self.table.get_mut(index as usize)?;
@@ -324,23 +325,23 @@ impl Uring<'_> {
         Some(Completion { token, outcome: Outcome::Send { result, head, body }, more: false })
     }
 
-    /// Keeps what a completion says in the table.
+    /// Records a completion in the table, to be handed out later.
     #[cold]
-    pub(crate) fn keep(&mut self, kind: Kind, index: u32, result: i32, flags: Flags) {
+    pub(crate) fn record(&mut self, kind: Kind, index: u32, result: i32, flags: Flags) {
         match kind {
             Kind::Accept => return self.accepted(index, result),
             Kind::Wake => {
-                self.watched = false;
+                self.waker_polled = false;
                 return self.waker.get_ref().empty();
             }
-            Kind::WaitRecv | Kind::WaitSend | Kind::WaitAccept => return self.waited(kind, index),
+            Kind::WaitRecv | Kind::WaitSend | Kind::WaitAccept => return self.poll_ended(kind, index),
             Kind::Nothing => return,
             Kind::Recv | Kind::Send | Kind::Close => {}
         }
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         match kind {
             Kind::Recv => {
-                self.taken(index, flags);
+                self.store_lent(index, flags);
                 let entry = &mut self.table[index as usize];
                 entry.recv_result = result;
                 entry.flags |= DONE_RECV;
@@ -354,7 +355,7 @@ impl Uring<'_> {
                 if result >= 0
                     && let Some(socket) = entry.socket.take()
                 {
-                    // The kernel has closed it, and the number may be somebody else's by now.
+                    // The kernel has closed it, and its number may have been reused: do not close it again.
                     let _ = socket.into_raw_fd();
                 }
             }
@@ -362,9 +363,9 @@ impl Uring<'_> {
         self.push_ready(index);
     }
 
-    /// Puts the lent buffer that a receive took into its place.
+    /// Stores the lent buffer that the kernel picked for a receive in its entry.
     #[inline]
-    pub(crate) fn taken(&mut self, index: u32, flags: Flags) {
+    pub(crate) fn store_lent(&mut self, index: u32, flags: Flags) {
         if let Some(id) = buffer_select(flags)
             && let Some(entry) = self.table.get_mut(index as usize)
         {
@@ -380,7 +381,7 @@ mod tests;
 #[cold]
 fn error_of(result: i32) -> IoError {
     match Errno::from_raw_os_error(result.saturating_neg()) {
-        // They would have gone on if their end had not been asked for.
+        // Only a cancelled operation ends like this: any other would have been queued again.
         Errno::INTR | Errno::AGAIN => IoError::Canceled,
         error => os_error(error),
     }

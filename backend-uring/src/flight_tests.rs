@@ -1,4 +1,4 @@
-//! A kernel that does not wait for a socket which does not block: EAGAIN is put in its mouth.
+//! A kernel that returns EAGAIN for a non-blocking socket instead of waiting: the tests fake that result.
 
 use std::boxed::Box;
 use std::io::{Read, Write};
@@ -60,7 +60,7 @@ fn buf(bytes: usize) -> Buf<'static> {
     Buf::new(Box::leak(vec![0; bytes].into_boxed_slice()))
 }
 
-/// Puts an operation in flight that the kernel has already refused to wait for.
+/// An operation that the kernel has completed with EAGAIN instead of waiting.
 fn in_flight(uring: &mut Uring<'_>, io: IoHandle, kind: Kind, buf: Buf<'static>) {
     let entry = &mut uring.table[io.0 as usize];
     entry.owner = token(io, OpKind::Recv);
@@ -74,7 +74,7 @@ fn in_flight(uring: &mut Uring<'_>, io: IoHandle, kind: Kind, buf: Buf<'static>)
 }
 
 #[test]
-fn an_accept_waits_by_a_poll() {
+fn an_accept_that_gets_eagain_waits_by_polling() {
     let mut tables = tables();
     let Some((mut uring, listener)) = listening(&mut tables) else { return };
     let entry = &mut uring.table[listener.0 as usize];
@@ -90,7 +90,7 @@ fn an_accept_waits_by_a_poll() {
 }
 
 #[test]
-fn a_listener_that_waits_by_a_poll_is_closed() {
+fn a_listener_that_is_polled_can_be_closed() {
     let mut tables = tables();
     let Some((mut uring, listener)) = listening(&mut tables) else { return };
     let entry = &mut uring.table[listener.0 as usize];
@@ -105,7 +105,7 @@ fn a_listener_that_waits_by_a_poll_is_closed() {
 }
 
 #[test]
-fn a_receive_and_a_send_wait_by_polls() {
+fn a_receive_and_a_send_that_get_eagain_wait_by_polling() {
     let mut tables = tables();
     let Some((mut uring, mut client, io)) = connected(&mut tables) else { return };
     in_flight(&mut uring, io, Kind::Recv, buf(16));
@@ -127,7 +127,7 @@ fn a_receive_and_a_send_wait_by_polls() {
 }
 
 #[test]
-fn a_receive_that_waits_by_a_poll_is_cancelled() {
+fn a_receive_that_waits_by_polling_can_be_cancelled() {
     let mut tables = tables();
     let Some((mut uring, _client, io)) = connected(&mut tables) else { return };
     in_flight(&mut uring, io, Kind::Recv, buf(16));
@@ -140,17 +140,19 @@ fn a_receive_that_waits_by_a_poll_is_cancelled() {
 }
 
 #[test]
-fn one_that_was_to_end_does_not_go_on() {
+fn a_cancelled_operation_is_not_queued_again() {
     let mut tables = tables();
     let Some((mut uring, _client, io)) = connected(&mut tables) else { return };
     let entry = &mut uring.table[io.0 as usize];
     (entry.into, entry.flags) = (Some(buf(16)), entry.flags | RECV | CANCEL_RECV);
-    let Some(Completion { outcome, .. }) = uring.hand_out_recv(io.0, AGAIN, false) else { panic!("it goes on") };
+    let Some(Completion { outcome, .. }) = uring.hand_out_recv(io.0, AGAIN, false) else {
+        panic!("it was queued again")
+    };
     assert!(matches!(outcome, Outcome::Recv { result: Err(IoError::Canceled), buf: Some(_) }));
 }
 
 #[test]
-fn a_dropped_reactor_gives_back_what_waited_by_a_poll() {
+fn a_dropped_reactor_returns_the_buffer_of_a_polled_receive() {
     let mut tables = tables();
     let Some((mut uring, _client, io)) = connected(&mut tables) else { return };
     in_flight(&mut uring, io, Kind::Recv, buf(16));

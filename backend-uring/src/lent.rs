@@ -1,4 +1,4 @@
-//! Lent buffers, in a ring that the kernel takes them from (`IORING_REGISTER_PBUF_RING`).
+//! Lent buffers, in a ring from which the kernel picks them (`IORING_REGISTER_PBUF_RING`).
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, Ordering};
@@ -9,33 +9,48 @@ use rustix::io_uring::io_uring_buf;
 
 use crate::pages::Pages;
 
-/// The group that receives select from.
+/// The buffer group from which receives select.
 pub(crate) const GROUP: u16 = 0;
 
-/// Where the tail stands: in what would be the reserved field of the first entry.
+/// The offset of the ring's tail, which overlays the reserved field of the first entry.
 const TAIL_OFFSET: usize = 14;
 
-/// The longest ring that the kernel takes.
+/// The longest ring that the kernel accepts.
 const LENT_MAX: usize = 1 << 15;
 
-/// What an entry says: an `io_uring_buf` without its reserved field, which is the tail in the first one.
+/// An `io_uring_buf` without its reserved field, which in the first entry is the tail.
 #[repr(C, packed)]
-struct Named {
+struct BufEntry {
     address: u64,
     len: u32,
     id: u16,
 }
 
-const _: () = assert!(size_of::<Named>() == TAIL_OFFSET && size_of::<io_uring_buf>() == 16);
+const _: () = assert!(size_of::<BufEntry>() == TAIL_OFFSET && size_of::<io_uring_buf>() == 16);
 
-/// One place for a lent buffer in the caller's storage: 32 bytes where pointers have 64 bits.
+/// One place for a lent buffer in the caller's storage: 32 bytes on 64-bit targets.
 ///
-/// The kernel may write into the buffer at any time. Therefore nobody but the reactor gets at it, not even when the
-/// reactor was leaked (`mem::forget`); when it was dropped, [`take_buffer`](Self::take_buffer) hands it out.
+/// The kernel may write into the buffer at any time. So only the reactor can access it, even when the reactor was leaked
+/// (`mem::forget`). After the reactor was dropped, [`take_buffer`](Self::take_buffer) returns it:
+///
+/// ```no_run
+/// use aurora_http_core::pool::Buf;
+/// use aurora_http_core::reactor::Reactor;
+/// use aurora_http_uring::{Entry, LentPlace, Uring};
+///
+/// let mut table = [const { Entry::new() }; 16];
+/// let mut places = [const { LentPlace::new() }; 4];
+/// let mut uring = Uring::new(&mut table, &mut places)?;
+/// assert!(uring.provide(Buf::new(vec![0; 4096].leak())).is_ok());
+/// drop(uring);
+/// let returned: Vec<Buf<'static>> = places.iter_mut().filter_map(LentPlace::take_buffer).collect();
+/// assert_eq!(returned.len(), 1);
+/// # Ok::<_, aurora_http_uring::Refusal>(())
+/// ```
 #[derive(Default)]
 pub struct LentPlace {
     buf: Option<Buf<'static>>,
-    /// The kernel has forgotten it.
+    /// The kernel no longer has access to it.
     released: bool,
 }
 
@@ -46,8 +61,8 @@ impl LentPlace {
         Self { buf: None, released: false }
     }
 
-    /// Takes out the buffer that a reactor left here when it was dropped. `None` when there is none, and for ever when the
-    /// kernel did not let go of it.
+    /// Takes the buffer that a dropped reactor left here. `None` when there is none, and forever when the kernel might still
+    /// write into it.
     pub fn take_buffer(&mut self) -> Option<Buf<'static>> {
         if self.released { self.buf.take() } else { None }
     }
@@ -60,26 +75,26 @@ impl core::fmt::Debug for LentPlace {
 }
 
 pub(crate) struct Lent<'s> {
-    /// The kernel's ring, and behind it the stack of free ids.
+    /// The ring, shared with the kernel, followed by the stack of free ids.
     pages: Pages,
-    /// The buffers that the ring names, by their ids.
+    /// The buffers in the ring, indexed by id.
     places: &'s mut [LentPlace],
-    /// Ids on the stack.
+    /// How many ids are on the stack.
     free: usize,
-    /// A power of two.
+    /// The length of the ring, a power of two.
     entries: u16,
     tail: u16,
-    /// The kernel knows the ring.
+    /// The ring is registered with the kernel.
     pub(crate) registered: bool,
 }
 
 impl<'s> Lent<'s> {
-    /// What so many places take besides themselves.
+    /// Bytes for so many places, without the places themselves.
     pub(crate) const fn bytes(places: usize) -> usize {
         places.next_power_of_two() * size_of::<io_uring_buf>() + places * size_of::<u16>()
     }
 
-    /// For as many buffers as there are places (at most 32 768); what they hold is dropped.
+    /// Room for one buffer per place (at most 32 768); buffers that the places hold are dropped.
     pub(crate) fn new(places: &'s mut [LentPlace]) -> Result<Self, Errno> {
         let len = places.len().min(LENT_MAX);
         let places = &mut places[..len];
@@ -93,12 +108,12 @@ impl<'s> Lent<'s> {
         Ok(lent)
     }
 
-    /// Where the ring is and how many entries it has, to be registered.
+    /// The ring's address and length, to register it.
     pub(crate) fn ring(&self) -> (NonNull<u8>, u16) {
         (self.pages.start(), self.entries)
     }
 
-    /// Puts a buffer at the end of the ring.
+    /// Appends a buffer to the ring; returns it when the ring is full.
     #[inline]
     pub(crate) fn push(&mut self, mut buf: Buf<'static>) -> Result<(), Buf<'static>> {
         let Some(id) = self.pop_free() else { return Err(buf) };
@@ -107,17 +122,17 @@ impl<'s> Lent<'s> {
         let at = usize::from(self.tail & (self.entries - 1)) * size_of::<io_uring_buf>();
         // SAFETY: the mask keeps it inside the ring's entries.
         let entry = unsafe { self.pages.start().add(at) };
-        let named = Named { address: address.expose_provenance() as u64, len, id };
-        // SAFETY: the ring has room, because it has no fewer entries than there are ids and this one was free; so the
-        // kernel does not look at this entry before the tail has moved.
-        unsafe { entry.cast::<Named>().write_unaligned(named) };
+        let buffer = BufEntry { address: address.expose_provenance() as u64, len, id };
+        // SAFETY: the ring has room, because it has at least as many entries as there are ids and this id was free. So the
+        // kernel does not read this entry before the tail has moved.
+        unsafe { entry.cast::<BufEntry>().write_unaligned(buffer) };
         self.places[usize::from(id)].buf = Some(buf);
         self.tail = self.tail.wrapping_add(1);
         self.tail_word().store(self.tail, Ordering::Release);
         Ok(())
     }
 
-    /// The buffer that the kernel took for a receive.
+    /// The buffer that the kernel picked for a receive.
     #[inline]
     pub(crate) fn take(&mut self, id: u16) -> Option<Buf<'static>> {
         let buf = self.places.get_mut(usize::from(id))?.buf.take()?;
@@ -125,19 +140,19 @@ impl<'s> Lent<'s> {
         Some(buf)
     }
 
-    /// Takes back one buffer that is left. The kernel must not know the ring any more.
+    /// Takes back one buffer that is left. The ring must not be registered any more.
     pub(crate) fn reclaim(&mut self) -> Option<Buf<'static>> {
-        debug_assert!(!self.registered, "the kernel may take it");
+        debug_assert!(!self.registered, "the kernel may still pick it");
         let id = self.places.iter().position(|place| place.buf.is_some())?;
         self.take(id as u16)
     }
 
-    /// Whether any buffer is in the ring, or was taken from it by a receive whose completion has not been seen.
+    /// Whether no buffer is in the ring, and none was picked by a receive whose completion has not been seen.
     pub(crate) fn is_empty(&self) -> bool {
         self.free == self.places.len()
     }
 
-    /// Starts over with the buffers that are left. The kernel must not know the ring.
+    /// Resets the ring, keeping the buffers that are left. It must not be registered.
     pub(crate) fn restart(&mut self) {
         self.tail = 0;
         self.tail_word().store(0, Ordering::Release);
@@ -149,28 +164,28 @@ impl<'s> Lent<'s> {
         }
     }
 
-    /// Gives the buffers that are left to the owner of the places. The kernel must not know the ring, and no receive may
-    /// have taken one.
+    /// Makes the buffers that are left available to the owner of the places. The ring must not be registered, and no
+    /// receive may have picked one.
     pub(crate) fn release(&mut self) {
-        debug_assert!(!self.registered, "the kernel may take it");
+        debug_assert!(!self.registered, "the kernel may still pick it");
         for place in &mut *self.places {
             place.released = true;
         }
     }
 
     fn tail_word(&self) -> &AtomicU16 {
-        // SAFETY: the pages are longer.
+        // SAFETY: the offset is inside the pages.
         let tail = unsafe { self.pages.start().add(TAIL_OFFSET) };
-        // SAFETY: aligned to 2 and zeroed at first; the kernel only reads it, and here it is an atomic everywhere.
+        // SAFETY: aligned to 2 and initially zero; the kernel only reads it, and this crate accesses it only as an atomic.
         unsafe { tail.cast().as_ref() }
     }
 
     fn free_ids(&mut self) -> &mut [u16] {
         let offset = usize::from(self.entries) * size_of::<io_uring_buf>();
-        // SAFETY: behind the ring's entries the pages have one id per place.
+        // SAFETY: after the ring's entries, the pages have room for one id per place.
         let ids = unsafe { self.pages.start().add(offset) };
-        // SAFETY: aligned to 2, zeroed at first and never shown to the kernel; the reference lasts no longer than the
-        // exclusive one to self.
+        // SAFETY: aligned to 2, initially zero and not shared with the kernel; the returned reference borrows `self`
+        // exclusively.
         unsafe { core::slice::from_raw_parts_mut(ids.cast().as_ptr(), self.places.len()) }
     }
 

@@ -1,9 +1,8 @@
 //! The io_uring backend of aurora-http: completions that are sound by construction.
 //!
-//! The kernel only ever sees memory that lives as long as the process and that moved into the operation: [`Uring`]
-//! implements [`Reactor<'static>`](aurora_http_core::reactor::Reactor), its table of operations in flight owns every
-//! buffer until that operation's own completion, and dropping it early loses buffers rather than free them under the
-//! kernel.
+//! The kernel only ever sees memory that is `'static` and that was moved into the operation. [`Uring`] implements
+//! [`Reactor<'static>`](aurora_http_core::reactor::Reactor), its table of operations in flight owns every buffer until the
+//! operation's own completion, and dropping it early leaks buffers rather than free them while the kernel uses them.
 //!
 //! ```no_run
 //! use aurora_http_uring::{Entry, LentPlace, ListenOptions, Uring, listen};
@@ -20,29 +19,30 @@
 //! ```
 //!
 //! # What is special about io_uring
-//! - It is no poller: operations are handed to the kernel, and their outcomes come back. So the table's entries hold the
-//!   operations in flight, with their buffers, and no generations: an index is not used again while one is in flight.
-//! - Memory belongs to the kernel from submission to completion, also when the reactor is dropped or leaked.
-//! - Lent buffers are in a ring that the kernel picks from when bytes are there.
-//! - Sockets are in a table of the ring as well, where the kernel finds them without counting references.
-//! - A program may be forbidden to use it, hence [`Refusal`]; kernels differ in what they have of it, hence [`Rungs`].
-//! - Waking is a poll on an eventfd, and the ring's descriptor alone does not tell another event loop of everything.
+//! - It is completion-based, not a poller: the kernel carries out operations and reports their results. So table entries
+//!   hold the operations in flight and their buffers. They need no generations, because an index is not reused while an
+//!   operation is in flight on it.
+//! - Memory belongs to the kernel from submission to completion, even if the reactor is dropped or leaked in between.
+//! - Lent buffers are in a ring of provided buffers; the kernel picks one when data arrives.
+//! - Sockets are registered with the ring as fixed files as well, which saves the kernel counting references.
+//! - Systems may forbid io_uring, hence [`Refusal`]; kernels differ in the features they have, hence [`Rungs`].
+//! - A wake is a poll on an eventfd. The ring's own descriptor does not show everything to another event loop.
 //!
-//! What listening sockets, errors, addresses and wakers have in common with the other backends is in
+//! The code for listening sockets, errors, addresses and wakers is shared with the other backends, in
 //! `aurora-http-sockets`.
 //!
-//! # The ladder
-//! Linux 5.19 is needed: rings of provided buffers, and receives that wait first. What newer kernels have is used where
-//! [`Uring::new`] finds it, and [`Uring::rungs`] tells. Where even the foot of the ladder is missing or forbidden, `new`
-//! and [`probe`] give a [`Refusal`] that says why; this crate never does anything else instead.
+//! # Required and optional kernel features
+//! Linux 5.19 is required, for rings of provided buffers and for receives that wait first. [`Uring::new`] detects and uses
+//! features of newer kernels; [`Uring::rungs`] tells which. Where a required feature is missing or forbidden, `new` and
+//! [`probe`] return a [`Refusal`] that says why; this crate never falls back to something else.
 //!
 //! # One turn
 //! [`wait`](aurora_http_core::reactor::Reactor::wait) is one `io_uring_enter`: it submits what was queued since the last
-//! one, waits, and brings the completions. Shutting down and looking up addresses are ordinary calls, because every
-//! socket keeps its descriptor; `io_uring`'s own shutdown would start a kernel thread for each.
+//! one, waits, and collects completions. Shutdown and address lookups are ordinary system calls, because every socket keeps
+//! its descriptor; `IORING_OP_SHUTDOWN` would run on a kernel worker thread each time.
 //!
-//! No allocation (with the feature `std`: one when a reactor is made, for its [`Waker`]s), no libc unless the feature
-//! `libc` asks for it. On other systems than Linux this crate is empty.
+//! No allocation (with the feature `std`: one per reactor, for its [`Waker`]s), and no libc unless the feature `libc` asks
+//! for it. On systems other than Linux this crate is empty.
 #![no_std]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg(target_os = "linux")]
@@ -51,10 +51,10 @@
 extern crate std;
 
 mod accept;
-mod bell;
 mod flight;
 mod lent;
 mod messages;
+mod nested;
 mod ops;
 mod pages;
 mod probe;
@@ -70,7 +70,7 @@ pub use refusal::{Refusal, Rungs};
 pub use table::Entry;
 pub use uring::Uring;
 
-/// Descriptors: those of the standard library when rustix is built with `std`.
+/// Descriptor types: those of the standard library when rustix is built with `std`.
 pub use aurora_http_sockets::fd;
 pub use aurora_http_sockets::{ListenOptions, listen};
 

@@ -1,7 +1,7 @@
-//! Headers of sends in two parts, for as long as they wait to be submitted.
+//! Message headers of sends in two parts, kept until they are submitted.
 //!
-//! The kernel copies a header when it takes the submission (`IORING_FEAT_SUBMIT_STABLE`), so that each is needed from
-//! queueing to the next submit only, and a handful does for all connections.
+//! The kernel copies a header when it takes the submission (`IORING_FEAT_SUBMIT_STABLE`). So a header is needed only from
+//! queueing to the next submit, and a small number is enough for all connections.
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -11,13 +11,13 @@ use rustix::io_uring::{MsgHdr, RecvFlags, iovec};
 
 use crate::pages::Pages;
 
-/// Sends in two parts per submit; the next one submits early.
+/// Sends in two parts per submit; one more causes an early submit.
 const MESSAGES: usize = 64;
 
-/// What one send may move: the kernel's own limit (`MAX_RW_COUNT`).
+/// The most bytes of one send: the kernel's own limit (`MAX_RW_COUNT`).
 pub(crate) const SEND_MAX: usize = 0x7fff_f000;
 
-// The header first: its place is the message's.
+// The header comes first, so that its address is the message's.
 #[repr(C)]
 struct Message {
     header: MsgHdr,
@@ -30,7 +30,7 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    /// What they take.
+    /// Bytes that they occupy.
     pub(crate) const BYTES: usize = MESSAGES * size_of::<Message>();
 
     pub(crate) fn new() -> Result<Self, Errno> {
@@ -41,17 +41,17 @@ impl Messages {
         self.used == MESSAGES
     }
 
-    /// All queued submissions have been taken.
+    /// To be called when the kernel has taken all queued submissions.
     pub(crate) const fn clear(&mut self) {
         self.used = 0;
     }
 
-    /// The header of a send of two parts, good until [`clear`](Self::clear); `None` when there is none left.
+    /// A header for a send of two parts, valid until [`clear`](Self::clear); `None` when all are in use.
     pub(crate) fn put(&mut self, head: &[u8], body: &[u8]) -> Option<NonNull<MsgHdr>> {
         if self.is_full() {
             return None;
         }
-        // SAFETY: `used` is below MESSAGES, so that the place lies in the pages.
+        // SAFETY: `used` is below MESSAGES, so the place is inside the pages.
         let place = unsafe { self.pages.start().cast::<Message>().add(self.used) };
         self.used += 1;
         let part = |bytes: &[u8], max: usize| iovec {
@@ -62,15 +62,15 @@ impl Messages {
         let header = MsgHdr {
             msg_name: ptr::null_mut(),
             msg_namelen: 0,
-            // SAFETY: the place lies in the pages; no reference is made.
+            // SAFETY: the place is inside the pages; no reference is created.
             msg_iov: unsafe { &raw mut (*place.as_ptr()).parts }.cast(),
             msg_iovlen: 2,
             msg_control: ptr::null_mut(),
             msg_controllen: 0,
             msg_flags: RecvFlags::empty(),
         };
-        // SAFETY: the place is aligned (pages are, and Message's size is a multiple of its alignment), ours alone, and
-        // no queued submission names it.
+        // SAFETY: the place is aligned (pages are, and Message's size is a multiple of its alignment), exclusively ours, and
+        // no queued submission references it.
         unsafe { place.write(Message { header, parts }) };
         Some(place.cast())
     }

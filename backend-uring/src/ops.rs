@@ -1,4 +1,4 @@
-//! Submissions: what is asked of the kernel, and under which name.
+//! Building submissions, and the `user_data` that identifies their completions.
 
 use core::ffi::c_void;
 use core::mem::transmute;
@@ -14,7 +14,7 @@ use rustix_uring::{opcode, types};
 use crate::lent::GROUP;
 use crate::table::Target;
 
-/// What a completion is about; with a place in the table it makes the kernel's `user_data`.
+/// The kind of operation that a completion belongs to; together with a table index it makes up `user_data`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -22,25 +22,25 @@ pub(crate) enum Kind {
     Send,
     Accept,
     Close,
-    /// The waker's.
+    /// The poll on the waker's eventfd.
     Wake,
-    /// A poll in place of a receive, of a send, of an accept: the kernel did not wait itself.
+    /// A poll that waits on behalf of a receive, a send or an accept, because the kernel would not let that wait itself.
     WaitRecv,
     WaitSend,
     WaitAccept,
-    /// Nobody waits for it: a cancel, a probe.
+    /// The result does not matter: a cancel, a no-op.
     Nothing,
 }
 
-/// Names an operation of the entry `index`.
+/// The `user_data` of an operation on the entry `index`.
 #[inline]
-pub(crate) const fn name(kind: Kind, index: u32) -> u64 {
+pub(crate) const fn user_data(kind: Kind, index: u32) -> u64 {
     (kind as u64) << 32 | index as u64
 }
 
-/// The inverse of [`name`].
+/// The inverse of [`user_data`].
 #[inline]
-pub(crate) const fn named(user_data: u64) -> (Kind, u32) {
+pub(crate) const fn parse_user_data(user_data: u64) -> (Kind, u32) {
     let kind = match user_data >> 32 {
         0 => Kind::Recv,
         1 => Kind::Send,
@@ -55,10 +55,10 @@ pub(crate) const fn named(user_data: u64) -> (Kind, u32) {
     (kind, user_data as u32)
 }
 
-/// Receives into one buffer, or into a lent one that the kernel picks when bytes are there.
+/// Receives into a given buffer, or into a lent one that the kernel picks when data arrives.
 ///
-/// `wait_first`: nothing is expected to be there yet, so that a first attempt would be in vain. The crate's own builder
-/// cannot say that.
+/// `wait_first` skips the first attempt, for a socket that is not expected to be readable yet. The builder of
+/// rustix_uring has no such flag, so the entry is built by hand.
 #[inline]
 pub(crate) fn recv(socket: Target, index: u32, into: Option<&mut [u8]>, wait_first: bool) -> Entry {
     let mut sqe = io_uring_sqe { opcode: IoringOp::Recv, ..io_uring_sqe::default() };
@@ -82,7 +82,7 @@ pub(crate) fn recv(socket: Target, index: u32, into: Option<&mut [u8]>, wait_fir
     if wait_first {
         sqe.ioprio.recv_flags = IoringRecvFlags::POLL_FIRST;
     }
-    sqe.user_data = io_uring_user_data::from_u64(name(Kind::Recv, index));
+    sqe.user_data = io_uring_user_data::from_u64(user_data(Kind::Recv, index));
     raw(sqe)
 }
 
@@ -93,7 +93,7 @@ fn raw(sqe: io_uring_sqe) -> Entry {
     unsafe { transmute::<io_uring_sqe, Entry>(sqe) }
 }
 
-/// Sends one piece.
+/// Sends one slice.
 #[inline]
 pub(crate) fn send(socket: Target, index: u32, bytes: &[u8]) -> Entry {
     let (start, len) = (bytes.as_ptr(), bytes.len() as u32);
@@ -101,62 +101,62 @@ pub(crate) fn send(socket: Target, index: u32, bytes: &[u8]) -> Entry {
         Target::Descriptor(fd) => opcode::Send::new(types::Fd(fd), start, len),
         Target::Fixed(place) => opcode::Send::new(types::Fixed(place), start, len),
     };
-    send.flags(SendFlags::NOSIGNAL).build().user_data(io_uring_user_data::from_u64(name(Kind::Send, index)))
+    send.flags(SendFlags::NOSIGNAL).build().user_data(io_uring_user_data::from_u64(user_data(Kind::Send, index)))
 }
 
-/// Sends the two pieces that `message` names.
+/// Sends the two slices of `message`.
 pub(crate) fn send_both(socket: Target, index: u32, message: NonNull<MsgHdr>) -> Entry {
     let send = match socket {
         Target::Descriptor(fd) => opcode::SendMsg::new(types::Fd(fd), message.as_ptr()),
         Target::Fixed(place) => opcode::SendMsg::new(types::Fixed(place), message.as_ptr()),
     };
-    send.flags(SendFlags::NOSIGNAL).build().user_data(io_uring_user_data::from_u64(name(Kind::Send, index)))
+    send.flags(SendFlags::NOSIGNAL).build().user_data(io_uring_user_data::from_u64(user_data(Kind::Send, index)))
 }
 
-/// Takes a connection. A kernel that does not wait for readiness, because the socket does not block, says EAGAIN.
+/// Accepts a connection. Some kernels return EAGAIN for a non-blocking listener instead of waiting.
 pub(crate) fn accept(listener: RawFd, index: u32) -> Entry {
     opcode::Accept::new(types::Fd(listener), core::ptr::null_mut(), core::ptr::null_mut())
         .flags(SocketFlags::CLOEXEC)
         .build()
-        .user_data(io_uring_user_data::from_u64(name(Kind::Accept, index)))
+        .user_data(io_uring_user_data::from_u64(user_data(Kind::Accept, index)))
 }
 
 pub(crate) fn close(socket: RawFd, index: u32) -> Entry {
-    opcode::Close::new(types::Fd(socket)).build().user_data(io_uring_user_data::from_u64(name(Kind::Close, index)))
+    opcode::Close::new(types::Fd(socket)).build().user_data(io_uring_user_data::from_u64(user_data(Kind::Close, index)))
 }
 
-/// Takes a socket out of the ring's own table; says nothing when it worked.
-pub(crate) fn forget(index: u32) -> Entry {
+/// Removes a fixed file; posts a completion only on failure.
+pub(crate) fn unregister_file(index: u32) -> Entry {
     opcode::Close::new(types::Fixed(index))
         .build()
         .flags(rustix_uring::squeue::Flags::SKIP_SUCCESS)
-        .user_data(io_uring_user_data::from_u64(name(Kind::Nothing, 0)))
+        .user_data(io_uring_user_data::from_u64(user_data(Kind::Nothing, 0)))
 }
 
-/// Asks for the end of one operation of the entry `index`; says nothing when it worked.
+/// Cancels one operation of the entry `index`; posts a completion only on failure.
 pub(crate) fn cancel(kind: Kind, index: u32) -> Entry {
-    opcode::AsyncCancel::new(io_uring_user_data::from_u64(name(kind, index)))
+    opcode::AsyncCancel::new(io_uring_user_data::from_u64(user_data(kind, index)))
         .build()
         .flags(rustix_uring::squeue::Flags::SKIP_SUCCESS)
-        .user_data(io_uring_user_data::from_u64(name(Kind::Nothing, 0)))
+        .user_data(io_uring_user_data::from_u64(user_data(Kind::Nothing, 0)))
 }
 
-/// Asks for the end of all accepts of the entry `index`: they have one name, and cancelling one at a time would find the
-/// same one again until it is gone.
+/// Cancels all accepts of the entry `index`. They share one `user_data`; cancelling them one at a time would find the same
+/// one again until it has completed.
 pub(crate) fn cancel_accepts(index: u32) -> Entry {
-    let accepts = types::CancelBuilder::user_data_u64(name(Kind::Accept, index)).all();
+    let accepts = types::CancelBuilder::user_data_u64(user_data(Kind::Accept, index)).all();
     opcode::AsyncCancel2::new(accepts)
         .build()
         .flags(rustix_uring::squeue::Flags::SKIP_SUCCESS)
-        .user_data(io_uring_user_data::from_u64(name(Kind::Nothing, 0)))
+        .user_data(io_uring_user_data::from_u64(user_data(Kind::Nothing, 0)))
 }
 
-/// Tells once when `eventfd` can be read.
+/// Completes once `eventfd` is readable.
 pub(crate) fn wake(eventfd: RawFd) -> Entry {
     ready(Target::Descriptor(eventfd), Kind::Wake, 0)
 }
 
-/// Tells once when a socket is ready: to be written to for `WaitSend`, else to be read from.
+/// Completes once a socket is ready: writable for `WaitSend`, readable otherwise.
 pub(crate) fn ready(socket: Target, kind: Kind, index: u32) -> Entry {
     const POLLIN: u32 = 1;
     const POLLOUT: u32 = 4;
@@ -165,24 +165,24 @@ pub(crate) fn ready(socket: Target, kind: Kind, index: u32) -> Entry {
         Target::Descriptor(fd) => opcode::PollAdd::new(types::Fd(fd), events),
         Target::Fixed(place) => opcode::PollAdd::new(types::Fixed(place), events),
     };
-    poll.build().user_data(io_uring_user_data::from_u64(name(kind, index)))
+    poll.build().user_data(io_uring_user_data::from_u64(user_data(kind, index)))
 }
 
-/// Does nothing, and tells.
+/// Does nothing, and completes.
 pub(crate) fn nop() -> Entry {
-    opcode::Nop::new().build().user_data(io_uring_user_data::from_u64(name(Kind::Nothing, 0)))
+    opcode::Nop::new().build().user_data(io_uring_user_data::from_u64(user_data(Kind::Nothing, 0)))
 }
 
-/// What every operation above needs of the kernel.
+/// The opcodes that the kernel must support, with their names in a [`Refusal`](crate::Refusal).
 pub(crate) const NEEDED: [(IoringOp, &str); 8] = [
-    (IoringOp::Nop, "its no-op"),
-    (IoringOp::Recv, "receives"),
-    (IoringOp::Send, "sends"),
-    (IoringOp::Sendmsg, "sends in two parts"),
-    (IoringOp::Accept, "accepts"),
-    (IoringOp::Close, "closing"),
-    (IoringOp::AsyncCancel, "cancelling"),
-    (IoringOp::PollAdd, "polls"),
+    (IoringOp::Nop, "IORING_OP_NOP"),
+    (IoringOp::Recv, "IORING_OP_RECV"),
+    (IoringOp::Send, "IORING_OP_SEND"),
+    (IoringOp::Sendmsg, "IORING_OP_SENDMSG"),
+    (IoringOp::Accept, "IORING_OP_ACCEPT"),
+    (IoringOp::Close, "IORING_OP_CLOSE"),
+    (IoringOp::AsyncCancel, "IORING_OP_ASYNC_CANCEL"),
+    (IoringOp::PollAdd, "IORING_OP_POLL_ADD"),
 ];
 
 #[cfg(test)]
@@ -190,13 +190,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_back() {
+    fn user_data_survives_a_round_trip() {
         let waits = [Kind::WaitRecv, Kind::WaitSend, Kind::WaitAccept];
         for kind in
             [Kind::Recv, Kind::Send, Kind::Accept, Kind::Close, Kind::Wake, Kind::Nothing].into_iter().chain(waits)
         {
             for index in [0, 1, u32::MAX] {
-                assert_eq!(named(name(kind, index)), (kind, index));
+                assert_eq!(parse_user_data(user_data(kind, index)), (kind, index));
             }
         }
     }

@@ -1,11 +1,11 @@
-//! Memory that the kernel looks at, in pages of its own.
+//! Memory shared with the kernel, in pages of its own.
 
 use core::ptr::{self, NonNull};
 
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
-/// Zeroed pages that do not move; given back when dropped.
+/// Zeroed pages at a stable address, unmapped on drop.
 pub(crate) struct Pages {
     start: NonNull<u8>,
     len: usize,
@@ -15,7 +15,7 @@ impl Pages {
     /// At least `len` bytes, aligned to a page.
     pub(crate) fn new(len: usize) -> Result<Self, Errno> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a null hint without MAP_FIXED takes nobody's memory away.
+        // SAFETY: a null hint without MAP_FIXED replaces no existing mapping.
         let start = unsafe { mmap_anonymous(ptr::null_mut(), len, protection, MapFlags::PRIVATE) }?;
         let start = NonNull::new(start.cast()).ok_or(Errno::NOMEM)?;
         Ok(Self { start, len })
@@ -28,7 +28,7 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // SAFETY: this is the mapping that `new` made, and nobody has a reference into it any more.
+        // SAFETY: this is the mapping that `new` made, and no reference into it is left.
         let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
         debug_assert!(unmapped.is_ok(), "it was mapped");
     }

@@ -1,17 +1,25 @@
-//! Finding out what this system's io_uring can do.
+//! Finding out whether io_uring can be used here, and which features it has.
 
 use crate::lent::LentPlace;
 use crate::refusal::{Refusal, Rungs};
 use crate::table::Entry;
 use crate::uring::Uring;
 
-/// Sets a reactor up, has it do something, takes it down again: whether [`Uring::new`] would work here, and how well.
+/// Creates a small reactor, runs a no-op through it, and drops it: tells whether [`Uring::new`] would work here, and which
+/// optional features it would use.
 ///
-/// The kernel goes on taking it down for a while, and may interrupt a system call of the calling thread by that
-/// (EINTR). Call it on a thread of its own where that matters.
+/// The kernel tears the ring down asynchronously, which may interrupt a system call of the calling thread (EINTR). Where
+/// that matters, call this on a thread of its own.
+///
+/// ```
+/// match aurora_http_uring::probe() {
+///     Ok(rungs) => println!("io_uring with {rungs}"),
+///     Err(refusal) => println!("no io_uring: {refusal}"),
+/// }
+/// ```
 ///
 /// # Errors
-/// Why not.
+/// The reason why io_uring cannot be used.
 pub fn probe() -> Result<Rungs, Refusal> {
     let mut table = [Entry::new()];
     let mut lent = [LentPlace::new()];

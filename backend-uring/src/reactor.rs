@@ -1,4 +1,4 @@
-//! What the engine calls.
+//! The `Reactor` implementation: what the engine calls.
 
 use core::time::Duration;
 
@@ -15,10 +15,10 @@ use rustix_uring::cqueue::Flags;
 use crate::lent::GROUP;
 use crate::ops::{self, Kind};
 use crate::table::{ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, Entry, LISTENER, NONE, OPEN, RECV, SEND, TRY};
-use crate::uring::{Uring, show};
+use crate::uring::{Uring, register_lent};
 
-/// Waits in a row that leave work to the kernel; the next takes all of it.
-const PARTS_MAX: u8 = 16;
+/// How many waits in a row may leave work with the kernel; the one after them makes the kernel finish it all.
+const PARTIAL_WAITS_MAX: u8 = 16;
 
 impl Reactor<'static> for Uring<'_> {
     #[inline]
@@ -61,7 +61,7 @@ impl Reactor<'static> for Uring<'_> {
 
     #[inline]
     fn provide(&mut self, buf: Buf<'static>) -> Result<(), Buf<'static>> {
-        if buf.spare_len() == 0 || (!self.lent.registered && show(&self.ring, &mut self.lent).is_err()) {
+        if buf.spare_len() == 0 || (!self.lent.registered && register_lent(&self.ring, &mut self.lent).is_err()) {
             return Err(buf);
         }
         self.lent.push(buf)
@@ -72,14 +72,14 @@ impl Reactor<'static> for Uring<'_> {
             return None;
         }
         if self.lent.registered {
-            self.ring.hide_lent(GROUP).ok()?;
+            self.ring.unregister_buf_ring(GROUP).ok()?;
             self.lent.registered = false;
-            // What receives took before is in their completions, which may still wait outside the queue.
+            // Buffers that receives have picked are in their completions, which may still be outside the queue.
             loop {
                 let entered = self.ring.enter(u32::MAX, Some(Duration::ZERO));
                 debug_assert!(matches!(entered, Ok(()) | Err(Errno::TIME | Errno::INTR | Errno::BUSY)), "{entered:?}");
-                let behind = self.ring.is_overflown();
-                self.keep_all();
+                let behind = self.ring.has_overflowed();
+                self.record_all();
                 if !behind {
                     break;
                 }
@@ -90,7 +90,8 @@ impl Reactor<'static> for Uring<'_> {
     }
 
     fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
-        // It is not going to stay: no need to fix it, and its end may be there already.
+        // The connection is ending; do not register its file. The peer's FIN may have arrived already, so the next receive
+        // tries before it waits.
         if let Some(entry) = self.table.get_mut(io.0 as usize).filter(|entry| entry.flags & OPEN != 0) {
             entry.flags |= TRY;
         }
@@ -115,11 +116,11 @@ impl Reactor<'static> for Uring<'_> {
     #[inline]
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
         if self.retry {
-            self.push_missing();
+            self.retry_pushes();
         }
-        self.watch_waker();
+        self.poll_waker();
         let pending = self.ready != NONE || self.refused.is_some() || self.ring.completed() > 0 || self.retry;
-        let entered = if self.parts == PARTS_MAX {
+        let entered = if self.partial_waits == PARTIAL_WAITS_MAX {
             self.ring.enter(u32::MAX, Some(Duration::ZERO))
         } else if pending || timeout == Some(Duration::ZERO) {
             self.ring.enter(0, None)
@@ -140,19 +141,19 @@ impl Reactor<'static> for Uring<'_> {
 
     fn has_work(&self) -> bool {
         let held = self.ready != NONE || self.refused.is_some() || self.due > 0 || self.retry;
-        held || self.behind || self.bell.is_mute()
+        held || self.behind || self.nested.is_broken()
     }
 
     fn flush(&mut self) {
         if self.retry {
-            self.push_missing();
+            self.retry_pushes();
         }
-        self.watch_waker();
-        // Before the call: what it does not take ends up in the queue, and what comes behind it rings again.
-        self.bell.silence();
+        self.poll_waker();
+        // Reset before the call: whatever the call finds ends up in the queue, and anything later signals again.
+        self.nested.reset();
         let entered = self.ring.enter(0, Some(Duration::ZERO));
         self.clear_messages();
-        // An error is the next wait's to tell.
+        // An error is reported by the next wait.
         let taken = matches!(entered, Ok(()) | Err(Errno::TIME)) && self.ring.queued() == 0;
         self.behind = !taken || self.ring.completed() > 0 || self.ring.is_behind();
     }
@@ -169,14 +170,14 @@ impl Reactor<'static> for Uring<'_> {
             let Some(completion) = self.ring.pop() else { return self.refused.take() };
             self.due = due;
             let (result, flags) = (completion.raw_result(), completion.flags());
-            let completion = match ops::named(completion.user_data_u64()) {
+            let completion = match ops::parse_user_data(completion.user_data_u64()) {
                 (Kind::Recv, index) => {
-                    self.taken(index, flags);
+                    self.store_lent(index, flags);
                     self.hand_out_recv(index, result, flags.contains(Flags::SOCK_NONEMPTY))
                 }
                 (Kind::Send, index) => self.hand_out_send(index, result),
                 (kind, index) => {
-                    self.keep(kind, index, result, flags);
+                    self.record(kind, index, result, flags);
                     None
                 }
             };
@@ -201,32 +202,33 @@ impl Reactor<'static> for Uring<'_> {
     }
 }
 
-/// What is not asked for with every request.
+/// Off the hot path.
 impl Uring<'_> {
-    /// Has the kernel watch the waker, if it does not.
-    fn watch_waker(&mut self) {
-        if !self.watched {
+    /// Queues the poll on the waker's eventfd unless one is in flight.
+    fn poll_waker(&mut self) {
+        if !self.waker_polled {
             let sqe = ops::wake(self.waker.get_ref().as_fd().as_raw_fd());
-            // SAFETY: it names no memory; the waker lives as long as the ring.
-            self.watched = unsafe { self.ring.push(&sqe) }.is_ok();
+            // SAFETY: it references no memory; the waker lives as long as the ring.
+            self.waker_polled = unsafe { self.ring.push(&sqe) }.is_ok();
         }
     }
 
-    /// What a wait that went well has seen. Newer kernels do a bounded part of their work in one call (20 operations in
-    /// Linux 6.13), in the order in which it came up; on a busy server there is always more. So behind [`PARTS_MAX`] such
-    /// waits one takes all of it, and deadlines expire.
+    /// How much a successful wait has seen. Newer kernels do a bounded amount of work per call (20 operations in Linux 6.13),
+    /// in order of arrival, and on a busy server more is always left. So after [`PARTIAL_WAITS_MAX`] such waits, one makes
+    /// the kernel finish everything, and deadlines can expire.
     #[inline]
     fn seen(&mut self) -> Seen {
-        let left = if self.parts == PARTS_MAX { self.ring.is_overflown() } else { self.ring.is_behind() };
+        let left =
+            if self.partial_waits == PARTIAL_WAITS_MAX { self.ring.has_overflowed() } else { self.ring.is_behind() };
         if self.retry || left {
-            self.parts = PARTS_MAX.min(self.parts + 1);
+            self.partial_waits = PARTIAL_WAITS_MAX.min(self.partial_waits + 1);
             return Seen::Part;
         }
-        self.parts = 0;
+        self.partial_waits = 0;
         Seen::All
     }
 
-    /// Takes an operation that cannot be carried out, to complete it with an error.
+    /// Accepts an operation that cannot be carried out, to complete it with an error.
     #[cold]
     #[allow(clippy::result_large_err)]
     fn refuse(&mut self, token: OpToken, op: Op<'static>) -> Result<(), Submission<'static>> {
@@ -239,7 +241,7 @@ impl Uring<'_> {
             Op::Recv { into, .. } => Outcome::Recv { result: Err(error), buf: into },
             Op::Send { head, body, .. } => Outcome::Send { result: Err(error), head, body },
             Op::Close { .. } => Outcome::Close,
-            // A kind of operation that this reactor has never heard of has no outcome either.
+            // `Op` is non-exhaustive: this reactor has no outcome for kinds of operation that it does not know.
             op => return Err(Submission { token, op }),
         };
         self.refused = Some(Completion { token, outcome, more: false });

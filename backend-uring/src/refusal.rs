@@ -1,25 +1,31 @@
-//! What is found of io_uring, or why it cannot be used. Names for the other files, and nothing that uses them.
+//! Which features of io_uring were found, or why it cannot be used. Uses none of the other files.
 
 use core::fmt;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-/// Which parts of the ladder above its foot were found. `Display` names those that are there, for a start-up line.
+/// Which optional kernel features are in use, beyond what Linux 5.19 has. `Display` lists them, for a start-up line.
+///
+/// ```
+/// use aurora_http_uring::Rungs;
+///
+/// assert_eq!(Rungs::NONE.to_string(), "basic");
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Rungs {
-    /// Completions are worked on in `wait` and nowhere else (`SINGLE_ISSUER`, `DEFER_TASKRUN`; Linux 6.1).
+    /// The kernel processes completions only inside `wait` (`SINGLE_ISSUER`, `DEFER_TASKRUN`; Linux 6.1).
     pub deferred_work: bool,
-    /// The ring is named by its place in the thread's own table, which saves a look-up per turn.
+    /// System calls name the ring by a registered index (`IORING_REGISTER_RING_FDS`), which saves a descriptor lookup per
+    /// turn.
     pub registered_ring: bool,
-    /// Connections that stay are named by their place in the ring's own table, which spares the kernel counting
-    /// references.
+    /// Sockets of persistent connections are registered as fixed files, which saves the kernel counting references.
     pub fixed_files: bool,
 }
 
 impl Rungs {
-    /// The foot of the ladder.
+    /// No optional feature.
     pub const NONE: Self = Self { deferred_work: false, registered_ring: false, fixed_files: false };
 }
 
@@ -29,8 +35,8 @@ impl fmt::Display for Rungs {
         let mut separator = "";
         let rungs =
             [(deferred_work, "deferred-work"), (registered_ring, "registered-ring"), (fixed_files, "fixed-files")];
-        for (there, name) in rungs {
-            if there {
+        for (found, name) in rungs {
+            if found {
                 write!(f, "{separator}{name}")?;
                 separator = "+";
             }
@@ -43,21 +49,22 @@ impl fmt::Display for Rungs {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The system call does not exist: an old kernel, one built without it, or a seccomp filter that says so.
+    /// The system call does not exist (ENOSYS): the kernel is too old or was built without it, or a seccomp filter hides it.
     Missing,
-    /// The administrator switched it off: the value of the sysctl `kernel.io_uring_disabled`, 1 (all but a group) or 2.
+    /// The administrator disabled it: the value of the sysctl `kernel.io_uring_disabled`, 1 (for all but one group) or 2
+    /// (for everyone).
     Disabled(u8),
-    /// Something else forbids it: a seccomp filter, as container runtimes have, or a security module.
+    /// A seccomp filter, such as a container runtime's, or a security module forbids it.
     Forbidden,
-    /// The kernel lacks what is named.
+    /// The kernel lacks the feature named here.
     TooOld(&'static str),
-    /// The limit of locked memory (RLIMIT_MEMLOCK), or the system's memory, is too small for the queues.
+    /// The limit on locked memory (RLIMIT_MEMLOCK), or the system's memory, is too small for the queues.
     Memory,
-    /// Too many open files. No other backend would get on without descriptors either.
+    /// Too many open files. Other backends need descriptors as well, so they would fail too.
     Files,
-    /// It was set up, but a no-op did not come back.
+    /// The ring was set up, but a no-op did not complete within a second.
     Mute,
-    /// Any other error, by the system's number.
+    /// Any other errno value.
     Os(i32),
 }
 
@@ -68,15 +75,15 @@ impl fmt::Display for Refusal {
                 "io_uring is missing: the kernel is too old or was built without it, or a seccomp filter hides it",
             ),
             Self::Disabled(value) => {
-                write!(f, "io_uring is switched off (sysctl kernel.io_uring_disabled = {value})")
+                write!(f, "io_uring is disabled (sysctl kernel.io_uring_disabled = {value})")
             }
             Self::Forbidden => f.write_str("io_uring is forbidden: a seccomp filter or a security module refuses it"),
-            Self::TooOld(what) => write!(f, "the kernel is too old for io_uring as it is used here: it lacks {what}"),
-            Self::Memory => {
-                f.write_str("io_uring gets no memory: raise the limit of locked memory (ulimit -l, RLIMIT_MEMLOCK)")
-            }
+            Self::TooOld(what) => write!(f, "the kernel's io_uring is too old: it lacks {what}"),
+            Self::Memory => f.write_str(
+                "io_uring cannot allocate its queues: raise the limit on locked memory (ulimit -l, RLIMIT_MEMLOCK)",
+            ),
             Self::Files => f.write_str("too many open files"),
-            Self::Mute => f.write_str("io_uring does not answer"),
+            Self::Mute => f.write_str("io_uring does not complete a no-op"),
             Self::Os(code) => write!(f, "io_uring fails with system error {code}"),
         }
     }
@@ -84,7 +91,7 @@ impl fmt::Display for Refusal {
 
 impl core::error::Error for Refusal {}
 
-/// What an error of setting up means.
+/// The reason behind an error of setting up.
 #[cold]
 pub(crate) fn refusal(error: Errno) -> Refusal {
     match error {
@@ -100,7 +107,7 @@ pub(crate) fn refusal(error: Errno) -> Refusal {
     }
 }
 
-/// The sysctl, where it exists (Linux 6.6) and can be read.
+/// The value of the sysctl, if it exists (since Linux 6.6) and can be read.
 fn disabled() -> Option<u8> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = openat(CWD, c"/proc/sys/kernel/io_uring_disabled", flags, Mode::empty()).ok()?;
@@ -114,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_setting_up_become_reasons() {
+    fn setup_errors_map_to_refusals() {
         for (error, expected) in [
             (Errno::NOSYS, Refusal::Missing),
             (Errno::INVAL, Refusal::TooOld("the queues of Linux 5.19")),

@@ -1,4 +1,4 @@
-//! The two queues and the one system call.
+//! The submission and completion queues, and the system calls on them.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -15,58 +15,63 @@ use rustix_uring::{IoUring, Probe, cqueue, squeue};
 use crate::ops;
 use crate::refusal::{Refusal, Rungs, refusal};
 
-/// Submissions queued between two turns before one is submitted early: 64 KiB of entries, warm in a cache.
+/// The length of the submission queue; a full one is submitted before the turn ends. 64 KiB of entries stay in cache.
 const SUBMISSIONS: u32 = 1024;
 
-/// How long a no-op may take at the start.
+/// How long the no-op at set-up may take.
 const NOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The queue of submissions is full, and the kernel takes none just now.
+/// The submission queue is full, and the kernel is not taking any at the moment.
 pub(crate) struct Full;
 
 pub(crate) struct Ring {
     ring: IoUring,
-    /// Where the thread's own table has the ring, to be named by that.
+    /// The ring's index in the thread's table of registered rings, to be passed instead of its descriptor.
     registered: Option<u32>,
     deferred_work: bool,
-    /// It has a table of sockets of its own.
-    pub(crate) fixes: bool,
+    /// It has a table of fixed files, and the kernel accepts updates of it.
+    pub(crate) has_file_table: bool,
 }
 
 impl Ring {
-    /// Sets it up with a queue of at least `completions` and a table of `sockets`, as well as this system can, and has it answer once.
+    /// Sets up a completion queue of at least `completions` entries and a table of `sockets` fixed files, with all optional
+    /// features that this kernel has, and checks that a no-op completes.
     pub(crate) fn new(completions: u32, sockets: u32) -> Result<Self, Refusal> {
         let completions = completions.max(2);
         let (ring, deferred_work) = build(completions).map_err(refusal)?;
         let params = ring.params();
         if !params.is_feature_ext_arg() || !params.is_feature_nodrop() || !params.is_feature_submit_stable() {
-            return Err(Refusal::TooOld("timeouts in the system call, or completions that are never lost"));
+            return Err(Refusal::TooOld("IORING_FEAT_EXT_ARG, IORING_FEAT_NODROP or IORING_FEAT_SUBMIT_STABLE"));
         }
         if !params.is_feature_fast_poll() || !params.is_feature_skip_cqe_on_success() {
-            return Err(Refusal::TooOld("waiting without threads, or silent successes"));
+            return Err(Refusal::TooOld("IORING_FEAT_FAST_POLL or IORING_FEAT_CQE_SKIP"));
         }
-        // Beyond the kernel's maximum completions wait in its own memory (NODROP), but none is lost.
+        // Completions beyond the kernel's maximum queue length wait in its own memory (NODROP); none is lost.
         debug_assert!(params.cq_entries() >= completions || params.cq_entries() == COMPLETIONS_MAX);
         let mut probe = Probe::new();
         ring.submitter().register_probe(&mut probe).map_err(refusal)?;
         if let Some((_, what)) = ops::NEEDED.iter().find(|(op, _)| !probe.is_supported(*op)) {
             return Err(Refusal::TooOld(what));
         }
-        let fixes = sockets > 0 && ring.submitter().register_files_sparse(sockets).is_ok();
-        let mut ring = Self { ring, registered: None, deferred_work, fixes };
+        let has_file_table = sockets > 0 && ring.submitter().register_files_sparse(sockets).is_ok();
+        let mut ring = Self { ring, registered: None, deferred_work, has_file_table };
         ring.registered = ring.register();
-        ring.answers()?;
+        ring.try_nop()?;
         Ok(ring)
     }
 
     pub(crate) const fn rungs(&self) -> Rungs {
-        Rungs { deferred_work: self.deferred_work, registered_ring: self.registered.is_some(), fixed_files: self.fixes }
+        Rungs {
+            deferred_work: self.deferred_work,
+            registered_ring: self.registered.is_some(),
+            fixed_files: self.has_file_table,
+        }
     }
 
-    /// Queues a submission; submits what is queued when there is no room.
+    /// Queues a submission; if the queue is full, submits it first.
     ///
     /// # Safety
-    /// Memory that `entry` names stays valid, and nobody else uses it, until its completion.
+    /// Memory that `entry` references stays valid and exclusively the kernel's until its completion.
     #[inline]
     pub(crate) unsafe fn push(&mut self, entry: &squeue::Entry) -> Result<(), Full> {
         // SAFETY: the caller's promise.
@@ -78,22 +83,22 @@ impl Ring {
         unsafe { self.ring.submission().push(entry) }.map_err(|_| Full)
     }
 
-    /// Submits what is queued, between two turns. What the kernel does not take stays queued.
+    /// Submits what is queued, in the middle of a turn. Entries that the kernel does not take stay queued.
     #[cold]
     pub(crate) fn submit(&mut self) {
         let queued = self.queued();
-        let (ring, flags) = self.name(IoringEnterFlags::empty());
-        // SAFETY: what is queued was promised to be valid.
+        let (ring, flags) = self.enter_fd(IoringEnterFlags::empty());
+        // SAFETY: the callers of `push` promised that the queued entries are valid.
         let submitted = unsafe { io_uring_enter(ring, queued, 0, flags) };
-        // Whatever keeps it from taking more is found out by the next turn, which can also do something about it.
+        // If the kernel could not take everything, the next `enter` reports why, where the error can be handled.
         let _ = submitted;
     }
 
-    /// Submits what is queued, and waits for `completions_min` completions or until `timeout` (`None`: for ever). As many
-    /// as the queue holds, without time, has the kernel do all the work it has and return.
+    /// Submits what is queued, and waits for `completions_min` completions, at most for `timeout` (`None`: no limit).
+    /// `u32::MAX` completions with a zero timeout make the kernel do all its pending work without waiting for more.
     pub(crate) fn enter(&mut self, completions_min: u32, timeout: Option<Duration>) -> Result<(), Errno> {
         let queued = self.queued();
-        // What is too long for the kernel is for ever.
+        // A timeout the kernel cannot represent means no timeout.
         let time = timeout.and_then(|timeout| {
             let tv_sec = i64::try_from(timeout.as_secs()).ok()?;
             Some(Timespec { tv_sec, tv_nsec: timeout.subsec_nanos().into() })
@@ -102,36 +107,36 @@ impl Ring {
             .as_ref()
             .map_or(io_uring_ptr::null(), |time| io_uring_ptr::new((&raw const *time).cast_mut().cast::<c_void>()));
         let arg = io_uring_getevents_arg { ts, ..io_uring_getevents_arg::default() };
-        let (ring, flags) = self.name(IoringEnterFlags::GETEVENTS | IoringEnterFlags::EXT_ARG);
-        // SAFETY: what is queued was promised to be valid, and the timeout outlives the call.
+        let (ring, flags) = self.enter_fd(IoringEnterFlags::GETEVENTS | IoringEnterFlags::EXT_ARG);
+        // SAFETY: the callers of `push` promised that the queued entries are valid; the timeout outlives the call.
         unsafe { io_uring_enter_arg(ring, queued, completions_min, flags, Some(&arg)) }.map(drop)
     }
 
-    /// Submissions that the kernel has not taken.
+    /// How many submissions the kernel has not taken.
     #[inline]
     pub(crate) fn queued(&mut self) -> u32 {
         self.ring.submission().len() as u32
     }
 
-    /// Whether the kernel has more than one turn takes: work that it left for the next call, or completions beyond the
-    /// queue.
+    /// Whether the kernel has more than it returned in this turn: work left for the next call, or completions that did not
+    /// fit in the queue.
     #[inline]
     pub(crate) fn is_behind(&mut self) -> bool {
         let queue = self.ring.submission();
         queue.taskrun() || queue.cq_overflow()
     }
 
-    /// Whether completions wait beyond the queue.
-    pub(crate) fn is_overflown(&mut self) -> bool {
+    /// Whether completions wait outside the queue because it was full.
+    pub(crate) fn has_overflowed(&mut self) -> bool {
         self.ring.submission().cq_overflow()
     }
 
-    /// Has `eventfd` written to by whatever there is to do for this ring.
-    pub(crate) fn announce_on(&self, eventfd: BorrowedFd<'_>) -> Result<(), Errno> {
+    /// Has the kernel write to `eventfd` whenever this ring has something to do.
+    pub(crate) fn register_eventfd(&self, eventfd: BorrowedFd<'_>) -> Result<(), Errno> {
         self.ring.submitter().register_eventfd(eventfd.as_raw_fd())
     }
 
-    /// Completions that are there.
+    /// How many completions are in the queue.
     #[inline]
     pub(crate) fn completed(&mut self) -> u32 {
         self.ring.completion().len() as u32
@@ -142,32 +147,38 @@ impl Ring {
         self.ring.completion().next()
     }
 
-    /// Puts a socket into the ring's own table; -1 takes out what is there. No operation may be in flight by that name.
-    pub(crate) fn fix(&mut self, index: u32, socket: RawFd) -> bool {
-        let fixed = self.ring.submitter().register_files_update(index, &[socket]).is_ok();
-        // What is refused once is not worth asking again for each connection.
-        self.fixes &= fixed || socket == -1;
-        fixed
+    /// Registers a socket as the fixed file `index`.
+    pub(crate) fn register_file(&mut self, index: u32, socket: RawFd) -> bool {
+        let registered = self.ring.submitter().register_files_update(index, &[socket]).is_ok();
+        // Once the kernel has refused, do not ask again for each connection.
+        self.has_file_table &= registered;
+        registered
     }
 
-    /// Empties the ring's own table.
-    pub(crate) fn fix_nothing(&mut self) {
-        // It fails when there is none.
+    /// Removes the fixed file `index`. No operation may be in flight on it.
+    pub(crate) fn unregister_file(&mut self, index: u32) -> bool {
+        self.ring.submitter().register_files_update(index, &[-1]).is_ok()
+    }
+
+    /// Removes the table of fixed files.
+    pub(crate) fn unregister_files(&mut self) {
+        // It fails when there is no table.
         let _ = self.ring.submitter().unregister_files();
-        self.fixes = false;
+        self.has_file_table = false;
     }
 
-    /// Lets the kernel take buffers from a ring of them.
+    /// Registers a ring of provided buffers.
     ///
     /// # Safety
-    /// The ring stays valid until [`hide_lent`](Self::hide_lent) or the end of this one, and so does what it names.
-    pub(crate) unsafe fn show_lent(&self, start: NonNull<u8>, entries: u16, group: u16) -> Result<(), Errno> {
+    /// That ring and the buffers in it stay valid until [`unregister_buf_ring`](Self::unregister_buf_ring), or until `self`
+    /// is dropped.
+    pub(crate) unsafe fn register_buf_ring(&self, start: NonNull<u8>, entries: u16, group: u16) -> Result<(), Errno> {
         // SAFETY: the caller's promise.
         unsafe { self.ring.submitter().register_buf_ring(start.as_ptr().cast(), entries, group) }
     }
 
-    /// The kernel takes no buffer any more.
-    pub(crate) fn hide_lent(&self, group: u16) -> Result<(), Errno> {
+    /// Unregisters it: the kernel picks no more buffers.
+    pub(crate) fn unregister_buf_ring(&self, group: u16) -> Result<(), Errno> {
         self.ring.submitter().unregister_buf_ring(group)
     }
 
@@ -176,24 +187,24 @@ impl Ring {
         let mut update = io_uring_rsrc_update::default();
         (update.offset, update.data) = (u32::MAX, data);
         let (op, updates) = (IoringRegisterOp::RegisterRingFds, (&raw mut update).cast());
-        // SAFETY: one update, which the kernel may write to, and which outlives the call.
+        // SAFETY: the call gets one update, which is writable and outlives the call.
         let done = unsafe { io_uring_register(&self.ring, op, updates, 1) };
         (done == Ok(1)).then_some(update.offset)
     }
 
-    /// What names the ring in the system call.
+    /// The descriptor or registered index to pass to `io_uring_enter`, with the flags that say which.
     #[inline]
-    fn name(&self, flags: IoringEnterFlags) -> (BorrowedFd<'_>, IoringEnterFlags) {
+    fn enter_fd(&self, flags: IoringEnterFlags) -> (BorrowedFd<'_>, IoringEnterFlags) {
         let Some(place) = self.registered else { return (self.ring.as_fd(), flags) };
-        // SAFETY: it is not used as a descriptor: the flag makes it a place in the thread's table, which holds the ring
-        // until it is dropped.
+        // SAFETY: it is not used as a descriptor: the flag makes it an index into the thread's table, which holds the ring
+        // until `self` is dropped.
         let place = unsafe { BorrowedFd::borrow_raw(place as RawFd) };
         (place, flags | IoringEnterFlags::REGISTERED_RING)
     }
 
-    /// Setting up may be allowed, and entering not.
-    fn answers(&mut self) -> Result<(), Refusal> {
-        // SAFETY: a no-op names no memory.
+    /// Checks that a no-op completes: a system may allow setting up a ring and forbid entering it.
+    fn try_nop(&mut self) -> Result<(), Refusal> {
+        // SAFETY: a no-op references no memory.
         let queued = unsafe { self.push(&ops::nop()) };
         self.enter(1, Some(NOP_PATIENCE)).map_err(refusal)?;
         match (queued, self.pop()) {
@@ -215,16 +226,16 @@ impl Drop for Ring {
         let mut update = io_uring_rsrc_update::default();
         update.offset = offset;
         let (op, updates) = (IoringRegisterOp::UnregisterRingFds, (&raw const update).cast());
-        // SAFETY: one update that outlives the call.
+        // SAFETY: the call gets one update, which outlives it.
         let undone = unsafe { io_uring_register(&self.ring, op, updates, 1) };
         debug_assert!(undone.is_ok(), "it was registered by this thread");
     }
 }
 
-/// The most completions that a kernel's queue holds.
+/// The longest completion queue that the kernel allows.
 const COMPLETIONS_MAX: u32 = 65_536;
 
-/// What the two queues take.
+/// Bytes that the two queues occupy.
 pub(crate) const fn bytes(completions: u32) -> usize {
     let completions = if completions < COMPLETIONS_MAX { completions.next_power_of_two() } else { COMPLETIONS_MAX };
     let submissions = if completions < SUBMISSIONS { completions } else { SUBMISSIONS };
@@ -232,7 +243,7 @@ pub(crate) const fn bytes(completions: u32) -> usize {
         + completions as usize * size_of::<cqueue::Entry>()
 }
 
-/// The best queues that the kernel will set up, and whether it defers work to us.
+/// The best ring that the kernel will set up, and whether it defers its work to our calls.
 fn build(completions: u32) -> Result<(IoUring, bool), Errno> {
     let submissions = SUBMISSIONS.min(completions);
     let mut builder = IoUring::builder();
@@ -260,10 +271,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_queue_cannot_hold_waits_and_is_not_lost() {
+    fn completions_beyond_the_queue_wait_and_are_not_lost() {
         let Some(mut ring) = ring(2) else { return };
         for _ in 0..50 {
-            // SAFETY: a no-op names no memory.
+            // SAFETY: a no-op references no memory.
             let queued = unsafe { ring.push(&ops::nop()) };
             assert!(queued.is_ok(), "a full queue is submitted");
             ring.submit();
@@ -282,12 +293,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_can_be_told() {
+    fn rungs_display_the_features_in_use() {
         let Some(ring) = ring(64) else { return };
         let said = std::format!("{}", ring.rungs());
         assert_eq!(said.contains("registered-ring"), ring.registered.is_some());
         assert_eq!(said.contains("deferred-work"), ring.deferred_work);
-        assert!(!said.contains("fixed-files"), "there is nothing to fix");
+        assert!(!said.contains("fixed-files"), "the ring has no file table");
         assert_eq!(std::format!("{}", Rungs::NONE), "basic");
     }
 }

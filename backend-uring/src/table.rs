@@ -1,74 +1,74 @@
-//! One place for a socket, with the operations in flight on it.
+//! Table entries: a socket, with the operations in flight on it.
 
 use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{OpKind, OpToken};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 
-/// "No entry" in a link. Beyond the end of every table, so that looking it up is the test for it.
+/// "No entry" in a link. It is beyond the end of every table, so a failed lookup is the test for it.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The socket is there, and has been handed out or waits for that.
+/// The handle is valid: the socket has been handed out.
 pub(crate) const OPEN: u16 = 1;
 /// It listens.
 pub(crate) const LISTENER: u16 = 1 << 1;
 /// A receive is in flight.
 pub(crate) const RECV: u16 = 1 << 2;
 pub(crate) const SEND: u16 = 1 << 3;
-/// An accept was submitted to us; how many are in flight in the kernel is another matter.
+/// The engine has an accept in flight; how many are in flight in the kernel is independent of that.
 pub(crate) const ACCEPT: u16 = 1 << 4;
-/// A close was submitted to us.
+/// The engine has submitted a close.
 pub(crate) const CLOSE: u16 = 1 << 5;
-/// The kernel was asked to close it.
+/// The close was submitted to the kernel.
 pub(crate) const CLOSING: u16 = 1 << 6;
-/// The end of the receive was asked for.
+/// The receive is being cancelled.
 pub(crate) const CANCEL_RECV: u16 = 1 << 7;
 pub(crate) const CANCEL_SEND: u16 = 1 << 8;
 /// The accept ends without a connection: `recv_result` says why.
 pub(crate) const FAILED_ACCEPT: u16 = 1 << 9;
-/// The receive has completed, with `recv_result` and the buffer in its place.
+/// The receive has completed; `recv_result` and the buffer are in the entry.
 pub(crate) const DONE_RECV: u16 = 1 << 10;
 pub(crate) const DONE_SEND: u16 = 1 << 11;
 pub(crate) const DONE_CLOSE: u16 = 1 << 12;
-/// In the list of entries with something to hand out.
+/// The entry is in the list of those with something to hand out.
 pub(crate) const READY: u16 = 1 << 13;
-/// Bytes may be there already: the next receive tries before it waits.
+/// Data may have arrived already: the next receive tries before it waits.
 pub(crate) const TRY: u16 = 1 << 14;
 
-/// The socket is in the kernel's own table too, at the same index, and operations name it by that.
+/// The socket is registered as a fixed file, at the same index, and operations use that instead of the descriptor.
 pub(crate) const FIXED: u16 = 1 << 15;
 
-// Bits of `waits`. A kernel may answer EAGAIN where the socket does not block; then a poll is in flight in place of the
-// operation, which is asked for again behind it.
+// Bits of `waits`. A kernel may return EAGAIN for a non-blocking socket. Then a poll is in flight in place of the operation,
+// which is queued again when the poll completes.
 pub(crate) const WAIT_RECV: u8 = 1;
 pub(crate) const WAIT_SEND: u8 = 1 << 1;
 pub(crate) const WAIT_ACCEPT: u8 = 1 << 2;
-/// The receive has to be queued again, and found no room.
+/// The receive has to be queued again, and the submission queue was full.
 pub(crate) const AGAIN_RECV: u8 = 1 << 3;
 pub(crate) const AGAIN_SEND: u8 = 1 << 4;
 
-/// One place for a socket in the caller's storage: 96 bytes with the feature `std` where pointers have 64 bits.
+/// One entry for a socket in the caller's storage: 96 bytes on 64-bit targets with the feature `std`.
 ///
 /// It owns the buffers of the operations in flight until their own completions.
 pub struct Entry {
-    /// Of the receive; `None` while a lent one is still to be picked.
+    /// The buffer of the receive; `None` until the kernel has picked a lent one.
     pub(crate) into: Option<Buf<'static>>,
-    /// Of the send.
+    /// The buffer of the send.
     pub(crate) head: Option<Buf<'static>>,
     pub(crate) body: &'static [u8],
-    /// Names the slot and generation of every operation on this handle; its kind means nothing.
+    /// Slot and generation of every operation on this handle; the token's kind is ignored.
     pub(crate) owner: OpToken,
     pub(crate) socket: Option<OwnedFd>,
-    /// The kernel's answer to a receive that has completed but was not handed out.
+    /// The kernel's result of a receive that has completed but was not handed out.
     pub(crate) recv_result: i32,
     pub(crate) send_result: i32,
-    /// The next one in the list of free entries, of those with something to hand out, or of accepted ones that wait.
+    /// The next entry in the list of free entries, of those with something to hand out, or of accepted connections.
     pub(crate) next: u32,
-    /// Of a listener: the first connection that was accepted and waits for the engine's next accept.
+    /// For a listener: the first accepted connection that waits for the engine's next accept.
     pub(crate) accepted: u32,
     pub(crate) flags: u16,
-    /// Of a listener: accepts in flight in the kernel.
+    /// For a listener: accepts in flight in the kernel.
     pub(crate) armed: u8,
-    /// What the kernel did not wait for itself: `WAIT_…` and `AGAIN_…`.
+    /// Operations that wait by polling or have to be queued again: `WAIT_…` and `AGAIN_…`.
     pub(crate) waits: u8,
 }
 
@@ -95,21 +95,21 @@ impl Entry {
         }
     }
 
-    /// Takes out the buffers that the kernel has given back, after the reactor over this table was dropped.
+    /// Takes the buffers that the kernel has given back, after the reactor over this table was dropped.
     ///
-    /// Dropping it waits for the kernel. What is still in the kernel's hands then, and all that was in flight when a
-    /// reactor was leaked instead (`mem::forget`), is never handed out: those bytes belong to the kernel.
+    /// Dropping the reactor waits for the kernel. Buffers that the kernel still has then, and all that were in flight when a
+    /// reactor was leaked (`mem::forget`), are never returned: the kernel may still write to them.
     pub fn take_buffers(&mut self) -> impl Iterator<Item = Buf<'static>> + use<> {
         let into = if self.flags & (RECV | DONE_RECV) == RECV { None } else { self.into.take() };
         let head = if self.flags & (SEND | DONE_SEND) == SEND { None } else { self.head.take() };
         into.into_iter().chain(head)
     }
 
-    /// Whether an operation may take the place `seat` of a connection: it is free, nothing is being closed, and what
-    /// else is in flight has the same owner.
+    /// Whether an operation of kind `op` may be submitted: the entry is an open stream, none of that kind is in flight, and
+    /// any other in flight has the same owner.
     #[inline(always)]
-    pub(crate) fn admits(&self, seat: u16, token: OpToken) -> bool {
-        self.flags & (OPEN | LISTENER | CLOSE | seat) == OPEN
+    pub(crate) fn admits(&self, op: u16, token: OpToken) -> bool {
+        self.flags & (OPEN | LISTENER | CLOSE | op) == OPEN
             && (self.flags & (RECV | SEND) == 0 || self.is_owned_by(token))
     }
 
@@ -118,13 +118,13 @@ impl Entry {
         self.owner.with_kind(OpKind::Accept) == token.with_kind(OpKind::Accept)
     }
 
-    /// The descriptor, to name it to the kernel; -1 for none, which the kernel refuses.
+    /// The descriptor; -1 if there is none, which the kernel rejects.
     #[inline(always)]
     pub(crate) fn descriptor(&self) -> RawFd {
         self.socket.as_ref().map_or(-1, AsRawFd::as_raw_fd)
     }
 
-    /// What names the socket of the entry `index` to the kernel at the least cost.
+    /// How operations refer to the socket of the entry `index`: as a fixed file if it is one.
     #[inline(always)]
     pub(crate) fn target(&self, index: u32) -> Target {
         if self.flags & FIXED != 0 { Target::Fixed(index) } else { Target::Descriptor(self.descriptor()) }
@@ -136,12 +136,12 @@ impl Entry {
             || (self.flags & ACCEPT != 0 && (self.accepted != NONE || self.flags & FAILED_ACCEPT != 0))
     }
 
-    /// Whether an accept waits for a connection.
+    /// Whether the engine's accept waits for a connection.
     pub(crate) fn wants_accept(&self) -> bool {
         self.flags & (ACCEPT | FAILED_ACCEPT) == ACCEPT && self.accepted == NONE
     }
 
-    /// Whether the kernel still works on it.
+    /// Whether the kernel has an operation in flight on it.
     pub(crate) fn is_busy(&self) -> bool {
         let done_recv = self.flags & DONE_RECV != 0;
         let done_send = self.flags & DONE_SEND != 0;
@@ -153,12 +153,12 @@ impl Entry {
     }
 }
 
-/// A name of a socket for the kernel.
+/// How a submission refers to a socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     /// A descriptor of the process.
     Descriptor(RawFd),
-    /// An index into the ring's own table, which spares the kernel counting references.
+    /// A fixed file of the ring, which saves the kernel counting references.
     Fixed(u32),
 }
 

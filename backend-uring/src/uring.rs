@@ -1,4 +1,4 @@
-//! The reactor's parts, setting it up, and taking it down.
+//! The reactor: its fields, its construction, and its drop.
 
 use core::marker::PhantomData;
 use core::net::SocketAddr;
@@ -11,76 +11,78 @@ use aurora_http_sockets::{Eventfd, Waker, os_error};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
-use crate::bell::Bell;
 use crate::lent::{GROUP, Lent, LentPlace};
 use crate::messages::Messages;
+use crate::nested::NestedFd;
 use crate::ops::{self, Kind};
 use crate::refusal::{Refusal, Rungs, refusal};
 use crate::ring::Ring;
 use crate::table::{ACCEPT, CLOSE, DONE_RECV, DONE_SEND, Entry, FIXED, LISTENER, NONE, OPEN, READY, RECV, SEND, TRY};
 
-/// Completion-style I/O on io_uring over a caller's table; an [`IoHandle`] is an index into that table.
+/// Completion-style I/O on io_uring over the caller's table; an [`IoHandle`] is an index into that table.
 ///
-/// It stays on the thread that made it. It can stand inside another event loop, level-triggered or edge-triggered: drive
-/// the reactor with a zero timeout, and [`flush`](aurora_http_core::reactor::Reactor::flush) it, whenever that loop reports
-/// its descriptor ([`AsFd`]), and at once while it [has work](aurora_http_core::reactor::Reactor::has_work). The
-/// descriptor stands for an eventfd that the kernel writes to and for the waker, and is made when it is first asked for; a
-/// ring's own would not become readable by work that the kernel keeps for us.
+/// It can be nested in another event loop, level-triggered or edge-triggered. Drive the reactor with a zero timeout and
+/// [`flush`](aurora_http_core::reactor::Reactor::flush) it whenever that loop reports its descriptor ([`AsFd`]), and again
+/// at once while it [has work](aurora_http_core::reactor::Reactor::has_work). The descriptor is an epoll instance over the
+/// waker and an eventfd that the kernel writes to, created on first use. The ring's own descriptor would not become readable
+/// for work that the kernel defers to us.
+///
+/// It is not `Send`, because the kernel ties a ring to the thread that made it:
 ///
 /// ```compile_fail
 /// fn moves_to_another_thread<T: Send>() {}
 /// moves_to_another_thread::<aurora_http_uring::Uring<'static>>();
 /// ```
 ///
-/// Dropping it asks for the end of all that is in flight, waits for that, and closes its sockets. What does not end
-/// within a second keeps its buffers for ever, and so does what was in flight in a reactor that is leaked.
+/// Dropping it cancels everything in flight, waits for that, and closes its sockets. Operations that do not end within a
+/// second keep their buffers forever, and so do those in flight in a reactor that is leaked.
 pub struct Uring<'s> {
-    // First, so that the kernel's side is gone before the memory that it looks at.
+    // First, so that the ring is dropped before the memory it shares with the kernel.
     pub(crate) ring: Ring,
     pub(crate) table: &'s mut [Entry],
     pub(crate) lent: Lent<'s>,
     pub(crate) messages: Messages,
     pub(crate) waker: Waker<Eventfd>,
-    /// The kernel watches the waker.
-    pub(crate) watched: bool,
+    /// The poll on the waker's eventfd is in flight.
+    pub(crate) waker_polled: bool,
     /// First free entry, or [`NONE`].
     pub(crate) free: u32,
     pub(crate) free_count: u32,
-    /// Accepts in flight in the kernel; a free entry is kept for each.
+    /// Accepts in flight in the kernel; a free entry is reserved for each.
     pub(crate) armed: u32,
     /// First and last entry with something to hand out.
     pub(crate) ready: u32,
     pub(crate) ready_last: u32,
-    /// Completions of this turn that were not looked at yet.
+    /// Completions of this turn that were not handed out yet.
     pub(crate) due: u32,
-    /// Something could not be queued: look for it in the whole table.
+    /// Something could not be queued: scan the whole table for it.
     pub(crate) retry: bool,
-    /// The kernel has more than the last call took.
+    /// The kernel has more than it returned with the last call.
     pub(crate) behind: bool,
-    /// Waits in a row that left something to the kernel.
-    pub(crate) parts: u8,
-    pub(crate) bell: Bell,
-    /// An operation that cannot be carried out; it completes with an error in its turn.
+    /// Waits in a row that left work with the kernel.
+    pub(crate) partial_waits: u8,
+    pub(crate) nested: NestedFd,
+    /// The completion, with an error, of an operation that could not be carried out.
     pub(crate) refused: Option<Completion<'static>>,
-    /// A ring belongs to a thread.
+    /// Makes it `!Send`: a ring belongs to a thread.
     thread: PhantomData<*mut ()>,
 }
 
-/// Setting up, and looking in.
+/// Construction, and access to its sockets.
 impl<'s> Uring<'s> {
     /// A reactor that holds as many sockets, listeners included, as `table` has entries, and as many lent buffers as
-    /// `lent` has places (at most 32 768). What the storage held before is dropped, and sockets are closed: take the buffers
-    /// of an earlier reactor out before, by [`Entry::take_buffers`] and [`LentPlace::take_buffer`].
+    /// `lent` has places (at most 32 768). Sockets and buffers that the storage still holds are closed and dropped: take an
+    /// earlier reactor's buffers out first, with [`Entry::take_buffers`] and [`LentPlace::take_buffer`].
     ///
     /// # Errors
-    /// Why io_uring cannot be used here. There is no fall-back.
+    /// The reason why io_uring cannot be used here. There is no fallback.
     pub fn new(table: &'s mut [Entry], lent: &'s mut [LentPlace]) -> Result<Self, Refusal> {
         let length = table.len().min(NONE as usize);
         let table = &mut table[..length];
         let ring = Ring::new(completions_max(length), length as u32)?;
         let waker = Waker::new(Eventfd::new().map_err(refusal)?);
         let mut lent = Lent::new(lent).map_err(refusal)?;
-        show(&ring, &mut lent).map_err(|error| match error {
+        register_lent(&ring, &mut lent).map_err(|error| match error {
             Errno::INVAL => Refusal::TooOld("rings of provided buffers"),
             error => refusal(error),
         })?;
@@ -98,36 +100,36 @@ impl<'s> Uring<'s> {
             lent,
             messages: Messages::new().map_err(refusal)?,
             waker,
-            watched: false,
+            waker_polled: false,
             armed: 0,
             ready: NONE,
             ready_last: NONE,
             due: 0,
             retry: false,
             behind: false,
-            parts: 0,
-            bell: Bell::new(),
+            partial_waits: 0,
+            nested: NestedFd::new(),
             refused: None,
             thread: PhantomData,
         })
     }
 
-    /// Bytes that it takes besides a table of `handles` and `lent` places of a buffer's own size: the queues and rings
-    /// that it shares with the kernel, and what a [`LentPlace`] is longer.
+    /// Bytes that a reactor takes beyond its table of `handles` entries and `lent` places of the size of
+    /// `Option<Buf<'static>>`: the queues and rings shared with the kernel, and the extra size of a [`LentPlace`].
     #[must_use]
     pub const fn queue_bytes(handles: usize, lent: usize) -> usize {
         let places = lent * (size_of::<LentPlace>() - size_of::<Option<Buf<'static>>>());
         crate::ring::bytes(completions_max(handles)) + Lent::bytes(lent) + places + Messages::BYTES
     }
 
-    /// Which parts of the ladder it stands on.
+    /// Which optional kernel features it uses.
     #[must_use]
     pub fn rungs(&self) -> Rungs {
         self.ring.rungs()
     }
 
-    /// Takes a listening socket in, inherited ones too; it is made non-blocking, for all that share it: another server on
-    /// the same socket must not block in accept(2).
+    /// Adds a listening socket, opened here or inherited, and makes it non-blocking. That affects everyone who shares it:
+    /// another server on the same socket must not block in accept(2).
     ///
     /// # Errors
     /// [`IoError::FileLimit`] when the table is full; the socket is closed then.
@@ -138,8 +140,8 @@ impl<'s> Uring<'s> {
         Ok(IoHandle(index))
     }
 
-    /// Takes a connected stream socket in. Whether it blocks makes no difference here and is left as it is, since that
-    /// belongs to all who share it.
+    /// Adds a connected stream socket. Its blocking mode does not matter here and is left unchanged, since it affects
+    /// everyone who shares the socket.
     ///
     /// # Errors
     /// As for [`add_listener`](Self::add_listener).
@@ -147,18 +149,18 @@ impl<'s> Uring<'s> {
         self.insert(stream).map(IoHandle).ok_or(IoError::FileLimit)
     }
 
-    /// Gives a socket away, still open and made non-blocking; its handle is free afterwards. `None` for an invalid handle, and
-    /// while an operation is in flight on it.
+    /// Removes a socket and returns it, still open and non-blocking. `None` for an invalid handle, and while an operation is
+    /// in flight on it. The handle is invalid afterwards and may be assigned to another socket.
     pub fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
         let entry = self.table.get_mut(io.0 as usize)?;
         if entry.flags & (OPEN | RECV | SEND | ACCEPT | CLOSE) != OPEN || entry.armed > 0 || entry.waits != 0 {
             return None;
         }
-        if entry.flags & FIXED != 0 && !self.ring.fix(io.0, -1) {
+        if entry.flags & FIXED != 0 && !self.ring.unregister_file(io.0) {
             return None;
         }
         let socket = entry.socket.take()?;
-        // As from the other backends. It fails for no socket.
+        // The other backends return it non-blocking, too. This does not fail for sockets.
         let _ = rustix::io::ioctl_fionbio(&socket, true);
         self.release(io.0);
         Some(socket)
@@ -171,15 +173,15 @@ impl<'s> Uring<'s> {
         Some(entry.socket.as_ref()?.as_fd())
     }
 
-    /// The address that a socket is bound to.
+    /// The local address of a socket.
     ///
     /// # Errors
-    /// [`IoError::Unsupported`] for an invalid handle; [`IoError::Os`] when the socket is no IP socket.
+    /// [`IoError::Unsupported`] for an invalid handle; [`IoError::Os`] when it is not an IP socket.
     pub fn local_addr(&self, io: IoHandle) -> Result<SocketAddr, IoError> {
         aurora_http_sockets::local_addr(self.descriptor(io).ok_or(IoError::Unsupported)?)
     }
 
-    /// The address of the other end.
+    /// The address of the peer.
     ///
     /// # Errors
     /// As for [`local_addr`](Self::local_addr), and [`IoError::ConnectionReset`] when it is not connected.
@@ -187,7 +189,7 @@ impl<'s> Uring<'s> {
         aurora_http_sockets::peer_addr(self.descriptor(io).ok_or(IoError::Unsupported)?)
     }
 
-    /// What ends a wait from another thread.
+    /// A waker, which ends a wait from any thread.
     ///
     /// # Errors
     /// As for [`Waker::try_clone`].
@@ -195,7 +197,7 @@ impl<'s> Uring<'s> {
         self.waker.try_clone()
     }
 
-    /// Puts a socket into a free entry; closes it when there is none.
+    /// Puts a socket into a free entry; closes it if there is none.
     pub(crate) fn insert(&mut self, socket: OwnedFd) -> Option<u32> {
         let index = self.free;
         let entry = self.table.get_mut(index as usize)?;
@@ -214,7 +216,7 @@ impl<'s> Uring<'s> {
         }
     }
 
-    /// Queues the entry to have something handed out.
+    /// Appends the entry to the list of those with something to hand out.
     pub(crate) fn push_ready(&mut self, index: u32) {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         if entry.flags & READY != 0 {
@@ -234,30 +236,30 @@ impl<'s> Uring<'s> {
 /// Accepts in flight on all listeners.
 pub(crate) const ACCEPTS_MAX: u32 = 128;
 
-/// The most completions that can wait at once: of receives, sends and their cancels per handle, of the wake, and of the
-/// accepts, which are more than one per listener.
+/// The most completions that can be pending at once: receives, sends and their cancels for each handle, the wake, and the
+/// accepts, of which a listener has several.
 const fn completions_max(handles: usize) -> u32 {
     let completions = ops_max(handles, 0).saturating_add(ACCEPTS_MAX as usize);
     if completions > u32::MAX as usize { u32::MAX } else { completions as u32 }
 }
 
 impl Uring<'_> {
-    /// Keeps what all completions that are there say in the table.
-    pub(crate) fn keep_all(&mut self) {
+    /// Records all completions of the queue in the table.
+    pub(crate) fn record_all(&mut self) {
         while let Some(completion) = self.ring.pop() {
-            let (kind, index) = ops::named(completion.user_data_u64());
-            self.keep(kind, index, completion.raw_result(), completion.flags());
+            let (kind, index) = ops::parse_user_data(completion.user_data_u64());
+            self.record(kind, index, completion.raw_result(), completion.flags());
         }
     }
 }
 
-/// Lets the kernel take lent buffers.
-pub(crate) fn show(ring: &Ring, lent: &mut Lent<'_>) -> Result<(), Errno> {
+/// Registers the ring of lent buffers with the kernel.
+pub(crate) fn register_lent(ring: &Ring, lent: &mut Lent<'_>) -> Result<(), Errno> {
     let (start, entries) = lent.ring();
     lent.restart();
-    // SAFETY: the pages are the reactor's own, which hides them before it takes a buffer back, and drops its ring before
-    // them; the buffers that they name live as long as the process and are owned by `lent`.
-    unsafe { ring.show_lent(start, entries, GROUP) }?;
+    // SAFETY: the reactor owns the pages; it unregisters the ring before it takes a buffer back, and drops `ring` before the
+    // pages. The buffers are 'static, and `lent` owns them.
+    unsafe { ring.register_buf_ring(start, entries, GROUP) }?;
     lent.registered = true;
     Ok(())
 }
@@ -274,18 +276,18 @@ impl Peers for Uring<'_> {
 
 impl AsFd for Uring<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.descriptor(&self.ring, self.waker.get_ref().as_fd())
+        self.nested.descriptor(&self.ring, self.waker.get_ref().as_fd())
     }
 }
 
-/// How long dropping waits for what is in flight, and how often it looks.
+/// Dropping waits at most `DROP_LOOKS` times `DROP_WAIT` for operations in flight.
 const DROP_WAIT: Duration = Duration::from_millis(50);
 const DROP_LOOKS: u32 = 20;
 
 impl Drop for Uring<'_> {
     fn drop(&mut self) {
-        // First of all: a receive that goes on takes none any more.
-        let hidden = !self.lent.registered || self.ring.hide_lent(GROUP).is_ok();
+        // First of all, so that no receive picks another lent buffer.
+        let hidden = !self.lent.registered || self.ring.unregister_buf_ring(GROUP).is_ok();
         self.lent.registered &= !hidden;
         for index in 0..self.table.len() as u32 {
             let entry = &self.table[index as usize];
@@ -301,19 +303,19 @@ impl Drop for Uring<'_> {
         for _ in 0..DROP_LOOKS {
             let busy = self.table.iter().any(Entry::is_busy);
             let entered = self.ring.enter(busy.into(), Some(DROP_WAIT));
-            self.keep_all();
+            self.record_all();
             if !busy || !matches!(entered, Ok(()) | Err(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN)) {
                 break;
             }
         }
-        // It would keep them open until the kernel gets round to taking the ring down.
-        self.ring.fix_nothing();
+        // Fixed files would stay open until the kernel has torn down the ring.
+        self.ring.unregister_files();
         let mut taken = false;
         for entry in &mut *self.table {
-            // The kernel may still use what is in flight: `take_buffers` does not hand it out, and the next reactor on the
-            // table forgets it. Which lent buffer such a receive has taken, nobody knows.
+            // The kernel may still use the buffers of operations in flight: `take_buffers` does not return them, and the next
+            // reactor on the table forgets them. A receive that picks a lent buffer might have any of them.
             taken |= entry.flags & (RECV | DONE_RECV) == RECV && entry.into.is_none();
-            // The table is the caller's and would keep it open.
+            // The table outlives the reactor and would keep the socket open.
             entry.socket = None;
         }
         if hidden && !taken {

@@ -1,4 +1,4 @@
-//! Whose a buffer is when the reactor that had it in flight is dropped, leaked, or gone in a panic.
+//! Who owns the buffers in flight when their reactor is dropped, leaked, or unwound by a panic.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ impl Tables {
         Self { table, lent: (0..4).map(|_| LentPlace::new()).collect() }
     }
 
-    /// The addresses of the buffers that safe code can get out of them.
+    /// The addresses of the buffers that safe code can take out of them.
     fn taken(&mut self) -> BTreeSet<usize> {
         let in_flight = self.table.iter_mut().flat_map(Entry::take_buffers);
         let lent = self.lent.iter_mut().filter_map(LentPlace::take_buffer);
@@ -38,7 +38,7 @@ fn address(buf: &Buf<'_>) -> usize {
     buf.filled().as_ptr().addr()
 }
 
-/// A reactor at work, the clients of its connections, and the addresses of all buffers it has.
+/// A reactor with operations in flight, the clients of its connections, and the addresses of all its buffers.
 struct Busy<'s> {
     uring: Uring<'s>,
     clients: Vec<TcpStream>,
@@ -46,7 +46,7 @@ struct Busy<'s> {
 }
 
 impl<'s> Busy<'s> {
-    /// With a receive into a buffer, one into a lent buffer, a send that does not end, and more lent buffers.
+    /// With a receive into a buffer, one into a lent buffer, a send that does not complete, and more lent buffers.
     fn new(tables: &'s mut Tables) -> Self {
         let uring = Uring::new(&mut tables.table, &mut tables.lent).unwrap();
         let mut busy = Self { uring, clients: Vec::new(), given: BTreeSet::new() };
@@ -94,23 +94,23 @@ fn allowed() -> bool {
 }
 
 #[test]
-fn a_reactor_that_is_dropped_gives_all_buffers_back() {
+fn a_dropped_reactor_returns_all_buffers() {
     if !allowed() {
         return;
     }
     let mut tables = Tables::new();
-    // The tables of one that was dropped do for the next one.
+    // The tables of a dropped reactor can be used for another one.
     for _ in 0..3 {
         let Busy { uring, clients, given } = Busy::new(&mut tables);
         drop(uring);
         assert_eq!(tables.taken(), given);
-        assert_eq!(tables.taken(), BTreeSet::new(), "they are taken once");
+        assert_eq!(tables.taken(), BTreeSet::new(), "each buffer is returned once");
         drop(clients);
     }
 }
 
 #[test]
-fn a_reactor_that_goes_in_a_panic_gives_all_buffers_back() {
+fn a_reactor_dropped_by_a_panic_returns_all_buffers() {
     if !allowed() {
         return;
     }
@@ -119,16 +119,16 @@ fn a_reactor_that_goes_in_a_panic_gives_all_buffers_back() {
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         let Busy { uring: _uring, given: at_work, .. } = Busy::new(&mut tables);
         given = at_work;
-        panic!("a handler's");
+        panic!("as in a handler");
     }));
     assert!(panicked.is_err());
     assert_eq!(tables.taken(), given);
     drop(Busy::new(&mut tables));
 }
 
-/// The kernel goes on with what was in flight, so that nobody may get at its buffers any more.
+/// The kernel continues the operations in flight, so safe code must not get at their buffers.
 #[test]
-fn no_buffer_of_a_reactor_that_is_leaked_can_be_had() {
+fn a_leaked_reactor_returns_no_buffers() {
     if !allowed() {
         return;
     }
@@ -137,10 +137,10 @@ fn no_buffer_of_a_reactor_that_is_leaked_can_be_had() {
     mem::forget(uring);
     assert_eq!(tables.taken(), BTreeSet::new());
     for client in &mut clients[..2] {
-        client.write_all(b"bytes for the reactor that nobody drives").unwrap();
+        client.write_all(b"bytes for a reactor that is not driven").unwrap();
     }
     assert_eq!(tables.taken(), BTreeSet::new());
-    // Nor by another reactor on the same tables.
+    // Nor does another reactor on the same tables return them.
     let Busy { uring, given, .. } = Busy::new(&mut tables);
     drop(uring);
     let taken = tables.taken();
@@ -148,9 +148,9 @@ fn no_buffer_of_a_reactor_that_is_leaked_can_be_had() {
     assert!(taken.is_disjoint(&leaked));
 }
 
-/// The ring counts in 16 bits, on both sides.
+/// Kernel and reactor count positions in the ring with 16 bits.
 #[test]
-fn lent_buffers_go_round_further_than_the_ring_counts() {
+fn lent_buffers_survive_a_wrap_of_the_ring_positions() {
     if !allowed() {
         return;
     }

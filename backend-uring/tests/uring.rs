@@ -1,5 +1,5 @@
-//! What the contract's suite does not ask of every reactor: queues that run full, connections that wait to be handed
-//! out, sockets taken in and given away.
+//! Behaviour specific to io_uring, which the contract suite does not cover: full queues, accepted connections that wait to
+//! be handed out, sockets that are added and detached.
 #![cfg(target_os = "linux")]
 
 use std::io::{ErrorKind, Read, Write};
@@ -15,7 +15,7 @@ use aurora_http_uring::{Entry, LentPlace, ListenOptions, Uring, listen, probe};
 
 fn uring(sockets: usize, lent: usize) -> Option<Uring<'static>> {
     if let Err(refusal) = probe() {
-        eprintln!("not on io_uring: {refusal}");
+        eprintln!("SKIPPED: {refusal}");
         return None;
     }
     let table: Vec<_> = (0..sockets).map(|_| Entry::new()).collect();
@@ -33,7 +33,7 @@ fn submit(uring: &mut Uring<'_>, io: IoHandle, kind: OpKind, op: Op<'static>) {
     uring.submit(Submission { token: OpToken::new(io.0, 1, kind), op }).expect("a full queue is submitted");
 }
 
-/// Turns until so many completions were there.
+/// Runs turns until `count` completions have arrived.
 fn completions(uring: &mut Uring<'_>, count: usize) -> Vec<Completion<'static>> {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut done = Vec::new();
@@ -59,7 +59,7 @@ fn more_operations_than_the_queue_holds_are_submitted_early() {
     let (mine, theirs): (Vec<_>, Vec<_>) = (0..CONNECTIONS).map(|_| UnixStream::pair().unwrap()).unzip();
     let handles: Vec<_> = mine.into_iter().map(|stream| uring.add_stream(stream.into()).unwrap()).collect();
     for io in &handles {
-        // Sends in two parts, of which there are fewer at a time than of other ones.
+        // Sends in two parts have a smaller limit per submit than other operations.
         submit(&mut uring, *io, OpKind::Send, Op::Send { io: *io, head: buf(b"head ", 0), body: b"body" });
         submit(&mut uring, *io, OpKind::Recv, Op::Recv { io: *io, into: Some(buf(b"", 8)) });
         for kind in [OpKind::Recv, OpKind::Send] {
@@ -81,7 +81,7 @@ fn more_operations_than_the_queue_holds_are_submitted_early() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(sent > 0, "all were cancelled: no send was looked at");
+    assert!(sent > 0, "all were cancelled: no send was checked");
 }
 
 /// Whether what a peer has received is a whole message.
@@ -126,7 +126,7 @@ fn a_flood_of_connections_takes_fewer_turns_than_connections() {
 
 #[test]
 fn connections_beyond_the_table_wait_in_the_backlog() {
-    // The listener, two connections, and nothing else.
+    // Room for the listener and two connections.
     let Some(mut uring) = uring(3, 1) else { return };
     let (listener, address) = listening(&mut uring);
     let clients: Vec<_> = (0..4).map(|_| TcpStream::connect(address).unwrap()).collect();
@@ -157,7 +157,7 @@ fn closing_a_listener_ends_its_accepts_and_what_they_took() {
     uring.cancel(OpToken::new(listener.0, 1, OpKind::Accept), listener);
     let outcome = completions(&mut uring, 1).pop().unwrap().outcome;
     assert!(matches!(outcome, Outcome::Accept(Err(IoError::Canceled))), "{outcome:?}");
-    // The kernel takes them all the same, and nobody asks for them.
+    // The kernel accepts them all the same, though the engine does not ask for them.
     let mut clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
     uring.wait(Some(Duration::from_millis(20))).unwrap();
     assert!(uring.next_completion().is_none());
@@ -185,7 +185,7 @@ fn a_detached_socket_lives_on_and_its_handle_is_free() {
     uring.cancel(OpToken::new(io.0, 1, OpKind::Recv), io);
     completions(&mut uring, 1);
     let mut mine = UnixStream::from(uring.detach(io).unwrap());
-    assert!(uring.detach(io).is_none(), "given away once");
+    assert!(uring.detach(io).is_none(), "it was detached already");
     assert_eq!(uring.peers().peer(io), None);
     mine.write_all(b"still here").unwrap();
     let mut bytes = [0; 10];
@@ -209,10 +209,10 @@ fn buffers_are_reclaimed_while_receives_wait_and_completions_are_kept() {
     uring.wait(Some(Duration::ZERO)).unwrap();
     assert!(uring.next_completion().is_none());
     (&theirs[0]).write_all(b"early").unwrap();
-    // It completes, and nobody looks at that yet.
+    // The receive completes, but its completion is not handed out yet.
     uring.wait(Some(Duration::from_secs(10))).unwrap();
     let reclaimed: Vec<_> = std::iter::from_fn(|| uring.reclaim()).collect();
-    assert_eq!(reclaimed.len(), 3, "one was taken by a receive");
+    assert_eq!(reclaimed.len(), 3, "a receive has picked one");
     assert!(reclaimed.iter().all(Buf::is_empty));
     match completions(&mut uring, 1).pop().unwrap().outcome {
         Outcome::Recv { result: Ok(5), buf: Some(buf) } => assert_eq!(buf.filled(), b"early"),
@@ -221,7 +221,7 @@ fn buffers_are_reclaimed_while_receives_wait_and_completions_are_kept() {
     (&theirs[1]).write_all(b"famine").unwrap();
     let outcome = completions(&mut uring, 1).pop().unwrap().outcome;
     assert!(matches!(outcome, Outcome::Recv { result: Err(IoError::NoBuffers), buf: None }), "{outcome:?}");
-    // And lent again.
+    // Lend another one.
     uring.provide(buf(b"", 64)).unwrap();
     (&theirs[2]).write_all(b"late").unwrap();
     match completions(&mut uring, 1).pop().unwrap().outcome {

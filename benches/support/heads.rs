@@ -1,12 +1,12 @@
 //! Heads as clients send them.
 
-/// The shortest that is legal.
+/// The shortest legal head.
 pub(crate) const BARE: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// What wrk sends when it is told nothing.
+/// What wrk sends by default.
 pub(crate) const WRK: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
 
-/// A browser's, about 1 KiB with its cookies.
+/// A browser's head, about 1 KiB with its cookies.
 pub(crate) const BROWSER: &[u8] = b"GET /articles/2024/parsing-http?utm_source=feed&page=2 HTTP/1.1\r\n\
     Host: www.example.com\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\
@@ -27,7 +27,7 @@ ImxheW91dCI6IndpZGUiLCJub3RpZmljYXRpb25zIjpmYWxzZX0; cart=5f2b9c1e-8a7d-4f36-b0e
     Priority: u=0, i\r\n\
     \r\n";
 
-/// An API client's, about 1.5 KiB with its signed token.
+/// An API client's head, about 1.5 KiB with its signed token.
 pub(crate) const API: &[u8] = b"POST /v2/accounts/7f3c9a52-1d84-4c0b-9e6f-2b8a5d7c1e40/transactions?expand=merchant \
     HTTP/1.1\r\n\
     Host: api.example.com:8443\r\n\
@@ -51,5 +51,5 @@ ZC1BbmQtRm9ydHktVHdvLUJhc2U2NC1DaGFyYWN0ZXJzLUFzLUl0LVdvdWxkLUhhdmUtSW4tVGhlLVJl
     Connection: keep-alive\r\n\
     \r\n";
 
-/// All of them, by name.
+/// All heads, by name.
 pub(crate) const HEADS: [(&str, &[u8]); 4] = [("bare", BARE), ("wrk", WRK), ("browser", BROWSER), ("api", API)];

@@ -1,5 +1,5 @@
-//! The steady state of `Readiness` without a system below it: a turn in which every connection has one request, takes it
-//! in and answers it.
+//! The steady state of `Readiness` without a system below it: a turn in which every connection receives one request
+//! and answers it.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use aurora_http::core::reactor::{
 use aurora_http::core::readiness::{Parked, Readiness};
 use aurora_http::core::time::Instant;
 
-/// Every wait reports every connection; requests are short, and sends go through.
+/// Every wait reports every connection; requests are short, and sends are complete.
 struct Busy {
     connections: u32,
 }
@@ -49,7 +49,7 @@ impl NonBlocking for Busy {
     }
 }
 
-/// So many requests on each of so many connections.
+/// `requests` requests on each of `connections` connections.
 #[inline(never)]
 pub(crate) fn requests(connections: u32, requests: u32) {
     let mut memory: Vec<[u8; 64]> = vec![[0; 64]; connections as usize + 1];

@@ -1,16 +1,22 @@
 //! Deadlines of connections: one list per class, every operation O(1).
 //!
-//! All deadlines of a class (idle, head, write, …) have the same timeout, so whoever arms last expires last: each
+//! All deadlines of a class (idle, head, write, …) have the same timeout, so the one that is armed last expires last: each
 //! class is a doubly linked list through nodes that the slots carry, appended at its tail. It is exact, and no wheel
-//! has to turn.
+//! has to turn. Times that handlers choose differ: they are in a heap through the same nodes.
+
+mod wakes;
 
 use crate::time::Instant;
+use wakes::Wakes;
 
 /// No neighbour. A table never has so many slots.
 const NONE: u32 = u32::MAX;
 
 /// Class of a node that is in no list.
 const UNARMED: u8 = u8::MAX;
+
+/// Class of a node in the heap of times that differ.
+const WAKE: u8 = UNARMED - 1;
 
 /// Head of an empty list; what is due then never expires.
 const NEVER: Instant = Instant(u64::MAX);
@@ -21,6 +27,8 @@ pub struct DeadlineNode {
     at: Instant,
     prev: u32,
     next: u32,
+    /// In the heap alone.
+    child: u32,
     class: u8,
 }
 
@@ -30,7 +38,7 @@ impl DeadlineNode {
     /// In no list.
     #[must_use]
     pub const fn new() -> Self {
-        Self { at: NEVER, prev: NONE, next: NONE, class: UNARMED }
+        Self { at: NEVER, prev: NONE, next: NONE, child: NONE, class: UNARMED }
     }
 
     /// When the slot's deadline is; `None` when it has none.
@@ -40,11 +48,11 @@ impl DeadlineNode {
         if self.class == UNARMED { None } else { Some(self.at) }
     }
 
-    /// The class of the slot's deadline; `None` when it has none.
+    /// The class of the slot's deadline; `None` when it has none, or a time of its own.
     #[inline]
     #[must_use]
     pub const fn class(&self) -> Option<usize> {
-        if self.class == UNARMED { None } else { Some(self.class as usize) }
+        if self.class >= WAKE { None } else { Some(self.class as usize) }
     }
 }
 
@@ -69,12 +77,14 @@ impl DeadlineSlots for [DeadlineNode] {
     }
 }
 
-/// The deadlines of all slots, in `CLASSES` lists (at most 255), each in order of time.
+/// The deadlines of all slots, in `CLASSES` lists (at most 254), each in order of time, and times of their own for some of
+/// them.
 ///
 /// Nodes belong to one `Deadlines` for their whole life: pass the same slots to every call.
 #[derive(Debug)]
 pub struct Deadlines<const CLASSES: usize> {
     lists: [List; CLASSES],
+    wakes: Wakes,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,13 +96,13 @@ struct List {
 }
 
 impl<const CLASSES: usize> Deadlines<CLASSES> {
-    const CLASSES_FIT: () = assert!(CLASSES <= UNARMED as usize, "at most 255 classes");
+    const CLASSES_FIT: () = assert!(CLASSES <= WAKE as usize, "at most 254 classes");
 
     /// No deadline is armed.
     #[must_use]
     pub const fn new() -> Self {
         let () = Self::CLASSES_FIT;
-        Self { lists: [List { head_at: NEVER, head: NONE, tail: NONE }; CLASSES] }
+        Self { lists: [List { head_at: NEVER, head: NONE, tail: NONE }; CLASSES], wakes: Wakes::new() }
     }
 
     /// Gives slot `index` the deadline `at` of `class`, instead of the one that it had, if any, of whichever class.
@@ -120,9 +130,34 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         }
         if node.class != UNARMED {
             let node = *node;
-            self.unlink(slots, &node);
+            self.unlink(slots, index, &node);
         }
         self.append(slots, index, class, at);
+    }
+
+    /// Gives slot `index` a time of its own, instead of the deadline or the time that it had, if any. O(1), or O(log n)
+    /// amortised where it had a time.
+    ///
+    /// # Panics
+    /// When the slot does not exist.
+    pub fn arm_wake(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, at: Instant) {
+        let node = slots.node(index);
+        if node.class == WAKE && node.at == at {
+            return;
+        }
+        self.cancel(slots, index);
+        self.wakes.insert(slots, index, at);
+    }
+
+    /// Takes out the slot whose own time is the earliest one, unless that is after `now`.
+    #[inline]
+    pub fn pop_wake(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), now: Instant) -> Option<u32> {
+        if self.wakes.first_at > now {
+            return None;
+        }
+        let index = self.wakes.first()?;
+        self.cancel(slots, index);
+        Some(index)
     }
 
     /// Takes the slot's deadline away. Harmless when it has none.
@@ -136,7 +171,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
             return;
         }
         let node = core::mem::take(node);
-        self.unlink(slots, &node);
+        self.unlink(slots, index, &node);
     }
 
     /// Takes out the earliest deadline that is not after `now`: its slot and its class. Of equal ones, the lower class
@@ -145,7 +180,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     /// Call it until it answers `None`. A deadline at the end of time never expires.
     #[inline]
     pub fn pop_expired(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), now: Instant) -> Option<(u32, usize)> {
-        let earliest = self.poll_timeout()?;
+        let earliest = self.first_at()?;
         if earliest > now { None } else { self.pop_at(slots, earliest) }
     }
 
@@ -170,10 +205,18 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         if index != NONE && slots.node(index).at <= now { Some(index) } else { None }
     }
 
-    /// When the next deadline is; `None` when there is none. Touches no slot.
+    /// When the next deadline or time of a slot's own is; `None` when there is none. Touches no slot.
     #[inline]
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let earliest = self.first_at().unwrap_or(NEVER).min(self.wakes.first_at);
+        if earliest == NEVER { None } else { Some(earliest) }
+    }
+
+    /// When the next deadline of a class is.
+    #[inline]
+    #[must_use]
+    pub fn first_at(&self) -> Option<Instant> {
         let earliest = self.lists.iter().map(|list| list.head_at).min()?;
         if earliest == NEVER { None } else { Some(earliest) }
     }
@@ -190,7 +233,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         if head == NONE { None } else { Some(head) }
     }
 
-    /// Whether the slot has a deadline, of whichever class.
+    /// Whether the slot has a deadline, of whichever class, or a time of its own.
     ///
     /// # Panics
     /// When the slot does not exist.
@@ -211,7 +254,10 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
 
     /// Closes the gap around `node`, which is a copy.
     #[inline]
-    fn unlink(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), node: &DeadlineNode) {
+    fn unlink(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, node: &DeadlineNode) {
+        if node.class == WAKE {
+            return self.wakes.remove(slots, index, node);
+        }
         let list = &mut self.lists[usize::from(node.class)];
         let next_at = if node.next == NONE {
             list.tail = node.prev;
@@ -245,7 +291,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
             last.next = index;
         }
         list.tail = index;
-        *slots.node(index) = DeadlineNode { at, prev, next: NONE, class: class as u8 };
+        *slots.node(index) = DeadlineNode { at, prev, next: NONE, child: NONE, class: class as u8 };
     }
 
     /// Links the slot's node in front of all that are later, of which there is at least one.
@@ -271,7 +317,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         } else {
             slots.node(prev).next = index;
         }
-        *slots.node(index) = DeadlineNode { at, prev, next, class: class as u8 };
+        *slots.node(index) = DeadlineNode { at, prev, next, child: NONE, class: class as u8 };
     }
 }
 

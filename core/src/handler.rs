@@ -27,7 +27,7 @@ pub use respond::{ErrorResponse, Respond};
 /// Answers requests. One per worker: it is called from one thread only and may keep state of its own.
 ///
 /// Each call returns a [`Flow`] that says what the exchange wants next; the state inside it comes back with the next
-/// call, and is dropped when the client vanishes.
+/// call, or goes to [`abandoned`](Self::abandoned) when the exchange ends early.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     label = "expected a `Handler`",
@@ -81,7 +81,9 @@ pub trait Handler {
         Flow::Finish
     }
 
-    /// The token of a deferred answer was resolved, after [`Flow::Defer`]: answer, or defer again.
+    /// The token was resolved, or the time of [`ResponseWriter::wake_after`] has come, after [`Flow::Defer`] or
+    /// [`Flow::ReceiveOrResume`]: answer, or wait again. [`ResponseWriter::is_woken_by_time`] tells the two apart. A token is
+    /// used up by its call; one that was not resolved stays valid.
     ///
     /// Answers 500 unless implemented.
     fn resume(&mut self, state: Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
@@ -90,15 +92,35 @@ pub trait Handler {
         Flow::Finish
     }
 
-    /// The client of a deferred answer has ended its side. `Some`, which is what happens unless this is implemented, goes
-    /// on waiting: a client that only closed its sending half still reads its answer (RFC 9112 §9.6), and one that is gone
-    /// resets the connection when the answer reaches it. Asked again when the answer is deferred once more. `None` drops
-    /// the state and closes the connection, for answers that are dear. Also called, and its answer ignored, when the
-    /// connection broke or the deadline passed: whatever the state owns is released then.
+    /// A graceful stop has begun, and the exchange waits for a token, a time, or the bytes of another protocol: `flow` is
+    /// what the handler returned last. Called once, so that it may end now, with a farewell where the protocol has one; not
+    /// where another call comes first, in which [`ResponseWriter::is_stopping`] tells. What is returned counts; unless
+    /// implemented, the exchange goes on as before, until
+    /// [`Timeouts::stop_timeout_ms`](crate::limits::Timeouts::stop_timeout_ms).
+    fn stopping(&mut self, flow: Flow<Self::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
+        let _ = response;
+        flow
+    }
+
+    /// The client of a deferred answer has closed its sending side. `Some`, which is the default, goes on waiting: a client
+    /// that only closed its sending side still reads its answer (RFC 9112 §9.6), and one that is gone resets the connection
+    /// when the answer reaches it. Asked again when the answer is deferred once more. `None` closes the connection, for
+    /// answers that are expensive.
     ///
     /// The end is noticed at once, unless the client has sent more behind its request than one buffer holds.
-    fn vanished(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {
+    fn half_closed(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {
         Some(state)
+    }
+
+    /// The exchange ends before its response is complete, whatever it was waiting for: the client reset the connection, a
+    /// deadline passed, the server stopped or answered in place of the handler. Releases what the state owns; drops it unless
+    /// implemented.
+    ///
+    /// Not called where the handler let go of the state itself: by [`Flow::Finish`], by `None` from
+    /// [`half_closed`](Self::half_closed), or with the [`Engine`](crate::engine::Engine), which drops the states of the
+    /// connections it still has.
+    fn abandoned(&mut self, state: Self::Exchange, reason: CloseReason) {
+        let _ = (state, reason);
     }
 
     /// The server answers in place of the handler: the request is refused before a handler is called for it, comes too
@@ -161,8 +183,16 @@ impl<H: Handler + ?Sized> Handler for &mut H {
         (**self).resume(state, response)
     }
 
-    fn vanished(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {
-        (**self).vanished(state)
+    fn stopping(&mut self, flow: Flow<Self::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
+        (**self).stopping(flow, response)
+    }
+
+    fn half_closed(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {
+        (**self).half_closed(state)
+    }
+
+    fn abandoned(&mut self, state: Self::Exchange, reason: CloseReason) {
+        (**self).abandoned(state, reason);
     }
 
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {

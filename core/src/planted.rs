@@ -150,12 +150,18 @@ faults! {
     StopDestroys,
     /// Who waits for a buffer is not looked at when one comes back.
     LinesForgotten,
-    /// Who ended while waiting for a buffer still has its turn.
-    GoneTakesTurn,
     /// Who was given a buffer to receive into, and received nothing, keeps it from the next one.
     UnusedTurnKept,
-    /// What a connection gives back that ends outside of a completion is offered to nobody.
-    EndUnheard,
+    /// A 100 (Continue) leaves together with the response behind it.
+    ContinueNotAlone,
+    /// A handler is not called at the time that it set.
+    WakeNotArmed,
+    /// A handler is called before the time that it set.
+    WakeEarly,
+    /// A token is stale when the handler was called for another reason.
+    TokenEndsWithTime,
+    /// The state of an exchange is dropped without a word when its connection breaks.
+    AbandonedUnheard,
     /// The time that was noted for a line outlives it.
     LineGoneSpins,
     /// A newcomer ends connections whose clients are still receiving.

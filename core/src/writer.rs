@@ -66,6 +66,8 @@ pub struct ResponseWriter<'a> {
     /// Field lines for the head, whenever it is written, and whatever becomes of the response.
     added: &'a [u8],
     content_max: Option<u64>,
+    /// When the handler wants to be called again, in milliseconds.
+    wake_after_ms: Option<u32>,
     stream: Stream,
     /// The facts when the call began, where the response had not begun before.
     origin: Option<Facts>,
@@ -139,6 +141,10 @@ impl Facts {
     pub(crate) const TOKEN: Self = Self(1024);
     /// The status of the head that is being written demands a field.
     pub(crate) const DEMANDS: Self = Self(2048);
+    /// A stop has begun.
+    pub(crate) const STOPPING: Self = Self(4096);
+    /// The handler is called because its time has come.
+    pub(crate) const TIME: Self = Self(8192);
 
     /// One of those that may put something in front of the response, or into its head, when the call is over.
     pub(crate) const MAY_INSERT: Self = Self(Self::EXPECTS.0 | Self::CLOSE_UNREAD.0);
@@ -163,6 +169,7 @@ pub(crate) struct Written {
     pub(crate) grown: Option<usize>,
     pub(crate) static_body: &'static [u8],
     pub(crate) content_max: Option<u64>,
+    pub(crate) wake_after_ms: Option<u32>,
     pub(crate) stream: Stream,
     pub(crate) facts: Facts,
 }
@@ -212,6 +219,7 @@ impl<'a> ResponseWriter<'a> {
             static_body: &[],
             added: &[],
             content_max: None,
+            wake_after_ms: None,
             stream: ground.stream,
             origin: if matches!(ground.stream, Stream::Unbegun) { Some(ground.facts) } else { None },
             chunk: None,
@@ -275,6 +283,7 @@ impl<'a> ResponseWriter<'a> {
             grown: self.grown,
             static_body: self.static_body,
             content_max: self.content_max,
+            wake_after_ms: self.wake_after_ms,
             stream: self.stream,
             facts: self.facts,
         }
@@ -304,6 +313,13 @@ impl<'a> ResponseWriter<'a> {
     #[must_use]
     pub const fn connection(&self) -> ConnectionInfo<'a> {
         self.place.info()
+    }
+
+    /// Whether a stop of the server has begun: this response is the last one of its connection, and what streams or waits
+    /// should come to its end.
+    #[must_use]
+    pub const fn is_stopping(&self) -> bool {
+        self.facts.has(Facts::STOPPING)
     }
 
     /// Sets the most content, in bytes, that [`Flow::Receive`](crate::handler::Flow::Receive) accepts from now on, in

@@ -177,7 +177,7 @@ impl Handler for Soaked {
         Flow::Finish
     }
 
-    fn vanished(&mut self, state: State) -> Option<State> {
+    fn half_closed(&mut self, state: State) -> Option<State> {
         // Both ways there are: some go on, some give up.
         let Todo::Later { asked, .. } = &state.todo else { return Some(state) };
         if asked.wait_ms.is_multiple_of(2) { Some(state) } else { None }

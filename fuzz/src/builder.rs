@@ -1,9 +1,9 @@
-//! A response as a value: it fits or is an error, never half, its size is known before, and a strict reader finds in it
+//! A response as a value: it fits completely or is an error, its size is known beforehand, and a strict reader finds in it
 //! what was put in.
 //!
-//! Options: bits of what the request was and what is said; how much room there is; two bytes of the status. Then parts,
-//! each its length in a byte and so many bytes: the reason, the protocols of Upgrade, the content, and names and values of
-//! fields by turns.
+//! Options: bits for the request and the response; how much room there is; two bytes for the status. Then parts,
+//! each a length byte and so many bytes: the reason, the protocols of Upgrade, the content, and names and values of
+//! fields in alternation.
 
 use aurora_http_core::response::{Response, ResponseError};
 
@@ -25,7 +25,7 @@ pub fn check(input: &[u8]) {
     while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
         fields.push((str::from_utf8(name).unwrap_or("\u{e9}"), value));
     }
-    // Mostly one that can be, written as it is read: in decimal.
+    // Usually a valid status, readable in the corpus file in decimal.
     let status = 100 * u16::from(high % 16) + u16::from(low % 128);
     let mut response = Response::new(status)
         .fields(&fields)
@@ -44,14 +44,14 @@ pub fn check(input: &[u8]) {
         response = response.body(body);
     }
     let Some(bytes) = built(&response, room) else { return };
-    // A reason may have bytes that nobody has use for, and the reader takes none of them.
+    // A reason may have unusual bytes, which the reader does not accept.
     if bits & REASON == 0 || reason.is_none_or(|reason| reason.iter().all(|byte| matches!(byte, b' '..=b'~'))) {
         let bodiless = bits & HEAD != 0 || bits & CONNECT != 0 && (200..=299).contains(&status);
         check_content(&bytes, bodiless, status, &fields, body.unwrap_or_default());
     }
 }
 
-/// Pieces that each tell their length; the last one may be short.
+/// Pieces, each with a length byte; the last one may be short.
 fn parts(mut rest: &[u8]) -> Vec<&[u8]> {
     let mut parts = Vec::new();
     while let Some((&len, behind)) = rest.split_first() {
@@ -62,7 +62,7 @@ fn parts(mut rest: &[u8]) -> Vec<&[u8]> {
     parts
 }
 
-/// The response in a buffer that is long enough; `None` when there is none.
+/// The response in a buffer that is long enough; `None` if it is an error.
 fn built(response: &Response<'_>, room: u8) -> Option<Vec<u8>> {
     let mut out = vec![0xee; response.estimate_size() + 300];
     let result = response.build_into(&mut out);
@@ -71,7 +71,7 @@ fn built(response: &Response<'_>, room: u8) -> Option<Vec<u8>> {
     assert!(size <= response.estimate_size());
     assert!(out[size..].iter().all(|&byte| byte == 0xee), "nothing behind the end");
     out.truncate(size);
-    // Less room, whatever is missing.
+    // With less room, however much is missing, it is an error.
     for short in [usize::from(room).min(size - 1), size - 1, size - 1 - usize::from(room) % size] {
         assert_eq!(response.build_into(&mut vec![0; short]), Err(ResponseError::Full), "{short} of {size}");
     }
@@ -87,7 +87,7 @@ fn check_content(bytes: &[u8], bodiless: bool, status: u16, fields: &[(&str, &[u
     let bodiless = bodiless || matches!(status, 100..=199 | 204 | 205 | 304);
     assert_eq!(read.body, if bodiless { b"" } else { body });
     assert!(read.framing != Framing::Close && read.framing != Framing::Chunked, "a length that is known is told");
-    // Behind the core's own, in order.
+    // After the core's own fields, in order.
     let own = read.fields.len() - fields.len();
     for ((name, value), (read_name, read_value)) in fields.iter().zip(&read.fields[own..]) {
         let value: String = value.iter().copied().map(char::from).collect();

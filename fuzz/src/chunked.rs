@@ -1,4 +1,4 @@
-//! A chunked message body in one piece, in several and byte by byte is the same content, the same end, the same error.
+//! A chunked message body in one piece, in several and byte by byte gives the same content, the same end, the same error.
 //!
 //! Options: which limits, and how long a piece is.
 
@@ -14,7 +14,7 @@ pub fn check(input: &[u8]) {
     assert!(whole.0.len() <= bytes.len());
 }
 
-/// Decodes `bytes` in pieces: the content, and where the message ended.
+/// Decodes `bytes` in pieces; returns the content, and where the message ended.
 fn decode(bytes: &[u8], piece: usize, limits: &Limits) -> (Vec<u8>, Result<Option<usize>, ChunkError>) {
     let mut decoder = ChunkedDecoder::new();
     let mut content = Vec::new();

@@ -1,9 +1,9 @@
-//! The framing of a request by our parser and by kawa's, that of the proxy Sōzu, which shares no code with it: where the
+//! The framing of a request by our parser and by kawa, the parser of the proxy Sōzu, which shares no code with ours: where the
 //! head ends, how long the content is, and where a chunked message ends.
 //!
-//! Two parsers that read one request two ways are what request smuggling lives on. So whatever we take, the other takes in
-//! the same way, or refuses; and it takes nothing as a whole head that we still wait for. What we refuse is our own
-//! business. Where the other refuses what we take, the reason is one of [`refuses_rightly`].
+//! Request smuggling needs two parsers that read one request in two ways. So if we accept a request, the other must accept it
+//! in the same way or refuse it, and it must not accept a head that we consider incomplete. Requests that we refuse do not
+//! matter. Where the other refuses a request that we accept, the reason is one of [`refuses_rightly`].
 //!
 //! No options: an input is a request.
 
@@ -12,21 +12,21 @@ use aurora_http_core::parse::{BodyLength, Chunk, ChunkedDecoder, HeadScan, with_
 use kawa::h1::{ParserCallbacks, parse};
 use kawa::{AsBuffer, BodySize, Buffer, Kawa, Kind, ParsingPhase, SliceBuffer};
 
-/// A request as one of the two reads it.
+/// A request as one of the two parsers reads it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Read {
     head_len: usize,
     body: BodyLength,
-    /// Where a chunked message ends, when all of it is there.
+    /// Where a chunked message ends, if it is complete.
     chunked_end: Option<usize>,
 }
 
-/// The verdict of one of the two.
+/// The verdict of one of the two parsers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Verdict {
     /// The head is not complete.
     Partial,
-    /// No such request.
+    /// The request is refused.
     Refused,
     /// A head, and a chunked body that is malformed.
     RefusedBehind(usize),
@@ -52,14 +52,14 @@ pub fn check(input: &[u8]) {
     assert!(fits, "ours {ours:?}, the other {other:?}: {}", super::text(input));
 }
 
-/// The named exceptions: what RFC 9110 and 9112 allow, and the other parser refuses.
+/// The known exceptions: allowed by RFC 9110 and 9112, but refused by the other parser.
 fn refuses_rightly(input: &[u8]) -> bool {
     let line = input.trim_ascii_start().split(|&byte| byte == b'\r').next().unwrap_or_default();
     // A higher minor version of HTTP/1 is served as the highest that is known (RFC 9110 §2.5).
     let is_later_minor = matches!(line.last(), Some(b'2'..=b'9'));
-    // Bytes of field values from 0x80 on are opaque (RFC 9110 §5.5); it refuses those up to 0x9F.
+    // Bytes of 0x80 and above in field values are opaque (RFC 9110 §5.5); it refuses those up to 0x9F.
     let is_opaque = input.iter().any(|byte| matches!(byte, 0x80..=0x9f));
-    // Tabs may stand in any value (RFC 9110 §5.5); it takes Cookie apart by the rules of RFC 6265 at once.
+    // Tabs are allowed in any value (RFC 9110 §5.5); it parses Cookie by the rules of RFC 6265 at once.
     let lines = input.split(|&byte| byte == b'\n');
     let is_tabbed_cookie = lines
         .into_iter()
@@ -67,8 +67,8 @@ fn refuses_rightly(input: &[u8]) -> bool {
     is_later_minor || is_opaque || is_tabbed_cookie
 }
 
-/// Whether some chunk may have an extension, or the blanks in front of one: recipients ignore those they do not know
-/// (RFC 9112 §7.1.1), and the other parser refuses all.
+/// Whether a chunk may have an extension, or the whitespace before one: recipients ignore unknown extensions
+/// (RFC 9112 §7.1.1), and the other parser refuses all of them.
 fn has_extensions(body: &[u8]) -> bool {
     body.iter().any(|byte| matches!(byte, b';' | b' ' | b'\t'))
 }
@@ -105,7 +105,7 @@ fn ours(input: &[u8]) -> Verdict {
     Verdict::Read(read)
 }
 
-/// Notes where the head ended.
+/// Records where the head ended.
 #[derive(Default)]
 struct HeadEnd(Option<usize>);
 
@@ -118,7 +118,7 @@ impl<T: AsBuffer> ParserCallbacks<T> for HeadEnd {
 fn other(input: &[u8]) -> Verdict {
     let mut bytes = input.to_vec();
     let mut kawa = Kawa::new(Kind::Request, Buffer::new(SliceBuffer(&mut bytes)));
-    // A server skips an empty line in front of a request (RFC 9112 §2.2); the other parser leaves that to its user.
+    // A server skips an empty line before a request (RFC 9112 §2.2); the other parser leaves that to its user.
     kawa.storage.start = if input.starts_with(b"\r\n") { 2 } else { 0 };
     kawa.storage.head = kawa.storage.start;
     kawa.storage.end = input.len();

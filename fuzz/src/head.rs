@@ -1,11 +1,11 @@
-//! A head in one piece and in several has the same answer.
+//! A head in one piece and in several gives the same result.
 //!
 //! Options: which limits, and how long a piece is.
 
 use aurora_http_core::limits::Limits;
 use aurora_http_core::parse::{HeadError, HeadScan, with_head};
 
-/// Everything that a parsed head says.
+/// Everything that a parsed head contains.
 type Said = (String, Vec<u8>, Vec<(String, Vec<u8>)>, usize);
 
 pub fn check(input: &[u8]) {

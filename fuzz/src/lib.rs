@@ -1,9 +1,9 @@
-//! What each fuzz target checks: a function of raw bytes, the same for the fuzzer and for `tests/fuzz_corpus.rs`, which
-//! replays the corpus and has these files as a module of its own.
+//! The check of each fuzz target: a function of raw bytes, used by the fuzzer and by `tests/fuzz_corpus.rs`, which
+//! replays the corpus and includes these files as a module.
 //!
-//! An input is its options, a byte or two, and what is to be looked at behind them. That keeps corpus files readable: in
-//! `0`, line feed, `GET / HTTP/1.1`… the digit is an option, and the line feed says that pieces have eleven bytes.
-#![allow(unreachable_pub)] // nobody sees it from outside when it is a module
+//! An input consists of options, a byte or two, followed by the bytes to check. That keeps corpus files readable: in
+//! `0`, line feed, `GET / HTTP/1.1`… the digit is an option, and the line feed means pieces of eleven bytes.
+#![allow(unreachable_pub)] // not reachable when included as a module
 
 pub mod builder;
 pub mod chunked;
@@ -24,7 +24,7 @@ mod reply;
 
 use aurora_http_core::limits::Limits;
 
-/// The options in front of an input, and the rest; `None` when it is too short to have them.
+/// Splits an input into its options and the rest; `None` if it is too short for the options.
 fn options<const COUNT: usize>(input: &[u8]) -> Option<([u8; COUNT], &[u8])> {
     let (options, rest) = input.split_first_chunk()?;
     Some((*options, rest))
@@ -35,7 +35,7 @@ fn limits(option: u8) -> Limits {
     if option & 1 == 0 { Limits::default() } else { Limits::small_device() }
 }
 
-/// `bytes` for a message.
+/// `bytes`, escaped for an error message.
 fn text(bytes: &[u8]) -> String {
     bytes[..bytes.len().min(600)].escape_ascii().to_string()
 }

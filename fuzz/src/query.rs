@@ -1,7 +1,7 @@
-//! Path and query of a target, and percent-decoding, against a model that is plainer: never a panic, the pairs are those
-//! of the model, and what is taken apart can be put together again.
+//! Path and query of a target, and percent-decoding, compared with a simpler model: never a panic, the pairs are those
+//! of the model, and they can be joined again.
 //!
-//! Option: how much room there is to decode into. Behind it stands the target without its first `/`.
+//! Option: how much room there is to decode into. Then the target without its first `/`.
 
 use aurora_http_core::limits::Limits;
 use aurora_http_core::parse::{HeadScan, with_head};
@@ -26,7 +26,7 @@ pub fn check(input: &[u8]) {
     });
 }
 
-/// The pairs, by what the standard library has for splitting.
+/// The pairs, split with the standard library.
 fn check_pairs(query: Query<'_>) {
     let raw = query.as_bytes();
     let pieces = raw.split(|&byte| byte == b'&').filter(|piece| !piece.is_empty());
@@ -39,7 +39,7 @@ fn check_pairs(query: Query<'_>) {
     assert_eq!(query.clone().collect::<Vec<_>>(), expected);
     let mut rest = query.clone();
     for (key, value) in &expected {
-        // Together again, up to the separators.
+        // Joined again, except for the separators.
         let left = rest.as_bytes();
         let pair = if value.is_empty() { key.to_vec() } else { [*key, b"=", *value].concat() };
         let start = left.iter().position(|&byte| byte != b'&').expect("a pair is left");
@@ -57,7 +57,7 @@ fn check_pairs(query: Query<'_>) {
     assert_eq!(rest.next(), None);
 }
 
-/// Both decodings into so much room, and into as much as is always enough.
+/// Both decodings into so much room, and into enough room.
 fn check_decoding(raw: &[u8], room: usize) {
     for room in [room, raw.len()] {
         let mut out = vec![0xee; room + 1];
@@ -67,7 +67,7 @@ fn check_decoding(raw: &[u8], room: usize) {
     }
 }
 
-/// The model: front to back, what does not fit or is no escape ends it.
+/// The model: from front to back, until a byte does not fit or an escape is invalid.
 fn decoded(raw: &[u8], room: usize, plus: u8) -> Result<Vec<u8>, QueryError> {
     let digit = |byte: Option<&u8>| {
         let byte = byte?.to_ascii_lowercase();

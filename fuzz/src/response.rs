@@ -1,7 +1,7 @@
-//! A handler that calls the writer in any order, for any kind of request, with another request right behind: what goes
-//! out are whole responses, the one that the handler wrote if it made no mistake, and the right one behind it.
+//! A handler that calls the writer in any order, for any kind of request, with another request directly after it: the output
+//! consists of complete responses, the one that the handler wrote if it made no mistake, followed by the right one.
 //!
-//! Options: the request, and the connection's limits. Then the handler's calls, two bytes each: which, and what with.
+//! Options: the request, and the connection's limits. Then the handler's calls, two bytes each: the call and its argument.
 
 use std::cell::RefCell;
 
@@ -38,7 +38,7 @@ const VALUES: [&[u8]; 4] = [b"1", b"", b"\t\xff,", b"a\r\nb"];
 const LENGTHS: [usize; 12] = [0, 1, 5, 100, 511, 512, 900, 3_000, 5_000, 20_000, 40_000, 70_000];
 const LINE: FieldLine<'_> = FieldLine::new("X-Line: 1").unwrap();
 
-/// No two places near each other look the same.
+/// A pattern in which no two nearby positions look the same.
 static BYTES: [u8; 70_000] = {
     let mut bytes = [0; 70_000];
     let mut at = 0;
@@ -49,7 +49,7 @@ static BYTES: [u8; 70_000] = {
     bytes
 };
 
-/// How the response that was written tells its end.
+/// How the end of the written response is determined.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Kind {
     #[default]
@@ -59,16 +59,16 @@ enum Kind {
     Raw,
 }
 
-/// What a handler has said, as far as it may be sent.
+/// What a handler has written, as far as it may be sent.
 #[derive(Debug, Default)]
 struct Said {
     status: u16,
     fields: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
     kind: Kind,
-    /// A call was an error, or asked for one.
+    /// A call failed, or requested an error response.
     failed: bool,
-    /// What comes of it is for the connection to say: content may be too long, answers may not come, calls may be misplaced.
+    /// The outcome depends on the connection: content may be too long, answers may not come, calls may be misplaced.
     is_uncertain: bool,
     finished: bool,
 }
@@ -79,7 +79,7 @@ struct Script {
     at: usize,
     said: Said,
     tokens: Vec<DeferToken>,
-    /// The call is the one that brings the head.
+    /// This is the call with the request's head.
     is_first: bool,
     has_token: bool,
     requests: usize,
@@ -184,7 +184,7 @@ impl Script {
 
     fn end_turn(&mut self, with: usize, response: &mut ResponseWriter<'_>) -> Flow<()> {
         let said = &mut self.said;
-        // A head that is begun has to be whole when the turn ends.
+        // A head that was begun has to be complete when the turn ends.
         let is_begun = said.kind == Kind::Unbegun && (said.status != 200 || !said.fields.is_empty());
         match with % 8 {
             0 => return self.finish(),
@@ -238,7 +238,7 @@ impl Handler for Script {
 
     fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
         self.is_first = false;
-        // All of it, or a byte.
+        // Takes all of it, or a byte.
         let some = self.calls.get(self.at + 1).is_some_and(|with| with & 64 != 0);
         content.consume(if some { 1 } else { usize::MAX });
         self.play(response)
@@ -256,7 +256,7 @@ impl Handler for Script {
 }
 
 thread_local! {
-    /// Its memory is for ever, so there is one.
+    /// Its memory is never freed, so there is only one.
     static BENCH: RefCell<Bench<Script>> = RefCell::new({
         let mut bench = Bench::new(Script::default());
         bench.fin();
@@ -300,7 +300,7 @@ fn resolve(bench: &mut Bench<Script>) {
     }
 }
 
-/// What came of it.
+/// The result.
 struct Outcome<'b> {
     said: &'b Said,
     request: &'b str,
@@ -328,14 +328,14 @@ impl<'b> Outcome<'b> {
         self.request.contains("HTTP/1.0")
     }
 
-    /// The response at `at`, and where it ends.
+    /// The response at `at`, and its end.
     fn read(&self, at: usize, head_only: bool) -> Option<(Response, usize)> {
         let read = reply::read(&self.output[at..], head_only, true);
         let read = read.unwrap_or_else(|wrong| panic!("{wrong} in {self:?}"));
         read.map(|(response, length)| (response, at + length))
     }
 
-    /// As [`read`](Self::read), of a response to the first request.
+    /// As [`read`](Self::read), for a response to the first request.
     fn read_first(&self, at: usize) -> Option<(Response, usize)> {
         let is_tunnel = self.is_connect() && self.output[at..].starts_with(b"HTTP/1.1 2");
         self.read(at, self.is_head() || is_tunnel)
@@ -362,7 +362,7 @@ impl<'b> Outcome<'b> {
         if rest.is_empty() {
             assert!(self.behind == 0, "{self:?}");
             let is_last = response.closes() || response.framing == Framing::Close;
-            // One that promised to go on, and could not.
+            // The connection was announced to be kept, and could not be.
             let is_cut = !self.reason.is_orderly() || self.reason == CloseReason::ContentUnread;
             assert!(is_last || is_cut, "the request behind has no answer: {self:?}");
             return;
@@ -372,7 +372,7 @@ impl<'b> Outcome<'b> {
         assert_eq!((behind.status, behind.body.as_slice(), end), (200, &b"behind"[..], self.output.len()), "{self:?}");
     }
 
-    /// The response to the first request is what the handler said, or an error when it said nothing that can be sent.
+    /// The response to the first request is the one that the handler wrote, or an error if that cannot be sent.
     fn check_first(&self, response: &Response) {
         let said = self.said;
         assert!(!self.is_http10() || response.framing != Framing::Chunked, "{self:?}");
@@ -384,8 +384,8 @@ impl<'b> Outcome<'b> {
             assert!(response.status >= 400 || is_broken || said.is_uncertain, "{self:?}");
             return;
         }
-        // What is left for the connection to begin may want a field, or room; and content that was offered, and left, is in
-        // front of the other protocol.
+        // If the connection has to begin the response, a required field or room may be missing; and content that was offered
+        // and left unread precedes the other protocol.
         let is_replaced = match said.kind {
             Kind::Unbegun => response.status >= 500,
             Kind::Raw => response.status == 413 && self.request.contains("Length"),
@@ -410,7 +410,7 @@ impl<'b> Outcome<'b> {
             assert!(response.body == if is_bodiless { &b""[..] } else { &said.body }, "{self:?}");
         }
         let framing = match said.kind {
-            // A 205 has a length: none.
+            // A 205 has a length of zero.
             _ if said.status == 205 && !self.is_connect() => Framing::Length,
             _ if is_bodiless => Framing::HeadOnly,
             Kind::Stream(None) if self.is_http10() => Framing::Close,

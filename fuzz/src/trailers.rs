@@ -1,7 +1,7 @@
 //! Chunked content with trailers, in pieces, for a handler that holds it back, takes it bit by bit, or asks for trailers,
-//! and a request right behind it: the content and the trailers are those of a model, and the request behind is answered.
+//! and a request directly after it: content and trailers are those of a model, and that request is answered.
 //!
-//! Options: what the handler does, and how long a piece is. Behind them stands the message body.
+//! Options: what the handler does, and how long a piece is. Then the message body.
 
 use std::cell::RefCell;
 
@@ -15,11 +15,11 @@ use super::reply;
 
 /// The handler asks for trailers.
 const KEEPS: u8 = 1;
-/// It waits until all of the content is there.
+/// It waits until all of the content has arrived.
 const HOLDS: u8 = 2;
-/// It echoes, a few bytes with each call.
+/// It echoes a few bytes with each call.
 const ECHOES: u8 = 4;
-/// It asks for trailers with the first content, not before.
+/// It asks for trailers only with the first content.
 const KEEPS_LATE: u8 = 8;
 
 const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -32,7 +32,7 @@ type Fields = Vec<(String, Vec<u8>)>;
 struct Seen {
     option: u8,
     content: Vec<u8>,
-    /// With the last call, and with each that was offered the end.
+    /// The trailers of the last call, and of each call that was offered the end.
     trailers: Vec<Option<Fields>>,
     finished: bool,
     behind: usize,
@@ -90,7 +90,7 @@ impl Handler for Seen {
 }
 
 thread_local! {
-    /// Its memory is for ever, so there is one.
+    /// Its memory is never freed, so there is only one.
     static BENCH: RefCell<Bench<Seen>> = RefCell::new({
         let mut bench = Bench::new(Seen::default());
         bench.fin();
@@ -101,7 +101,7 @@ thread_local! {
 pub fn check(input: &[u8]) {
     let Some(([option, piece], bytes)) = super::options(input) else { return };
     let message = message(bytes);
-    // Behind what has no end, nothing else is seen.
+    // After a body without an end, no further request is seen.
     let (body, behind) = message.as_ref().map_or((bytes, &b""[..]), |message| (&bytes[..message.len], BEHIND));
     let all = [HEAD, body, behind].concat();
     BENCH.with_borrow_mut(|bench| {
@@ -124,7 +124,7 @@ fn check_whole(bench: &Bench<Seen>, message: &Message) {
     let seen = &bench.handler;
     assert!(seen.finished, "{:?}", bench.connection);
     assert_eq!(seen.content, message.content);
-    // Asked for before the end, they come with every offer of it.
+    // If requested before the end, they come with every offer of the end.
     let early = seen.option & KEEPS != 0;
     for trailers in &seen.trailers {
         match trailers {
@@ -143,15 +143,15 @@ fn check_whole(bench: &Bench<Seen>, message: &Message) {
     assert_eq!((at, seen.behind, bench.state()), (bench.output.len(), 1, State::KeepAlive));
 }
 
-/// A message body taken apart.
+/// A parsed message body.
 struct Message {
     content: Vec<u8>,
     trailers: Fields,
     len: usize,
 }
 
-/// The message body at the front of `bytes` by the grammar of RFC 9112 §7.1 and the default limits; `None` when it is not
-/// whole, or none.
+/// The message body at the beginning of `bytes` by the grammar of RFC 9112 §7.1 and the default limits; `None` if it is
+/// incomplete or malformed.
 fn message(bytes: &[u8]) -> Option<Message> {
     let mut message = Message { content: Vec::new(), trailers: Vec::new(), len: 0 };
     let mut extensions_len = 0;
@@ -196,7 +196,7 @@ fn message(bytes: &[u8]) -> Option<Message> {
     }
 }
 
-/// A line that ends in CRLF, and has neither of the two in it; `at` moves behind it.
+/// A line that ends in CRLF and contains neither CR nor LF; `at` moves past it.
 fn line<'b>(bytes: &'b [u8], at: &mut usize) -> Option<&'b [u8]> {
     let rest = &bytes[*at..];
     let len = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'))?;
@@ -222,13 +222,13 @@ fn are_extensions(mut rest: &[u8]) -> bool {
     true
 }
 
-/// Without the spaces and tabs in front, and no other white space.
+/// Without leading spaces and tabs; other white space stays.
 fn behind_blanks(bytes: &[u8]) -> &[u8] {
     let len = bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     &bytes[len..]
 }
 
-/// Length of the quoted string at the front (RFC 9110 §5.6.4).
+/// Length of the quoted string at the beginning (RFC 9110 §5.6.4).
 fn quoted_len(bytes: &[u8]) -> Option<usize> {
     let mut escaped = false;
     bytes.strip_prefix(b"\"")?;
@@ -253,8 +253,8 @@ fn is_value(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
-/// What no handler is shown as a trailer, as `Trailers` documents it by kind: framing, routing, modifiers of the request,
-/// authentication, the handling of content (RFC 9110 §6.5.1), fields of responses.
+/// Fields that are never passed on as trailers, by the kinds that `Trailers` documents: framing, routing, request modifiers,
+/// authentication, content handling (RFC 9110 §6.5.1), response fields.
 fn is_withheld(name: &str) -> bool {
     const NAMES: &str = " age authorization cache-control connection content-encoding content-language content-length \
         content-location content-range content-type cookie date expect expires forwarded host http2-settings keep-alive \

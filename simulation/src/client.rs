@@ -1,4 +1,4 @@
-//! A client: sends what the plan says, at its pace, and knows what it must get.
+//! A client: sends what the plan says, at its pace, and checks what it receives.
 
 mod anything;
 mod ending;
@@ -15,35 +15,35 @@ use crate::model::{Body, Expected, Keeps, expected, may_be_instead};
 use crate::plan::{Leave, NEVER, Nature, Pace, Plan, Visitor, World};
 use crate::reader::{BodyEnd, Head, Piece, Reader};
 
-/// Connections that a client tries in a row without any answer.
+/// How many connections in a row a client tries without getting an answer.
 const ATTEMPTS_MAX: u32 = 30;
-/// Who sends all of a request in this time cannot be too late with any part of it.
+/// Shorter than any timeout: a request sent completely within this time must not be answered with 408.
 const PROMPT_MS: u64 = 9_900;
-/// What clients saw.
+/// What all clients saw.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seen {
     /// Connections made.
     pub connections: u64,
-    /// Responses that were whole and as they should be.
+    /// Complete responses that were as expected.
     pub answered: u64,
-    /// Errors of the server's own in place of one, where that is allowed.
+    /// Permitted errors from the server itself, in place of a response.
     pub refused: u64,
-    /// Responses of handlers that do anything.
+    /// Responses of handlers that act at random.
     pub anyhow: u64,
     /// Bytes received.
     pub bytes: u64,
 }
 
-/// What a client acts in.
+/// The environment of a client.
 pub(crate) struct Surroundings<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) network: &'a mut Network,
     /// `None` while the server does not listen.
     pub(crate) listener: Option<IoHandle>,
     pub(crate) seen: &'a mut Seen,
-    /// What is received goes through it.
+    /// A buffer to receive into.
     pub(crate) received: &'a mut [u8],
-    /// Milliseconds for which the server stood still so far.
+    /// Milliseconds for which the server has been suspended so far.
     pub(crate) paused_ms: u64,
     /// When the last graceful stop began.
     pub(crate) stopped_at: Option<Instant>,
@@ -53,12 +53,12 @@ pub(crate) struct Actor {
     index: usize,
     dice: Dice,
     connection: Option<Connection>,
-    /// Exchanges that are answered.
+    /// The first exchange that is not answered yet.
     answered: usize,
     attempts: u32,
-    /// Since when it has wanted its next response.
+    /// Since when it has been waiting for its next response.
     wants_since: Instant,
-    /// When it acts again, if nothing happens.
+    /// When it acts again if nothing happens before.
     pub(crate) wakes_at: Option<Instant>,
     pub(crate) is_done: bool,
     /// How often each exchange was sent.
@@ -71,7 +71,7 @@ struct Connection {
     reader: Reader,
     /// The next exchange to be sent.
     next: usize,
-    /// Those that were sent, with their numbers on this connection.
+    /// Exchanges that were sent and not answered.
     awaiting: VecDeque<Sent>,
     count: u32,
     out: Vec<u8>,
@@ -80,32 +80,32 @@ struct Connection {
     read: usize,
     /// The response that is being read.
     current: Option<Current>,
-    /// A 100 (Continue) came for the exchange in front.
+    /// A 100 (Continue) has arrived for the first unanswered exchange.
     continued: bool,
-    /// Nothing may come behind the response at hand.
+    /// No response may follow the current one.
     is_last: bool,
-    /// Nothing more is sent.
+    /// The client sends nothing more.
     is_mute: bool,
-    /// FIN was sent.
+    /// The client has sent its FIN.
     is_finished: bool,
     /// The content of this exchange is held back until it is asked for.
     holds: Option<usize>,
-    /// Bytes that were put into its hands, and how many of them were there before raw ones.
+    /// How many bytes were queued for sending, and how many of them precede raw bytes.
     queued: usize,
     raw_from: Option<usize>,
     /// Since when it has had every answer.
     idle_since: Option<Instant>,
-    /// It is no HTTP any more.
+    /// It has switched to another protocol.
     has_switched: bool,
-    /// A response may end in its middle.
+    /// A response may be cut off.
     may_break: bool,
-    /// The last head, for the words of an error.
+    /// The last head, for error messages.
     head: String,
-    /// When it sent the last byte.
+    /// When it last sent a byte.
     sent_at: Instant,
-    /// Since when it drips.
+    /// Since when it has been trickling single bytes.
     drips_since: Option<Instant>,
-    /// When it got the last response, or came.
+    /// When it got the last response, or connected.
     answered_at: Instant,
     sends_at: Instant,
     reads_at: Instant,
@@ -113,23 +113,23 @@ struct Connection {
     rambled: usize,
 }
 
-/// A request that was put into its hands.
+/// A request that was queued for sending.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     serial: usize,
-    /// Which one of its connection, beginning with 1.
+    /// Its number on the connection, counted from 1.
     nth: u32,
-    /// Bytes of the connection in front of its head, and up to its end.
+    /// Where its head begins and where it ends, in bytes of the connection.
     from: usize,
     to: usize,
-    /// When the first of its bytes was sent, and the last one.
+    /// When its first and its last byte were sent.
     began_at: Option<Instant>,
     whole_at: Option<Instant>,
 }
 
 struct Current {
     serial: usize,
-    /// `None` for what the server says in place of the response.
+    /// `None` for an error of the server in place of the response.
     expected: Option<Expected>,
     at: usize,
 }
@@ -149,17 +149,17 @@ impl Actor {
         }
     }
 
-    /// The connection that it has now.
+    /// Its current connection.
     pub(crate) fn client(&self) -> Option<Client> {
         self.connection.as_ref().map(|connection| connection.client)
     }
 
-    /// What the client knows of its connection.
+    /// As [`Connection::raw_sent`], for its current connection.
     pub(crate) fn raw_sent(&self) -> Option<usize> {
         self.connection.as_ref()?.raw_sent()
     }
 
-    /// What it waits for, in words.
+    /// What it is waiting for, for error messages.
     pub(crate) fn describe(&self) -> String {
         let Some(connection) = &self.connection else {
             return format!("client {} without a connection, {} answered", self.index, self.answered);
@@ -173,7 +173,7 @@ impl Actor {
         )
     }
 
-    /// Does what there is to do.
+    /// Reads, writes and disconnects as far as it can now.
     pub(crate) fn act(&mut self, around: &mut Surroundings<'_>) -> Result<(), String> {
         if self.is_done {
             return Ok(());
@@ -199,7 +199,7 @@ impl Actor {
             let wrote_first = writes(self);
             self.send(around);
             if wrote_first && !writes(self) {
-                // Its turn to read.
+                // It has written everything; now it may read.
                 self.wakes_at = Some(around.network.now());
             }
             self.leave_when_done(around)?;
@@ -266,7 +266,7 @@ impl Actor {
         Ok(true)
     }
 
-    /// Reads what it may read now; tells how the connection ended, if it did.
+    /// Reads as much as it may now; returns how the connection ended, if it did.
     fn read(&mut self, around: &mut Surroundings<'_>) -> Result<Option<ClientRecv>, String> {
         let visitor = self.visitor(around.plan);
         let pace = visitor.reads;
@@ -277,7 +277,7 @@ impl Actor {
                 return Ok(None);
             }
             if connection.has_to_write(visitor, &around.plan.world) {
-                // Writing tells it that there is nobody any more.
+                // A client that only writes notices a reset, but not a FIN.
                 let is_broken = around.network.client_recv(connection.client, &mut []) == ClientRecv::Reset;
                 return Ok(is_broken.then_some(ClientRecv::Reset));
             }
@@ -304,7 +304,7 @@ impl Actor {
 
     fn take_pieces(&mut self, around: &mut Surroundings<'_>) -> Result<(), String> {
         while let Some(connection) = &mut self.connection {
-            let piece = connection.reader.next().map_err(|what| format!("{what} behind {}", connection.head))?;
+            let piece = connection.reader.next().map_err(|what| format!("{what} after {}", connection.head))?;
             let Some(piece) = piece else { return Ok(()) };
             match piece {
                 Piece::Head(head) => self.take_head(around, head)?,
@@ -320,7 +320,7 @@ impl Actor {
         let plan = around.plan;
         let visitor = &plan.clients[self.index];
         if connection.is_last {
-            return Err(format!("behind the last response: {head:?}"));
+            return Err(format!("after the last response: {head:?}"));
         }
         if let Nature::Garbage(_) = visitor.nature {
             let is_right = matches!(head.status, 400 | 501 | 505) || may_be_instead(plan, visitor.nature, head.status);
@@ -333,7 +333,7 @@ impl Actor {
             let is_head =
                 matches!(visitor.nature, Nature::Garbage(kind) if GARBAGE[kind as usize].starts_with(b"HEAD"));
             let end = match is_head {
-                // Refused before he has said anything.
+                // Refused before the server could know that the method is HEAD.
                 true if head.status == 503 => BodyEnd::Never,
                 true => BodyEnd::NoBody,
                 false => BodyEnd::AsTheHeadSays,
@@ -343,13 +343,13 @@ impl Actor {
         connection.head = format!("{head:?}");
         let front = connection.awaiting.front().copied();
         let Some(sent) = front else {
-            return Err(format!("without a request: {head:?}"));
+            return Err(format!("a response without a request: {head:?}"));
         };
         let Sent { serial, nth, .. } = sent;
         let exchange = &visitor.exchanges[serial];
         if head.status == 100 {
             if !exchange.expects || exchange.is_http10 || connection.continued {
-                return Err(format!("an unasked 100 for exchange {serial}"));
+                return Err(format!("an unsolicited 100 for exchange {serial}"));
             }
             connection.continued = true;
             if connection.holds == Some(serial) {
@@ -365,12 +365,13 @@ impl Actor {
         }
         let expected = expected(plan, exchange, nth);
         let is_head = exchange.method == Method::Head;
-        // Who is refused before he has said anything may be sent a body that he does not expect; it is the last.
+        // A client that is refused before the server knows the method may get a body that it does not expect; the connection
+        // ends with that.
         let is_refused = is_head && head.closes && head.exchange.is_none();
         let is_unheard = is_refused
             && match head.status {
                 503 => plan.is_pressed(),
-                // Neither is it known what the first bytes of a head are going to be.
+                // The first bytes of a head do not tell the method either.
                 408 => connection.out_at <= "\r\nHEAD ".len(),
                 _ => false,
             };
@@ -383,7 +384,7 @@ impl Actor {
                 Keeps::Either => true,
             };
             if !is_kept {
-                return Err(format!("exchange {serial} {exchange:?}: {:?} is expected: {head:?}", expected.keeps));
+                return Err(format!("exchange {serial} {exchange:?}: expected {:?}: {head:?}", expected.keeps));
             }
             connection.is_last = head.closes;
             connection.has_switched |= expected.end == BodyEnd::Never;
@@ -394,7 +395,7 @@ impl Actor {
         }
         let is_too_much = expected.may_break && head.status == 413;
         if head.status == 408 && sent.was_prompt() && plan.is_in_time() {
-            return Err(format!("all of exchange {serial} was there in time: {head:?}"));
+            return Err(format!("exchange {serial} was sent in time: {head:?}"));
         }
         if head.exchange.is_some() || !(is_too_much || may_be_instead(plan, visitor.nature, head.status)) {
             return Err(format!("exchange {serial} {exchange:?}: expected {expected:?}, not {head:?}"));
@@ -428,10 +429,10 @@ impl Actor {
         Ok(())
     }
 
-    /// A response is whole.
+    /// A response is complete.
     fn take_end_of_body(&mut self, around: &mut Surroundings<'_>) -> Result<(), String> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
-        // An interim one has no body, and is none.
+        // An interim response has no body, and is not the response.
         let Some(current) = connection.current.take() else { return Ok(()) };
         let visitor = self.visitor(around.plan);
         if matches!(visitor.nature, Nature::Garbage(_)) {
@@ -460,13 +461,13 @@ impl Actor {
         }
         connection.continued = false;
         if connection.holds == Some(current.serial) {
-            // It is not wanted, and nothing can follow in its place.
+            // The content was not asked for, and nothing else can be sent in its place.
             (connection.is_mute, connection.holds) = (true, None);
         }
         self.answered = visitor_next(around.plan, self.index, current.serial);
         self.attempts = 0;
         if current.expected.is_none() && connection.raw_from.is_some() {
-            // It was not switched, and raw bytes are on their way.
+            // The protocol was not switched, and raw bytes are on their way.
             let connection = connection.client;
             self.connection = None;
             around.network.client_close(connection);
@@ -478,7 +479,7 @@ impl Actor {
 }
 
 impl Sent {
-    /// All of it was sent in less time than the shortest timeout has.
+    /// Whether all of it was sent in less time than the shortest timeout.
     fn was_prompt(&self) -> bool {
         let times = self.began_at.zip(self.whole_at);
         times.is_some_and(|(began_at, whole_at)| whole_at.ms_since(began_at) < PROMPT_MS)
@@ -486,7 +487,7 @@ impl Sent {
 }
 
 impl Connection {
-    /// So many bytes were sent by now.
+    /// Records which requests have begun or are complete.
     fn note_sent(&mut self, now: Instant) {
         let sent = self.sent;
         for one in self.awaiting.iter_mut().filter(|one| one.whole_at.is_none() && sent > one.from) {
@@ -495,32 +496,32 @@ impl Connection {
         }
     }
 
-    /// Puts something into its hands, to be sent.
+    /// Queues bytes for sending.
     fn put(&mut self, what: impl FnOnce(&mut Vec<u8>)) {
         let before = self.out.len();
         what(&mut self.out);
         self.queued += self.out.len() - before;
     }
 
-    /// It reads nothing before it has written what it has begun to.
+    /// Whether it reads nothing until it has written everything that it has begun.
     fn has_to_write(&self, visitor: &Visitor, world: &World) -> bool {
         let front = self.awaiting.front().map(|sent| &visitor.exchanges[sent.serial]);
         visitor.manner.writes_first
             && visitor.nature == Nature::Healthy
             && visitor.depth == 1
-            // Whoever reads nothing for long is let go.
+            // The server ends a connection that reads nothing for long.
             && visitor.sends.gap_ms_max == 0
             && self.holds.is_none()
             && self.out_at < self.out.len()
             && front.is_some_and(|exchange| exchange.can_be_written_first(world))
     }
 
-    /// Raw bytes that it has sent right behind a request to switch.
+    /// How many raw bytes it has sent directly after a request to switch.
     pub(crate) fn raw_sent(&self) -> Option<usize> {
         self.raw_from.map(|from| self.sent.saturating_sub(from))
     }
 
-    /// It stopped in the middle of what it has to say.
+    /// Whether it has stopped in the middle of what it has to send.
     fn is_stalled(&self, visitor: &Visitor) -> bool {
         match visitor.nature {
             Nature::StallsSending(most) => self.sent >= most,
@@ -529,7 +530,7 @@ impl Connection {
     }
 }
 
-/// The exchange behind this one that is not left out.
+/// The next exchange that is not left out.
 fn visitor_next(plan: &Plan, client: usize, serial: usize) -> usize {
     let exchanges = &plan.clients[client].exchanges;
     (serial + 1..exchanges.len()).find(|at| !exchanges[*at].is_left_out).unwrap_or(exchanges.len())

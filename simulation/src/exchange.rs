@@ -1,34 +1,34 @@
-//! One request and what the handler is to do with it.
+//! One request and what the handler does with it.
 
 use aurora_http_core::pool::Class;
 use aurora_http_core::sim::Dice;
 
 use crate::plan::World;
 
-/// A request and what becomes of it.
+/// A request and how it is answered.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// The method.
+    /// Its method.
     pub method: Method,
     /// HTTP/1.0 instead of 1.1.
     pub is_http10: bool,
     /// The `Connection` option, if there is one.
     pub option: Option<Wish>,
-    /// How its content is framed.
+    /// The framing of its content.
     pub framing: Framing,
     /// The client expects 100 (Continue).
     pub expects: bool,
-    /// Bytes of a field that only makes the head longer.
+    /// Bytes of a field that pads the head.
     pub padding: usize,
-    /// An empty line before the request.
+    /// Whether an empty line precedes the request.
     pub blank_line: bool,
-    /// What the handler does.
+    /// What the handler does with it.
     pub answer: Answer,
-    /// The shrinker found that it makes no difference.
+    /// Omitted: the shrinker found that the plan fails without it.
     pub is_left_out: bool,
 }
 
-/// The methods that make a difference.
+/// The methods for which the engine behaves differently.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Method {
     /// GET.
@@ -41,7 +41,7 @@ pub enum Method {
     Connect,
 }
 
-/// What a client wants of the connection.
+/// What a client asks of the connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Wish {
     /// `close`.
@@ -50,14 +50,14 @@ pub enum Wish {
     KeepAlive,
 }
 
-/// How content is framed, and how long it is.
+/// The framing and length of content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Framing {
-    /// There is none.
+    /// No content.
     None,
     /// `Content-Length`.
     Length(usize),
-    /// Chunks of at most so many bytes, with so many trailer fields behind.
+    /// Chunks of at most so many bytes, followed by so many trailer fields.
     Chunked {
         /// Bytes of content.
         length: usize,
@@ -71,18 +71,18 @@ pub enum Framing {
 /// What the handler does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Answer {
-    /// Answers with so many bytes at once, whatever content there is.
+    /// Answers with so many bytes at once, without asking for content.
     Body {
         /// The status.
         status: u16,
         /// Bytes of body.
         length: usize,
-        /// Without copying.
+        /// The body is sent in place, without a copy.
         in_place: bool,
     },
-    /// Returns without a word.
+    /// Returns without writing anything.
     Nothing,
-    /// Produces so many bytes in pieces.
+    /// Produces so many bytes piece by piece.
     Produce {
         /// Bytes of body.
         length: usize,
@@ -100,64 +100,84 @@ pub enum Answer {
     Receive {
         /// Bytes of body.
         length: usize,
-        /// Takes nothing before all of it is there.
+        /// Takes nothing until all content has arrived.
         holds: bool,
-        /// Takes at most so many bytes in a call.
+        /// Takes at most so many bytes per call.
         piece: usize,
     },
     /// Writes back what it receives.
     Echo,
-    /// Defers so many times, for at most so long, then answers with so many bytes.
+    /// Defers so many times, each for at most so long, then answers with so many bytes.
     Defer {
         /// How often.
         times: u8,
-        /// When the answer is there; `None`: never.
+        /// When the answer is ready; `None`: never.
         after_ms: Option<u32>,
         /// Resolved by the handler itself, in the same call.
         by_itself: bool,
         /// Bytes of body.
         length: usize,
     },
-    /// Takes a token at once, receives all content, and only then defers; then answers with so many bytes.
+    /// Takes a token at once, receives all content, defers only then, and answers with so many bytes.
     DeferLate {
-        /// When the answer is there, from the head on; `None`: never.
+        /// When the answer is ready, counted from the head; `None`: never.
         after_ms: Option<u32>,
         /// Resolved by the handler itself, in the call that takes the token.
         by_itself: bool,
         /// Bytes of body.
         length: usize,
     },
-    /// Begins its response before it receives any content, and goes on with it behind all of it.
+    /// Waits for a time that it sets, so many times, then answers with so many bytes.
+    Timed {
+        /// How often.
+        times: u8,
+        /// The time, in milliseconds.
+        ms: u32,
+        /// Takes a token as well, which is resolved behind the last of these times.
+        has_token: bool,
+        /// Bytes of body.
+        length: usize,
+    },
+    /// Takes content when it has a token resolved, and waits for both at once; then answers with so many bytes.
+    Paced {
+        /// When each token is resolved.
+        after_ms: u32,
+        /// Bytes of body.
+        length: usize,
+    },
+    /// Begins its response before it receives any content, and continues it after all content.
     Begin {
-        /// Bytes of body, as many of them at once as there is room for.
+        /// Bytes of body, of which as many as possible are written at once.
         length: usize,
         /// Announces the length.
         is_known: bool,
-        /// Bytes of a field that makes the head longer.
+        /// Bytes of a field that pads the head.
         padding: usize,
     },
-    /// Gives up with a status.
+    /// Fails with a status.
     Fail(u16),
-    /// Switches to a protocol that writes back what it receives.
+    /// Switches to a protocol that echoes what it receives.
     Upgrade {
         /// Raw bytes that the client sends.
         length: usize,
+        /// Takes them when it has a token resolved, after so many milliseconds, and waits for both at once.
+        paced: Option<u32>,
     },
-    /// Switches, and gives the connection to the program, which closes it.
+    /// Switches, and detaches the connection; the program closes it.
     Detach {
-        /// Raw bytes that the client sends right behind its request.
+        /// Raw bytes that the client sends directly after its request.
         length: usize,
     },
-    /// Neither consumes nor writes, when there is content.
+    /// Neither consumes content nor writes anything.
     Stall,
     /// Panics.
     Panic,
-    /// Does anything that the types allow, by chance, the same for the same seed. All exchanges of a client are such, or
-    /// none.
+    /// Does anything that the types allow, at random but reproducibly by this seed. Either all exchanges of a client are like
+    /// this, or none is.
     Anything(u64),
 }
 
-/// What no server should take for a request.
+/// Input that no server should accept as a request.
 pub(crate) const GARBAGE: [&[u8]; 10] = [
     b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
     b"GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -228,7 +248,7 @@ impl Exchange {
         out.extend(b"\r\n");
     }
 
-    /// What follows the head.
+    /// The content and trailers after the head.
     pub(crate) fn write_content(&self, id: Id, out: &mut Vec<u8>) {
         let Id { client, serial } = id;
         match self.framing {
@@ -264,17 +284,17 @@ impl Method {
     }
 }
 
-/// Which exchange of which client.
+/// Identifies an exchange.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct Id {
-    /// Of [`Plan::clients`](crate::plan::Plan::clients).
+    /// Index into [`Plan::clients`](crate::plan::Plan::clients).
     pub(crate) client: usize,
-    /// Of [`Visitor::exchanges`](crate::plan::Visitor::exchanges).
+    /// Index into [`Visitor::exchanges`](crate::plan::Visitor::exchanges).
     pub(crate) serial: usize,
 }
 
 impl Exchange {
-    /// No more bytes than so many in either direction, and in pieces that are not too many.
+    /// Limits the bytes in either direction, and the number of pieces.
     fn shorten(&mut self, most: usize) {
         match &mut self.framing {
             Framing::None => {}
@@ -290,6 +310,8 @@ impl Exchange {
             | Answer::Collect { length }
             | Answer::Defer { length, .. }
             | Answer::DeferLate { length, .. }
+            | Answer::Timed { length, .. }
+            | Answer::Paced { length, .. }
             | Answer::Begin { length, .. } => *length = (*length).min(most),
             Answer::Produce { length, piece, .. } => {
                 *length = (*length).min(most);
@@ -303,7 +325,7 @@ impl Exchange {
         }
     }
 
-    /// The most bytes that either side has to say.
+    /// The most bytes that either side has to send.
     pub(crate) fn bytes_max(&self) -> usize {
         let answered = match self.answer {
             Answer::Body { length, .. }
@@ -312,8 +334,10 @@ impl Exchange {
             | Answer::Receive { length, .. }
             | Answer::Defer { length, .. }
             | Answer::DeferLate { length, .. }
+            | Answer::Timed { length, .. }
+            | Answer::Paced { length, .. }
             | Answer::Begin { length, .. }
-            | Answer::Upgrade { length }
+            | Answer::Upgrade { length, .. }
             | Answer::Detach { length } => length,
             Answer::Echo => self.framing.length(),
             Answer::Anything(_) => 10_000,
@@ -322,25 +346,29 @@ impl Exchange {
         answered.max(self.framing.length()).max(self.padding)
     }
 
-    /// Whether the server reads all that the client sends though the client reads nothing meanwhile.
+    /// Whether the server reads everything that the client sends although the client reads nothing in the meantime.
     pub(crate) fn can_be_written_first(&self, world: &World) -> bool {
         let length = self.framing.length();
         let is_long =
             length > world.limits.discard_bytes_max as usize || matches!(self.framing, Framing::Chunked { .. });
+        // What is answered before it is read is dropped on the way when it is long, and read behind the response otherwise.
+        let is_dropped = is_long || length == 0;
         match self.answer {
-            Answer::Collect { .. } | Answer::Receive { .. } | Answer::DeferLate { .. } => true,
+            Answer::Collect { .. } | Answer::Receive { .. } | Answer::DeferLate { .. } => {
+                world.limits.in_flight_max.is_none() || is_dropped
+            }
             Answer::Begin { .. }
             | Answer::Echo
             | Answer::Upgrade { .. }
             | Answer::Detach { .. }
             | Answer::Anything(_) => false,
-            Answer::Body { .. } | Answer::Nothing | Answer::Fail(_) => is_long || length == 0,
+            Answer::Body { .. } | Answer::Nothing | Answer::Fail(_) => is_dropped,
             _ => length == 0,
         }
     }
 }
 
-/// Bytes of which no two places look alike: every body is a part of them.
+/// A pattern in which every position is recognizable; every body is a slice of it.
 static PATTERN: [u8; PATTERN_LEN] = {
     let mut bytes = [0; PATTERN_LEN];
     let mut state = 1_u32;
@@ -354,11 +382,11 @@ static PATTERN: [u8; PATTERN_LEN] = {
 };
 
 const PATTERN_LEN: usize = 1 << 18;
-/// Longest body or content.
+/// The longest body or content.
 pub(crate) const LENGTH_MAX: usize = 1 << 17;
 
 impl Id {
-    /// The content of its request, from one place on.
+    /// The content of its request, from `at` on.
     pub(crate) fn content(self, at: usize, length: usize) -> &'static [u8] {
         self.part(0x51_7c, at, length)
     }
@@ -368,7 +396,7 @@ impl Id {
         self.part(0x2f_0b, at, length)
     }
 
-    /// The raw bytes behind its upgrade.
+    /// The raw bytes after its upgrade.
     pub(crate) fn raw(self, at: usize, length: usize) -> &'static [u8] {
         self.part(0x77_21, at, length)
     }
@@ -379,7 +407,7 @@ impl Id {
     }
 }
 
-/// An exchange of which nobody can tell what comes of it.
+/// An exchange whose handler acts at random, so that its outcome is unknown.
 pub(crate) fn some_exchange_of_any_kind(dice: &mut Dice, world: &World) -> Exchange {
     let exchange = some_exchange(dice, world, false);
     let is_bare = exchange.framing == Framing::None && !exchange.is_http10;
@@ -423,7 +451,7 @@ pub(crate) fn some_exchange(dice: &mut Dice, world: &World, may_panic: bool) -> 
 
 fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
     let length = dice.pick(&[0, 1, 90, 600, 1_000, 5_000, 20_000, 100_000]);
-    match dice.below(22) {
+    match dice.below(24) {
         0 => Answer::Nothing,
         1 | 2 => Answer::Produce { length, is_known: dice.once_in(2), piece: dice.pick(&[10, 1_000, 100_000]) },
         3 | 4 => Answer::Collect { length },
@@ -436,7 +464,10 @@ fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
             length,
         },
         12 => Answer::Fail(dice.pick(&[400, 404, 500, 503])),
-        13 if dice.once_in(2) => Answer::Upgrade { length: dice.below(3_000) },
+        13 if dice.once_in(2) => Answer::Upgrade {
+            length: dice.below(3_000),
+            paced: if dice.once_in(2) { Some(dice.pick(&[0, 5, 300])) } else { None },
+        },
         14 if dice.once_in(3) => Answer::Detach { length: dice.pick(&[0, 5, 500]) },
         15 if dice.once_in(3) => Answer::Stall,
         16 if may_panic => Answer::Panic,
@@ -445,6 +476,12 @@ fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
             by_itself: dice.once_in(2),
             length,
         },
+        22 => {
+            // Once longer than any answer may be deferred, but not so long that others wait in vain for its slot.
+            let (times, ms) = dice.pick(&[(1, 0), (2, 1), (3, 5), (3, 100), (1, 70_000)]);
+            Answer::Timed { times, ms, has_token: dice.once_in(2), length }
+        }
+        23 if framing != Framing::None => Answer::Paced { after_ms: dice.pick(&[0, 5, 100]), length },
         18 => Answer::Begin { length, is_known: dice.once_in(2), padding: dice.pick(&[0, 700, 900, 3_000]) },
         _ => Answer::Body {
             status: dice.pick(&[200, 200, 201, 204, 304, 404, 426, 500]),
@@ -454,16 +491,16 @@ fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
     }
 }
 
-/// Steps in which bytes are mostly moved: many more take long, and show little that so many do not.
+/// The usual limit of steps in which bytes are moved: more take long, and show hardly anything new.
 pub(crate) const STEPS_MAX: usize = 50;
-/// Of so many, one takes as many steps as it takes.
+/// One exchange of so many is not limited to these steps.
 pub(crate) const LONG_ONCE_IN: usize = 20;
 
-/// Takes out what this server would refuse, or what cannot be told beforehand.
+/// Removes anything that this server would refuse, or whose outcome is unpredictable.
 fn fit(dice: &mut Dice, world: &World, exchange: &mut Exchange) {
     let largest = Class::ALL.iter().rev().find(|class| world.counts.of(**class) > 0);
     let largest = largest.map_or(0, |class| class.size());
-    // A head of a response, and perhaps others that were gathered before it.
+    // Leaves room for the head, and for pipelined responses before it.
     let copied_max = largest.min(world.limits.response_bytes_max as usize) / 4;
     let received = exchange.framing.length();
     exchange.padding = exchange.padding.min(largest / 2);
@@ -474,10 +511,13 @@ fn fit(dice: &mut Dice, world: &World, exchange: &mut Exchange) {
         Answer::Body { length, in_place: false, .. } | Answer::Collect { length } | Answer::Receive { length, .. } => {
             *length = (*length).min(copied_max);
         }
-        Answer::Defer { length, .. } | Answer::DeferLate { length, .. } => *length = (*length).min(copied_max),
+        Answer::Defer { length, .. }
+        | Answer::DeferLate { length, .. }
+        | Answer::Timed { length, .. }
+        | Answer::Paced { length, .. } => *length = (*length).min(copied_max),
         Answer::Begin { padding, .. } => *padding = (*padding).min(copied_max),
         Answer::Upgrade { .. } | Answer::Detach { .. } => {
-            // Content would have to be read first.
+            // Content would have to be received before the switch.
             exchange.framing = Framing::None;
             exchange.expects = false;
             exchange.is_http10 = false;
@@ -487,13 +527,13 @@ fn fit(dice: &mut Dice, world: &World, exchange: &mut Exchange) {
         _ => {}
     }
     if exchange.framing == Framing::None && !exchange.is_http10 && dice.once_in(20) {
-        // A tunnel that is refused.
+        // A refused tunnel.
         if let Answer::Body { status, .. } = &mut exchange.answer {
             (*status, exchange.method) = (403, Method::Connect);
         }
     }
     if let Answer::Receive { holds, .. } = &mut exchange.answer {
-        // What is held has to fit into the smallest buffer that is received into.
+        // Held content has to fit into the smallest buffer used for receiving.
         *holds &= received <= 500;
     }
 }

@@ -1,10 +1,14 @@
-//! The reactors that a simulation has, and what it does to them between the engine and the network.
+//! The reactors of a simulation, and the wrappers that a simulation puts around them.
 
+use std::cell::Cell;
 use std::collections::HashSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use aurora_http_core::pool::Buf;
-use aurora_http_core::reactor::{Completion, IoError, IoHandle, OpToken, Peers, Reactor, Seen, Shutdown, Submission};
+use aurora_http_core::reactor::{
+    Completion, IoError, IoHandle, Op, OpToken, Peers, Reactor, Seen, Shutdown, Submission,
+};
 use aurora_http_core::readiness::Readiness;
 use aurora_http_core::sim::{Network, Sim, SimCalls, SimWaker};
 use aurora_http_core::time::Instant;
@@ -13,9 +17,9 @@ use aurora_http_core::time::Instant;
 pub(crate) trait Face<'p>: Reactor<'p> {
     fn network(&mut self) -> &mut Network;
     fn waker(&self) -> SimWaker;
-    /// Whether its descriptor would be readable.
+    /// Whether its descriptor is readable.
     fn is_readable(&mut self) -> bool;
-    /// When something comes that is held back.
+    /// When the next delayed event is due.
     fn next_due(&mut self) -> Option<Instant>;
     /// Submissions and calls that broke the contract.
     fn refusals(&self) -> u32;
@@ -65,7 +69,7 @@ impl<'p> Face<'p> for Readiness<'_, 'p, SimCalls> {
     }
 }
 
-/// What a reactor around another one leaves to it.
+/// The methods that a wrapper passes on to the inner reactor.
 macro_rules! left_to_inner {
     () => {
         fn provide(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
@@ -92,10 +96,6 @@ macro_rules! left_to_inner {
             self.inner.flush();
         }
 
-        fn now(&self) -> Instant {
-            self.inner.now()
-        }
-
         fn unix_time(&self) -> Option<u64> {
             self.inner.unix_time()
         }
@@ -106,24 +106,28 @@ macro_rules! left_to_inner {
     };
 }
 
-/// Where a turn takes its time.
+/// The moments of a turn at which time may pass.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Moment {
-    /// In front of its wait, which still tells what happens then.
+    /// Before the wait, which still reports what happens then.
     BeforeWait,
-    /// Behind its wait, which does not.
+    /// After the wait, which does not.
     BehindWait,
 }
 
-/// A reactor for one turn, in which time passes.
+/// A reactor for one turn, during which time passes.
 pub(crate) struct Passing<'b, R, M> {
     pub(crate) inner: &'b mut R,
-    /// What happens meanwhile.
+    /// Called when time may pass.
     pub(crate) meanwhile: M,
 }
 
 impl<'p, R: Reactor<'p>, M: FnMut(&mut R, Moment)> Reactor<'p> for Passing<'_, R, M> {
     left_to_inner!();
+
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
 
     fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
         self.inner.submit(submission)
@@ -141,18 +145,24 @@ impl<'p, R: Reactor<'p>, M: FnMut(&mut R, Moment)> Reactor<'p> for Passing<'_, R
     }
 }
 
-/// A reactor whose operations are counted, and into whose waits other threads break.
+/// A reactor that tracks the operations in flight, and whose waits other threads may interrupt.
 pub(crate) struct Watched<'a, R> {
     pub(crate) inner: R,
     in_flight: HashSet<u64>,
-    /// What other threads do between the last look of the loop and the wait itself; when they are going to wake it.
+    /// What the engine was told of the time.
+    clock: Rc<Cell<Instant>>,
+    /// What other threads do just before the wait; returns when they will wake it.
     pub(crate) before_wait: Box<dyn FnMut(Instant) -> Option<Instant> + 'a>,
     pub(crate) fault: Option<String>,
 }
 
 impl<'a, R> Watched<'a, R> {
-    pub(crate) fn new(inner: R, before_wait: impl FnMut(Instant) -> Option<Instant> + 'a) -> Self {
-        Self { inner, in_flight: HashSet::new(), before_wait: Box::new(before_wait), fault: None }
+    pub(crate) fn new(
+        inner: R,
+        clock: Rc<Cell<Instant>>,
+        before_wait: impl FnMut(Instant) -> Option<Instant> + 'a,
+    ) -> Self {
+        Self { inner, in_flight: HashSet::new(), clock, before_wait: Box::new(before_wait), fault: None }
     }
 
     /// Operations in flight.
@@ -164,11 +174,22 @@ impl<'a, R> Watched<'a, R> {
 impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
     left_to_inner!();
 
+    fn now(&self) -> Instant {
+        let now = self.inner.now();
+        self.clock.set(now);
+        now
+    }
+
     fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
         let token = submission.token.to_bits();
+        if let Op::Send { head, body, .. } = &submission.op
+            && !leaves_alone(head.filled(), body)
+        {
+            self.fault.get_or_insert("a 100 (Continue) leaves together with its response".to_owned());
+        }
         let result = self.inner.submit(submission);
         if result.is_ok() && !self.in_flight.insert(token) {
-            self.fault.get_or_insert(format!("two operations are called {token:x}"));
+            self.fault.get_or_insert(format!("two operations have the token {token:x}"));
         }
         result
     }
@@ -183,8 +204,15 @@ impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
         let completion = self.inner.next_completion()?;
         let token = completion.token.to_bits();
         if !completion.more && !self.in_flight.remove(&token) {
-            self.fault.get_or_insert(format!("{token:x} completes, and is not in flight"));
+            self.fault.get_or_insert(format!("{token:x} completes but is not in flight"));
         }
         Some(completion)
     }
+}
+
+/// Whether nothing of a response leaves with the interim one in front of it.
+fn leaves_alone(head: &[u8], body: &[u8]) -> bool {
+    const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let found = head.windows(CONTINUE.len()).position(|window| window == CONTINUE);
+    found.is_none_or(|at| at + CONTINUE.len() == head.len() && body.is_empty())
 }

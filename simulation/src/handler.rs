@@ -1,6 +1,8 @@
-//! A handler that does with every request what the plan says, and writes down what it was called for.
+//! A handler that treats every request as the plan says, and records its calls.
 
 mod anything;
+mod owned;
+mod waiting;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -11,51 +13,59 @@ use aurora_http_core::defer::{DeferToken, Deferrals};
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal};
 use aurora_http_core::request::{BodyLength, Request};
+use aurora_http_core::time::Instant;
 use aurora_http_core::writer::ResponseWriter;
 
 use crate::exchange::{Answer, Exchange, Framing, Id};
 use crate::plan::Plan;
 use anything::Whim;
+pub(crate) use owned::{Owned, Owning};
 
-/// What a planned panic is recognised by.
+/// The payload of a planned panic.
 pub(crate) struct Planned;
 
-/// What handlers and the simulation know of each other.
+/// The data that handlers and the simulation share.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
-    /// How often the handler was called for an exchange.
+    /// How often the handler was called for each exchange.
     pub(crate) calls: HashMap<Id, u32>,
-    /// All of them, of this engine.
+    /// Calls for exchanges by this engine.
     pub(crate) requests: u64,
-    /// Answers that wait: when they are there.
+    /// Deferred answers, and after how long they are ready.
     pub(crate) deferred: Vec<(Option<u32>, DeferToken)>,
-    /// Tokens that were resolved before.
+    /// Tokens that have been resolved.
     pub(crate) stale: Vec<DeferToken>,
-    /// Connections that the handler was asked about, and those that were closed.
+    /// Connections announced to the handler, as accepted and as closed.
     pub(crate) accepted: u64,
     pub(crate) closed: u64,
-    /// The names of all connections, of all engines.
+    /// The ids of all connections of all engines.
     pub(crate) names: HashSet<ConnectionId>,
-    /// What went wrong.
+    /// Exchanges that were told of a stop, of this engine.
+    pub(crate) told: HashSet<Id>,
+    /// The engine is being dropped, and with it what it has.
+    pub(crate) is_over: bool,
+    /// The first violation.
     pub(crate) fault: Option<String>,
 }
 
 pub(crate) struct Puppet<'s> {
     pub(crate) plan: Rc<Plan>,
     pub(crate) book: Rc<RefCell<Book>>,
-    /// States of exchanges that exist.
+    /// How many states of exchanges exist.
     pub(crate) states: Rc<Cell<usize>>,
-    /// To resolve answers in the call that defers them.
+    /// The time, as the engine knows it.
+    pub(crate) clock: Rc<Cell<Instant>>,
+    /// Resolves answers within the call that defers them.
     pub(crate) deferrals: Deferrals<'s>,
 }
 
-/// Raw bytes that some protocols do not answer to before there are more.
+/// How many raw bytes a protocol may collect before it answers.
 const HELD_MAX: usize = 100;
 
-/// Of whoever sends a good head and garbage behind it.
+/// The exchange of a client that sends a valid head followed by garbage.
 const STRANGER: Id = Id { client: usize::MAX, serial: 0 };
 
-/// What an exchange keeps.
+/// The handler's state for an exchange.
 pub(crate) struct State {
     pub(crate) id: Id,
     /// Bytes of content seen.
@@ -66,12 +76,18 @@ pub(crate) struct State {
     deferred: u8,
     /// An echo has begun its response.
     begun: bool,
-    /// Of an exchange with which anything is done.
+    /// It may take what is there.
+    may_take: bool,
+    /// What it takes besides.
+    token: Option<DeferToken>,
+    /// When it is to be woken.
+    wakes_at: Option<Instant>,
+    /// For an exchange that is treated at random.
     whim: Option<Whim>,
     _live: Live,
 }
 
-/// Counted while it exists.
+/// Counts the states that exist.
 struct Live(Rc<Cell<usize>>);
 
 impl Drop for Live {
@@ -91,7 +107,18 @@ impl Puppet<'_> {
 
     fn state(&self, id: Id) -> State {
         self.states.set(self.states.get() + 1);
-        State { id, seen: 0, written: 0, deferred: 0, begun: false, whim: None, _live: Live(Rc::clone(&self.states)) }
+        State {
+            id,
+            seen: 0,
+            written: 0,
+            deferred: 0,
+            begun: false,
+            may_take: false,
+            token: None,
+            wakes_at: None,
+            whim: None,
+            _live: Live(Rc::clone(&self.states)),
+        }
     }
 
     fn id_of(&self, request: &Request<'_>) -> Option<Id> {
@@ -105,7 +132,7 @@ impl Puppet<'_> {
         Some(id)
     }
 
-    /// Answers with a body of the exchange's own.
+    /// Answers with the body that belongs to the exchange.
     fn body(
         &self,
         id: Id,
@@ -117,14 +144,14 @@ impl Puppet<'_> {
         let body = id.body(0, length);
         let _ = response.status(status);
         if status == 426 && response.field("Upgrade", "echo").is_err() {
-            self.fault(id, "what to upgrade to cannot be said");
+            self.fault(id, "the Upgrade field is refused");
         }
         name(id, response);
         let _ = if in_place { response.static_body(body) } else { response.body(body) };
         Flow::Finish
     }
 
-    /// Begins a response whose rest follows behind the content.
+    /// Begins a response whose rest follows after the content.
     fn begin_early(&self, id: Id, response: &mut ResponseWriter<'_>) -> Flow<State> {
         let mut state = self.state(id);
         if let Answer::Begin { length, is_known, padding } = self.exchange(id).answer {
@@ -138,7 +165,7 @@ impl Puppet<'_> {
         Flow::Receive(state)
     }
 
-    /// Receives all content, before it waits for its answer or goes on with it.
+    /// Receives all content, before it defers its answer or continues it.
     fn receive_first(
         &self,
         mut state: State,
@@ -179,7 +206,7 @@ impl Puppet<'_> {
         }
     }
 
-    /// Takes a token, and writes it down for whoever resolves it.
+    /// Takes a token, and records it for the thread that resolves it.
     fn defer(&self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
         self.take_token(state.id, response);
         state.deferred += 1;
@@ -187,10 +214,12 @@ impl Puppet<'_> {
     }
 
     fn take_token(&self, id: Id, response: &mut ResponseWriter<'_>) {
-        let (Answer::Defer { after_ms, by_itself, .. } | Answer::DeferLate { after_ms, by_itself, .. }) =
-            self.exchange(id).answer
-        else {
-            return;
+        let (after_ms, by_itself) = match self.exchange(id).answer {
+            Answer::Defer { after_ms, by_itself, .. } | Answer::DeferLate { after_ms, by_itself, .. } => {
+                (after_ms, by_itself)
+            }
+            Answer::Paced { after_ms, .. } | Answer::Upgrade { paced: Some(after_ms), .. } => (Some(after_ms), false),
+            _ => return,
         };
         match response.defer() {
             Ok(token) if by_itself => {
@@ -231,14 +260,14 @@ impl Puppet<'_> {
         }
     }
 
-    /// A part of the body, in one of three ways.
+    /// Writes a part of the body in one of three ways.
     fn write_piece(&self, state: &mut State, length: usize, piece: usize, response: &mut ResponseWriter<'_>) {
         let count = piece.min(length - state.written);
         let part = state.id.body(state.written, count);
         state.written += write_one_way(state.written % 3, part, response);
     }
 
-    /// Takes content until all is there, then answers.
+    /// Takes content until all has arrived, then answers.
     fn take(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
         let Answer::Receive { length, holds, piece } = self.exchange(state.id).answer else { return Flow::Finish };
         if holds && !content.ended() {
@@ -256,7 +285,7 @@ impl Puppet<'_> {
         Flow::Receive(state)
     }
 
-    /// Writes back what it is given.
+    /// Echoes the content.
     fn echo(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
         if !state.begun {
             state.begun = true;
@@ -277,13 +306,18 @@ impl Puppet<'_> {
         Flow::Receive(state)
     }
 
-    /// Writes raw bytes back until the client ends.
-    fn echo_raw(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
-        let Answer::Upgrade { length } = self.exchange(state.id).answer else { return Flow::Finish };
-        let bytes = content.bytes();
+    /// Checks raw bytes against what the client sends.
+    fn see_raw(&self, state: &State, bytes: &[u8]) {
+        let Answer::Upgrade { length, .. } = self.exchange(state.id).answer else { return };
         if state.seen + bytes.len() > length || bytes != state.id.raw(state.seen, bytes.len()) {
             self.fault(state.id, format!("{} raw bytes at {} are not its own", bytes.len(), state.seen));
         }
+    }
+
+    /// Writes raw bytes back until the client ends.
+    fn echo_raw(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        let bytes = content.bytes();
+        self.see_raw(&state, bytes);
         if state.id.serial % 2 == 1 && bytes.len() < HELD_MAX && !content.ended() {
             content.hold();
             return Flow::Receive(state);
@@ -295,7 +329,7 @@ impl Puppet<'_> {
     }
 }
 
-/// Writes in one of the three ways that there are; how much of it was taken.
+/// Writes in one of three ways; returns how many bytes were accepted.
 fn write_one_way(way: usize, part: &'static [u8], response: &mut ResponseWriter<'_>) -> usize {
     let taken = match way {
         0 => response.write(part),
@@ -309,7 +343,7 @@ fn write_one_way(way: usize, part: &'static [u8], response: &mut ResponseWriter<
     taken.unwrap_or(0)
 }
 
-/// Says which exchange is answered.
+/// Names the exchange that is answered in a field.
 fn name(id: Id, response: &mut ResponseWriter<'_>) {
     let _ = response.field("X-Exchange", format!("{}-{}", id.client, id.serial));
 }
@@ -355,6 +389,11 @@ impl Handler for Puppet<'_> {
                 Flow::Receive(state)
             }
             Answer::Defer { .. } => self.defer(state, response),
+            Answer::Timed { .. } => self.sleep(state, response),
+            Answer::Paced { .. } => {
+                response.keep_trailers();
+                self.await_content_and_token(state, response)
+            }
             Answer::DeferLate { .. } => {
                 self.take_token(id, response);
                 response.keep_trailers();
@@ -370,8 +409,11 @@ impl Handler for Puppet<'_> {
                     self.fault(id, "cannot switch");
                     return Flow::Finish;
                 }
-                let upgrades = matches!(exchange.answer, Answer::Upgrade { .. });
-                if upgrades { Flow::Upgrade(state) } else { Flow::Detach(state) }
+                match exchange.answer {
+                    Answer::Upgrade { paced: Some(_), .. } => self.await_content_and_token(state, response),
+                    Answer::Upgrade { .. } => Flow::Upgrade(state),
+                    _ => Flow::Detach(state),
+                }
             }
             Answer::Stall => Flow::Receive(state),
             Answer::Panic => panic_any(Planned),
@@ -390,7 +432,7 @@ impl Handler for Puppet<'_> {
         response: &mut ResponseWriter<'_>,
     ) -> Flow<State> {
         if self.id_of(request) != Some(state.id) {
-            self.fault(state.id, "collected with another head");
+            self.fault(state.id, "the collected request has another head");
         }
         self.see(&state, content);
         state.seen = content.len();
@@ -407,7 +449,7 @@ impl Handler for Puppet<'_> {
     fn receive(&mut self, state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
         if state.id == STRANGER {
             if content.ended() {
-                self.fault(STRANGER, "garbage is taken for content");
+                self.fault(STRANGER, "garbage was passed as content");
             }
             return Flow::Receive(state);
         }
@@ -415,11 +457,13 @@ impl Handler for Puppet<'_> {
             Answer::Receive { .. } => self.take(state, content, response),
             Answer::Echo => self.echo(state, content, response),
             Answer::DeferLate { .. } | Answer::Begin { .. } => self.receive_first(state, content, response),
+            Answer::Paced { .. } => self.take_at_its_pace(state, content, response),
+            Answer::Upgrade { paced: Some(_), .. } => self.echo_at_its_pace(state, content, response),
             Answer::Upgrade { .. } => self.echo_raw(state, content, response),
             Answer::Stall => Flow::Receive(state),
             Answer::Anything(_) => self.take_anything(state, content, response),
             _ => {
-                self.fault(state.id, "receive without having asked");
+                self.fault(state.id, "receive was called without being asked for");
                 Flow::Finish
             }
         }
@@ -434,7 +478,7 @@ impl Handler for Puppet<'_> {
             return self.produce_rest(state, length, response);
         }
         let Answer::Produce { length, piece, .. } = answer else {
-            self.fault(state.id, "produce without having asked");
+            self.fault(state.id, "produce was called without being asked for");
             return Flow::Finish;
         };
         self.write_piece(&mut state, length, piece, response);
@@ -448,8 +492,10 @@ impl Handler for Puppet<'_> {
         let (length, times) = match self.exchange(state.id).answer {
             Answer::Defer { times, length, .. } => (length, times),
             Answer::DeferLate { length, .. } => (length, 0),
+            Answer::Timed { .. } => return self.wake(state, response),
+            Answer::Paced { .. } | Answer::Upgrade { paced: Some(_), .. } => return self.may_take(state, response),
             _ => {
-                self.fault(state.id, "resume without having deferred");
+                self.fault(state.id, "resume was called without a deferral");
                 return Flow::Finish;
             }
         };
@@ -459,12 +505,16 @@ impl Handler for Puppet<'_> {
         self.body(state.id, 200, length, false, response)
     }
 
-    fn vanished(&mut self, mut state: State) -> Option<State> {
+    fn stopping(&mut self, flow: Flow<State>, response: &mut ResponseWriter<'_>) -> Flow<State> {
+        self.hear_of_stop(flow, response)
+    }
+
+    fn half_closed(&mut self, mut state: State) -> Option<State> {
         let goes_on = state.whim.as_mut().is_none_or(Whim::goes_on);
         goes_on.then_some(state)
     }
 
-    /// Now one way, now another, the same for the same seed.
+    /// Varies the answer, reproducibly for the same seed.
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
         let number = self.book.borrow().requests;
         if number.is_multiple_of(2) {
@@ -480,7 +530,7 @@ impl Handler for Puppet<'_> {
         let mut book = self.book.borrow_mut();
         book.accepted += 1;
         if !book.names.insert(info.id()) {
-            book.fault.get_or_insert(format!("a second connection is called {:?}", info.id()));
+            book.fault.get_or_insert(format!("a second connection has the id {:?}", info.id()));
         }
         true
     }

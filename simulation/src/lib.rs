@@ -1,10 +1,18 @@
-//! The whole server under a seed.
+//! Simulates the whole server, driven by a seed.
 //!
-//! A [`Plan`] says what a world is like, which clients come, what they send, what the handler does with it and what goes
-//! wrong; all of it follows from one number. [`run`] plays it over the simulated network, with the engine as it is
-//! shipped, and checks in each turn and at the end that nothing was lost, mixed up or left over, and that every client saw
-//! what it had to see: the model says what that is, from the RFCs, and shares nothing with the engine. A plan that
-//! fails is made smaller by [`shrink`].
+//! A [`Plan`] describes the server and the network, the clients, what they send, what the handler does with it and which
+//! faults occur; all of it derives from one number, the seed. [`run`] plays it over a simulated network, with the engine as it
+//! is shipped, and checks in every turn and at the end that nothing was lost, mixed up or leaked, and that every client saw
+//! what it had to see. That is defined by a model, which is written from the RFCs and shares no code with the engine. [`shrink`]
+//! makes a failing plan smaller.
+//!
+//! ```
+//! use aurora_http_simulation::{Plan, run};
+//!
+//! let plan = Plan::new(7);
+//! let tally = run(&plan).unwrap_or_else(|violation| panic!("{violation}: {plan:?}"));
+//! println!("{} connections in {} turns", tally.seen.connections, tally.turns);
+//! ```
 
 mod client;
 mod exchange;
@@ -29,12 +37,12 @@ pub use shrink::shrink;
 pub use siege::Siege;
 pub use world::Tally;
 
-/// A promise that was broken.
+/// A broken promise.
 #[derive(Clone, Debug)]
 pub struct Violation {
     /// The seed of the plan.
     pub seed: u64,
-    /// What happened, in words.
+    /// A description of what happened.
     pub what: String,
 }
 
@@ -47,7 +55,7 @@ impl fmt::Display for Violation {
 impl std::error::Error for Violation {}
 
 thread_local! {
-    /// Where a panic came from while a plan is played, and what it said.
+    /// The location and message of a panic while a plan is played.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
     static IS_PLAYING: Cell<bool> = const { Cell::new(false) };
 }
@@ -55,7 +63,7 @@ thread_local! {
 /// Plays a plan.
 ///
 /// # Errors
-/// The first promise that was broken.
+/// The first broken promise.
 pub fn run(plan: &Plan) -> Result<Tally, Violation> {
     keep_panics();
     IS_PLAYING.set(true);
@@ -65,7 +73,7 @@ pub fn run(plan: &Plan) -> Result<Tally, Violation> {
     played.unwrap_or(Err(panic)).map_err(|what| Violation { seed: plan.seed, what })
 }
 
-/// Panics of a plan that is played are not printed: some are planned, and the others end as a [`Violation`].
+/// Does not print panics while a plan is played: some are planned, and the others are returned as a [`Violation`].
 fn keep_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,4 +1,4 @@
-//! What a client must see, from the RFCs and what the project promises (docs/wire.md); nothing of it is the engine's.
+//! What a client must see, according to the RFCs and the promises of docs/wire.md. Shares no code with the engine.
 
 use aurora_http_core::pool::Class;
 
@@ -12,37 +12,37 @@ pub(crate) struct Expected {
     pub(crate) status: u16,
     pub(crate) body: Body,
     pub(crate) keeps: Keeps,
-    /// The handler itself answers, and says so in a field.
+    /// The response comes from the handler, which marks it with a field.
     pub(crate) is_the_handlers: bool,
-    /// The response may break off, because the request went beyond a limit when it had begun.
+    /// The response may be cut off, because the request exceeded a limit after the response had begun.
     pub(crate) may_break: bool,
     pub(crate) end: BodyEnd,
 }
 
-/// What is in a body.
+/// The content of a body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Body {
-    /// So many bytes of the exchange's own.
+    /// So many bytes that belong to this exchange.
     Own(usize),
     /// The content of the request.
     Content(usize),
-    /// The raw bytes behind an upgrade.
+    /// The raw bytes after an upgrade.
     Raw(usize),
-    /// What the server says by itself.
+    /// Whatever text the server itself writes.
     Any,
 }
 
-/// What becomes of the connection behind a response.
+/// What happens to the connection after a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Keeps {
     Kept,
     Closed,
-    /// Both is right.
+    /// Both are right.
     Either,
 }
 
 impl Body {
-    /// Bytes of it from one place on, as far as there are so many.
+    /// `count` bytes of it from `at` on; `None` if it does not have as many.
     pub(crate) fn bytes(self, id: Id, at: usize, count: usize) -> Option<&'static [u8]> {
         let end = at + count;
         match self {
@@ -61,7 +61,7 @@ impl Body {
     }
 }
 
-/// The response to a request that is the `nth` one of its connection, beginning with 1.
+/// The response to the `nth` request of a connection, counted from 1.
 pub(crate) fn expected(plan: &Plan, exchange: &Exchange, nth: u32) -> Expected {
     let (status, body, is_the_handlers) = status_and_body(plan, exchange);
     let is_switched = matches!(exchange.answer, Answer::Upgrade { .. } | Answer::Detach { .. });
@@ -73,7 +73,9 @@ pub(crate) fn expected(plan: &Plan, exchange: &Exchange, nth: u32) -> Expected {
     };
     let body = if end == BodyEnd::NoBody { Body::Own(0) } else { body };
     let begins = matches!(exchange.answer, Answer::Echo | Answer::Begin { .. });
-    let may_break = begins && is_beyond(plan, exchange);
+    // The threads that resolve tokens were stopped as well, for longer than the connection may be silent.
+    let waits_for_others = matches!(exchange.answer, Answer::Upgrade { paced: Some(_), .. });
+    let may_break = begins && is_beyond(plan, exchange) || waits_for_others && plan.pauses();
     let keeps = if is_switched { Keeps::Either } else { keeps(plan, exchange, nth, is_the_handlers) };
     let keeps = if plan.is_pressed() && keeps == Keeps::Kept { Keeps::Either } else { keeps };
     Expected { status, body, keeps, is_the_handlers, may_break, end }
@@ -83,7 +85,9 @@ fn status_and_body(plan: &Plan, exchange: &Exchange) -> (u16, Body, bool) {
     let length = exchange.framing.length();
     match exchange.answer {
         Answer::Collect { .. } if length as u64 > collected_max(plan) => (413, Body::Any, false),
-        Answer::Receive { .. } | Answer::DeferLate { .. } | Answer::Stall if is_beyond(plan, exchange) => {
+        Answer::Receive { .. } | Answer::DeferLate { .. } | Answer::Paced { .. } | Answer::Stall
+            if is_beyond(plan, exchange) =>
+        {
             (413, Body::Any, false)
         }
         Answer::Echo | Answer::Begin { .. }
@@ -100,14 +104,17 @@ fn status_and_body(plan: &Plan, exchange: &Exchange) -> (u16, Body, bool) {
         Answer::Echo => (200, Body::Content(length), true),
         Answer::Defer { after_ms: None, by_itself: false, .. }
         | Answer::DeferLate { after_ms: None, by_itself: false, .. } => (503, Body::Any, false),
-        Answer::Defer { length, .. } | Answer::DeferLate { length, .. } => (200, Body::Own(length), true),
+        Answer::Defer { length, .. }
+        | Answer::DeferLate { length, .. }
+        | Answer::Timed { length, .. }
+        | Answer::Paced { length, .. } => (200, Body::Own(length), true),
         Answer::Fail(status) => (status, Body::Any, false),
         Answer::Stall => (500, Body::Any, false),
-        // The connection breaks.
+        // The connection breaks, so no response is expected.
         Answer::Panic => (500, Body::Any, false),
-        // Not asked for.
+        // Never checked against this.
         Answer::Anything(_) => (200, Body::Any, false),
-        Answer::Upgrade { length } => (switched(exchange), Body::Raw(length), true),
+        Answer::Upgrade { length, .. } => (switched(exchange), Body::Raw(length), true),
         Answer::Detach { .. } => (switched(exchange), Body::Raw(0), true),
     }
 }
@@ -116,13 +123,13 @@ fn switched(exchange: &Exchange) -> u16 {
     if exchange.method == Method::Connect { 200 } else { 101 }
 }
 
-/// The longest content that can be collected: what the largest buffer holds, at most.
+/// The longest content that can be collected: no longer than the largest buffer.
 fn collected_max(plan: &Plan) -> u64 {
     let largest = Class::ALL.into_iter().rev().find(|class| plan.world.counts.of(*class) > 0);
     u64::from(plan.world.limits.content_collected_max).min(largest.map_or(0, |class| class.size() as u64))
 }
 
-/// Whether content is longer than the handler may be given in pieces.
+/// Whether content exceeds the limit for receiving in slices.
 fn is_beyond(plan: &Plan, exchange: &Exchange) -> bool {
     exchange.framing.length() as u64 > plan.world.limits.content_bytes_max
 }
@@ -135,12 +142,12 @@ fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, is_the_handlers: bool) -> K
         None => !exchange.is_http10,
     };
     let is_last = limits.requests_per_connection_max.is_some_and(|max| nth >= max);
-    // RFC 9112 §6.3: a body of unknown length ends with the connection where there are no chunks. (Also where there is no
-    // body: to HEAD.)
+    // RFC 9112 §6.3: without chunked coding, a body of unknown length ends with the connection. (A response to HEAD may do
+    // the same, although it has no body.)
     let is_unknown =
         matches!(exchange.answer, Answer::Produce { is_known: false, .. } | Answer::Begin { is_known: false, .. });
     let ends_body = exchange.is_http10 && is_unknown;
-    // RFC 9931 §5: what follows a CONNECT that was refused must not be looked at.
+    // RFC 9931 §5: bytes after a refused CONNECT must not be interpreted.
     if !is_asked || is_last || exchange.method == Method::Connect {
         return Keeps::Closed;
     }
@@ -148,7 +155,7 @@ fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, is_the_handlers: bool) -> K
         return if exchange.method == Method::Head { Keeps::Either } else { Keeps::Closed };
     }
     if !is_the_handlers && !matches!(exchange.answer, Answer::Nothing) {
-        // What the server says by itself may end the connection.
+        // The server's own answers may end the connection.
         return Keeps::Either;
     }
     let reads = matches!(
@@ -156,28 +163,29 @@ fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, is_the_handlers: bool) -> K
         Answer::Collect { .. }
             | Answer::Receive { .. }
             | Answer::DeferLate { .. }
+            | Answer::Paced { .. }
             | Answer::Begin { .. }
             | Answer::Echo
     );
     match exchange.framing {
         Framing::None | Framing::Length(0) => Keeps::Kept,
         _ if reads => Keeps::Kept,
-        // Content that nobody asked for, behind an expectation: either side may end it.
+        // Content after an expectation, which the handler did not ask for: either side may end the connection.
         _ if exchange.expects => Keeps::Either,
         Framing::Length(length) if length <= limits.discard_bytes_max as usize => Keeps::Kept,
-        // Too long to be read in vain, or of unknown length, unless all of it is there already.
+        // Too long to be read and dropped, or of unknown length; kept only if all of it has arrived already.
         Framing::Length(_) | Framing::Chunked { .. } => Keeps::Either,
     }
 }
 
-/// Whether an error of the server's own may stand in place of the response to a request.
+/// Whether the server may send this error instead of the response to a request.
 pub(crate) fn may_be_instead(plan: &Plan, nature: Nature, status: u16) -> bool {
     match status {
-        // The thread that has a deferred answer stands still with the server.
+        // The thread that resolves a deferred answer is suspended with the server.
         503 => plan.is_crowded() || plan.is_pressed() || plan.pauses(),
-        // A response that has to grow finds no larger buffer.
+        // A response that has to grow may find no larger buffer.
         500 => plan.is_short_of_buffers(),
-        // What could not be sent while the server stood still may come too late when it goes on.
+        // Bytes that could not be sent during a suspension may come too late afterwards.
         408 => {
             let is_slow = matches!(nature, Nature::StallsSending(_) | Nature::Drips(..) | Nature::StallsReading(_));
             is_slow || plan.pauses()

@@ -1,4 +1,4 @@
-//! What happens in one simulation, all of it data: made from a seed, and made smaller by the shrinker.
+//! Everything that happens in one simulation, as data: generated from a seed, and made smaller by the shrinker.
 
 use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 use aurora_http_core::pool::ClassCounts;
@@ -7,145 +7,145 @@ use aurora_http_core::sim::{Dice, Faults};
 use crate::exchange::{Answer, Exchange, LONG_ONCE_IN, STEPS_MAX, some_exchange, some_exchange_of_any_kind};
 use crate::siege::{Siege, some_siege};
 
-/// A world, its clients, and what befalls it.
+/// A server, its clients, and the events that disturb it.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where all of it comes from; also the seed of the chances while it runs.
+    /// The seed of the plan, and of random choices while it runs.
     pub seed: u64,
     /// The server and the network.
     pub world: World,
     /// The clients, in no particular order.
     pub clients: Vec<Visitor>,
-    /// What befalls the server, in the order of time.
+    /// The events that disturb the server, with their times in milliseconds, in order.
     pub troubles: Vec<(u32, Trouble)>,
-    /// Where it is one, who is in good faith is served soon.
+    /// Whether this is a siege, in which well-behaved clients must be served soon.
     pub siege: Option<Siege>,
 }
 
 /// The server and the network.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// The reactor.
+    /// Which reactor.
     pub face: Face,
-    /// The loop.
+    /// Which event loop.
     pub looping: Looping,
-    /// Connections at a time.
+    /// The most connections at a time.
     pub slots: usize,
     /// Buffers of each class.
     pub counts: ClassCounts,
     /// The engine's limits.
     pub limits: Limits,
-    /// Bytes under way in one direction of a connection.
+    /// The most bytes in transit in one direction of a connection.
     pub window: usize,
-    /// What the clock says at the beginning, in milliseconds.
+    /// The clock at the beginning, in milliseconds.
     pub start_ms: u64,
-    /// Chances that something goes wrong below the engine.
+    /// Probabilities of faults below the engine.
     pub faults: Faults,
-    /// How long a part of a turn may take, in which clients go on.
+    /// How long a part of a turn may take, in milliseconds; clients continue during that time.
     pub work_ms_max: u32,
-    /// How often each slot was used before.
+    /// How often each slot has been used before.
     pub generation: u32,
-    /// How often each slot deferred before.
+    /// How often each slot has deferred before.
     pub serial: u64,
 }
 
-/// What drives the network.
+/// The reactor between the engine and the simulated network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Face {
-    /// The simulated completions.
+    /// A simulated completion-based reactor.
     Completions,
-    /// Non-blocking calls under the real `Readiness`.
+    /// The real `Readiness` over simulated non-blocking calls.
     Calls,
 }
 
-/// What turns the engine.
+/// The event loop that drives the engine.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Looping {
-    /// A loop of its own: the reactor's wait is where it sleeps.
+    /// The engine's own loop, which sleeps in the reactor's wait.
     Own,
-    /// Somebody else's, which sleeps on a level-triggered descriptor and a timeout.
+    /// Another event loop, which sleeps on a level-triggered descriptor and a timeout.
     Level,
     /// The same, edge-triggered.
     Edge,
 }
 
-/// What befalls the server.
+/// An event that disturbs the server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Trouble {
-    /// The process stands still for so many milliseconds, while clients go on.
+    /// The process is suspended for so many milliseconds, while clients continue.
     Pause(u32),
-    /// The same in the middle of a turn: what arrives meanwhile comes behind its wait.
+    /// The same in the middle of a turn: input during that time arrives after the turn's wait.
     Late(u32),
     /// The process dies, and another engine starts on the same storage.
     Restart,
-    /// A graceful stop; another engine starts when it is through.
+    /// A graceful stop; another engine starts when it is complete.
     Stop,
 }
 
-/// When a client comes that does not come at all.
+/// The arrival time of a client that does not come at all.
 pub const NEVER: u32 = u32::MAX;
 
 /// A client.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    /// When it comes, in milliseconds from the beginning.
+    /// When it connects, in milliseconds from the beginning.
     pub comes_ms: u32,
-    /// What it is like.
+    /// How it behaves.
     pub nature: Nature,
-    /// What it wants.
+    /// Its requests.
     pub exchanges: Vec<Exchange>,
-    /// Requests that it sends before it has the answers.
+    /// The most requests that it sends before it has their answers.
     pub depth: usize,
-    /// How it sends.
+    /// How fast it sends.
     pub sends: Pace,
-    /// How it reads.
+    /// How fast it reads.
     pub reads: Pace,
-    /// What else it does.
+    /// Its unusual habits.
     pub manner: Manner,
 }
 
-/// What clients do that is not wrong, and that many do not.
+/// Behaviour that is legal but unusual.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
-    /// Holds content back that it announces with an expectation, until it is asked for.
+    /// Sends content announced by `Expect: 100-continue` only when asked for it.
     pub waits: bool,
-    /// Reads nothing before it has written everything.
+    /// Reads nothing until it has written everything.
     pub writes_first: bool,
-    /// Goes on sending now and then while it reads the last response.
+    /// Occasionally sends more bytes while it reads the last response.
     pub rambles: bool,
 }
 
-/// At most so many bytes at a time, and at most so long between two times.
+/// A speed: the most bytes per step, and the longest pause between steps.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Bytes at a time.
+    /// Bytes per step.
     pub bytes_max: usize,
-    /// Milliseconds between two times.
+    /// Milliseconds between two steps.
     pub gap_ms_max: u32,
 }
 
-/// What a client is like.
+/// The behaviour of a client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Nature {
-    /// Sends whole requests without delay, and reads.
+    /// Sends complete requests, and reads the responses.
     Healthy,
-    /// As [`Healthy`](Self::Healthy), and closes its sending half behind the last request.
+    /// As [`Healthy`](Self::Healthy), and closes its sending half after the last request.
     HalfCloses,
-    /// Sends so many bytes and nothing behind them, but keeps the connection.
+    /// Sends so many bytes and nothing after that, but keeps the connection open.
     StallsSending(usize),
-    /// Sends so many bytes, and from then on a single one each so many milliseconds.
+    /// Sends so many bytes, and after that single bytes, one every so many milliseconds.
     Drips(usize, u32),
-    /// Reads so many bytes and nothing behind them, but keeps the connection.
+    /// Reads so many bytes and nothing after that, but keeps the connection open.
     StallsReading(usize),
-    /// Is gone after it has sent so many bytes.
+    /// Disconnects after it has sent so many bytes.
     Leaves(usize, Leave),
-    /// Keeps its connection when it has every answer, and does nothing more but to send so much of an empty line.
+    /// Keeps its connection open when it has every answer, and only sends so many bytes of an empty line.
     Idles(usize),
-    /// Sends what is no HTTP.
+    /// Sends something that is not HTTP.
     Garbage(u8),
 }
 
-/// How a client goes.
+/// How a client disconnects.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Leave {
     /// Closes its socket.
@@ -179,7 +179,7 @@ impl Plan {
         Self { seed, world, clients, troubles, siege: None }
     }
 
-    /// Whether something happens that may cost any client its connection, or an answer, at any time.
+    /// Whether an event occurs that may cost any client its connection or an answer at any time.
     #[must_use]
     pub fn is_violent(&self) -> bool {
         let restarts = self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Restart));
@@ -187,20 +187,20 @@ impl Plan {
         restarts || faults.no_buffers > 0 || self.clients.iter().any(Visitor::panics)
     }
 
-    /// Whether connections may be ended early for others, or because the server stops.
+    /// Whether connections may be ended early to make room for others, or because the server stops.
     #[must_use]
     pub fn is_pressed(&self) -> bool {
         let stops = self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Stop));
         stops || self.is_short()
     }
 
-    /// Whether connections may be ended early for others.
+    /// Whether connections may be ended early to make room for others.
     #[must_use]
     pub fn is_short(&self) -> bool {
         self.is_short_of_buffers() || self.is_short_of_slots()
     }
 
-    /// Whether a client drips.
+    /// Whether a client trickles single bytes.
     #[must_use]
     pub fn drips(&self) -> bool {
         let mut clients = self.clients.iter().filter(|client| client.comes_ms != NEVER);
@@ -210,18 +210,18 @@ impl Plan {
     /// Whether newcomers may find no slot.
     #[must_use]
     pub fn is_short_of_slots(&self) -> bool {
-        // As many connections as clients, and those that go on in another one while the last lingers.
+        // Each client may have one connection, and more that linger after it has moved on to another one.
         self.world.slots < 3 * self.clients.len() + 10
     }
 
-    /// Whether more exchanges may be under way than there may be.
+    /// Whether more exchanges may be attempted at once than `in_flight_max` allows.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
         let clients = self.clients.iter().filter(|client| client.comes_ms != NEVER);
         self.world.limits.in_flight_max.is_some_and(|max| clients.count() > max as usize)
     }
 
-    /// Whether the server stands still for a good part of a timeout.
+    /// Whether the server is suspended for a considerable part of a timeout.
     #[must_use]
     pub fn pauses(&self) -> bool {
         let pauses = self.troubles.iter().map(|(_, trouble)| match trouble {
@@ -231,26 +231,27 @@ impl Plan {
         pauses.sum::<u32>() >= 5_000
     }
 
-    /// Whether what arrived while the server stood still is not there as soon as it looks.
+    /// Whether input that arrived during a suspension may not be visible as soon as the server continues.
     #[must_use]
     pub fn may_be_late(&self) -> bool {
         self.pauses() && self.world.faults != Faults::default()
     }
 
-    /// Whether everything that arrives in time is there when the server looks, and has room.
+    /// Whether everything that arrives in time is visible when the server looks, and there is a buffer for it.
     #[must_use]
     pub fn is_in_time(&self) -> bool {
         self.world.faults == Faults::default() && !self.is_short_of_buffers()
     }
 
-    /// Whether somebody may wait for a moment though it could go on: for a slot, until it is asked again whether a client has
-    /// received its response; for a buffer, where the system has none to receive into though the engine does.
+    /// Whether a client may have to wait for a moment even though it could be served: for a slot, until the engine checks again
+    /// whether another client has received its response; for a buffer, when the system is short of memory although the
+    /// engine is not.
     #[must_use]
     pub fn lines_may_stand(&self) -> bool {
         self.is_short_of_slots() || self.is_short_of_buffers() && self.world.faults.no_buffers > 0
     }
 
-    /// Whether the pool may be empty when somebody needs a buffer.
+    /// Whether the pool may be empty when a connection needs a buffer.
     #[must_use]
     pub fn is_short_of_buffers(&self) -> bool {
         let counts = self.world.counts;
@@ -259,7 +260,7 @@ impl Plan {
 }
 
 impl Visitor {
-    /// Whether the handler does anything with its requests: nobody can tell what it gets, but that it is HTTP.
+    /// Whether the handler acts at random: nothing is known about the responses except that they are valid HTTP.
     pub(crate) fn is_answered_anyhow(&self) -> bool {
         self.exchanges.iter().any(|exchange| matches!(exchange.answer, Answer::Anything(_)))
     }
@@ -269,13 +270,13 @@ impl Visitor {
     }
 }
 
-/// How many times longer it is at most between two steps that move more at once.
+/// How many times longer the pause between two steps may become, when each step moves more bytes.
 const STEP_TIMES_MAX: usize = 200;
 
-/// Of so many plans one is a siege.
+/// One of so many plans is a siege.
 const SIEGE_ONCE_IN: usize = 8;
 
-/// Buffers of a class that are enough for any number of clients here.
+/// How many buffers of a class are enough for any number of clients here.
 pub(crate) const PLENTY: usize = 70;
 
 fn some_world(dice: &mut Dice) -> World {
@@ -374,7 +375,7 @@ fn some_visitor(dice: &mut Dice, world: &World, within_ms: usize) -> Visitor {
     let paces = [(usize::MAX, 0), (usize::MAX, 0), (1_000, 20), (100, 10), (7, 5)];
     let mut pace = || {
         let (bytes_max, gap_ms_max) = dice.pick(&paces);
-        // In fewer steps, but as slowly.
+        // Fewer steps, but at the same speed.
         let bytes_min = if dice.once_in(LONG_ONCE_IN) { 0 } else { longest / STEPS_MAX };
         let times_max = if longest > STEPS_MAX * world.window { 1 } else { STEP_TIMES_MAX };
         let times = (bytes_min / bytes_max).clamp(1, times_max) as u32;

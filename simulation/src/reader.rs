@@ -1,11 +1,11 @@
-//! Reads responses as RFC 9112 has them, and takes nothing for granted that a server might say.
+//! A strict reader of responses by RFC 9112, which trusts nothing that the server sends.
 
 /// What a client has read.
 #[derive(Debug)]
 pub(crate) enum Piece {
     /// The head of a response.
     Head(Head),
-    /// Some of its body, or raw bytes.
+    /// Part of its body, or raw bytes.
     Body(Vec<u8>),
     /// The end of its body.
     End,
@@ -15,11 +15,11 @@ pub(crate) enum Piece {
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: u16,
-    /// Ends the connection.
+    /// It has `Connection: close`.
     pub(crate) closes: bool,
     pub(crate) is_chunked: bool,
     pub(crate) length: Option<usize>,
-    /// Of the exchange that a handler has answered: what its field says.
+    /// The field in which a handler names the exchange that it answers.
     pub(crate) exchange: Option<String>,
 }
 
@@ -33,25 +33,25 @@ pub(crate) struct Reader {
 enum Phase {
     #[default]
     Head,
-    /// So many bytes of body are to come.
+    /// So many bytes of the body are still to come.
     Sized(usize),
     ChunkLine,
-    /// So many bytes of a chunk are to come.
+    /// So many bytes of a chunk are still to come.
     Chunk(usize),
     ChunkEnd,
     Trailers,
-    /// The connection ends it.
+    /// The body ends with the connection.
     UntilEnd,
 }
 
 /// How the body of a response ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum BodyEnd {
-    /// There is none.
+    /// There is no body.
     NoBody,
     /// As the head says.
     AsTheHeadSays,
-    /// It is no HTTP any more.
+    /// Raw bytes follow, which are not HTTP.
     Never,
 }
 
@@ -60,17 +60,17 @@ impl Reader {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Whether it is between two responses, and nothing of the next one is there.
+    /// Whether it is between two responses, and has no byte of the next one.
     pub(crate) fn is_between(&self) -> bool {
         self.phase == Phase::Head && self.bytes.is_empty()
     }
 
-    /// Whether the end of the connection is the end of a response.
+    /// Whether the end of the connection ends the current response.
     pub(crate) fn ends_with_connection(&self) -> bool {
         self.phase == Phase::UntilEnd
     }
 
-    /// What follows the head that was read last.
+    /// Sets what follows the head that was read last.
     pub(crate) fn expect_body(&mut self, head: &Head, end: BodyEnd) -> Result<(), String> {
         self.phase = match end {
             BodyEnd::Never => Phase::UntilEnd,
@@ -85,7 +85,7 @@ impl Reader {
         Ok(())
     }
 
-    /// What has come, a piece at a time.
+    /// The next piece that has arrived completely.
     pub(crate) fn next(&mut self) -> Result<Option<Piece>, String> {
         loop {
             match self.phase {

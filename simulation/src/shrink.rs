@@ -1,4 +1,4 @@
-//! Makes a plan that fails smaller, as long as it fails.
+//! Makes a failing plan smaller, as long as it still fails.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use aurora_http_core::sim::Faults;
 use crate::plan::{NEVER, Pace, Plan};
 use crate::{Violation, run};
 
-/// The smallest plan that fails that is found in so much time, and how it fails.
+/// The smallest failing plan found in the given time, and its violation.
 #[must_use]
 pub fn shrink(plan: &Plan, violation: &Violation, time: Duration) -> (Plan, Violation) {
     let end = Instant::now() + time;
@@ -32,13 +32,13 @@ pub fn shrink(plan: &Plan, violation: &Violation, time: Duration) -> (Plan, Viol
     }
 }
 
-/// What the words of a violation begin with, without numbers: another kind would be another fault.
+/// The beginning of a violation's text, without numbers. A smaller plan that fails in another way has another fault.
 fn kind(violation: &Violation) -> String {
     let words = violation.what.split(": ").find(|part| !part.starts_with("client ")).unwrap_or_default();
     words.chars().filter(|character| !character.is_ascii_digit()).take(20).collect()
 }
 
-/// Plans with a little less in them, the boldest first.
+/// Plans with less in them, the largest reductions first.
 fn candidates(plan: &Plan) -> Vec<Plan> {
     let mut all = Vec::new();
     let mut less = |change: &dyn Fn(&mut Plan)| {
@@ -46,7 +46,7 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
         change(&mut candidate);
         all.push(candidate);
     };
-    // The clients keep their numbers, which their bytes are made of: who is left out does nothing.
+    // Clients keep their numbers, from which their bytes derive: a client that is left out does nothing.
     let busy: Vec<_> = (0..plan.clients.len()).filter(|at| plan.clients[*at].comes_ms != NEVER).collect();
     for part in [2, 4, 8] {
         let size = busy.len().div_ceil(part);
@@ -99,7 +99,7 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
     all
 }
 
-/// Each takes one fault away.
+/// Each removes one fault.
 const FAULTS: [fn(&mut Faults); 12] = [
     |faults| faults.short_recv = 0,
     |faults| faults.short_send = 0,

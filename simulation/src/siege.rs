@@ -1,5 +1,5 @@
-//! A siege: few slots, or few buffers, and more who hold one than there are. Who comes in good faith is served soon
-//! nevertheless.
+//! A siege: there are few slots or buffers, and more clients that try to hold them than there are. Well-behaved clients, the
+//! guests, must be served soon nevertheless.
 
 use aurora_http_core::limits::{Limits, Overload};
 use aurora_http_core::pool::{Class, ClassCounts};
@@ -8,46 +8,46 @@ use aurora_http_core::sim::{Dice, Faults};
 use crate::exchange::{Answer, Exchange, Framing, Method};
 use crate::plan::{Face, Leave, Looping, Manner, Nature, PLENTY, Pace, Plan, Trouble, Visitor, World};
 
-/// What is besieged, and by whom.
+/// Which resource is held, and how.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Siege {
-    /// The slots, by heads that do not end.
+    /// Slots, by heads that remain incomplete.
     Heads,
-    /// The slots, by connections on which nothing happens, while others receive what they asked for.
+    /// Slots, by idle connections, while others are still receiving responses.
     Idle,
-    /// The slots, by clients that always have a request under way.
+    /// Slots, by clients that always have a request in flight.
     Busy,
-    /// The buffers, by content, answers and other protocols that do not go on.
+    /// Buffers, by content, answers and other protocols that make no progress.
     Buffers,
 }
 
 const PROMPT: Pace = Pace { bytes_max: usize::MAX, gap_ms_max: 0 };
 
-/// How long a guest waits for a slot at most, whoever is in front.
+/// The longest time for which a guest waits for a slot, whoever is ahead of it.
 const SLOT_MS_MAX: u64 = 1_000;
 
-/// How long a client that always has a request under way keeps a slot at most when somebody waits for one.
+/// The longest time for which a busy client keeps a slot that another client is waiting for.
 const TALK_MS_MAX: u64 = 150;
 
-/// How long a line for a buffer stands still at most.
+/// The longest time for which the queue for a buffer makes no progress.
 const LINE_MS_MAX: u64 = 2_200;
 
 impl Siege {
-    /// How long a guest waits for a response at most.
+    /// The longest time for which a guest waits for a response.
     pub(crate) fn served_within_ms(self, plan: &Plan) -> u64 {
         let besiegers = plan.clients.iter().filter(|client| !client.is_guest()).count();
         match self {
             Self::Heads | Self::Idle => SLOT_MS_MAX,
             Self::Busy => SLOT_MS_MAX + TALK_MS_MAX * besiegers.div_ceil(plan.world.slots) as u64,
             Self::Buffers => {
-                // All of them want those that are received into, and one of these is left for responses.
+                // All clients compete for the class to receive into, of which one buffer is reserved for responses.
                 let buffers = plan.world.counts.of(Class::Small) as usize - 1;
                 SLOT_MS_MAX + LINE_MS_MAX * (1 + besiegers.div_ceil(buffers)) as u64
             }
         }
     }
 
-    /// Whether a client that reads gets all of every response.
+    /// Whether a client that reads must get every response in full.
     pub(crate) fn cuts_nobody(self) -> bool {
         self == Self::Idle
     }
@@ -58,7 +58,7 @@ pub(crate) fn some_siege(seed: u64, dice: &mut Dice) -> Plan {
     let siege = dice.pick(&[Siege::Heads, Siege::Idle, Siege::Busy, Siege::Buffers]);
     let world = some_world(dice, siege);
     let within_ms = dice.pick(&[10, 500, 10_000]);
-    // All in the same way, or each in his own.
+    // All clients hold a buffer in the same way, or each in a different one.
     let hoards = dice.below(2 * HOARDERS);
     let mut clients = Vec::new();
     let most = if world.counts.total() < 10 { 16 } else { 60 };
@@ -125,7 +125,7 @@ fn idler(dice: &mut Dice) -> Visitor {
     }
 }
 
-/// Reads, but not at once, and sends what it wants next meanwhile.
+/// Reads slowly, and sends its next requests in the meantime.
 fn receiver(dice: &mut Dice) -> Visitor {
     let mut exchanges = Vec::new();
     for _ in 0..dice.between(2, 8) {
@@ -141,7 +141,7 @@ fn receiver(dice: &mut Dice) -> Visitor {
     }
 }
 
-/// Has its next request on the way before it has the response to the last one.
+/// Sends its next request before it has the response to the last one.
 fn talker(dice: &mut Dice) -> Visitor {
     let mut exchanges = Vec::new();
     for _ in 0..dice.between(10, 60) {
@@ -151,10 +151,10 @@ fn talker(dice: &mut Dice) -> Visitor {
     Visitor { depth: 2, ..Visitor::prompt(Nature::Idles(0), exchanges) }
 }
 
-/// Ways to hold a buffer.
+/// How many ways there are to hold a buffer.
 const HOARDERS: usize = 7;
 
-/// Holds a buffer in one of the ways, from 0.
+/// Holds a buffer, in the way `kind`, counted from 0.
 fn hoarder(dice: &mut Dice, kind: usize) -> Visitor {
     let asks = |answer, framing| Exchange { method: Method::Post, framing, answer, ..Exchange::short() };
     let length = dice.pick(&[300, 900]);
@@ -165,21 +165,21 @@ fn hoarder(dice: &mut Dice, kind: usize) -> Visitor {
     let deferred = Answer::Defer { times: 1, after_ms: Some(200_000), by_itself: false, length: 10 };
     match kind {
         0 => slow_head(dice),
-        // Goes while it may be waiting for a buffer.
+        // Disconnects, possibly while it waits for a buffer.
         5 => {
             let nature = Nature::Leaves(dice.between(4, 30), dice.pick(&[Leave::Close, Leave::Reset]));
             let sends = Pace { bytes_max: 8, gap_ms_max: 400 };
             Visitor { sends, ..Visitor::prompt(nature, vec![short_exchange(dice)]) }
         }
-        // Gives its buffer back by itself, at any time.
+        // Returns its buffer of its own accord.
         6 => talker(dice),
-        // Behind the request there is more, which takes a buffer and cannot be read yet.
+        // Bytes after its request take a buffer and cannot be processed yet.
         1 => {
             let exchanges = vec![Exchange { answer: deferred, ..Exchange::short() }, Exchange::short()];
             Visitor { depth: 2, ..Visitor::prompt(Nature::StallsSending(dice.between(40, 55)), exchanges) }
         }
         2 => {
-            let upgraded = Exchange { answer: Answer::Upgrade { length: 4_000 }, ..Exchange::short() };
+            let upgraded = Exchange { answer: Answer::Upgrade { length: 4_000, paced: None }, ..Exchange::short() };
             let nature = match dice.below(2) {
                 0 => Nature::StallsReading(dice.between(100, 400)),
                 _ => Nature::StallsSending(dice.between(80, 2_000)),
@@ -203,12 +203,12 @@ fn short_exchange(dice: &mut Dice) -> Exchange {
 }
 
 impl Visitor {
-    /// Sends and reads at once.
+    /// Sends and reads without pauses.
     fn prompt(nature: Nature, exchanges: Vec<Exchange>) -> Self {
         Self { comes_ms: 0, nature, exchanges, depth: 1, sends: PROMPT, reads: PROMPT, manner: Manner::default() }
     }
 
-    /// Whether it asks for what can be answered at once, and reads it.
+    /// Whether its requests can be answered at once, and it reads the responses.
     pub(crate) fn is_guest(&self) -> bool {
         self.nature == Nature::Healthy && self.reads.gap_ms_max == 0
     }

@@ -1,4 +1,4 @@
-//! Plays a plan: the clients, the server, what befalls it, and the books that have to balance.
+//! Plays a plan: the clients, the server, the events that disturb it, and the checks.
 
 mod books;
 mod memory;
@@ -22,34 +22,34 @@ use aurora_http_core::time::Instant;
 
 use crate::client::{Actor, Seen};
 use crate::face::{Face, Passing, Watched};
-use crate::handler::{Book, Planned, Puppet};
+use crate::handler::{Book, Owning, Planned, Puppet};
 use crate::plan::{Face as FaceKind, Looping, Plan, Trouble};
 use memory::{Memory, Parts};
 use stage::Stage;
 
-/// Turns in a row in which neither time passes nor a byte moves: more, and the loop spins.
+/// More turns than this in a row in which neither time passes nor a byte moves mean that the loop spins.
 const TURNS_AT_REST_MAX: u32 = 5_000;
-/// Of so many sleeps one is looked into, and of those in a siege each.
+/// One of so many sleeps is checked for missed work; in a siege, every one.
 const LOOKS_BEFORE_SLEEP: usize = 4;
 
-/// Virtual time in which everything has to be over.
+/// The virtual time within which a simulation has to end.
 const LIFE_MS_MAX: u64 = 40_000_000;
 
-/// Tokens that were resolved before, of which each further one tries so many again.
+/// How many stale tokens are resolved again with every fresh one.
 const STALE_TRIED: usize = 4;
 
-/// What a simulation came to.
+/// The totals of a simulation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
-    /// What clients saw.
+    /// What all clients saw.
     pub seen: Seen,
     /// Calls of the handler.
     pub requests: u64,
-    /// Connections that the engine took.
+    /// Connections that the engine accepted.
     pub accepted: u64,
     /// Turns of the loop.
     pub turns: u64,
-    /// Engines that started.
+    /// Engines that were started.
     pub engines: u64,
 }
 
@@ -67,20 +67,20 @@ impl AddAssign for Tally {
     }
 }
 
-/// How one engine's life ended.
+/// How the life of an engine ended.
 enum Ended {
-    /// All clients are gone.
+    /// All clients are done.
     Over,
     /// The process died, or the handler panicked.
     Died,
-    /// A graceful stop is through.
+    /// A graceful stop is complete.
     Stopped,
 }
 
 /// Plays a plan.
 ///
 /// # Errors
-/// What went wrong, in words.
+/// A description of the first violation.
 pub(crate) fn play(plan: &Plan) -> Result<Tally, String> {
     let counts = plan.world.counts;
     let mut slab = vec![0; counts.slab_bytes() + 63];
@@ -132,16 +132,16 @@ fn live_on_calls<'p>(
     Ok((ended, network))
 }
 
-/// Answers that other threads have for the engine at hand.
+/// Other threads, which resolve the deferred answers of the current engine.
 struct Others<'s> {
     deferrals: Deferrals<'s>,
     book: Rc<RefCell<Book>>,
-    /// What is to be resolved, and when.
+    /// The tokens to be resolved, and when.
     due: RefCell<Vec<(Instant, DeferToken)>>,
 }
 
 impl Others<'_> {
-    /// Takes over what handlers have deferred.
+    /// Takes over the tokens of answers that handlers have deferred.
     fn collect(&self, now: Instant) {
         let mut book = self.book.borrow_mut();
         let mut due = self.due.borrow_mut();
@@ -150,7 +150,7 @@ impl Others<'_> {
         }
     }
 
-    /// Resolves what is due; whether the worker has to be woken.
+    /// Resolves the tokens that are due; returns whether the worker has to be woken.
     fn resolve(&self, now: Instant) -> bool {
         let mut due = self.due.borrow_mut();
         let mut any = false;
@@ -165,7 +165,7 @@ impl Others<'_> {
             let mut book = self.book.borrow_mut();
             book.stale.push(token);
             if book.stale.iter().rev().take(STALE_TRIED).any(|token| self.deferrals.resolve(*token)) {
-                book.fault.get_or_insert("a stale token is taken for another".to_owned());
+                book.fault.get_or_insert("a stale token resolved another deferral".to_owned());
             }
         }
         any
@@ -176,31 +176,35 @@ impl Others<'_> {
     }
 }
 
-/// An engine on its reactor, from its start to its end.
+/// Runs an engine on its reactor, from its start to its end.
 fn live<'p, F: Face<'p>>(stage: &mut Stage<'_>, parts: Parts<'_, 'p>, face: F) -> Result<(Ended, F), String> {
     let Parts { counts, storage, pool, deferrals } = parts;
-    let puppet = Puppet {
+    let clock = Rc::new(Cell::new(Instant(stage.plan.world.start_ms)));
+    let puppet = Owning(Puppet {
         plan: Rc::clone(&stage.plan),
         book: Rc::clone(&stage.book),
         states: Rc::clone(&stage.states),
+        clock: Rc::clone(&clock),
         deferrals,
-    };
+    });
     {
         let mut book = stage.book.borrow_mut();
         book.deferred.clear();
         book.stale.clear();
         (book.requests, book.accepted, book.closed) = (0, 0, 0);
+        book.told.clear();
+        book.is_over = false;
     }
     let limits = stage.plan.world.limits;
     let engine = Engine::new(storage, pool, puppet, limits, Preamble::new("sim").expect("a name"))
-        .map_err(|error| format!("no engine with {counts:?}: {error}"))?;
+        .map_err(|error| format!("cannot create an engine with {counts:?}: {error}"))?;
     let others = Others { deferrals, book: Rc::clone(&stage.book), due: RefCell::default() };
     let stop = StopFlag::new();
     let stop_in_wait = Cell::new(false);
     let waker = face.waker();
     let mut breaks_in = stage.dice.fork();
     let before_wait = |now| {
-        // Another thread comes between the loop's last look and the wait: the wake is there before what sleeps.
+        // Another thread acts between the loop's last check and the wait: the wake comes before the sleep.
         others.collect(now);
         if breaks_in.once_in(2) && others.resolve(now) {
             waker.wake();
@@ -211,7 +215,7 @@ fn live<'p, F: Face<'p>>(stage: &mut Stage<'_>, parts: Parts<'_, 'p>, face: F) -
         }
         others.next_due()
     };
-    let mut reactor = Watched::new(face, before_wait);
+    let mut reactor = Watched::new(face, clock, before_wait);
     let (bytes_before, turned_away_before) =
         (reactor.inner.network().transferred(), reactor.inner.network().turned_away());
     let mut life = Life {
@@ -226,22 +230,23 @@ fn live<'p, F: Face<'p>>(stage: &mut Stage<'_>, parts: Parts<'_, 'p>, face: F) -
     };
     let ended = life.live(stage, &others, &stop, &stop_in_wait);
     let Life { engine, reactor, .. } = life;
+    stage.book.borrow_mut().is_over = true;
     drop(engine);
     let Watched { inner, .. } = reactor;
     Ok((ended?, inner))
 }
 
 struct Life<'a, 's, 'p, F> {
-    engine: Engine<'s, 'p, Puppet<'s>>,
+    engine: Engine<'s, 'p, Owning<'s>>,
     reactor: Watched<'a, F>,
     listener: Option<IoHandle>,
     bytes_before: (u64, u64),
     turned_away_before: u64,
-    /// When it was told to stop: in front of a turn that may take long.
+    /// When it was told to stop, before a turn that may take long.
     told_at: Option<Instant>,
     /// When it was first seen to be stopping.
     stops_since: Option<Instant>,
-    /// Connections that the program was given and has not closed.
+    /// Detached connections that the program has not closed.
     detached: Vec<IoHandle>,
 }
 
@@ -253,7 +258,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         stop: &StopFlag,
         stop_in_wait: &Cell<bool>,
     ) -> Result<Ended, String> {
-        let listener = self.reactor.inner.network().listen().ok_or("no socket is left to listen on")?;
+        let listener = self.reactor.inner.network().listen().ok_or("no socket is left for the listener")?;
         self.engine.listen(listener).map_err(|error| error.to_string())?;
         self.listener = Some(listener);
         let (mut rests, mut last) = (0, (self.reactor.now(), (0, 0)));
@@ -286,7 +291,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
                 return Err(format!("the loop spins at {:?}: {:?}", self.reactor.now(), self.engine));
             }
             if self.reactor.now().ms_since(Instant(stage.plan.world.start_ms)) > LIFE_MS_MAX {
-                return Err(format!("it does not end: {:?}", self.engine));
+                return Err(format!("the simulation does not end: {:?}", self.engine));
             }
             if self.engine.is_drained() && self.detached.is_empty() && self.reactor.in_flight() == 0 {
                 self.check_drained(stage)?;
@@ -298,10 +303,10 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         }
     }
 
-    /// One turn, and what has to hold behind it.
+    /// One turn, and the checks after it.
     fn turn(&mut self, stage: &mut Stage<'_>, stop: &StopFlag, next: Option<Instant>) -> Result<Option<Ended>, String> {
         let wait_max = match stage.plan.world.looping {
-            // The reactor would not take a close, and is asked again.
+            // The reactor did not accept a close, which is submitted again.
             Looping::Own if !self.detached.is_empty() => Some(Duration::ZERO),
             Looping::Own => next.map(|at| self.reactor.now().until(at)),
             Looping::Level | Looping::Edge => Some(Duration::ZERO),
@@ -330,11 +335,11 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         }
         while let Some(detached) = self.engine.next_detached() {
             self.check_leftover(stage, &detached)?;
-            drop(detached.state);
+            drop(detached.state.take());
             detached.leftover.into_iter().for_each(|buf| self.engine.release(buf));
             self.detached.push(detached.io);
         }
-        // The program closes what it was given, as soon as the reactor takes it.
+        // The program closes detached connections as soon as the reactor accepts that.
         let reactor = &mut self.reactor;
         let given = self.detached.len();
         self.detached.retain(|io| {
@@ -348,7 +353,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         Ok(None)
     }
 
-    /// Where the loop is somebody else's: it sleeps until the descriptor, or the timeout, says otherwise.
+    /// Inside another event loop: sleeps until the descriptor is readable or the timeout expires.
     fn sleep(
         &mut self,
         stage: &mut Stage<'_>,
@@ -360,7 +365,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         if looping == Looping::Own || self.reactor.has_work() || !self.detached.is_empty() {
             return self.check_not_stuck(stage, next).map(|()| None);
         }
-        // What clients do at this time wakes nobody but by the descriptor.
+        // What clients do now can wake the loop only through the descriptor.
         let listener = self.listener.filter(|_| self.stops_since.is_none());
         stage.act(self.reactor.inner.network(), listener)?;
         if stage.is_over() && self.stops_since.is_none() {
@@ -381,7 +386,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         }
         let kept = if stage.plan.lines_may_stand() { 0 } else { self.engine.kept_from_line() };
         if kept > 0 {
-            return Err(format!("{kept} buffers are kept from those in line: {:?}", self.engine));
+            return Err(format!("{kept} free buffers are withheld from waiting connections: {:?}", self.engine));
         }
         if !stage.plan.lines_may_stand()
             && (stage.plan.siege.is_some() || stage.dice.once_in(LOOKS_BEFORE_SLEEP))
@@ -401,7 +406,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         }
     }
 
-    /// A program that sleeps misses nothing: a turn that nobody asked for finds nothing to do.
+    /// Checks that a sleeping program misses nothing: an extra turn must find nothing to do.
     fn look_before_sleep(
         &mut self,
         stage: &mut Stage<'_>,
@@ -415,22 +420,22 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         let after = self.footprint();
         if ended.is_none() && before != after {
             return Err(format!(
-                "a program would have slept, and there was something to do: {before:?}, then {after:?}"
+                "a program would have slept although there was something to do: {before:?}, then {after:?}"
             ));
         }
         Ok(ended)
     }
 
-    /// What a turn changes that does something.
+    /// A summary of everything that a turn with work changes.
     fn footprint(&mut self) -> (String, (u64, u64), usize) {
         let network = self.reactor.inner.network();
-        // With its counters, and whether it stops.
+        // The engine's output includes its counters, and whether it is stopping.
         (format!("{:?}", self.engine), network.transferred(), network.open_handles())
     }
 
     fn check_not_stuck(&mut self, stage: &Stage<'_>, next: Option<Instant>) -> Result<(), String> {
         if stage.plan.world.looping == Looping::Own {
-            // Its wait does that.
+            // The wait of a loop of its own flushes.
             self.reactor.flush();
         }
         let nothing = next.is_none()
@@ -446,10 +451,10 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
 
     fn hangs(&self, stage: &Stage<'_>) -> Result<(), String> {
         let waiting: Vec<_> = stage.actors.iter().filter(|actor| !actor.is_done).map(Actor::describe).collect();
-        Err(format!("nothing will ever happen, and {waiting:?} wait: {:?}", self.engine))
+        Err(format!("the server hangs while {waiting:?} wait: {:?}", self.engine))
     }
 
-    /// What befalls the server now.
+    /// Applies the events that are due.
     fn take_trouble(
         &mut self,
         stage: &mut Stage<'_>,
@@ -469,7 +474,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
                     return Ok(Some(Ended::Died));
                 }
                 Trouble::Stop => {
-                    // Once more changes nothing.
+                    // A second stop changes nothing.
                     stage.stopped_at = Some(*self.told_at.get_or_insert(now));
                     stop_in_wait.set(true);
                 }
@@ -478,7 +483,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         Ok(None)
     }
 
-    /// The process stands still while clients go on.
+    /// The process is suspended while clients continue.
     fn pause(&mut self, stage: &mut Stage<'_>, ms: u32) -> Result<(), String> {
         stage.paused_ms += u64::from(ms);
         let listener = self.listener.filter(|_| self.stops_since.is_none());

@@ -1,4 +1,4 @@
-//! Who is at either end of a socket.
+//! The addresses of both ends of a socket.
 
 use core::net::SocketAddr;
 
@@ -8,15 +8,15 @@ use rustix::net::{AddressFamily, SocketAddrAny};
 
 use crate::error::{os_error, stream_error};
 
-/// The address that a socket is bound to.
+/// The local address of a socket.
 ///
 /// # Errors
-/// [`IoError::Os`] when it is no IP socket.
+/// [`IoError::Os`] when it is not an IP socket.
 pub fn local_addr(socket: BorrowedFd<'_>) -> Result<SocketAddr, IoError> {
     to_socket_addr(rustix::net::getsockname(socket).map_err(os_error)?)
 }
 
-/// The address of the other end.
+/// The address of the peer.
 ///
 /// # Errors
 /// As for [`local_addr`], and [`IoError::ConnectionReset`] when it is not connected.
@@ -29,13 +29,14 @@ fn to_socket_addr(address: SocketAddrAny) -> Result<SocketAddr, IoError> {
     SocketAddr::try_from(address).map_err(os_error)
 }
 
-/// Who is at the other end; `None` when nobody is any more.
+/// The peer of a connection; `None` when it is not connected any more.
 #[must_use]
 pub fn peer(socket: BorrowedFd<'_>) -> Option<Peer> {
     match rustix::net::getpeername(socket).ok()? {
         Some(address) if address.address_family() == AddressFamily::UNIX => Some(Peer::Unix),
         Some(address) => SocketAddr::try_from(address).ok().map(Peer::Ip),
-        // macOS has nothing to say of a client without a name. What we accepted has that of its listener.
+        // macOS reports no address for an unnamed Unix client. An accepted socket's own address is its listener's, which
+        // tells the family.
         None => {
             let own = rustix::net::getsockname(socket).ok()?;
             (own.address_family() == AddressFamily::UNIX).then_some(Peer::Unix)

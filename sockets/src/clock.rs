@@ -1,12 +1,12 @@
-//! The clocks, and durations for a wait.
+//! Clocks, and timeouts for a wait.
 
 use core::time::Duration;
 
 use aurora_http_core::time::Instant;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// Milliseconds of the monotonic clock. On macOS it goes on while the machine sleeps and a wait does not, so that a
-/// deadline which passes in that time is noticed at the next event after it.
+/// The monotonic clock, in milliseconds. On macOS it advances while the machine sleeps but a wait's timeout does not, so a
+/// deadline that passes during sleep is noticed at the next event afterwards.
 #[inline]
 #[must_use]
 pub fn now() -> Instant {
@@ -14,11 +14,11 @@ pub fn now() -> Instant {
     Instant(time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000)
 }
 
-/// Whole seconds since 1970-01-01 00:00:00 UTC; `None` for a clock that is before that.
+/// Whole seconds since 1970-01-01 00:00:00 UTC; `None` when the clock is set to an earlier time.
 #[inline]
 #[must_use]
 pub fn unix_time() -> Option<u64> {
-    // Whole seconds: the clock of the last tick will do, and is cheaper.
+    // The coarse clock is accurate to a tick, enough for whole seconds, and cheaper to read.
     #[cfg(target_os = "linux")]
     const CLOCK: ClockId = ClockId::RealtimeCoarse;
     #[cfg(not(target_os = "linux"))]
@@ -26,8 +26,8 @@ pub fn unix_time() -> Option<u64> {
     u64::try_from(clock_gettime(CLOCK).tv_sec).ok()
 }
 
-/// The next whole millisecond, epoll's unit and the clock's: returning before a deadline would make the loop spin up to
-/// it. What is longer than 24 days becomes 24 days; macOS refuses more than 100 000 000 seconds.
+/// Rounds up to whole milliseconds, the unit of epoll and of [`now`]: a wait that returned just before a deadline would make
+/// the loop spin until it. Timeouts are capped at 24 days, because macOS rejects more than 100 000 000 seconds.
 pub(crate) fn round_up(timeout: Duration) -> Timespec {
     let part = u64::from(timeout.subsec_nanos().div_ceil(1_000_000));
     let timeout_ms = timeout.as_secs().saturating_mul(1000).saturating_add(part).min(i32::MAX as u64);

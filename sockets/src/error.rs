@@ -1,9 +1,17 @@
-//! The system's errors in the words of the core.
+//! Maps errno values to [`IoError`].
 
 use aurora_http_core::reactor::IoError;
 use rustix::io::Errno;
 
-/// The system's number in the seam's words.
+/// The [`IoError`] for an errno value.
+///
+/// ```
+/// use aurora_http_core::reactor::IoError;
+/// use rustix::io::Errno;
+///
+/// assert_eq!(aurora_http_sockets::os_error(Errno::PIPE), IoError::ConnectionReset);
+/// assert_eq!(aurora_http_sockets::os_error(Errno::ACCESS), IoError::Os(Errno::ACCESS.raw_os_error()));
+/// ```
 #[cold]
 #[must_use]
 pub fn os_error(error: Errno) -> IoError {
@@ -15,11 +23,11 @@ pub fn os_error(error: Errno) -> IoError {
         | Errno::TIMEDOUT
         | Errno::NETRESET
         | Errno::SHUTDOWN
-        // What macOS says to a send while it takes the connection down.
+        // macOS returns it from a send while it tears the connection down.
         | Errno::PROTOTYPE
         | Errno::HOSTUNREACH
         | Errno::NETUNREACH => IoError::ConnectionReset,
-        // Only io_uring says so, of an operation that was cancelled.
+        // Only io_uring returns it, for a cancelled operation.
         Errno::CANCELED => IoError::Canceled,
         Errno::MFILE | Errno::NFILE => IoError::FileLimit,
         Errno::NOBUFS | Errno::NOMEM => IoError::NoBuffers,
@@ -28,8 +36,7 @@ pub fn os_error(error: Errno) -> IoError {
     }
 }
 
-/// What the system says of a stream that it does not look at more closely: macOS finds the call invalid when the
-/// connection is gone.
+/// The [`IoError`] for an errno value of a call on a stream, where macOS returns EINVAL when the connection is gone.
 #[cold]
 pub(crate) fn stream_error(error: Errno) -> IoError {
     match error {
@@ -38,8 +45,8 @@ pub(crate) fn stream_error(error: Errno) -> IoError {
     }
 }
 
-/// Whether an error of accept is one of the connection, which was gone before it was taken, and not of the listener. Linux
-/// hands out pending network errors of the new socket as accept's own (accept(2), "Error handling").
+/// Whether an error of accept(2) concerns a connection that failed before it was accepted, and not the listener, so that
+/// accepting goes on. Linux returns pending network errors of the new socket from accept (accept(2), "Error handling").
 #[must_use]
 pub fn passes(error: Errno) -> bool {
     #[cfg(target_os = "linux")]

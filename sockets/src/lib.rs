@@ -1,18 +1,29 @@
-//! What the backends of `aurora-http` have in common. A part of them; programs use it through the crate of a backend.
+//! The code that the backends of `aurora-http` share. Programs use it through a backend's crate, which re-exports it.
 //!
-//! - Listening sockets and their [`ListenOptions`], addresses, errors in the words of the core, the clock, and what the
-//!   other end has not acknowledged yet: for all backends. Where systems differ in one of these calls, the difference is
-//!   here, beside the call.
-//! - [`Poller`]: the table of sockets and the non-blocking calls, over a [`Selector`]. Epoll and kqueue differ in how a
-//!   socket is registered and in what an event means; a selector is that, and the poller is everything else.
-//! - [`Waker`], which ends a wait from another thread, and the [`Eventfd`] that it rings on Linux.
+//! - For all backends: listening sockets and their [`ListenOptions`], addresses, errno values as
+//!   [`IoError`](aurora_http_core::reactor::IoError), clocks, and the number of unacknowledged bytes. Where systems differ
+//!   in one of these calls, all variants are here, side by side.
+//! - For epoll and kqueue: [`Poller`], the table of sockets and the non-blocking calls, over a [`Selector`]. The two systems
+//!   differ in how a socket is registered and in what an event means. That is the selector; the poller is everything else.
+//! - [`Waker`], which ends a wait from another thread, and the [`Eventfd`] that it writes to on Linux.
 //!
-//! This is not `aurora-http-system`: that one is for the server alone, stands on the standard library, and has to do with
-//! the process (its signals, its memory). This one is about sockets and nothing else, and works without a standard library,
-//! as the backends do; nothing of the one is of use to whoever needs the other.
+//! `aurora-http-system` is a different crate: it concerns the process (signals, memory), needs the standard library, and
+//! only the server uses it. This crate concerns sockets and is `no_std`, as the backends are.
 //!
-//! No allocation (with the feature `std`: one when a reactor is made, for its wakers); `unsafe` for one question about a
-//! socket, [`unacknowledged`]. On systems that are no Unix this crate is empty.
+//! ```
+//! use aurora_http_sockets::fd::AsFd;
+//! use aurora_http_sockets::{ListenOptions, accept, listen, local_addr};
+//!
+//! # fn main() -> Result<(), aurora_http_core::reactor::IoError> {
+//! let listener = listen("127.0.0.1:0".parse().unwrap(), &ListenOptions { backlog: 16, ..ListenOptions::default() })?;
+//! println!("listening on {}", local_addr(listener.as_fd())?);
+//! assert!(accept(listener.as_fd())?.is_none(), "no client has connected");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! No allocation (with the feature `std`: one per reactor, for its wakers). `unsafe` is used in one function,
+//! [`unacknowledged`]. On systems other than Unix this crate is empty.
 #![no_std]
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
 #![cfg(unix)]
@@ -42,7 +53,7 @@ pub use listen::{ListenOptions, listen};
 pub use make::stream_socket;
 pub use outq::unacknowledged;
 pub use poller::{Poller, Selector};
-/// Descriptors: those of the standard library when rustix is built with `std`.
+/// Descriptor types: those of the standard library when rustix is built with `std`.
 pub use rustix::fd;
 pub use stream::{accept, shutdown};
 pub use table::{Entry, Key, Role};

@@ -13,17 +13,17 @@ use crate::make::{no_sigpipe, stream_socket};
 /// How a listening socket is set up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ListenOptions {
-    /// Connections that the kernel completes and holds until they are accepted; the kernel caps it (Linux by
-    /// `net.core.somaxconn`, others by `kern.ipc.somaxconn`: 128 on macOS unless raised).
+    /// How many established connections the kernel queues until they are accepted. The kernel caps it: Linux at
+    /// `net.core.somaxconn`, other systems at `kern.ipc.somaxconn` (128 on macOS unless raised).
     pub backlog: u32,
-    /// Several sockets listen on one address, and the kernel spreads connections over them: `SO_REUSEPORT` on Linux,
-    /// `SO_REUSEPORT_LB` on FreeBSD, though in FreeBSD 13 not in a jail, and IPv4 connections not over listeners on `[::]`:
-    /// one of them gets all then. Elsewhere `SO_REUSEPORT`, which does not spread: share one socket instead, by duplicates
-    /// of its descriptor ([`ListenOptions::SPREADS`]).
+    /// Lets several sockets listen on one address, with the kernel spreading connections over them: `SO_REUSEPORT` on Linux,
+    /// `SO_REUSEPORT_LB` on FreeBSD. FreeBSD 13 does not spread inside a jail, nor IPv4 connections over listeners on
+    /// `[::]`: one socket gets them all. Elsewhere this sets `SO_REUSEPORT`, which does not spread
+    /// ([`ListenOptions::SPREADS`]); share one socket there, by duplicates of its descriptor.
     pub reuse_port: bool,
-    /// `TCP_NODELAY`: small segments leave at once. Accepted connections inherit it, so that it costs no call for each.
+    /// `TCP_NODELAY`: small segments are sent at once. Accepted connections inherit it, which saves a call for each.
     pub nodelay: bool,
-    /// `IPV6_V6ONLY`: an IPv6 listener does not take IPv4 connections. `None` leaves the system's default.
+    /// `IPV6_V6ONLY`: whether an IPv6 listener refuses IPv4 connections. `None` keeps the system's default.
     pub only_v6: Option<bool>,
 }
 
@@ -38,12 +38,12 @@ impl Default for ListenOptions {
     }
 }
 
-/// Opens a listening TCP socket: non-blocking, closed on exec, with `SO_REUSEADDR`. Port 0 lets the system choose; the
+/// Opens a listening TCP socket: non-blocking, close-on-exec, with `SO_REUSEADDR`. With port 0 the system chooses one; the
 /// `local_addr` of a reactor, or [`local_addr`](crate::local_addr) here, tells which.
 ///
 /// # Errors
-/// [`IoError::FileLimit`], [`IoError::NoBuffers`], or [`IoError::Os`] with the system's number: EADDRINUSE,
-/// EADDRNOTAVAIL, EACCES, EAFNOSUPPORT, …
+/// [`IoError::FileLimit`], [`IoError::NoBuffers`], or [`IoError::Os`] with the errno value: EADDRINUSE, EADDRNOTAVAIL,
+/// EACCES, EAFNOSUPPORT, …
 pub fn listen(address: SocketAddr, options: &ListenOptions) -> Result<OwnedFd, IoError> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = stream_socket(family).map_err(os_error)?;

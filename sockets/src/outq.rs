@@ -1,13 +1,25 @@
-//! What the other end of a connection has not acknowledged: one call, the only `unsafe` of this crate.
+//! How many sent bytes the peer has not acknowledged: one call, and the only `unsafe` of this crate.
 #![allow(unsafe_code)]
 
 use rustix::fd::BorrowedFd;
 
-/// Bytes sent and not acknowledged; `None` for a socket that has no such number, and on OpenBSD, which does not tell.
+/// Bytes sent and not acknowledged; `None` for a socket that has no such count, and on OpenBSD, which does not report it.
 ///
-/// Linux counts our FIN among them (`SIOCOUTQ`, tcp(7)); of a Unix-domain socket it tells the memory that they take until
-/// they are read. FreeBSD, NetBSD (`FIONWRITE`) and macOS (`SO_NWRITE`) tell what is left in the socket's send buffer,
-/// which keeps bytes until they are acknowledged.
+/// Linux includes our FIN (`SIOCOUTQ`, tcp(7)); for a Unix-domain socket it reports the memory that unread bytes occupy.
+/// FreeBSD, NetBSD (`FIONWRITE`) and macOS (`SO_NWRITE`) report the length of the socket's send buffer, which keeps bytes
+/// until they are acknowledged.
+///
+/// ```
+/// use aurora_http_sockets::fd::AsFd;
+/// use aurora_http_sockets::{ListenOptions, listen, stream_socket, unacknowledged};
+/// use rustix::net::AddressFamily;
+///
+/// # fn main() -> Result<(), rustix::io::Errno> {
+/// let stream = stream_socket(AddressFamily::INET)?;
+/// assert!(matches!(unacknowledged(stream.as_fd()), None | Some(0)), "nothing was sent");
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub fn unacknowledged(socket: BorrowedFd<'_>) -> Option<u32> {
     u32::try_from(ask(socket)?).ok()
@@ -17,15 +29,15 @@ pub fn unacknowledged(socket: BorrowedFd<'_>) -> Option<u32> {
 fn ask(socket: BorrowedFd<'_>) -> Option<i32> {
     use rustix::ioctl::{Getter, ioctl};
 
-    // SAFETY: the request writes one int where a socket has it: SIOCOUTQ by tcp(7) and unix(7), FIONWRITE by
-    // sys/filio.h (`_IOR('f', 119, int)`, on NetBSD 121). What is no socket refuses it, but for a terminal of Linux,
-    // where it is TIOCOUTQ and writes one int, too.
+    // SAFETY: the request writes one int if the socket supports it: SIOCOUTQ by tcp(7) and unix(7), FIONWRITE by
+    // sys/filio.h (`_IOR('f', 119, int)`, on NetBSD 121). Other descriptors reject it, except terminals on Linux, where it
+    // is TIOCOUTQ and writes one int, too.
     let request = unsafe { Getter::<REQUEST, i32>::new() };
     // SAFETY: the request is the one described above, and nothing else depends on what it does: it only reads.
     unsafe { ioctl(socket, request) }.ok()
 }
 
-/// `SIOCOUTQ`, which is `TIOCOUTQ` by another name; some architectures number their terminals in their own way.
+/// `SIOCOUTQ`, the same number as `TIOCOUTQ`; some architectures have terminal ioctl numbers of their own.
 #[cfg(target_os = "linux")]
 const REQUEST: rustix::ioctl::Opcode =
     if cfg!(any(target_arch = "mips", target_arch = "mips32r6", target_arch = "mips64", target_arch = "mips64r6")) {
@@ -47,7 +59,7 @@ const REQUEST: rustix::ioctl::Opcode = 0x4004_6677;
 #[cfg(target_os = "netbsd")]
 const REQUEST: rustix::ioctl::Opcode = 0x4004_6679;
 
-/// `SO_NWRITE`, which only macOS and its relatives have.
+/// `SO_NWRITE`, which only Apple's systems have.
 #[cfg(target_vendor = "apple")]
 fn ask(socket: BorrowedFd<'_>) -> Option<i32> {
     use rustix::fd::AsRawFd;

@@ -1,4 +1,4 @@
-//! Non-blocking calls on a table of sockets, and the wait: what epoll and kqueue have in common.
+//! What epoll and kqueue share: a table of sockets, the non-blocking calls on them, and the wait for events.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -15,39 +15,39 @@ use crate::table::{Entry, Key, Role, Table};
 use crate::waker::{TryClone, Waker};
 use crate::{address, clock, make, outq, stream};
 
-/// What a system supplies: a list of events, to which sockets are registered and which can be waited for.
+/// The system's event queue: sockets are registered with it, and a wait returns their events.
 ///
 /// Its descriptor ([`AsFd`]) is readable while events are pending.
 pub trait Selector: AsFd + Sized {
-    /// What its wakers go through.
+    /// What its wakers act on.
     type Waking: Wake + TryClone;
 
-    /// Events that one [`wait`](Self::wait) takes at most; what is left comes with the next one.
+    /// The most events that one [`wait`](Self::wait) takes; the next one gets the others.
     const EVENTS_PER_WAIT: usize;
 
-    /// How many registrations one socket has at most: each is in the list of events once.
+    /// The most registrations that one socket has; each has at most one event pending.
     const REGISTRATIONS_PER_SOCKET: usize;
 
-    /// An empty list, closed on exec, with a waker.
+    /// An empty event queue, close-on-exec, with a waker.
     ///
     /// # Errors
-    /// The system's: EMFILE, ENFILE, ENOMEM.
+    /// EMFILE, ENFILE or ENOMEM.
     fn new() -> Result<Self, Errno>;
 
-    /// What ends a wait.
+    /// The waker that ends a wait.
     fn waker(&self) -> &Waker<Self::Waking>;
 
-    /// Registers a socket that was not registered, edge-triggered; its events carry `key`.
+    /// Registers a socket that is not registered, edge-triggered; its events carry `key`.
     ///
     /// # Errors
-    /// The system's: ENOMEM, ENOSPC.
+    /// ENOMEM or ENOSPC.
     fn register(&self, socket: BorrowedFd<'_>, role: Role, key: Key) -> Result<(), Errno>;
 
-    /// Takes a socket out that stays open, or whose other descriptors do.
+    /// Deregisters a socket that stays open, through this descriptor or a duplicate.
     fn deregister(&self, socket: BorrowedFd<'_>);
 
-    /// Has it reported when a registered stream takes bytes, now or later, for a send that fell short. A system that
-    /// registers streams for that from the start has nothing to do.
+    /// After a short send: reports when a registered stream is writable, even if it already is. A system that registers
+    /// streams for writing from the start has nothing to do.
     ///
     /// # Errors
     /// As for [`register`](Self::register).
@@ -57,7 +57,7 @@ pub trait Selector: AsFd + Sized {
         Ok(())
     }
 
-    /// Takes a connection; `Ok(None)` when there is none.
+    /// Accepts a connection; `Ok(None)` when none is pending.
     ///
     /// # Errors
     /// As for [`accept`](crate::accept).
@@ -65,22 +65,22 @@ pub trait Selector: AsFd + Sized {
         stream::accept(listener)
     }
 
-    /// Takes the events that are there and tells `each` what they mean; waits for the first up to `timeout` (`None`: for
-    /// ever). Returns how many it has taken, those of the waker included.
+    /// Waits up to `timeout` (`None`: forever) for an event, then takes those that are pending and passes them to `each`.
+    /// Returns how many it took, the waker's included.
     ///
     /// # Errors
-    /// EINTR, and what makes waiting impossible.
+    /// EINTR, and any error that makes waiting impossible.
     fn wait(&mut self, timeout: Option<&Timespec>, each: impl FnMut(Key, Ready)) -> Result<usize, Errno>;
 }
 
-/// Non-blocking sockets and a [`Selector`] over a caller's table; an [`IoHandle`] is an index into that table.
+/// Non-blocking sockets and a [`Selector`] over the caller's table; an [`IoHandle`] is an index into that table.
 ///
-/// No request costs a registration while sends go through. Dropping it closes all its sockets. Its descriptor ([`AsFd`])
-/// is readable while events are pending, so that it can stand inside another event loop: drive the reactor with a zero
-/// timeout whenever that loop reports it.
+/// As long as sends are not short, a request costs no registration. Dropping the poller closes all its sockets. Its
+/// descriptor ([`AsFd`]) is readable while events are pending, so it can be nested in another event loop: drive the reactor
+/// with a zero timeout whenever that loop reports the descriptor.
 #[derive(Debug)]
 pub struct Poller<'s, S> {
-    // First, so that sockets are closed while the list of events is still there.
+    // First, so that sockets are closed before the event queue.
     table: Table<'s>,
     selector: S,
     batches: Batches,
@@ -88,27 +88,27 @@ pub struct Poller<'s, S> {
 
 impl<'s, S: Selector> Poller<'s, S> {
     /// A poller that holds as many sockets, listeners included, as `table` has entries (at most 16 777 215).
-    /// Sockets that the table still holds are closed.
+    /// Closes sockets that the table still holds.
     ///
     /// # Errors
-    /// [`IoError::FileLimit`] or [`IoError::NoBuffers`] when the system has no descriptor or memory left.
+    /// [`IoError::FileLimit`] when no descriptor is left, [`IoError::NoBuffers`] when no memory is.
     pub fn new(table: &'s mut [Entry]) -> Result<Self, IoError> {
         let selector = S::new().map_err(os_error)?;
         Ok(Self { table: Table::new(table), selector, batches: Batches::new(S::EVENTS_PER_WAIT) })
     }
 
-    /// Takes a listening socket in, inherited ones too; it is made non-blocking.
+    /// Adds a listening socket, opened here or inherited, and makes it non-blocking.
     ///
     /// # Errors
-    /// [`IoError::FileLimit`] when the table is full, or what registering it said. The socket is closed then.
+    /// [`IoError::FileLimit`] when the table is full, or the error of registering it. The socket is closed then.
     pub fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError> {
         rustix::io::ioctl_fionbio(&listener, true).map_err(os_error)?;
-        // What it accepts inherits it. It is no listener where this fails, and accepting will say so.
+        // Accepted sockets inherit the option. If setting it fails, this is not a listener, and accept will report that.
         let _ = make::no_sigpipe(&listener);
         self.insert(listener, Role::Listener)
     }
 
-    /// Takes a connected stream socket in; it is made non-blocking, and writing to it raises no SIGPIPE.
+    /// Adds a connected stream socket, makes it non-blocking, and disables SIGPIPE for it.
     ///
     /// # Errors
     /// As for [`add_listener`](Self::add_listener).
@@ -116,7 +116,7 @@ impl<'s, S: Selector> Poller<'s, S> {
         rustix::io::ioctl_fionbio(&stream, true).map_err(os_error)?;
         make::no_sigpipe(&stream).map_err(stream_error)?;
         let io = self.insert(stream, Role::Stream)?;
-        // Nobody knows yet that it takes bytes: the index may have been another socket's.
+        // The reactor may still remember the entry's previous socket as not writable: have it told.
         match self.report_writable(io) {
             Ok(()) => Ok(io),
             Err(error) => {
@@ -126,12 +126,12 @@ impl<'s, S: Selector> Poller<'s, S> {
         }
     }
 
-    /// Gives a socket away, still open and non-blocking; its handle is free afterwards. `None` for an invalid handle.
+    /// Removes a socket and returns it, still open and non-blocking. `None` for an invalid handle.
     ///
-    /// No operation may be in flight on it.
+    /// No operation may be in flight on it. The handle is invalid afterwards and may be assigned to another socket.
     pub fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
         let socket = self.table.remove(io)?;
-        // Its registrations would outlive this table's interest in it.
+        // The socket stays open, and so would its registrations.
         self.selector.deregister(socket.as_fd());
         Some(socket)
     }
@@ -143,15 +143,15 @@ impl<'s, S: Selector> Poller<'s, S> {
         self.table.get(io)
     }
 
-    /// The address that a socket is bound to.
+    /// The local address of a socket.
     ///
     /// # Errors
-    /// [`IoError::Unsupported`] for an invalid handle; [`IoError::Os`] when the socket is no IP socket.
+    /// [`IoError::Unsupported`] for an invalid handle; [`IoError::Os`] when it is not an IP socket.
     pub fn local_addr(&self, io: IoHandle) -> Result<SocketAddr, IoError> {
         address::local_addr(self.descriptor(io).ok_or(IoError::Unsupported)?)
     }
 
-    /// The address of the other end.
+    /// The address of the peer.
     ///
     /// # Errors
     /// As for [`local_addr`](Self::local_addr), and [`IoError::ConnectionReset`] when it is not connected.
@@ -159,7 +159,7 @@ impl<'s, S: Selector> Poller<'s, S> {
         address::peer_addr(self.descriptor(io).ok_or(IoError::Unsupported)?)
     }
 
-    /// What ends a wait from another thread.
+    /// A waker, which ends a wait from any thread.
     ///
     /// # Errors
     /// As for [`Waker::try_clone`].
@@ -167,7 +167,7 @@ impl<'s, S: Selector> Poller<'s, S> {
         self.selector.waker().try_clone()
     }
 
-    /// Puts a socket into a free entry and registers it; closes it when that fails.
+    /// Puts a socket into a free entry and registers it; closes it if that fails.
     fn insert(&mut self, socket: OwnedFd, role: Role) -> Result<IoHandle, IoError> {
         let key = self.table.next_key().ok_or(IoError::FileLimit)?;
         self.selector.register(socket.as_fd(), role, key).map_err(os_error)?;
@@ -230,8 +230,8 @@ impl<S: Selector> NonBlocking for Poller<'_, S> {
     }
 
     fn close(&mut self, io: IoHandle) {
-        // Closing the last descriptor of a socket ends its registrations too. A listener may have others, in other workers
-        // or processes, and every connection that comes to them would wake this one.
+        // Closing the last descriptor of a socket ends its registrations. But a listener may have duplicates in other
+        // workers or processes, and its registration here would go on reporting their connections.
         if self.table.is_listener(io) {
             drop(self.detach(io));
         } else {
@@ -248,7 +248,7 @@ impl<S: Selector> NonBlocking for Poller<'_, S> {
             }
         });
         match taken {
-            // Of every socket, and the waker's.
+            // The registrations of all sockets, plus the waker's.
             Ok(taken) => Ok(self.batches.taken(taken, S::REGISTRATIONS_PER_SOCKET * table.capacity() + 1)),
             Err(Errno::INTR) => Ok(Seen::Part),
             Err(error) => Err(os_error(error)),

@@ -1,4 +1,4 @@
-//! Calls on one socket, with errors translated.
+//! System calls on one socket, with errors mapped to [`IoError`].
 
 use aurora_http_core::reactor::{Attempt, IoError, Shutdown};
 use rustix::fd::{BorrowedFd, OwnedFd};
@@ -8,10 +8,10 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use crate::error::{os_error, passes};
 use crate::make::accept_once;
 
-/// Takes a connection, non-blocking and closed on exec; `Ok(None)` when there is none.
+/// Accepts a connection, non-blocking and close-on-exec; `Ok(None)` when none is pending.
 ///
 /// # Errors
-/// [`IoError::ConnectionReset`] for a connection that was gone before it was taken, others of the listener.
+/// [`IoError::ConnectionReset`] for a connection that failed before it was accepted; any other error is the listener's.
 pub fn accept(listener: BorrowedFd<'_>) -> Result<Option<OwnedFd>, IoError> {
     match retry_on_intr(|| accept_once(listener)) {
         Ok(stream) => Ok(Some(stream)),
@@ -26,8 +26,8 @@ pub(crate) fn recv(socket: BorrowedFd<'_>, spare: &mut [u8]) -> Attempt {
     attempt(retry_on_intr(|| rustix::net::recv(socket, &mut *spare, RecvFlags::empty())).map(|(_, count)| count))
 }
 
-/// Of a body, per call. macOS refuses 2 GiB, and elsewhere a count may not fit an [`Attempt`]. Linux sends a part of what
-/// is longer than it takes at once, just below 2 GiB.
+/// The most bytes of a body per call. macOS rejects 2 GiB, and elsewhere the count might not fit in an [`Attempt`]. Linux
+/// needs no limit: it sends at most just under 2 GiB per call.
 #[cfg(not(target_os = "linux"))]
 const SEND_BYTES_MAX: usize = 1 << 30;
 
@@ -36,7 +36,7 @@ const SEND_FLAGS: SendFlags = SendFlags::empty();
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
 
-/// One plain send unless both parts have bytes.
+/// Sends both parts, with a plain send(2) unless both have bytes.
 #[inline]
 pub(crate) fn send(socket: BorrowedFd<'_>, parts: [&[u8]; 2]) -> Attempt {
     let [head, body] = parts;
@@ -59,22 +59,22 @@ fn send_both(socket: BorrowedFd<'_>, head: &[u8], body: &[u8]) -> Attempt {
 #[inline]
 fn attempt(result: Result<usize, Errno>) -> Attempt {
     match result {
-        // Less than 4 GiB: a receive fills one buffer, a send has its maximum.
+        // Less than 4 GiB: a receive fills one buffer, and a send has a maximum.
         Ok(count) => Attempt::Done(count as u32),
         Err(Errno::AGAIN) => Attempt::WouldBlock,
         Err(error) => Attempt::Failed(os_error(error)),
     }
 }
 
-/// Ends one or both directions of a connection.
+/// Shuts down one or both directions of a connection. A failure is ignored: it means that the connection is gone already.
 pub fn shutdown(socket: BorrowedFd<'_>, how: Shutdown) {
     use rustix::net::{Shutdown as Side, shutdown};
-    // It fails when the connection is gone, and then there is nothing left to end.
     if cfg!(target_os = "linux") && how == Shutdown::Both {
         let _ = shutdown(socket, Side::Both);
         return;
     }
-    // One side at a time: macOS ends neither when reading has ended already, by the peer's FIN for one.
+    // One side at a time: with both at once, macOS shuts down neither if reading has ended already, for example by the
+    // peer's FIN.
     if how != Shutdown::Write {
         let _ = shutdown(socket, Side::Read);
     }

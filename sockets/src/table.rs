@@ -1,22 +1,23 @@
-//! The table of sockets that a poller stands on: places with generations.
+//! A poller's table of sockets: entries with generations.
 
 use aurora_http_core::reactor::IoHandle;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Bits of [`Entry::link`], and of a [`Key`], that hold an index; the others hold the generation.
+/// How many low bits of [`Entry::link`], and of a [`Key`], hold an index; the rest hold the generation.
 const INDEX_BITS: u32 = 24;
 const NO_INDEX: u32 = (1 << INDEX_BITS) - 1;
-/// In place of the index in an entry that is in use: it is a listener.
+/// Set in the index bits of an entry that is in use and holds a listener.
 const LISTENER: u32 = 1;
 
-/// One place for a socket in the caller's storage: 8 bytes with the feature `std`, else 12.
+/// One entry for a socket in the caller's storage: 8 bytes with the feature `std`, else 12.
 ///
-/// A generation tells late events of a closed socket from those of its successor. It has 8 bits, so that it travels with
-/// the index where a system's events carry 32: an event that survives 256 successors only causes attempts in vain.
+/// A generation distinguishes late events of a closed socket from those of its successor. It has 8 bits, so that it fits
+/// beside the index where a system's events carry 32 bits. An event that survives 256 successors does no harm: it only
+/// causes calls that would block.
 #[derive(Debug)]
 pub struct Entry {
     socket: Option<OwnedFd>,
-    /// Generation, and in a free entry the index of the next free one; in others whether it is a [`LISTENER`].
+    /// The generation; in the index bits the next free entry, or for an entry in use, whether it is a [`LISTENER`].
     link: u32,
 }
 
@@ -41,21 +42,21 @@ impl Default for Entry {
     }
 }
 
-/// What an event carries to name its socket: an index, and the generation that the entry had when it was registered.
+/// The user data of an event, which identifies its socket: an index, and the generation of the entry at registration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Key(pub u32);
 
 impl Key {
-    /// Names no socket of any table, for a waker's events: the highest index means "none".
+    /// Identifies no socket of any table; for a waker's events. The highest index means "none".
     pub const NONE: Self = Self(u32::MAX);
 }
 
-/// What a socket is there for.
+/// What a socket is used for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Role {
     /// Connections are accepted from it.
     Listener,
-    /// It is a connection.
+    /// A connection.
     Stream,
 }
 
@@ -68,7 +69,7 @@ pub(crate) struct Table<'s> {
 }
 
 impl<'s> Table<'s> {
-    /// An empty table of at most [`NO_INDEX`] entries. Sockets that the storage still holds are closed.
+    /// An empty table of at most [`NO_INDEX`] entries. Closes sockets that the storage still holds.
     pub(crate) fn new(entries: &'s mut [Entry]) -> Self {
         let length = entries.len().min(NO_INDEX as usize);
         let entries = &mut entries[..length];
@@ -79,19 +80,19 @@ impl<'s> Table<'s> {
         Self { entries, free: if length == 0 { NO_INDEX } else { 0 } }
     }
 
-    /// How many sockets it has room for.
+    /// How many sockets it can hold.
     #[inline]
     pub(crate) fn capacity(&self) -> usize {
         self.entries.len()
     }
 
-    /// What the next socket will be called; `None` when the table is full.
+    /// The key that the next inserted socket gets; `None` when the table is full.
     #[inline]
     pub(crate) fn next_key(&self) -> Option<Key> {
         Some(self.entries.get(self.free as usize)?.key(self.free))
     }
 
-    /// Puts a socket where [`next_key`](Self::next_key) said; `None` when the table is full, and the socket is closed then.
+    /// Inserts a socket under [`next_key`](Self::next_key). `None` when the table is full; the socket is closed then.
     #[inline]
     pub(crate) fn insert(&mut self, socket: OwnedFd, role: Role) -> Option<IoHandle> {
         let index = self.free;
@@ -103,7 +104,7 @@ impl<'s> Table<'s> {
         Some(IoHandle(index))
     }
 
-    /// Frees an entry; its generation moves on.
+    /// Frees an entry and advances its generation.
     #[inline]
     pub(crate) fn remove(&mut self, io: IoHandle) -> Option<OwnedFd> {
         let entry = self.entries.get_mut(io.0 as usize)?;
@@ -120,20 +121,20 @@ impl<'s> Table<'s> {
         Some(self.entries.get(io.0 as usize)?.socket.as_ref()?.as_fd())
     }
 
-    /// The socket behind a handle, and what its events carry.
+    /// The socket behind a handle, and the key that its events carry.
     #[inline]
     pub(crate) fn get_with_key(&self, io: IoHandle) -> Option<(BorrowedFd<'_>, Key)> {
         let entry = self.entries.get(io.0 as usize)?;
         Some((entry.socket.as_ref()?.as_fd(), entry.key(io.0)))
     }
 
-    /// Whether it is the handle of a listener.
+    /// Whether the handle is a listener's.
     #[inline]
     pub(crate) fn is_listener(&self, io: IoHandle) -> bool {
         self.entries.get(io.0 as usize).is_some_and(|entry| entry.socket.is_some() && entry.link & LISTENER != 0)
     }
 
-    /// The handle of the socket that an event is about; `None` when that one is closed, and for [`Key::NONE`].
+    /// The handle of the socket that an event belongs to; `None` when that socket was closed, and for [`Key::NONE`].
     #[inline]
     pub(crate) fn named(&self, key: Key) -> Option<IoHandle> {
         let index = key.0 & NO_INDEX;
@@ -144,7 +145,7 @@ impl<'s> Table<'s> {
 
 impl Drop for Table<'_> {
     fn drop(&mut self) {
-        // The storage is the caller's and would keep them open.
+        // The storage outlives this table and would keep them open.
         for entry in &mut *self.entries {
             entry.socket = None;
         }
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_takes_no_more_until_one_leaves() {
+    fn a_full_table_accepts_no_socket_until_one_is_removed() {
         let mut entries = [const { Entry::new() }; 2];
         let mut table = Table::new(&mut entries);
         let listener = table.insert(socket(), Role::Listener).unwrap();
@@ -170,30 +171,30 @@ mod tests {
         assert!(table.is_listener(listener) && !table.is_listener(stream));
         assert_eq!((table.next_key(), table.insert(socket(), Role::Stream)), (None, None));
         assert!(table.remove(listener).is_some() && table.remove(listener).is_none());
-        assert!(!table.is_listener(listener), "nobody is there");
-        assert_eq!(table.insert(socket(), Role::Stream), Some(listener), "the place is free again");
+        assert!(!table.is_listener(listener), "the entry is free");
+        assert_eq!(table.insert(socket(), Role::Stream), Some(listener), "the free entry is used again");
         assert!(!table.is_listener(listener), "its successor is a stream");
     }
 
     #[test]
-    fn the_key_of_a_closed_socket_does_not_name_its_successors() {
+    fn the_key_of_a_closed_socket_does_not_identify_its_successors() {
         let mut entries = [const { Entry::new() }; 1];
         let mut table = Table::new(&mut entries);
         let first = table.next_key().unwrap();
         for successor in 0..256 {
             let key = table.next_key().unwrap();
-            assert_eq!(table.named(key), None, "nobody has it yet");
+            assert_eq!(table.named(key), None, "the key is not in use yet");
             let io = table.insert(socket(), Role::Stream).unwrap();
             assert_eq!(table.get_with_key(io).map(|(_, key)| key), Some(key));
             assert_eq!((table.named(key), table.named(first).is_some()), (Some(io), successor == 0));
             table.remove(io);
         }
-        assert_eq!(table.next_key(), Some(first), "256 of them have passed");
+        assert_eq!(table.next_key(), Some(first), "the generation wraps after 256 sockets");
         assert_eq!(table.named(Key::NONE), None);
     }
 
     #[test]
-    fn a_table_that_goes_closes_its_sockets() {
+    fn dropping_a_table_closes_its_sockets() {
         let mut entries = [const { Entry::new() }; 2];
         let mut table = Table::new(&mut entries);
         table.insert(socket(), Role::Stream).unwrap();

@@ -1,16 +1,16 @@
-//! Ends a wait from another thread.
+//! Ending a wait from another thread.
 
 use aurora_http_core::reactor::{IoError, Wake};
 use rustix::io::Errno;
 
 use crate::error::os_error;
 
-/// A second one of the same, by descriptors of its own.
+/// Duplicates a value together with its descriptors, which may fail.
 pub trait TryClone: Sized {
-    /// Another one that does the same.
+    /// A duplicate with the same effect, holding descriptors of its own.
     ///
     /// # Errors
-    /// The system's: EMFILE when no descriptor is left.
+    /// EMFILE when no descriptor is left.
     fn try_clone(&self) -> Result<Self, Errno>;
 }
 
@@ -19,18 +19,18 @@ type Shared<T> = alloc::sync::Arc<T>;
 #[cfg(not(feature = "std"))]
 type Shared<T> = T;
 
-/// Wakes one reactor from any thread, through `T`: an eventfd on Linux, else an event of the kqueue's own.
+/// Wakes one reactor from any thread, through `T`: an eventfd on Linux, elsewhere an event of the kqueue itself.
 ///
 /// It may outlive the reactor; then a wake does nothing. With the feature `std` all wakers share one descriptor, and
-/// cloning costs a reference count. Without it there is no allocator to share through, so that each waker holds a
-/// duplicate of the descriptor, which [`try_clone`](Self::try_clone) may fail to make.
+/// cloning increments a reference count. Without it there is no allocator, so each waker holds a duplicate of the
+/// descriptor, which [`try_clone`](Self::try_clone) may fail to make.
 #[derive(Debug)]
 pub struct Waker<T> {
     through: Shared<T>,
 }
 
 impl<T: Wake + TryClone> Waker<T> {
-    /// The first waker of a reactor that waits for `through`.
+    /// The first waker of a reactor that watches `through`.
     #[must_use]
     pub fn new(through: T) -> Self {
         #[cfg(feature = "std")]
@@ -50,7 +50,7 @@ impl<T: Wake + TryClone> Waker<T> {
         Ok(Self { through: through.map_err(os_error)? })
     }
 
-    /// What it wakes through.
+    /// The object that it wakes through.
     #[must_use]
     pub fn get_ref(&self) -> &T {
         &self.through

@@ -1,10 +1,11 @@
-//! What `aurora-http` needs of a Unix beside its sockets, and what the standard library has no safe way for: signals that
-//! are watched for a while and then given back, and memory that may be refused. A part of that crate; not of use alone.
+//! What the server of `aurora-http` needs of Unix besides sockets, and the standard library offers no safe way for: handling
+//! signals for a while and then restoring the previous handlers, and allocating memory without aborting on failure. This is
+//! a part of `aurora-http`, not meant to be used on its own.
 //!
-//! It is about the process. What is about sockets, and serves the backends without a standard library, is in
+//! It concerns the process. Code that concerns sockets, and has to be `no_std` for the backends, is in
 //! `aurora-http-sockets`.
 //!
-//! On systems that are no Unix this crate is empty.
+//! On systems other than Unix this crate is empty.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg(unix)]
 

@@ -1,29 +1,42 @@
-//! Memory that may be refused.
+//! Fallible memory allocation.
 
 use std::alloc::{Layout, alloc_zeroed};
 use std::ptr::{self, NonNull};
 
-/// Zeroed memory for as long as the process lives, or `None` when the system has none. Large memory comes untouched: the
-/// system provides its pages when they are first used. (`vec![0; bytes]` does that too, and ends the process when there is
-/// none.)
+/// Zeroed memory that lives as long as the process, or `None` when the allocation fails. The pages of a large allocation are
+/// untouched: the system provides them on first use. (`vec![0; bytes]` does the same, but aborts the process on failure.)
+///
+/// ```
+/// let memory: &'static mut [u8] = aurora_http_system::zeroed(4096).expect("4 KiB");
+/// assert!(memory.iter().all(|byte| *byte == 0));
+/// assert!(aurora_http_system::zeroed(isize::MAX as usize).is_none());
+/// ```
 #[must_use]
 pub fn zeroed(bytes: usize) -> Option<&'static mut [u8]> {
     if bytes == 0 {
         return Some(&mut []);
     }
     let layout = Layout::array::<u8>(bytes).ok()?;
-    // SAFETY: the layout has a size, which is not 0.
+    // SAFETY: the layout's size is not 0.
     let memory = unsafe { alloc_zeroed(layout) };
     if memory.is_null() {
         return None;
     }
-    // SAFETY: the allocator gave so many bytes, all initialized, which nobody else has and nobody frees; a layout is no
-    // longer than isize::MAX.
+    // SAFETY: the allocator returned `bytes` initialized bytes, which are exclusively ours and never freed; a layout is at
+    // most isize::MAX long.
     Some(unsafe { std::slice::from_raw_parts_mut(memory, bytes) })
 }
 
-/// Memory that nobody uses: it shows that there is so much, and is given back when it is dropped. It comes from the system
-/// itself, past the allocator, which may keep what is given back to it.
+/// Memory that is reserved but not used, to check that so much is available; released on drop. It is mapped directly from
+/// the system, because an allocator may keep memory that was freed.
+///
+/// ```
+/// use aurora_http_system::Reservation;
+///
+/// let reservation = Reservation::new(1 << 20).expect("1 MiB of address space");
+/// drop(reservation);
+/// assert!(Reservation::new(usize::MAX).is_none());
+/// ```
 #[derive(Debug)]
 pub struct Reservation {
     start: NonNull<libc::c_void>,
@@ -31,14 +44,14 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// `None` when the system has less.
+    /// Maps `bytes`; `None` when the system refuses.
     #[must_use]
     pub fn new(bytes: usize) -> Option<Self> {
         if bytes == 0 {
             return Some(Self { start: NonNull::dangling(), bytes });
         }
         let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
-        // SAFETY: a new mapping, at an address that the system chooses, has nothing to do with memory that is in use.
+        // SAFETY: a new mapping at an address of the system's choice does not affect memory that is in use.
         let start = unsafe { libc::mmap(ptr::null_mut(), bytes, access, flags, -1, 0) };
         if start == libc::MAP_FAILED { None } else { Some(Self { start: NonNull::new(start)?, bytes }) }
     }
@@ -47,7 +60,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if self.bytes > 0 {
-            // SAFETY: the mapping is this one's, unmapped once, and nobody was ever given its address.
+            // SAFETY: the mapping is ours, is unmapped once, and its address was never handed out.
             unsafe { libc::munmap(self.start.as_ptr(), self.bytes) };
         }
     }
@@ -58,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_zeroed_and_refused_when_there_is_none() {
+    fn memory_is_zeroed_and_none_when_there_is_too_little() {
         let memory = zeroed(100_000).unwrap();
         assert!(memory.len() == 100_000 && memory.iter().all(|byte| *byte == 0));
         memory.fill(1);
@@ -69,10 +82,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_reserved_comes_back() {
+    fn a_reservation_is_released_on_drop() {
         assert!(Reservation::new(0).is_some());
         assert!(Reservation::new(usize::MAX).is_none());
-        // More than any address space holds, if it did not.
+        // In sum, more than any address space holds.
         for _ in 0..200_000 {
             assert!(Reservation::new(1 << 30).is_some());
         }

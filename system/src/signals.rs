@@ -1,8 +1,8 @@
-//! SIGINT and SIGTERM, while somebody watches.
+//! SIGINT and SIGTERM, while at least one [`Watch`] exists.
 //!
-//! What was there before (the default, "ignore", the program's own handler) is put away when the first one begins to
-//! watch, and put back when the last one ends. A handler may do next to nothing, so ours writes one byte into a pipe of
-//! each who watches.
+//! The previous actions (the default, "ignore", or the program's own handler) are saved when the first watch begins, and
+//! restored when the last one ends. Hardly anything is allowed in a signal handler, so ours writes one byte into the pipe of
+//! each watch.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::mem::MaybeUninit;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use libc::c_int;
 
-/// Most that can watch at the same time.
+/// How many [`Watch`]es can exist at the same time.
 pub const WATCHERS_MAX: usize = 64;
 
 const WATCHED: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
@@ -21,17 +21,17 @@ const WATCHED: [c_int; 2] = [libc::SIGINT, libc::SIGTERM];
 /// The pipes that the handler writes into, or -1.
 static PIPES: [AtomicI32; WATCHERS_MAX] = [const { AtomicI32::new(-1) }; WATCHERS_MAX];
 
-/// Handlers that run now: while there is one, no pipe may be closed.
+/// How many handlers are running. While one is, no pipe may be closed.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
-/// The process whose signals these are.
+/// The process that installed the handlers.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
 static BEFORE: Mutex<Before> = Mutex::new(Before { watchers: 0, actions: [None; WATCHED.len()] });
 
 struct Before {
     watchers: usize,
-    /// What is put back in the end; `None` while ours is not in place.
+    /// The actions to restore; `None` while our handler is not installed.
     actions: [Option<libc::sigaction>; WATCHED.len()],
 }
 
@@ -39,11 +39,22 @@ fn before() -> MutexGuard<'static, Before> {
     BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// While there is one, SIGINT and SIGTERM come here, and neither end the process nor reach a handler of the program. When
-/// the last one is dropped, what was there before is there again; unless somebody else has put a handler in place
-/// meanwhile, which then stays.
+/// Receives SIGINT and SIGTERM. While one exists, these signals neither end the process nor reach a handler of the program.
+/// Dropping the last one restores the previous actions, except where another handler was installed in the meantime: that one
+/// stays.
 ///
-/// A process made by fork(2) alone has these handlers and no `Watch`: either signal ends it, as by default.
+/// A child made by fork(2) without exec inherits the handlers but has no `Watch`: in it either signal has its default
+/// effect.
+///
+/// ```no_run
+/// use aurora_http_system::Watch;
+///
+/// let mut watch = Watch::new()?;
+/// let ender = watch.ender();
+/// // Returns once a signal has arrived.
+/// watch.each(|_earlier| ender.end());
+/// # Ok::<_, std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Watch {
     slot: usize,
@@ -62,44 +73,44 @@ struct End {
 }
 
 impl Ender {
-    /// Lets [`Watch::each`] return.
+    /// Makes [`Watch::each`] return.
     pub fn end(&self) {
         self.0.ended.store(true, Ordering::Release);
-        // A full pipe wakes whoever reads it just as well.
+        // If the pipe is full, its reader wakes up anyway.
         let _ = (&self.0.pipe).write(&[0]);
     }
 }
 
 impl Watch {
-    /// Begins to watch.
+    /// Begins to watch: installs our handler for each signal that does not have it.
     ///
     /// # Errors
-    /// No descriptors are left; or [`WATCHERS_MAX`] watch already.
+    /// No descriptor is left, or there are [`WATCHERS_MAX`] already.
     pub fn new() -> io::Result<Self> {
         let (signals, pipe) = io::pipe()?;
         set_nonblocking(&pipe)?;
         let mut before = before();
-        // SAFETY: it takes nothing and cannot fail.
+        // SAFETY: getpid has no arguments and cannot fail.
         PROCESS.store(unsafe { libc::getpid() }, Ordering::SeqCst);
         let free = PIPES.iter().position(|pipe| pipe.load(Ordering::SeqCst) == -1);
         let slot = free.ok_or_else(|| io::Error::other("too many servers watch for signals"))?;
         PIPES[slot].store(pipe.as_raw_fd(), Ordering::SeqCst);
         before.watchers += 1;
-        // From here on dropping it undoes what was done.
+        // From here on, dropping `watch` undoes what was done.
         let watch = Self { slot, signals, ender: Ender(Arc::new(End { pipe, ended: AtomicBool::new(false) })) };
         let taken = before.take();
         drop(before);
         taken.map(|()| watch)
     }
 
-    /// What ends it.
+    /// A handle that ends it from any thread.
     #[must_use]
     pub fn ender(&self) -> Ender {
         self.ender.clone()
     }
 
-    /// Calls `on_signal` for every signal with how many there were before, until it is [ended](Ender::end). (The system
-    /// delivers a signal that is sent while another of its kind waits as one.)
+    /// Blocks, and calls `on_signal` for every signal with the number of earlier ones, until it is [ended](Ender::end). The
+    /// system merges a signal with another of its kind that is still pending.
     pub fn each(&mut self, mut on_signal: impl FnMut(usize)) {
         let mut earlier = 0;
         let mut bytes = [0; 16];
@@ -107,7 +118,7 @@ impl Watch {
             let count = match self.signals.read(&mut bytes) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return, // nothing can come any more
+                Err(_) => return, // no more signals can arrive
             };
             for _ in bytes[..count].iter().filter(|byte| **byte != 0) {
                 on_signal(earlier);
@@ -125,7 +136,7 @@ impl Drop for Watch {
             before.give_back();
         }
         PIPES[self.slot].store(-1, Ordering::SeqCst);
-        // A handler on another thread may have read the number already; it is done in no time.
+        // A handler on another thread may already have read the descriptor; handlers return quickly.
         while RUNNING.load(Ordering::SeqCst) > 0 {
             std::thread::yield_now();
         }
@@ -133,7 +144,7 @@ impl Drop for Watch {
 }
 
 impl Before {
-    /// Puts our handler in place where it is not.
+    /// Installs our handler where it is not installed.
     fn take(&mut self) -> io::Result<()> {
         for (signal, before) in WATCHED.into_iter().zip(&mut self.actions) {
             let current = exchange(signal, None)?;
@@ -144,7 +155,7 @@ impl Before {
         Ok(())
     }
 
-    /// Puts back what was there before, where our handler is still in place.
+    /// Restores the previous actions where our handler is still installed.
     fn give_back(&mut self) {
         for (signal, before) in WATCHED.into_iter().zip(&mut self.actions) {
             if let Some(action) = before.take()
@@ -161,23 +172,23 @@ fn ours() -> libc::sighandler_t {
 }
 
 fn handler() -> libc::sigaction {
-    // SAFETY: all its fields are numbers, sets of bits and, on some systems, an optional function: zeros are valid.
+    // SAFETY: all fields are integers, bit sets or, on some systems, an optional function: zeros are valid.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_sigaction = ours();
     action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
     action
 }
 
-/// What a signal does, and what it does from now on unless that is `None`.
+/// Returns the current action of a signal, and sets a new one unless that is `None`.
 fn exchange(signal: c_int, action: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
     let mut before = MaybeUninit::<libc::sigaction>::zeroed();
     let action = action.map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: it reads the action, which is there or null, and writes to `before`. What is installed is `on_signal`, which
-    // does only what a handler may, or what was installed before.
+    // SAFETY: it reads `action`, which is valid or null, and writes to `before`. The handler installed is `on_signal`, which
+    // is async-signal-safe, or one that was installed before.
     if unsafe { libc::sigaction(signal, action, before.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it was written to; zeros would be valid, too.
+    // SAFETY: sigaction has written it; zeros would be valid, too.
     Ok(unsafe { before.assume_init() })
 }
 
@@ -195,9 +206,9 @@ fn set_nonblocking(pipe: &PipeWriter) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs in the middle of anything: it calls what signal-safety(7) allows, takes no lock, and leaves errno as it was.
+/// May interrupt any code: it calls only what signal-safety(7) allows, takes no lock, and preserves errno.
 extern "C" fn on_signal(signal: c_int) {
-    // SAFETY: it takes nothing and cannot fail.
+    // SAFETY: getpid has no arguments and cannot fail.
     if unsafe { libc::getpid() } != PROCESS.load(Ordering::SeqCst) {
         return end_by(signal);
     }
@@ -209,21 +220,21 @@ extern "C" fn on_signal(signal: c_int) {
     for pipe in &PIPES {
         let pipe = pipe.load(Ordering::SeqCst);
         if pipe >= 0 {
-            // SAFETY: the pipe is open: it is taken out before it is closed, and not closed while a handler runs. When it
-            // is full, its reader has enough to read.
+            // SAFETY: the pipe is open: it is removed from `PIPES` before it is closed, and not closed while a handler runs.
+            // A failure because the pipe is full does no harm: its reader wakes up anyway.
             let _ = unsafe { libc::write(pipe, byte.as_ptr().cast(), byte.len()) };
         }
     }
-    // SAFETY: as above.
+    // SAFETY: the thread's own errno.
     unsafe { *errno = kept };
     RUNNING.fetch_sub(1, Ordering::SeqCst);
 }
 
-/// In a child made by fork(2) alone, whose parent watches: the signal does what it does by default.
+/// In a child made by fork(2) without exec, the signal gets its default effect.
 fn end_by(signal: c_int) {
-    // SAFETY: the default is no code of ours.
+    // SAFETY: the default action runs no code of this process.
     unsafe { libc::signal(signal, libc::SIG_DFL) };
-    // SAFETY: it sends a signal to this process, where it waits until the handler returns.
+    // SAFETY: it sends a signal to this process, which stays pending until the handler returns.
     unsafe { libc::raise(signal) };
 }
 
@@ -236,6 +247,6 @@ fn errno() -> *mut c_int {
     use libc::__errno_location as location;
     #[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "dragonfly"))]
     use libc::__error as location;
-    // SAFETY: it takes nothing and gives the place of the calling thread's errno.
+    // SAFETY: it has no arguments and returns the address of the calling thread's errno.
     unsafe { location() }
 }

@@ -1,4 +1,5 @@
-//! What signals do to a process made by fork(2) alone, and to its parent, which watches. One test: they are the process's.
+//! What signals do to a child made by fork(2) without exec, and to its parent, which has a `Watch`. A single test, because
+//! signals affect the whole process.
 #![cfg(unix)]
 
 use std::ptr;
@@ -8,18 +9,18 @@ use std::time::{Duration, Instant};
 use aurora_http_system::Watch;
 use libc::{SIGINT, SIGKILL, SIGTERM, c_int, pid_t};
 
-/// A child that is still there after so long is one that no signal ends.
+/// A child that still runs after so long was not ended by the signal.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A child that does nothing but wait for a signal, and ends by itself when its parent is gone long ago.
+/// A child that waits for a signal; an alarm ends it in case its parent is gone.
 fn idle_child() -> pid_t {
-    // SAFETY: the child calls alarm and pause alone, which signal-safety(7) allows.
+    // SAFETY: the child calls only alarm and pause, which signal-safety(7) allows.
     let child = unsafe { libc::fork() };
-    assert!(child >= 0, "no process is to be had");
+    assert!(child >= 0, "fork failed");
     if child > 0 {
         return child;
     }
-    // SAFETY: nobody handles SIGALRM.
+    // SAFETY: there is no handler for SIGALRM.
     unsafe { libc::alarm(60) };
     loop {
         // SAFETY: it takes nothing.
@@ -28,7 +29,7 @@ fn idle_child() -> pid_t {
 }
 
 fn send(process: pid_t, signal: c_int) {
-    // SAFETY: the process is this one or its child, which nobody has waited for yet.
+    // SAFETY: the process is this one or its child, which has not been waited for yet.
     assert_eq!(unsafe { libc::kill(process, signal) }, 0);
 }
 
@@ -42,7 +43,7 @@ fn ended_by(child: pid_t) -> Option<c_int> {
             send(child, SIGKILL);
             // SAFETY: nothing is written.
             unsafe { libc::waitpid(child, ptr::null_mut(), 0) };
-            panic!("the child does not end");
+            panic!("the child did not end");
         }
         thread::yield_now();
     }
@@ -50,7 +51,7 @@ fn ended_by(child: pid_t) -> Option<c_int> {
 }
 
 #[test]
-fn a_signal_ends_a_forked_child_and_is_nothing_to_its_parent() {
+fn a_signal_ends_a_forked_child_and_does_not_reach_its_parent() {
     for signal in [SIGTERM, SIGINT] {
         let mut watch = Watch::new().unwrap();
         for _ in 0..3 {
@@ -58,7 +59,7 @@ fn a_signal_ends_a_forked_child_and_is_nothing_to_its_parent() {
             send(child, signal);
             assert_eq!(ended_by(child), Some(signal));
         }
-        // Had the children's signals come here, they would be in the same pipe, in front of this one.
+        // If the children's signals had come here, they would be in the same pipe, before this one.
         // SAFETY: it takes nothing and cannot fail.
         send(unsafe { libc::getpid() }, signal);
         let (ender, mut seen) = (watch.ender(), 0);
@@ -66,6 +67,6 @@ fn a_signal_ends_a_forked_child_and_is_nothing_to_its_parent() {
             seen += 1;
             ender.end();
         });
-        assert_eq!(seen, 1, "the parent's own signal alone");
+        assert_eq!(seen, 1, "only the parent's own signal");
     }
 }

@@ -1,4 +1,4 @@
-//! What signals do before, while and after somebody watches them. One test: they are the process's.
+//! What signals do before, during and after a `Watch`. A single test, because signals affect the whole process.
 #![cfg(unix)]
 
 use std::mem::MaybeUninit;
@@ -19,7 +19,7 @@ fn own() -> sighandler_t {
 }
 
 fn set(signal: c_int, handler: sighandler_t) {
-    // SAFETY: the default, "ignore", or a handler that does nothing but count.
+    // SAFETY: the default, "ignore", or a handler that only counts.
     unsafe { libc::signal(signal, handler) };
 }
 
@@ -32,12 +32,12 @@ fn current(signal: c_int) -> sighandler_t {
 }
 
 fn raise(signal: c_int) {
-    // SAFETY: whatever it does in this process is what is tested.
+    // SAFETY: its effect on this process is what is tested.
     assert_eq!(unsafe { libc::raise(signal) }, 0);
 }
 
 #[test]
-fn what_was_there_before_is_there_again() {
+fn previous_handlers_are_restored() {
     for handler in [SIG_IGN, own(), SIG_DFL, own()] {
         set(SIGINT, handler);
         set(SIGTERM, SIG_DFL);
@@ -55,8 +55,8 @@ fn what_was_there_before_is_there_again() {
                 ender.end();
             }
         });
-        assert_eq!(seen, [0, 1, 2], "each one, also those that came before somebody looked");
-        assert_eq!(CALLED.load(Ordering::SeqCst), called, "the program's own handler waits");
+        assert_eq!(seen, [0, 1, 2], "every signal, also those before `each` was called");
+        assert_eq!(CALLED.load(Ordering::SeqCst), called, "the program's own handler is suspended");
         drop(watch);
         assert_eq!((current(SIGINT), current(SIGTERM)), (handler, SIG_DFL));
         if handler != SIG_DFL {
@@ -65,7 +65,7 @@ fn what_was_there_before_is_there_again() {
         }
     }
 
-    // What the program puts in place meanwhile stays, and the next one who watches gets the signals all the same.
+    // A handler that the program installs in the meantime stays, and a later `Watch` receives the signals all the same.
     let watch = Watch::new().unwrap();
     set(SIGINT, SIG_IGN);
     let mut second = Watch::new().unwrap();

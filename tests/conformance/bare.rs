@@ -1,4 +1,4 @@
-//! Plays a case on a bare connection, in virtual time.
+//! Runs a case on a bare connection, in virtual time.
 
 use aurora_http_core::reactor::Shutdown;
 use aurora_http_core::state::State;
@@ -14,7 +14,7 @@ pub(crate) struct Bare {
     log: Log,
 }
 
-/// What is asked for to see that a connection still serves.
+/// A request to check that a connection still serves.
 pub(crate) const SENTINEL: &str = "GET /sentinel";
 
 impl Bare {
@@ -26,11 +26,11 @@ impl Bare {
         Self { bench, log }
     }
 
-    /// Plays `case`; `cut` cuts what the client sends into the pieces that arrive.
+    /// Runs `case`; `cut` splits what the client sends into the pieces that arrive.
     pub(crate) fn play(&mut self, case: &Case, cut: &mut dyn FnMut(&[u8]) -> Vec<usize>) -> Result<(), String> {
         let played = self.play_steps(case, cut).map_err(|wrong| format!("{}: {wrong}", case.id));
         if played.is_err() {
-            // Whatever is left of it must not show in the next case.
+            // A failed case must not affect the next one.
             *self = Self::new();
         }
         played
@@ -111,7 +111,7 @@ impl Bare {
         if output.is_empty() { Ok(()) } else { Err(format!("{when}: {}", output.escape_ascii())) }
     }
 
-    /// Another request is served, then the client leaves.
+    /// Checks that another request is served; then the client disconnects.
     fn check_open(&mut self) -> Result<(), String> {
         self.check_silent("behind the last reply")?;
         self.bench.send(&head(SENTINEL, &[]));
@@ -122,7 +122,7 @@ impl Bare {
         self.check_silent("behind the FIN")
     }
 
-    /// Nothing that arrives is looked at any more.
+    /// Checks that further input is ignored.
     fn check_closes(&mut self) -> Result<(), String> {
         self.check_silent("behind the last reply")?;
         let state = self.bench.state();
@@ -139,7 +139,7 @@ impl Bare {
     }
 }
 
-/// The last reply says that the connection closes, the others do not.
+/// Checks that the last reply says that the connection closes, and the others do not.
 pub(crate) fn check_closing(case: &Case, number: usize, response: &Response) -> Result<(), String> {
     let finals = case.steps.iter().filter(|step| matches!(step, Step::Get(_))).count();
     let asked_by_fin = case.steps.iter().any(|step| matches!(step, Step::Fin));
@@ -149,7 +149,7 @@ pub(crate) fn check_closing(case: &Case, number: usize, response: &Response) -> 
     if right { Ok(()) } else { Err(format!("reply {number}: Connection {connection:?}, closes: {closes}")) }
 }
 
-/// A response that began and is not whole.
+/// Checks that a response has begun and is incomplete.
 pub(crate) fn check_broken(output: &[u8]) -> Result<(), String> {
     let begun = output.starts_with(b"HTTP/1.1 200 OK\r\n") && output.windows(4).any(|four| four == b"\r\n\r\n");
     let whole = reply::read(output, false, true)?;

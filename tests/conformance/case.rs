@@ -1,4 +1,4 @@
-//! One row of the table: what a client sends, what the handler sees, what the client gets.
+//! One row of the table: what the client sends, what the handler sees, what the client receives.
 
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::limits::Limits;
@@ -9,14 +9,14 @@ use super::reply::Reply;
 /// A conversation on one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
-    /// The row of WIRE.md or of the system's table, and what is special about this case.
+    /// A row of docs/wire.md (or `H` and a number, for what handlers are given), and what is special about this case.
     pub(crate) id: String,
     pub(crate) steps: Vec<Step>,
     /// The handler's calls, in order.
     pub(crate) seen: Vec<Seen>,
     pub(crate) end: End,
     pub(crate) limits: Limits,
-    /// Whether content arrives with its head decides whether there is a 100 (Continue).
+    /// Whether a 100 (Continue) is sent depends on whether content arrives with its head.
     pub(crate) may_continue: bool,
 }
 
@@ -26,22 +26,22 @@ pub(crate) enum Step {
     Send(Vec<u8>),
     /// The client gets this.
     Get(Reply),
-    /// The client ends its direction.
+    /// The client sends its FIN.
     Fin,
 }
 
-/// What becomes of the connection behind the last step.
+/// What happens to the connection after the last step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
     /// It serves another request.
     Open,
-    /// The server ends it for this reason, and says nothing more whatever follows.
+    /// The server ends it for this reason, and sends nothing more whatever follows.
     Closes(CloseReason),
-    /// As `Closes`, but the last response did not say so.
+    /// As `Closes`, but the last response did not announce it.
     Ends(CloseReason),
-    /// The server has begun a response and ends it for this reason before it is whole.
+    /// The server cuts off a response for this reason.
     Breaks(CloseReason),
-    /// The server waits for more, and ends it for this reason when there is no more.
+    /// The server waits for more input, and ends the connection for this reason at the FIN.
     Waits(CloseReason),
 }
 
@@ -74,13 +74,13 @@ impl Case {
         self
     }
 
-    /// The handler sees this request and does not get, or does not get whole, its content.
+    /// The handler sees this request and does not get its content, or not all of it.
     pub(crate) fn calls(mut self, method: &str, target: impl AsRef<[u8]>) -> Self {
         self.seen.push(Seen::new(method, target.as_ref(), None));
         self
     }
 
-    /// The handler sees this request and its whole content.
+    /// The handler sees this request and all of its content.
     pub(crate) fn calls_with(mut self, method: &str, target: &str, content: impl AsRef<[u8]>) -> Self {
         self.seen.push(Seen::new(method, target.as_bytes(), Some(content.as_ref())));
         self
@@ -131,14 +131,14 @@ impl Case {
     }
 }
 
-/// One answer and the end; the handler is never called. To HEAD the answer has no content.
+/// One answer, then close; the handler is not called. The answer to HEAD has no content.
 pub(crate) fn refused(id: impl Into<String>, input: impl AsRef<[u8]>, status: u16, reason: CloseReason) -> Case {
     let reply = Reply::new(status);
     let is_head = input.as_ref().starts_with(b"HEAD ");
     Case::new(id).sends(input).gets(if is_head { reply.head_only() } else { reply }).closes(reason)
 }
 
-/// 400 and the end; the handler is never called.
+/// 400, then close; the handler is not called.
 pub(crate) fn bad(id: impl Into<String>, input: impl AsRef<[u8]>) -> Case {
     refused(id, input, 400, CloseReason::BadRequest)
 }
@@ -165,7 +165,7 @@ pub(crate) fn head10(line: &str, fields: &[&str]) -> Vec<u8> {
     head.into_bytes()
 }
 
-/// A POST in chunks: everything behind its head as it is sent.
+/// A chunked POST: `body` is everything after its head, exactly as sent.
 pub(crate) fn chunked(target: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     [&head(&format!("POST {target}"), &["Transfer-Encoding: chunked"]), body.as_ref()].concat()
 }

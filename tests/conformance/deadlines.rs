@@ -1,4 +1,4 @@
-//! The deadlines of WIRE.md in virtual time: exactly when they pass, what ends them, and what does not.
+//! The deadlines of docs/wire.md in virtual time: exactly when they expire, what resets them, and what does not.
 
 use aurora_http_core::error::CloseReason::{
     self, ContentTimeout, ContentUnread, FirstByteTimeout, HeadTimeout, IdleTimeout, WriteTimeout,
@@ -25,7 +25,7 @@ fn limited(change: impl FnOnce(&mut Limits)) -> Bench<Probe> {
     bench
 }
 
-/// It is still served after `ms`, and ended for `reason` one later.
+/// Checks that the connection is still served after `ms`, and ended for `reason` one millisecond later.
 fn dies_after(bench: &mut Bench<Probe>, ms: u64, reason: CloseReason) {
     bench.elapse(ms - 1);
     assert_eq!(bench.connection.close_reason(), None, "after {} ms", ms - 1);
@@ -37,7 +37,7 @@ fn is_closed(bench: &Bench<Probe>) {
     assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0));
 }
 
-/// 408, then a lingering end.
+/// Checks for 408, then lingering.
 fn is_timed_out(bench: &mut Bench<Probe>) {
     let output = bench.take_output();
     assert!(output.starts_with("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"), "{output}");
@@ -59,9 +59,9 @@ fn the_first_byte_has_10_s() {
     assert_eq!(late.take_output(), OK);
 }
 
-/// The original's timeout started again at every byte.
+/// Regression: the timeout started again at every byte.
 #[test]
-fn one_byte_each_29_s_does_not_live_on() {
+fn one_byte_every_29_s_is_too_slow() {
     let mut bench = bench();
     bench.elapse(5_000);
     bench.send(&GET[..1]);
@@ -72,7 +72,7 @@ fn one_byte_each_29_s_does_not_live_on() {
 }
 
 #[test]
-fn a_head_has_30_s_from_its_first_byte_however_it_drips() {
+fn a_head_has_30_s_from_its_first_byte_however_slowly_it_arrives() {
     let mut bench = bench();
     bench.elapse(9_000);
     for at in 0..GET.len() - 1 {
@@ -85,10 +85,10 @@ fn a_head_has_30_s_from_its_first_byte_however_it_drips() {
     assert_eq!(bench.take_output(), OK);
 }
 
-/// A CRLF too many, as some clients send behind a POST (RFC 9112 §2.2), whole or in two pieces: the connection is as idle
+/// An extra CRLF, as some clients send after a POST (RFC 9112 §2.2), at once or in two pieces: the connection is as idle
 /// as before, holds no buffer and gets no answer.
 #[test]
-fn an_empty_line_is_no_part_of_a_head() {
+fn an_empty_line_is_not_part_of_a_head() {
     for pieces in [&[&b"\r\n"[..]][..], &[b"\r", b"\n"], &[b"\r"]] {
         let mut bench = bench();
         for piece in pieces {
@@ -126,7 +126,7 @@ fn an_empty_line_is_no_part_of_a_head() {
 }
 
 #[test]
-fn one_empty_line_in_front_of_a_head_is_skipped_and_no_more_however_they_arrive() {
+fn one_empty_line_before_a_head_is_skipped_and_no_more_however_they_arrive() {
     for split in 1..4 {
         let mut bench = bench();
         for piece in [&b"\r\n\r\n"[..split], &[&b"\r\n\r\n"[split..], GET].concat()] {
@@ -161,7 +161,7 @@ fn a_connection_idles_for_75_s() {
     is_closed(&bench);
 }
 
-/// The original's idle timeout covered the next head as well.
+/// Regression: the idle timeout covered the next head as well.
 #[test]
 fn the_next_head_has_its_own_30_s() {
     let mut bench = bench();
@@ -181,7 +181,7 @@ fn the_next_head_has_its_own_30_s() {
 }
 
 #[test]
-fn the_head_behind_a_pipelined_request_has_30_s() {
+fn the_head_after_a_pipelined_request_has_30_s() {
     let mut bench = bench();
     bench.send(&[GET, b"GET"].concat());
     assert_eq!(bench.take_output(), OK);
@@ -194,7 +194,7 @@ fn post(target: &str, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn content_that_stands_still_is_too_slow() {
+fn content_without_progress_is_too_slow() {
     for target in ["/receive", "/collect/count"] {
         let mut bench = bench();
         bench.send(&post(target, 100_000));
@@ -232,7 +232,7 @@ fn content_needs_5000_bytes_in_each_10_s() {
 }
 
 #[test]
-fn one_byte_of_content_each_9_s_does_not_live_on() {
+fn one_byte_of_content_every_9_s_is_too_slow() {
     let mut bench = bench();
     bench.send(&post("/receive", 1_000));
     bench.send(b"x");
@@ -242,9 +242,9 @@ fn one_byte_of_content_each_9_s_does_not_live_on() {
     is_timed_out(&mut bench);
 }
 
-/// The handler writes each of them back; only the time in which the client is waited for counts, and all of it.
+/// The handler echoes each byte; exactly the time in which the server waits for the client counts.
 #[test]
-fn content_that_drips_into_an_echo_does_not_live_on() {
+fn content_that_trickles_into_an_echo_is_too_slow() {
     for begun in [0, 1] {
         let mut bench = bench();
         bench.send(&post("/echo", 1_000));
@@ -272,7 +272,7 @@ fn without_a_rate_content_has_30_s_without_progress() {
     is_timed_out(&mut bench);
 }
 
-/// Only what the client is waited for counts.
+/// Only time in which the server waits for the client counts.
 #[test]
 fn content_does_not_age_while_the_response_waits_for_the_client() {
     let mut bench = limited(|limits| limits.timeouts.write_timeout_ms = None);
@@ -287,10 +287,10 @@ fn content_does_not_age_while_the_response_waits_for_the_client() {
     dies_after(&mut bench, 30_000, ContentTimeout);
 }
 
-/// A response that has left is the only one: dripping what the handler did not want ends the connection without a
+/// Once the response has been sent, trickling content that the handler did not want ends the connection without a
 /// second one.
 #[test]
-fn unread_content_that_stands_still_is_not_answered_twice() {
+fn stalled_unread_content_is_not_answered_twice() {
     for sent in [0, 5, 4_999] {
         let mut bench = bench();
         bench.send(&post("/", 20_000));
@@ -313,7 +313,7 @@ fn begin_response(bench: &mut Bench<Probe>, target: &str) {
 }
 
 #[test]
-fn a_response_that_nobody_takes_ends_after_a_window() {
+fn an_unread_response_ends_after_a_window() {
     for target in ["/", "/large/60000", "/bytes/1000000", "/static/4000"] {
         let mut bench = bench();
         begin_response(&mut bench, target);
@@ -323,7 +323,7 @@ fn a_response_that_nobody_takes_ends_after_a_window() {
 }
 
 #[test]
-fn one_byte_of_response_each_29_s_is_no_progress() {
+fn one_byte_of_response_every_29_s_is_too_slow() {
     let mut bench = bench();
     begin_response(&mut bench, "/bytes/1000000");
     bench.complete_send(1);
@@ -366,7 +366,7 @@ fn without_a_rate_a_response_has_30_s_without_progress() {
 }
 
 #[test]
-fn pipelined_responses_that_are_taken_each_have_their_time() {
+fn each_pipelined_response_has_its_own_time() {
     let mut bench = bench();
     bench.hold_sends = true;
     for _ in 0..10 {
@@ -386,9 +386,9 @@ fn refused(change: fn(&mut Limits)) -> Bench<Probe> {
 }
 
 #[test]
-fn a_silent_client_that_has_everything_is_let_go_after_5_s() {
+fn a_silent_client_that_has_everything_is_closed_after_5_s() {
     let mut bench = refused(|_| {});
-    // Found to have everything at the first look, a second later.
+    // The first check, after a second, finds that it has everything.
     bench.elapse(5_999);
     assert_eq!(bench.state(), State::Lingering);
     bench.elapse(1);
@@ -409,7 +409,7 @@ fn lingering_goes_on_while_the_client_sends_for_300_s_at_most() {
 }
 
 #[test]
-fn lingering_behind_a_megabyte_of_unread_content_takes_all_of_it() {
+fn lingering_after_a_megabyte_of_unread_content_receives_all_of_it() {
     let mut bench = bench();
     bench.send(&post("/", 1_000_000));
     assert_eq!((bench.state(), bench.connection.close_reason()), (State::Lingering, Some(ContentUnread)));
@@ -420,7 +420,7 @@ fn lingering_behind_a_megabyte_of_unread_content_takes_all_of_it() {
 }
 
 #[test]
-fn a_client_that_only_drips_while_lingering_is_let_go() {
+fn a_client_that_only_trickles_while_lingering_is_closed() {
     let mut bench = refused(|_| {});
     bench.elapse(1_000);
     let mut lasted_s = 0;
@@ -433,7 +433,7 @@ fn a_client_that_only_drips_while_lingering_is_let_go() {
 }
 
 #[test]
-fn a_slow_reader_is_not_let_go_before_it_has_everything() {
+fn a_slow_reader_is_not_closed_before_it_has_everything() {
     let mut bench = refused(|_| {});
     let mut left = 3_000_000;
     while left > 0 {
@@ -450,7 +450,7 @@ fn a_slow_reader_is_not_let_go_before_it_has_everything() {
 }
 
 #[test]
-fn a_reader_that_stands_still_while_lingering_is_let_go_as_while_writing() {
+fn a_stalled_reader_is_closed_while_lingering_as_while_writing() {
     let mut bench = refused(|_| {});
     bench.link.unacknowledged = Some(3_000_000);
     bench.elapse(10_999);
@@ -461,7 +461,7 @@ fn a_reader_that_stands_still_while_lingering_is_let_go_as_while_writing() {
 }
 
 #[test]
-fn where_nobody_can_tell_lingering_waits_as_long_as_a_write_may_take() {
+fn without_acknowledgement_counts_lingering_waits_for_the_write_timeout() {
     let mut bench = refused(|_| {});
     bench.link.unacknowledged = None;
     bench.elapse(34_999);
@@ -471,7 +471,7 @@ fn where_nobody_can_tell_lingering_waits_as_long_as_a_write_may_take() {
 }
 
 #[test]
-fn each_deadline_can_be_switched_off() {
+fn deadlines_can_be_disabled() {
     let year_ms = 365 * 86_400_000;
     let off = |limits: &mut Limits| {
         limits.timeouts.first_byte_timeout_ms = None;

@@ -1,4 +1,4 @@
-//! The faults of the system that this one descends from, each as a test over sockets; and what only sockets show.
+//! Regression tests over sockets, and tests of behaviour that only sockets show.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn expect(client: &mut Client, reply: Reply) {
     reply.check(&response).unwrap();
 }
 
-/// A request whose exchange is under way: its 100 (Continue) came, its content did not.
+/// A request whose exchange is under way: it got its 100 (Continue), but has not sent its content.
 fn begin(server: &Hosted, target: &str) -> Client {
     let mut client = server.connect();
     client.send(&head(&format!("POST {target}"), &["Content-Length: 5", "Expect: 100-continue"])).unwrap();
@@ -33,9 +33,9 @@ fn begin(server: &Hosted, target: &str) -> Client {
     client
 }
 
-/// "The in-flight counter fell before the handler ran, so its limit never bit."
+/// Regression: the in-flight counter fell before the handler ran, so the limit never applied.
 #[test]
-fn the_in_flight_limit_bites_and_the_connection_is_kept() {
+fn the_in_flight_limit_applies_and_the_connection_is_kept() {
     backends().into_iter().for_each(the_in_flight_limit_bites_and_the_connection_is_kept_on);
 }
 
@@ -56,7 +56,7 @@ fn the_in_flight_limit_bites_and_the_connection_is_kept_on(backend: Backend) {
     assert_eq!(server.log().take().len(), 3, "no handler ran for what was refused");
 }
 
-/// "413 and 400 closed at once on unread input, so that the client saw a reset instead of the answer."
+/// Regression: 413 and 400 closed at once with unread input, so the client saw a reset instead of the answer.
 #[test]
 fn a_client_that_is_still_sending_can_read_the_whole_answer() {
     backends().into_iter().for_each(a_client_that_is_still_sending_can_read_the_whole_answer_on);
@@ -76,14 +76,14 @@ fn a_client_that_is_still_sending_can_read_the_whole_answer_on(backend: Backend)
         let mut client = server.connect();
         client.send(&[&request, &content(20_000)[..]].concat()).unwrap();
         expect(&mut client, Reply::new(status).field("Connection", "close").framed(Framing::Length));
-        // The answer is here and its end was told; what is sent on does not turn it into a reset.
+        // The answer and its end have arrived; further input does not destroy it by a reset.
         client.send(&content(20_000)).unwrap();
         assert_eq!(client.rest().unwrap(), b"");
         client.send(&content(5_000)).unwrap();
     }
 }
 
-/// "408 was never sent."
+/// Regression: 408 was never sent.
 #[test]
 fn slow_heads_and_slow_content_are_answered_408() {
     backends().into_iter().for_each(slow_heads_and_slow_content_are_answered_408_on);
@@ -156,9 +156,9 @@ fn a_client_that_reads_nothing_is_closed_on(backend: Backend) {
     eventually("their slots are free", || server.running().counters().active == 0);
 }
 
-/// "A graceful stop … never closed idle connections." "A response was dropped silently when shutdown began meanwhile."
+/// Regression: a graceful stop never closed idle connections, and silently dropped responses under way.
 #[test]
-fn a_graceful_stop_closes_what_is_idle_and_finishes_what_has_begun() {
+fn a_graceful_stop_closes_idle_connections_and_finishes_exchanges() {
     backends().into_iter().for_each(a_graceful_stop_closes_what_is_idle_and_finishes_what_has_begun_on);
 }
 
@@ -187,14 +187,14 @@ fn a_graceful_stop_closes_what_is_idle_and_finishes_what_has_begun_on(backend: B
     collecting.send(b"hello").unwrap();
     expect(&mut collecting, Reply::new(200).body("hello").field("Connection", "close"));
     collecting.expect_end().unwrap();
-    // Its head had left before: the end is all that tells.
+    // Its head had been sent before the stop: only the end of the connection tells.
     expect(&mut streaming, Reply::new(200).body(content(20_000_000)).framed(Framing::Length));
     streaming.expect_end().unwrap();
     let report = server.stop();
     assert_eq!(report.counters.closed.of(CloseReason::Stopped), 9, "{report:?}");
 }
 
-/// "Counters stayed 0 on Linux."
+/// Regression: counters stayed 0 on Linux.
 #[test]
 fn counters_count() {
     backends().into_iter().for_each(counters_count_on);
@@ -231,7 +231,7 @@ fn counters_count_on(backend: Backend) {
     );
 }
 
-/// S21: whatever a client does in the middle of something, its slot is free again.
+/// S21: wherever a client disconnects, its slot becomes free again.
 #[test]
 fn vanished_clients_leave_nothing_behind() {
     backends().into_iter().for_each(vanished_clients_leave_nothing_behind_on);
@@ -256,7 +256,7 @@ fn vanished_clients_leave_nothing_behind_on(backend: Backend) {
             match round % 3 {
                 0 => client.finish(),
                 1 => {
-                    // What is reset before it was accepted is no connection on every system.
+                    // On some systems a connection that is reset before it is accepted never reaches the server.
                     eventually("it is accepted", || server.running().counters().accepted == accepted);
                     client.reset_on_drop();
                 }
@@ -273,9 +273,9 @@ fn vanished_clients_leave_nothing_behind_on(backend: Backend) {
     expect(&mut client, Reply::ok());
 }
 
-/// Every slot taken by a client that says nothing: the longest idle one makes room.
+/// Every slot is held by a silent client: the longest idle one makes room.
 #[test]
-fn a_newcomer_evicts_who_idles() {
+fn a_newcomer_evicts_the_longest_idle_connection() {
     backends().into_iter().for_each(a_newcomer_evicts_who_idles_on);
 }
 

@@ -1,4 +1,4 @@
-//! The table of cases, and what plays them.
+//! The table of cases, and the runners.
 
 // Every test crate uses its own part of this.
 #![allow(dead_code)]

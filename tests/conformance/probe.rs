@@ -1,4 +1,4 @@
-//! The handler behind all cases: it notes what it sees, and answers by the path.
+//! The handler of all cases: it records what it sees, and answers by path.
 
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -14,7 +14,7 @@ use super::case::content;
 pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) target: Vec<u8>,
-    /// `None` when the handler did not ask for it, or did not get all of it.
+    /// `None` if the handler did not ask for it, or did not get all of it.
     pub(crate) content: Option<Vec<u8>>,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Debug for Seen {
     }
 }
 
-/// What was seen, shared with the test.
+/// The record, shared with the test.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Arc<Mutex<LogState>>);
 
@@ -77,13 +77,13 @@ impl Log {
     }
 }
 
-/// Answers by the path; see [`Probe::request`](Handler::request).
+/// Answers by path; see [`Probe::request`](Handler::request).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Probe {
     pub(crate) log: Log,
 }
 
-/// What an exchange is about.
+/// What the handler does in an exchange.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Task {
     /// Answer the collected content.
@@ -100,7 +100,7 @@ pub(crate) enum Task {
     Produce { at: u64, left: u64 },
     /// Announce more than is written.
     Short,
-    /// Write nothing when it is its turn.
+    /// Write nothing when called to produce.
     Stall,
 }
 
@@ -144,7 +144,7 @@ impl Handler for Probe {
         if let Some(status) = request.fields().get("X-Answer") {
             let _ = response.status(str::from_utf8(status).unwrap_or_default().parse().unwrap_or(0));
         }
-        // What goes wrong here latches, and the answer to it is what the cases look at.
+        // An error here is remembered, and the cases check the answer to it.
         let _ = answer(name, number, request, response);
         Flow::Finish
     }
@@ -286,11 +286,11 @@ pub(crate) const INJECTIONS: [(&str, &[u8]); 9] = [
     ("", b"1"),
 ];
 
-/// Fields that the server decides.
+/// Fields that only the server sets.
 pub(crate) const RESERVED: [&str; 6] =
     ["Content-Length", "transfer-encoding", "Connection", "DATE", "Upgrade", "Keep-Alive"];
 
-/// The head, part by part, as the handler sees it.
+/// A description of the head as the handler sees it.
 pub(crate) fn description(request: &Request<'_>) -> String {
     let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
     let mut all = format!(

@@ -1,8 +1,8 @@
-//! A strict reader of responses, and what a case expects of one.
+//! A strict reader of responses, and a case's expectation of one.
 
 use std::fmt::Write as _;
 
-/// A response taken apart.
+/// A parsed response.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -11,10 +11,10 @@ pub(crate) struct Response {
     pub(crate) framing: Framing,
 }
 
-/// How the response's end was told.
+/// How the end of the response is determined.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Framing {
-    /// The head is all of it.
+    /// The response is only a head.
     HeadOnly,
     Length,
     Chunked,
@@ -34,14 +34,14 @@ impl Response {
     }
 }
 
-/// Reads the response at the front of `bytes`, and tells its length; `None` while it is incomplete.
+/// Reads the response at the beginning of `bytes`, and returns it with its length; `None` while it is incomplete.
 ///
 /// `head_only`: it answers HEAD, or is a 2xx to CONNECT. `ended`: nothing follows `bytes`.
 pub(crate) fn read(bytes: &[u8], head_only: bool, ended: bool) -> Result<Option<(Response, usize)>, String> {
     let Some(head_len) = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4) else {
         return Ok(None);
     };
-    // Bytes from 0x80 on are opaque (RFC 9110 §5.5).
+    // Bytes of 0x80 and above are opaque (RFC 9110 §5.5).
     let head: String = bytes[..head_len - 4].iter().copied().map(char::from).collect();
     let mut lines = head.split("\r\n");
     let status = status_line(lines.next().unwrap_or_default())?;
@@ -74,7 +74,7 @@ fn field_line(line: &str) -> Result<(String, String), String> {
     if clean { Ok((name.to_owned(), value.to_owned())) } else { Err(format!("field line {line:?}")) }
 }
 
-/// The length of the message body at the front of `rest`.
+/// The length of the message body at the beginning of `rest`.
 fn read_body(response: &mut Response, rest: &[u8], head_only: bool, ended: bool) -> Result<Option<usize>, String> {
     let lengths = response.values("Content-Length").into_iter().map(str::to_owned).collect::<Vec<_>>();
     let codings = response.values("Transfer-Encoding").len();
@@ -141,7 +141,7 @@ impl Reply {
         Self { status, fields: Vec::new(), body: None, framing: None, head_only: false }
     }
 
-    /// What the probe answers unless it is told otherwise.
+    /// The probe's default answer.
     pub(crate) fn ok() -> Self {
         Self::new(200).body("ok")
     }
@@ -169,7 +169,7 @@ impl Reply {
         self
     }
 
-    /// The head alone is sent.
+    /// Only the head is sent.
     pub(crate) fn head_only(mut self) -> Self {
         self.head_only = true;
         self.framed(Framing::HeadOnly).body("")

@@ -1,4 +1,4 @@
-//! Plays a case over a socket, against a server of its own.
+//! Runs a case over a socket, against a server of its own.
 
 #[path = "../support/backends.rs"]
 mod backends;
@@ -14,22 +14,22 @@ use super::case::{Case, End, Step, head};
 use super::probe::{Log, Probe, Seen};
 use super::reply::{self, Reply, Response, is_imf_fixdate};
 
-/// The backends that this build has and this system allows.
+/// The backends that are compiled in and that this system allows.
 pub(crate) fn backends() -> Vec<Backend> {
     backends::backends()
 }
 
-/// Far more than a server needs for anything; then a test fails instead of hanging.
+/// Far more than a server needs for anything, so that a test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A server with one worker and the probe behind it.
+/// A server with one worker and the probe as its handler.
 pub(crate) struct Hosted {
     running: Running,
     log: Log,
 }
 
 impl Hosted {
-    /// So many at a time.
+    /// A server for so many connections at a time.
     pub(crate) const CONNECTIONS: usize = 32;
 
     pub(crate) fn new(backend: Backend, limits: Limits) -> Self {
@@ -78,7 +78,7 @@ impl Hosted {
         for step in &case.steps {
             match step {
                 Step::Send(bytes) => match client.send_cut(bytes, cut) {
-                    // Who said that it was the last request is taken at its word, maybe before it goes on all the same.
+                    // A client that announces its last request may see the connection closed before it sends more.
                     Err(_) if client.cut_off && matches!(case.end, End::Closes(CloseReason::PeerAsked)) => {}
                     sent => sent?,
                 },
@@ -121,7 +121,7 @@ impl Hosted {
     }
 }
 
-/// Every final response has a date, and no interim one has.
+/// Every final response has a date; no interim response has one.
 fn check_date(response: &Response) -> Result<(), String> {
     let dates = response.values("Date");
     let right = match dates[..] {
@@ -134,10 +134,10 @@ fn check_date(response: &Response) -> Result<(), String> {
 /// The client's end of a connection.
 pub(crate) struct Client {
     stream: TcpStream,
-    /// Received and not yet looked at.
+    /// Received and not yet consumed.
     received: Vec<u8>,
     ended: bool,
-    /// The server had closed when more was sent.
+    /// The server had closed the connection when more was sent.
     cut_off: bool,
 }
 
@@ -170,9 +170,9 @@ impl Client {
         Ok(())
     }
 
-    /// Sends FIN and goes on reading.
+    /// Sends FIN and continues to read.
     pub(crate) fn finish(&self) {
-        // A server that closed first is not the client's business.
+        // It fails if the server has closed first, which is fine.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
@@ -210,7 +210,7 @@ impl Client {
 
     pub(crate) fn expect_end(&mut self) -> Result<(), String> {
         let rest = self.rest()?;
-        // As clients do. It fails when the server has reset the connection.
+        // As clients do. It fails if the server has reset the connection.
         let _ = self.stream.shutdown(Shutdown::Write);
         if rest.is_empty() { Ok(()) } else { Err(format!("behind the last reply: {}", rest.escape_ascii())) }
     }
@@ -231,7 +231,7 @@ impl Client {
     }
 }
 
-/// Asks until it is so.
+/// Polls a condition until it holds.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {

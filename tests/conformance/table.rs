@@ -1,4 +1,4 @@
-//! The limits and deadlines of the wire's table, number by number.
+//! The limits and deadlines of docs/wire.md, number by number.
 
 use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 

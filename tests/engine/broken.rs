@@ -1,4 +1,4 @@
-//! A response that breaks off takes nothing along that was answered before it.
+//! A response that breaks off does not destroy the responses before it.
 
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Flow, Handler};
@@ -11,7 +11,7 @@ use crate::{COUNTS, limits};
 
 static LONG: [u8; 3_000] = [b'l'; 3_000];
 
-/// Answers `/whole` with much, breaks `/short` off behind 3 of 10 bytes, and stalls in `/stall`.
+/// Answers `/whole` with a long body, breaks off `/short` after 3 of 10 bytes, and stalls in `/stall`.
 struct Breaks;
 
 impl Handler for Breaks {
@@ -33,15 +33,15 @@ impl Handler for Breaks {
 }
 
 #[test]
-fn a_slow_reader_gets_all_that_was_answered_before_a_response_that_breaks_off() {
+fn a_slow_reader_gets_every_response_before_one_that_breaks_off() {
     for (path, reason) in [("/short", CloseReason::ResponseFailed), ("/stall", CloseReason::HandlerStalled)] {
-        // A window of two and a half times the long one: all of it is on its way when the next one breaks off.
+        // The window is two and a half times the long response: all of it is in transit when the next one breaks off.
         let mut world = World::over(Sim::new(8, 8_000), 2, COUNTS, limits(), Breaks);
         let client = world.connect();
         let requests = format!("GET /whole HTTP/1.1\r\nHost: x\r\n\r\nGET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_eq!(world.sim.client_send(client, requests.as_bytes()), requests.len());
         world.settle();
-        // More comes in, which a close would answer with a reset.
+        // More input arrives, which a close would answer with a reset.
         world.sim.client_send(client, b"GET /more HTTP/1.1\r\n");
         world.settle();
         let mut received = Vec::new();

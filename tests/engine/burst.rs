@@ -1,4 +1,4 @@
-//! Slow heads by the thousand, and a client that sends its whole request at once.
+//! Thousands of slow heads, and a client that sends its whole request at once.
 
 use std::thread;
 
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::world::World;
 use crate::{COUNTS, GET, HELLO, hello, limits};
 
-/// Large networks are made on the stack.
+/// Large networks are created on the stack.
 fn with_stack(test: impl FnOnce() + Send + 'static) {
     thread::Builder::new().stack_size(64 << 20).spawn(test).unwrap().join().unwrap();
 }
@@ -30,7 +30,7 @@ impl Healthy {
         Self { client, since: world.sim.now() }
     }
 
-    /// How long it has waited, once it is served.
+    /// How long it waited, once it was served.
     fn served<H: Handler>(&self, world: &mut World<H>) -> Option<u64> {
         let mut bytes = [0; 512];
         match world.sim.client_recv(self.client, &mut bytes) {
@@ -45,8 +45,8 @@ impl Healthy {
     }
 }
 
-/// Slow heads fill `slots` slots and go on coming, so many per millisecond, while healthy clients come one after the
-/// other. The longest that one of these waited.
+/// Slow heads fill `slots` slots and keep arriving, so many per millisecond, while healthy clients come one after the
+/// other. Returns the longest wait of these.
 fn longest_wait(sim: Sim<'static>, slots: usize, buffers: u32, per_ms: f64, overfill: usize) -> u64 {
     let counts = ClassCounts::new([64, buffers, 0, 0, 0]);
     let mut world = World::over(sim, slots, counts, limits(), hello());
@@ -62,7 +62,7 @@ fn longest_wait(sim: Sim<'static>, slots: usize, buffers: u32, per_ms: f64, over
             world.sim.client_send(client, b"GET /");
             slow.push_back(client);
         }
-        // The evicted ones give their sockets back.
+        // Evicted clients close their sockets.
         while slow.front().is_some_and(|client| world.sim.client_recv(*client, &mut [0; 8]) != ClientRecv::Nothing) {
             slow.pop_front().into_iter().for_each(|client| world.sim.client_close(client));
         }
@@ -117,7 +117,7 @@ fn a_healthy_client_is_served_within_a_second_among_slow_heads_on_10000_slots() 
 }
 
 #[test]
-fn healthy_clients_that_give_their_buffers_back_at_once_do_not_prolong_the_time_of_slow_heads() {
+fn healthy_clients_that_return_their_buffers_at_once_do_not_extend_the_time_of_slow_heads() {
     with_stack(|| {
         // Slots for all of them, buffers for one in thirty.
         let counts = ClassCounts::new([64, 256, 0, 0, 0]);
@@ -144,7 +144,7 @@ fn healthy_clients_that_give_their_buffers_back_at_once_do_not_prolong_the_time_
 }
 
 #[test]
-fn when_the_pressure_is_over_slow_heads_have_their_time_again() {
+fn after_the_pressure_slow_heads_have_their_full_time_again() {
     let mut world = World::new(4, COUNTS, limits(), hello());
     let slow: Vec<_> = (0..4).map(|_| world.connect_and_send(b"GET /")).collect();
     let newcomer = world.connect();
@@ -191,8 +191,8 @@ fn does() -> impl Strategy<Value = Does> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever happened before, nothing that was counted for newcomers is left over: the next one is served in time, and
-    /// then nobody has to go any more.
+    /// Whatever happened before, no count of newcomers is left over: the next one is served in time, and after that no
+    /// connection is ended.
     #[test]
     fn a_newcomer_is_always_served_within_a_second(
         steps in prop::collection::vec(does(), 0..60),
@@ -226,7 +226,7 @@ proptest! {
             (0..at % 7).for_each(|_| world.turn());
         }
         if refuses && slots > 1 {
-            // Newcomers may be refused: it is enough that everything is served again once they have gone.
+            // Newcomers may be refused: it is enough that all are served again once they have gone.
             clients.drain(..).for_each(|client| world.sim.client_close(client));
             world.pass_by(100, 20);
         }
@@ -243,7 +243,7 @@ proptest! {
         prop_assert!(output.contains("200 OK"), "{:?}", output);
         clients.into_iter().chain([newcomer]).for_each(|client| world.sim.client_close(client));
         world.pass_by(2_000, 20);
-        // Full of clients that are served, and nobody waits: nobody is told to go.
+        // All slots are in use, and no newcomer waits: no connection is told to close.
         let evicted = world.engine.counters().closed.of(CloseReason::Evicted);
         let full = if refuses && slots > 1 { slots - 1 } else { slots };
         let kept: Vec<_> = (0..full).map(|_| world.connect_and_send(GET)).collect();

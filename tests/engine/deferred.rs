@@ -33,9 +33,13 @@ impl Handler for Later {
         Flow::Finish
     }
 
-    fn vanished(&mut self, (): ()) -> Option<()> {
+    fn half_closed(&mut self, (): ()) -> Option<()> {
         *self.vanished.borrow_mut() += 1;
         None
+    }
+
+    fn abandoned(&mut self, (): (), _: CloseReason) {
+        *self.vanished.borrow_mut() += 1;
     }
 }
 
@@ -51,12 +55,12 @@ fn answers_come_in_any_order_and_stale_tokens_do_nothing() {
         assert_eq!(world.recv(clients[at]), (HELLO.to_owned(), false));
         assert!(!world.resolve(tokens[at]));
     }
-    // Two at once, and one whose client has gone.
+    // Two at once, and one whose client has disconnected.
     world.sim.client_reset(clients[1]);
     world.settle();
     assert_eq!(*later.vanished.borrow(), 1);
     assert!(!world.resolve(tokens[1]));
-    // Its slot serves someone else: the old token is not his.
+    // Its slot serves another client, to which the old token does not apply.
     let newcomer = world.connect_and_send(GET);
     assert!(!world.resolve(tokens[1]));
     assert_eq!(world.recv(newcomer).0, "");
@@ -68,7 +72,7 @@ fn answers_come_in_any_order_and_stale_tokens_do_nothing() {
 }
 
 #[test]
-fn beyond_the_limit_of_exchanges_under_way_there_is_503_and_the_connection_stays() {
+fn beyond_in_flight_max_the_answer_is_503_and_the_connection_is_kept() {
     let later = Later::default();
     let mut world = World::new(8, COUNTS, Limits { in_flight_max: Some(2), ..limits() }, later.clone());
     let clients: Vec<_> = (0..3).map(|_| world.connect_and_send(GET)).collect();
@@ -84,7 +88,7 @@ fn beyond_the_limit_of_exchanges_under_way_there_is_503_and_the_connection_stays
     world.finish();
 }
 
-/// Takes its token at once, and defers only when its content is there.
+/// Takes its token at once, and defers only once its content has arrived.
 struct TokenFirst(Rc<RefCell<Vec<DeferToken>>>);
 
 impl Handler for TokenFirst {
@@ -111,7 +115,7 @@ impl Handler for TokenFirst {
 }
 
 #[test]
-fn an_answer_that_is_there_before_it_is_deferred_is_not_lost() {
+fn an_answer_resolved_before_it_is_deferred_is_not_lost() {
     let tokens = Rc::default();
     let mut world = World::new(4, COUNTS, limits(), TokenFirst(Rc::clone(&tokens)));
     let client = world.connect_and_send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na");
@@ -134,7 +138,7 @@ fn one_newcomer_costs_one_connection() {
     let outputs: Vec<_> = clients.iter().map(|client| world.recv(*client).0).collect();
     let closed = outputs.iter().filter(|output| output.contains("Connection: close")).count();
     assert_eq!(closed, 1, "{outputs:?}");
-    // The one that was told so lingers, and makes room without its client's help.
+    // The connection that was told to close lingers, and makes room without its client's help.
     world.pass(50);
     assert_eq!(later.tokens.borrow().len(), 9);
     let token = later.tokens.borrow()[8];
@@ -144,7 +148,7 @@ fn one_newcomer_costs_one_connection() {
     world.finish();
 }
 
-/// Says that the connection closes, and does not come to an end.
+/// Announces the close, and never ends its response.
 #[derive(Clone, Default)]
 struct Streams {
     tokens: Rc<RefCell<Vec<DeferToken>>>,
@@ -174,7 +178,7 @@ impl Handler for Streams {
 }
 
 #[test]
-fn a_promised_slot_that_does_not_become_free_does_not_keep_newcomers_waiting_for_ever() {
+fn a_promised_slot_that_stays_busy_does_not_block_newcomers_forever() {
     let streams = Streams::default();
     let mut world = World::new(3, COUNTS, limits(), streams.clone());
     let endless = world.connect_and_send(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -190,7 +194,7 @@ fn a_promised_slot_that_does_not_become_free_does_not_keep_newcomers_waiting_for
         world.pass(50);
         taken(&mut world);
     }
-    // It was told to close and goes on and on: the next one that finishes is told so, too, but not both.
+    // It was told to close, but never finishes: the next connection that finishes is told to close, but not both others.
     assert!(world.resolve(tokens[1]));
     assert!(world.recv(others[0]).0.contains("Connection: close"));
     world.pass(50);
@@ -240,7 +244,7 @@ fn a_token_of_an_exchange_that_is_over_is_stale() {
     world.send(client, b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n");
     let (output, _) = world.recv(client);
     assert!(output.starts_with("HTTP/1.1 500 "), "no token was taken: {output:?}");
-    // Of the slot's next exchange the old token is none either, while that waits.
+    // Nor does the old token apply to the slot's next exchange while that is deferred.
     world.send(client, b"GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(world.recv(client), (String::new(), false));
     assert!(!world.resolve(tokens.borrow()[0]));

@@ -17,7 +17,7 @@ use aurora_http_core::writer::ResponseWriter;
 use crate::world::World;
 use crate::{COUNTS, GET, HELLO, limits};
 
-/// Gives every connection away that asks for it; counts those that end.
+/// Detaches every connection that asks for it; counts those that end.
 #[derive(Clone, Default)]
 struct GivesAway {
     closed: Rc<RefCell<Vec<CloseReason>>>,
@@ -47,10 +47,10 @@ impl<H: Handler> World<H> {
         self.engine.next_detached()
     }
 
-    /// Takes what is left of a connection that has left the engine.
+    /// Takes the remains of a detached connection.
     fn close_taken(&mut self, io: IoHandle) {
         use aurora_http_core::reactor::{Op, OpKind, OpToken, Submission};
-        // A slot that no engine has: the completion belongs to nobody.
+        // A token of a slot that does not exist, so that the engine ignores the completion.
         let token = OpToken::new(u32::MAX, 0, OpKind::Close);
         self.sim.submit(Submission { token, op: Op::Close { io } }).unwrap();
         self.settle();
@@ -58,10 +58,10 @@ impl<H: Handler> World<H> {
 }
 
 #[test]
-fn what_is_given_away_frees_its_slot_and_its_buffer_and_counts_as_gone() {
+fn a_detached_connection_frees_its_slot_and_buffer_and_is_counted() {
     let handler = GivesAway::default();
     let limits = Limits { in_flight_max: Some(1), ..limits() };
-    // Fewer buffers than connections that come, so that one lost in the books is noticed.
+    // Fewer buffers than connections, so that a leak is noticed.
     let mut world = World::new(2, ClassCounts::new([4, 4, 0, 0, 0]), limits, handler.clone());
     for (round, leftover) in ["", "left", "", "over", "a", "b", "c", "d"].into_iter().enumerate() {
         let client = world.connect_and_send(&[UPGRADE, leftover.as_bytes()].concat());
@@ -84,7 +84,7 @@ fn what_is_given_away_frees_its_slot_and_its_buffer_and_counts_as_gone() {
 }
 
 #[test]
-fn whoever_waits_to_be_taken_ends_with_the_program() {
+fn a_connection_that_waits_to_be_detached_is_closed_with_the_engine() {
     let handler = GivesAway::default();
     let mut world = World::new(4, COUNTS, limits(), handler.clone());
     let client = world.connect_and_send(UPGRADE);
@@ -127,13 +127,13 @@ impl Handler for AtOnce {
 }
 
 #[test]
-fn what_a_handler_resolves_itself_keeps_the_loop_from_sleeping() {
+fn a_token_resolved_by_its_own_handler_keeps_the_loop_awake() {
     let handler = AtOnce::default();
     let mut world = World::new(4, COUNTS, limits(), handler.clone());
     *handler.resolver.borrow_mut() = Some(world.deferrals);
     let client = world.connect();
     assert_eq!(world.sim.client_send(client, GET), GET.len());
-    // Turns end when the loop would sleep: until then there is always something to do.
+    // `settle` stops when the loop would sleep; until then there is always something to do.
     let mut turns = 0;
     loop {
         world.turn();

@@ -16,7 +16,7 @@ use crate::{GET, HELLO, hello, limits};
 
 #[test]
 fn connections_wait_in_line_for_a_buffer_and_all_are_served() {
-    // Two buffers to receive into, two to answer in.
+    // Two buffers for receiving, two for answers.
     let mut world = World::new(20, ClassCounts::new([2, 2, 0, 0, 0]), limits(), hello());
     let partial: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
     let clients: Vec<_> = (0..18).map(|_| world.connect_and_send(GET)).collect();
@@ -29,8 +29,8 @@ fn connections_wait_in_line_for_a_buffer_and_all_are_served() {
 }
 
 #[test]
-fn receive_buffers_in_every_hand_do_not_stop_the_answers() {
-    // One class for both: receiving may not take the last ones.
+fn receiving_never_takes_the_buffers_reserved_for_answers() {
+    // One class for both: receiving must not take the last ones.
     let mut limits = limits();
     limits.head_bytes_max = 1024;
     let mut world = World::new(8, ClassCounts::new([4, 0, 0, 0, 0]), limits, hello());
@@ -44,7 +44,7 @@ fn receive_buffers_in_every_hand_do_not_stop_the_answers() {
 }
 
 #[test]
-fn partial_heads_that_hold_every_buffer_are_ended_by_their_deadline_and_others_go_on() {
+fn partial_heads_that_hold_every_buffer_are_ended_by_their_deadline_and_others_continue() {
     let mut world = World::new(8, ClassCounts::new([2, 2, 0, 0, 0]), limits(), hello());
     let _partial: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
     let waiting = world.connect_and_send(GET);
@@ -55,10 +55,10 @@ fn partial_heads_that_hold_every_buffer_are_ended_by_their_deadline_and_others_g
     world.finish();
 }
 
-/// A program with a loop of its own sleeps until the descriptor or the timeout says otherwise: the line is one of the reasons
-/// to wake up, from the turn on in which it begins.
+/// A program with its own loop sleeps until the descriptor is readable or the timeout expires: a queue is one of the reasons
+/// to wake up, from the turn in which it forms.
 #[test]
-fn a_line_that_begins_is_not_slept_over_where_nothing_else_happens() {
+fn a_nested_loop_wakes_for_a_queue_that_has_just_formed() {
     let mut world = World::new(8, ClassCounts::new([2, 2, 0, 0, 0]), limits(), hello());
     let _partial: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
     let waiting = world.connect();
@@ -83,7 +83,7 @@ fn a_line_that_begins_is_not_slept_over_where_nothing_else_happens() {
     world.finish();
 }
 
-/// A program with a loop of its own does not sleep before the client has received something.
+/// A program with its own loop does not sleep before the client has received something.
 fn is_served_without_sleep(world: &mut World<impl Handler>, client: Client) {
     while world.sim.client_recv(client, &mut [0; 4_096]) == ClientRecv::Nothing {
         let has_to_turn = world.engine.poll_timeout().is_some_and(|at| at <= world.sim.now());
@@ -92,7 +92,7 @@ fn is_served_without_sleep(world: &mut World<impl Handler>, client: Client) {
     }
 }
 
-/// Says hello behind all content, and answers `/long` with more than a client's window holds.
+/// Says hello after all content, and answers `/long` with more than a client's window holds.
 struct Drops;
 
 impl Handler for Drops {
@@ -111,9 +111,9 @@ impl Handler for Drops {
     }
 }
 
-/// Of two who begin to wait in one turn the first gets a buffer in the next, and gives one back: the second is not slept over.
+/// Two connections begin to wait in one turn. The first gets a buffer in the next turn and returns one: the second gets that.
 #[test]
-fn what_the_first_in_line_gives_back_in_its_turn_is_for_the_next_one() {
+fn a_buffer_that_the_first_in_line_returns_goes_to_the_next() {
     let mut world = World::new(8, ClassCounts::new([1, 1, 0, 0, 0]), limits(), Drops);
     let sends = world.connect_and_send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n");
     let reads = world.connect_and_send(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -152,7 +152,7 @@ impl Handler for Slow {
     }
 }
 
-/// Answers GET at once, and POST once its content is there.
+/// Answers GET at once, and POST once its content has arrived.
 struct Collects;
 
 impl Handler for Collects {
@@ -173,7 +173,7 @@ impl Handler for Collects {
 }
 
 #[test]
-fn slow_readers_and_slow_senders_that_hold_every_buffer_give_one_up_each_time_it_is_needed() {
+fn slow_readers_and_senders_that_hold_every_buffer_lose_one_whenever_it_is_needed() {
     let post: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\nx";
     for (request, drip) in [(&b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n"[..], &b""[..]), (post, b"x")] {
         let mut world = World::new(16, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Slow);
@@ -198,7 +198,7 @@ fn slow_readers_and_slow_senders_that_hold_every_buffer_give_one_up_each_time_it
 }
 
 #[test]
-fn contents_that_hold_every_buffer_and_want_larger_ones_do_not_stop_everybody() {
+fn contents_that_hold_every_buffer_and_need_larger_ones_do_not_block_the_server() {
     let mut world = World::new(8, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Collects);
     let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n";
     let request = format!("{head}{}\r\n", "c".repeat(0x800));
@@ -220,7 +220,7 @@ fn contents_that_hold_every_buffer_and_want_larger_ones_do_not_stop_everybody() 
 }
 
 #[test]
-fn who_waits_with_input_is_counted_once() {
+fn a_connection_that_waits_with_input_is_counted_once() {
     let mut world = World::new(8, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Collects);
     let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n";
     let request = format!("{head}{}\r\n", "c".repeat(0x800));
@@ -281,16 +281,20 @@ impl Handler for Pins {
         if left == count as u32 { Flow::Finish } else { Flow::Produce(left - count as u32) }
     }
 
-    fn vanished(&mut self, _: u32) -> Option<u32> {
+    fn half_closed(&mut self, _: u32) -> Option<u32> {
         self.vanished += 1;
         None
+    }
+
+    fn abandoned(&mut self, _: u32, _: CloseReason) {
+        self.vanished += 1;
     }
 }
 
 const UP: &[u8] = b"GET /up HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: line\r\n\r\n";
 const LATER: &[u8] = b"GET /later HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// What holds a buffer: a request, more behind it, and what comes every 100 ms.
+/// A way to hold a buffer: a request, bytes after it, and bytes that follow every 100 ms.
 const HOLDERS: [(&[u8], &[u8], &[u8]); 8] = [
     (LATER, b"G", b""),
     (LATER, b"G", b"E"),
@@ -309,7 +313,7 @@ fn hold(world: &mut World<Pins>, holder: usize) -> (Client, usize) {
     (client, holder)
 }
 
-/// How long a healthy client waits among holders that drip on, in milliseconds; no longer than `most`.
+/// How long a healthy client waits among holders that keep trickling, in milliseconds; gives up after `most`.
 fn waits(world: &mut World<Pins>, held: &[(Client, usize)], most: u32) -> u32 {
     let client = world.connect_and_send(GET);
     for waited in 0..most / 100 {
@@ -326,8 +330,8 @@ fn waits(world: &mut World<Pins>, held: &[(Client, usize)], most: u32) -> u32 {
 }
 
 #[test]
-fn no_state_keeps_a_buffer_from_those_who_wait_for_one_however_its_client_drips() {
-    // With and without deadlines of their own.
+fn in_no_state_can_a_trickling_client_keep_a_buffer_from_others() {
+    // With and without deadlines.
     let off = Timeouts {
         first_byte_timeout_ms: None,
         head_timeout_ms: None,
@@ -345,7 +349,7 @@ fn no_state_keeps_a_buffer_from_those_who_wait_for_one_however_its_client_drips(
             let mut world = World::new(16, ClassCounts::new([4, 4, 0, 0, 0]), limits, Pins::default());
             let held: Vec<_> = (0..4).map(|_| hold(&mut world, holder)).collect();
             let waited = waits(&mut world, &held, 2_500);
-            // A head that only drips has less, so that heads by the thousand keep nobody waiting.
+            // A trickling head has less time, so that thousands of them keep nobody waiting.
             let least = if holder == 4 { 100 } else { 1_800 };
             assert!(waited >= least, "{holder} {waited}: they have their time");
             let counters = world.engine.counters();
@@ -371,7 +375,7 @@ fn a_deferred_answer_that_gives_up_its_buffer_is_503_and_its_state_is_dropped() 
 }
 
 #[test]
-fn an_upgraded_connection_gives_up_its_buffer_by_its_end() {
+fn an_upgraded_connection_is_ended_for_its_buffer() {
     let mut world = World::new(16, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Pins::default());
     let held: Vec<_> = (0..4).map(|_| hold(&mut world, 2)).collect();
     waits(&mut world, &held, 2_500);
@@ -384,10 +388,10 @@ fn an_upgraded_connection_gives_up_its_buffer_by_its_end() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// More of them than buffers, of all kinds, dripping: those that wait in front come and go, and a healthy client has
+    /// More trickling holders of all kinds than buffers: those ahead in the queue come and go, and a healthy client gets
     /// its turn.
     #[test]
-    fn a_healthy_client_is_served_among_whatever_holds_the_buffers(
+    fn a_healthy_client_is_served_whatever_holds_the_buffers(
         holders in prop::collection::vec(0..HOLDERS.len(), 4..20),
         clients in 1_usize..4,
     ) {

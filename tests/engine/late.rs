@@ -1,4 +1,4 @@
-//! The server was late, not the client: what has arrived is looked at before anything is judged by time.
+//! The server was late, not the client: input that has arrived is processed before any deadline expires.
 
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler};
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::world::World;
 use crate::{COUNTS, GET, HELLO, hello, limits};
 
-/// Says how much content there was; `/long` is produced in small pieces.
+/// Answers with the length of the content; `/long` is produced in small pieces.
 struct Counts;
 
 impl Handler for Counts {
@@ -43,7 +43,7 @@ impl Handler for Counts {
 
 const LONG: usize = 20_000;
 
-/// The process, or the machine, stands still for a minute. Then everything that was sent meanwhile is there at once.
+/// The process or the machine is suspended for a minute. Then everything that was sent in the meantime arrives at once.
 const PAUSE_MS: u32 = 60_000;
 
 fn sent_while_it_stood<H: Handler + 'static>(world: &mut World<H>, client: Client, bytes: &[u8]) {
@@ -52,8 +52,8 @@ fn sent_while_it_stood<H: Handler + 'static>(world: &mut World<H>, client: Clien
 }
 
 #[test]
-fn a_request_that_arrived_while_the_server_stood_still_is_served() {
-    // First on its connection, the rest of a head, and behind another request.
+fn a_request_that_arrived_during_a_suspension_is_served() {
+    // The first request of a connection, the rest of a head, and a request after another one.
     for before in [&b""[..], &GET[..9], GET] {
         for recv_bytes_max in [usize::MAX, 7] {
             let mut world = World::new(4, COUNTS, limits(), hello());
@@ -70,8 +70,8 @@ fn a_request_that_arrived_while_the_server_stood_still_is_served() {
 }
 
 #[test]
-fn content_that_arrived_while_the_server_stood_still_is_received() {
-    // Also more of it than one receive brings, and less than the slowest transfer may have.
+fn content_that_arrived_during_a_suspension_is_received() {
+    // Also more content than one receive takes, and less than the minimum rate demands.
     for (length, counts) in [(3_900, COUNTS), (10, COUNTS), (3_900, ClassCounts::new([16, 0, 0, 0, 0]))] {
         let mut limits = limits();
         if counts != COUNTS {
@@ -88,10 +88,10 @@ fn content_that_arrived_while_the_server_stood_still_is_received() {
 }
 
 #[test]
-fn a_client_that_has_taken_everything_while_the_server_stood_still_is_not_a_slow_one() {
+fn a_client_that_received_everything_during_a_suspension_is_not_slow() {
     let mut world = World::new(4, COUNTS, limits(), Counts);
     let client = world.connect_and_send(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
-    // Its window is full; then it takes what is there.
+    // Its window is full; then it reads everything.
     let mut bytes = [0; 4_096];
     let mut taken = 0;
     while let aurora_http_core::sim::ClientRecv::Bytes(count) = world.sim.client_recv(client, &mut bytes) {
@@ -105,7 +105,7 @@ fn a_client_that_has_taken_everything_while_the_server_stood_still_is_not_a_slow
 }
 
 #[test]
-fn the_end_of_a_client_is_seen_before_it_is_late() {
+fn a_fin_is_processed_before_a_deadline_expires() {
     let mut world = World::new(4, COUNTS, limits(), hello());
     let client = world.connect_and_send(&GET[..9]);
     world.sim.client_finish(client);
@@ -116,7 +116,7 @@ fn the_end_of_a_client_is_seen_before_it_is_late() {
 }
 
 #[test]
-fn nobody_is_evicted_for_a_newcomer_unheard() {
+fn no_connection_is_evicted_before_its_input_is_processed() {
     let mut world = World::new(2, COUNTS, limits(), hello());
     let partial: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..9])).collect();
     let newcomer = world.connect();
@@ -136,7 +136,7 @@ fn nobody_is_evicted_for_a_newcomer_unheard() {
 }
 
 #[test]
-fn nobody_loses_its_buffer_unheard() {
+fn no_connection_loses_its_buffer_before_its_input_is_processed() {
     let mut world = World::new(8, ClassCounts::new([2, 2, 0, 0, 0]), limits(), hello());
     let partial: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..9])).collect();
     let waiting = world.connect_and_send(GET);
@@ -164,7 +164,7 @@ fn a_deadline_passes_on_time_when_nothing_has_arrived() {
 }
 
 #[test]
-fn a_client_that_drips_in_every_turn_does_not_postpone_its_deadline_for_long() {
+fn a_client_that_trickles_in_every_turn_does_not_postpone_its_deadline_for_long() {
     let mut limits = limits();
     limits.timeouts.rate_min = Some(RateMin { bytes: 5_000, window_ms: 10_000 });
     let post = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n";
@@ -186,12 +186,12 @@ fn a_client_that_drips_in_every_turn_does_not_postpone_its_deadline_for_long() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// However a request is cut, and wherever the server stands still between the pieces: as long as each piece is there
+    /// However a request is split, and wherever the server is suspended between the pieces: as long as each piece arrives
     /// in time, it is served.
     #[test]
-    fn standing_still_refuses_nobody_whose_bytes_are_there(
+    fn a_suspension_refuses_no_request_whose_bytes_arrived_in_time(
         cuts in prop::collection::vec((1_usize..60, prop::sample::select(vec![0_u32, 5, 61_000])), 1..8),
-        // Content is judged by what a receive brings, which is all that is there.
+        // The rate of content is measured by what a receive takes, which is all that has arrived.
         (recv_bytes_max, has_content) in prop::sample::select(vec![
             (1_usize, false), (30, false), (usize::MAX, false), (usize::MAX, true),
         ]),

@@ -18,7 +18,7 @@ fn a_newcomer_takes_the_slot_of_the_longest_idle_connection() {
             client
         })
         .collect();
-    // The first is used again: now the second is idle for longest.
+    // The first is used again: now the second has been idle the longest.
     world.send(clients[0], GET);
     assert_eq!(world.recv(clients[0]), (HELLO.to_owned(), false));
     let newcomer = world.connect_and_send(GET);
@@ -47,12 +47,12 @@ fn partial_heads_on_every_slot_keep_a_newcomer_waiting_a_quarter_of_a_second_at_
     world.finish();
 }
 
-/// What a client has not received yet would be lost with its connection; an idle connection or a head that is not complete
-/// loses nothing that cannot be asked for again.
+/// A response that a client has not received yet would be lost with its connection; an idle connection or an incomplete head
+/// loses nothing that cannot be requested again.
 #[test]
-fn who_is_still_receiving_a_response_is_not_ended_for_a_newcomer() {
+fn a_client_that_is_receiving_a_response_is_not_ended_for_a_newcomer() {
     const LAST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    // Behind a last response and behind another one; alone, beside an idle one, and beside a head that is not complete.
+    // After a last response and after another one; alone, beside an idle connection, and beside an incomplete head.
     for (request, other) in
         [LAST, GET].into_iter().flat_map(|request| [None, Some(GET), Some(&b"GET /"[..])].map(|other| (request, other)))
     {
@@ -70,7 +70,7 @@ fn who_is_still_receiving_a_response_is_not_ended_for_a_newcomer() {
         if let Some(other) = other {
             assert!(world.recv(other).1, "it went for the newcomer");
         }
-        // The client has not read for a while; the response is there, and the slot is free when it has it.
+        // The client has not read for a while; it still gets the response, and then the slot is free.
         let (response, is_ended) = world.recv(receiving);
         assert!(response.ends_with("hello"), "{response}");
         assert_eq!(is_ended, request == LAST || other.is_none());
@@ -81,7 +81,7 @@ fn who_is_still_receiving_a_response_is_not_ended_for_a_newcomer() {
 }
 
 #[test]
-fn connections_that_never_say_anything_are_no_better_than_partial_heads() {
+fn silent_connections_are_evicted_like_partial_heads() {
     let mut world = World::new(2, COUNTS, limits(), hello());
     let _silent = (world.connect(), world.connect());
     world.settle();
@@ -96,7 +96,7 @@ fn connections_that_never_say_anything_are_no_better_than_partial_heads() {
 #[test]
 fn busy_connections_make_room_as_soon_as_they_finish_a_request() {
     let mut world = World::new(2, COUNTS, limits(), hello());
-    // Both are in the middle of a head, and young: nobody can be evicted.
+    // Both are in the middle of a head, and recent: none can be evicted.
     let busy: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
     let newcomer = world.connect_and_send(GET);
     assert_eq!(world.recv(newcomer).0, "");
@@ -105,7 +105,7 @@ fn busy_connections_make_room_as_soon_as_they_finish_a_request() {
     assert!(output.contains("\r\nConnection: close\r\n"), "{output}");
     world.sim.client_close(busy[0]);
     assert_eq!(world.recv(newcomer), (HELLO.to_owned(), false));
-    // Nobody waits any more: the other one is kept.
+    // No newcomer waits any more: the other one is kept.
     world.send(busy[1], &GET[10..]);
     assert_eq!(world.recv(busy[1]), (HELLO.to_owned(), false));
     world.finish();
@@ -127,7 +127,7 @@ fn refusing_answers_503_and_serves_again_when_there_is_room() {
     world.settle();
     let newcomer = world.connect_and_send(GET);
     assert_eq!(world.recv(newcomer), (HELLO.to_owned(), false));
-    // It is idle now: the next one gets its place instead of a refusal.
+    // It is idle now: the next newcomer gets its slot instead of a refusal.
     let next = world.connect_and_send(GET);
     assert_eq!(world.recv(next), (HELLO.to_owned(), false));
     assert_eq!(world.recv(newcomer), (String::new(), true));
@@ -135,7 +135,7 @@ fn refusing_answers_503_and_serves_again_when_there_is_room() {
 }
 
 #[test]
-fn whoever_waits_behind_the_refused_one_is_refused_as_well() {
+fn newcomers_after_a_refused_one_are_refused_as_well() {
     let limits = Limits { overload: Overload::Refuse, ..limits() };
     let mut world = World::new(3, COUNTS, limits, hello());
     let busy: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
@@ -145,7 +145,7 @@ fn whoever_waits_behind_the_refused_one_is_refused_as_well() {
         assert!(output.starts_with("HTTP/1.1 503 ") && ended, "{output}");
         world.sim.client_close(client);
     }
-    // Nobody is sent away for somebody who gets no slot.
+    // No connection is ended for a newcomer that gets no slot.
     world.send(busy[0], &GET[10..]);
     assert_eq!(world.recv(busy[0]), (HELLO.to_owned(), false));
     assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 0);
@@ -153,7 +153,7 @@ fn whoever_waits_behind_the_refused_one_is_refused_as_well() {
 }
 
 #[test]
-fn a_single_slot_serves_even_where_newcomers_are_to_be_refused() {
+fn a_single_slot_serves_even_with_overload_refuse() {
     let limits = Limits { overload: Overload::Refuse, ..limits() };
     let mut world = World::new(1, COUNTS, limits, hello());
     for _ in 0..3 {
@@ -165,8 +165,8 @@ fn a_single_slot_serves_even_where_newcomers_are_to_be_refused() {
 }
 
 #[test]
-fn room_is_made_for_everyone_in_the_lobby_and_for_nobody_else() {
-    // One waits per listener, so three at the same time.
+fn room_is_made_for_each_connection_in_the_lobby_and_for_no_other() {
+    // One waits per listener, so three at a time.
     let mut world = World::new(4, COUNTS, limits(), hello());
     let listeners = [world.listener, world.listen(), world.listen()];
     let slow: Vec<_> = (0..4).map(|_| world.connect_and_send(b"GET /")).collect();
@@ -186,7 +186,7 @@ fn room_is_made_for_everyone_in_the_lobby_and_for_nobody_else() {
 }
 
 #[test]
-fn deadlines_that_are_switched_off_do_not_protect_from_eviction() {
+fn disabled_deadlines_do_not_protect_from_eviction() {
     let timeouts =
         Timeouts { first_byte_timeout_ms: None, head_timeout_ms: None, idle_timeout_ms: None, ..Timeouts::default() };
     let mut world = World::new(3, COUNTS, Limits { timeouts, ..limits() }, hello());
@@ -224,7 +224,7 @@ fn too_many_open_files_pauses_accepting_and_is_counted() {
 }
 
 #[test]
-fn connections_that_died_in_the_backlog_hold_nobody_up() {
+fn dead_connections_in_the_backlog_do_not_delay_others() {
     let mut world = World::new(4, COUNTS, limits(), hello());
     world.sim.fail_next_accept(IoError::ConnectionReset);
     let client = world.connect_and_send(GET);

@@ -21,7 +21,7 @@ use crate::{GET, HELLO, limits};
 
 const COUNTS: ClassCounts = ClassCounts::new([12, 12, 0, 0, 0]);
 
-/// Collects content, panics for `/panic`, and else says hello.
+/// Collects content, panics on `/panic`, and otherwise says hello.
 struct Paths;
 
 impl Handler for Paths {
@@ -37,7 +37,7 @@ impl Handler for Paths {
     }
 }
 
-/// What outlives an engine.
+/// The storage that outlives an engine.
 struct Memory {
     slots: Vec<Entry<Slot<'static, ()>>>,
     nodes: Vec<SlotNode>,
@@ -67,7 +67,7 @@ impl Memory {
         self.table.iter().flatten().count()
     }
 
-    /// An engine with the buffers that are in the table, and what more there are.
+    /// An engine with the buffers in the table and additional ones.
     fn engine(&mut self, limits: Limits, listener: IoHandle) -> Engine<'_, 'static, Paths> {
         let free: Vec<_> = self.table.iter_mut().filter_map(Option::take).collect();
         let mut pool = BufferPool::new(&mut self.table, COUNTS).unwrap();
@@ -86,11 +86,11 @@ impl Memory {
     }
 }
 
-/// Of the connections of [`interrupted`], those that receive more behind what they have: those buffers are in the reactor's
-/// hands. What they have collected is in the engine's.
+/// How many connections of [`interrupted`] are receiving more: the buffers for that are in the reactor, those that they
+/// have collected are in the engine.
 const RECEIVING: usize = 4;
 
-/// Turns for so long, in virtual time.
+/// Takes turns for so long, in virtual time.
 fn pass(engine: &mut Engine<'_, 'static, Paths>, sim: &mut Sim<'static>, ms: u32) {
     for step in 0..=ms.div_ceil(50) {
         sim.advance_ms(if step == 0 { 0 } else { 50 });
@@ -108,12 +108,12 @@ fn said(sim: &mut Sim<'static>, client: Client) -> String {
     }
 }
 
-/// What an engine leaves behind when it is dropped, or forgotten, in the middle of things.
+/// The state after an engine was dropped or forgotten in the middle of its work.
 fn interrupted(memory: &mut Memory, is_forgotten: bool) {
     let mut sim = Sim::new(64, 4_096);
     let listener = sim.listen().unwrap();
     let mut engine = memory.engine(limits(), listener);
-    // Silent, in a head, idle, and with content of which a part is collected.
+    // Silent, in a head, idle, and with partially collected content.
     let chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
     for said in [&b""[..], &GET[..9], GET, chunked, chunked, chunked] {
         let client = sim.connect(listener).unwrap();
@@ -128,14 +128,14 @@ fn interrupted(memory: &mut Memory, is_forgotten: bool) {
 }
 
 #[test]
-fn an_engine_on_used_storage_knows_nothing_of_the_one_before() {
+fn an_engine_on_used_storage_is_independent_of_the_previous_one() {
     for is_forgotten in [false, true] {
         let mut memory = Memory::new(6);
         interrupted(&mut memory, is_forgotten);
         let mut sim = Sim::new(64, 4_096);
         let listener = sim.listen().unwrap();
         let mut engine = memory.engine(limits(), listener);
-        // Every slot serves; who evicts, evicts the one that is idle longest; and who is silent ends in time.
+        // Every slot serves; eviction ends the longest idle connection; and a silent one ends at its deadline.
         let clients: Vec<_> = (0..6)
             .map(|_| {
                 let client = sim.connect(listener).unwrap();
@@ -162,14 +162,14 @@ fn an_engine_on_used_storage_knows_nothing_of_the_one_before() {
 }
 
 #[test]
-fn buffers_in_the_hands_of_connections_are_back_when_an_engine_is_dropped() {
+fn dropping_an_engine_returns_the_buffers_of_its_connections() {
     let mut memory = Memory::new(6);
     interrupted(&mut memory, false);
     assert_eq!(memory.buffers(), COUNTS.total() - RECEIVING);
 }
 
 #[test]
-fn buffers_in_the_hands_of_forgotten_connections_go_to_the_next_engine() {
+fn buffers_of_forgotten_connections_go_to_the_next_engine() {
     let mut memory = Memory::new(6);
     interrupted(&mut memory, true);
     let mut sim = Sim::new(64, 4_096);
@@ -179,7 +179,7 @@ fn buffers_in_the_hands_of_forgotten_connections_go_to_the_next_engine() {
 }
 
 #[test]
-fn buffers_are_back_when_a_handler_panics() {
+fn a_panic_in_a_handler_returns_all_buffers() {
     let mut memory = Memory::new(6);
     let mut sim = Sim::new(64, 4_096);
     let listener = sim.listen().unwrap();
@@ -196,7 +196,7 @@ fn buffers_are_back_when_a_handler_panics() {
 }
 
 #[test]
-fn an_engine_that_is_taken_apart_gives_what_it_holds_back() {
+fn an_engine_that_is_taken_apart_returns_its_buffers() {
     let mut memory = Memory::new(6);
     let mut sim = Sim::new(64, 4_096);
     let listener = sim.listen().unwrap();
@@ -209,6 +209,6 @@ fn an_engine_that_is_taken_apart_gives_what_it_holds_back() {
         engine.handle_reclaimed(buf);
     }
     let (_, mut pool, counters) = engine.into_parts();
-    // But for the one that is received into.
+    // Except for the one that is being received into.
     assert_eq!((pool.in_use(), pool.drain().count(), counters.requests), (1, COUNTS.total() - 1, 1));
 }

@@ -15,7 +15,7 @@ use crate::world::World;
 use crate::{COUNTS, GET, HELLO, hello, limits};
 
 #[test]
-fn a_stop_closes_what_is_idle_and_finishes_what_is_under_way() {
+fn a_stop_closes_idle_connections_and_finishes_exchanges() {
     let mut world = World::new(8, COUNTS, limits(), hello());
     let never_used = world.connect();
     let idle = world.connect_and_send(GET);
@@ -43,7 +43,7 @@ fn a_stop_does_not_destroy_a_response_that_is_being_received() {
     let slow = world.connect_and_send(GET);
     world.stop.drain();
     world.settle();
-    // The client sends once more before it reads: to a socket that is closed, which answers with a reset.
+    // The client sends once more before it reads; a socket closed too early would answer with a reset.
     world.sim.client_send(slow, GET);
     assert_eq!(world.recv(slow), (HELLO.to_owned(), true));
     world.sim.client_close(slow);
@@ -54,7 +54,7 @@ fn a_stop_does_not_destroy_a_response_that_is_being_received() {
     world.finish();
 }
 
-/// Longer than what is under way to a client at a time.
+/// Longer than the window of a client.
 const LONG: &str = {
     const BYTES: [u8; 6_000] = [b'l'; 6_000];
     match std::str::from_utf8(&BYTES) {
@@ -64,13 +64,13 @@ const LONG: &str = {
 };
 
 #[test]
-fn a_stop_behind_a_head_that_promised_more_destroys_neither_the_response_nor_what_has_arrived_behind_it() {
+fn a_stop_during_a_keep_alive_response_destroys_neither_it_nor_later_requests() {
     let handler = handler_fn(|_, response: &mut ResponseWriter<'_>| response.body(LONG));
     let mut world = World::new(8, COUNTS, limits(), handler);
     let (busy, silent) = (world.connect_and_send(GET), world.connect_and_send(GET));
     world.stop.drain();
     world.settle();
-    // Its first response is not out: it takes the first part, and says more before it takes the rest.
+    // The first response is not completely sent: each client reads a part of it, and sends more before it reads the rest.
     let mut part = [0; 4_096];
     for client in [busy, silent] {
         assert_eq!(world.sim.client_recv(client, &mut part), ClientRecv::Bytes(part.len()));
@@ -91,7 +91,7 @@ fn a_stop_behind_a_head_that_promised_more_destroys_neither_the_response_nor_wha
 }
 
 #[test]
-fn what_does_not_finish_is_aborted_at_the_deadline() {
+fn unfinished_exchanges_are_aborted_at_the_deadline() {
     let mut world = World::new(8, COUNTS, limits(), hello());
     let partial = world.connect_and_send(&GET[..10]);
     world.stop.drain();
@@ -104,7 +104,7 @@ fn what_does_not_finish_is_aborted_at_the_deadline() {
     world.finish();
 }
 
-/// Asks for a stop while its turn is under way, which is what a stop from another thread may meet too.
+/// Requests a stop during a turn, as another thread might.
 struct Stops(&'static StopFlag, Mode);
 
 impl Handler for Stops {
@@ -122,7 +122,7 @@ impl Handler for Stops {
 }
 
 #[test]
-fn a_stop_in_the_middle_of_a_turn_is_not_slept_over() {
+fn a_stop_during_a_turn_is_noticed_before_the_loop_sleeps() {
     for mode in [Mode::Drain, Mode::Abort] {
         let stop: &'static StopFlag = Box::leak(Box::default());
         let mut world = World::new(8, COUNTS, limits(), Stops(stop, mode));
@@ -134,7 +134,7 @@ fn a_stop_in_the_middle_of_a_turn_is_not_slept_over() {
             }
         }
         assert_eq!(stop.mode(), mode, "the handler was called");
-        // A nested loop would sleep now, if it were not told to come back.
+        // A nested loop would sleep now, unless its timeout said otherwise.
         assert!(world.engine.poll_timeout().is_some_and(|at| at <= world.sim.now()), "asleep behind {mode:?}");
         if mode == Mode::Drain {
             world.stop.drain();
@@ -167,8 +167,8 @@ impl Handler for Endless {
 }
 
 #[test]
-fn a_response_that_is_cut_counts_as_what_cut_it_whatever_was_to_happen_behind_it() {
-    // All three would have ended behind their response: asked for by the peer, and by the stop.
+fn a_cut_response_is_counted_by_what_cut_it() {
+    // All three would have ended after their response, as requested by the peer or by the stop.
     for (cut, reason) in [(0, CloseReason::Aborted), (1, CloseReason::PeerReset), (2, CloseReason::WriteTimeout)] {
         let mut world = World::new(8, COUNTS, limits(), Endless);
         let asked = world.connect_and_send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -178,7 +178,7 @@ fn a_response_that_is_cut_counts_as_what_cut_it_whatever_was_to_happen_behind_it
         match cut {
             0 => world.stop.abort(),
             1 => [asked, partial].into_iter().for_each(|client| world.sim.client_reset(client)),
-            _ => world.pass(20_000), // they take nothing
+            _ => world.pass(20_000), // they read nothing
         }
         world.settle();
         assert!(world.engine.is_drained(), "{reason}");
@@ -190,7 +190,7 @@ fn a_response_that_is_cut_counts_as_what_cut_it_whatever_was_to_happen_behind_it
 }
 
 #[test]
-fn who_waits_in_the_lobby_is_closed_once_a_slot_is_free() {
+fn a_connection_in_the_lobby_is_closed_once_a_slot_is_free() {
     for overload in [Overload::Wait, Overload::Refuse] {
         let mut world = World::new(2, COUNTS, Limits { overload, ..limits() }, hello());
         let busy: Vec<_> = (0..2).map(|_| world.connect_and_send(&GET[..10])).collect();
@@ -236,7 +236,7 @@ fn a_stop_while_connections_wait_for_buffers_serves_them_all() {
 const LAST_HELLO: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
 
 #[test]
-fn what_is_in_the_backlog_when_a_stop_begins_is_answered_and_then_nobody_is_taken() {
+fn the_backlog_at_a_stop_is_answered_and_no_more_is_accepted() {
     // More than there are slots, so that they come one after the other.
     for slots in [1, 3, 40] {
         let mut world = World::new(slots, COUNTS, limits(), hello());
@@ -266,7 +266,7 @@ fn what_is_in_the_backlog_when_a_stop_begins_is_answered_and_then_nobody_is_take
 }
 
 #[test]
-fn who_has_sent_a_request_before_a_stop_is_answered_though_nobody_has_read_it() {
+fn a_request_sent_before_a_stop_is_answered_even_if_it_is_still_unread() {
     let mut world = World::new(8, COUNTS, limits(), hello());
     let (fresh, idle, silent) = (world.connect(), world.connect_and_send(GET), world.connect());
     assert_eq!(world.recv(idle).0, HELLO);
@@ -285,7 +285,7 @@ fn who_has_sent_a_request_before_a_stop_is_answered_though_nobody_has_read_it() 
 }
 
 #[test]
-fn a_stop_while_connections_come_all_the_time_comes_to_an_end() {
+fn a_stop_ends_even_while_connections_keep_arriving() {
     let mut world = World::new(4, COUNTS, limits(), hello());
     world.stop.drain();
     let mut came = 0;
@@ -302,7 +302,7 @@ fn a_stop_while_connections_come_all_the_time_comes_to_an_end() {
 }
 
 #[test]
-fn a_backlog_that_cannot_be_taken_is_dropped_at_the_deadline() {
+fn a_backlog_that_cannot_be_accepted_is_dropped_at_the_deadline() {
     let mut world = World::new(1, COUNTS, limits(), hello());
     let partial = world.connect_and_send(&GET[..9]);
     let waiting: Vec<_> = (0..3).map(|_| world.connect_and_send(GET)).collect();

@@ -1,4 +1,4 @@
-//! An engine on the simulator: clients of the test's making, virtual time, and books that must balance.
+//! An engine on the simulator: clients controlled by the test, virtual time, and checks that nothing leaks.
 
 use aurora_http_core::defer::{DeferCell, DeferToken, Deferrals};
 use aurora_http_core::engine::{Engine, SlotNode, Storage};
@@ -57,7 +57,7 @@ impl<H: Handler + 'static> World<H> {
         turn_within(&mut self.engine, &mut self.sim, &self.stop, Some(Duration::ZERO)).unwrap();
     }
 
-    /// Turns until everything that can happen without time passing has happened.
+    /// Takes turns until nothing more happens without time passing.
     pub(crate) fn settle(&mut self) {
         for _ in 0..200 {
             self.turn();
@@ -80,7 +80,7 @@ impl<H: Handler + 'static> World<H> {
         }
     }
 
-    /// Another listener.
+    /// Adds another listener.
     pub(crate) fn listen(&mut self) -> IoHandle {
         let listener = self.sim.listen().expect("sockets are left");
         self.engine.listen(listener).expect("listeners are left");
@@ -91,7 +91,7 @@ impl<H: Handler + 'static> World<H> {
         self.sim.connect(self.listener).expect("sockets are left")
     }
 
-    /// A connection that has said something.
+    /// A new connection that has sent `bytes`.
     pub(crate) fn connect_and_send(&mut self, bytes: &[u8]) -> Client {
         let client = self.connect();
         self.send(client, bytes);
@@ -133,7 +133,7 @@ impl<H: Handler + 'static> World<H> {
         self.deferrals.resolve(token)
     }
 
-    /// Stops, and checks that nothing is left of anything.
+    /// Stops, and checks that nothing has leaked.
     pub(crate) fn finish(mut self) {
         self.stop.abort();
         for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! A worker whose turns are counted: what spins is seen without a clock.
+//! A worker whose turns are counted, so that a busy loop is detected without a clock.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,10 +14,10 @@ use crate::http::{DEADLINE, eventually};
 
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// What `/body` answers.
+/// The answer to `/body`.
 pub(crate) static BODY: [u8; 20_000] = [b'x'; 20_000];
 
-/// Limits of the process and times are tested here, so one test at a time.
+/// The tests change limits of the process and measure times, so they run one at a time.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
@@ -28,8 +28,8 @@ pub(crate) fn local(connections: usize) -> Server {
     Server::bind("127.0.0.1:0").unwrap().connections(connections).workers(1)
 }
 
-/// `/` a word, `/body` some kilobytes, `/big` more than any socket holds, `/sink` takes content of any length,
-/// `/panic`.
+/// `/` answers a word, `/body` some kilobytes, `/big` more than any socket holds, `/sink` receives content of any length,
+/// `/panic` panics.
 pub(crate) struct Paths;
 
 pub(crate) enum Exchange {
@@ -52,7 +52,7 @@ impl Handler for Paths {
             }
             b"/panic" => panic!("told to"),
             b"/body" => {
-                // Without a copy, so that no buffer has to be large.
+                // Sent in place, so that no buffer has to be large.
                 let _ = response.stream(Some(BODY.len() as u64)).and_then(|()| response.write_static(&BODY));
             }
             _ => drop(response.body("ok")),
@@ -97,7 +97,7 @@ struct Seen {
     counters: Mutex<Counters>,
 }
 
-/// What is left at the end.
+/// The results at the end.
 pub(crate) struct Ended {
     pub(crate) counters: Counters,
     buffers_in_use: usize,
@@ -110,7 +110,7 @@ impl Watched {
         Self::start_held(server, held)
     }
 
-    /// Listens, and accepts only once it is released.
+    /// Listens, but accepts only once it is released.
     pub(crate) fn start_held(server: Server, held: Receiver<()>) -> Self {
         let (stop, seen) = (Arc::new(StopFlag::new()), Arc::new(Seen::default()));
         let (tell, told) = mpsc::channel::<(SocketAddr, Box<dyn Wake>)>();
@@ -146,9 +146,9 @@ impl Watched {
         eventually(|| holds(&self.counters()), what);
     }
 
-    /// How often the worker did something in a while in which nothing happens.
+    /// How many turns the worker takes during a while in which nothing happens.
     pub(crate) fn turns_while_idle(&self) -> u64 {
-        // What has just happened may still have echoes: FINs, the end of a linger.
+        // Earlier events may still have consequences: FINs, the end of lingering.
         let mut before = self.turns();
         for _ in 0..20 {
             thread::sleep(Duration::from_millis(50));
@@ -162,7 +162,7 @@ impl Watched {
         self.turns() - before
     }
 
-    /// Stops it; nothing may be left.
+    /// Stops it, and checks that nothing is left.
     pub(crate) fn finish(self) -> Ended {
         self.stop.abort();
         self.wake.wake();

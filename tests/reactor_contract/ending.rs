@@ -1,4 +1,4 @@
-//! Connections end, and what does not exist is not harmed.
+//! How connections end, and operations on invalid handles.
 
 use aurora_http_core::reactor::{IoError, IoHandle, Op, OpKind, Outcome, Reactor, Shutdown, Submission};
 use aurora_http_core::sim::ClientRecv;
@@ -159,7 +159,7 @@ pub(crate) fn closing_a_listener_ends_it<H: Harness>() {
 pub(crate) fn a_stale_handle_completes_with_errors<H: Harness>() {
     let mut rig = Rig::<H>::new();
     let (mut client, io) = rig.connected();
-    // A receive that has drained the socket, so that nothing hints at readiness.
+    // A receive drains the socket first, so that it is not known to be readable.
     rig.client_send(&mut client, b"x");
     let token = rig.recv(io, Some(buf(8)));
     rig.until(token);
@@ -176,7 +176,7 @@ pub(crate) fn an_invalid_handle_completes_with_errors<H: Harness>() {
     rig.finish();
 }
 
-/// Every operation on `io` fails with its buffers, and harms nothing.
+/// Every operation on `io` fails and returns its buffers, without side effects.
 fn expect_errors<H: Harness>(rig: &mut Rig<H>, io: IoHandle) {
     let token = rig.recv(io, Some(buf(8)));
     assert_eq!(rig.until(token).result, Err(IoError::Unsupported), "{io:?}");
@@ -217,7 +217,7 @@ pub(crate) fn a_second_operation_of_a_kind_is_refused<H: Harness>() {
     let (_client, io) = rig.connected();
     let first = rig.recv(io, Some(buf(8)));
     rig.turn(Some(core::time::Duration::ZERO));
-    // Past the rig's books, which are by token.
+    // Bypasses the rig, which identifies operations by their tokens.
     let second = Op::Recv { io, into: Some(buf(16)) };
     rig.harness.reactor().submit(Submission { token: token(io, OpKind::Recv), op: second }).unwrap();
     rig.harness.reactor().wait(None).unwrap();

@@ -1,4 +1,4 @@
-//! Connections come in, bytes pass.
+//! Accepting connections and transferring bytes.
 
 use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{IoError, IoHandle, Reactor};
@@ -240,7 +240,7 @@ pub(crate) fn what_a_client_has_not_read_is_unacknowledged_until_it_has<H: Harne
     assert!(matches!(unacknowledged(&mut rig, io), Some(0) | None));
     let parked = rig.fill(io);
     let full = unacknowledged(&mut rig, io);
-    // What this system can tell, it tells on every connection.
+    // A system that reports it does so for every connection.
     let Some(full) = full else {
         if cfg!(not(target_os = "openbsd")) {
             panic!("this system tells");

@@ -1,4 +1,4 @@
-//! Cancelling, waiting, waking, fairness, and everything mixed.
+//! Cancelling, waiting, waking, fairness, and everything combined.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(crate) fn cancel_ends_a_send_in_flight<H: Harness>() {
     let token = rig.fill(io);
     let done = rig.cancelled(token, io);
     assert_eq!((done.result, done.bytes()), (Err(IoError::Canceled), &b"head"[..]));
-    // What was on its way arrives, and nothing of the cancelled send.
+    // Bytes in transit arrive, and nothing of the cancelled send.
     rig.shutdown(io, Shutdown::Write);
     let mut into = vec![0; 1 << 16];
     while rig.client_recv(&mut client, &mut into) != ClientRecv::Fin {}
@@ -130,7 +130,7 @@ pub(crate) fn wait_returns_at_once_when_something_is_pending<H: Harness>() {
     rig.finish();
 }
 
-/// `token` completes long before the timeout of the waits.
+/// Checks that `token` completes long before the timeout of the waits.
 fn at_once<H: Harness>(rig: &mut Rig<H>, token: OpToken, row: &str) {
     let before = rig.harness.reactor().now();
     while rig.take(token).is_none() {
@@ -139,7 +139,7 @@ fn at_once<H: Harness>(rig: &mut Rig<H>, token: OpToken, row: &str) {
     }
 }
 
-/// A deadline expires behind such a wait. More connections than some kernels look at in one call.
+/// A deadline expires after such a wait. There are more connections than some kernels process in one call.
 pub(crate) fn what_can_complete_does_before_a_wait_has_seen_everything<H: Harness>() {
     let mut rig = Rig::<H>::new();
     let (clients, ios): (Vec<_>, Vec<_>) = (0..22).map(|_| rig.connected()).unzip();
@@ -175,7 +175,7 @@ pub(crate) fn wait_lasts_at_least_its_timeout<H: Harness>() {
     let (_client, io) = rig.connected();
     let recv = rig.recv(io, Some(buf(8)));
     rig.turn(Some(Duration::ZERO));
-    // What was still on its way, such as the report of the new connection.
+    // Takes pending events, such as the report of the new connection.
     rig.turn(Some(Duration::from_millis(1)));
     for timeout_ms in [0, 1, 2, 30] {
         let before = rig.harness.reactor().now();
@@ -342,7 +342,7 @@ pub(crate) fn anything_in_any_order_completes_once<H: Harness>() {
     }
 }
 
-/// The three states of closing: end what is in flight, join it, close.
+/// The three steps of closing: cancel operations in flight, wait for them, close.
 fn end<H: Harness>(rig: &mut Rig<H>, io: IoHandle) {
     rig.shutdown(io, Shutdown::Both);
     for token in [token(io, OpKind::Recv), token(io, OpKind::Send)] {

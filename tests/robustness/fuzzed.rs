@@ -1,4 +1,4 @@
-//! A bare connection that is fed anything, and what must hold whatever that is. The fuzz targets use it too.
+//! A bare connection that is fed arbitrary input, and the properties that must hold for any input. Fuzz targets use it, too.
 
 use aurora_http_core::handler::{Content, Flow, Handler};
 use aurora_http_core::request::{BodyLength, Method, Request};
@@ -8,25 +8,25 @@ use aurora_http_core::writer::ResponseWriter;
 use super::harness::Bench;
 use super::reply;
 
-/// Every flow, by a word in the path; responses are short whatever is asked for.
+/// A handler with every flow, chosen by a word in the path; responses are short whatever the request asks for.
 #[derive(Default)]
 pub(crate) struct Flows {
-    /// What the requests mean for the bodies of their responses.
+    /// How each request affects the body of its response.
     bodiless: Vec<Bodiless>,
 }
 
-/// Which responses have no body, whatever their fields say.
+/// Which responses have no body, regardless of their fields.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum Bodiless {
     #[default]
     None,
-    /// To HEAD.
+    /// Responses to HEAD.
     All,
-    /// To CONNECT.
+    /// Responses to CONNECT.
     Successful,
 }
 
-/// What is left to produce; `None` for content.
+/// The bytes left to produce; `None` for content.
 type Left = Option<u32>;
 
 const PIECE: [u8; 700] = [b'p'; 700];
@@ -68,7 +68,7 @@ impl Handler for Flows {
             }
             () => {}
         }
-        // The fields of the request are the response's, as far as they may be.
+        // Copies the request's fields into the response, as far as that is allowed.
         for field in request.fields().iter().take(3) {
             if response.field(field.name, field.value).is_err() {
                 return Flow::Finish;
@@ -121,7 +121,7 @@ impl Fuzzed {
     /// Feeds `input` in pieces that end at `cuts`, in order, then FIN; `pause_ms` passes between two pieces.
     ///
     /// # Panics
-    /// When something does not hold that has to.
+    /// When a property does not hold.
     pub(crate) fn play(&mut self, input: &[u8], cuts: &[usize], pause_ms: u64) {
         let bench = &mut self.bench;
         bench.reopen();
@@ -134,7 +134,7 @@ impl Fuzzed {
         }
         let answered = bench.output.len();
         bench.fin();
-        // Whoever did not listen to the FIN ends by a deadline.
+        // A connection that does not end at the FIN ends at a deadline.
         bench.elapse(1_000_000);
         assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0), "{:?}", bench.connection);
         assert!(bench.connection.close_reason().is_some());
@@ -142,7 +142,7 @@ impl Fuzzed {
         self.check_output();
     }
 
-    /// Whole responses, the last one perhaps broken off; one for each request, and at most one refusal.
+    /// Checks for complete responses (the last one may be cut off), one for each request, and at most one refusal.
     fn check_output(&self) {
         let output = &self.bench.output;
         let bodiless = &self.bench.handler.bodiless;

@@ -1,8 +1,8 @@
-//! What a test over sockets runs on.
+//! The backends that tests over sockets run on.
 
 use aurora_http::Backend;
 
-/// The backends that this build has and this system allows.
+/// The backends that are compiled in and that this system allows.
 pub(crate) fn backends() -> Vec<Backend> {
     let mut backends = Vec::new();
     if cfg!(has_epoll) {

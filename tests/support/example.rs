@@ -53,7 +53,7 @@ impl Example {
         kill_process(Pid::from_child(&self.child), signal).expect("a process");
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     pub(crate) fn wait(mut self) -> ExitStatus {
         let pid = Pid::from_child(&self.child);
         let (ended, end) = mpsc::channel::<()>();
@@ -71,7 +71,7 @@ impl Example {
 
 impl Drop for Example {
     fn drop(&mut self) {
-        // Both fail when it has ended already.
+        // Both fail if it has exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

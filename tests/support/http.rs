@@ -1,4 +1,4 @@
-//! A client that says exactly what it is told to.
+//! A client that sends exactly the bytes it is given.
 
 // Every test crate uses its own part of this.
 #![allow(dead_code)]
@@ -8,13 +8,13 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// No step of a test takes this long, unless it hangs.
+/// A step of a test that takes this long hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// One connection.
 pub(crate) struct Client {
     stream: TcpStream,
-    /// Received and not yet taken.
+    /// Bytes that were received and not yet consumed.
     received: Vec<u8>,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct Client {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    /// Status line and fields, as they came.
+    /// Status line and fields, as received.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
@@ -61,7 +61,7 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
-    /// Sends from another thread, for more than the sockets between hold.
+    /// Sends from another thread, for more bytes than the socket buffers hold.
     pub(crate) fn send_aside(&self, bytes: Vec<u8>) -> thread::JoinHandle<()> {
         let mut stream = self.stream.try_clone().expect("another handle");
         thread::spawn(move || stream.write_all(&bytes).expect("the server takes it"))
@@ -137,7 +137,7 @@ impl Client {
         self.received.is_empty() && self.receive() == 0
     }
 
-    /// The socket alone.
+    /// The socket itself.
     pub(crate) fn into_stream(self) -> TcpStream {
         self.stream
     }
@@ -146,12 +146,12 @@ impl Client {
         &self.stream
     }
 
-    /// Ends our direction.
+    /// Shuts down our sending half.
     pub(crate) fn finish(&self) {
         self.stream.shutdown(Shutdown::Write).expect("a connection");
     }
 
-    /// Exactly so many bytes.
+    /// Reads exactly `count` bytes.
     pub(crate) fn take(&mut self, count: usize) -> Vec<u8> {
         while self.received.len() < count {
             assert!(self.receive() > 0, "the connection ended after {} of {count} bytes", self.received.len());
@@ -186,7 +186,7 @@ impl Client {
     }
 }
 
-/// Asks until it is so.
+/// Polls a condition until it holds.
 pub(crate) fn eventually(mut holds: impl FnMut() -> bool, what: &str) {
     let deadline = Instant::now() + DEADLINE;
     while !holds() {

@@ -1,4 +1,4 @@
-//! What a worker in a loop of the program's own has to do, whatever loop that is. Each test says how its loop serves.
+//! What a worker inside another event loop has to do, whichever loop it is. Each test provides its loop.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use aurora_http::{Backend, Content, Flow, Handler, Request, ResponseWriter, Serv
 
 const LONG: usize = 30_000_000;
 const CLIENTS: usize = 900;
-/// How long the program is busy with something else.
+/// How long the program does something else.
 const PAUSE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -65,21 +65,21 @@ impl Handler for Counts {
 
 pub(crate) type Waker = Box<dyn Wake>;
 
-/// What the serving thread and the test tell each other.
+/// The communication between the serving thread and the test.
 pub(crate) struct Told {
     worker: mpsc::Sender<(SocketAddr, Waker)>,
-    /// Ends a pause; whoever sends one asked for it.
+    /// Ends a pause; only the side that asked for it sends this.
     pauses: Mutex<mpsc::Receiver<mpsc::Receiver<()>>>,
     pub(crate) turns: AtomicU64,
 }
 
 impl Told {
-    /// The worker is there, before its first turn.
+    /// The worker has been created, and has not had a turn yet.
     pub(crate) fn ready(&self, worker: &Worker<'_, Counts>) {
         self.worker.send((worker.local_addr(), Box::new(worker.waker().unwrap()))).unwrap();
     }
 
-    /// After every turn: the program has something else to do, when the test says so.
+    /// Called after every turn: the program does something else if the test asks for that.
     pub(crate) fn turned(&self) {
         self.turns.fetch_add(1, Ordering::Relaxed);
         if let Ok(over) = self.pauses.lock().unwrap().try_recv() {
@@ -107,7 +107,7 @@ impl Nested<'_> {
     }
 }
 
-/// Runs a test on every backend that there is.
+/// Runs a test on every available backend.
 fn on_each(backends: &[Backend], serve: Serve, test: fn(&Nested<'_>)) {
     for &backend in backends {
         let (worker, ready) = mpsc::channel();
@@ -129,7 +129,7 @@ fn on_each(backends: &[Backend], serve: Serve, test: fn(&Nested<'_>)) {
             stop.abort();
             nested.waker.wake();
             if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) && !serving.is_finished() {
-                // The thread cannot be ended from outside, and the scope would wait for it for ever.
+                // The thread cannot be ended from outside, and the scope would wait for it forever.
                 eprintln!("on {backend:?}: the loop sleeps over its stop");
                 process::abort();
             }
@@ -151,7 +151,7 @@ fn answer(stream: &mut TcpStream) -> String {
     while !text.contains("\r\n\r\n") || text.ends_with("\r\n\r\n") {
         let count = match stream.read(&mut bytes) {
             Ok(count) => count,
-            // The end of a ring of another test interrupts whoever is about.
+            // The kernel's teardown of another test's ring may interrupt this call.
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => panic!("{error} behind {text:?}"),
         };
@@ -193,10 +193,10 @@ pub(crate) fn much_goes_out(backends: &[Backend], serve: Serve) {
     });
 }
 
-/// More events than one wait takes, and more connections than one turn accepts, all there when the program comes back.
+/// More events than one wait takes, and more connections than one turn accepts, all pending when the program returns.
 pub(crate) fn a_burst_is_answered(backends: &[Backend], serve: Serve) {
     on_each(backends, serve, |nested| {
-        // The loop is in its pause once it took the request for it, which it does behind a turn.
+        // The loop pauses once it has taken the request for that, which it does after a turn.
         let (over, pausing) = mpsc::channel();
         nested.pause.send(pausing).unwrap();
         nested.waker.wake();
@@ -211,7 +211,7 @@ pub(crate) fn a_burst_is_answered(backends: &[Backend], serve: Serve) {
             let text = answer(stream);
             assert!(text.ends_with("\r\n\r\n0"), "{index}: {text}");
         }
-        // All at once again, on connections that are there.
+        // All at once again, on connections that exist already.
         let (over, pausing) = mpsc::channel();
         nested.pause.send(pausing).unwrap();
         nested.waker.wake();
@@ -226,7 +226,7 @@ pub(crate) fn a_burst_is_answered(backends: &[Backend], serve: Serve) {
     });
 }
 
-/// The loop does not spin: neither when nothing ever happened, nor behind a request, nor behind a wake.
+/// The loop does not spin: neither before anything has happened, nor after a request, nor after a wake.
 pub(crate) fn it_sleeps_while_there_is_nothing_to_do(backends: &[Backend], serve: Serve) {
     on_each(backends, serve, |nested| {
         let mut stream = nested.connect();
@@ -237,7 +237,7 @@ pub(crate) fn it_sleeps_while_there_is_nothing_to_do(backends: &[Backend], serve
         let before = nested.told.turns.load(Ordering::Relaxed);
         thread::sleep(PAUSE);
         let turns = nested.told.turns.load(Ordering::Relaxed) - before;
-        // The date is kept up to date by a turn now and then.
+        // An occasional turn updates the date.
         assert!(turns <= 3, "{turns} turns without a reason");
         nested.waker.wake();
         let began = Instant::now();

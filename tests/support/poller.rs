@@ -1,5 +1,5 @@
-//! What pollers of sockets have in common, epoll and kqueue: the tests of their crates have this as a module, and say
-//! beside it which poller it is.
+//! The tests that pollers (epoll, kqueue) share. The tests of their crates include this as a module, and define beside it
+//! which `Poller` is tested.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -25,13 +25,13 @@ pub(crate) fn listening(poller: &mut Poller<'_>, options: &ListenOptions) -> (Io
     (listener, poller.local_addr(listener).unwrap())
 }
 
-/// Waits until `io` is reported, and says as what.
+/// Waits until `io` is reported, and returns as what.
 fn reported(poller: &mut Poller<'_>, io: IoHandle) -> Ready {
     reported_until(poller, io, |_| true)
 }
 
-/// Waits until the reports of `io` are enough, and says what they were together: both directions are events of their
-/// own.
+/// Waits until the reports of `io` satisfy `enough`, and returns their union: the two directions may be separate
+/// events.
 pub(crate) fn reported_until(poller: &mut Poller<'_>, io: IoHandle, enough: impl Fn(Ready) -> bool) -> Ready {
     let (mut sum, mut any) = (Ready::default(), false);
     while !any || !enough(sum) {
@@ -109,13 +109,13 @@ fn late_events_of_a_closed_socket_do_not_reach_its_successor() {
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
     let mut first = TcpStream::connect(address).unwrap();
     let io = accepted(&mut poller, listener);
-    // A duplicate keeps the socket open beyond the close, and in epoll its registration too.
+    // A duplicate keeps the socket open beyond the close, and with epoll its registration as well.
     let duplicate = poller.descriptor(io).unwrap().try_clone_to_owned().unwrap();
     poller.close(io);
     let _second = TcpStream::connect(address).unwrap();
     let successor = accepted(&mut poller, listener);
     assert_eq!(successor, io, "the index is used again");
-    // What there is to say of itself, if anything.
+    // Takes its own events, if there are any.
     poller.wait(Some(Duration::ZERO), &mut |_, _| {}).unwrap();
 
     first.write_all(b"for the dead").unwrap();
@@ -131,7 +131,7 @@ pub(crate) fn timespec(timeout: Duration) -> Timespec {
 }
 
 #[test]
-fn detach_gives_an_open_socket_away_and_frees_its_entry() {
+fn detach_returns_an_open_socket_and_frees_its_entry() {
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
@@ -156,7 +156,7 @@ fn detach_gives_an_open_socket_away_and_frees_its_entry() {
 }
 
 #[test]
-fn its_descriptor_stands_inside_another_loop() {
+fn its_descriptor_works_inside_another_loop() {
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (_, address) = listening(&mut poller, &ListenOptions::default());
@@ -238,7 +238,7 @@ fn bytes_before_the_end_are_reported_with_it_and_received_first() {
 }
 
 #[test]
-fn our_own_end_of_writing_is_not_the_end_of_reading() {
+fn our_own_shutdown_is_not_the_end_of_reading() {
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
@@ -255,7 +255,7 @@ fn our_own_end_of_writing_is_not_the_end_of_reading() {
 }
 
 #[test]
-fn everything_ends_in_both_directions_when_one_has_ended_before() {
+fn both_directions_can_be_shut_down_when_one_has_ended_before() {
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
@@ -269,10 +269,10 @@ fn everything_ends_in_both_directions_when_one_has_ended_before() {
     assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "it hears of our end");
 }
 
-/// Linux refuses to wait for a file.
+/// Linux does not allow waiting for a regular file.
 #[cfg(target_os = "linux")]
 #[test]
-fn what_cannot_be_registered_is_closed_and_leaves_its_entry_free() {
+fn a_socket_that_cannot_be_registered_is_closed_and_its_entry_stays_free() {
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let file = std::fs::File::open("/proc/self/exe").unwrap();
@@ -299,7 +299,7 @@ fn duplicates_of_a_listener_serve_several_pollers() {
     let address = pollers[0].0.local_addr(pollers[0].1).unwrap();
     for round in 0..3 {
         let clients = [(); 2].map(|()| TcpStream::connect(address).unwrap());
-        // Every one hears of it; whoever comes first takes both, and the others find nothing.
+        // All pollers are notified; the first takes both connections, and the others find none.
         for (poller, listener) in &mut pollers {
             reported(poller, *listener);
         }
@@ -316,7 +316,7 @@ fn duplicates_of_a_listener_serve_several_pollers() {
 }
 
 #[test]
-fn dropping_it_closes_its_sockets_and_the_storage_serves_again() {
+fn dropping_it_closes_its_sockets_and_the_storage_can_be_reused() {
     let mut table = table(2);
     for round in 0..3 {
         let mut poller = Poller::new(&mut table).unwrap();
@@ -331,7 +331,7 @@ fn dropping_it_closes_its_sockets_and_the_storage_serves_again() {
 }
 
 #[test]
-fn entries_are_used_again_without_end() {
+fn entries_can_be_reused_forever() {
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
@@ -362,7 +362,7 @@ fn wakes_end_one_wait_each_time_and_coalesce() {
         poller.wait(Some(Duration::from_millis(20)), &mut |_, _| {}).unwrap();
         assert!(poller.now().ms_since(before) >= 20, "ten wakes counted as one");
     }
-    // More than a pipe holds, where wakes go through one.
+    // More than a pipe holds, for systems where wakes go through one.
     for _ in 0..100_000 {
         waker.wake();
     }

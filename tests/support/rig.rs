@@ -1,4 +1,4 @@
-//! Drives a harness and keeps the books: every operation completes exactly once, and its buffer comes back with it.
+//! Drives a harness and checks that every operation completes exactly once, and that its buffer comes back with it.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -11,18 +11,18 @@ use aurora_http_core::sim::ClientRecv;
 
 use super::Harness;
 
-/// Turns before a test gives up; a wait in them lasts up to [`PATIENCE`].
+/// How many turns a test takes before it gives up; the wait of a turn lasts up to [`PATIENCE`].
 const TURNS_MAX: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two looks at both ends of a connection that are driven by one thread.
+/// The longest wait of a turn when one thread drives both ends of a connection.
 const GLANCE: Duration = Duration::from_millis(1);
 
-/// A send that has not moved for so long will not move any more.
+/// A send that has made no progress for so long is parked.
 const GLANCES_AT_REST: usize = 50;
 
 const GENERATION: u32 = 7;
 
-/// An outcome with its parts in reach.
+/// An outcome, taken apart.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) result: Result<u32, IoError>,
@@ -34,7 +34,7 @@ impl Done {
         self.buf.as_ref().expect("a buffer").filled()
     }
 
-    /// Whether no bytes came. Where nothing was received no lent buffer needs to have been taken, either.
+    /// Whether no bytes were received. Then no lent buffer need have been picked, either.
     pub(crate) fn is_empty(&self) -> bool {
         self.buf.as_ref().is_none_or(Buf::is_empty)
     }
@@ -43,11 +43,11 @@ impl Done {
 pub(crate) struct Rig<H: Harness> {
     pub(crate) harness: H,
     pub(crate) listener: IoHandle,
-    /// The operations in flight, with the address of their buffer.
+    /// The operations in flight, with the addresses of their buffers.
     in_flight: HashMap<u64, Option<usize>>,
     done: VecDeque<(OpToken, Done)>,
     lent: usize,
-    /// What the last turn's wait had looked at.
+    /// What the last turn's wait has seen.
     pub(crate) seen: Seen,
 }
 
@@ -65,14 +65,14 @@ pub(crate) fn filled(bytes: &[u8]) -> Buf<'static> {
     buf
 }
 
-/// Bytes of which no two neighbourhoods look alike.
+/// A pattern in which every position is recognizable.
 pub(crate) fn pattern(length: usize) -> &'static [u8] {
     let bytes: Vec<u8> = (0..length).map(|at| (at ^ at >> 8 ^ at >> 16) as u8).collect();
     bytes.leak()
 }
 
 fn address(buf: &mut Buf<'static>) -> usize {
-    // The end of its memory, which does not move with what is filled.
+    // The end of its memory, which does not depend on how much is filled.
     buf.spare().as_ptr_range().end as usize
 }
 
@@ -127,7 +127,7 @@ impl<H: Harness> Rig<H> {
         self.harness.reactor().shutdown(io, how);
     }
 
-    /// One turn; says how many completions it had.
+    /// One turn; returns how many completions it had.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> usize {
         self.seen = self.harness.reactor().wait(timeout).expect("a reactor in working order");
         let before = self.done.len();
@@ -137,7 +137,7 @@ impl<H: Harness> Rig<H> {
         self.done.len() - before
     }
 
-    /// Writes a completion down.
+    /// Records a completion.
     pub(crate) fn enter(&mut self, completion: Completion<'static>) {
         let Completion { token, outcome, more } = completion;
         let address_before = match more {
@@ -170,12 +170,12 @@ impl<H: Harness> Rig<H> {
         self.lent
     }
 
-    /// Drops what completed and was not taken.
+    /// Drops completions that were not taken.
     pub(crate) fn forget_done(&mut self) {
         self.done.clear();
     }
 
-    /// What came of `token`, if it has completed.
+    /// The completion of `token`, if there is one.
     pub(crate) fn take(&mut self, token: OpToken) -> Option<Done> {
         let at = self.done.iter().position(|(done, _)| *done == token)?;
         self.done.remove(at).map(|(_, done)| done)
@@ -192,7 +192,7 @@ impl<H: Harness> Rig<H> {
         panic!("{token:?} does not complete")
     }
 
-    /// Takes turns of a blink each, with `step` between them, until `step` has a value.
+    /// Takes short turns, with `step` between them, until `step` returns a value.
     pub(crate) fn pump<T>(&mut self, mut step: impl FnMut(&mut Self) -> Option<T>) -> T {
         for _ in 0..20_000 {
             if let Some(value) = step(self) {
@@ -203,7 +203,7 @@ impl<H: Harness> Rig<H> {
         panic!("nothing comes of it")
     }
 
-    /// A connection, accepted.
+    /// A connected and accepted connection.
     pub(crate) fn connected(&mut self) -> (H::Client, IoHandle) {
         let client = self.harness.connect(self.listener);
         let token = self.accept(self.listener);
@@ -227,7 +227,7 @@ impl<H: Harness> Rig<H> {
         assert_eq!(self.harness.client_send(client, bytes), bytes.len());
     }
 
-    /// What the client receives next, once it is there.
+    /// What the client receives next, after waiting for it.
     pub(crate) fn client_recv(&mut self, client: &mut H::Client, into: &mut [u8]) -> ClientRecv {
         self.pump(|rig| match rig.harness.client_recv(client, into) {
             ClientRecv::Nothing => None,
@@ -235,7 +235,7 @@ impl<H: Harness> Rig<H> {
         })
     }
 
-    /// The client receives exactly this.
+    /// Checks that the client receives exactly this.
     pub(crate) fn client_expects(&mut self, client: &mut H::Client, expected: &[u8]) {
         let mut received = Vec::new();
         while received.len() < expected.len() {
@@ -248,7 +248,7 @@ impl<H: Harness> Rig<H> {
         assert!(received == expected, "the bytes differ");
     }
 
-    /// Sends until a send stays parked, and gives its token.
+    /// Sends until a send stays parked, and returns its token.
     pub(crate) fn fill(&mut self, io: IoHandle) -> OpToken {
         self.harness.shrink(io);
         let body = pattern(1 << 20);
@@ -267,7 +267,7 @@ impl<H: Harness> Rig<H> {
         }
     }
 
-    /// Nothing is in flight, and all lent buffers come back.
+    /// Checks that nothing is in flight and that all lent buffers come back.
     pub(crate) fn finish(mut self) {
         assert!(self.in_flight.is_empty(), "in flight: {:?}", self.in_flight);
         while self.harness.reactor().reclaim().is_some() {

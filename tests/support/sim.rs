@@ -1,4 +1,4 @@
-//! The simulator in the harness: with its own reactor, and by non-blocking calls under [`Readiness`].
+//! The simulator in the harness: with its own reactor, and as non-blocking calls under [`Readiness`].
 
 use std::ops::DerefMut;
 

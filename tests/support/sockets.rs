@@ -13,7 +13,7 @@ use rustix::net::sockopt;
 
 use super::Harness;
 
-/// `$sockets` and `$sockets_mut` lead from a reactor to what holds its sockets.
+/// `$sockets` and `$sockets_mut` lead from a reactor to the object that holds its sockets.
 macro_rules! harness {
     ($harness:ident, $backend:ident, $Reactor:ty, [$($sockets:tt)*], [$($sockets_mut:tt)*], $place:expr, $new:expr) => {
         pub(crate) struct $harness {
@@ -75,14 +75,14 @@ macro_rules! harness {
             }
 
             fn client_reset(&mut self, client: TcpStream) {
-                // macOS sets no options on a connection that is gone already.
+                // macOS sets no options on a connection that is gone.
                 let _ = sockopt::set_socket_linger(&client, Some(Duration::ZERO));
                 drop(client);
             }
 
             fn shrink(&mut self, io: IoHandle) {
                 let socket = self.reactor$($sockets)*.descriptor(io).expect("an open handle");
-                // Elsewhere less than a segment waits for the delayed acknowledgement of each.
+                // Elsewhere, with a buffer of less than a segment, each send waits for a delayed acknowledgement.
                 let bytes = if cfg!(target_os = "linux") { 4096 } else { 65_536 };
                 sockopt::set_socket_send_buffer_size(socket, bytes).unwrap();
             }
@@ -111,7 +111,7 @@ macro_rules! readiness_harness {
 
 #[cfg(target_os = "linux")]
 readiness_harness!(EpollHarness, aurora_http_epoll, Epoll);
-// On Linux over the emulation that stands in for kqueue in tests.
+// On Linux over the emulation of kqueue.
 #[cfg(any(target_os = "linux", kqueue_exists))]
 readiness_harness!(KqueueHarness, aurora_http_kqueue, Kqueue);
 #[cfg(target_os = "linux")]

@@ -1,18 +1,18 @@
-//! Files that use each other in a circle: none of them can be read, or moved, without the others.
+//! Files that use each other in a cycle: none of them can be understood or moved without the others.
 //!
-//! A file uses another one by a path that starts with `crate::` or `super::`, be it in a `use` or not. Paths from a module
-//! down into its own children are not counted: a parent that names its children is how a tree of modules is written.
+//! A file uses another one by a path that starts with `crate::` or `super::`, whether or not in a `use`. Paths from a module
+//! down into its own children do not count, because a parent has to name its children.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Source, backends, check, declared_modules, item_len, scan, shipped_sources, words};
 
-/// Folders below which no files use each other in a circle, besides those of the backends. Each is the folder of a crate's
-/// `lib.rs`, or is below one.
+/// Directories below which no files use each other in a cycle, besides those of the backends. Each is the directory of a
+/// crate's `lib.rs`, or is below one.
 const FOLDERS: [&str; 4] = ["sockets/src", "src", "system/src", "core/src"];
 
 #[test]
-fn no_files_use_each_other_in_a_circle() {
+fn no_files_use_each_other_in_a_cycle() {
     let mut folders: Vec<String> = backends().iter().map(|backend| format!("{backend}/src")).collect();
     folders.extend(FOLDERS.map(str::to_owned));
     let all = shipped_sources();
@@ -23,7 +23,7 @@ fn no_files_use_each_other_in_a_circle() {
     check("files use each other in a circle: move what they share into a file that uses none of them", &findings);
 }
 
-/// A shortest circle through the files below `folder` for each set of them that use each other, and the rest of the set.
+/// For each set of files below `folder` that use each other: a shortest cycle, and the rest of the set.
 fn circles(all: &[Source], folder: &str) -> Vec<String> {
     let prefix = format!("{folder}/");
     let root = folder.match_indices("src").find_map(|(at, _)| {
@@ -46,7 +46,7 @@ fn circles(all: &[Source], folder: &str) -> Vec<String> {
             continue;
         }
         let Some(circle) = way_back(&uses, file) else { continue };
-        // All that are in some circle with this one are told of by it.
+        // This finding covers all files that are in a cycle with this one.
         let set: BTreeSet<&str> = uses
             .keys()
             .copied()
@@ -67,7 +67,7 @@ fn way_back<'a>(uses: &Uses<'a>, file: &'a str) -> Option<Vec<&'a str>> {
     Some([file].into_iter().chain(found).collect())
 }
 
-/// The shortest way from one file to another by what uses what, without its start.
+/// The shortest path from one file to another along uses, without its start.
 fn way<'a>(uses: &Uses<'a>, from: &'a str, to: &'a str) -> Option<Vec<&'a str>> {
     let mut came_from = BTreeMap::new();
     let mut next = VecDeque::from([from]);
@@ -90,7 +90,7 @@ fn way<'a>(uses: &Uses<'a>, from: &'a str, to: &'a str) -> Option<Vec<&'a str>> 
     Some(back)
 }
 
-/// The modules of a crate that are files. One module may be several of them, one for each system.
+/// The modules of a crate that are files. A module may have several files, one for each system.
 struct Modules<'a> {
     /// Its path in the crate, and the file.
     places: Vec<(Vec<String>, &'a Source)>,
@@ -112,13 +112,13 @@ fn modules<'a>(all: &'a [Source], root: &'a Source) -> Modules<'a> {
 }
 
 impl<'a> Modules<'a> {
-    /// The files that `source`, which is `module`, names something of.
+    /// The files from which `source`, the module `module`, uses something.
     fn used_by(&self, source: &Source, module: &[String]) -> Vec<&'a str> {
         let code = &source.shipped;
         let mut used = Vec::new();
         let starts =
             ["crate", "super"].into_iter().flat_map(|start| words(code, start).map(move |at| (at, start.len())));
-        // Neither in the middle of a path nor a visibility.
+        // Skips words in the middle of a path, and visibilities.
         for (at, _) in starts.filter(|&(at, len)| !code[..at].ends_with("::") && code[at + len..].starts_with("::")) {
             let mut from = module.to_vec();
             from.extend(inline_modules(code, at));
@@ -160,14 +160,14 @@ fn inline_modules(code: &str, at: usize) -> Vec<String> {
     names
 }
 
-/// All paths that the beginning of `code` says: one, or those in braces.
+/// All paths at the beginning of `code`: one, or those in braces.
 fn paths(code: &str) -> Vec<Vec<&str>> {
     let mut found = Vec::new();
     read_path(code, &mut Vec::new(), &mut found);
     found
 }
 
-/// Reads a path behind `before`, and returns what is left of the code.
+/// Reads a path after `before`, and returns the rest of the code.
 fn read_path<'c>(code: &'c str, before: &mut Vec<&'c str>, found: &mut Vec<Vec<&'c str>>) -> &'c str {
     let code = code.trim_start();
     if let Some(mut rest) = code.strip_prefix('{') {
@@ -175,7 +175,7 @@ fn read_path<'c>(code: &'c str, before: &mut Vec<&'c str>, found: &mut Vec<Vec<&
             let length = before.len();
             rest = read_path(rest, before, found).trim_start();
             before.truncate(length);
-            // A name of its own, `as name`, is nobody else's.
+            // A rename, `as name`, is not part of the path.
             rest = rest.trim_start_matches(|char: char| char != ',' && char != '}');
             match rest.strip_prefix(',') {
                 Some(more) if !more.trim_start().starts_with('}') => rest = more,
@@ -199,13 +199,13 @@ fn read_path<'c>(code: &'c str, before: &mut Vec<&'c str>, found: &mut Vec<Vec<&
 }
 
 #[test]
-fn a_circle_is_found_through_any_kind_of_path() {
+fn a_cycle_is_found_through_any_kind_of_path() {
     let lib = "mod a;\nmod b;\nmod c;\npub use a::A;\n";
     let crate_of = |a: &str, b: &str, c: &str| {
         let file = |name: &str, code: &str| scan(&format!("tests/support/src/{name}.rs"), code.to_owned());
         [file("lib", lib), file("a", a), file("b", b), file("c", c)]
     };
-    // These files do not exist, so that their modules are not found by their declarations.
+    // These files do not exist, so their modules cannot be found by their declarations.
     let look = |sources: &[Source]| -> Vec<Vec<String>> {
         let places = sources.iter().map(|source| {
             let stem = source.path.rsplit('/').next().unwrap().trim_end_matches(".rs");

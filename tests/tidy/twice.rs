@@ -1,14 +1,14 @@
-//! What is written twice.
+//! Code that is duplicated between backends.
 
 use std::collections::BTreeMap;
 
 use super::{Source, backends, check, line_of, scan, shipped_sources};
 
-/// Most lines of code in a row that two crates may have alike.
+/// The most consecutive lines of code that may be equal in two crates.
 const EQUAL_LINES_MAX: usize = 12;
 
 #[test]
-fn no_two_backends_say_the_same() {
+fn no_code_is_duplicated_between_backends() {
     let mut folders = backends();
     folders.push("sockets".to_owned());
     let all = shipped_sources();
@@ -27,7 +27,7 @@ fn no_two_backends_say_the_same() {
     check("the same in two crates: it belongs into the one that they share", &findings);
 }
 
-/// Each run of more lines of code than may be alike, once. Blank lines, comments and the insides of strings are no code.
+/// Each run of more equal lines than allowed, once. Blank lines, comments and the contents of strings do not count.
 fn equal_runs(some: &[&Source], others: &[&Source]) -> Vec<String> {
     let files: Vec<(&Source, Vec<(usize, &str)>)> = some.iter().map(|source| (*source, code_lines(source))).collect();
     let mut seen = BTreeMap::new();
@@ -52,7 +52,7 @@ fn equal_runs(some: &[&Source], others: &[&Source]) -> Vec<String> {
     findings
 }
 
-/// Number and code of each line that has any.
+/// Number and code of each line with code.
 fn code_lines(source: &Source) -> Vec<(usize, &str)> {
     let lines = source.shipped.lines().map(str::trim);
     (1..).zip(lines).filter(|(_, line)| !line.is_empty()).collect()
@@ -63,7 +63,7 @@ fn texts<'l>(run: &[(usize, &'l str)]) -> Vec<&'l str> {
 }
 
 #[test]
-fn a_run_is_found_whatever_stands_between_its_lines() {
+fn a_run_is_found_whatever_is_between_its_lines() {
     let line = |number: usize| format!("    call_{number}();\n");
     let run = |count: usize| (0..count).map(line).collect::<String>();
     let some = scan("a.rs", format!("fn a() {{\n{}}}\n", run(EQUAL_LINES_MAX + 2)));

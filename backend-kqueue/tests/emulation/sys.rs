@@ -1,11 +1,11 @@
-//! An emulation, for tests on Linux: it takes the place of `src/sys.rs` and makes of epoll what that one makes of
-//! kevent(2). Wakes come through the pipe that serves on NetBSD and OpenBSD (`src/bell/pipe.rs`).
+//! An emulation of `src/sys.rs` for tests on Linux, which implements the same interface with epoll in place of kevent(2).
+//! Wakes use the pipe that also serves NetBSD and OpenBSD (`src/wake_event/pipe.rs`).
 //!
-//! What it proves is this crate's own logic over real sockets; it proves nothing of how macOS or a BSD behaves. It keeps
-//! to the shapes of kqueue where epoll has others: reading and writing are registrations of their own, each with its own
-//! data and its own events, a one-shot registration lasts for one event, adding one again has the kernel look again, and
-//! the end comes as a flag on events (`EV_EOF`), with bytes still there or not. It also does what kqueue may do: the
-//! write event comes before the read event of the same socket, and every seventh event comes once more.
+//! It tests this crate's own logic over real sockets, not the behaviour of macOS or a BSD. Where epoll differs from kqueue,
+//! it follows kqueue: reading and writing are separate registrations, each with its own user data and events; a one-shot
+//! registration lasts for one event; adding a registration again makes the kernel check again; and the end is a flag on
+//! events (`EV_EOF`), which may come with bytes still to be read. It also does what a kqueue is free to do: the write event
+//! of a socket comes before its read event, and every seventh event is repeated.
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -18,22 +18,22 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 
-/// Events of either kind that are taken at once.
+/// How many events of each kind are taken at once.
 const BATCH: usize = 32;
 
-/// What they become at most: as many of each kind, all of them twice.
+/// The most events that those become: two kinds, each event repeated.
 const EVENTS_MAX: usize = 4 * BATCH;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum EventFilter {
     Read(#[allow(dead_code)] RawFd),
     Write(#[allow(dead_code)] RawFd),
-    /// Others that kqueue has.
+    /// Any other filter.
     #[allow(dead_code)]
     Unknown,
 }
 
-/// Those that the crate uses.
+/// The flags that the crate uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct EventFlags(u16);
 
@@ -86,11 +86,11 @@ const NO_EVENT: Event = Event { filter: EventFilter::Unknown, flags: EventFlags:
 
 #[derive(Debug)]
 pub(crate) struct Queue {
-    /// Readable while one of the other two is.
+    /// Readable while one of the other two is; this is the descriptor that others see.
     both: OwnedFd,
     reads: OwnedFd,
     writes: OwnedFd,
-    /// Events so far, to repeat every seventh.
+    /// How many events there were, to repeat every seventh.
     count: AtomicU32,
 }
 
@@ -134,7 +134,7 @@ impl Queue {
         let once = if flags.contains(EventFlags::ONESHOT) { Epoll::ONESHOT } else { Epoll::ET };
         let data = EventData::new_u64((number as u64) << 32 | u64::from(key.0));
         match epoll::add(epoll, socket, data, interest | once) {
-            // A one-shot registration that had its event lies idle in epoll, where kqueue has none any more.
+            // After its event, epoll keeps a one-shot registration disabled, where kqueue deletes it.
             Err(Errno::EXIST) => epoll::modify(epoll, socket, data, interest | once),
             result => result,
         }
@@ -163,14 +163,15 @@ impl Queue {
             }
         }
         if more {
-            // A kqueue would have gone on to a full batch, so that a batch with room left is the end.
+            // More events may be pending, and a kqueue would have filled the batch: only a batch that is not full means that
+            // none are left.
             count = EVENTS_MAX;
         }
         Ok(events[..count].write_copy_of_slice(&translated[..count]))
     }
 }
 
-/// The end of reading is the peer's FIN or a broken connection, the end of writing only the latter.
+/// `EV_EOF` for reading is the peer's FIN or a broken connection; for writing only the latter.
 fn translate(event: &epoll::Event, filter: fn(RawFd) -> EventFilter) -> Event {
     let (bits, flags) = (event.data.u64(), event.flags);
     let filter = filter((bits >> 32) as RawFd);

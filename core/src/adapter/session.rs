@@ -3,7 +3,7 @@
 use core::mem;
 
 use super::{Clock, Solo, io};
-use crate::connection::{Action, Connection, Context, Place};
+use crate::connection::{Action, Connection, Context, Deadline, Place};
 use crate::defer::Deferrals;
 use crate::error::CloseReason;
 use crate::handler::{ConnectionId, ConnectionInfo, Handler};
@@ -210,7 +210,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
         let offered = self.unsent().len();
         let Flight::Write { head, body } = mem::take(&mut self.flight) else { return };
         let result = match result.map(|count| count.min(offered)) {
-            // It must not, and would for ever.
+            // A stream must not return 0 here; retrying would loop forever.
             Ok(0) => Err(IoError::ConnectionReset),
             Ok(count) if count == head.len() + body.len() => {
                 self.flight = Flight::Flush { head, body, count };
@@ -238,7 +238,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     /// The deadline that runs has passed, by whoever's clock.
     fn end_call(&mut self) {
         self.deadline = None;
-        // As if it had not been called: the connection is on its way out, whatever the call did.
+        // As if it had not been called: the connection is on its way out, or its handler is called before it reads on.
         let op = match mem::take(&mut self.flight) {
             Flight::Nothing => None,
             Flight::Read(buf) => Some(Op::Recv { io: IO, into: Some(buf) }),
@@ -331,9 +331,12 @@ impl<'p, H: Handler, C: Clock, E> Session<'_, '_, 'p, H, C, E> {
 
     fn update_deadline(&mut self) {
         if let Some(change) = self.connection.deadline_change(self.now) {
-            let timeout_ms = change.and_then(|deadline| deadline.timeout_ms(&self.solo.limits));
             self.looks = 0;
-            self.deadline = timeout_ms.map(|timeout_ms| self.now.plus_ms(timeout_ms));
+            self.deadline = match change {
+                Some(Deadline::Wake) => Some(self.connection.wake_at(self.now)),
+                Some(deadline) => deadline.timeout_ms(&self.solo.limits).map(|ms| self.now.plus_ms(ms)),
+                None => None,
+            };
         }
     }
 

@@ -2,38 +2,147 @@
 
 use super::exchange::Output;
 use super::{Action, Connection, flag, release};
-use crate::pool::BufferPool;
+use crate::pool::{Buf, BufferPool};
 use crate::reactor::{Op, Shutdown};
 use crate::state::State;
+
+/// What a connection wants next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Want {
+    /// Nothing, until something happens.
+    Nothing,
+    Send,
+    /// To receive behind what is there.
+    Recv,
+    /// To receive what nobody will look at.
+    RecvToDrop,
+    Shutdown(Shutdown),
+    CancelRecv,
+    CancelSend,
+    Close,
+}
+
+impl Want {
+    /// Whether it is carried out at once, without a completion.
+    const fn is_control(self) -> bool {
+        matches!(self, Self::Shutdown(_) | Self::CancelRecv | Self::CancelSend)
+    }
+}
 
 /// What a connection wants.
 impl<'p, E> Connection<'p, E> {
     /// The next thing to do, `None` when there is nothing to be done until something happens. Ask again afterwards.
     #[inline]
     pub fn next_action(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
-        let exchange = &mut self.exchange;
+        match self.want() {
+            Want::Nothing => None,
+            Want::Send => self.send(),
+            Want::Recv => Some(self.recv(pool)),
+            want => Some(self.act(pool, want)),
+        }
+    }
+
+    /// Whether [`next_action`](Self::next_action) has something: for a caller that can take one action only.
+    #[inline]
+    #[must_use]
+    pub fn has_action(&self) -> bool {
+        self.want() != Want::Nothing
+    }
+
+    /// Whether the next action is a control (a shutdown or a cancel), which no completion follows.
+    #[inline]
+    #[must_use]
+    pub fn has_control(&self) -> bool {
+        self.want().is_control()
+    }
+
+    #[inline]
+    fn want(&self) -> Want {
+        let exchange = &self.exchange;
         match exchange.state {
-            State::Writing if exchange.wants_send() => {
-                let Output::Unsent { head, body } = core::mem::take(&mut exchange.output) else { return None };
-                exchange.set(flag::SEND);
-                exchange.leave(head.len(), body.len());
-                Some(Action::Send { head, body })
-            }
-            State::Writing if exchange.wants_to_drop() && !planted!(LateInputKept) => Some(self.recv_to_drop(pool)),
+            State::Writing if exchange.wants_send() => Want::Send,
+            State::Writing if exchange.wants_to_drop() && !planted!(LateInputKept) => Want::RecvToDrop,
             State::New | State::KeepAlive | State::ReadingHead | State::ReadingContent
                 if !exchange.has(flag::RECV | flag::STARVED) =>
             {
-                self.next_recv(pool)
+                Want::Recv
             }
-            State::Processing | State::Switched => self.next_parked(pool),
-            State::Lingering => self.next_lingering(pool),
-            State::Closing => self.next_closing(pool),
-            _ => None,
+            State::ReadingContent | State::Processing | State::Switched => self.want_parked(),
+            State::Lingering => self.want_lingering(),
+            State::Closing => self.want_closing(),
+            _ => Want::Nothing,
+        }
+    }
+
+    /// While an answer is deferred, one receive notices that the client goes away, behind whatever it has sent as far as
+    /// that fits its buffer; while another protocol is spoken, it brings the bytes.
+    #[cold]
+    fn want_parked(&self) -> Want {
+        let exchange = &self.exchange;
+        let receives = !exchange.has(flag::RECV | flag::STARVED | flag::ENDED);
+        match exchange.state {
+            _ if exchange.wants_inbound_back() => Want::CancelRecv,
+            State::Switched if exchange.has(flag::DETACHED) => {
+                let holds = exchange.has(flag::RECV) && !exchange.has(flag::RECV_CANCELED);
+                if holds { Want::CancelRecv } else { Want::Nothing }
+            }
+            State::Switched if receives => Want::Recv,
+            State::Processing if receives && exchange.is_deferred() && !exchange.is_woken() => {
+                let has_room = self.inbound.as_ref().is_none_or(|inbound| inbound.len() < inbound.capacity());
+                if has_room { Want::Recv } else { Want::Nothing }
+            }
+            _ => Want::Nothing,
+        }
+    }
+
+    #[cold]
+    fn want_lingering(&self) -> Want {
+        let exchange = &self.exchange;
+        if !exchange.has(flag::SHUT) {
+            Want::Shutdown(Shutdown::Write)
+        } else if exchange.pins_buffer() {
+            // What arrives is dropped; a lent buffer will do for that.
+            Want::CancelRecv
+        } else if exchange.has(flag::RECV | flag::STARVED) {
+            Want::Nothing
+        } else {
+            Want::RecvToDrop
+        }
+    }
+
+    /// Shutdown, join, close: never a close with an operation in flight.
+    fn want_closing(&self) -> Want {
+        let exchange = &self.exchange;
+        let is_running = |operation, canceled| exchange.has(operation) && !exchange.has(canceled);
+        if exchange.has(flag::CLOSE) {
+            Want::Nothing
+        } else if !exchange.has(flag::RECV | flag::SEND) || planted!(ClosedUnderOperations) {
+            Want::Close
+        } else if !exchange.has(flag::SHUT) {
+            Want::Shutdown(Shutdown::Both)
+        } else if is_running(flag::RECV, flag::RECV_CANCELED) {
+            Want::CancelRecv
+        } else if is_running(flag::SEND, flag::SEND_CANCELED) {
+            Want::CancelSend
+        } else {
+            Want::Nothing
         }
     }
 
     #[inline]
-    pub(super) fn next_recv(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
+    fn send(&mut self) -> Option<Action<'p>> {
+        let exchange = &mut self.exchange;
+        let Output::Unsent { mut head, mut body } = core::mem::take(&mut exchange.output) else { return None };
+        exchange.set(flag::SEND);
+        if exchange.has(flag::CONTINUE) && !planted!(ContinueNotAlone) {
+            exchange.hold_back(&mut head, &mut body);
+        }
+        exchange.leave(head.len(), body.len());
+        Some(Action::Send { head, body })
+    }
+
+    #[inline]
+    fn recv(&mut self, pool: &mut BufferPool<'_, 'p>) -> Action<'p> {
         let into = match self.inbound.take() {
             Some(mut buf) if !buf.is_empty() => {
                 if buf.spare_len() == 0 {
@@ -49,90 +158,61 @@ impl<'p, E> Connection<'p, E> {
             None => None,
         };
         self.exchange.set(if into.is_some() { flag::RECV } else { flag::RECV | flag::LENT });
-        Some(Action::Recv { into })
+        Action::Recv { into }
     }
 
-    /// While an answer is deferred, one receive notices that the client goes away, behind whatever it has sent as far as
-    /// that fits its buffer; while another protocol is spoken, it brings the bytes.
+    /// What is wanted when a connection does not go on as it was.
     #[cold]
-    pub(super) fn next_parked(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
-        if !self.has_action() {
-            return None;
+    fn act(&mut self, pool: &mut BufferPool<'_, 'p>, want: Want) -> Action<'p> {
+        if self.exchange.state == State::Closing {
+            self.release_inbound(pool); // pipelined requests behind a response that broke off
         }
-        if self.has_control() {
-            self.exchange.set(flag::RECV_CANCELED);
-            return Some(Action::CancelRecv);
-        }
-        self.next_recv(pool)
-    }
-
-    /// Receives what nobody will look at.
-    fn recv_to_drop(&mut self, pool: &mut BufferPool<'_, 'p>) -> Action<'p> {
-        if let Some(buf) = self.inbound.take() {
-            release(pool, buf);
-        }
-        self.exchange.set(flag::RECV | flag::LENT);
-        Action::Recv { into: None }
-    }
-
-    #[cold]
-    pub(super) fn next_lingering(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
-        if !self.exchange.has(flag::SHUT) {
-            self.exchange.set(flag::SHUT);
-            return Some(Action::Shutdown(Shutdown::Write));
-        }
-        if self.exchange.pins_buffer() {
-            // What arrives is dropped; a lent buffer will do for that.
-            self.exchange.set(flag::RECV_CANCELED);
-            return Some(Action::CancelRecv);
-        }
-        if self.exchange.has(flag::RECV | flag::STARVED) {
-            return None;
-        }
-        Some(self.recv_to_drop(pool))
-    }
-
-    /// Shutdown, join, close: never a close with an operation in flight.
-    pub(super) fn next_closing(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
-        if let Some(buf) = self.inbound.take() {
-            release(pool, buf); // pipelined requests behind a response that broke off
-        }
-        let exchange = &mut self.exchange;
-        let in_flight = exchange.has(flag::RECV | flag::SEND) && !planted!(ClosedUnderOperations);
-        if exchange.has(flag::CLOSE) {
-            return None;
-        }
-        if !in_flight {
-            exchange.set(flag::CLOSE);
-            return Some(Action::Close);
-        }
-        if !exchange.has(flag::SHUT) {
-            exchange.set(flag::SHUT);
-            return Some(Action::Shutdown(Shutdown::Both));
-        }
-        for (operation, canceled, action) in [
-            (flag::RECV, flag::RECV_CANCELED, Action::CancelRecv),
-            (flag::SEND, flag::SEND_CANCELED, Action::CancelSend),
-        ] {
-            if exchange.has(operation) && !exchange.has(canceled) {
-                exchange.set(canceled);
-                return Some(action);
+        match want {
+            Want::Shutdown(how) => {
+                self.exchange.set(flag::SHUT);
+                Action::Shutdown(how)
+            }
+            Want::CancelRecv => {
+                self.exchange.set(flag::RECV_CANCELED);
+                Action::CancelRecv
+            }
+            Want::CancelSend => {
+                self.exchange.set(flag::SEND_CANCELED);
+                Action::CancelSend
+            }
+            Want::RecvToDrop => {
+                self.release_inbound(pool);
+                self.exchange.set(flag::RECV | flag::LENT);
+                Action::Recv { into: None }
+            }
+            // The others are handled where they are frequent.
+            Want::Close | Want::Nothing | Want::Send | Want::Recv => {
+                self.exchange.set(flag::CLOSE);
+                Action::Close
             }
         }
-        None
     }
 
-    /// Whether what [`next_action`](Self::next_action) would answer is no operation.
+    /// What a send has left of the output, of which it sent this many bytes, is output again.
     #[inline]
-    #[must_use]
-    pub fn has_control(&self) -> bool {
-        let exchange = &self.exchange;
-        match exchange.state {
-            State::Lingering => !exchange.has(flag::SHUT) || exchange.pins_buffer(),
-            State::Closing => exchange.has(flag::RECV | flag::SEND) && self.has_action(),
-            State::Processing => exchange.wants_inbound_back(),
-            State::Switched => exchange.has(flag::DETACHED) && self.has_action(),
-            _ => false,
+    pub(super) fn put_back(&mut self, mut head: Buf<'p>, mut body: &'p [u8], sent: usize) {
+        let exchange = &mut self.exchange;
+        if exchange.has(flag::HELD_BACK) {
+            exchange.join_held_back(&mut head, &mut body, sent);
+        } else {
+            let of_head = sent.min(head.len());
+            head.consume(of_head);
+            body = body.get(sent - of_head..).unwrap_or_default();
+            if !planted!(RejectedSendLosesPlace) || sent > 0 {
+                exchange.keep_rest(head.len() + body.len());
+            }
+        }
+        exchange.output = Output::Unsent { head, body };
+    }
+
+    fn release_inbound(&mut self, pool: &mut BufferPool<'_, 'p>) {
+        if let Some(buf) = self.inbound.take() {
+            release(pool, buf);
         }
     }
 
@@ -149,48 +229,10 @@ impl<'p, E> Connection<'p, E> {
             }
             Op::Send { head, body, .. } => {
                 self.exchange.clear(flag::SEND);
-                if !planted!(RejectedSendLosesPlace) {
-                    self.exchange.keep_rest(head.len() + body.len());
-                }
-                self.exchange.output = Output::Unsent { head, body };
+                self.put_back(head, body, 0);
             }
             Op::Close { .. } => self.exchange.clear(flag::CLOSE),
             Op::Accept { .. } => {}
-        }
-    }
-
-    /// Whether [`next_action`](Self::next_action) would answer with something: for a caller that can take one only.
-    #[inline]
-    #[must_use]
-    pub fn has_action(&self) -> bool {
-        let exchange = &self.exchange;
-        match exchange.state {
-            State::Writing => exchange.wants_send() || exchange.wants_to_drop() && !planted!(LateInputKept),
-            State::New | State::KeepAlive | State::ReadingHead | State::ReadingContent => {
-                !exchange.has(flag::RECV | flag::STARVED)
-            }
-            State::Processing => {
-                exchange.wants_inbound_back()
-                    || exchange.is_deferred()
-                        && !exchange.has(flag::RECV | flag::STARVED | flag::ENDED | flag::RESOLVED)
-                        && self.inbound.as_ref().is_none_or(|inbound| inbound.len() < inbound.capacity())
-            }
-            State::Switched if exchange.has(flag::DETACHED) => {
-                exchange.has(flag::RECV) && !exchange.has(flag::RECV_CANCELED)
-            }
-            State::Switched => !exchange.has(flag::RECV | flag::STARVED | flag::ENDED),
-            State::Lingering => {
-                !exchange.has(flag::SHUT) || exchange.pins_buffer() || !exchange.has(flag::RECV | flag::STARVED)
-            }
-            State::Closing => {
-                let lacks = |operation, canceled| exchange.has(operation) && !exchange.has(canceled);
-                !exchange.has(flag::CLOSE)
-                    && (!exchange.has(flag::RECV | flag::SEND)
-                        || !exchange.has(flag::SHUT)
-                        || lacks(flag::RECV, flag::RECV_CANCELED)
-                        || lacks(flag::SEND, flag::SEND_CANCELED))
-            }
-            _ => false,
         }
     }
 }

@@ -20,6 +20,7 @@ impl<'p, E> Connection<'p, E> {
         loop {
             let goes_on = match self.exchange.state {
                 State::New | State::KeepAlive | State::ReadingHead => self.read_head(cx),
+                State::ReadingContent | State::Switched if self.exchange.is_woken() => self.exchange.resume(cx, true),
                 State::ReadingContent => self.read_content(cx),
                 State::Writing => self.write(cx),
                 State::Processing => {

@@ -58,7 +58,7 @@ impl<'p, E> Exchange<'p, E> {
         }
         self.go(Event::HeadComplete);
         self.served += 1;
-        self.clear(flag::BEGUN | flag::BLANK_CR | flag::BLANK_LINE);
+        self.clear(flag::BEGUN | flag::BLANK_CR | flag::BLANK_LINE | flag::TIMED | flag::TIME);
         self.set(flag::PROGRESS | flag::COUNTED);
         *cx.in_flight += 1;
         self.stream = Stream::Unbegun;
@@ -126,6 +126,7 @@ impl<'p, E> Exchange<'p, E> {
     /// written.
     #[cold]
     fn end_behind_response(&mut self, reason: CloseReason) {
+        self.facts = self.facts.with(Facts::STOPPING, reason == CloseReason::Stopped);
         if self.stream == Stream::Unbegun && !self.facts.has(Facts::CLOSE) {
             self.facts = self.facts.with(Facts::CLOSE, true);
             self.reason.get_or_insert(reason);
@@ -197,6 +198,10 @@ impl<'p, E> Exchange<'p, E> {
             }
         }
         return_loans(cx.pool, cx.loans);
+        if let Some(ms) = written.wake_after_ms {
+            self.wake_at = (cx.now.0 as u32).wrapping_add(ms.clamp(1, i32::MAX as u32));
+            self.set(flag::TIMED | flag::PROGRESS);
+        }
         written.content_max
     }
 
@@ -211,17 +216,20 @@ impl<'p, E> Exchange<'p, E> {
     ) -> bool {
         match failure {
             None => {}
-            Some(Failure { is_answered: true, .. }) => {
+            Some(Failure { error, is_answered: true }) => {
                 cx.counters.failed += 1;
+                self.drop_flow(cx, flow, RefusalCause::Handler(error));
                 self.finish_response(cx);
                 return false;
             }
             Some(Failure { error, .. }) => {
-                self.replace_response(cx, error.answer(), RefusalCause::Handler(error));
+                self.replace_response(cx, flow, error.answer(), RefusalCause::Handler(error));
                 return false;
             }
         }
-        if self.stream == Stream::Raw && !self.begin_raw(cx) {
+        if self.stream == Stream::Raw && !self.begins_raw(cx) {
+            let error = WriteError::ContentUnread;
+            self.replace_response(cx, flow, error.answer(), RefusalCause::Handler(error));
             return false;
         }
         match flow {
@@ -236,18 +244,23 @@ impl<'p, E> Exchange<'p, E> {
                 self.go(Event::Respond);
             }
             Flow::Defer(_) => self.defer(cx, flow),
-            Flow::Upgrade(_) | Flow::Detach(_) | Flow::Receive(_) if self.body.is_raw() => self.switch(cx, flow),
+            Flow::Upgrade(_) | Flow::Detach(_) | Flow::Receive(_) | Flow::ReceiveOrResume(_) if self.body.is_raw() => {
+                self.switch(cx, flow);
+            }
             // What was declined is gone.
-            Flow::Receive(_) | Flow::Collect(_) if self.has(flag::DEAF) => {
-                self.replace_response(cx, Answer::new(500), RefusalCause::Flow);
+            Flow::Receive(_) | Flow::ReceiveOrResume(_) | Flow::Collect(_) if self.has(flag::DEAF) => {
+                self.replace_response(cx, flow, Answer::new(500), RefusalCause::Flow);
             }
             Flow::Receive(_) => return self.want_content(cx, flow, content_max, here),
+            Flow::ReceiveOrResume(_) if self.can_be_resolved(cx) => {
+                return self.want_content(cx, flow, content_max, here);
+            }
             Flow::Collect(_) if here.head && !self.body.is_raw() => {
                 return self.want_content(cx, flow, content_max, here);
             }
-            // Not switched, or there is no head any more that could be shown beside the content.
-            Flow::Upgrade(_) | Flow::Detach(_) | Flow::Collect(_) => {
-                self.replace_response(cx, Answer::new(500), RefusalCause::Flow);
+            // Nobody has a token, nothing was switched to, or there is no head any more to be shown beside the content.
+            Flow::ReceiveOrResume(_) | Flow::Upgrade(_) | Flow::Detach(_) | Flow::Collect(_) => {
+                self.replace_response(cx, flow, Answer::new(500), RefusalCause::Flow);
             }
         }
         false
@@ -285,7 +298,7 @@ impl<'p, E> Exchange<'p, E> {
         if allowed.is_some_and(|bytes_max| !self.body.allow(bytes_max)) {
             self.facts = self.facts.with(Facts::CLOSE, true);
             self.reason.get_or_insert(CloseReason::TooLarge);
-            self.replace_response(cx, Answer::new(413), RefusalCause::Connection(CloseReason::TooLarge));
+            self.replace_response(cx, flow, Answer::new(413), RefusalCause::Connection(CloseReason::TooLarge));
             return false;
         }
         self.facts = self.facts.with(Facts::CLOSE_UNREAD, false).with(Facts::LIMITED, true);
@@ -309,6 +322,7 @@ impl<'p, E> Exchange<'p, E> {
             head.filled_mut().copy_within(at..len, at + CONTINUE.len());
             head.filled_mut()[at..at + CONTINUE.len()].copy_from_slice(CONTINUE);
             self.response_at += CONTINUE.len() as u32;
+            self.set(flag::CONTINUE);
         }
     }
 
@@ -351,10 +365,12 @@ impl<'p, E> Exchange<'p, E> {
     pub(super) fn replace_response<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
+        flow: Flow<E>,
         answer: Answer<'_>,
         cause: RefusalCause,
     ) {
         cx.counters.failed += 1;
+        self.drop_flow(cx, flow, cause);
         self.answer_instead(cx, answer, cause);
     }
 
@@ -395,8 +411,7 @@ impl<'p, E> Exchange<'p, E> {
     fn forget_response<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
         // Whatever was to happen behind the response.
         self.reason = Some(reason);
-        self.abandon(cx);
-        self.waiting = None;
+        self.abandon(cx, reason);
         self.clear(flag::STARVED);
         self.release_output(cx.pool);
     }
@@ -418,7 +433,7 @@ impl<'p, E> Exchange<'p, E> {
         let (flow, failure, content_max) = self.call(cx, None, |handler, response| handler.produce(state, response));
         let stalled = failure.is_none() && matches!(flow, Flow::Produce(_)) && !self.has_output();
         if stalled {
-            self.give_up_stalled(cx);
+            self.give_up_stalled(cx, flow);
             return true;
         }
         self.settle(cx, flow, failure, content_max, Here::CONTENT);

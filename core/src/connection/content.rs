@@ -6,7 +6,7 @@ use super::exchange::{Exchange, NotReady, Output};
 use super::{Connection, Context, flag, release};
 use crate::answer::Answer;
 use crate::error::CloseReason;
-use crate::handler::{Content, Flow, Handler};
+use crate::handler::{Content, Flow, Handler, RefusalCause};
 use crate::parse::{HeadScan, with_head};
 use crate::pool::{Buf, Class};
 use crate::request::Trailers;
@@ -32,7 +32,7 @@ impl<'p, E> Connection<'p, E> {
     pub(super) fn read_content<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         match &self.exchange.waiting {
             Some(Flow::Collect(_)) => self.collect(cx),
-            Some(Flow::Receive(_)) => self.receive(cx),
+            Some(Flow::Receive(_) | Flow::ReceiveOrResume(_)) => self.receive(cx),
             _ => self.discard(cx),
         }
     }
@@ -44,7 +44,7 @@ impl<'p, E> Connection<'p, E> {
             Some(Flow::Upgrade(state)) => self.exchange.waiting = Some(Flow::Receive(state)),
             waiting => self.exchange.waiting = waiting,
         }
-        matches!(self.exchange.waiting, Some(Flow::Receive(_))) && self.receive(cx)
+        matches!(self.exchange.waiting, Some(Flow::Receive(_) | Flow::ReceiveOrResume(_))) && self.receive(cx)
     }
 
     /// Drops content that the handler left unread.
@@ -93,20 +93,11 @@ impl<'p, E> Connection<'p, E> {
             self.consume(slice.skip);
             return self.await_content(cx);
         }
-        match self.exchange.reserve(cx.pool, slice.len) {
-            Ok(()) => {}
-            Err(NotReady::Starved) => {
-                self.consume(slice.skip);
-                self.exchange.set(flag::STARVED);
-                return false;
-            }
-            Err(NotReady::Flush) => {
-                self.consume(slice.skip);
-                self.exchange.go(Event::Respond);
-                return true;
-            }
+        if let Err(not_ready) = self.exchange.reserve(cx.pool, slice.len) {
+            self.consume(slice.skip);
+            return self.exchange.await_room(not_ready);
         }
-        let Some(Flow::Receive(state)) = self.exchange.waiting.take() else { return false };
+        let Some(state) = self.exchange.waiting.take().and_then(Flow::into_state) else { return false };
         self.exchange.go(Event::CallHandler);
         let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
         // Trailers have no content behind them, and none in front of them but what was held.
@@ -121,7 +112,7 @@ impl<'p, E> Connection<'p, E> {
             self.exchange.facts.with(Facts::CLOSE_UNREAD, too_long).with(Facts::CONTENT, !slice.ended);
         let (flow, failure, content_max) =
             self.exchange.call(cx, None, |handler, response| handler.receive(state, &mut content, response));
-        let consumed = content.consumed();
+        let (consumed, is_held_end) = (content.consumed(), content.is_held_end());
         let offer = Offer {
             len: slice.len,
             is_untouched: consumed == 0,
@@ -130,9 +121,13 @@ impl<'p, E> Connection<'p, E> {
             is_answered: self.exchange.unsent() != before,
         };
         let exchange = &mut self.exchange;
-        exchange.body.take(consumed, &mut exchange.front);
+        if !is_held_end {
+            exchange.body.take(consumed, &mut exchange.front);
+        }
         self.consume(slice.skip + consumed);
-        self.cut_trailers(&slice, consumed);
+        if !is_held_end {
+            self.cut_trailers(&slice, consumed);
+        }
         self.settle_receive(cx, flow, failure, content_max, offer)
     }
 
@@ -163,18 +158,34 @@ impl<'p, E> Connection<'p, E> {
         content_max: Option<u64>,
         offer: Offer,
     ) -> bool {
-        let wants_more = failure.is_none() && matches!(flow, Flow::Receive(_));
         let raw = self.exchange.body.is_raw();
+        let wants_more = failure.is_none()
+            && match flow {
+                Flow::Receive(_) => true,
+                Flow::ReceiveOrResume(_) => self.exchange.can_be_resolved(cx) || raw && self.exchange.has(flag::TIMED),
+                _ => false,
+            };
         let waits = wants_more && offer.is_untouched && !offer.is_answered;
+        let flow = match flow {
+            // There is nothing more to receive, or no room for it: the token, or the time, is what it waits for.
+            Flow::ReceiveOrResume(state)
+                if wants_more && (offer.is_last || waits && !self.make_room(cx, Class::Huge.size())) =>
+            {
+                self.exchange.settle(cx, Flow::Defer(state), failure, content_max, Here::CONTENT);
+                return true;
+            }
+            flow => flow,
+        };
         if wants_more && raw && (offer.is_read || offer.is_last && waits) {
             // Nothing more will come; what is left unread waits for more in vain.
+            self.exchange.drop_flow(cx, flow, RefusalCause::Connection(CloseReason::UpgradeFinished));
             self.exchange.finish_response(cx);
             return true;
         }
         if waits {
             // It waits for more than there is: there must be more to come, and room for it.
             if offer.is_last || !self.make_room(cx, Class::Huge.size()) {
-                self.exchange.give_up_stalled(cx);
+                self.exchange.give_up_stalled(cx, flow);
                 return true;
             }
             let exchange = &mut self.exchange;

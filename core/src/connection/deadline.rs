@@ -32,13 +32,15 @@ pub enum Deadline {
     Idle,
     /// The next look at a lingering connection.
     Linger,
+    /// A time that the handler set: no timeout, and in no list of deadlines with the same timeout.
+    Wake,
 }
 
 impl Deadline {
-    /// Number of classes.
+    /// Number of classes with a timeout.
     pub const COUNT: usize = 9;
 
-    /// All classes, by number.
+    /// All classes with a timeout, by number.
     pub const ALL: [Self; Self::COUNT] = [
         Self::FirstByte,
         Self::Head,
@@ -67,6 +69,7 @@ impl Deadline {
             Self::Idle if planted!(TimeoutsSwapped) => timeouts.head_timeout_ms,
             Self::Idle => timeouts.idle_timeout_ms,
             // A look, not an end: see `linger`.
+            Self::Wake => None,
             Self::Linger => Some(timeouts.linger_timeout_ms.map_or(LINGER_LOOK_MS, |ms| ms.clamp(1, LINGER_LOOK_MS))),
         }
     }
@@ -113,11 +116,19 @@ impl<E> Connection<'_, E> {
             }
             State::Writing if sends() => Some(Deadline::Write),
             State::KeepAlive => Some(Deadline::Idle),
+            State::Processing | State::Switched if exchange.is_timed() => Some(Deadline::Wake),
             State::Processing if exchange.is_deferred() => Some(Deadline::Defer),
             State::Switched if receives(flag::STARVED | flag::ENDED | flag::DETACHED) => Some(Deadline::Upgraded),
             State::Lingering => Some(Deadline::Linger),
             _ => None,
         }
+    }
+
+    /// When the handler wants to be called.
+    pub(crate) fn wake_at(&self, now: Instant) -> Instant {
+        // At most half of the range of 32 bits away, in either direction.
+        let left_ms = self.exchange.wake_at.wrapping_sub(now.0 as u32) as i32 - i32::from(planted!(WakeEarly));
+        now.plus_ms(left_ms.max(0) as u32)
     }
 
     /// Whether the deadline changed since the last call: `Some(None)` when none runs any more, `Some(Some(class))` when

@@ -25,6 +25,9 @@ pub(super) enum Output<'p> {
     Empty,
     /// Goes out in this order.
     Unsent { head: Buf<'p>, body: &'p [u8] },
+    /// The send in flight is that of a 100 (Continue): what follows it, `len` bytes in the same buffer and then `body`, must
+    /// not leave together with it.
+    HeldBack { len: u32, body: &'p [u8] },
     /// Content on its way to [`Handler::collected`].
     Collected(Buf<'p>),
     /// All responses are out: what the end behind them depends on.
@@ -59,6 +62,8 @@ pub(super) struct Exchange<'p, E> {
     /// Where the response begins in the output, while no part of it has left.
     pub(super) response_at: u32,
     pub(super) served: u32,
+    /// When the handler wants to be called, in the low 32 bits of milliseconds: see [`flag::TIMED`].
+    pub(super) wake_at: u32,
     pub(super) windows: Windows,
     flags: u32,
     pub(super) facts: Facts,
@@ -69,6 +74,7 @@ pub(super) struct Exchange<'p, E> {
 }
 
 /// Why no handler can be called now.
+#[derive(Clone, Copy)]
 pub(super) enum NotReady {
     /// What was gathered must leave before there is room to answer.
     Flush,
@@ -87,6 +93,7 @@ impl<E> Default for Exchange<'_, E> {
             front: 0,
             response_at: 0,
             served: 0,
+            wake_at: 0,
             windows: Windows::default(),
             flags: 0,
             facts: Facts::default(),
@@ -147,9 +154,9 @@ impl<'p, E> Exchange<'p, E> {
         self.has(flag::DEAF) && !self.has(flag::RECV | flag::ENDED | flag::UNFED)
     }
 
-    /// The deferred answer is there, and the receive in flight has what had arrived behind its request.
+    /// The handler is to be called, and the receive in flight has what had arrived before.
     pub(super) const fn wants_inbound_back(&self) -> bool {
-        self.has(flag::RESOLVED) && self.is_deferred() && self.pins_buffer()
+        self.is_woken() && self.pins_buffer()
     }
 
     /// The receive in flight has a buffer of its own, which may hold what arrived before.
@@ -159,7 +166,7 @@ impl<'p, E> Exchange<'p, E> {
 
     /// The handler goes on when more content is there, and there is more to come.
     pub(super) const fn waits_for_content(&self) -> bool {
-        matches!(self.waiting, Some(Flow::Receive(_) | Flow::Collect(_)))
+        matches!(self.waiting, Some(Flow::Receive(_) | Flow::ReceiveOrResume(_) | Flow::Collect(_)))
             && !self.body.is_finished()
             && !self.body.is_raw()
     }
@@ -185,9 +192,39 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
+    /// A 100 (Continue) leaves alone, without the beginning of the response behind it: there are clients and proxies that
+    /// take what comes in one segment with it for a part of it.
+    #[cold]
+    pub(super) fn hold_back(&mut self, head: &mut Buf<'p>, body: &mut &'p [u8]) {
+        self.clear(flag::CONTINUE);
+        let interim_len = self.response_at as usize;
+        let rest_len = head.len() - interim_len;
+        if rest_len > 0 || !body.is_empty() {
+            head.truncate(interim_len);
+            self.set(flag::HELD_BACK);
+            self.output = Output::HeldBack { len: rest_len as u32, body: core::mem::take(body) };
+        }
+    }
+
+    /// Puts together again what [`hold_back`](Self::hold_back) took apart, when the first `sent` bytes have left.
+    #[cold]
+    pub(super) fn join_held_back(&mut self, head: &mut Buf<'p>, body: &mut &'p [u8], sent: usize) {
+        if let Output::HeldBack { len, body: rest } = core::mem::take(&mut self.output) {
+            let interim_len = head.len();
+            head.set_len(interim_len + len as usize);
+            head.consume(sent);
+            *body = rest;
+            self.clear(flag::HELD_BACK);
+            if sent < interim_len {
+                self.set(flag::CONTINUE);
+            }
+            self.response_at = interim_len.saturating_sub(sent) as u32;
+        }
+    }
+
     pub(super) fn release_output(&mut self, pool: &mut BufferPool<'_, 'p>) {
         match core::mem::take(&mut self.output) {
-            Output::Empty | Output::Lingering(_) => {}
+            Output::Empty | Output::HeldBack { .. } | Output::Lingering(_) => {}
             Output::Unsent { head: buf, .. } | Output::Collected(buf) => release(pool, buf),
         }
     }
@@ -206,6 +243,15 @@ impl<'p, E> Exchange<'p, E> {
             }
             _ => Err(NotReady::Flush),
         }
+    }
+
+    /// What has to happen before there is room to answer; whether the connection goes on with that at once.
+    pub(super) fn await_room(&mut self, not_ready: NotReady) -> bool {
+        match not_ready {
+            NotReady::Flush => self.go(Event::Respond),
+            NotReady::Starved => self.set(flag::STARVED),
+        }
+        matches!(not_ready, NotReady::Flush)
     }
 
     /// A large buffer for the next receive, when much content is still to come and buffers abound.

@@ -5,24 +5,18 @@ use super::calling::Here;
 use super::exchange::Exchange;
 use super::{Context, flag};
 use crate::answer::Answer;
+use crate::defer::DeferCell;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler, RefusalCause};
 use crate::state::Event;
-use crate::writer::{Facts, WriteError};
+use crate::writer::Facts;
 
 impl<'p, E> Exchange<'p, E> {
     /// Waits for the answer, without a buffer. What was written goes out first.
     #[cold]
     pub(super) fn defer<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
-        let place = cx.place;
-        let cell = place.deferrals.cell(place.id.index).filter(|cell| cell.is_armed());
-        let Some(cell) = cell.filter(|_| self.facts.has(Facts::TOKEN)) else {
-            // Nobody has a token: it could never be resolved.
-            return self.replace_response(cx, Answer::new(500), RefusalCause::Flow);
-        };
-        if cell.is_resolved() && !planted!(OwnResolveUnheard) {
-            // Before it was waited for: the worker has passed it over.
-            place.deferrals.ring(place.id.index);
+        if !self.can_be_resolved(cx) && !self.has(flag::TIMED) {
+            return self.replace_response(cx, flow, Answer::new(500), RefusalCause::Flow);
         }
         self.waiting = Some(flow);
         self.set(flag::PROGRESS);
@@ -32,6 +26,17 @@ impl<'p, E> Exchange<'p, E> {
             self.release_output(cx.pool);
             self.await_answer(cx);
         }
+    }
+
+    /// Whether somebody has a token of this exchange.
+    pub(super) fn can_be_resolved<H: Handler<Exchange = E>>(&self, cx: &Context<'_, '_, 'p, H>) -> bool {
+        let place = cx.place;
+        let cell = place.deferrals.cell(place.id.index).filter(|cell| cell.is_armed() && self.facts.has(Facts::TOKEN));
+        if cell.is_some_and(DeferCell::is_resolved) && !planted!(OwnResolveUnheard) {
+            // Resolved before it was waited for; the worker has already scanned this cell, so ring again.
+            place.deferrals.ring(place.id.index);
+        }
+        cell.is_some()
     }
 
     /// Nothing is left to send before the deferred answer. The client may have ended its side before that.
@@ -45,7 +50,7 @@ impl<'p, E> Exchange<'p, E> {
     #[cold]
     pub(super) fn client_vanished<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         let Some(Flow::Defer(state)) = self.waiting.take() else { return };
-        match cx.handler.vanished(state) {
+        match cx.handler.half_closed(state) {
             Some(state) => self.waiting = Some(Flow::Defer(state)),
             None => {
                 self.end_deferral(cx);
@@ -56,15 +61,13 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// From the response that switches on, nothing is HTTP any more, and the exchange is over; `false` when content is
-    /// left unread as HTTP, and the response was replaced.
+    /// left unread as HTTP.
     #[cold]
-    pub(super) fn begin_raw<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
+    pub(super) fn begins_raw<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         if self.body.is_raw() {
             return true;
         }
         if !self.body.is_finished() {
-            let error = WriteError::ContentUnread;
-            self.replace_response(cx, error.answer(), RefusalCause::Handler(error));
             return false;
         }
         self.body = Body::Raw;
@@ -74,10 +77,16 @@ impl<'p, E> Exchange<'p, E> {
 
     /// Waits for raw bytes, behind the response that switched to them.
     pub(super) fn switch<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
-        if matches!(flow, Flow::Detach(_)) {
-            self.set(flag::DETACHED);
-            // Its new owner is not this connection, and never calls it.
-            self.end_deferral(cx);
+        match flow {
+            Flow::Detach(_) => {
+                self.set(flag::DETACHED);
+                // Its new owner is not this connection, and never calls it.
+                self.end_deferral(cx);
+            }
+            Flow::ReceiveOrResume(_) if !self.can_be_resolved(cx) && !self.has(flag::TIMED) => {
+                return self.replace_response(cx, flow, Answer::new(500), RefusalCause::Flow);
+            }
+            _ => {}
         }
         self.waiting = Some(flow);
         if self.has_output() {
@@ -93,25 +102,62 @@ impl<'p, E> Exchange<'p, E> {
         matches!(self.waiting, Some(Flow::Defer(_)))
     }
 
-    /// Calls the handler again once its deferred answer is there.
+    pub(super) const fn waits_for_token(&self) -> bool {
+        matches!(self.waiting, Some(Flow::Defer(_) | Flow::ReceiveOrResume(_)))
+    }
+
+    /// Whether the handler waits for a time that it set.
+    pub(super) const fn is_timed(&self) -> bool {
+        self.has(flag::TIMED) && self.waits_for_token()
+    }
+
+    /// Whether the handler may wait for long, and was not told of a stop.
+    pub(super) const fn wants_to_be_told(&self) -> bool {
+        let waits_for_raw = matches!(self.waiting, Some(Flow::Receive(_) | Flow::Upgrade(_))) && self.body.is_raw();
+        (self.waits_for_token() || waits_for_raw) && !self.has(flag::TOLD)
+    }
+
+    /// Whether the handler is to be called although no bytes have come.
+    #[inline]
+    pub(super) const fn is_woken(&self) -> bool {
+        self.has(flag::WOKEN) && (self.has(flag::STOPPING) || self.waits_for_token()) && self.waiting.is_some()
+    }
+
+    /// Calls the handler if it is woken.
     pub(super) fn resume<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         content_is_here: bool,
     ) -> bool {
-        if !self.has(flag::RESOLVED) || !self.is_deferred() || self.holds_input_in_flight() {
+        if !self.is_woken() || self.holds_input_in_flight() {
             return false;
         }
-        if self.reserve(cx.pool, 0).is_err() {
-            self.set(flag::STARVED);
-            return false;
+        if let Err(not_ready) = self.reserve(cx.pool, 0) {
+            return self.await_room(not_ready);
         }
-        let Some(Flow::Defer(state)) = self.waiting.take() else { return false };
-        self.end_deferral(cx);
-        // The receive that was to notice the client's end may have waited for a buffer: the answer does not.
+        let is_due = self.has(flag::RESOLVED | flag::TIME) && self.waits_for_token();
+        let Some(flow) = self.waiting.take() else { return false };
+        // The receive that was to notice the client's end may have waited for a buffer: the handler does not.
         self.clear(flag::STARVED);
+        // What it held back is offered again.
+        self.clear(flag::HUNGRY);
         self.go(Event::CallHandler);
-        let (flow, failure, content_max) = self.call(cx, None, |handler, response| handler.resume(state, response));
+        // A call tells of a stop by itself.
+        self.clear(flag::STOPPING);
+        let (flow, failure, content_max) = if !is_due {
+            self.call(cx, None, |handler, response| handler.stopping(flow, response))
+        } else {
+            let Some(state) = flow.into_state() else { return false };
+            let by_time = !self.has(flag::RESOLVED);
+            if !by_time || planted!(TokenEndsWithTime) {
+                self.end_deferral(cx);
+            }
+            self.clear(flag::RESOLVED | flag::TIME);
+            self.facts = self.facts.with(Facts::TIME, by_time);
+            let called = self.call(cx, None, |handler, response| handler.resume(state, response));
+            self.facts = self.facts.with(Facts::TIME, false);
+            called
+        };
         let here = Here { head: false, content: content_is_here || self.has(flag::BEGUN) };
         self.settle(cx, flow, failure, content_max, here);
         true
@@ -134,11 +180,25 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
-    /// The exchange ends without its response: the handler's state is dropped.
-    pub(super) fn abandon<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+    /// What the handler wants next is not to be: its state goes back to it.
+    pub(super) fn drop_flow<H: Handler<Exchange = E>>(
+        &self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        flow: Flow<E>,
+        cause: RefusalCause,
+    ) {
+        if let Some(state) = flow.into_state() {
+            cx.handler.abandoned(state, cause.close_reason());
+        }
+    }
+
+    /// The exchange ends without the rest of its response.
+    pub(super) fn abandon<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
         self.end_deferral(cx);
-        if let Some(Flow::Defer(state)) = self.waiting.take() {
-            let _ = cx.handler.vanished(state);
+        if let Some(state) = self.waiting.take().and_then(Flow::into_state)
+            && !planted!(AbandonedUnheard)
+        {
+            cx.handler.abandoned(state, reason);
         }
         self.count_out(cx);
     }

@@ -127,7 +127,7 @@ mod flag {
     pub(super) const PROGRESS: u32 = 1 << 12;
     /// The exchange counts as under way.
     pub(super) const COUNTED: u32 = 1 << 13;
-    /// The deferred answer is there.
+    /// The token of the exchange was resolved.
     pub(super) const RESOLVED: u32 = 1 << 14;
     /// The embedding program gets the connection.
     pub(super) const DETACHED: u32 = 1 << 15;
@@ -139,6 +139,21 @@ mod flag {
     pub(super) const BLANK_CR: u32 = 1 << 18;
     /// An empty line in front of the next head was taken: there must not be another one.
     pub(super) const BLANK_LINE: u32 = 1 << 19;
+    /// The handler set a time.
+    pub(super) const TIMED: u32 = 1 << 20;
+    /// That time has come.
+    pub(super) const TIME: u32 = 1 << 21;
+    /// A stop has begun, and the handler is to be told.
+    pub(super) const STOPPING: u32 = 1 << 22;
+    /// The handler was told of the stop.
+    pub(super) const TOLD: u32 = 1 << 23;
+    /// A 100 (Continue) is in front of the response that is written.
+    pub(super) const CONTINUE: u32 = 1 << 25;
+    /// What the send in flight left out, the response behind a 100 (Continue), stays in its buffer.
+    pub(super) const HELD_BACK: u32 = 1 << 24;
+
+    /// What calls a handler that waits for no bytes.
+    pub(super) const WOKEN: u32 = RESOLVED | TIME | STOPPING;
 }
 
 impl<E> Default for Connection<'_, E> {
@@ -178,7 +193,7 @@ impl<'p, E> Connection<'p, E> {
     /// Whether it waits for a lent buffer to receive into, and holds none meanwhile.
     #[must_use]
     pub fn is_starved_to_receive(&self) -> bool {
-        self.is_starved() && self.inbound.is_none() && !self.exchange.has(flag::RESOLVED)
+        self.is_starved() && self.inbound.is_none() && !self.exchange.is_woken()
     }
 
     /// Whether the receive in flight took a lent buffer or waits for one.
@@ -192,7 +207,7 @@ impl<'p, E> Connection<'p, E> {
     pub(crate) fn holds_buffer(&self) -> bool {
         let exchange = &self.exchange;
         self.inbound.is_some()
-            || !matches!(exchange.output, Output::Empty | Output::Lingering(_))
+            || !matches!(exchange.output, Output::Empty | Output::HeldBack { .. } | Output::Lingering(_))
             || exchange.has(flag::SEND)
             || (exchange.has(flag::RECV) && !exchange.has(flag::LENT))
     }
@@ -201,7 +216,7 @@ impl<'p, E> Connection<'p, E> {
     pub(crate) fn release_buffers(&mut self, pool: &mut BufferPool<'_, 'p>) {
         let output = match core::mem::take(&mut self.exchange.output) {
             Output::Unsent { head: buf, .. } | Output::Collected(buf) => Some(buf),
-            Output::Empty | Output::Lingering(_) => None,
+            Output::Empty | Output::HeldBack { .. } | Output::Lingering(_) => None,
         };
         for buf in self.inbound.take().into_iter().chain(output) {
             // Refused where the pool has all of its buffers, and then it is none of them.
@@ -264,8 +279,8 @@ impl<'p, E> Connection<'p, E> {
             }
             Err(IoError::NoBuffers) => self.exchange.set(flag::STARVED),
             Err(IoError::Canceled) if self.exchange.has(flag::DEAF) => self.drop_inbound(cx),
-            // The deferred answer is there, and what had arrived behind its request is needed back.
-            Err(IoError::Canceled) if self.exchange.state == State::Processing => self.advance(cx),
+            // The handler is to be called, and what had arrived before is needed back.
+            Err(IoError::Canceled) if self.exchange.is_woken() => self.advance(cx),
             Err(_) => self.close(cx, CloseReason::PeerReset),
         }
     }
@@ -288,8 +303,13 @@ impl<'p, E> Connection<'p, E> {
             }
             State::Switched => exchange.set(flag::PROGRESS),
             _ if exchange.has(flag::DEAF) => return self.drop_late(cx, count),
-            // A receive that was armed while the answer was deferred: the bytes of the next request wait.
-            State::Writing => return,
+            // A receive that was armed before the handler was woken: the bytes wait.
+            State::Writing => {
+                if exchange.waits_for_content() {
+                    let _ = exchange.windows.count(cx.now, Direction::Content, count, content_rate(cx.limits));
+                }
+                return;
+            }
             State::Closing | State::Closed => return self.drop_inbound(cx),
             _ => {}
         }
@@ -331,15 +351,28 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Whether it waits for a deferred answer.
-    pub(crate) const fn is_deferred(&self) -> bool {
-        self.exchange.is_deferred()
+    /// Whether it waits for a token.
+    pub(crate) const fn waits_for_token(&self) -> bool {
+        self.exchange.waits_for_token()
     }
 
-    /// The token of the deferred answer was resolved.
+    /// The token was resolved.
     pub fn handle_resolved<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        if self.exchange.is_deferred() {
+        if self.exchange.waits_for_token() {
             self.exchange.set(flag::RESOLVED);
+            self.advance(cx);
+        }
+    }
+
+    /// Whether a handler that may wait for long has to be told of a stop.
+    pub(crate) const fn wants_to_be_told(&self) -> bool {
+        self.exchange.wants_to_be_told()
+    }
+
+    /// A stop has begun: tells a handler that waits for something else than the content of its request.
+    pub fn handle_stopping<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+        if self.exchange.wants_to_be_told() {
+            self.exchange.set(flag::STOPPING | flag::TOLD);
             self.advance(cx);
         }
     }
@@ -349,8 +382,8 @@ impl<'p, E> Connection<'p, E> {
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         result: Result<u32, IoError>,
-        mut head: Buf<'p>,
-        mut body: &'p [u8],
+        head: Buf<'p>,
+        body: &'p [u8],
     ) {
         self.exchange.clear(flag::SEND | flag::SEND_CANCELED | flag::UNFED);
         // Also when it was told to end and was faster.
@@ -363,13 +396,11 @@ impl<'p, E> Connection<'p, E> {
                 return self.close(cx, CloseReason::PeerReset);
             }
         };
-        let of_head = (count as usize).min(head.len());
-        body = body.get(count as usize - of_head..).unwrap_or_default();
-        head.consume(of_head);
-        if (!head.is_empty() || !body.is_empty()) && !planted!(RestForgotten) {
-            self.exchange.keep_rest(head.len() + body.len());
-            self.exchange.output = Output::Unsent { head, body };
-            if self.count_sent(cx, count) == Progress::TooSlow {
+        let is_partial = (count as usize) < head.len() + body.len() && !planted!(RestForgotten);
+        if is_partial || self.exchange.has(flag::HELD_BACK) {
+            self.put_back(head, body, count as usize);
+            // Of all that was to be sent, the client may have had room for more all the time.
+            if self.count_sent(cx, count) == Progress::TooSlow && is_partial {
                 self.close(cx, CloseReason::WriteTimeout);
             }
             return;
@@ -418,11 +449,16 @@ impl<'p, E> Connection<'p, E> {
             Deadline::Famine => self.shed(cx),
             Deadline::Write => self.close(cx, CloseReason::WriteTimeout),
             Deadline::Defer => {
-                self.exchange.abandon(cx);
+                self.exchange.abandon(cx, CloseReason::DeferTimeout);
                 let answer = Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) };
                 self.refuse(cx, answer, CloseReason::DeferTimeout);
             }
             Deadline::Upgraded => self.close(cx, CloseReason::IdleTimeout),
+            Deadline::Wake => {
+                self.exchange.clear(flag::TIMED);
+                self.exchange.set(flag::TIME);
+                self.advance(cx);
+            }
         }
     }
 
@@ -453,7 +489,7 @@ impl<'p, E> Connection<'p, E> {
             self.exchange.reason = Some(reason);
         }
         self.exchange.go(Event::Close);
-        self.exchange.abandon(cx);
+        self.exchange.abandon(cx, reason);
         self.exchange.clear(flag::STARVED);
         self.exchange.release_output(cx.pool);
         self.drop_inbound(cx);
@@ -485,7 +521,7 @@ impl<'p, E> Connection<'p, E> {
             }
         }
         self.exchange.reason.get_or_insert(reason);
-        self.exchange.abandon(cx);
+        self.exchange.abandon(cx, reason);
         // What is left of the input is never looked at again, so nothing can be answered twice.
         self.exchange.set(flag::LAST | flag::DEAF);
         self.exchange.clear(flag::STARVED);

@@ -4,7 +4,7 @@ use super::exchange::{Exchange, Output};
 use super::{Context, flag};
 use crate::answer::{Answer, sendable};
 use crate::error::CloseReason;
-use crate::handler::{Handler, Refusal, RefusalCause};
+use crate::handler::{Flow, Handler, Refusal, RefusalCause};
 use crate::state::State;
 use crate::writer::{Facts, Stream};
 
@@ -69,8 +69,9 @@ impl<'p, E> Exchange<'p, E> {
     /// The handler neither took nor wrote anything when it was its turn, and never will: 500 while nothing of the response
     /// has left.
     #[cold]
-    pub(super) fn give_up_stalled<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+    pub(super) fn give_up_stalled<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
         cx.counters.failed += 1;
+        self.drop_flow(cx, flow, RefusalCause::Stalled);
         self.facts = self.facts.with(Facts::CLOSE, true);
         if self.write_answer(cx, Answer::new(500), RefusalCause::Stalled, None) {
             self.reason.get_or_insert(CloseReason::HandlerStalled);

@@ -59,6 +59,9 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.deferrals.take_bell() {
             self.resume(now, peers);
         }
+        while let Some(index) = self.deadlines.pop_wake(self.nodes, now) {
+            self.wake(now, index, peers);
+        }
         if !self.starved.is_empty() || !self.starved_to_receive.is_empty() || self.famine_due.is_some() {
             self.feed(now, peers);
         }
@@ -79,7 +82,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         } else if !self.is_blind_for_long() {
             return false;
         }
-        let is_due = self.deadlines.poll_timeout().is_some_and(|at| at <= self.looked_at);
+        let is_due = self.deadlines.first_at().is_some_and(|at| at <= self.looked_at);
         if is_due || self.famine_due.is_some() || !self.lobby.is_empty() || self.mode != Mode::Run {
             self.judge(now, is_due, seen, peers);
             return true;
@@ -159,7 +162,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// A lent buffer came back unused.
     pub fn handle_reclaimed(&mut self, buf: Buf<'p>) {
         self.lent = self.lent.saturating_sub(1);
-        self.feed_due = true;
         let foreign = self.held.pool.release(buf);
         debug_assert!(foreign.is_ok(), "every lent buffer comes from the pool");
     }
@@ -209,7 +211,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// Takes back the leftover buffer of a connection that was given away.
     pub fn release(&mut self, buf: Buf<'p>) {
-        self.feed_due = true;
         let foreign = self.held.pool.release(buf);
         debug_assert!(foreign.is_ok(), "every leftover buffer comes from the pool");
     }
@@ -241,8 +242,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         while let Some(index) = self.ready.pop(self.nodes) {
             let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
             let Some(action) = slot.connection.next_action(&mut self.held.pool) else { continue };
-            // An end gives back what it held.
-            self.feed_due |= self.famine_due.is_some() && !planted!(EndUnheard);
             let io = slot.io;
             if slot.connection.has_action() {
                 self.ready.push_front(self.nodes, index);
@@ -268,7 +267,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.wait_in_line(index);
             return None;
         }
-        self.feed_due |= self.famine_due.is_some();
         if slot.connection.has_control() {
             self.ready.push(self.nodes, index);
             return None;
@@ -301,8 +299,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.detached.push(self.nodes, index);
         } else if slot.connection.is_starved() {
             self.wait_in_line(index);
-        } else {
-            self.feed_due |= self.famine_due.is_some();
         }
         self.ready.push(self.nodes, index);
     }
@@ -314,6 +310,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         slot.grace = 0;
         match change {
             Some(Deadline::Idle) if planted!(DeadlineNotArmed) => self.deadlines.cancel(self.nodes, index),
+            Some(Deadline::Wake) if planted!(WakeNotArmed) => self.deadlines.cancel(self.nodes, index),
+            Some(Deadline::Wake) => self.deadlines.arm_wake(self.nodes, index, slot.connection.wake_at(now)),
             Some(class) => {
                 let at = Instant(now.0.saturating_add(self.timeouts[class as usize]));
                 self.deadlines.arm(self.nodes, index, class as usize, at);
@@ -371,7 +369,6 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             Outcome::Accept(result) => self.handle_accepted(now, completion.token, result, completion.more, peers),
             Outcome::Close => self.handle_closed_listener(completion.token),
             Outcome::Recv { buf: Some(buf), .. } | Outcome::Send { head: buf, .. } => {
-                self.feed_due = true;
                 let foreign = self.held.pool.release(buf);
                 debug_assert!(foreign.is_ok(), "every buffer in flight comes from the pool");
             }
@@ -381,13 +378,13 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// Calls the handlers whose deferred answers are there.
     #[cold]
-    fn resume(&mut self, now: Instant, peers: &dyn Peers) {
+    pub(super) fn resume(&mut self, now: Instant, peers: &dyn Peers) {
         let mut from = 0;
         while let Some(index) = self.deferrals.next_resolved(from) {
             from = index + 1;
             let handle = self.handle_of(index);
             if let Some(slot) = self.held.slots.by_index_mut(index)
-                && slot.connection.is_deferred()
+                && slot.connection.waits_for_token()
             {
                 if let Some(cell) = self.deferrals.cell(index) {
                     cell.clear();
@@ -395,6 +392,16 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
                 slot.connection.handle_resolved(&mut context!(self, now, peers, handle, slot.io));
                 self.settle_later(now, index);
             }
+        }
+    }
+
+    /// Calls a handler whose time has come.
+    #[cold]
+    fn wake(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
+        let handle = self.handle_of(index);
+        if let Some(slot) = self.held.slots.by_index_mut(index) {
+            slot.connection.handle_timeout(&mut context!(self, now, peers, handle, slot.io), Deadline::Wake);
+            self.settle_later(now, index);
         }
     }
 

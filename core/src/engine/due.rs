@@ -39,6 +39,10 @@ impl<H: Handler> Engine<'_, '_, H> {
                 // Buffers that came back in this turn are for those who wait for them.
                 self.feed(now, peers);
             }
+            if self.deferrals.take_bell() {
+                // Tokens that were resolved in this turn are in time.
+                self.resume(now, peers);
+            }
             self.expire(now, peers);
         }
         if !self.starved_to_receive.is_empty() {

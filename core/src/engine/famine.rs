@@ -34,12 +34,13 @@ impl<H: Handler> Engine<'_, '_, H> {
         self.counters.starved += u64::from(line.push(self.nodes, index));
     }
 
-    /// Tries those who wait for a buffer. Who holds input goes first, each once per turn, because different ones wait
-    /// for different classes; there are no more of them than buffers. Who waits to receive goes in order, while it helps.
+    /// Offers the free buffers to the connections that wait for one. Those that hold input go first, each once, because
+    /// they wait for different classes; there are no more of them than buffers. Those that wait to receive go in order,
+    /// as many as there are buffers to receive into.
     #[cold]
     pub(super) fn feed(&mut self, now: Instant, peers: &dyn Peers) {
-        self.feed_due = false;
-        // Before anybody gets one: what they give back in the same turn is for those who wait on.
+        // Cleared first: what is released on the way is for those that were tried before it.
+        self.held.pool.forget_released();
         self.famine_due.get_or_insert(now.plus_ms(PAUSE_MS));
         let last = self.starved.last();
         while let Some(index) = self.starved.pop(self.nodes) {
@@ -55,12 +56,12 @@ impl<H: Handler> Engine<'_, '_, H> {
             && let Some(index) = self.starved_to_receive.pop(self.nodes)
         {
             self.starved_marks.left(index);
-            // Who has ended meanwhile takes nobody's turn.
-            fed += usize::from(self.feed_one(now, index, peers) || planted!(GoneTakesTurn));
+            self.feed_one(now, index, peers);
+            fed += 1;
         }
+        // One that receives nothing, or has ended meanwhile, leaves the buffer for the next in line.
+        self.feed_again = fed > 0 && !planted!(UnusedTurnKept);
         self.forget_gone();
-        // Of who has no more to say than was received the buffer is still there.
-        self.feed_due |= fed > 0 && !planted!(UnusedTurnKept);
         match self.starved_to_receive.last() {
             Some(last) => self.starved_marks.mark(last, now),
             None => {
@@ -105,16 +106,15 @@ impl<H: Handler> Engine<'_, '_, H> {
     /// that is found out when the next one begins; or a buffer may have come back since they were looked at.
     pub(super) fn looks_at_lines(&self) -> bool {
         let is_new = self.famine_due.is_none();
-        (is_new || self.feed_due && !planted!(LinesForgotten))
-            && !(self.starved.is_empty() && self.starved_to_receive.is_empty())
+        let is_released = self.held.pool.has_released() && !planted!(LinesForgotten);
+        (is_new || self.feed_again || is_released) && !(self.starved.is_empty() && self.starved_to_receive.is_empty())
     }
 
-    /// Whether it did wait.
-    fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) -> bool {
+    fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
         let handle = self.handle_of(index);
         let starved = self.counters.starved;
         let Some(slot) = self.held.slots.by_index_mut(index).filter(|slot| slot.connection.is_starved()) else {
-            return false;
+            return;
         };
         slot.connection.handle_buffers(&mut context!(self, now, peers, handle, slot.io));
         if slot.connection.is_starved() {
@@ -122,7 +122,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             if !planted!(StarvedCountedTwice) {
                 self.counters.starved = starved; // it waits on
             }
-            return true;
+            return;
         }
         // What it waited to receive has yet to be looked at.
         slot.turn = self.turn;
@@ -133,7 +133,6 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
         self.sweep_due |= self.mode == Mode::Drain;
         self.settle_later(now, index);
-        true
     }
 
     /// Somebody waits to receive: ends the oldest heads that are incomplete, one for each who waits, like those that are
@@ -252,5 +251,5 @@ impl<H: Handler> Engine<'_, '_, H> {
 
 /// Whether it is there, and has no buffer to receive into.
 fn waits_to_receive<E>(slots: &ObjectPool<'_, Slot<'_, E>>, index: u32) -> bool {
-    slots.by_index(index).is_some_and(|slot| slot.connection.is_starved_to_receive()) || planted!(GoneTakesTurn)
+    slots.by_index(index).is_some_and(|slot| slot.connection.is_starved_to_receive())
 }

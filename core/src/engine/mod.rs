@@ -238,8 +238,8 @@ pub struct Engine<'s, 'p, H: Handler> {
     promise_due: Instant,
     /// When to look who can give up a buffer, while somebody waits for one.
     famine_due: Option<Instant>,
-    /// Something happened to a connection while others waited: it may have given its buffer back.
-    feed_due: bool,
+    /// Connections that were given a turn to receive may leave their buffers unused: the next ones come after them.
+    feed_again: bool,
     /// When a head that is incomplete becomes old enough to be ended for its buffer.
     heads_due: Option<Instant>,
     /// Since when nobody who waits for a buffer has got one but by somebody else's end.
@@ -342,7 +342,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             promised_more: 0,
             promise_due: Instant(0),
             famine_due: None,
-            feed_due: false,
+            feed_again: false,
             heads_due: None,
             standing_since: None,
             shed_for_buffers: 0,

@@ -64,6 +64,11 @@ impl<H: Handler> Engine<'_, '_, H> {
             at = Some(index);
             let handle = self.handle_of(index);
             let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
+            if slot.connection.wants_to_be_told() {
+                slot.connection.handle_stopping(&mut context!(self, now, peers, handle, slot.io));
+                self.settle_later(now, index);
+                continue;
+            }
             let is_unused = matches!(slot.connection.state(), State::New | State::KeepAlive);
             // One that waits for a buffer has a request to be read.
             if !is_unused || slot.connection.is_starved() {

@@ -35,8 +35,7 @@ use crate::writer::ResponseWriter;
 /// let handler = around(Guard, handler_fn(|_request, response| response.body("come in\n")));
 /// ```
 pub trait Around {
-    /// What is kept for an exchange, from its request to the end of its response. When the connection ends before that, it
-    /// is dropped.
+    /// What is kept for an exchange, from its request to the end of its response.
     type Note;
 
     /// A request is there. To answer it, write a response and break: then the handler is not called. What is
@@ -57,6 +56,11 @@ pub trait Around {
     /// The handler has finished its response in the call that is over.
     fn finished(&mut self, note: Self::Note, response: &ResponseWriter<'_>) {
         let _ = (note, response);
+    }
+
+    /// The exchange ends before its response is complete; as [`Handler::abandoned`].
+    fn abandoned(&mut self, note: Self::Note, reason: CloseReason) {
+        let _ = (note, reason);
     }
 
     /// As [`Handler::refused`], in front of that of the handler inside.
@@ -152,8 +156,19 @@ impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
         self.settle(note, flow, response)
     }
 
-    fn vanished(&mut self, (note, state): Self::Exchange) -> Option<Self::Exchange> {
-        Some((note, self.inner.vanished(state)?))
+    fn half_closed(&mut self, (note, state): Self::Exchange) -> Option<Self::Exchange> {
+        match self.inner.half_closed(state) {
+            Some(state) => Some((note, state)),
+            None => {
+                self.outer.abandoned(note, CloseReason::PeerClosedEarly);
+                None
+            }
+        }
+    }
+
+    fn abandoned(&mut self, (note, state): Self::Exchange, reason: CloseReason) {
+        self.outer.abandoned(note, reason);
+        self.inner.abandoned(state, reason);
     }
 
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {

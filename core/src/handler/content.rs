@@ -9,13 +9,15 @@ pub struct Content<'a> {
     consumed: usize,
     /// The handler said what it leaves; until it does, it takes everything.
     is_partial: bool,
+    /// The handler holds what is there, be it the end alone.
+    is_held: bool,
     ended: bool,
     trailers: Option<Trailers<'a>>,
 }
 
 impl<'a> Content<'a> {
     pub(crate) const fn new(bytes: &'a [u8], ended: bool, trailers: Option<Trailers<'a>>) -> Self {
-        Self { bytes, consumed: 0, is_partial: false, ended, trailers }
+        Self { bytes, consumed: 0, is_partial: false, is_held: false, ended, trailers }
     }
 
     /// What is there, but for what was [consumed](Self::consume) in this call.
@@ -31,9 +33,11 @@ impl<'a> Content<'a> {
         self.is_partial = true;
     }
 
-    /// Holds [`bytes`](Self::bytes) for the next call, which has them in front of what arrives until then.
+    /// Holds [`bytes`](Self::bytes) for the next call, which has them in front of what arrives until then; the end and its
+    /// trailers as well.
     pub const fn hold(&mut self) {
         self.is_partial = true;
+        self.is_held = true;
     }
 
     /// Nothing follows behind [`bytes`](Self::bytes): they are the end of the content.
@@ -53,6 +57,11 @@ impl<'a> Content<'a> {
     /// Whether nothing of it is held.
     pub(super) const fn is_taken(&self) -> bool {
         self.consumed() == self.bytes.len()
+    }
+
+    /// Whether it is an end without content, and held.
+    pub(crate) const fn is_held_end(&self) -> bool {
+        self.is_held && self.bytes.is_empty()
     }
 
     pub(crate) const fn consumed(&self) -> usize {

@@ -3,6 +3,7 @@
 use core::convert::Infallible;
 
 use super::{Content, Flow};
+use crate::error::CloseReason;
 use crate::writer::ResponseWriter;
 
 /// The state of an exchange that goes on by itself, for programs in which every route has a state of its own.
@@ -25,9 +26,14 @@ pub trait Exchange: Sized {
         unexpected(response)
     }
 
-    /// As [`Handler::vanished`](super::Handler::vanished).
-    fn vanished(self) -> Option<Self> {
+    /// As [`Handler::half_closed`](super::Handler::half_closed).
+    fn half_closed(self) -> Option<Self> {
         Some(self)
+    }
+
+    /// As [`Handler::abandoned`](super::Handler::abandoned).
+    fn abandoned(self, reason: CloseReason) {
+        let _ = reason;
     }
 }
 
@@ -60,10 +66,16 @@ impl<X: Exchange> Exchange for Option<X> {
         }
     }
 
-    fn vanished(self) -> Option<Self> {
+    fn half_closed(self) -> Option<Self> {
         match self {
-            Some(state) => state.vanished().map(Some),
+            Some(state) => state.half_closed().map(Some),
             None => Some(None),
+        }
+    }
+
+    fn abandoned(self, reason: CloseReason) {
+        if let Some(state) = self {
+            state.abandoned(reason);
         }
     }
 }
@@ -99,10 +111,17 @@ impl<A: Exchange, B: Exchange> Exchange for Either<A, B> {
         }
     }
 
-    fn vanished(self) -> Option<Self> {
+    fn half_closed(self) -> Option<Self> {
         match self {
-            Self::Left(state) => state.vanished().map(Self::Left),
-            Self::Right(state) => state.vanished().map(Self::Right),
+            Self::Left(state) => state.half_closed().map(Self::Left),
+            Self::Right(state) => state.half_closed().map(Self::Right),
+        }
+    }
+
+    fn abandoned(self, reason: CloseReason) {
+        match self {
+            Self::Left(state) => state.abandoned(reason),
+            Self::Right(state) => state.abandoned(reason),
         }
     }
 }

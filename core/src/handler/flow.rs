@@ -23,10 +23,18 @@ pub enum Flow<E> {
     /// write at the same time, ask for the content first.
     Produce(E),
     /// What was written goes out; call [`Handler::resume`](super::Handler::resume) once the token from
-    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) was resolved. 503 when that takes longer than
-    /// [`Timeouts::defer_timeout_ms`](crate::limits::Timeouts::defer_timeout_ms), which begins anew with every deferral;
-    /// 500 when no token was taken.
+    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) was resolved, or the time of
+    /// [`ResponseWriter::wake_after`](crate::writer::ResponseWriter::wake_after) has come. Without such a time, 503 when the
+    /// token takes longer than [`Timeouts::defer_timeout_ms`](crate::limits::Timeouts::defer_timeout_ms), which begins anew
+    /// with every deferral; 500 when there is neither token nor time.
     Defer(E),
+    /// As [`Flow::Receive`], and call [`Handler::resume`](super::Handler::resume) as soon as the token from
+    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) is resolved, or on an upgraded connection the time of
+    /// [`ResponseWriter::wake_after`](crate::writer::ResponseWriter::wake_after) comes: for protocols in which both sides
+    /// speak when they like, and for content that is taken when there is room for it elsewhere. The token stays valid across
+    /// calls of `receive`; what is [held](super::Content::hold) is offered again behind `resume`. When the content has ended,
+    /// or what is held leaves no room for more, this means [`Flow::Defer`]. 500 when there is neither token nor time.
+    ReceiveOrResume(E),
     /// Behind [`ResponseWriter::switch_protocols`](crate::writer::ResponseWriter::switch_protocols) or
     /// [`ResponseWriter::open_tunnel`](crate::writer::ResponseWriter::open_tunnel): the connection carries raw bytes
     /// from now on, what had already arrived first. [`Handler::receive`](super::Handler::receive) gets them (the client's end is
@@ -40,7 +48,21 @@ pub enum Flow<E> {
 }
 
 impl<E> Flow<E> {
-    /// The same wish with another state: for handlers around other handlers.
+    /// The state inside; `None` of [`Flow::Finish`].
+    pub fn into_state(self) -> Option<E> {
+        match self {
+            Self::Finish => None,
+            Self::Collect(state)
+            | Self::Receive(state)
+            | Self::Produce(state)
+            | Self::Defer(state)
+            | Self::ReceiveOrResume(state)
+            | Self::Upgrade(state)
+            | Self::Detach(state) => Some(state),
+        }
+    }
+
+    /// The same flow with another state: for handlers around other handlers.
     pub fn map<T>(self, f: impl FnOnce(E) -> T) -> Flow<T> {
         match self {
             Self::Finish => Flow::Finish,
@@ -48,6 +70,7 @@ impl<E> Flow<E> {
             Self::Receive(state) => Flow::Receive(f(state)),
             Self::Produce(state) => Flow::Produce(f(state)),
             Self::Defer(state) => Flow::Defer(f(state)),
+            Self::ReceiveOrResume(state) => Flow::ReceiveOrResume(f(state)),
             Self::Upgrade(state) => Flow::Upgrade(f(state)),
             Self::Detach(state) => Flow::Detach(f(state)),
         }

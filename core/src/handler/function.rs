@@ -2,6 +2,7 @@
 
 use super::exchange::Exchange;
 use super::{Content, Flow, Handler, Respond};
+use crate::error::CloseReason;
 use crate::request::{BodyLength, Request};
 use crate::writer::ResponseWriter;
 
@@ -87,8 +88,12 @@ where
         state.resume(response)
     }
 
-    fn vanished(&mut self, state: R::Exchange) -> Option<R::Exchange> {
-        state.vanished()
+    fn half_closed(&mut self, state: R::Exchange) -> Option<R::Exchange> {
+        state.half_closed()
+    }
+
+    fn abandoned(&mut self, state: R::Exchange, reason: CloseReason) {
+        state.abandoned(reason);
     }
 }
 
@@ -143,7 +148,11 @@ where
         state.resume(response)
     }
 
-    fn vanished(&mut self, state: Option<R::Exchange>) -> Option<Option<R::Exchange>> {
-        state.vanished()
+    fn half_closed(&mut self, state: Option<R::Exchange>) -> Option<Option<R::Exchange>> {
+        state.half_closed()
+    }
+
+    fn abandoned(&mut self, state: Option<R::Exchange>, reason: CloseReason) {
+        state.abandoned(reason);
     }
 }

@@ -27,6 +27,17 @@ pub enum RefusalCause {
     Stalled,
 }
 
+impl RefusalCause {
+    /// What [`Handler::abandoned`](super::Handler::abandoned) is told.
+    pub(crate) const fn close_reason(self) -> CloseReason {
+        match self {
+            Self::Connection(reason) => reason,
+            Self::Stalled => CloseReason::HandlerStalled,
+            Self::InFlight | Self::Handler(_) | Self::Flow => CloseReason::ResponseFailed,
+        }
+    }
+}
+
 impl<'a> Refusal<'a> {
     /// The status of the server's own answer: 400 to 599.
     #[must_use]

@@ -21,14 +21,20 @@ pub struct HeadScan {
     mark: u32,
     /// Complete field lines.
     fields: u16,
-    /// Where the request line begins: RFC 9112 §2.2 has one empty line before it skipped.
-    line_at: u8,
-    /// The method is HEAD.
-    is_head: bool,
+    /// Bits of [`seen`].
+    seen: u8,
     state: State,
 }
 
-const _: () = assert!(size_of::<HeadScan>() <= 16);
+const _: () = assert!(size_of::<HeadScan>() == 12);
+
+/// What was seen of a head.
+mod seen {
+    /// An empty line in front of the request line, which RFC 9112 §2.2 has skipped.
+    pub(super) const BLANK_LINE: u8 = 1;
+    /// The method is HEAD.
+    pub(super) const HEAD: u8 = 1 << 1;
+}
 
 /// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,12 +62,12 @@ impl HeadScan {
 
     /// Where the request line begins.
     pub(super) const fn line_at(&self) -> usize {
-        self.line_at as usize
+        if self.seen & seen::BLANK_LINE == 0 { 0 } else { BLANK_LINE_LEN }
     }
 
     /// Whether the method of the head that was looked at is known, and is HEAD.
     pub(crate) const fn is_head_request(&self) -> bool {
-        self.is_head
+        self.seen & seen::HEAD != 0
     }
 
     /// Complete field lines so far.
@@ -123,8 +129,8 @@ impl HeadScan {
         match (self.state, byte) {
             (State::Start, b'\r') => Ok(State::BlankLineFeed),
             (State::BlankLineFeed, b'\n') => {
-                self.line_at = BLANK_LINE_LEN;
-                self.mark = u32::from(BLANK_LINE_LEN);
+                self.seen |= seen::BLANK_LINE;
+                self.mark = BLANK_LINE_LEN as u32;
                 Ok(State::AfterBlankLine)
             }
             (State::BlankLineFeed, _) => Err(HeadError::BareCr),
@@ -145,7 +151,9 @@ impl HeadScan {
     fn method_byte(&mut self, byte: u8, length: usize, window: &[u8]) -> Result<State, HeadError> {
         match byte {
             b' ' if length > 0 => {
-                self.is_head = window.get(self.line_at()..self.at as usize) == Some(b"HEAD");
+                if window.get(self.line_at()..self.at as usize) == Some(b"HEAD") {
+                    self.seen |= seen::HEAD;
+                }
                 self.mark = self.at + 1;
                 Ok(State::Target)
             }
@@ -197,7 +205,7 @@ pub(crate) fn target_in(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// Bytes of an empty line.
-const BLANK_LINE_LEN: u8 = b"\r\n".len() as u8;
+const BLANK_LINE_LEN: usize = b"\r\n".len();
 
 /// Bytes between the second space of the request line and its line feed.
 const VERSION_AND_CR_LEN: usize = b"HTTP/1.1\r".len();

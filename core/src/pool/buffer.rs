@@ -68,6 +68,8 @@ static_assertions::const_assert_eq!(size_of::<Buffers<3, 1024>>(), 3 * 1024);
 /// by whoever holds the [`Buf`]: it cannot be released twice, and the pool need not exist while it is in use.
 pub struct BufferPool<'s, 'p> {
     lists: [FreeList<'s, 'p>; Class::COUNT],
+    /// A buffer was released since [`forget_released`](Self::forget_released).
+    released: bool,
     stats: CacheAligned<[ClassStats; Class::COUNT]>,
 }
 
@@ -153,13 +155,14 @@ impl<'s, 'p> BufferPool<'s, 'p> {
             rest = tail;
             FreeList { entries, free: 0 }
         });
-        Ok(Self { lists, stats: CacheAligned::default() })
+        Ok(Self { lists, released: false, stats: CacheAligned::default() })
     }
 
     /// A pool without a table, which never has a buffer.
     #[must_use]
     pub fn empty() -> Self {
-        Self { lists: Class::ALL.map(|_| FreeList { entries: &mut [], free: 0 }), stats: CacheAligned::default() }
+        let lists = Class::ALL.map(|_| FreeList { entries: &mut [], free: 0 });
+        Self { lists, released: false, stats: CacheAligned::default() }
     }
 
     /// Adds one buffer; its length says its class.
@@ -258,6 +261,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         let Some(class) = class_of(&buf) else { return Err(buf) };
         buf.clear();
         self.push(class, buf)?;
+        self.released = true;
         let in_use = &mut self.stats[class.index()].in_use;
         *in_use = in_use.saturating_sub(1);
         Ok(())
@@ -289,6 +293,16 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     /// Takes all free buffers out of the pool, as [`pop_any`](Self::pop_any) does.
     pub fn drain(&mut self) -> impl Iterator<Item = Buf<'p>> {
         core::iter::from_fn(|| self.pop_any())
+    }
+
+    /// From here on [`has_released`](Self::has_released) counts.
+    pub(crate) const fn forget_released(&mut self) {
+        self.released = false;
+    }
+
+    /// Whether a buffer was released since [`forget_released`](Self::forget_released).
+    pub(crate) const fn has_released(&self) -> bool {
+        self.released
     }
 
     /// Buffers of this class that are free now.

@@ -21,6 +21,36 @@ impl ResponseWriter<'_> {
         Ok(token)
     }
 
+    /// Has the handler called again in `ms` milliseconds, by [`Handler::resume`](crate::handler::Handler::resume): return
+    /// [`Flow::Defer`](crate::handler::Flow::Defer), or on an upgraded connection
+    /// [`Flow::ReceiveOrResume`](crate::handler::Flow::ReceiveOrResume). The time stays set over other calls of the exchange
+    /// until it comes or is set anew, and it stands in place of the engine's own timeout for what is waited for
+    /// ([`defer_timeout_ms`](crate::limits::Timeouts::defer_timeout_ms),
+    /// [`upgraded_timeout_ms`](crate::limits::Timeouts::upgraded_timeout_ms)). It does not interrupt a send.
+    ///
+    /// 1 ms at least, 24 days at most. With a token as well, whichever is first counts:
+    /// [`is_woken_by_time`](Self::is_woken_by_time).
+    ///
+    /// ```
+    /// use aurora_http_core::handler::{deferred, handler_fn};
+    ///
+    /// // Answers in two seconds.
+    /// let handler = handler_fn(|_request, response| {
+    ///     response.wake_after(2_000);
+    ///     deferred(|response| response.body("at last\n"))
+    /// });
+    /// ```
+    pub const fn wake_after(&mut self, ms: u32) {
+        self.wake_after_ms = Some(ms);
+    }
+
+    /// Whether this call of [`Handler::resume`](crate::handler::Handler::resume) comes because the time of
+    /// [`wake_after`](Self::wake_after) has come, and not because the token was resolved.
+    #[must_use]
+    pub const fn is_woken_by_time(&self) -> bool {
+        self.facts.has(Facts::TIME)
+    }
+
     /// Answers 101 (Switching Protocols) to `protocol`, one that the request's `Upgrade` field
     /// [offers](crate::request::Request::upgrades_to), with the fields that the protocol asks for. Return
     /// [`Flow::Upgrade`](crate::handler::Flow::Upgrade) or `Detach` then.

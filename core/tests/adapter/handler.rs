@@ -35,6 +35,10 @@ impl Handler for Paths {
                 let _ = response.defer();
                 Flow::Defer(0)
             }
+            b"/nap" => {
+                response.wake_after(3_000);
+                Flow::Defer(0)
+            }
             b"/upgrade" => {
                 response.switch_protocols("lines", &[]).unwrap();
                 Flow::Upgrade(LINES)
@@ -98,6 +102,12 @@ impl Handler for Paths {
         }
         response.write(b"piece").unwrap();
         if pieces == 2 { Flow::Finish } else { Flow::Produce(pieces + 1) }
+    }
+
+    fn resume(&mut self, _: u32, response: &mut ResponseWriter<'_>) -> Flow<u32> {
+        assert!(response.is_woken_by_time());
+        response.body("rested").unwrap();
+        Flow::Finish
     }
 
     fn accepted(&mut self, connection: &ConnectionInfo<'_>) -> bool {

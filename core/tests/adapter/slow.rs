@@ -179,6 +179,17 @@ fn each_phase_has_its_deadline() {
 }
 
 #[test]
+fn a_handler_is_called_at_the_time_that_it_set() {
+    let nap = GET.replace("GET /", "GET /nap");
+    for driver in ["limited", "ready", "timer"] {
+        // What the client sends meanwhile waits for its turn.
+        let (output, reason, _) = serve(driver, &[(0, &nap), (1_000, GET)], usize::MAX);
+        let rested = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nrested";
+        assert_eq!((output, reason), (format!("{rested}{HELLO}"), CloseReason::IdleTimeout), "{driver}");
+    }
+}
+
+#[test]
 fn a_stream_without_a_limit_is_held_to_the_deadlines_between_its_calls() {
     let drip = [vec![(0, "GET /")], vec![(900, "x"); 99]].concat();
     let (written, reason, _) = serve("unlimited", &drip, 9999);

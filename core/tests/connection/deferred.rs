@@ -56,9 +56,13 @@ impl Handler for Later {
         Flow::Finish
     }
 
-    fn vanished(&mut self, state: u32) -> Option<u32> {
+    fn half_closed(&mut self, state: u32) -> Option<u32> {
         self.vanished += 1;
         self.waits_for_half_closed.then_some(state)
+    }
+
+    fn abandoned(&mut self, _: u32, _: CloseReason) {
+        self.vanished += 1;
     }
 }
 

@@ -11,7 +11,7 @@ use aurora_http_core::handler::Handler;
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{Arena, Buf, BufferPool, Class, ClassCounts, Handle};
 use aurora_http_core::preamble::Preamble;
-use aurora_http_core::reactor::{IoError, IoHandle, Peer, Peers, Shutdown};
+use aurora_http_core::reactor::{IoError, IoHandle, Op, Peer, Peers, Shutdown};
 use aurora_http_core::state::State;
 use aurora_http_core::time::Instant;
 
@@ -203,6 +203,20 @@ impl<H: Handler> Bench<H> {
     /// Someone resolved a token.
     pub(crate) fn resolved(&mut self) {
         self.with(|connection, cx| connection.handle_resolved(cx));
+        self.act();
+    }
+
+    /// The server begins to stop.
+    pub(crate) fn stopping(&mut self) {
+        self.with(|connection, cx| connection.handle_stopping(cx));
+        self.act();
+    }
+
+    /// The reactor has no room for the send that was to be in flight.
+    pub(crate) fn reject_send(&mut self) {
+        let (head, body) = self.sending.take().expect("a send is in flight");
+        let op = Op::Send { io: IoHandle(0), head, body };
+        self.connection.handle_rejected(&mut self.pool, op);
         self.act();
     }
 

@@ -8,3 +8,4 @@ mod replies;
 mod states;
 mod trailers;
 mod upgraded;
+mod waiting;

@@ -406,7 +406,7 @@ impl Handler for Pauses {
         Flow::Receive(())
     }
 
-    fn vanished(&mut self, (): ()) -> Option<()> {
+    fn half_closed(&mut self, (): ()) -> Option<()> {
         self.waits_for_half_closed.then_some(())
     }
 }

@@ -4,7 +4,7 @@ use aurora_http_core::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
 use aurora_http_core::time::Instant;
 use proptest::prelude::*;
 
-const SLOTS: usize = 6;
+const SLOTS: usize = 9;
 const TIMEOUTS_MS: [u32; 3] = [10, 25, 10];
 
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,11 @@ enum Step {
         class: usize,
         at: u64,
     },
+    /// A time of the slot's own.
+    ArmWake {
+        index: u32,
+        at: u64,
+    },
     Cancel {
         index: u32,
     },
@@ -27,6 +32,7 @@ enum Step {
         ms: u32,
     },
     Pop,
+    PopWake,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -34,9 +40,11 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (index.clone(), class.clone()).prop_map(|(index, class)| Step::Arm { index, class }),
         2 => (index.clone(), class, 0_u64..200).prop_map(|(index, class, at)| Step::ArmAt { index, class, at }),
+        4 => (index.clone(), 0_u64..200).prop_map(|(index, at)| Step::ArmWake { index, at }),
         2 => index.prop_map(|index| Step::Cancel { index }),
         3 => (0_u32..12).prop_map(|ms| Step::Pass { ms }),
         2 => Just(Step::Pop),
+        2 => Just(Step::PopWake),
     ]
 }
 
@@ -44,6 +52,8 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Model {
     armed: Vec<(Instant, usize, u64, u32)>,
+    /// Times of their own: (instant, slot).
+    wakes: Vec<(Instant, u32)>,
     sequence: u64,
 }
 
@@ -59,6 +69,16 @@ impl Model {
 
     fn cancel(&mut self, index: u32) {
         self.armed.retain(|&(.., slot)| slot != index);
+        self.wakes.retain(|&(_, slot)| slot != index);
+    }
+
+    fn arm_wake(&mut self, index: u32, at: Instant) {
+        self.cancel(index);
+        self.wakes.push((at, index));
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.armed.iter().map(|armed| armed.0).chain(self.wakes.iter().map(|wake| wake.0)).min()
     }
 
     fn pop(&mut self, now: Instant) -> Option<(u32, usize)> {
@@ -95,17 +115,33 @@ proptest! {
                     model.cancel(index);
                 }
                 Step::Pass { ms } => now = now.plus_ms(ms),
+                Step::ArmWake { index, at } => {
+                    deadlines.arm_wake(nodes, index, Instant(at));
+                    model.arm_wake(index, Instant(at));
+                }
                 Step::Pop => prop_assert_eq!(deadlines.pop_expired(nodes, now), model.pop(now)),
+                Step::PopWake => {
+                    // Of equal times, any may come first.
+                    let first = model.wakes.iter().map(|wake| wake.0).min().filter(|at| *at <= now);
+                    let popped = deadlines.pop_wake(nodes, now);
+                    let its = popped.and_then(|index| model.wakes.iter().find(|wake| wake.1 == index));
+                    prop_assert_eq!(its.map(|wake| wake.0), first);
+                    if let Some(index) = popped {
+                        model.cancel(index);
+                    }
+                }
             }
-            prop_assert_eq!(deadlines.poll_timeout(), model.armed.iter().min().map(|armed| armed.0));
+            prop_assert_eq!(deadlines.poll_timeout(), model.poll_timeout());
             for class in 0..TIMEOUTS_MS.len() {
                 let oldest = model.armed.iter().filter(|armed| armed.1 == class).min().map(|armed| armed.3);
                 prop_assert_eq!(deadlines.oldest(class), oldest);
             }
             for index in 0..SLOTS as u32 {
                 let armed = model.armed.iter().find(|armed| armed.3 == index);
-                prop_assert_eq!(deadlines.is_armed(nodes, index), armed.is_some());
-                prop_assert_eq!(nodes.node(index).deadline(), armed.map(|armed| armed.0));
+                let wake = model.wakes.iter().find(|wake| wake.1 == index);
+                let at = armed.map(|armed| armed.0).or(wake.map(|wake| wake.0));
+                prop_assert_eq!(deadlines.is_armed(nodes, index), at.is_some());
+                prop_assert_eq!(nodes.node(index).deadline(), at);
                 prop_assert_eq!(nodes.node(index).class(), armed.map(|armed| armed.1));
             }
         }
@@ -114,6 +150,14 @@ proptest! {
             prop_assert_eq!(deadlines.pop_expired(nodes, end), Some(popped));
         }
         prop_assert_eq!(deadlines.pop_expired(nodes, end), None);
+        let mut last = Instant(0);
+        while let Some(index) = deadlines.pop_wake(nodes, end) {
+            let at = model.wakes.iter().find(|wake| wake.1 == index).map(|wake| wake.0);
+            prop_assert!(at.is_some_and(|at| at >= last), "{:?} behind {:?}", at, last);
+            last = at.unwrap();
+            model.cancel(index);
+        }
+        prop_assert!(model.wakes.is_empty());
         prop_assert_eq!(deadlines.poll_timeout(), None);
     }
 }

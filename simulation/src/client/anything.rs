@@ -1,4 +1,4 @@
-//! A client whose requests are answered by a handler that does anything: what it gets has to be HTTP, and its own.
+//! A client whose requests are answered by a handler that acts at random: responses must be valid HTTP, and belong to it.
 
 use super::{Actor, Connection, Current, Surroundings, visitor_next};
 use crate::exchange::{Exchange, Method};
@@ -6,7 +6,7 @@ use crate::plan::Nature;
 use crate::reader::{BodyEnd, Head};
 
 impl Actor {
-    /// Any response may come, but to the request whose turn it is.
+    /// Any response is allowed, but only to the request whose turn it is.
     pub(super) fn take_any_head(&mut self, exchange: &Exchange, serial: usize, head: &Head) -> Result<(), String> {
         let name = format!("{}-{serial}", self.index);
         if head.exchange.as_ref().is_some_and(|said| *said != name) {
@@ -17,7 +17,7 @@ impl Actor {
         let switches = head.status == 101 || exchange.method == Method::Connect && is_success;
         let end = match exchange.method {
             _ if switches => BodyEnd::Never,
-            // Who is refused before he has said that it is HEAD is sent a body.
+            // A client that is refused before the server knows that the method is HEAD gets a body.
             Method::Head if head.closes && head.exchange.is_none() && matches!(head.status, 408 | 503) => {
                 BodyEnd::Never
             }
@@ -27,14 +27,14 @@ impl Actor {
         };
         connection.is_last = head.closes || switches;
         if switches {
-            // It says nothing more.
+            // The client sends nothing more.
             (connection.has_switched, connection.is_mute) = (true, true);
         }
         connection.current = Some(Current { serial, expected: None, at: 0 });
         connection.reader.expect_body(head, end)
     }
 
-    /// The server has ended the connection: what was asked is not asked again.
+    /// The server has ended the connection; its requests are not repeated.
     pub(super) fn take_any_end(&mut self, around: &mut Surroundings<'_>, connection: &Connection) {
         let asked = connection.awaiting.front().map(|sent| sent.serial);
         if let Some(serial) = connection.current.as_ref().map(|current| current.serial).or(asked) {

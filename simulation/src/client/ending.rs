@@ -1,4 +1,4 @@
-//! How a connection ends: by the client, or by the server, and whether it may.
+//! How a connection ends, by the client or by the server, and whether that is allowed.
 
 use aurora_http_core::sim::ClientRecv;
 use aurora_http_core::time::Instant;
@@ -9,15 +9,15 @@ use crate::model::expected;
 use crate::plan::{Leave, Nature, Plan, Visitor};
 use crate::siege::Siege;
 
-/// How long a client that keeps its connection, and does nothing, waits for the server to end it.
+/// How long a client that keeps an inactive connection waits for the server to end it.
 const PATIENCE_MS: u32 = 400_000;
-/// The shortest timeout of a server: what ends sooner was not waited for.
+/// Just below the server's shortest timeout: a connection that ends sooner was ended too early.
 const TIMEOUT_MIN_MS: u64 = 9_900;
 
-/// How long a stop waits for those who are being served, at least.
+/// How long a stop waits at least for exchanges under way.
 const STOP_MS: u64 = 29_000;
 
-/// When a server ends an idle connection, and how much later a client may see it.
+/// When the server ends an idle connection, and how much earlier or later a client may see that.
 const IDLE_MS: u64 = 75_000;
 const LATE_MS_MAX: u64 = 500;
 
@@ -40,7 +40,7 @@ impl Actor {
             .awaiting
             .front()
             .is_some_and(|sent| expected(plan, &visitor.exchanges[sent.serial], sent.nth).may_break);
-        // The program closes what it is given, whatever is on its way.
+        // The program closes a detached connection at once, even if bytes are in transit.
         let is_given_away = connection.raw_from.is_some() && connection.current.is_none();
         let breaks = breaks || is_given_away;
         connection.may_break |= breaks;
@@ -56,23 +56,23 @@ impl Actor {
         if let Some(current) = connection.current.take() {
             self.take_cut(around, &connection, &current, how)?;
         } else if how == ClientRecv::Reset && !is_excused && !connection.is_last {
-            return Err(format!("a reset with {:?} unanswered", connection.awaiting));
+            return Err(format!("a reset, with {:?} unanswered", connection.awaiting));
         }
         let is_whole = connection.reader.is_between() || connection.reader.ends_with_connection();
         let may_break = connection.may_break || matches!(visitor.nature, Nature::StallsSending(_) | Nature::Drips(..));
         if !is_whole && how == ClientRecv::Fin && !is_excused && !may_break {
-            return Err("a response ends in its middle".to_owned());
+            return Err("a response is cut off".to_owned());
         }
         match visitor.nature {
             Nature::Idles(_) if connection.idle_since.is_some() => {
                 let waited = now.ms_since(connection.idle_since.unwrap_or(now));
                 let is_late = waited > IDLE_MS + LATE_MS_MAX;
-                // Who reads slowly is idle before it knows.
+                // For the server, a client that reads slowly is idle before the client has read everything.
                 let is_prompt = visitor.reads.gap_ms_max == 0;
                 let is_early = waited + LATE_MS_MAX < IDLE_MS && !connection.is_last && is_prompt;
                 if !is_excused && around.paused_ms == 0 && (is_early || is_late) {
                     let left = connection.out.len() - connection.out_at;
-                    return Err(format!("idle for {waited} ms, with {left} bytes to send"));
+                    return Err(format!("ended after {waited} ms idle, with {left} bytes to send"));
                 }
                 self.is_done = true;
             }
@@ -81,23 +81,26 @@ impl Actor {
                 let said = connection.is_last || all || connection.may_break;
                 let switched = connection.has_switched;
                 if !said && !switched && !is_excused {
-                    return Err(format!("the connection ends unasked with {:?} unanswered", connection.awaiting));
+                    return Err(format!(
+                        "the connection ends without a reason, with {:?} unanswered",
+                        connection.awaiting
+                    ));
                 }
                 self.is_done = all;
             }
             Nature::StallsSending(_) | Nature::Drips(..) => {
-                // Whoever waits for more has to wait as long as it says.
+                // The server must wait for the rest for as long as its timeouts say.
                 let waited = now.ms_since(connection.drips_since.unwrap_or(connection.sent_at));
                 let is_early = waited + in_last_window_ms(plan, visitor) < TIMEOUT_MIN_MS
                     && connection.is_stalled(visitor)
                     && !connection.is_last
                     && connection.raw_from.is_none();
                 if is_early && !is_excused && around.paused_ms == 0 && self.answered < visitor.exchanges.len() {
-                    return Err(format!("not waited for: ended after {waited} ms"));
+                    return Err(format!("ended too early, after {waited} ms"));
                 }
                 let has_to_say = !is_excused && !is_cut && around.paused_ms == 0 && connection.is_stalled(visitor);
                 if has_to_say && connection.lacks_an_answer(visitor) {
-                    return Err(format!("no answer says why it ends with {:?} unanswered", connection.awaiting));
+                    return Err(format!("ended without an error response, with {:?} unanswered", connection.awaiting));
                 }
                 self.is_done = true;
             }
@@ -112,7 +115,7 @@ impl Actor {
         Ok(())
     }
 
-    /// A response was under way when the connection ended.
+    /// The connection ended during a response.
     fn take_cut(
         &mut self,
         around: &mut Surroundings<'_>,
@@ -145,7 +148,7 @@ impl Actor {
         Err(format!("exchange {}: cut ({how:?}) after {} bytes of {:?}", current.serial, current.at, expected.body))
     }
 
-    /// Goes when it has what it came for, or when it is its nature.
+    /// Disconnects when it has every answer, or when its nature says so.
     pub(super) fn leave_when_done(&mut self, around: &mut Surroundings<'_>) -> Result<(), String> {
         let visitor = self.visitor(around.plan);
         let Some(connection) = &mut self.connection else { return Ok(()) };
@@ -161,7 +164,7 @@ impl Actor {
                 self.connection = None;
                 self.is_done = true;
             }
-            // The other protocol ends with the client's FIN, behind its last byte.
+            // The other protocol ends with the client's FIN, after its last byte.
             Nature::Healthy | Nature::HalfCloses | Nature::Idles(_)
                 if connection.is_mute && all_sent && !connection.is_finished && connection.idle_since.is_none() =>
             {
@@ -230,25 +233,25 @@ impl Actor {
         self.is_done = true;
     }
 
-    /// The server has to end a connection on which nothing moves.
+    /// The server has to end a connection without progress.
     fn lose_patience(&mut self, around: &mut Surroundings<'_>, now: Instant) -> Result<(), String> {
         let visitor = self.visitor(around.plan);
         let Some(connection) = &mut self.connection else { return Ok(()) };
-        // Dripping is no progress; an answer is.
+        // Trickled bytes are not progress; an answer is.
         let moved_at = connection.drips_since.map_or(connection.sent_at, |since| since.max(connection.answered_at));
         let end = moved_at.plus_ms(PATIENCE_MS);
         if now < end {
             self.wakes_at = Some(end);
             return Ok(());
         }
-        // Who does not read does not see the end.
+        // A client that does not read does not see the end.
         let is_blind = matches!(visitor.nature, Nature::StallsReading(_) | Nature::Leaves(_, Leave::Finish));
-        // Without a minimum rate any byte of content is progress, and another protocol's always is.
+        // Without a minimum rate any byte of content is progress; a byte of another protocol always is.
         let may_drip = around.plan.world.limits.timeouts.rate_min.is_none()
             || connection.has_switched
             || connection.raw_from.is_some();
         let is_progress = connection.drips_since.is_some() && may_drip;
-        // Whoever drips may keep a slot from others all the time.
+        // Clients that trickle bytes may keep this one out of a slot all the time.
         let is_kept_out = around.plan.is_short_of_slots() && around.plan.drips();
         if !is_blind && !is_progress && !is_kept_out && around.paused_ms == 0 {
             return Err(format!("not ended in {PATIENCE_MS} ms"));
@@ -260,8 +263,8 @@ impl Actor {
     }
 }
 
-/// How long before its last byte a client may have begun the window of the minimum rate that it fails: what it sent in it is
-/// less than the rate demands, and behind that it rests once more before it drips.
+/// How long before its last byte the window in which a client fails the minimum rate may have begun: it sent less in it than
+/// the rate demands, and paused once more before it began to trickle.
 fn in_last_window_ms(plan: &Plan, visitor: &Visitor) -> u64 {
     let rate_min = plan.world.limits.timeouts.rate_min;
     let at_once = visitor.sends.bytes_max.min(plan.world.window);
@@ -269,22 +272,22 @@ fn in_last_window_ms(plan: &Plan, visitor: &Visitor) -> u64 {
     steps as u64 * u64::from(visitor.sends.gap_ms_max)
 }
 
-/// Whether a response may break off although its client does all it can.
+/// Whether a response may be cut off although its client behaves well.
 fn may_be_cut(around: &Surroundings<'_>) -> bool {
     let plan = around.plan;
-    // A stop waits for what is under way.
+    // A stop waits for exchanges under way.
     let stopped = around.stopped_at.is_some_and(|at| around.network.now().ms_since(at) >= STOP_MS);
     let is_spared = plan.siege.is_some_and(Siege::cuts_nobody);
     plan.is_violent() || plan.is_short() && !is_spared || stopped || plan.may_be_late()
 }
 
 impl Connection {
-    /// A request has begun that has to be answered whatever becomes of it, and was not.
+    /// Whether a request has begun, must be answered in any case, and was not.
     fn lacks_an_answer(&self, visitor: &Visitor) -> bool {
         let front = self.awaiting.front().filter(|front| self.sent > front.from && !self.is_last);
         front.is_some_and(|front| {
             let answer = visitor.exchanges[front.serial].answer;
-            // What has begun to be answered can only be broken off.
+            // A response that has begun can only be cut off.
             let begins = matches!(answer, Answer::Echo | Answer::Begin { .. } | Answer::Produce { .. });
             !begins && !is_switch(answer)
         })

@@ -6,11 +6,11 @@ use crate::model::Body;
 use crate::plan::{Nature, Pace, Plan};
 use crate::reader::BodyEnd;
 
-/// Most that a client rambles behind its last request, and how long it is silent between two times.
+/// The most bytes that a client sends after its last request, and the pause between them.
 const RAMBLES_MAX: usize = 40;
 const RAMBLE_GAP_MS_MAX: usize = 8_000;
 
-/// Bytes of an empty line.
+/// The length of an empty line.
 const BLANK_LINE: usize = 2;
 
 impl Actor {
@@ -53,7 +53,7 @@ impl Actor {
         }
     }
 
-    /// Puts the next requests into its hands, as far as it does not wait for answers.
+    /// Queues the next requests, unless it has to wait for answers first.
     fn fill(&mut self, plan: &Plan) {
         let visitor = &plan.clients[self.index];
         let Some(connection) = &mut self.connection else { return };
@@ -93,7 +93,7 @@ impl Actor {
                 connection.next += 1;
                 continue;
             }
-            // Nothing is sent behind what may turn into another protocol, or end the connection by what it asks.
+            // A request that may switch the protocol is neither preceded nor followed by others.
             let waits_alone = is_switch(exchange.answer);
             if waits_alone && !connection.awaiting.is_empty() {
                 return;
@@ -105,7 +105,7 @@ impl Actor {
             let id = Id { client: self.index, serial: connection.next };
             let from = connection.queued + if exchange.blank_line { BLANK_LINE } else { 0 };
             connection.put(|out| exchange.write_head(id, out));
-            // Behind another request it might not see for long that it may go on.
+            // After another request, it might not see the 100 for a long time.
             let waits = visitor.manner.waits && connection.awaiting.is_empty();
             if exchange.expects && exchange.framing != Framing::Length(0) && waits {
                 connection.holds = Some(connection.next);
@@ -130,7 +130,7 @@ impl Actor {
         }
     }
 
-    /// Some say more although the server has said that it will not listen.
+    /// Some clients send more although the server has said that it will close.
     pub(super) fn ramble(&mut self, around: &mut Surroundings<'_>) {
         let visitor = &around.plan.clients[self.index];
         let Some(connection) = &mut self.connection else { return };

@@ -1,5 +1,4 @@
-//! A handler that does anything that the types allow, in an order that is mostly legal: what comes of it has to be HTTP all
-//! the same.
+//! A handler that does anything the types allow, mostly in a legal order: the responses must be valid HTTP in any case.
 
 use std::fmt::Write as _;
 
@@ -11,27 +10,27 @@ use aurora_http_core::writer::{ResponseWriter, WriteError};
 use super::{Puppet, State, name, write_one_way};
 use crate::exchange::Id;
 
-/// Calls of a handler for one exchange; behind them it finishes.
+/// The most calls of a handler for one exchange; after them it finishes.
 const CALLS_MAX: usize = 12;
-/// The value of a field that may be long.
+/// A long field value, to be cut at random.
 static LONG: [u8; 6_000] = [b'l'; 6_000];
-/// Most that is written at once.
+/// The most bytes written at once.
 const PIECE_MAX: usize = 40_000;
-/// When the answers are there that are deferred.
+/// After how long a deferred answer is ready; `None`: never.
 const AFTER_MS: [Option<u32>; 5] = [None, Some(0), Some(0), Some(5), Some(2_000)];
 
-/// What it keeps of an exchange.
+/// Its state for an exchange.
 pub(crate) struct Whim {
     dice: Dice,
     calls_left: usize,
-    /// What is left of the length that it announced, or means to write.
+    /// The rest of the length that it announced or intends to write.
     owed: usize,
     /// A streamed body has begun.
     begun: bool,
     pub(super) switched: bool,
     is_named: bool,
     has_long_field: bool,
-    /// It waits for all of the content before it takes any.
+    /// It takes no content until all has arrived.
     holds: bool,
 }
 
@@ -42,7 +41,7 @@ impl Whim {
         Self { dice, calls_left, owed: 0, begun: false, switched: false, is_named: false, has_long_field: false, holds }
     }
 
-    /// Whether it goes on though the client has ended its side.
+    /// Whether it continues although the client has sent its FIN.
     pub(super) fn goes_on(&mut self) -> bool {
         self.dice.once_in(2)
     }
@@ -85,7 +84,7 @@ impl Whim {
                 });
             }
             13 => {
-                // What was switched in this call is not, then.
+                // A reset also undoes a switch of this call.
                 if response.reset().is_ok() {
                     (self.begun, self.switched, self.owed) = (false, false, 0);
                 }
@@ -120,7 +119,7 @@ impl Whim {
     /// Writes pieces of a streamed body.
     fn pieces(&mut self, id: Id, response: &mut ResponseWriter<'_>) {
         for _ in 0..self.dice.below(4) {
-            // Mostly as much as was announced.
+            // Usually no more than was announced.
             let most = if self.dice.once_in(20) { PIECE_MAX } else { self.owed.min(PIECE_MAX) };
             if most == 0 && !self.dice.once_in(20) {
                 return;
@@ -151,7 +150,7 @@ impl Puppet<'_> {
         self.do_anything(state, response)
     }
 
-    /// Any further call but one with content.
+    /// Any further call except those with content.
     pub(super) fn do_anything(&self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
         let Some(whim) = &mut state.whim else { return Flow::Finish };
         if whim.dice.once_in(3) {
@@ -172,7 +171,7 @@ impl Puppet<'_> {
         if whim.owed == 0 { Flow::Finish } else { Flow::Produce(state) }
     }
 
-    /// A call with content, which is the client's own as long as it is HTTP.
+    /// A call with content, which must be the client's as long as the protocol is HTTP.
     pub(super) fn take_anything(
         &self,
         mut state: State,
@@ -203,7 +202,7 @@ impl Puppet<'_> {
             return Flow::Receive(state);
         }
         if whim.calls_left > 0 && whim.dice.once_in(2) && taken < there && !whim.switched {
-            // A part of what is there, and a byte for it, to be given the rest.
+            // Takes a part of the content and writes a byte in return, so that the rest is offered again.
             whim.calls_left -= 1;
             whim.begun |= !whim.begun && response.stream(None).is_ok();
             let _ = response.write(b"s");
@@ -221,7 +220,10 @@ impl Puppet<'_> {
         if whim.switched && whim.dice.once_in(2) {
             return if whim.dice.once_in(4) { Flow::Detach(state) } else { Flow::Upgrade(state) };
         }
-        match whim.dice.below(24) {
+        if whim.dice.once_in(16) {
+            response.wake_after(whim.dice.pick(&[0, 5, 2_000, 70_000]));
+        }
+        match whim.dice.below(27) {
             0..=7 => Flow::Finish,
             8..=10 => Flow::Collect(state),
             11..=14 => Flow::Receive(state),
@@ -233,7 +235,14 @@ impl Puppet<'_> {
                 }
                 Flow::Defer(state)
             }
-            22 => Flow::Upgrade(state),
+            22..=24 => {
+                for _ in 0..whim.dice.pick(&[0, 1, 1, 1]) {
+                    let after_ms = whim.dice.pick(&AFTER_MS);
+                    response.defer().into_iter().for_each(|token| self.answer_later(token, after_ms, false));
+                }
+                Flow::ReceiveOrResume(state)
+            }
+            25 => Flow::Upgrade(state),
             _ => Flow::Detach(state),
         }
     }

@@ -1,4 +1,4 @@
-//! What has to hold behind each turn, and when everything is over.
+//! The checks after each turn and at the end.
 
 use aurora_http_core::engine::Detached;
 use aurora_http_core::pool::Buf;
@@ -6,14 +6,14 @@ use aurora_http_core::reactor::Reactor;
 
 use super::{Life, Stage};
 use crate::face::Face;
-use crate::handler::State;
+use crate::handler::Owned;
 
-/// How long a stop waits for those who are being served.
+/// How long a stop waits for exchanges under way.
 const STOP_MS: u64 = 30_000;
 
 impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
-    /// What has arrived behind the request that switched is there, or still in the kernel.
-    pub(super) fn check_leftover(&mut self, stage: &Stage<'_>, detached: &Detached<'p, State>) -> Result<(), String> {
+    /// All bytes that arrived after the request that switched are in the leftover, or still in the kernel.
+    pub(super) fn check_leftover(&mut self, stage: &Stage<'_>, detached: &Detached<'p, Owned>) -> Result<(), String> {
         let id = detached.state.id;
         if stage.plan.clients[id.client].is_answered_anyhow() {
             return Ok(());
@@ -21,7 +21,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         let leftover = detached.leftover.as_ref().map_or(&[][..], Buf::filled);
         let unread = self.reactor.inner.network().unread(detached.io);
         let is_own = leftover == id.raw(0, leftover.len());
-        // A client that is gone has no more to say.
+        // A client that has disconnected does not tell how much it sent.
         let sent = stage.actors[id.client].raw_sent().unwrap_or(leftover.len() + unread);
         if is_own && leftover.len() + unread == sent {
             return Ok(());
@@ -36,18 +36,21 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         let counters = self.engine.counters();
         let book = stage.book.borrow();
         if counters.requests != book.requests {
-            return Err(format!("{} requests are counted, {} were called for", counters.requests, book.requests));
+            return Err(format!(
+                "{} requests are counted, the handler was called for {}",
+                counters.requests, book.requests
+            ));
         }
         if counters.active > stage.plan.world.slots as u64 {
             return Err(format!("{} connections in {} slots", counters.active, stage.plan.world.slots));
         }
         if self.reactor.inner.refusals() > 0 {
-            return Err("an operation that the contract forbids".to_owned());
+            return Err("an operation violates the reactor's contract".to_owned());
         }
         Ok(())
     }
 
-    /// Nothing is left of anything.
+    /// Nothing is left behind by a drained engine.
     pub(super) fn check_drained(&mut self, stage: &mut Stage<'_>) -> Result<(), String> {
         while let Some(buf) = self.reactor.reclaim() {
             self.engine.handle_reclaimed(buf);
@@ -57,11 +60,11 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
         let handles = self.reactor.inner.network().open_handles();
         let moved = self.reactor.inner.network().transferred();
         let moved = (moved.0 - self.bytes_before.0, moved.1 - self.bytes_before.1);
-        // Who is in a backlog when a stop comes is served, as long as the stop has time.
+        // Connections in the backlog when a stop begins are served, as long as the stop has time.
         let took_ms = self.told_at.or(self.stops_since).map_or(0, |since| self.reactor.now().ms_since(since));
         let turned_away = self.reactor.inner.network().turned_away() - self.turned_away_before;
         let faults = stage.plan.world.faults;
-        // An accept that does not find who is there finds nobody.
+        // With these faults, an accept may miss a connection in the backlog.
         let is_sure = took_ms < STOP_MS && faults.would_block + faults.delay == 0;
         let turned_away = if is_sure { turned_away } else { 0 };
         let rows = [

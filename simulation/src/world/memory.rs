@@ -1,4 +1,4 @@
-//! What an engine stands on, and what outlives it.
+//! The storage of an engine, and what outlives it.
 
 use std::sync::atomic::AtomicBool;
 
@@ -7,13 +7,13 @@ use aurora_http_core::engine::{Slot, SlotNode, Storage};
 use aurora_http_core::pool::{Buf, BufferPool, ClassCounts, Entry};
 use aurora_http_core::readiness::Parked;
 
-use crate::handler::State;
+use crate::handler::Owned;
 use crate::plan::Plan;
 
-/// What outlives an engine.
+/// The memory that outlives an engine.
 pub(super) struct Memory<'p> {
     counts: ClassCounts,
-    slots: Vec<Entry<Slot<'p, State>>>,
+    slots: Vec<Entry<Slot<'p, Owned>>>,
     nodes: Vec<SlotNode>,
     loans: Vec<Option<Buf<'p>>>,
     cells: Vec<DeferCell>,
@@ -23,14 +23,14 @@ pub(super) struct Memory<'p> {
     scratch: Vec<u8>,
     pub(super) parked: Vec<Parked<'p>>,
     pub(super) lent: Vec<Option<Buf<'p>>>,
-    /// Buffers that were in a reactor's hands when it ended.
+    /// Buffers that a reactor held when it ended.
     pub(super) salvaged: Vec<Buf<'p>>,
 }
 
-/// What an engine stands on.
+/// The storage that an engine borrows.
 pub(super) struct Parts<'s, 'p> {
     pub(super) counts: ClassCounts,
-    pub(super) storage: Storage<'s, 'p, State>,
+    pub(super) storage: Storage<'s, 'p, Owned>,
     pub(super) pool: BufferPool<'s, 'p>,
     pub(super) deferrals: Deferrals<'s>,
 }
@@ -58,7 +58,7 @@ impl<'p> Memory<'p> {
         }
     }
 
-    /// What an engine gets, with all buffers in the pool, and what a reactor gets.
+    /// The parts for an engine, with all buffers in the pool, and for a reactor.
     pub(super) fn split(&mut self) -> (Parts<'_, 'p>, &mut [Parked<'p>], &mut [Option<Buf<'p>>]) {
         let found = self.table.iter_mut().filter_map(Option::take);
         let buffers: Vec<_> =
@@ -78,13 +78,13 @@ impl<'p> Memory<'p> {
         (Parts { counts: self.counts, storage, pool, deferrals }, &mut self.parked, &mut self.lent)
     }
 
-    /// Between two engines, every buffer is somewhere.
+    /// Checks that no buffer was lost between two engines.
     pub(super) fn check(&self) -> Result<(), String> {
         let found = self.table.iter().chain(&self.loans).flatten().count() + self.salvaged.len();
         if found == self.counts.total() {
             Ok(())
         } else {
-            Err(format!("{found} of {} buffers are left behind an engine", self.counts.total()))
+            Err(format!("{found} of {} buffers are left after an engine", self.counts.total()))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Clients, and what else does not end with an engine.
+//! The clients, and everything else that outlives an engine.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -14,26 +14,26 @@ use crate::face::Moment;
 use crate::handler::Book;
 use crate::plan::{Plan, Trouble};
 
-/// Of so many turns one takes time, where they do.
+/// One of so many turns takes time, in plans with slow turns.
 const BUSY_TURNS: usize = 8;
 
-/// Clients, and what does not end with an engine.
+/// The clients, and everything else that outlives an engine.
 pub(super) struct Stage<'a> {
     pub(super) plan: Rc<Plan>,
     pub(super) borrowed: &'a Plan,
     pub(super) dice: Dice,
     pub(super) actors: Vec<Actor>,
-    /// When the first of them acts again, if nothing happens.
+    /// When the first client acts again if nothing happens before.
     pub(super) next_act: Option<Instant>,
-    /// What clients receive into.
+    /// The buffer that clients receive into.
     pub(super) received: Vec<u8>,
-    /// Which client has which connection.
+    /// The client of each connection.
     pub(super) by_connection: HashMap<Client, usize>,
     pub(super) troubles: std::collections::VecDeque<(Instant, Trouble)>,
     pub(super) book: Rc<RefCell<Book>>,
     pub(super) states: Rc<Cell<usize>>,
     pub(super) paused_ms: u64,
-    /// How late the next turn is behind its wait.
+    /// How long the next turn is suspended after its wait.
     pub(super) late_ms: u32,
     /// The next turn takes no time.
     pub(super) is_idle: bool,
@@ -66,7 +66,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Lets clients act whose time has come, or for whom something changed.
+    /// Lets the clients act that are due or have news.
     pub(super) fn act(&mut self, network: &mut Network, listener: Option<IoHandle>) -> Result<(), String> {
         while network.has_news() || self.next_act.is_some_and(|at| at <= network.now()) {
             let now = network.now();
@@ -106,7 +106,7 @@ impl<'a> Stage<'a> {
         self.actors.iter().all(|actor| actor.is_done)
     }
 
-    /// So much time passes while the server is busy, or stands still, and clients go on.
+    /// Lets time pass while the server is busy or suspended and clients continue.
     pub(super) fn pass(&mut self, network: &mut Network, listener: Option<IoHandle>, ms: u32) -> Result<(), String> {
         let end = network.now().plus_ms(ms);
         loop {
@@ -119,7 +119,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// How long the next turn takes at a moment of it.
+    /// How long the next turn takes at this moment of it.
     pub(super) fn takes_ms(&mut self, moment: Moment) -> u32 {
         if self.is_idle {
             return 0;
@@ -131,12 +131,12 @@ impl<'a> Stage<'a> {
         late_ms + if is_busy { self.dice.between(1, work_ms_max) as u32 } else { 0 }
     }
 
-    /// When a client acts next, or trouble comes.
+    /// When a client acts next, or the next disturbance occurs.
     pub(super) fn next_event(&self) -> Option<Instant> {
         self.next_act.into_iter().chain(self.troubles.front().map(|(at, _)| *at)).min()
     }
 
-    /// The books, when all is over.
+    /// The checks at the end.
     pub(super) fn check_end(&self) -> Result<(), String> {
         let book = self.book.borrow();
         for (id, calls) in &book.calls {

@@ -1,4 +1,4 @@
-//! What the handler writes and what goes out: S17, S27, H7, H8.
+//! What the handler writes and what is sent: S17, S27, H7, H8.
 
 use aurora_http_core::error::CloseReason::{BadRequest, HandlerStalled, PeerAsked, ResponseFailed};
 
@@ -14,7 +14,7 @@ fn get(id: impl Into<String>, target: &str, reply: Reply) -> Case {
     Case::new(id).sends(head(&format!("GET {target}"), &[])).calls("GET", target).gets(reply)
 }
 
-/// The original never sent a user's field.
+/// Fields of the handler are sent.
 fn fields() -> Vec<Case> {
     let reply = Reply::ok()
         .field("Content-Type", "text/plain")
@@ -27,7 +27,7 @@ fn fields() -> Vec<Case> {
     vec![get("every field reaches the wire, repeated ones too", "/fields", reply)]
 }
 
-/// S17, and what only the server may say.
+/// S17, and fields that only the server may send.
 fn injections() -> Vec<Case> {
     let own =
         || Reply::new(500).field("Content-Type", "text/plain").without("X").without("Evil").framed(Framing::Length);
@@ -132,7 +132,7 @@ fn bodies() -> Vec<Case> {
     rows
 }
 
-/// What a handler fails to do is answered, or ends the connection; it is never half a response taken for a whole one.
+/// A failure of the handler is answered, or ends the connection; a partial response never looks like a complete one.
 fn failures() -> Vec<Case> {
     let mut rows = Vec::new();
     for length in [65_536, 65_537, 70_000, 1_000_000] {
@@ -149,7 +149,7 @@ fn failures() -> Vec<Case> {
     }
     let late = "HTTP/1.1 200 OK";
     for (target, reason) in [("/short", ResponseFailed), ("/stall", HandlerStalled)] {
-        // Its head has left: only the end of the connection says that the body is not whole.
+        // Its head has been sent: only the end of the connection shows that the body is incomplete.
         let case = Case::new(format!("broken off: {target}, never {late} and less than announced"));
         rows.push(case.sends([&head(&format!("GET {target}"), &[]), GET].concat()).calls("GET", target).breaks(reason));
     }

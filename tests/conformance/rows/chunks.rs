@@ -9,7 +9,7 @@ pub(crate) fn rows() -> Vec<Case> {
     [good(), sizes(), extensions(), line_ends(), trailers(), unfinished()].concat()
 }
 
-/// The head is in order, so the handler is called; the content is not, so it never gets all of it.
+/// The head is valid, so the handler is called; the content is not, so the handler never gets all of it.
 fn broken(id: String, body: impl AsRef<[u8]>, status: u16, reason: CloseReason) -> Case {
     let case = Case::new(id).sends([&chunked("/receive", body), &head("GET /smuggled", &[])[..]].concat());
     case.calls("POST", "/receive").gets(Reply::new(status)).closes(reason)
@@ -60,7 +60,7 @@ fn sizes() -> Vec<Case> {
     ] {
         rows.push(broken(format!("S5 {size:?}"), format!("{size}\r\nhello\r\n0\r\n\r\n"), 400, BadRequest));
     }
-    // Sizes that fit 64 bits are numbers, larger than what may come.
+    // Sizes that fit in 64 bits are valid, but exceed the limit.
     for size in
         ["ffffffffffffffff", "fffffffffffffffe", "8000000000000000", "7fffffffffffffff", "100000000", "ffffffff"]
     {
@@ -156,7 +156,7 @@ fn line_ends() -> Vec<Case> {
     malformed.into_iter().map(|body| broken(format!("S8 {body:?}"), body, 400, BadRequest)).collect()
 }
 
-/// S18: they are read by the rules of field lines and never become fields.
+/// S18: trailers are parsed by the rules for field lines and never become fields.
 fn trailers() -> Vec<Case> {
     let mut rows = Vec::new();
     for trailer in [
@@ -181,7 +181,7 @@ fn trailers() -> Vec<Case> {
     rows
 }
 
-/// The end of the connection is no end of the content.
+/// The end of the connection does not end the content.
 fn unfinished() -> Vec<Case> {
     let bodies = [
         "",

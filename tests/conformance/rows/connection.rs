@@ -11,7 +11,7 @@ pub(crate) fn rows() -> Vec<Case> {
     [good_behind_bad(), pipelines(), close_asked(), old_version(), half_closed(), request_limit()].concat()
 }
 
-/// S14: one answer and nothing else; what came before the bad one is served.
+/// S14: one answer and nothing else; requests before the bad one are served.
 fn good_behind_bad() -> Vec<Case> {
     let mut rows = Vec::new();
     for bad in [
@@ -32,7 +32,7 @@ fn good_behind_bad() -> Vec<Case> {
     rows
 }
 
-/// Responses come in the order of their requests, whatever each of them takes.
+/// Responses come in the order of their requests, however long each of them takes.
 fn pipelines() -> Vec<Case> {
     let mut rows = vec![Case::new("two requests, one after the other").get_root(GET).get_root(GET)];
     let mut case = Case::new("sixteen in one segment").sends(GET.repeat(16));
@@ -222,7 +222,7 @@ fn half_closed() -> Vec<Case> {
     ]
 }
 
-/// The last of the requests that a connection may make says so.
+/// The response to the last allowed request announces the close.
 fn request_limit() -> Vec<Case> {
     let mut rows = Vec::new();
     for (max, sent) in [(100, 101), (100, 150), (1, 2)] {

@@ -16,7 +16,7 @@ fn post(target: &str, fields: &[&str], content: &[u8]) -> Vec<u8> {
     [&head(&format!("POST {target}"), &fields), content].concat()
 }
 
-/// S11: drained or closed, never a request.
+/// S11: unread content is dropped, or the connection closes; it is never read as a request.
 fn unread() -> Vec<Case> {
     let hidden = head("GET /smuggled", &[]);
     let mut rows = Vec::new();
@@ -38,7 +38,7 @@ fn unread() -> Vec<Case> {
         let case = Case::new(format!("S11 {body:?} in chunks is not read")).sends(chunked("/", body));
         rows.push(case.calls("POST", "/").gets(Reply::ok()).closes(ContentUnread));
     }
-    // The head was written before anybody knew that the content would not be read, and says so all the same.
+    // The head was written before it was known that the content would not be read, but announces the close all the same.
     for fields in [
         &["Transfer-Encoding: chunked"][..],
         &["Content-Length: 65537"],
@@ -50,7 +50,7 @@ fn unread() -> Vec<Case> {
             rows.push(case.calls("POST", target).gets(Reply::new(200).body("abcde")).closes(ContentUnread));
         }
     }
-    // Answered in the middle of it.
+    // Answered in the middle of the content.
     let early = |id: &str, input: Vec<u8>| {
         Case::new(format!("S11 {id}, answered early"))
             .sends(input)
@@ -66,7 +66,7 @@ fn unread() -> Vec<Case> {
         early("what is worth reading", [&sized(1_000), &content(10)[..]].concat()).sends(content(990)).get_root(GET),
     );
     rows.push(early("all of it", [&sized(5), &b"hello"[..], GET].concat()).calls("GET", "/").gets(Reply::ok()));
-    // The answer may be long in coming: the content stands in nobody's way.
+    // Even if the answer is deferred, the unread content blocks nothing.
     let case = Case::new("S11 streamed while unread").sends(post("/bytes/20000", &[], b"hello"));
     let reply = Reply::new(200).body(content(20_000));
     rows.push(case.calls("POST", "/bytes/20000").gets(reply.framed(Framing::Length)).get_root(GET));
@@ -95,7 +95,7 @@ fn any_method() -> Vec<Case> {
     rows
 }
 
-/// H4: content of any length, whole and in slices.
+/// H4: content of any length, collected and in slices.
 fn large() -> Vec<Case> {
     let mut rows = Vec::new();
     for length in [0, 1, 4_000, 4_096, 16_384, 70 * 1024, 200_000] {

@@ -9,7 +9,7 @@ pub(crate) fn rows() -> Vec<Case> {
     [both_lengths(), transfer_encodings(), old_version(), content_lengths()].concat()
 }
 
-/// What the smuggled request would be, were it taken for one.
+/// The request to be smuggled.
 const SMUGGLED: &str = "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// S1: both lengths, in any order, on any version.
@@ -91,7 +91,7 @@ fn transfer_encodings() -> Vec<Case> {
         let fields = format!("Transfer-Encoding: {value}");
         rows.push(refused(format!("S2 {value:?} is not implemented"), head("POST /", &[&fields]), 501, BadRequest));
     }
-    // Fields of their own, never framing.
+    // Ordinary fields, which do not affect framing.
     for fields in [
         &["Transfer_Encoding: chunked"][..],
         &["Content_Length: 5"],

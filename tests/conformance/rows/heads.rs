@@ -87,7 +87,7 @@ fn values() -> Vec<Case> {
     rows
 }
 
-/// S10: lines that are no field lines.
+/// S10: lines that are not field lines.
 fn shapes() -> Vec<Case> {
     let mut rows = Vec::new();
     for line in
@@ -165,7 +165,7 @@ fn hosts() -> Vec<Case> {
     rows
 }
 
-/// H1, H2: everything reaches the handler as it was sent.
+/// H1, H2: everything reaches the handler as it was sent, byte for byte.
 fn described() -> Vec<Case> {
     let browser = [
         "User-Agent: Mozilla/5.0 (X11; Linux x86_64)",

@@ -110,7 +110,7 @@ fn collected() -> Vec<Case> {
     }
     for (framing, input) in [("length", sized(&over)), ("chunks", coded(&over))] {
         let case = Case::new(format!("256 KiB and a byte to collect by {framing}"));
-        // What lies beyond the linger limit need not be taken: the answer says so before.
+        // Content beyond the linger limit need not be received: the client has the answer before that.
         let input = if framing == "length" { &input[..40_000] } else { &input };
         rows.push(case.sends(input).calls("POST", "/collect/count").gets(Reply::new(413)).closes(TooLarge));
     }
@@ -144,7 +144,7 @@ fn contents() -> Vec<Case> {
     rows
 }
 
-/// Of one message, over all its chunks.
+/// The limit applies to a message, over all its chunks.
 fn extensions() -> Vec<Case> {
     let mut rows = Vec::new();
     let body = |lengths: &[usize]| {
@@ -171,7 +171,7 @@ fn extensions() -> Vec<Case> {
     rows.push(case.calls_with("POST", "/receive", "x").gets(Reply::new(200).body("1")));
     let case = Case::new("4097 bytes of white space and an extension").sends(chunked("/receive", blanks(4_097)));
     rows.push(case.calls("POST", "/receive").gets(Reply::new(400)).closes(BadRequest));
-    // The next message counts anew.
+    // The count starts again with the next message.
     let twice = [chunked("/receive", body(&[4_096])), chunked("/receive", body(&[4_096]))].concat();
     let case = Case::new("4096 bytes of extensions twice").sends(twice);
     let case = case.calls_with("POST", "/receive", "x").calls_with("POST", "/receive", "x");
@@ -202,7 +202,7 @@ fn trailers() -> Vec<Case> {
     rows
 }
 
-/// All of them again, as a device with little memory has them.
+/// All limits again, with the values for a small device.
 fn small_device() -> Vec<Case> {
     let mut rows = Vec::new();
     let mut pair = |what: &str, fits: Case, refused: Case| {
@@ -239,7 +239,7 @@ fn small_device() -> Vec<Case> {
     pair("1 KiB collected in chunks", whole(count, coded(&fits), &fits, 1_024), broken(count, coded(&over), 413));
     let (fits, over) = (content(64 * 1_024), content(64 * 1_024 + 1));
     let sliced = |content: &[u8]| chunked("/receive", chunks(content, 1_000));
-    // What is refused at the head need not be sent whole: more than the linger limit would not be taken.
+    // Content that is refused by its head is not sent completely: more than the linger limit would not be received.
     let refused_early = post("/receive", &over)[..2_000].to_vec();
     pair("64 KiB", whole("/receive", post("/receive", &fits), &fits, 65_536), broken("/receive", refused_early, 413));
     pair("64 KiB in chunks", whole("/receive", sliced(&fits), &fits, 65_536), broken("/receive", sliced(&over), 413));

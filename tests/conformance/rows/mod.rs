@@ -11,7 +11,7 @@ mod request_lines;
 
 use super::case::Case;
 
-/// All of it.
+/// All cases.
 pub(crate) fn all() -> Vec<Case> {
     [
         framing::rows(),

@@ -93,7 +93,7 @@ fn versions() -> Vec<Case> {
     rows
 }
 
-/// S28: which form which method has.
+/// S28: the forms of targets by method.
 fn forms() -> Vec<Case> {
     let mut rows = Vec::new();
     // method, target, form, host, path, query
@@ -112,7 +112,7 @@ fn forms() -> Vec<Case> {
         let case = Case::new(format!("S28 {method} {target}")).sends(head(&format!("{method} {target}"), &[]));
         let query = query.map(|query| format!("query={query}\n")).unwrap_or_default();
         let body = format!("{method} {form} Http11 host={host}\npath={path}\n{query}Host=x\n");
-        // Only paths below /describe are described.
+        // The probe describes only paths below /describe.
         let reply = if path == "/describe" || path.starts_with("/describe/") {
             Reply::new(200).body(body)
         } else {
@@ -129,13 +129,13 @@ fn forms() -> Vec<Case> {
         let case = Case::new(format!("S28 {method} {target}")).sends(head(&format!("{method} {target}"), &[]));
         rows.push(case.calls(method, target).gets(Reply::ok()));
     }
-    // The client takes what follows a 2xx for its tunnel, and the handler opened none: the connection ends.
+    // The client treats bytes after a 2xx as its tunnel, but the handler opened none: the connection ends.
     for target in ["example.com:443", "127.0.0.1:1", "[::1]:65535"] {
         let case =
             Case::new(format!("S28 CONNECT {target}")).sends([&head(&format!("CONNECT {target}"), &[]), GET].concat());
         let reply = Reply::ok().head_only().without("Content-Length").without("Transfer-Encoding");
         rows.push(case.calls("CONNECT", target).gets(reply).closes(TunnelRefused));
-        // Neither may it be a request when the tunnel was refused (RFC 9931): the client may not have waited.
+        // Bytes after a refused tunnel must not be read as a request either (RFC 9931): the client may not have waited.
         let case = Case::new(format!("S28 CONNECT {target} refused"))
             .sends([&head(&format!("CONNECT {target}"), &["X-Answer: 403"]), GET].concat());
         rows.push(case.calls("CONNECT", target).gets(Reply::new(403)).closes(TunnelRefused));

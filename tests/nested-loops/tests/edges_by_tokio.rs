@@ -19,18 +19,18 @@ fn serve(storage: &mut WorkerStorage<Exchange>, stop: &StopFlag, told: &Told) {
     let mut worker = Worker::new(storage, Counts).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        // tokio wants to own what it watches; a duplicate is the same to the kernel.
+        // tokio wants to own the descriptor that it watches; to the kernel, a duplicate is equivalent.
         let descriptor = worker.as_fd().try_clone_to_owned().unwrap();
-        // Its successor in later versions of tokio is unsafe; an `OwnedFd` keeps what that one asks for.
+        // Later versions of tokio replace this by an unsafe function, whose requirements an `OwnedFd` fulfils.
         #[allow(deprecated)]
         let watched = AsyncFd::try_with_interest(descriptor, Interest::READABLE).unwrap();
         told.ready(&worker);
         while !worker.poll(stop).unwrap() {
             told.turned();
-            // What cannot be waited for is waited for again.
+            // A failed wait is repeated.
             let timeout = worker.timeout().unwrap_or(Duration::from_secs(3600));
             if let Ok(ready) = tokio::time::timeout(timeout, watched.readable()).await {
-                // Before the worker's turn: an edge that comes during it counts.
+                // Before the worker's turn, so that an edge during the turn is not lost.
                 ready.unwrap().clear_ready();
             }
         }

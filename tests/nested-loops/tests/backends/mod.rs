@@ -2,7 +2,7 @@
 
 use aurora_http::Backend;
 
-/// kqueue is the emulation.
+/// kqueue is emulated.
 pub(crate) fn backends() -> Vec<Backend> {
     let mut backends = vec![Backend::Epoll, Backend::Kqueue];
     match aurora_http::uring::probe() {
@@ -12,7 +12,7 @@ pub(crate) fn backends() -> Vec<Backend> {
     backends
 }
 
-/// Tests `serve` as a level-triggered loop is tested.
+/// Runs the tests for a level-triggered loop with `serve`.
 macro_rules! tests {
     ($serve:ident) => {
         #[test]

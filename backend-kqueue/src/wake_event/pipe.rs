@@ -1,5 +1,5 @@
-//! The bell of a queue, where the kernel has no events that a program raises itself: a pipe to its own process. For
-//! NetBSD, of which rustix does not know that it has them by now, and OpenBSD.
+//! The wake event where `EVFILT_USER` is not available: a pipe to our own process. For OpenBSD, and for NetBSD, which has
+//! the filter by now, but not in rustix.
 
 use aurora_http_sockets::Key;
 use rustix::fd::{AsFd, OwnedFd};
@@ -9,12 +9,12 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use crate::sys::{Event, EventFilter, EventFlags, Queue};
 
 #[derive(Debug)]
-pub(crate) struct Bell {
+pub(crate) struct WakeEvent {
     out: OwnedFd,
     into: OwnedFd,
 }
 
-impl Bell {
+impl WakeEvent {
     pub(crate) fn new() -> Result<Self, Errno> {
         let (out, into) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         Ok(Self { out, into })
@@ -25,21 +25,21 @@ impl Bell {
         Ok(Self { out: duplicate(&self.out)?, into: duplicate(&self.into)? })
     }
 
-    /// Makes a queue hear it.
-    pub(crate) fn add_to(&self, queue: &Queue) -> Result<(), Errno> {
+    /// Registers the event with a queue.
+    pub(crate) fn register(&self, queue: &Queue) -> Result<(), Errno> {
         queue.change(self.out.as_fd(), EventFilter::Read, EventFlags::ADD | EventFlags::CLEAR, Key::NONE)
     }
 
-    /// Makes the event happen; a pipe that is full has one coming.
-    pub(crate) fn ring(&self, _queue: &Queue) -> Result<(), Errno> {
+    /// Triggers the event. If the pipe is full, the event is pending already.
+    pub(crate) fn trigger(&self, _queue: &Queue) -> Result<(), Errno> {
         match write(&self.into, &[0]) {
             Ok(_) | Err(Errno::AGAIN) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Empties the pipe when its event is among those that were taken. What is written meanwhile is an event again.
-    pub(crate) fn silence(&self, taken: &[Event]) {
+    /// Empties the pipe if its event is among those taken. A later write triggers the event again.
+    pub(crate) fn clear(&self, taken: &[Event]) {
         if taken.iter().any(|event| event.udata().addr() == Key::NONE.0 as usize) {
             let mut bytes = [0; 64];
             while read(&self.out, &mut bytes) == Ok(bytes.len()) {}

@@ -1,0 +1,105 @@
+//! Times that differ from slot to slot: a pairing heap through the nodes that the slots carry for their deadlines.
+//!
+//! Inserting is O(1), taking out O(log n) amortised, and it takes no memory beside the nodes (Fredman, Sedgewick, Sleator,
+//! Tarjan: The pairing heap, 1986).
+
+use super::{DeadlineNode, DeadlineSlots, NEVER, NONE, WAKE};
+use crate::time::Instant;
+
+/// Of a node in the heap, `prev` is its parent or the sibling before it, `next` the sibling behind it, and `child` the first
+/// of those below it, none of which is earlier.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wakes {
+    /// The earliest time, to be asked without touching a slot.
+    pub(super) first_at: Instant,
+    root: u32,
+}
+
+impl Wakes {
+    pub(super) const fn new() -> Self {
+        Self { first_at: NEVER, root: NONE }
+    }
+
+    /// The slot with the earliest time.
+    pub(super) const fn first(&self) -> Option<u32> {
+        if self.root == NONE { None } else { Some(self.root) }
+    }
+
+    /// Puts in a slot whose node is in no list.
+    pub(super) fn insert(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, at: Instant) {
+        *slots.node(index) = DeadlineNode { at, prev: NONE, next: NONE, child: NONE, class: WAKE };
+        let root = meld(slots, self.root, index);
+        self.set_root(slots, root);
+    }
+
+    /// Takes a slot out; `node` is a copy of what its node was.
+    pub(super) fn remove(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, node: &DeadlineNode) {
+        let below = merge_siblings(slots, node.child);
+        let root = if self.root == index {
+            below
+        } else {
+            let before = slots.node(node.prev);
+            if before.child == index {
+                before.child = node.next;
+            } else {
+                before.next = node.next;
+            }
+            if node.next != NONE {
+                slots.node(node.next).prev = node.prev;
+            }
+            meld(slots, self.root, below)
+        };
+        self.set_root(slots, root);
+    }
+
+    fn set_root(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), root: u32) {
+        self.root = root;
+        self.first_at = if root == NONE { NEVER } else { slots.node(root).at };
+    }
+}
+
+/// One heap of two, given by their roots, which have no siblings; its root.
+fn meld(slots: &mut (impl DeadlineSlots + ?Sized), one: u32, other: u32) -> u32 {
+    if one == NONE || other == NONE {
+        return if one == NONE { other } else { one };
+    }
+    let (one_at, other_at) = (slots.node(one).at, slots.node(other).at);
+    let (above, below) = if other_at < one_at { (other, one) } else { (one, other) };
+    let next = core::mem::replace(&mut slots.node(above).child, below);
+    if next != NONE {
+        slots.node(next).prev = below;
+    }
+    let node = slots.node(below);
+    (node.prev, node.next) = (above, next);
+    above
+}
+
+/// One heap of a row of siblings: in pairs from front to back, then all of those from back to front, which is what bounds
+/// the cost.
+fn merge_siblings(slots: &mut (impl DeadlineSlots + ?Sized), first: u32) -> u32 {
+    // Roots of pairs, the last one first, linked by `next`.
+    let mut pairs = NONE;
+    let mut at = first;
+    while at != NONE {
+        let other = cut(slots, at);
+        let behind = if other == NONE { NONE } else { cut(slots, other) };
+        let pair = meld(slots, at, other);
+        slots.node(pair).next = pairs;
+        pairs = pair;
+        at = behind;
+    }
+    let mut root = NONE;
+    while pairs != NONE {
+        let next = cut(slots, pairs);
+        root = meld(slots, pairs, root);
+        pairs = next;
+    }
+    root
+}
+
+/// Takes a node off its parent and its siblings; the one behind it.
+fn cut(slots: &mut (impl DeadlineSlots + ?Sized), index: u32) -> u32 {
+    let node = slots.node(index);
+    node.prev = NONE;
+    core::mem::replace(&mut node.next, NONE)
+}

@@ -1,0 +1,115 @@
+//! Who has the state of an exchange: a handler is always given it back, or told that it ends.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal};
+use aurora_http_core::request::Request;
+use aurora_http_core::writer::ResponseWriter;
+
+use super::{Book, Puppet, State};
+use crate::exchange::Id;
+
+/// A handler whose states tell when they are dropped by somebody else than the handler.
+pub(crate) struct Owning<'s>(pub(crate) Puppet<'s>);
+
+/// A state in the hands of the engine.
+pub(crate) struct Owned {
+    /// `None` once it was given back.
+    state: Option<State>,
+    /// Nothing of the body that it produces is ever asked for.
+    is_excused: bool,
+    /// Whose it is.
+    pub(crate) id: Id,
+    book: Rc<RefCell<Book>>,
+}
+
+impl Owned {
+    /// Gives the state back.
+    pub(crate) fn take(mut self) -> State {
+        self.state.take().expect("it is taken once")
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let mut book = self.book.borrow_mut();
+        if self.state.is_some() && !self.is_excused && !book.is_over {
+            book.fault.get_or_insert(format!("{:?}: its state is dropped without a word", self.id));
+        }
+    }
+}
+
+impl Owning<'_> {
+    fn give(&self, flow: Flow<State>) -> Flow<Owned> {
+        let produces = matches!(flow, Flow::Produce(_));
+        flow.map(|state| Owned {
+            is_excused: produces && self.0.may_drop_body(state.id),
+            id: state.id,
+            state: Some(state),
+            book: Rc::clone(&self.0.book),
+        })
+    }
+}
+
+impl Handler for Owning<'_> {
+    type Exchange = Owned;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Owned> {
+        let flow = self.0.request(request, response);
+        self.give(flow)
+    }
+
+    fn collected(
+        &mut self,
+        owned: Owned,
+        request: &Request<'_>,
+        content: &[u8],
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Owned> {
+        let flow = self.0.collected(owned.take(), request, content, response);
+        self.give(flow)
+    }
+
+    fn receive(&mut self, owned: Owned, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Owned> {
+        let flow = self.0.receive(owned.take(), content, response);
+        self.give(flow)
+    }
+
+    fn produce(&mut self, owned: Owned, response: &mut ResponseWriter<'_>) -> Flow<Owned> {
+        let flow = self.0.produce(owned.take(), response);
+        self.give(flow)
+    }
+
+    fn resume(&mut self, owned: Owned, response: &mut ResponseWriter<'_>) -> Flow<Owned> {
+        let flow = self.0.resume(owned.take(), response);
+        self.give(flow)
+    }
+
+    fn stopping(&mut self, flow: Flow<Owned>, response: &mut ResponseWriter<'_>) -> Flow<Owned> {
+        let flow = self.0.stopping(flow.map(Owned::take), response);
+        self.give(flow)
+    }
+
+    fn half_closed(&mut self, owned: Owned) -> Option<Owned> {
+        let state = self.0.half_closed(owned.take())?;
+        self.give(Flow::Defer(state)).into_state()
+    }
+
+    fn abandoned(&mut self, owned: Owned, reason: CloseReason) {
+        self.0.abandoned(owned.take(), reason);
+    }
+
+    fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
+        self.0.refused(refusal, response);
+    }
+
+    fn accepted(&mut self, info: &ConnectionInfo<'_>) -> bool {
+        self.0.accepted(info)
+    }
+
+    fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests_served: u32) {
+        self.0.closed(id, reason, requests_served);
+    }
+}
