@@ -1,6 +1,6 @@
 //! The part of every response head that changes once a second at most: status line of a 200, `Date`, `Server`.
 
-use heapless::Vec;
+use heapless::{String, Vec};
 
 use crate::error::BufferFull;
 use crate::format::HttpDate;
@@ -15,20 +15,22 @@ const BYTES_MAX: usize = STATUS_LINE_OK.len() + "Date: ".len() + 29 + 2 + "Serve
 #[derive(Clone, Debug)]
 pub struct Preamble {
     bytes: Vec<u8, BYTES_MAX>,
-    server: &'static str,
+    server: String<SERVER_BYTES_MAX>,
     date: Option<HttpDate>,
     unix_time: Option<u64>,
 }
 
 impl Preamble {
-    /// Without a date. An empty `server` leaves the `Server` field out.
+    /// Without a date. `server` is the value of the `Server` field (RFC 9110 §10.2.4), which is copied; an empty one leaves
+    /// the field out.
     ///
     /// # Errors
     /// [`BufferFull`] when `server` is longer than [`SERVER_BYTES_MAX`] or holds bytes other than printable ASCII.
-    pub fn new(server: &'static str) -> Result<Self, BufferFull> {
-        if server.len() > SERVER_BYTES_MAX || !server.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+    pub fn new(server: &str) -> Result<Self, BufferFull> {
+        if !server.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             return Err(BufferFull);
         }
+        let server = String::try_from(server).map_err(|_| BufferFull)?;
         let mut preamble = Self { bytes: Vec::new(), server, date: None, unix_time: None };
         preamble.format();
         Ok(preamble)

@@ -37,7 +37,7 @@ pub(super) struct Config {
     pub(super) limits: Limits,
     /// Per worker; from the connections unless set.
     pub(super) buffers: Option<ClassCounts>,
-    pub(super) server_name: &'static str,
+    pub(super) server_name: String,
     /// Whether IPv6 listeners take no IPv4 connections; `None`: as the system does, unless both are asked for.
     pub(super) only_v6: Option<bool>,
     /// How often a worker whose handler panicked is replaced; 0: never.
@@ -55,7 +55,7 @@ impl Config {
             backlog: 1024,
             limits: Limits::default(),
             buffers: None,
-            server_name: "",
+            server_name: String::new(),
             only_v6: None,
             restarts_per_minute: RESTARTS_PER_MINUTE,
         }
@@ -83,7 +83,7 @@ impl Config {
     }
 
     pub(super) fn preamble(&self) -> Result<Preamble, ServerError> {
-        Preamble::new(self.server_name).map_err(|_| {
+        Preamble::new(&self.server_name).map_err(|_| {
             let advice = format!("use at most {SERVER_BYTES_MAX} bytes of printable ASCII");
             ServerError::setting("server_name", format!("{:?}", self.server_name), advice)
         })
@@ -264,7 +264,10 @@ mod tests {
             (|c| c.connections = 0, "connections = 0: use 1 to 8388608 per worker"),
             (|c| c.connections = usize::MAX, "connections = 18446744073709551615: use 1 to"),
             (|c| c.backlog = 0, "backlog = 0: "),
-            (|c| c.server_name = "a\r\nb", "server_name = \"a\\r\\nb\": use at most 64 bytes of printable ASCII"),
+            (
+                |c| c.server_name = "a\r\nb".into(),
+                "server_name = \"a\\r\\nb\": use at most 64 bytes of printable ASCII",
+            ),
             (|c| c.limits.head_bytes_max = 255, "limits.head_bytes_max = 255: "),
             (|c| c.limits.head_bytes_max = 262_145, "limits.head_bytes_max = 262145: the largest buffers have 262144"),
             (|c| c.limits.fields_max = 0, "limits.fields_max = 0: use 1 to 128"),

@@ -190,9 +190,17 @@ impl Server {
         self
     }
 
-    /// The value of the `Server` field; there is none unless set.
-    pub const fn server_name(mut self, name: &'static str) -> Self {
-        self.config.server_name = name;
+    /// The value of the `Server` field (RFC 9110 §10.2.4), at most
+    /// [64 bytes](aurora_http_core::preamble::SERVER_BYTES_MAX) of printable ASCII; there is no such field unless set, nor for
+    /// an empty value. Anything else is a [`ServerError::Setting`] at the start.
+    ///
+    /// ```
+    /// # use aurora_http::Server;
+    /// let version = "2.1"; // or what a file says, or the command line
+    /// let server = Server::new().server_name(format!("shop/{version}"));
+    /// ```
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.config.server_name = name.into();
         self
     }
 
