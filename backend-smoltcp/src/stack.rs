@@ -79,7 +79,7 @@ impl<'a, D: Device, P: Platform> Stack<'a, D, P> {
         let mut set = SocketSet::new(places);
         let (seats, sockets) = memory.split();
         for (seat, mut socket) in seats.iter_mut().zip(sockets) {
-            seat.recycle(&mut socket, port);
+            seat.recycle(&mut socket, Some(port));
             seat.handle = Some(set.add(socket));
         }
         let (is_open, wants_accept, dropped) = (true, false, 0);
@@ -137,13 +137,11 @@ impl<'a, D: Device, P: Platform> Stack<'a, D, P> {
 
     /// Has every socket listen that can, and one at least if possible. How many do.
     fn refresh(&mut self, now: Instant) -> usize {
-        if !self.is_open {
-            return 0;
-        }
+        let port = self.is_open.then_some(self.port);
         let (mut listening, mut expendable) = (0, None);
         for (index, seat) in self.seats.iter_mut().enumerate() {
             let Some(socket) = socket_of(&mut self.sockets, seat) else { continue };
-            seat.refresh(socket, self.port, now);
+            seat.refresh(socket, port, now);
             listening += usize::from(socket.is_listening());
             let oldest = expendable.map(|(since, _)| since);
             if let Some(since) =
@@ -153,11 +151,12 @@ impl<'a, D: Device, P: Platform> Stack<'a, D, P> {
             }
         }
         if listening == 0
+            && port.is_some()
             && let Some((_, index)) = expendable
             && let Some(seat) = self.seats.get_mut(index)
             && let Some(socket) = socket_of(&mut self.sockets, seat)
         {
-            seat.recycle(socket, self.port);
+            seat.recycle(socket, port);
             listening = 1;
         }
         listening
