@@ -1,4 +1,4 @@
-//! The event loop: short enough that anyone may copy it and put something of his own between the steps.
+//! The event loop: short enough to be copied, with something of your own between its steps.
 
 use core::time::Duration;
 
@@ -6,6 +6,7 @@ use crate::engine::{Control, Engine};
 use crate::handler::Handler;
 use crate::reactor::{IoError, Reactor};
 use crate::stop::StopFlag;
+use crate::timers::{Fired, Timers};
 
 /// Serves until `stop` says otherwise and everything is closed.
 ///
@@ -16,8 +17,46 @@ pub fn run<'p, H: Handler>(
     reactor: &mut (impl Reactor<'p> + ?Sized),
     stop: &StopFlag,
 ) -> Result<(), IoError> {
+    run_with_timers(engine, reactor, stop, &mut Timers::new(&mut []), |_, _, _| ())
+}
+
+/// As [`run`], and calls `fire` for each of the program's timers as it falls due, between two turns. `fire` may create and
+/// cancel timers, and reach the handler through the engine.
+///
+/// ```
+/// use aurora_http_core::engine::Engine;
+/// use aurora_http_core::handler::Handler;
+/// use aurora_http_core::reactor::{IoError, Reactor};
+/// use aurora_http_core::run::run_with_timers;
+/// use aurora_http_core::stop::StopFlag;
+/// use aurora_http_core::timers::{TimerEntry, Timers};
+///
+/// /// Serves, and blinks twice a second.
+/// fn serve<'p, H: Handler>(
+///     engine: &mut Engine<'_, 'p, H>,
+///     reactor: &mut impl Reactor<'p>,
+///     mut blink: impl FnMut(),
+/// ) -> Result<(), IoError> {
+///     let mut table = [TimerEntry::new(); 1];
+///     let mut timers = Timers::new(&mut table);
+///     let _ = timers.create_recurring(reactor.now(), 500);
+///     run_with_timers(engine, reactor, &StopFlag::new(), &mut timers, |_engine, _timers, _fired| blink())
+/// }
+/// ```
+///
+/// # Errors
+/// What made the reactor unusable.
+pub fn run_with_timers<'s, 'p, H: Handler>(
+    engine: &mut Engine<'s, 'p, H>,
+    reactor: &mut (impl Reactor<'p> + ?Sized),
+    stop: &StopFlag,
+    timers: &mut Timers<'_>,
+    mut fire: impl FnMut(&mut Engine<'s, 'p, H>, &mut Timers<'_>, Fired),
+) -> Result<(), IoError> {
     while !engine.is_drained() {
-        turn(engine, reactor, stop)?;
+        let now = reactor.now();
+        timers.fire(now, |timers, fired| fire(engine, timers, fired));
+        turn_within(engine, reactor, stop, timers.poll_timeout().map(|at| now.until(at)))?;
         if engine.has_detached() {
             engine.close_detached(reactor.now());
         }

@@ -12,6 +12,7 @@ use aurora_http_core::handler::Handler;
 use aurora_http_core::reactor::IoError;
 use aurora_http_core::run::run;
 use aurora_http_core::stop::StopFlag;
+use aurora_http_core::timers::{Fired, Timers};
 
 use super::address::{ListenAddr, first_ip};
 use super::any::AnyReactor;
@@ -77,6 +78,27 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
         self.run_with(stop, None)
     }
 
+    /// As [`run`](Self::run), and calls `fire` for each of the program's timers as it falls due, between two turns.
+    ///
+    /// # Errors
+    /// What made the reactor unusable.
+    pub fn run_with_timers(
+        &mut self,
+        stop: &StopFlag,
+        timers: &mut Timers<'_>,
+        mut fire: impl FnMut(&mut H, &mut Timers<'_>, Fired),
+    ) -> Result<(), IoError> {
+        while !self.engine.is_drained() {
+            let now = self.reactor.now();
+            timers.fire(now, |timers, fired| fire(self.engine.handler_mut(), timers, fired));
+            self.turn_within(stop, timers.poll_timeout().map(|at| now.until(at)))?;
+            if self.engine.has_detached() {
+                self.engine.close_detached(self.reactor.now());
+            }
+        }
+        run(&mut self.engine, &mut self.reactor, stop)
+    }
+
     /// Has detached connections taken, or closes them.
     pub(super) fn run_with(
         &mut self,
@@ -114,7 +136,11 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
         Ok(self.engine.is_drained())
     }
 
-    fn turn_within(&mut self, stop: &StopFlag, wait_max: Option<Duration>) -> Result<(), IoError> {
+    /// One pass of the loop that waits no longer than `wait_max`: for programs with work of their own between two turns.
+    ///
+    /// # Errors
+    /// What made the reactor unusable.
+    pub fn turn_within(&mut self, stop: &StopFlag, wait_max: Option<Duration>) -> Result<(), IoError> {
         let result = self.reactor.turn(&mut self.engine, stop, wait_max);
         self.publish();
         result
