@@ -27,9 +27,9 @@ use super::storage::Tables;
 
 /// The reactor of any backend of this build: what a [`Worker`](super::Worker) has unless it names another.
 ///
-/// A worker asks once in each turn which backend that is, so that a request costs what it costs on a reactor that is
-/// known when the program is compiled. Programs that drive it themselves, by [`run`](aurora_http_core::run::run), ask with
-/// each call. It stays on the thread that makes it.
+/// A worker looks up the backend once per turn, not once per call, so that a request costs what it costs on a concrete
+/// reactor. A program that drives it itself, by [`run`](aurora_http_core::run::run), pays for a look-up with each call. It stays
+/// on the thread that made it.
 pub struct AnyReactor<'s>(Kind<'s>);
 
 // A worker has one, which is never moved: a box would cost each turn a step.

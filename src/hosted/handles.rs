@@ -1,4 +1,4 @@
-//! What any thread may hold of a server, from before its start until after its end.
+//! Handles that any thread may keep, from before a server starts until after it has ended.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::shared::Shared;
 ///
 /// Get it from [`Server::stop_handle`](super::Server::stop_handle) before the start, or from
 /// [`Running::stop_handle`](super::Running::stop_handle) or
-/// [`WorkerContext::stop_handle`](super::WorkerContext::stop_handle) later. It may outlive the server; then it stops nobody.
+/// [`WorkerContext::stop_handle`](super::WorkerContext::stop_handle) later. It may outlive the server, and then does nothing.
 #[derive(Clone, Debug)]
 pub struct StopHandle {
     shared: Arc<Shared>,
@@ -22,34 +22,31 @@ impl StopHandle {
         Self { shared: Arc::clone(shared) }
     }
 
-    /// As [`Running::stop`](super::Running::stop). A server that was not started yet stops as soon as it is.
+    /// As [`Running::stop`](super::Running::stop). A server that has not started yet stops as soon as it has.
     pub fn stop(&self) {
         self.shared.stop();
     }
 
-    /// As [`Running::abort`](super::Running::abort). A server that was not started yet ends as soon as it is started.
+    /// As [`Running::abort`](super::Running::abort). A server that has not started yet ends as soon as it has.
     pub fn abort(&self) {
         self.shared.abort();
     }
 
-    /// Whether a stop or an abort was asked for, by whomever: from then on, also when the server has ended. A page for a
-    /// balancer's health checks answers 503 then.
+    /// Whether anyone has asked for a stop or an abort. It stays true when the server has ended. A health check that a load
+    /// balancer asks for answers 503 then.
     ///
-    /// ```
+    /// ```no_run
     /// use aurora_http::{Request, ResponseWriter, Server, handler_fn};
     ///
     /// # fn main() -> Result<(), aurora_http::ServerError> {
-    /// let server = Server::bind("127.0.0.1:0")?;
+    /// let server = Server::bind("127.0.0.1:8080")?;
     /// let stop = server.stop_handle();
-    /// # if cfg!(not(any(feature = "epoll", feature = "uring", feature = "kqueue"))) { return Ok(()) }
-    /// let running = server.start(move |_worker| {
+    /// server.serve(move |_worker| {
     ///     let stop = stop.clone();
     ///     handler_fn(move |_request: &Request<'_>, response: &mut ResponseWriter<'_>| {
     ///         response.status(if stop.is_stopping() { 503 } else { 200 })
     ///     })
     /// })?;
-    /// # running.stop();
-    /// # running.join()?;
     /// # Ok(())
     /// # }
     /// ```
@@ -58,36 +55,33 @@ impl StopHandle {
         self.shared.is_stopping()
     }
 
-    /// The flag that [`stop`](Self::stop) and [`abort`](Self::abort) set, for [`Worker::run`](super::Worker::run): a worker
-    /// on the [`storage`](super::Server::storage) of this server is then stopped by this handle, which also wakes it.
+    /// The flag that [`stop`](Self::stop) and [`abort`](Self::abort) set. Pass it to [`Worker::run`](super::Worker::run), and
+    /// this handle stops, and wakes, a worker on the [`storage`](super::Server::storage) of this server.
     #[must_use]
     pub fn flag(&self) -> &StopFlag {
         &self.shared.stop
     }
 }
 
-/// Reads what a server has counted, from any thread: for a page of metrics, say.
+/// Reads a server's counters from any thread: for a metrics page, say.
 ///
-/// ```
+/// ```no_run
 /// use aurora_http::{Request, ResponseWriter, Server, handler_fn};
 ///
 /// # fn main() -> Result<(), aurora_http::ServerError> {
-/// let server = Server::bind("127.0.0.1:0")?;
+/// let server = Server::bind("127.0.0.1:8080")?;
 /// let counters = server.counters();
-/// # if cfg!(not(any(feature = "epoll", feature = "uring", feature = "kqueue"))) { return Ok(()) }
-/// let running = server.start(move |_worker| {
+/// server.serve(move |_worker| {
 ///     let counters = counters.clone();
 ///     handler_fn(move |_request: &Request<'_>, response: &mut ResponseWriter<'_>| {
 ///         response.body(format!("http_requests_total {}\n", counters.read().requests))
 ///     })
 /// })?;
-/// # running.stop();
-/// # running.join()?;
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// All numbers are zero before the server starts, and stay as they are when it has ended.
+/// Every counter is zero before the server starts, and keeps its value after the server has ended.
 #[derive(Clone, Debug)]
 pub struct ServerCounters {
     shared: Arc<Shared>,

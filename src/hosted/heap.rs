@@ -63,7 +63,7 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Of the only one.
+    /// The seat of a server's only worker.
     pub(super) fn single(shared: Arc<Shared>) -> Self {
         shared.begin(1, Vec::new());
         Self { shared, worker: 0 }
@@ -75,18 +75,18 @@ impl Seat {
 }
 
 impl<E> HeapStorage<E> {
-    /// For so many connections, with [`Limits::default`](crate::Limits::default) and as many buffers as
-    /// [`buffers_for`](crate::core::budget::buffers_for) says. Other values by
+    /// For this many connections, with [`Limits::default`](crate::Limits::default) and as many buffers as
+    /// [`buffers_for`](crate::core::budget::buffers_for) says. For other values, use
     /// [`Server::engine_storage`](crate::Server::engine_storage).
     ///
     /// # Errors
-    /// [`ServerError::Setting`] for a number of connections that cannot be, [`ServerError::Memory`] when the system has not
-    /// enough of it.
+    /// [`ServerError::Setting`] for an invalid number of connections, [`ServerError::Memory`] when the system has too little
+    /// memory.
     pub fn new(connections: usize) -> Result<Self, ServerError> {
         Self::configured(Config { connections, ..Config::new(Vec::new()) }, Seat::single(Shared::new()))
     }
 
-    /// For a configuration of which nobody knows whether it is valid.
+    /// For a configuration that has not been validated yet.
     pub(super) fn configured(config: Config, seat: Seat) -> Result<Self, ServerError> {
         let config = Config { workers: 1, ..config };
         config.validate_engine()?;
@@ -118,7 +118,7 @@ impl<E> HeapStorage<E> {
         self.engine_or(handler, |config| too_much::<E>(config))
     }
 
-    /// With words of the caller's for too little memory.
+    /// As [`engine`](Self::engine), with the caller's error for too little memory.
     pub(super) fn engine_or<H: Handler<Exchange = E>>(
         &mut self,
         handler: H,
@@ -152,7 +152,7 @@ impl<E> HeapStorage<E> {
         self.seat.shared.board.resumer()
     }
 
-    /// Whom a resolved token wakes from now on: the reactor that the engine is driven over.
+    /// Sets what a resolved token wakes from now on: the reactor that drives the engine.
     pub fn wake_by(&self, waker: impl Wake + 'static) {
         self.seat.shared.board.set_waker(self.seat.worker, Some(Box::new(waker)));
     }

@@ -448,12 +448,12 @@ impl Server {
         WorkerStorage::new(config, chosen, Seat::single(self.shared))
     }
 
-    /// Memory for an [`Engine`](crate::core::engine::Engine) that the program drives itself, sized by this configuration, of
-    /// which connections, limits, buffers and the server's name count; it needs no listener.
-    /// [`HeapStorage::new`] is the same with what is usual.
+    /// Memory for an [`Engine`](crate::core::engine::Engine) that the program drives itself, sized by this configuration. Only
+    /// connections, limits, buffers and the server's name matter to it; no listener is needed. [`HeapStorage::new`] does the
+    /// same with the defaults.
     ///
     /// # Errors
-    /// What is wrong with the configuration, and [`ServerError::Memory`] when the system has not enough of it.
+    /// What is wrong with the configuration, and [`ServerError::Memory`] when the system has too little memory.
     pub fn engine_storage<E>(self) -> Result<HeapStorage<E>, ServerError> {
         HeapStorage::configured(self.config, Seat::single(self.shared))
     }

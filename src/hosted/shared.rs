@@ -1,6 +1,5 @@
-//! What the threads of one server see of each other. It is there from the server's configuration on, so that a program can
-//! hand out what reads it, stops the server or resolves tokens before anything is started; the parts of the workers are
-//! sized at the start.
+//! What the threads of one server share. It exists as soon as the server is being configured, so that a program can hand out
+//! counters, stop handles and resumers before it starts anything; what each worker has in it is sized at the start.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -58,8 +57,8 @@ impl Shared {
         })
     }
 
-    /// For so many workers, none of which has begun. Again when they could not be made on one backend and are made on
-    /// another: what was kept of them is of no use any more.
+    /// Prepares for this many workers, before any of them runs. Called again when the workers could not be made on one
+    /// backend and are made on another.
     pub(super) fn begin(&self, workers: usize, files: Vec<SocketFile>) {
         self.board.seat(workers);
         self.posts.get_or_init(|| Posts {
