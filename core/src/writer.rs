@@ -15,7 +15,7 @@ mod whole;
 
 use core::fmt;
 
-use crate::answer::CONTINUE;
+use crate::answer::{CONTINUE, sendable};
 use crate::encode::connection_field;
 use crate::format::UINT_BYTES_MAX;
 use crate::peer::{ConnectionInfo, Place};
@@ -344,11 +344,16 @@ impl<'a> ResponseWriter<'a> {
 
     /// The status that the response has so far: the one set, or that of the answer that replaces it after an error.
     #[must_use]
-    pub const fn status_so_far(&self) -> u16 {
+    pub fn status_so_far(&self) -> u16 {
         match self.error {
             None => self.status,
-            Some(error) => error.answer().status,
+            Some(error) => self.sendable(error.answer().status),
         }
+    }
+
+    /// The status of an answer that was to have this one, with what was added.
+    pub(crate) fn sendable(&self, status: u16) -> u16 {
+        sendable(status, self.added)
     }
 
     /// Bytes written of the response in this call, head and framing included. What [`Flow::Finish`] completes comes

@@ -169,8 +169,9 @@ impl<'a> ResponseWriter<'a> {
     /// connection off when a part of the response has left already. The error is there to be returned, like that of the
     /// other methods, so that arms of a `match` mix.
     ///
-    /// 500 in place of a status that is no error, or that [demands](crate::status::demand) a field: write a 401, 405, 407 or
-    /// 426 by [`status`](Self::status), that [`field`](Self::field) and a body.
+    /// 500 in place of a status that is no error, or that [demands](crate::status::demand) a field which was not
+    /// [added](Self::add_field) before: `Allow` for 405, `WWW-Authenticate` for 401, `Proxy-Authenticate` for 407. Write a 426
+    /// by [`status`](Self::status), [`field`](Self::field) and a body.
     ///
     /// # Errors
     /// Always: [`WriteError::Failed`], or an earlier error.

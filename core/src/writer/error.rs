@@ -50,7 +50,7 @@ impl WriteError {
             Self::TooLarge => Answer { text: Some(answer::RESPONSE_TOO_LONG), ..Answer::new(500) },
             Self::PoolExhausted => Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) },
             Self::ContentUnread => Answer::new(413),
-            Self::Failed(status) => Answer::new(answer::sendable(status)),
+            Self::Failed(status) => Answer::new(status),
             _ => Answer::new(500),
         }
     }
