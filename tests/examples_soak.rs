@@ -24,7 +24,7 @@ fn a_soak_of_two_seconds_loses_nothing_and_says_what_there_was() {
     let (output, said) = soak(&["--workers=2"]);
     assert!(output.status.success(), "{said}");
     assert!(said.starts_with("listening on 127.0.0.1:") && said.contains("\nclients=16 seed=7 seconds=2\n"), "{said}");
-    assert!(said.ends_with("nothing lost, nothing mixed up, nothing left over\n"), "{said}");
+    assert!(said.ends_with("nothing lost, nothing mixed up, nothing leaked\n"), "{said}");
     let good =
         said.lines().find_map(|line| line.strip_prefix("good clients: ")?.split(' ').next()?.parse::<u32>().ok());
     assert!(good.is_some_and(|responses| responses > 50), "{said}");
