@@ -90,7 +90,7 @@ fn play(options: &Options) -> ExitCode {
     let (seeds, tally) = *total.lock().expect("no thread panics");
     let seconds = began.elapsed().as_secs_f64();
     println!(
-        "{seeds} seeds in {seconds:.1} s: {} connections, {} exact responses, {} refused, {} unspecified, {} turns, {} engines",
+        "{seeds} seeds in {seconds:.1} s: {} connections, {} exact responses, {} refused, {} of random handlers, {} turns, {} engines",
         tally.seen.connections, tally.seen.answered, tally.seen.refused, tally.seen.anyhow, tally.turns, tally.engines
     );
     let per_core = tally.seen.connections as f64 / seconds / options.threads as f64;

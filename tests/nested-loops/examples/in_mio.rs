@@ -1,5 +1,5 @@
-//! A server in a program's loop of mio, beside a socket of the program's own. Each datagram that comes is what the server
-//! greets with from then on, and `stop` ends the program.
+//! A server inside a program's mio loop, next to a socket of the program. Each datagram sets the greeting that the
+//! server answers from then on; `stop` ends the program.
 
 #[path = "../../../examples/support/mod.rs"]
 mod support;

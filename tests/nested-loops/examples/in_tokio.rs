@@ -1,5 +1,5 @@
-//! A server as one task of a program in tokio, beside another task. Each datagram that comes is what the server greets with
-//! from then on, and `stop` ends the program.
+//! A server as one task of a tokio program, next to another task. Each datagram sets the greeting that the server
+//! answers from then on; `stop` ends the program.
 
 #[path = "../../../examples/support/mod.rs"]
 mod support;
@@ -36,12 +36,12 @@ fn main() -> Result<(), Box<dyn Error>> {
                 }
             }
         });
-        // tokio owns what it watches; to the kernel, a duplicate is the same.
-        #[allow(deprecated)] // what takes its place is unsafe, and not needed for a descriptor that is owned
+        // tokio wants to own the descriptor that it watches; to the kernel, a duplicate is equivalent.
+        #[allow(deprecated)] // its replacement is unsafe, and not needed for an owned descriptor
         let watched = AsyncFd::try_with_interest(worker.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
         while !worker.poll(stop.flag())? {
             if let Ok(ready) = timeout(worker.timeout().unwrap_or(Duration::MAX), watched.readable()).await {
-                ready?.clear_ready(); // before the next turn: an edge that comes during it counts
+                ready?.clear_ready(); // before the next turn, so that an edge during the turn is not lost
             }
         }
         Ok(())

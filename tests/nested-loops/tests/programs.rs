@@ -1,4 +1,4 @@
-//! The example programs of this workspace, as their users run them.
+//! Runs the example programs of this workspace as their users do.
 #![cfg(target_os = "linux")]
 
 mod backends;
@@ -11,11 +11,11 @@ mod http;
 mod in_loop;
 
 #[test]
-fn in_mio_serves_beside_a_socket_of_its_own() {
+fn in_mio_serves_next_to_a_socket_of_its_own() {
     in_loop::greets_with_what_datagrams_say("in_mio", &backends::backends());
 }
 
 #[test]
-fn in_tokio_serves_beside_another_task() {
+fn in_tokio_serves_next_to_another_task() {
     in_loop::greets_with_what_datagrams_say("in_tokio", &backends::backends());
 }
