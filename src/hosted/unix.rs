@@ -51,10 +51,10 @@ pub(super) fn listen(path: &Path, backlog: u32) -> Result<(OwnedFd, SocketFile),
             Err(error) => return Err(failed(error.into())),
         }
         let is_patient = begun.elapsed() < holders::PATIENCE;
-        match look(path)? {
-            There::Nobody if is_patient => {}
+        match probe(path)? {
+            Occupant::None if is_patient => {}
             // The remains of a killed process may go on taking connections for a while.
-            There::Somebody if is_patient && !holders::holds_path(path) => thread::sleep(holders::PAUSE),
+            Occupant::Listener if is_patient && !holders::holds_path(path) => thread::sleep(holders::PAUSE),
             _ => return Err(ServerError::SocketInUse(path.to_owned())),
         }
     };
@@ -74,32 +74,32 @@ fn open(path: &Path, backlog: u32) -> Result<OwnedFd, Errno> {
 }
 
 /// What is at a path that is in use.
-enum There {
+enum Occupant {
     /// Nothing listens there any more.
-    Nobody,
+    None,
     /// A listener that takes connections, or would if its backlog were not full.
-    Somebody,
+    Listener,
 }
 
 /// Finds out whether anything listens at a path, and removes a socket that refuses connections.
-fn look(path: &Path) -> Result<There, ServerError> {
+fn probe(path: &Path) -> Result<Occupant, ServerError> {
     let failed = |error| ServerError::SocketFile { path: path.to_owned(), error };
-    let there = match fs::symlink_metadata(path) {
+    let metadata = match fs::symlink_metadata(path) {
         // It has been removed in the meantime.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(There::Nobody),
-        there => there.map_err(failed)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::None),
+        metadata => metadata.map_err(failed)?,
     };
-    if !there.file_type().is_socket() {
+    if !metadata.file_type().is_socket() {
         let no_socket = "the path is taken by something other than a socket; remove that, or choose another path";
         return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, no_socket)));
     }
     match connect(path) {
         Err(Errno::CONNREFUSED) => match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-            _ => Ok(There::Nobody),
+            _ => Ok(Occupant::None),
         },
-        Err(Errno::NOENT) => Ok(There::Nobody),
-        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Ok(There::Somebody),
+        Err(Errno::NOENT) => Ok(Occupant::None),
+        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Ok(Occupant::Listener),
         Err(error) => Err(failed(error.into())),
     }
 }
