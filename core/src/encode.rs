@@ -425,18 +425,18 @@ pub(crate) const fn is_upgrade(protocols: &[u8]) -> bool {
 pub(crate) const fn is_token(name: &[u8]) -> bool {
     let mut rest = name;
     // Four look-ups per branch.
-    while let Some((four, behind)) = rest.split_first_chunk::<4>() {
+    while let Some((four, following)) = rest.split_first_chunk::<4>() {
         let [a, b, c, d] = *four;
         if !(TOKEN[a as usize] & TOKEN[b as usize] & TOKEN[c as usize] & TOKEN[d as usize]) {
             return false;
         }
-        rest = behind;
+        rest = following;
     }
-    while let [byte, behind @ ..] = rest {
+    while let [byte, following @ ..] = rest {
         if !TOKEN[*byte as usize] {
             return false;
         }
-        rest = behind;
+        rest = following;
     }
     !name.is_empty()
 }
@@ -461,11 +461,11 @@ static TOKEN: [bool; 256] = {
 #[inline]
 pub(crate) const fn is_field_content(value: &[u8]) -> bool {
     let mut rest = value;
-    while let Some((word, behind)) = rest.split_first_chunk::<8>() {
+    while let Some((word, following)) = rest.split_first_chunk::<8>() {
         if has_control(u64::from_ne_bytes(*word)) {
             return is_field_content_with_tabs(value);
         }
-        rest = behind;
+        rest = following;
     }
     if rest.is_empty() {
         return true;
@@ -480,11 +480,11 @@ pub(crate) const fn is_field_content(value: &[u8]) -> bool {
 /// Byte by byte: for short values, and for those with a control character, which may be HTAB.
 const fn is_field_content_with_tabs(value: &[u8]) -> bool {
     let mut rest = value;
-    while let [byte, behind @ ..] = rest {
+    while let [byte, following @ ..] = rest {
         if byte.is_ascii_control() && *byte != b'\t' {
             return false;
         }
-        rest = behind;
+        rest = following;
     }
     true
 }

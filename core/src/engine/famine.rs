@@ -157,7 +157,7 @@ impl<H: Handler> Engine<'_, '_, H> {
                 self.heads_due = Some(stale_at);
                 return;
             }
-            self.shed(now, self.handle_of(index));
+            self.refuse_overloaded(now, self.handle_of(index));
             self.shed_for_buffers += 1;
             self.shed_due = now.plus_ms(PAUSE_MS);
         }
@@ -228,7 +228,9 @@ impl<H: Handler> Engine<'_, '_, H> {
     fn give_up_buffer(&mut self, now: Instant, index: u32) {
         let Some(slot) = self.held.slots.by_index(index) else { return };
         match slot.connection.state() {
-            State::ReadingHead | State::ReadingContent | State::Processing => self.shed(now, self.handle_of(index)),
+            State::ReadingHead | State::ReadingContent | State::Processing => {
+                self.refuse_overloaded(now, self.handle_of(index))
+            }
             // A part of the response may have left, or nobody has asked for one.
             State::New
             | State::KeepAlive
@@ -241,9 +243,9 @@ impl<H: Handler> Engine<'_, '_, H> {
     }
 
     /// Ends a connection with 503 before its request is there, or before it is answered.
-    pub(super) fn shed(&mut self, now: Instant, handle: crate::handler::ConnectionId) {
+    pub(super) fn refuse_overloaded(&mut self, now: Instant, handle: crate::handler::ConnectionId) {
         if let Some(slot) = self.held.slots.get_mut(handle) {
-            slot.connection.shed(&mut context!(self, now, &NoPeers, handle, slot.io));
+            slot.connection.refuse_overloaded(&mut context!(self, now, &NoPeers, handle, slot.io));
             self.settle_later(now, handle.index);
         }
     }

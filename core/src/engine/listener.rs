@@ -240,11 +240,11 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             && let Some(io) = self.lobby.pop_back()
         {
             if let Ok(id) = self.insert(now, Connection::new(), io) {
-                self.shed(now, id);
+                self.refuse_overloaded(now, id);
             }
         }
         if self.lobby.is_empty() {
-            (self.lobby_due, self.promised_more) = (None, 0);
+            (self.lobby_check_at, self.promised_more) = (None, 0);
         } else if self.promise_due <= now {
             self.promise_due = now.plus_ms(PROMISE_MS);
             self.promised_more = (self.promised_more + 1).min(self.held.slots.capacity());
@@ -256,7 +256,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// a longer while, one whose client is still receiving. With none of them, as many responses as newcomers wait say
     /// `Connection: close`, and the time is noted when one of them will be old enough.
     fn make_room(&mut self, now: Instant, peers: &dyn Peers) {
-        self.lobby_due = None;
+        self.lobby_check_at = None;
         if !self.lobby.is_empty() {
             self.slot_pressure.press(now);
         }
@@ -274,7 +274,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             match self.oldest_answered(class, peers) {
                 Some(Answered::Received(index)) => return Some(index),
                 Some(Answered::Unseen(looked_at)) => {
-                    self.lobby_due = Some(looked_at);
+                    self.lobby_check_at = Some(looked_at);
                     return None;
                 }
                 Some(Answered::Receiving(began, index)) => {
@@ -290,7 +290,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if due.is_none() {
             // Acknowledgements are no event.
             let look = receiving.map(|(at, _)| at.min(now.plus_ms(LOOK_MS)));
-            self.lobby_due = [head.map(|(at, _)| at), look].into_iter().flatten().min();
+            self.lobby_check_at = [head.map(|(at, _)| at), look].into_iter().flatten().min();
         }
         due.map(|(_, index)| index)
     }

@@ -225,7 +225,7 @@ pub struct Engine<'s, 'p, H: Handler> {
     /// Newcomers without a slot are told so in the last one, which serves nobody.
     refuses: bool,
     /// When the oldest partial head becomes old enough to make room for the lobby.
-    lobby_due: Option<Instant>,
+    lobby_check_at: Option<Instant>,
     /// Of newcomers who find no slot.
     slot_pressure: Pressure,
     /// Slots marked as [`mark::PROMISED`].
@@ -335,7 +335,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             accept_resets: 0,
             lobby: heapless::Deque::new(),
             refuses,
-            lobby_due: None,
+            lobby_check_at: None,
             slot_pressure: Pressure::new(),
             promised: 0,
             leaving: 0,
@@ -422,8 +422,14 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
-        let due =
-            [deadline, self.accept_paused_until, self.lobby_due, self.famine_due, self.heads_due, self.stop_deadline];
+        let due = [
+            deadline,
+            self.accept_paused_until,
+            self.lobby_check_at,
+            self.famine_due,
+            self.heads_due,
+            self.stop_deadline,
+        ];
         due.into_iter().flatten().min()
     }
 

@@ -27,7 +27,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             _ => None,
         };
         self.accept_paused_until = None;
-        self.lobby_due = None;
+        self.lobby_check_at = None;
         self.listeners_due = true;
         self.sweep_due = mode == Mode::Drain;
         let mut at = None;
@@ -64,7 +64,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             at = Some(index);
             let handle = self.handle_of(index);
             let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
-            if slot.connection.wants_to_be_told() {
+            if slot.connection.wants_stop_notice() {
                 slot.connection.handle_stopping(&mut context!(self, now, peers, handle, slot.io));
                 self.settle_later(now, index);
                 continue;

@@ -310,7 +310,7 @@ impl ChunkedDecoder {
         }
     }
 
-    /// White space behind the size, or the semicolon of the first extension.
+    /// White space after the size, or the semicolon of the first extension.
     fn extension_start(&mut self, byte: u8, limits: &Limits) -> Result<State, ChunkError> {
         self.count_extension_byte(limits)?;
         Ok(if byte == b';' { State::Extension(Extension::BeforeName) } else { State::BlankAfterSize })

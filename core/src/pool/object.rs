@@ -51,8 +51,8 @@ impl<T> Entry<T> {
     }
 
     /// Removes an object left behind by a pool that was forgotten (`mem::forget`) instead of dropped; handles to it
-    /// become stale. Returns `None`, and changes nothing, if the entry is vacant. Unless a pool uses it or was
-    /// forgotten, every entry is.
+    /// become stale. Returns `None`, and changes nothing, if the entry is vacant, as it is unless a pool uses it or was
+    /// forgotten.
     pub fn vacate(&mut self) -> Option<T> {
         let value = self.value.take()?;
         self.generation = (self.generation + u32::from(!planted!(GenerationKept))) & GENERATION_MASK;
