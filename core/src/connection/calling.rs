@@ -11,7 +11,7 @@ use crate::parse::HeadError;
 use crate::pool::{Class, Loans, return_loans};
 use crate::request::{BodyLength, Method, Request, Version};
 use crate::state::Event;
-use crate::writer::{Facts, Failure, Ground, RETRY_AFTER_S, ResponseWriter, Stream, WriteError};
+use crate::writer::{Facts, Failure, RETRY_AFTER_S, ResponseWriter, Stream, WriteError, WriterParts};
 
 /// What the received bytes hold while a call of the handler is settled.
 #[derive(Clone, Copy)]
@@ -173,7 +173,7 @@ impl<'p, E> Exchange<'p, E> {
         };
         let len = head.len();
         let mut loans = Loans::new(cx.pool, cx.loans);
-        let mut response = ResponseWriter::new(Ground {
+        let mut response = ResponseWriter::new(WriterParts {
             out: head.writable(),
             len,
             scope: cx.arena.scope(&mut loans),

@@ -154,9 +154,9 @@ impl<'p, E> Exchange<'p, E> {
                 self.end_deferral(cx);
             }
             self.clear(flag::RESOLVED | flag::DUE);
-            self.facts = self.facts.with(Facts::TIME, by_time);
+            self.facts = self.facts.with(Facts::WOKEN_BY_TIME, by_time);
             let called = self.call(cx, None, |handler, response| handler.resume(state, response));
-            self.facts = self.facts.with(Facts::TIME, false);
+            self.facts = self.facts.with(Facts::WOKEN_BY_TIME, false);
             called
         };
         let here = Here { head: false, content: content_is_here || self.has(flag::BEGUN) };
