@@ -164,7 +164,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
                     self.detach();
                     return Step::Ended;
                 }
-                None => self.shed(),
+                None => self.refuse_overloaded(),
             }
         }
     }
@@ -294,9 +294,9 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     }
 
     /// It waits for a buffer. All that are in use are its own: nobody would bring one.
-    fn shed(&mut self) {
+    fn refuse_overloaded(&mut self) {
         match self.connection.state() {
-            State::ReadingHead | State::ReadingContent => self.with(|connection, cx| connection.shed(cx)),
+            State::ReadingHead | State::ReadingContent => self.with(|connection, cx| connection.refuse_overloaded(cx)),
             _ => self.close(CloseReason::Shed),
         }
     }
