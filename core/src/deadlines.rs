@@ -220,16 +220,20 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     #[inline]
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let earliest = self.first_at().unwrap_or(NEVER).min(self.wakes.first_at);
-        if earliest == NEVER { None } else { Some(earliest) }
+        not_never(self.earliest().min(self.wakes.first_at))
     }
 
     /// The earliest deadline of any class.
     #[inline]
     #[must_use]
     pub fn first_at(&self) -> Option<Instant> {
-        let earliest = self.lists.iter().map(|list| list.head_at).min()?;
-        if earliest == NEVER { None } else { Some(earliest) }
+        not_never(self.earliest())
+    }
+
+    /// As [`first_at`](Self::first_at), [`NEVER`] if there is none. Compiled without branches.
+    #[inline]
+    fn earliest(&self) -> Instant {
+        self.lists.iter().fold(NEVER, |earliest, list| if list.head_at.0 < earliest.0 { list.head_at } else { earliest })
     }
 
     /// The slot with the earliest deadline of the class: of idle connections, the one that has been idle the longest.
@@ -327,6 +331,11 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         }
         *slots.node(index) = DeadlineNode { at, prev, next, child: NONE, class: class as u8 };
     }
+}
+
+#[inline]
+fn not_never(at: Instant) -> Option<Instant> {
+    if at == NEVER { None } else { Some(at) }
 }
 
 impl<const CLASSES: usize> Default for Deadlines<CLASSES> {

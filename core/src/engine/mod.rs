@@ -450,15 +450,18 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
-        let due = [
-            deadline,
+        let others = [
             self.accept_paused_until,
             self.lobby_check_at,
             self.famine_due,
             self.heads_due,
             self.stop_deadline,
         ];
-        due.into_iter().flatten().min()
+        // Most often there is none of these.
+        if others.iter().all(Option::is_none) {
+            return deadline;
+        }
+        others.into_iter().chain([deadline]).flatten().min()
     }
 
     /// Whether [`set_unix_time`](Self::set_unix_time) should be called.
