@@ -233,7 +233,9 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     /// As [`first_at`](Self::first_at), [`NEVER`] if there is none. Compiled without branches.
     #[inline]
     fn earliest(&self) -> Instant {
-        self.lists.iter().fold(NEVER, |earliest, list| if list.head_at.0 < earliest.0 { list.head_at } else { earliest })
+        self.lists
+            .iter()
+            .fold(NEVER, |earliest, list| if list.head_at.0 < earliest.0 { list.head_at } else { earliest })
     }
 
     /// The slot with the earliest deadline of the class: of idle connections, the one that has been idle the longest.

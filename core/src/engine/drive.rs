@@ -76,6 +76,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// suspended process. Without this call no deadline ever expires.
     #[inline]
     pub fn end_turn(&mut self, now: Instant, seen: Seen, peers: &dyn Peers) -> bool {
+        self.arm_sends(now);
         if seen == Seen::All && !self.rejected {
             self.seen_until = if planted!(JudgedBeforeLooked) { now } else { self.turn_began };
             self.turns_blind = 0;
@@ -259,21 +260,21 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     #[inline]
     fn settle(&mut self, now: Instant, handle: Handle) -> Option<Submission<'p>> {
         let index = handle.index;
-        self.update_deadline(now, index);
         if !self.lobby.is_empty() {
             self.mark_leaving(index);
         }
         let slot = self.held.slots.by_index_mut(index)?;
-        if slot.connection.is_starved() {
-            self.join_queue(index);
-            return None;
+        let is_starved = slot.connection.is_starved();
+        let next = if is_starved { Ok(None) } else { slot.connection.next_operation(&mut self.held.pool) };
+        let (io, has_more) = (slot.io, slot.connection.has_action());
+        let is_send = matches!(next, Ok(Some(Action::Send { .. })));
+        if !is_send || self.sending.push(index).is_err() {
+            self.update_deadline(now, index);
         }
-        let action = match slot.connection.next_operation(&mut self.held.pool) {
+        let action = match next {
             Ok(Some(action)) => action,
             Ok(None) => {
-                if slot.connection.is_detached() {
-                    self.detached.push(self.nodes, index);
-                }
+                self.settle_idle(index);
                 return None;
             }
             Err(ControlIsNext) => {
@@ -281,14 +282,33 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
                 return None;
             }
         };
-        let io = slot.io;
-        if slot.connection.has_action() && !planted!(FurtherActionForgotten) {
+        if has_more && !planted!(FurtherActionForgotten) {
             self.ready.push(self.nodes, index);
         }
         match control(action, handle, io) {
             Control::Submit(submission) => Some(submission),
             // next_operation() returns no control.
             Control::Shutdown { .. } | Control::Cancel { .. } => None,
+        }
+    }
+
+    /// The connection waits for a buffer, for its program, or for an operation in flight.
+    fn settle_idle(&mut self, index: u32) {
+        let Some(slot) = self.held.slots.by_index(index) else { return };
+        if slot.connection.is_starved() {
+            self.join_queue(index);
+        } else if slot.connection.is_detached() {
+            self.detached.push(self.nodes, index);
+        }
+    }
+
+    /// Arms the deadlines of the sends of this turn that have not completed: most complete in the turn in which they are
+    /// submitted, and never need one.
+    pub(super) fn arm_sends(&mut self, now: Instant) {
+        while let Some(index) = self.sending.pop() {
+            if !planted!(SendsNotArmed) {
+                self.update_deadline(now, index);
+            }
         }
     }
 
