@@ -143,7 +143,7 @@ fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Option<Options>,
             return Ok(None);
         }
         if !matches!(name.as_str(), "--seeds" | "--from" | "--seconds" | "--threads" | "--plan") {
-            return Err(format!("{name} is no option"));
+            return Err(format!("unknown option {name}"));
         }
         let value = arguments.next().ok_or_else(|| format!("{name} needs a number"))?;
         let number: u64 = value.parse().map_err(|_| format!("{name} needs a number, not {value}"))?;

@@ -114,7 +114,7 @@ fn read_all(
         }
         let mut value = Value { name, inline, rest: &mut arguments };
         if !take(name, &mut value)? {
-            return Err(format!("{name} is no option"));
+            return Err(format!("unknown option {name}"));
         }
         if value.inline.is_some() {
             return Err(format!("{name} takes no value"));
