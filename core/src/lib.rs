@@ -3,7 +3,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-/// Whether a fault is planted: see [`planted`]. Nothing is left of it in other builds.
+/// Whether a fault is planted: see [`planted`]. Always `false` in other builds.
 #[cfg(planted)]
 macro_rules! planted {
     ($fault:ident) => {

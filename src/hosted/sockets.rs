@@ -50,7 +50,7 @@ pub(super) mod sealed {
     use aurora_http_core::engine::Engine;
     use aurora_http_core::handler::Handler;
     use aurora_http_core::reactor::{IoError, Reactor};
-    use aurora_http_core::run::turn_within;
+    use aurora_http_core::run::pass;
     use aurora_http_core::stop::StopFlag;
 
     #[allow(unnameable_types)]
@@ -63,7 +63,7 @@ pub(super) mod sealed {
             stop: &StopFlag,
             wait_max: Option<Duration>,
         ) -> Result<(), IoError> {
-            turn_within(engine, self, stop, wait_max)
+            pass(engine, self, stop, wait_max)
         }
     }
 }

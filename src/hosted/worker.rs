@@ -10,7 +10,7 @@ use aurora_http_core::counters::Counters;
 use aurora_http_core::engine::{Detached, Engine};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::reactor::IoError;
-use aurora_http_core::run::run;
+use aurora_http_core::run::{leave, run};
 use aurora_http_core::stop::StopFlag;
 use aurora_http_core::timers::{Fired, Timers};
 
@@ -92,8 +92,12 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
     ) -> Result<(), IoError> {
         while !self.engine.is_drained() {
             let now = self.reactor.now();
-            timers.fire(now, |timers, fired| fire(self.engine.handler_mut(), timers, fired));
-            self.turn_within(stop, timers.poll_timeout().map(|at| now.until(at)))?;
+            if timers.poll_timeout().is_some_and(|at| at <= now) {
+                // The program's work may take long.
+                self.reactor.flush();
+                timers.fire(now, |timers, fired| fire(self.engine.handler_mut(), timers, fired));
+            }
+            self.pass(stop, timers.poll_timeout().map(|at| now.until(at)))?;
             if self.engine.has_detached() {
                 self.engine.close_detached(self.reactor.now());
             }
@@ -126,7 +130,7 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
     /// # Errors
     /// The error that made the reactor unusable.
     pub fn turn(&mut self, stop: &StopFlag) -> Result<(), IoError> {
-        self.turn_within(stop, None)
+        self.pass(stop, None)
     }
 
     /// Runs one pass of the loop without waiting, including the submission of all operations. Returns `true` once a
@@ -144,6 +148,14 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
     /// # Errors
     /// The error that made the reactor unusable.
     pub fn turn_within(&mut self, stop: &StopFlag, wait_max: Option<Duration>) -> Result<(), IoError> {
+        let result = self.pass(stop, wait_max);
+        if wait_max.is_some() {
+            leave(&mut self.engine, &mut self.reactor, stop);
+        }
+        result
+    }
+
+    fn pass(&mut self, stop: &StopFlag, wait_max: Option<Duration>) -> Result<(), IoError> {
         let result = self.reactor.turn(&mut self.engine, stop, wait_max);
         self.publish();
         result
