@@ -93,7 +93,7 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
         while !self.engine.is_drained() {
             let now = self.reactor.now();
             if timers.poll_timeout().is_some_and(|at| at <= now) {
-                // The program's work may take long.
+                // The program's timers may take long, so what is queued is submitted first.
                 self.reactor.flush();
                 timers.fire(now, |timers, fired| fire(self.engine.handler_mut(), timers, fired));
             }
@@ -155,6 +155,7 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
         result
     }
 
+    /// Runs one pass of the loop, and publishes the counters.
     fn pass(&mut self, stop: &StopFlag, wait_max: Option<Duration>) -> Result<(), IoError> {
         let result = self.reactor.turn(&mut self.engine, stop, wait_max);
         self.publish();
