@@ -64,9 +64,10 @@ pub use aurora_http_core::writer::{BodyWriter, ResponseWriter, WriteError};
 #[cfg(unix)]
 pub use hosted::{
     Announcement, AnyReactor, AnyWaker, Backend, BodySender, Broadcast, BufferMemory, ChannelBody, ClientGone,
-    ContentReader, DetachingServer, HeapStorage, ListenAddr, MailSender, Mailbox, Offloaded, Pin, Report, Responder,
-    Resumer, Running, Server, ServerCounters, ServerError, SocketReactor, StopHandle, StopReport, UnknownBackend,
-    Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, body_channel, buffer_memory, mailbox, offload,
+    ContentReader, DetachingServer, HeapStorage, ListenAddr, MailSender, Mailbox, MailboxBody, Offloaded, Pin, Report,
+    Responder, Resumer, Running, Server, ServerCounters, ServerError, SocketReactor, StopHandle, StopReport,
+    UnknownBackend, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, body_channel, buffer_memory,
+    mailbox, offload,
 };
 
 #[cfg(unix)]

@@ -6,37 +6,10 @@ mod http;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TrySendError, channel};
-use std::task::Poll;
 use std::thread;
 
-use aurora_http::{
-    Broadcast, Exchange, Flow, MailSender, Mailbox, Respond, ResponseWriter, Running, Server, handler_fn, mailbox,
-};
+use aurora_http::{Broadcast, MailSender, Running, Server, handler_fn, mailbox};
 use http::{Client, DEADLINE, eventually};
-
-/// Responds with all messages, a line each, until the last sender is dropped.
-struct Lines(Mailbox<String>);
-
-impl Respond for Lines {
-    type Exchange = Self;
-
-    fn respond(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
-        response.stream(None).expect("nothing is written yet");
-        self.resume(response)
-    }
-}
-
-impl Exchange for Lines {
-    fn resume(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
-        loop {
-            match self.0.poll(response) {
-                Poll::Ready(Some(line)) => _ = response.write(line.as_bytes()).expect("there is room"),
-                Poll::Ready(None) => return Flow::Finish,
-                Poll::Pending => return Flow::Defer(self),
-            }
-        }
-    }
-}
 
 /// A server that hands out the sender of each response.
 fn server(capacity: usize) -> (Running, Receiver<MailSender<String>>) {
@@ -47,7 +20,7 @@ fn server(capacity: usize) -> (Running, Receiver<MailSender<String>>) {
         handler_fn(move |_, _| {
             let (lines, sender) = mailbox(&resumer, capacity);
             senders.send(sender).expect("the test receives it");
-            Lines(lines)
+            lines
         })
     });
     (running.expect("it starts"), received)
@@ -106,6 +79,25 @@ fn a_message_comes_back_when_there_is_no_room_or_nobody() {
         "the end is noticed",
     );
     running.stop();
+    running.join().expect("it ends");
+}
+
+#[test]
+fn long_messages_go_out_as_there_is_room_and_a_stop_ends_the_body_behind_them() {
+    let (running, senders) = server(3);
+    let mut client = Client::connect(running.local_addr());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let sender = senders.recv_timeout(DEADLINE).expect("a sender");
+    let long = "long ".repeat(1_000_000);
+    for _ in 0..3 {
+        assert_eq!(sender.send(long.clone()), Ok(()));
+    }
+    running.stop();
+    let body = client.response("GET").body;
+    assert!(body == long.repeat(3).as_bytes(), "{} bytes", body.len());
+    assert_eq!(sender.send("late".to_owned()), Err(TrySendError::Disconnected("late".to_owned())));
+    assert!(client.is_ended());
+    drop(client);
     running.join().expect("it ends");
 }
 

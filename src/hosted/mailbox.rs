@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use aurora_http_core::defer::DeferToken;
+use aurora_http_core::handler::{Exchange, Flow, Respond};
 use aurora_http_core::writer::ResponseWriter;
 
 use super::resumer::Resumer;
@@ -57,7 +58,7 @@ pub fn mailbox<T>(resumer: &Resumer, capacity: usize) -> (Mailbox<T>, MailSender
     (Mailbox { shared: Arc::clone(&shared) }, MailSender { shared, resumer: resumer.clone() })
 }
 
-/// The receiving half of [`mailbox`], which belongs into the state of an exchange.
+/// The receiving half of [`mailbox`], which belongs into the state of an exchange, or is a response itself.
 pub struct Mailbox<T> {
     shared: Arc<Shared<T>>,
 }
@@ -79,6 +80,69 @@ impl<T> Mailbox<T> {
             }
             message => Poll::Ready(message),
         }
+    }
+}
+
+/// A mailbox of text or bytes is a response: a body without a known length, made of the messages one after another. It ends
+/// with the last sender, or when a stop of the server has begun and no message waits: for feeds, such as server-sent events,
+/// whose clients come again.
+///
+/// While no message comes the exchange is deferred: [`Timeouts::defer_timeout_ms`](crate::Timeouts::defer_timeout_ms) (60 s by
+/// default) ends a response for which there was none for so long.
+impl<T: AsRef<[u8]>> Respond for Mailbox<T> {
+    type Exchange = MailboxBody<T>;
+
+    fn respond(self, response: &mut ResponseWriter<'_>) -> Flow<MailboxBody<T>> {
+        match response.stream(None) {
+            Ok(()) => MailboxBody { inbox: self, message: None, sent: 0 }.produce(response),
+            Err(_) => Flow::Finish,
+        }
+    }
+}
+
+/// A response that is made of the messages in a [`Mailbox`].
+pub struct MailboxBody<T> {
+    inbox: Mailbox<T>,
+    /// The one that is being sent.
+    message: Option<T>,
+    /// Bytes of it that were written.
+    sent: usize,
+}
+
+impl<T: AsRef<[u8]>> Exchange for MailboxBody<T> {
+    fn produce(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        loop {
+            if let Some(message) = &self.message {
+                let rest = &message.as_ref()[self.sent..];
+                match response.write(rest) {
+                    Ok(count) if count < rest.len() => {
+                        self.sent += count;
+                        return Flow::Produce(self);
+                    }
+                    Ok(_) => self.message = None,
+                    Err(_) => return Flow::Finish,
+                }
+            }
+            match self.inbox.poll(response) {
+                Poll::Ready(Some(message)) => (self.message, self.sent) = (Some(message), 0),
+                Poll::Pending if !response.is_stopping() => return Flow::Defer(self),
+                Poll::Ready(None) | Poll::Pending => return Flow::Finish,
+            }
+        }
+    }
+
+    fn resume(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        self.produce(response)
+    }
+
+    fn stopping(flow: Flow<Self>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        flow.into_state().map_or(Flow::Finish, |state| state.produce(response))
+    }
+}
+
+impl<T> fmt::Debug for MailboxBody<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MailboxBody").field("inbox", &self.inbox).field("sent", &self.sent).finish_non_exhaustive()
     }
 }
 

@@ -45,7 +45,7 @@ pub use channel::{BodySender, ChannelBody, ClientGone, body_channel};
 pub use error::ServerError;
 pub use handles::{ServerCounters, StopHandle};
 pub use heap::HeapStorage;
-pub use mailbox::{Broadcast, MailSender, Mailbox, mailbox};
+pub use mailbox::{Broadcast, MailSender, Mailbox, MailboxBody, mailbox};
 pub use offload::{ContentReader, Offloaded, Responder, offload};
 pub use placement::Pin;
 pub use report::{Report, StopReport, WorkerOutcome, WorkerReport};
