@@ -71,7 +71,8 @@ pub use aurora_http_core::encode::FieldLine;
 pub use aurora_http_core::error::CloseReason;
 pub use aurora_http_core::handler::{
     Around, ConnectionId, ConnectionInfo, Content, Either, ErrorResponse, Exchange, Flow, Handler, Progress, Refusal,
-    RefusalCause, Respond, around, collect_fn, deferred, handler_fn, producing, receiving, upgraded, whole,
+    RefusalCause, Respond, Wire, around, collect_fn, deferred, duplex, handler_fn, producing, receiving, upgraded,
+    whole,
 };
 pub use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 pub use aurora_http_core::pool::{Class, ClassCounts};
@@ -82,10 +83,11 @@ pub use aurora_http_core::writer::{BodyWriter, ResponseWriter, WriteError};
 
 #[cfg(unix)]
 pub use hosted::{
-    Announcement, AnyReactor, AnyWaker, Backend, BodySender, BufferMemory, ChannelBody, ClientGone, DetachingServer,
-    HeapStorage, ListenAddr, Pin, Report, Resumer, Running, Server, ServerCounters, ServerError, SocketReactor,
-    StopHandle, StopReport, UnknownBackend, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage,
-    body_channel, buffer_memory,
+    Announcement, AnyReactor, AnyWaker, Backend, BodySender, Broadcast, BufferMemory, ChannelBody, ClientGone,
+    ContentReader, DetachingServer, HeapStorage, ListenAddr, MailSender, Mailbox, MailboxBody, Offloaded, Pin, Report,
+    Responder, Resumer, Running, Server, ServerCounters, ServerError, SocketReactor, StopHandle, StopReport,
+    UnknownBackend, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, body_channel, buffer_memory,
+    mailbox, offload,
 };
 
 #[cfg(unix)]

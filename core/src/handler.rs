@@ -3,6 +3,7 @@
 
 mod around;
 mod content;
+mod duplex;
 mod exchange;
 mod flow;
 mod forms;
@@ -16,6 +17,7 @@ use crate::request::Request;
 use crate::writer::ResponseWriter;
 pub use around::{Around, Wrapped, around};
 pub use content::Content;
+pub use duplex::{Duplex, Wire, duplex};
 pub use exchange::{Either, Exchange};
 pub use flow::Flow;
 pub use forms::{

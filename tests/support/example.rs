@@ -28,6 +28,11 @@ impl Example {
         Self::start_as(name, example(name).args(arguments))
     }
 
+    /// As [`start`](Self::start), with variables in its environment.
+    pub(crate) fn start_with(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_as(name, example(name).args(arguments).envs(variables.iter().copied()))
+    }
+
     /// As [`start`](Self::start), with its standard error for the test to read.
     pub(crate) fn start_logged(name: &str, arguments: &[&str]) -> (Self, ChildStderr) {
         let mut example = Self::start_as(name, example(name).args(arguments).stderr(Stdio::piped()));
@@ -51,6 +56,10 @@ impl Example {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a process");
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until it exits.

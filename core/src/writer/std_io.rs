@@ -1,9 +1,9 @@
-//! Bodies as `std::io::Write`, and `std::io::Error` as a response.
+//! Bodies and raw connections as `std::io::Write` and `Read`, and `std::io::Error` as a response.
 
-use std::io::{Error, ErrorKind, Result, Write};
+use std::io::{Error, ErrorKind, Read, Result, Write};
 
 use super::{BodyWriter, ResponseWriter, WriteError};
-use crate::handler::ErrorResponse;
+use crate::handler::{ErrorResponse, Wire};
 
 impl Write for BodyWriter<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
@@ -13,6 +13,33 @@ impl Write for BodyWriter<'_, '_> {
         }
     }
 
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Wire<'_, '_> {
+    /// 0 at the client's end; an error of [`ErrorKind::WouldBlock`] when nothing is there.
+    fn read(&mut self, into: &mut [u8]) -> Result<usize> {
+        if self.received().is_empty() && !self.ended() {
+            return Err(Error::from(ErrorKind::WouldBlock));
+        }
+        let count = self.received().read(into)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl Write for Wire<'_, '_> {
+    /// An error of [`ErrorKind::WouldBlock`] when there is no room.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        match Wire::write(self, bytes)? {
+            0 if !bytes.is_empty() => Err(Error::from(ErrorKind::WouldBlock)),
+            count => Ok(count),
+        }
+    }
+
+    /// Everything leaves by itself when the step is over.
     fn flush(&mut self) -> Result<()> {
         Ok(())
     }
