@@ -29,7 +29,11 @@
 //! | configure | [`Server`], [`Limits`], [`Backend`], [`Pin`] |
 //! | run beside the rest of a program | [`Server::start`], [`Running`], [`StopHandle`], [`ServerCounters`] |
 //! | embed in your own event loop | [`Worker`] |
-//! | test handlers without sockets | [`testing::Client`][testing], with the feature `testing` |
+#![cfg_attr(feature = "testing", doc = " | test handlers without sockets | [`testing::Client`] |")]
+#![cfg_attr(
+    not(feature = "testing"),
+    doc = " | test handlers without sockets | `testing::Client`, with the feature `testing` |"
+)]
 //!
 //! The directory `examples/` has a program for most rows.
 //!
@@ -49,8 +53,6 @@
 //! exist on the target compiles to nothing. Without any backend no server can start, and on systems other than Unix only
 //! [`core`] is available. `testing` adds a client for tests of handlers. `kqueue-emulation` is for the tests of this
 //! repository.
-#![cfg_attr(feature = "testing", doc = "\n[testing]: testing::Client")]
-#![cfg_attr(not(feature = "testing"), doc = "\n[testing]: #cargo-features")]
 #![forbid(unsafe_code)]
 
 pub use aurora_http_core as core;
