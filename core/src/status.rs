@@ -156,7 +156,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(registered, REGISTERED.len(), "a code stands twice");
+        assert_eq!(registered, REGISTERED.len(), "a code is registered twice");
         // IANA's registry without 104, 306 and 418.
         assert_eq!(registered, 61);
     }
