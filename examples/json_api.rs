@@ -4,7 +4,8 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::error::Error;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aurora_http::{ErrorResponse, Method, Request, ResponseWriter, ServerError, WriteError, collect_fn};
 use serde::{Deserialize, Serialize};
@@ -15,40 +16,37 @@ struct Item {
     price: u32,
 }
 
-#[derive(Clone, Default)]
-struct Items(Arc<Mutex<BTreeMap<u64, Item>>>);
+/// The items by number, shared by all workers.
+fn items() -> MutexGuard<'static, BTreeMap<u64, Item>> {
+    static ITEMS: Mutex<BTreeMap<u64, Item>> = Mutex::new(BTreeMap::new());
+    ITEMS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-impl Items {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Item>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn answer(&self, request: &Request<'_>, content: &[u8], response: &mut ResponseWriter<'_>) -> Result<(), ApiError> {
-        let path = str::from_utf8(request.path()).map_err(|_| not_found())?;
-        let mut parts = path.trim_matches('/').split('/');
-        let (Some("items"), id, None) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(not_found());
-        };
-        let id = id.map(|id| id.parse().map_err(|_| not_found())).transpose()?;
-        match (request.method(), id) {
-            (Method::Get | Method::Head, None) => json(response, 200, &*self.lock()),
-            (Method::Get | Method::Head, Some(id)) => json(response, 200, self.lock().get(&id).ok_or_else(not_found)?),
-            (Method::Post, None) => {
-                let item: Item = serde_json::from_slice(content)?;
-                let mut items = self.lock();
-                let id = items.last_key_value().map_or(1, |(id, _)| id + 1);
-                items.insert(id, item);
-                response.add_field("Location", format!("/items/{id}"))?;
-                json(response, 201, &id)
-            }
-            (Method::Delete, Some(id)) => {
-                self.lock().remove(&id).ok_or_else(not_found)?;
-                Ok(response.status(204)?)
-            }
-            (_, id) => {
-                response.add_field("Allow", if id.is_some() { "GET, HEAD, DELETE" } else { "GET, HEAD, POST" })?;
-                Err(ApiError(405, "that cannot be done with it".into()))
-            }
+fn answer(request: &Request<'_>, content: &[u8], response: &mut ResponseWriter<'_>) -> Result<(), ApiError> {
+    let path = str::from_utf8(request.path()).map_err(|_| not_found())?;
+    let mut parts = path.trim_matches('/').split('/');
+    let (Some("items"), id, None) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(not_found());
+    };
+    let id = id.map(|id| id.parse().map_err(|_| not_found())).transpose()?;
+    match (request.method(), id) {
+        (Method::Get | Method::Head, None) => json(response, 200, &*items()),
+        (Method::Get | Method::Head, Some(id)) => json(response, 200, items().get(&id).ok_or_else(not_found)?),
+        (Method::Post, None) => {
+            let item: Item = serde_json::from_slice(content).map_err(|error| ApiError(422, error.to_string()))?;
+            let mut items = items();
+            let id = items.last_key_value().map_or(1, |(id, _)| id + 1);
+            items.insert(id, item);
+            response.add_field("Location", format!("/items/{id}"))?;
+            json(response, 201, &id)
+        }
+        (Method::Delete, Some(id)) => {
+            items().remove(&id).ok_or_else(not_found)?;
+            Ok(response.status(204)?)
+        }
+        (_, id) => {
+            response.add_field("Allow", if id.is_some() { "GET, HEAD, DELETE" } else { "GET, HEAD, POST" })?;
+            Err(ApiError(405, "method not allowed".into()))
         }
     }
 }
@@ -59,11 +57,11 @@ fn json<T: Serialize + ?Sized>(response: &mut ResponseWriter<'_>, status: u16, v
     response.body_with(|body| Ok(serde_json::to_writer(body, value)?))
 }
 
-/// A status, and what is wrong.
+/// A status and an error message.
 struct ApiError(u16, String);
 
 fn not_found() -> ApiError {
-    ApiError(404, "there is no such item".into())
+    ApiError(404, "no such item".into())
 }
 
 impl ErrorResponse for ApiError {
@@ -74,23 +72,13 @@ impl ErrorResponse for ApiError {
     }
 }
 
-impl From<WriteError> for ApiError {
-    fn from(error: WriteError) -> Self {
+impl<E: Error> From<E> for ApiError {
+    fn from(error: E) -> Self {
         Self(500, error.to_string())
     }
 }
 
-impl From<serde_json::Error> for ApiError {
-    fn from(error: serde_json::Error) -> Self {
-        Self(422, error.to_string())
-    }
-}
-
 fn main() -> Result<(), ServerError> {
-    let items = Items::default();
-    support::server("json_api: items at /items and /items/N; GET, POST, DELETE").serve(move |_worker| {
-        let items = items.clone();
-        collect_fn(move |request: &Request<'_>, content, response| items.answer(request, content, response))
-    })?;
+    support::server("json_api: items at /items and /items/N; GET, POST, DELETE").serve(|_worker| collect_fn(answer))?;
     Ok(())
 }

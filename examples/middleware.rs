@@ -1,39 +1,32 @@
-//! What stands around a handler, one around the other: request numbers, a password, CORS.
-//! `cargo run --release --example middleware`, then `curl -i -u me:sesame http://127.0.0.1:8080/`.
+//! Middleware, wrapped around a handler and around each other: request numbers, a password, CORS. `cargo run --release
+//! --example middleware`, then `curl -i -u me:sesame http://127.0.0.1:8080/`.
 
 mod support;
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use aurora_http::{Around, Method, Request, ResponseWriter, ServerError, WriteError, around, handler_fn};
+use aurora_http::{Around, Method, Request, ResponseWriter, ServerError, around, handler_fn};
 
-/// Numbers requests.
-struct Numbers {
-    worker: usize,
-    next: u64,
-}
-
-impl Numbers {
-    fn add(&mut self, number: u64, response: &mut ResponseWriter<'_>) {
-        let _ = response.add_field("X-Request-Id", format!("{}-{number}", self.worker));
-    }
-}
+/// Numbers requests across all workers.
+struct Numbers;
 
 impl Around for Numbers {
     type Note = u64;
 
     fn before(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> ControlFlow<(), u64> {
-        self.next += 1;
-        self.add(self.next, response);
-        ControlFlow::Continue(self.next)
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let mut number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        self.between(&mut number, response);
+        ControlFlow::Continue(number)
     }
 
     fn between(&mut self, number: &mut u64, response: &mut ResponseWriter<'_>) {
-        self.add(*number, response);
+        let _ = response.add_field("X-Request-Id", number.to_string());
     }
 }
 
-/// Pages of one other site may ask, and their browsers are told so.
+/// Lets the pages of one other origin send requests.
 struct Cors(&'static str);
 
 impl Around for Cors {
@@ -50,7 +43,7 @@ impl Around for Cors {
     }
 }
 
-/// Lets in who knows `user:password` in base64.
+/// Lets in clients with these credentials: the whole value of `Authorization`.
 struct Password(&'static [u8]);
 
 impl Around for Password {
@@ -60,22 +53,18 @@ impl Around for Password {
         if request.fields().get("Authorization") == Some(self.0) {
             return ControlFlow::Continue(());
         }
-        let _ = challenge(response);
+        let _ = response
+            .status(401)
+            .and_then(|()| response.field("WWW-Authenticate", "Basic realm=\"example\""))
+            .and_then(|()| response.body("who are you?\n"));
         ControlFlow::Break(())
     }
 }
 
-fn challenge(response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-    response.status(401)?;
-    response.field("WWW-Authenticate", "Basic realm=\"example\"")?;
-    response.body("who are you?\n")
-}
-
 fn main() -> Result<(), ServerError> {
-    support::server("middleware: request numbers, CORS and a password around a greeting").serve(|worker| {
-        let inner = handler_fn(|_, response| response.body("come in\n"));
-        let inner = around(Password(b"Basic bWU6c2VzYW1l"), inner);
-        around(Numbers { worker: worker.id(), next: 0 }, around(Cors("https://example.org"), inner))
+    support::server("middleware: request numbers, CORS and a password around a greeting").serve(|_worker| {
+        let inner = around(Password(b"Basic bWU6c2VzYW1l"), handler_fn(|_, response| response.body("come in\n")));
+        around(Numbers, around(Cors("https://example.org"), inner))
     })?;
     Ok(())
 }

@@ -171,6 +171,16 @@ fn each_worker_has_a_handler_of_its_own() {
 }
 
 #[test]
+fn a_servers_name_may_be_made_at_run_time() {
+    for length in [0, 1, 64] {
+        let name = "n".repeat(length);
+        let running = start(local().server_name(name.clone()));
+        let response = Client::connect(running.local_addr()).get("/");
+        assert_eq!(response.field("Server"), Some(&*name).filter(|name| !name.is_empty()));
+    }
+}
+
+#[test]
 fn a_port_in_use_is_an_error_whoever_uses_it() {
     let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
     let one = start(local().workers(1));
@@ -195,6 +205,8 @@ fn configuration_errors_are_reported_before_anything_starts() {
         (local().limits(limits), "limits.fields_max = 1000: "),
         (local().buffers(ClassCounts::NONE.with(Class::Huge, 8)), "buffers = 0 of that size: "),
         (local().server_name("a\nb"), "server_name = "),
+        (local().server_name("x".repeat(65)), "server_name = "),
+        (local().server_name("caf\u{e9}".to_owned()), "server_name = "),
         (local().connections(8_000_000).workers(1000), "connections = 8000000 on 1000 worker(s) need 8000"),
         (Server::bind("203.0.113.1:0").unwrap(), "cannot listen on 203.0.113.1:0: "),
     ];

@@ -34,7 +34,7 @@ const TEXT_PLAIN: FieldLine<'_> = FieldLine::new("Content-Type: text/plain").unw
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
     /// A client or server error, 400 to 599. Other statuses are sent as 500, and so are those that
-    /// [require](status::demand) a field: 401, 405, 407, 426.
+    /// [require](status::demand) a field (401, 405, 407, 426) which was not added.
     pub status: u16,
     /// The current date; `None` without a clock.
     pub date: Option<&'a HttpDate>,
@@ -66,7 +66,7 @@ impl Answer<'_> {
 /// [`BufferFull`] if it does not fit; the contents of `out` are then unspecified.
 #[cold]
 pub fn write_answer(out: &mut [u8], answer: &Answer<'_>, added: &[u8]) -> Result<usize, BufferFull> {
-    let status = sendable(answer.status);
+    let status = sendable(answer.status, added);
     let text = answer.text.unwrap_or_else(|| status::reason(status));
     let text = &text[..text.floor_char_boundary(ANSWER_TEXT_BYTES_MAX)];
     // The text and a line feed.
@@ -93,9 +93,11 @@ pub fn write_answer(out: &mut [u8], answer: &Answer<'_>, added: &[u8]) -> Result
     Ok(encoder.len())
 }
 
-/// The status that is sent for a requested one: itself if an answer can have it, otherwise 500.
-pub(crate) const fn sendable(status: u16) -> u16 {
-    if matches!(status, 400..=599) && status::demand(status).is_none() { status } else { 500 }
+/// The status that is sent for a requested one: itself if an answer with these added field lines can have it, otherwise
+/// 500.
+pub(crate) fn sendable(status: u16, added: &[u8]) -> u16 {
+    let is_met = status::demand(status).is_none_or(|demand| demand.is_met_in(added));
+    if matches!(status, 400..=599) && is_met { status } else { 500 }
 }
 
 #[cfg(test)]

@@ -128,9 +128,11 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
                 return;
             }
         }
-        if node.class != UNARMED {
+        if node.class == WAKE {
+            self.wakes.remove(slots, index);
+        } else if node.class != UNARMED {
             let node = *node;
-            self.unlink(slots, index, &node);
+            self.unlink(slots, &node);
         }
         self.append(slots, index, class, at);
     }
@@ -149,10 +151,16 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         self.wakes.insert(slots, index, at);
     }
 
-    /// Removes and returns the slot with the earliest time in the heap, unless that is after `now`.
+    /// Whether [`pop_wake`](Self::pop_wake) would return a slot.
     #[inline]
+    #[must_use]
+    pub fn has_wake(&self, now: Instant) -> bool {
+        self.wakes.first_at <= now
+    }
+
+    /// Removes and returns the slot with the earliest time in the heap, unless that is after `now`.
     pub fn pop_wake(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), now: Instant) -> Option<u32> {
-        if self.wakes.first_at > now {
+        if !self.has_wake(now) {
             return None;
         }
         let index = self.wakes.first()?;
@@ -167,11 +175,14 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     #[inline]
     pub fn cancel(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) {
         let node = slots.node(index);
-        if node.class == UNARMED {
-            return;
+        match node.class {
+            UNARMED => {}
+            WAKE => self.wakes.remove(slots, index),
+            _ => {
+                let node = core::mem::take(node);
+                self.unlink(slots, &node);
+            }
         }
-        let node = core::mem::take(node);
-        self.unlink(slots, index, &node);
     }
 
     /// Removes the earliest deadline that is not after `now`, and returns its slot and class. Of equal deadlines, a
@@ -209,16 +220,22 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     #[inline]
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let earliest = self.first_at().unwrap_or(NEVER).min(self.wakes.first_at);
-        if earliest == NEVER { None } else { Some(earliest) }
+        not_never(self.earliest().min(self.wakes.first_at))
     }
 
     /// The earliest deadline of any class.
     #[inline]
     #[must_use]
     pub fn first_at(&self) -> Option<Instant> {
-        let earliest = self.lists.iter().map(|list| list.head_at).min()?;
-        if earliest == NEVER { None } else { Some(earliest) }
+        not_never(self.earliest())
+    }
+
+    /// As [`first_at`](Self::first_at), [`NEVER`] if there is none. Compiled without branches.
+    #[inline]
+    fn earliest(&self) -> Instant {
+        self.lists
+            .iter()
+            .fold(NEVER, |earliest, list| if list.head_at.0 < earliest.0 { list.head_at } else { earliest })
     }
 
     /// The slot with the earliest deadline of the class: of idle connections, the one that has been idle the longest.
@@ -254,10 +271,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
 
     /// Closes the gap that a slot leaves, given a copy of its node.
     #[inline]
-    fn unlink(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, node: &DeadlineNode) {
-        if node.class == WAKE {
-            return self.wakes.remove(slots, index, node);
-        }
+    fn unlink(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), node: &DeadlineNode) {
         let list = &mut self.lists[usize::from(node.class)];
         let next_at = if node.next == NONE {
             list.tail = node.prev;
@@ -319,6 +333,11 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         }
         *slots.node(index) = DeadlineNode { at, prev, next, child: NONE, class: class as u8 };
     }
+}
+
+#[inline]
+fn not_never(at: Instant) -> Option<Instant> {
+    if at == NEVER { None } else { Some(at) }
 }
 
 impl<const CLASSES: usize> Default for Deadlines<CLASSES> {

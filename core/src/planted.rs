@@ -81,6 +81,8 @@ faults! {
     TimeoutsSwapped,
     /// A deadline is not renewed after progress.
     DeadlineNotRenewed,
+    /// Sends that do not complete in their turn have no deadline.
+    SendsNotArmed,
     /// Idle connections have no deadline.
     DeadlineNotArmed,
     /// A token that its own handler resolves at once does not ring the bell.

@@ -1,6 +1,6 @@
 //! The part of a response head that changes at most once a second: status line of a 200, `Date`, `Server`.
 
-use heapless::Vec;
+use heapless::{String, Vec};
 
 use crate::error::BufferFull;
 use crate::format::HttpDate;
@@ -15,20 +15,21 @@ const BYTES_MAX: usize = STATUS_LINE_OK.len() + "Date: ".len() + 29 + 2 + "Serve
 #[derive(Clone, Debug)]
 pub struct Preamble {
     bytes: Vec<u8, BYTES_MAX>,
-    server: &'static str,
+    server: String<SERVER_BYTES_MAX>,
     date: Option<HttpDate>,
     unix_time: Option<u64>,
 }
 
 impl Preamble {
-    /// A preamble without a date. If `server` is empty, the `Server` field is left out.
+    /// A preamble without a date. `server` is copied; if it is empty, the `Server` field (RFC 9110 §10.2.4) is left out.
     ///
     /// # Errors
     /// [`BufferFull`] if `server` is longer than [`SERVER_BYTES_MAX`] or contains bytes other than printable ASCII.
-    pub fn new(server: &'static str) -> Result<Self, BufferFull> {
-        if server.len() > SERVER_BYTES_MAX || !server.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+    pub fn new(server: &str) -> Result<Self, BufferFull> {
+        if !server.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             return Err(BufferFull);
         }
+        let server = String::try_from(server).map_err(|_| BufferFull)?;
         let mut preamble = Self { bytes: Vec::new(), server, date: None, unix_time: None };
         preamble.format();
         Ok(preamble)

@@ -9,11 +9,11 @@ mod percent;
 mod query;
 mod trailers;
 
-pub use fields::{Field, Fields, GetAll, Iter, ListElements};
+pub use fields::{Field, Fields, GetAll, InvalidField, Iter, ListElements};
 pub use method::Method;
 pub(crate) use method::MethodKind;
 pub use percent::{QueryError, decode_path_into};
-pub use query::Query;
+pub use query::{Query, QueryPairs};
 pub use trailers::{TrailerIter, Trailers};
 
 pub use crate::parse::BodyLength;
@@ -166,6 +166,14 @@ impl<'a> Request<'a> {
         &self.target()[self.facts.path_at as usize..][..self.facts.path_len as usize]
     }
 
+    /// The path as text: see [`path`](Self::path). Costs a pass over it.
+    #[inline]
+    #[must_use]
+    pub fn path_str(&self) -> &'a str {
+        // Never empty for this reason: the target was checked to be ASCII.
+        str::from_utf8(self.path()).unwrap_or_default()
+    }
+
     #[cold]
     fn empty_path(&self) -> &'a [u8] {
         match (self.facts.form, self.facts.method, self.query()) {
@@ -184,6 +192,46 @@ impl<'a> Request<'a> {
         self.target().get(question_mark + 1..).map(Query::new)
     }
 
+    /// The pairs of the query, decoded, as text. `scratch` is needed for those with escapes only: as many bytes as the query
+    /// has are always enough.
+    ///
+    /// ```
+    /// use aurora_http_core::handler::handler_fn;
+    ///
+    /// let handler = handler_fn(|request, response| {
+    ///     let mut scratch = [0; 256];
+    ///     for pair in request.query_pairs(&mut scratch) {
+    ///         if let Ok(("name", name)) = pair {
+    ///             return response.body(name);
+    ///         }
+    ///     }
+    ///     response.fail(400)
+    /// });
+    /// ```
+    pub fn query_pairs<'s>(&self, scratch: &'s mut [u8]) -> QueryPairs<'s>
+    where
+        'a: 's,
+    {
+        QueryPairs::new(self.query().unwrap_or(Query::new(&[])), scratch)
+    }
+
+    /// The decoded value of the first pair of the query whose decoded key is `key`; `None` without one.
+    ///
+    /// # Errors
+    /// Where the query cannot be decoded up to that pair: see [`QueryError`].
+    pub fn query_value<'s>(&self, key: &str, scratch: &'s mut [u8]) -> Result<Option<&'s str>, QueryError>
+    where
+        'a: 's,
+    {
+        for pair in self.query_pairs(scratch) {
+            let (name, value) = pair?;
+            if name == key {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
     /// The version it is served as.
     #[inline]
     #[must_use]
@@ -196,6 +244,16 @@ impl<'a> Request<'a> {
     #[must_use]
     pub const fn fields(&self) -> Fields<'a> {
         self.fields
+    }
+
+    /// Whether the content is of this media type, such as `application/json`: in any case, whatever parameters follow it
+    /// (RFC 9110 §8.3.1).
+    #[must_use]
+    pub fn has_content_type(&self, media_type: &str) -> bool {
+        self.fields.get("Content-Type").is_some_and(|value| {
+            let essence = value.split(|&byte| byte == b';').next().unwrap_or_default();
+            essence.trim_ascii_end().eq_ignore_ascii_case(media_type.as_bytes())
+        })
     }
 
     /// Whom the request is for, `uri-host [ ":" port ]`: the authority of the target in absolute- and authority-form

@@ -5,17 +5,18 @@
 //! ```text
 //!            bytes                head complete            content wanted
 //!    New ───────────▶ ReadingHead ─────────────▶ Processing ────────────▶ ReadingContent
-//!                        ▲  ▲                      │  ▲   ◀──────────────────   │
-//!                  bytes │  │ next request         │  │      content arrived    │
-//!                        │  └──────────────────────┤  │ drained                 │ respond
-//!                    KeepAlive ◀── idle ──┐        ▼  │                         ▼
-//!                                         └───── Writing ◀──────────────────────┘
+//!                      │ ▲     ▲                   │  ▲   ◀──────────────────   │
+//!                 idle │ │bytes│ next request      │  │      content arrived    │
+//!                      │ │     ├───────────────────┤  │ drained                 │ respond
+//!                      ▼ │     │                   ▼  │                         ▼
+//!                   KeepAlive  └──────────────── Writing ◀──────────────────────┘
 //!                                                  │ │ └── switch ──▶ Switched
 //!                                           linger │ │ close              │ (and back to Processing for a call)
 //!                                                  ▼ ▼                    ▼
 //!                                           Lingering ── close ──────▶ Closing ── closed ──▶ Closed
 //! ```
-//! `Close` is legal in every phase before `Closing`, and left out to keep the picture readable.
+//! The picture shows the usual ways; the rows of the table are all of them. `Close` is legal in every phase before
+//! `Closing`.
 
 #[cfg(all(feature = "sim", target_has_atomic = "64"))]
 pub mod reached;
@@ -110,14 +111,12 @@ impl Event {
     ];
 }
 
-const ILLEGAL: u8 = u8::MAX;
-
-/// Row: state; column: event; value: the next state.
-const TABLE: [[u8; Event::COUNT]; State::COUNT] = {
+/// Row: state; column: event; value: the next state, `None` where the event is illegal.
+const TABLE: [[Option<State>; Event::COUNT]; State::COUNT] = {
     use State::{
         Closed, Closing, KeepAlive, Lingering, New, Processing, ReadingContent, ReadingHead, Switched, Writing,
     };
-    let mut table = [[ILLEGAL; Event::COUNT]; State::COUNT];
+    let mut table = [[None; Event::COUNT]; State::COUNT];
     // (from, event, to)
     let rows = [
         (New, Event::Bytes, ReadingHead),
@@ -146,13 +145,13 @@ const TABLE: [[u8; Event::COUNT]; State::COUNT] = {
     let mut at = 0;
     while at < rows.len() {
         let (from, event, to) = rows[at];
-        table[from as usize][event as usize] = to as u8;
+        table[from as usize][event as usize] = Some(to);
         at += 1;
     }
     // Every state before closing can close.
     let mut state = 0;
     while state < Closing as usize {
-        table[state][Event::Close as usize] = Closing as u8;
+        table[state][Event::Close as usize] = Some(Closing);
         state += 1;
     }
     table
@@ -163,19 +162,7 @@ impl State {
     #[inline]
     #[must_use]
     pub const fn after(self, event: Event) -> Option<Self> {
-        Some(match TABLE[self as usize][event as usize] {
-            0 => Self::New,
-            1 => Self::ReadingHead,
-            2 => Self::ReadingContent,
-            3 => Self::Processing,
-            4 => Self::Writing,
-            5 => Self::KeepAlive,
-            6 => Self::Lingering,
-            7 => Self::Switched,
-            8 => Self::Closing,
-            9 => Self::Closed,
-            _ => return None,
-        })
+        TABLE[self as usize][event as usize]
     }
 
     /// Whether the connection is ending: input is no longer looked at.

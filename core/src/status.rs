@@ -32,6 +32,16 @@ impl Demand {
     pub fn is_met_by(self, name: &[u8], value: &[u8]) -> bool {
         name.eq_ignore_ascii_case(self.name.as_bytes()) && (self.may_be_empty || !value.trim_ascii().is_empty())
     }
+
+    /// Whether one of these field lines meets it.
+    #[must_use]
+    pub(crate) fn is_met_in(self, lines: &[u8]) -> bool {
+        lines.split(|&byte| byte == b'\n').any(|line| {
+            let colon = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
+            let (name, value) = line.split_at(colon);
+            self.is_met_by(name, value.get(1..).unwrap_or_default())
+        })
+    }
 }
 
 /// The field that a response with this status must have (RFC 9110: "MUST generate"), whatever the request was.

@@ -15,7 +15,7 @@ mod whole;
 
 use core::fmt;
 
-use crate::answer::CONTINUE;
+use crate::answer::{CONTINUE, sendable};
 use crate::encode::connection_field;
 use crate::format::UINT_BYTES_MAX;
 use crate::peer::{ConnectionInfo, Place};
@@ -361,11 +361,16 @@ impl<'a> ResponseWriter<'a> {
 
     /// The status of the response so far, or after an error that of the answer that replaces it.
     #[must_use]
-    pub const fn status_so_far(&self) -> u16 {
+    pub fn status_so_far(&self) -> u16 {
         match self.error {
             None => self.status,
-            Some(error) => error.answer().status,
+            Some(error) => self.sendable(error.answer().status),
         }
+    }
+
+    /// The status that is sent for a requested one, with the fields that were added.
+    pub(crate) fn sendable(&self, status: u16) -> u16 {
+        sendable(status, self.added)
     }
 
     /// Bytes of the response that were written in this call, including head and framing. It includes neither what

@@ -2,7 +2,7 @@
 
 use aurora_http_core::limits::Limits;
 use aurora_http_core::parse::{HeadScan, with_head};
-use aurora_http_core::request::{Query, QueryError, decode_path_into};
+use aurora_http_core::request::{InvalidField, Query, QueryError, decode_path_into};
 use proptest::prelude::*;
 
 /// The raw pairs of the query in `target`; `None` without a query.
@@ -126,4 +126,46 @@ proptest! {
         let mut out = vec![0; raw.len()];
         prop_assert_eq!(decode_path_into(&raw, &mut out), Ok(&expected[..]));
     }
+}
+
+/// The decoded pairs of the query in `target`, with so many bytes of scratch.
+fn decoded(target: &str, scratch: usize) -> Vec<Result<(String, String), QueryError>> {
+    let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+    with_head(head.as_bytes(), &Limits::default(), &mut HeadScan::default(), |parsed| {
+        let request = parsed.unwrap().unwrap();
+        let mut scratch = vec![0; scratch];
+        let pairs = request.query_pairs(&mut scratch);
+        pairs.map(|pair| pair.map(|(key, value)| (key.to_owned(), value.to_owned()))).collect()
+    })
+}
+
+#[test]
+fn pairs_are_decoded_to_text() {
+    let pair = |key: &str, value: &str| Ok((key.to_owned(), value.to_owned()));
+    assert_eq!(decoded("/", 0), []);
+    assert_eq!(decoded("/?a=b&c", 0), [pair("a", "b"), pair("c", "")], "nothing to decode takes no room");
+    let first_alone = [pair("q", "a b c&"), Err(QueryError::BufferFull)];
+    assert_eq!(decoded("/?q=a+b%20c%26&%C3%A9=%E2%82%AC", 10), first_alone);
+    let all = [pair("q", "a b c&"), pair("\u{e9}", "\u{20ac}")];
+    assert_eq!(decoded("/?q=a+b%20c%26&%C3%A9=%E2%82%AC", 64), all);
+    let broken = [Err(QueryError::MalformedEscape { at: 1 }), Err(QueryError::NotText), pair("z", "1")];
+    assert_eq!(decoded("/?a=x%2&b=%ff&z=1", 64), broken);
+}
+
+#[test]
+fn a_value_is_found_by_its_decoded_key() {
+    let head = b"GET /a%20b?na%6De=J%C3%B6&bad=%zz&last=1 HTTP/1.1\r\nHost: x\r\nX-Page: 12\r\nX-No: -\r\n\
+        Content-Type: Application/JSON ; charset=utf-8\r\n\r\n";
+    with_head(head, &Limits::default(), &mut HeadScan::default(), |parsed| {
+        let request = parsed.unwrap().unwrap();
+        let mut scratch = [0; 64];
+        assert_eq!(request.query_value("name", &mut scratch), Ok(Some("J\u{f6}")));
+        assert_eq!(request.query_value("last", &mut scratch), Err(QueryError::MalformedEscape { at: 0 }));
+        assert_eq!(request.path_str(), "/a%20b");
+        assert_eq!(request.fields().parse("x-page"), Ok(Some(12)));
+        assert_eq!(request.fields().parse::<u8>("X-Other"), Ok(None));
+        assert_eq!(request.fields().parse::<u8>("X-No"), Err(InvalidField { name: "X-No" }));
+        assert_eq!(request.fields().get_str("HOST"), Some("x"));
+        assert!(request.has_content_type("application/json") && !request.has_content_type("application"));
+    });
 }

@@ -22,6 +22,9 @@ enum Want {
     Close,
 }
 
+/// The next action is a control.
+pub(crate) struct ControlIsNext;
+
 impl Want {
     /// Whether it is carried out at once and has no completion.
     const fn is_control(self) -> bool {
@@ -43,18 +46,27 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
+    /// As [`next_action`](Self::next_action), but a control (a shutdown or a cancel), which no completion follows, is left
+    /// for that: [`ControlIsNext`].
+    #[inline]
+    pub(crate) fn next_operation(
+        &mut self,
+        pool: &mut BufferPool<'_, 'p>,
+    ) -> Result<Option<Action<'p>>, ControlIsNext> {
+        match self.want() {
+            Want::Nothing => Ok(None),
+            Want::Send => Ok(self.send()),
+            Want::Recv => Ok(Some(self.recv(pool))),
+            want if want.is_control() => Err(ControlIsNext),
+            want => Ok(Some(self.act(pool, want))),
+        }
+    }
+
     /// Whether [`next_action`](Self::next_action) would return an operation: for a caller that can take only one.
     #[inline]
     #[must_use]
     pub fn has_action(&self) -> bool {
         self.want() != Want::Nothing
-    }
-
-    /// Whether the next action is a control (a shutdown or a cancel), which has no completion.
-    #[inline]
-    #[must_use]
-    pub fn has_control(&self) -> bool {
-        self.want().is_control()
     }
 
     #[inline]

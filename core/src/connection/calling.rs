@@ -451,6 +451,6 @@ fn replace<H: Handler>(
     target: Option<&[u8]>,
 ) -> Failure {
     let answer = error.answer();
-    let refusal = Refusal { status: answer.status, cause: RefusalCause::Handler(error), target };
+    let refusal = Refusal { status: response.sendable(answer.status), cause: RefusalCause::Handler(error), target };
     Failure { error, is_answered: response.refuse(handler, &refusal, answer).is_ok() }
 }

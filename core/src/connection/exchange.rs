@@ -241,8 +241,22 @@ impl<'p, E> Exchange<'p, E> {
                 self.output = Output::Unsent { head: head.ok_or(NotReady::Starved)?, body: &[] };
                 Ok(())
             }
+            Output::Unsent { head, body } if body.is_empty() && head.capacity() < GATHER_MAX => self.grow(pool),
             _ => Err(NotReady::Flush),
         }
+    }
+
+    /// Makes room behind what was gathered while more heads are waiting: a batch of requests that came in one receive is
+    /// answered in one send.
+    #[cold]
+    fn grow(&mut self, pool: &mut BufferPool<'_, 'p>) -> Result<(), NotReady> {
+        let Output::Unsent { head, body } = core::mem::take(&mut self.output) else { return Err(NotReady::Flush) };
+        let (head, result) = match pool.grow(head) {
+            Ok(head) => (head, Ok(())),
+            Err(head) => (head, Err(NotReady::Flush)),
+        };
+        self.output = Output::Unsent { head, body };
+        result
     }
 
     /// Arranges for what [`reserve`](Self::reserve) needs; returns whether the connection can continue with that at

@@ -84,6 +84,7 @@ use crate::reactor::{IoError, Shutdown};
 use crate::state::{Event, State};
 use crate::time::Instant;
 use crate::writer::RETRY_AFTER_S;
+pub(crate) use actions::ControlIsNext;
 pub use deadline::Deadline;
 use deadline::{content_rate, write_rate};
 use exchange::{Exchange, Output};

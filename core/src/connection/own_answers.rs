@@ -61,7 +61,7 @@ impl<'p, E> Exchange<'p, E> {
         }
         self.take_back();
         self.stream = Stream::Unbegun;
-        let refusal = Refusal { status: sendable(answer.status), cause, target };
+        let refusal = Refusal { status: sendable(answer.status, &[]), cause, target };
         let mut is_answered = false;
         self.write(cx, |handler, response| is_answered = response.refuse(handler, &refusal, answer).is_ok());
         is_answered

@@ -32,8 +32,10 @@ impl Wakes {
         self.set_root(slots, root);
     }
 
-    /// Removes a slot; `node` is a copy of its node, which has been reset.
-    pub(super) fn remove(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, node: &DeadlineNode) {
+    /// Removes a slot and resets its node.
+    #[cold]
+    pub(super) fn remove(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) {
+        let node = core::mem::take(slots.node(index));
         let below = merge_siblings(slots, node.child);
         let root = if self.root == index {
             below

@@ -1,7 +1,7 @@
 //! The engine's side of the event loop: completions in, operations out.
 
 use super::{Control, Detached, Engine};
-use crate::connection::{Action, Context, Deadline, Place};
+use crate::connection::{Action, Context, ControlIsNext, Deadline, Place};
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::pool::{Buf, Handle};
@@ -59,8 +59,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.deferrals.take_bell() {
             self.resume(now, peers);
         }
-        while let Some(index) = self.deadlines.pop_wake(self.nodes, now) {
-            self.wake(now, index, peers);
+        if self.deadlines.has_wake(now) {
+            self.wake(now, peers);
         }
         if !self.starved.is_empty() || !self.starved_to_receive.is_empty() || self.famine_due.is_some() {
             self.feed(now, peers);
@@ -76,6 +76,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// suspended process. Without this call no deadline ever expires.
     #[inline]
     pub fn end_turn(&mut self, now: Instant, seen: Seen, peers: &dyn Peers) -> bool {
+        self.arm_sends(now);
         if seen == Seen::All && !self.rejected {
             self.seen_until = if planted!(JudgedBeforeLooked) { now } else { self.turn_began };
             self.turns_blind = 0;
@@ -259,33 +260,55 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     #[inline]
     fn settle(&mut self, now: Instant, handle: Handle) -> Option<Submission<'p>> {
         let index = handle.index;
-        self.update_deadline(now, index);
         if !self.lobby.is_empty() {
             self.mark_leaving(index);
         }
         let slot = self.held.slots.by_index_mut(index)?;
-        if slot.connection.is_starved() {
-            self.join_queue(index);
-            return None;
+        let is_starved = slot.connection.is_starved();
+        let next = if is_starved { Ok(None) } else { slot.connection.next_operation(&mut self.held.pool) };
+        let (io, has_more) = (slot.io, slot.connection.has_action());
+        let is_send = matches!(next, Ok(Some(Action::Send { .. })));
+        if !is_send || self.sending.push(index).is_err() {
+            self.update_deadline(now, index);
         }
-        if slot.connection.has_control() {
-            self.ready.push(self.nodes, index);
-            return None;
-        }
-        let Some(action) = slot.connection.next_action(&mut self.held.pool) else {
-            if slot.connection.is_detached() {
-                self.detached.push(self.nodes, index);
+        let action = match next {
+            Ok(Some(action)) => action,
+            Ok(None) => {
+                self.settle_idle(index);
+                return None;
             }
-            return None;
+            Err(ControlIsNext) => {
+                self.ready.push(self.nodes, index);
+                return None;
+            }
         };
-        let io = slot.io;
-        if slot.connection.has_action() && !planted!(FurtherActionForgotten) {
+        if has_more && !planted!(FurtherActionForgotten) {
             self.ready.push(self.nodes, index);
         }
         match control(action, handle, io) {
             Control::Submit(submission) => Some(submission),
-            // Excluded by has_control().
+            // next_operation() returns no control.
             Control::Shutdown { .. } | Control::Cancel { .. } => None,
+        }
+    }
+
+    /// The connection waits for a buffer, for its program, or for an operation in flight.
+    fn settle_idle(&mut self, index: u32) {
+        let Some(slot) = self.held.slots.by_index(index) else { return };
+        if slot.connection.is_starved() {
+            self.join_queue(index);
+        } else if slot.connection.is_detached() {
+            self.detached.push(self.nodes, index);
+        }
+    }
+
+    /// Arms the deadlines of the sends of this turn that have not completed: most complete in the turn in which they are
+    /// submitted, and never need one.
+    pub(super) fn arm_sends(&mut self, now: Instant) {
+        while let Some(index) = self.sending.pop() {
+            if !planted!(SendsNotArmed) {
+                self.update_deadline(now, index);
+            }
         }
     }
 
@@ -396,13 +419,15 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// Calls a handler at the time that it set.
+    /// Calls the handlers whose time has come.
     #[cold]
-    fn wake(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
-        let handle = self.handle_of(index);
-        if let Some(slot) = self.held.slots.by_index_mut(index) {
-            slot.connection.handle_timeout(&mut context!(self, now, peers, handle, slot.io), Deadline::Wake);
-            self.settle_later(now, index);
+    fn wake(&mut self, now: Instant, peers: &dyn Peers) {
+        while let Some(index) = self.deadlines.pop_wake(self.nodes, now) {
+            let handle = self.handle_of(index);
+            if let Some(slot) = self.held.slots.by_index_mut(index) {
+                slot.connection.handle_timeout(&mut context!(self, now, peers, handle, slot.io), Deadline::Wake);
+                self.settle_later(now, index);
+            }
         }
     }
 

@@ -30,6 +30,9 @@ pub const LISTENERS_MAX: usize = 8;
 /// How often the wall clock is read.
 const DATE_INTERVAL_MS: u32 = 250;
 
+/// The most sends of a turn that get their deadlines at its end; further ones get them at once.
+const UNARMED_MAX: usize = 32;
+
 /// The most buffers lent to the reactor; fewer are lent while few are free.
 pub const LENT_MAX: usize = 64;
 
@@ -226,6 +229,8 @@ pub struct Engine<'s, 'p, H: Handler> {
     preamble: Preamble,
     counters: Counters,
     deadlines: Deadlines<{ Deadline::COUNT }>,
+    /// Slots whose sends were submitted in this turn, and have no deadline yet.
+    sending: heapless::Vec<u32, UNARMED_MAX>,
     /// Slots whose next operation is not returned as the follow-up of a completion.
     ready: Fifo,
     /// Slots that hold input and wait for a buffer for the answer, or for a larger one.
@@ -350,6 +355,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             preamble,
             counters: Counters::default(),
             deadlines: Deadlines::new(),
+            sending: heapless::Vec::new(),
             ready: Fifo::new(READY),
             starved: Fifo::new(STARVED),
             starved_to_receive: Fifo::new(STARVED_TO_RECEIVE),
@@ -450,15 +456,13 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
-        let due = [
-            deadline,
-            self.accept_paused_until,
-            self.lobby_check_at,
-            self.famine_due,
-            self.heads_due,
-            self.stop_deadline,
-        ];
-        due.into_iter().flatten().min()
+        let others =
+            [self.accept_paused_until, self.lobby_check_at, self.famine_due, self.heads_due, self.stop_deadline];
+        // Most often there is none of these.
+        if others.iter().all(Option::is_none) {
+            return deadline;
+        }
+        others.into_iter().chain([deadline]).flatten().min()
     }
 
     /// Whether [`set_unix_time`](Self::set_unix_time) should be called.

@@ -59,6 +59,12 @@ pub trait Exchange: Sized {
         unexpected(response)
     }
 
+    /// See [`Handler::stopping`](super::Handler::stopping).
+    fn stopping(flow: Flow<Self>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        let _ = response;
+        flow
+    }
+
     /// See [`Handler::half_closed`](super::Handler::half_closed).
     fn half_closed(self) -> Option<Self> {
         Some(self)
@@ -96,6 +102,13 @@ impl<X: Exchange> Exchange for Option<X> {
         match self {
             Some(state) => state.resume(response).map(Some),
             None => unexpected(response),
+        }
+    }
+
+    fn stopping(flow: Flow<Self>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match flow.split() {
+            (flow, Some(Some(state))) => X::stopping(flow.map(|()| state), response).map(Some),
+            (flow, _) => flow.map(|()| None),
         }
     }
 
@@ -154,6 +167,14 @@ impl<A: Exchange, B: Exchange> Exchange for Either<A, B> {
         match self {
             Self::Left(state) => state.resume(response).map(Self::Left),
             Self::Right(state) => state.resume(response).map(Self::Right),
+        }
+    }
+
+    fn stopping(flow: Flow<Self>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match flow.split() {
+            (flow, Some(Self::Left(state))) => A::stopping(flow.map(|()| state), response).map(Self::Left),
+            (flow, Some(Self::Right(state))) => B::stopping(flow.map(|()| state), response).map(Self::Right),
+            (_, None) => Flow::Finish,
         }
     }
 

@@ -65,6 +65,12 @@ impl<E> Flow<E> {
         }
     }
 
+    /// The flow without its state, and the state.
+    pub(super) fn split(self) -> (Flow<()>, Option<E>) {
+        let mut state = None;
+        (self.map(|inner| state = Some(inner)), state)
+    }
+
     /// The same flow with another state: for handlers that wrap others.
     pub fn map<T>(self, f: impl FnOnce(E) -> T) -> Flow<T> {
         match self {

@@ -89,6 +89,10 @@ where
         state.resume(response)
     }
 
+    fn stopping(&mut self, flow: Flow<R::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<R::Exchange> {
+        R::Exchange::stopping(flow, response)
+    }
+
     fn half_closed(&mut self, state: R::Exchange) -> Option<R::Exchange> {
         state.half_closed()
     }
@@ -147,6 +151,14 @@ where
 
     fn resume(&mut self, state: Option<R::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<Option<R::Exchange>> {
         state.resume(response)
+    }
+
+    fn stopping(
+        &mut self,
+        flow: Flow<Option<R::Exchange>>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Option<R::Exchange>> {
+        Option::stopping(flow, response)
     }
 
     fn half_closed(&mut self, state: Option<R::Exchange>) -> Option<Option<R::Exchange>> {

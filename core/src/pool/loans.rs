@@ -22,8 +22,8 @@ pub trait Lend<'a> {
 
 /// Lends out of a [`BufferPool`], and tracks what it lent in a table that outlives it.
 ///
-/// The memory is back in the pool after [`return_loans`] on the same table. Or one buffer of it stays in use, by
-/// [`take_loan`]: that is how what was written during the call goes out afterwards, without a copy.
+/// The memory is back in the pool after [`return_loans`] on the same table. To keep one buffer in use, such as the one a response
+/// was written to, exchange it in the table for another one first.
 ///
 /// ```
 /// use aurora_http_core::pool::{BufferPool, Lend, Loans, return_loans};
@@ -101,15 +101,4 @@ pub fn return_loans<'p>(pool: &mut BufferPool<'_, 'p>, table: &mut [Option<Buf<'
         // Only a foreign buffer is refused, and no loan is one.
         let _ = pool.release(buf);
     }
-}
-
-/// Takes the loan at `index` out of the table, so that it stays in use; `None` when there is none.
-///
-/// The buffer is empty: [`Buf::advance`] counts what was written to its memory during the call. The last loan moves
-/// into its place, so that [`return_loans`] finds all others; indices of earlier loans are void afterwards.
-pub fn take_loan<'p>(table: &mut [Option<Buf<'p>>], index: usize) -> Option<Buf<'p>> {
-    let behind = table.get(index..)?;
-    let last = index + behind.iter().take_while(|entry| entry.is_some()).count().checked_sub(1)?;
-    table.swap(index, last);
-    table[last].take()
 }

@@ -16,5 +16,5 @@ pub use buf::Buf;
 pub use buffer::{BUFFER_ALIGNMENT, BufferPool, Buffers, ClassStats, PoolError};
 pub use cache::CacheAligned;
 pub use class::{Class, ClassCounts};
-pub use loans::{LOANS_MAX, Lend, Loans, NoLoans, return_loans, take_loan};
+pub use loans::{LOANS_MAX, Lend, Loans, NoLoans, return_loans};
 pub use object::{Entry, Handle, ObjectPool, Slots};

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::slice;
+use core::str::{self, FromStr};
 
 use crate::parse::FieldSlot;
 
@@ -19,6 +20,21 @@ impl fmt::Debug for Field<'_> {
         write!(f, "{}: {}", self.name, self.value.escape_ascii())
     }
 }
+
+/// The value of a field cannot be parsed: see [`Fields::parse`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InvalidField {
+    /// Which field.
+    pub name: &'static str,
+}
+
+impl fmt::Display for InvalidField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the value of {} is invalid", self.name)
+    }
+}
+
+impl core::error::Error for InvalidField {}
 
 /// The fields of a head, in the order they were sent.
 #[derive(Clone, Copy)]
@@ -50,6 +66,32 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.slots.iter().find(|slot| slot.name.eq_ignore_ascii_case(name)).map(|slot| slot.value)
+    }
+
+    /// As [`get`](Self::get), as text; `None` also for a value that is not UTF-8.
+    #[must_use]
+    pub fn get_str(&self, name: &str) -> Option<&'a str> {
+        str::from_utf8(self.get(name)?).ok()
+    }
+
+    /// The value of the first field called `name`, in any case, as whatever it can be parsed to; `None` without such a field.
+    ///
+    /// ```
+    /// use aurora_http_core::handler::handler_fn;
+    /// use aurora_http_core::writer::WriteError;
+    ///
+    /// let handler = handler_fn(|request, response| -> Result<(), WriteError> {
+    ///     let page: u32 = request.fields().parse("X-Page")?.unwrap_or(1);
+    ///     response.body_fmt(format_args!("page {page}\n"))
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidField`] when it cannot be parsed. As a [`WriteError`](crate::writer::WriteError) it answers 400.
+    pub fn parse<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, InvalidField> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let parsed = str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+        parsed.map(Some).ok_or(InvalidField { name })
     }
 
     /// The values of all fields called `name`, in any case and in order.

@@ -2,8 +2,10 @@
 
 use core::fmt;
 
-/// Why a query component or a path cannot be decoded.
+/// Why a query component or a path cannot be decoded. As a [`WriteError`](crate::writer::WriteError) it answers 400, or 500
+/// where the program had too little room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum QueryError {
     /// A `%` without two hexadecimal digits behind it.
     MalformedEscape {
@@ -12,6 +14,8 @@ pub enum QueryError {
     },
     /// The buffer is shorter than what was decoded; as many bytes as the raw ones are always enough.
     BufferFull,
+    /// What was decoded is not UTF-8, where text was asked for.
+    NotText,
 }
 
 impl fmt::Display for QueryError {
@@ -19,6 +23,7 @@ impl fmt::Display for QueryError {
         match self {
             Self::MalformedEscape { at } => write!(f, "a malformed escape at byte {at}"),
             Self::BufferFull => f.write_str("the buffer is full"),
+            Self::NotText => f.write_str("the decoded bytes are not UTF-8"),
         }
     }
 }

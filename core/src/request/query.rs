@@ -1,5 +1,7 @@
 //! The query of a request target.
 
+use core::{mem, str};
+
 use super::percent::{self, QueryError};
 
 /// An iterator over the raw `(key, value)` pairs of a query: split at `&`, then at the first `=`.
@@ -51,6 +53,41 @@ impl<'a> Iterator for Query<'a> {
             }
         }
         None
+    }
+}
+
+/// The decoded pairs of a query: see [`Request::query_pairs`](super::Request::query_pairs).
+///
+/// A pair that cannot be decoded is an error, and the others follow. One that finds no room is one too, and what follows may fit.
+#[derive(Debug)]
+pub struct QueryPairs<'s> {
+    query: Query<'s>,
+    scratch: &'s mut [u8],
+}
+
+impl<'s> QueryPairs<'s> {
+    pub(super) const fn new(query: Query<'s>, scratch: &'s mut [u8]) -> Self {
+        Self { query, scratch }
+    }
+
+    fn decode(&mut self, raw: &'s [u8]) -> Result<&'s str, QueryError> {
+        if !raw.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+            return str::from_utf8(raw).map_err(|_| QueryError::NotText);
+        }
+        let len = percent::decode(raw, self.scratch, b' ')?.len();
+        let (decoded, rest) = mem::take(&mut self.scratch).split_at_mut(len);
+        self.scratch = rest;
+        str::from_utf8(decoded).map_err(|_| QueryError::NotText)
+    }
+}
+
+impl<'s> Iterator for QueryPairs<'s> {
+    type Item = Result<(&'s str, &'s str), QueryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, value) = self.query.next()?;
+        let key = self.decode(key);
+        Some(key.and_then(|key| Ok((key, self.decode(value)?))))
     }
 }
 

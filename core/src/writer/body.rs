@@ -171,8 +171,9 @@ impl<'a> ResponseWriter<'a> {
     /// of the response has been sent, the connection is cut off. It always returns an error, so that it can be the
     /// value of a `match` arm next to other methods.
     ///
-    /// 500 replaces a status that is not an error, or that [requires](crate::status::demand) a field: write a 401, 405,
-    /// 407 or 426 with [`status`](Self::status), that [`field`](Self::field) and a body.
+    /// 500 replaces a status that is not an error, or that [requires](crate::status::demand) a field which was not
+    /// [added](Self::add_field) before: `Allow` for 405, `WWW-Authenticate` for 401, `Proxy-Authenticate` for 407. Write a
+    /// 426 with [`status`](Self::status), [`field`](Self::field) and a body.
     ///
     /// # Errors
     /// Always: [`WriteError::Failed`], or an earlier error.

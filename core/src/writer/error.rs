@@ -5,6 +5,7 @@ use core::fmt;
 use super::RETRY_AFTER_S;
 use crate::answer::{self, Answer};
 use crate::encode::FieldError;
+use crate::request::{InvalidField, QueryError};
 
 /// Why a call of the [`ResponseWriter`](super::ResponseWriter) failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,7 +50,7 @@ impl WriteError {
             Self::TooLarge => Answer { text: Some(answer::RESPONSE_TOO_LONG), ..Answer::new(500) },
             Self::PoolExhausted => Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) },
             Self::ContentUnread => Answer::new(413),
-            Self::Failed(status) => Answer::new(answer::sendable(status)),
+            Self::Failed(status) => Answer::new(status),
             _ => Answer::new(500),
         }
     }
@@ -69,6 +70,21 @@ impl From<FieldError> for WriteError {
 impl From<fmt::Error> for WriteError {
     fn from(_: fmt::Error) -> Self {
         Self::Format
+    }
+}
+
+impl From<InvalidField> for WriteError {
+    fn from(_: InvalidField) -> Self {
+        Self::Failed(400)
+    }
+}
+
+impl From<QueryError> for WriteError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::MalformedEscape { .. } | QueryError::NotText => Self::Failed(400),
+            QueryError::BufferFull => Self::Failed(500),
+        }
     }
 }
 

@@ -100,12 +100,7 @@ impl<'a> ResponseWriter<'a> {
     fn check_demand(&mut self) -> Result<(), WriteError> {
         self.facts = self.facts.with(Facts::NEEDS_FIELD, false);
         let Some(demand) = status::demand(self.status) else { return Ok(()) };
-        let mut lines = self.out[self.begin..self.len].split(|&byte| byte == b'\n');
-        let is_met = lines.any(|line| {
-            let colon = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
-            let (name, value) = line.split_at(colon);
-            demand.is_met_by(name, value.get(1..).unwrap_or_default())
-        });
+        let is_met = demand.is_met_in(&self.out[self.begin..self.len]);
         if is_met { Ok(()) } else { self.latch(WriteError::FieldMissing) }
     }
 

@@ -121,3 +121,24 @@ fn failing_with_a_status_that_requires_a_field_is_500() {
         assert!(bench.take_output().starts_with("HTTP/1.1 500 "), "{status}");
     }
 }
+
+#[test]
+fn a_failure_keeps_its_status_where_the_field_was_added() {
+    for (status, name, value, _) in ROWS {
+        for added in [None, Some(name), Some("X-Other")] {
+            let mut bench = Bench::new(handler_fn(|_: &Request<'_>, response: &mut ResponseWriter<'_>| {
+                if let Some(name) = added {
+                    // Of the server's own fields, none can be added.
+                    let _ = response.add_field(name, value);
+                }
+                response.fail(status)
+            }));
+            bench.send(GET.as_bytes());
+            let output = bench.take_output();
+            let expected = if added == Some(name) && status != 426 { status } else { 500 };
+            assert!(output.starts_with(&format!("HTTP/1.1 {expected} ")), "{status} {added:?}: {output}");
+            let is_there = added.is_some_and(|name| output.contains(&format!("\r\n{name}: {value}\r\n")));
+            assert_eq!(is_there, added.is_some() && (status != 426 || added != Some(name)), "{output}");
+        }
+    }
+}

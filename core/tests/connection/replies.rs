@@ -419,3 +419,18 @@ fn a_late_request_is_refused_in_the_handlers_format() {
         "HTTP/1.1 408 Request Timeout\r\nX-Request: 7\r\nConnection: close\r\nContent-Length: 5\r\n\r\n[408]";
     assert_eq!(bench.take_output(), expected);
 }
+
+#[test]
+fn a_batch_of_requests_is_answered_in_one_send() {
+    let mut bench = Bench::new(handler_fn(|_: &Request<'_>, response: &mut ResponseWriter<'_>| {
+        response.field("Content-Type", "text/plain")?;
+        response.body("Hello, World!")
+    }));
+    for count in [1, 16, 64] {
+        bench.sends = 0;
+        bench.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(count).as_bytes());
+        assert_eq!(bench.take_output().matches("Hello, World!").count(), count);
+        assert_eq!(bench.sends, 1, "for {count} requests");
+        assert_eq!(bench.pool.in_use(), 0);
+    }
+}
