@@ -230,7 +230,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         not_never(self.earliest())
     }
 
-    /// As [`first_at`](Self::first_at), [`NEVER`] if there is none. Compiled without branches.
+    /// Like [`first_at`](Self::first_at), but [`NEVER`] if there is none. It compiles to code without branches.
     #[inline]
     fn earliest(&self) -> Instant {
         self.lists

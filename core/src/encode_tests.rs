@@ -66,7 +66,7 @@ fn parts_follow_each_other_and_a_failed_one_leaves_no_trace() {
 }
 
 #[test]
-fn what_would_change_the_message_is_refused() {
+fn fields_that_would_change_the_message_are_refused() {
     use FieldError::{InvalidName, InvalidValue, Reserved};
     for (name, value, error) in [
         ("", "x", InvalidName),

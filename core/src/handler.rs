@@ -117,9 +117,6 @@ pub trait Handler {
     /// The token was resolved, or the time of [`ResponseWriter::wake_after`] has come, after [`Flow::Defer`] or
     /// [`Flow::ReceiveOrResume`]: answer, or wait again. [`ResponseWriter::is_woken_by_time`] tells the two apart. A
     /// resolved token is used up by this call; one that was not resolved stays valid.
-    /// [`Flow::ReceiveOrResume`]: answer, or wait again. [`ResponseWriter::is_woken_by_time`] tells the two apart. A
-    /// token is
-    /// used up by its call; one that was not resolved stays valid.
     ///
     /// The default answers with 500.
     fn resume(&mut self, state: Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {

@@ -4,20 +4,20 @@
 //! The rules that every reactor keeps; `tests/reactor_contract.rs` checks them on each:
 //!
 //! 1. Every submitted operation completes exactly once, also when it is cancelled; an armed `Accept` or `Recv` may
-//! complete several times, and its last completion has `more == false`.
+//!    complete several times, and its last completion has `more == false`.
 //! 2. A buffer that was moved into an operation comes back with that operation's completion, even if it failed.
 //! 3. [`Reactor::submit`] never blocks and never completes inline; completions are pulled with
-//! [`Reactor::next_completion`]. A reactor may try an operation in the turn of its submission (such as a send on a
-//! writable socket), but no connection gets more than one receive and one send per turn, so that turns end.
+//!    [`Reactor::next_completion`]. A reactor may try an operation in the turn of its submission (such as a send on a
+//!    writable socket), but no connection gets more than one receive and one send per turn, so that turns end.
 //! 4. `Recv { into: None }` on a reactor without lent buffers completes with [`IoError::NoBuffers`], at the latest when
-//! bytes arrive. While it waits for bytes it holds no lent buffer.
+//!    bytes arrive. While it waits for bytes it holds no lent buffer.
 //! 5. An operation on an invalid or stale handle completes with an error, and has no other effect. A handle is stale
-//! from the completion of its `Close` until an `Accept` returns the same index again.
+//!    from the completion of its `Close` until an `Accept` returns the same index again.
 //! 6. [`Reactor::wait`] returns at once when completions are pending, and rounds a timeout *up* to its unit.
 //! 7. At most one operation of a kind is in flight per slot, and per handle.
 //! 8. `Close` is submitted only when nothing else is in flight on the handle.
 //! 9. All operations in flight on one handle have the same slot and generation, and the kind of a token is that of its
-//! operation.
+//!    operation.
 //!
 //! A submission that breaks rule 5, 7 or 9 completes with [`IoError::Unsupported`] and returns its buffers; so does a
 //! receive into a buffer without room, at the latest when bytes arrive. The completions of a turn are in no particular

@@ -298,7 +298,7 @@ fn a_connection_beyond_the_table_is_closed_and_reported() {
 }
 
 #[test]
-fn an_accept_that_fails_ends_and_the_next_one_tries_again() {
+fn a_failed_accept_completes_and_the_next_one_tries_again() {
     let mut reactor = fixture(Fake::new(1, 0), 4, 0);
     reactor.get_mut().knock(0, 1);
     reactor.get_mut().accept_error = Some(IoError::FileLimit);

@@ -33,7 +33,7 @@ impl Demand {
         name.eq_ignore_ascii_case(self.name.as_bytes()) && (self.may_be_empty || !value.trim_ascii().is_empty())
     }
 
-    /// Whether one of these field lines meets it.
+    /// Whether one of these field lines satisfies the demand.
     #[must_use]
     pub(crate) fn is_met_in(self, lines: &[u8]) -> bool {
         lines.split(|&byte| byte == b'\n').any(|line| {
@@ -166,7 +166,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(registered, REGISTERED.len(), "a code stands twice");
+        assert_eq!(registered, REGISTERED.len(), "a code is registered twice");
         // IANA's registry without 104, 306 and 418.
         assert_eq!(registered, 61);
     }

@@ -130,7 +130,7 @@ fn probe_uring() -> Result<Rungs, Refusal> {
     let begun = Instant::now();
     loop {
         let probed = match threads::start("aurora-probe".into(), None, aurora_http_uring::probe) {
-            Ok(thread) => thread.join().unwrap_or(Err(Refusal::Mute)),
+            Ok(thread) => thread.join().unwrap_or(Err(Refusal::NoAnswer)),
             Err(_) => aurora_http_uring::probe(),
         };
         match probed {

@@ -42,9 +42,7 @@ impl<H: Handler> Solo<'_, '_, H> {
     /// use aurora_http_core::time::Instant;
     /// use embedded_io_async::{Read, Write};
     ///
-    /// /// Serves the streams that `accept` returns, one after another. `sleep_until` is the runtime's, in milliseconds
-    /// of
-    /// /// `uptime_ms`.
+    /// /// Serves the streams that `accept` returns, one after another. `sleep_until` takes a time of `uptime_ms`.
     /// ```
     ///
     /// # Errors

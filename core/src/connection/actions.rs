@@ -46,8 +46,8 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// As [`next_action`](Self::next_action), but a control (a shutdown or a cancel), which no completion follows, is left
-    /// for that: [`ControlIsNext`].
+    /// Like [`next_action`](Self::next_action), but leaves a control (a shutdown or a cancel), which has no completion,
+    /// to that: [`ControlIsNext`].
     #[inline]
     pub(crate) fn next_operation(
         &mut self,

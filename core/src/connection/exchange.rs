@@ -246,8 +246,8 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
-    /// Makes room behind what was gathered while more heads are waiting: a batch of requests that came in one receive is
-    /// answered in one send.
+    /// Moves the earlier responses to a larger buffer while more heads are waiting, so that a batch of requests that
+    /// arrived in one receive is answered in one send.
     #[cold]
     fn grow(&mut self, pool: &mut BufferPool<'_, 'p>) -> Result<(), NotReady> {
         let Output::Unsent { head, body } = core::mem::take(&mut self.output) else { return Err(NotReady::Flush) };

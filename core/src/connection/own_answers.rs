@@ -1,4 +1,4 @@
-//! Answers that the connection writes itself, in place of a handler's or where none is called.
+//! Answers that the connection writes itself, in place of a handler's or when no handler is called.
 
 use super::exchange::{Exchange, Output};
 use super::{Context, flag};

@@ -292,7 +292,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// The connection waits for a buffer, for its program, or for an operation in flight.
+    /// The connection has no operation to submit: it waits for a buffer, for the program, or for an operation in
+    /// flight.
     fn settle_idle(&mut self, index: u32) {
         let Some(slot) = self.held.slots.by_index(index) else { return };
         if slot.connection.is_starved() {
@@ -302,7 +303,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// Arms the deadlines of the sends of this turn that have not completed: most complete in the turn in which they are
+    /// Arms the deadlines of the sends of this turn that have not completed: most complete in the turn in which they
+    /// are
     /// submitted, and never need one.
     pub(super) fn arm_sends(&mut self, now: Instant) {
         while let Some(index) = self.sending.pop() {
@@ -419,7 +421,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// Calls the handlers whose time has come.
+    /// Calls the handlers at the times that they set.
     #[cold]
     fn wake(&mut self, now: Instant, peers: &dyn Peers) {
         while let Some(index) = self.deadlines.pop_wake(self.nodes, now) {

@@ -233,7 +233,7 @@ impl<H: Handler> Engine<'_, '_, H> {
         let Some(slot) = self.held.slots.by_index(index) else { return };
         match slot.connection.state() {
             State::ReadingHead | State::ReadingContent | State::Processing => {
-                self.refuse_overloaded(now, self.handle_of(index))
+                self.refuse_overloaded(now, self.handle_of(index));
             }
             // A part of the response may have been sent, or there is no request.
             State::New

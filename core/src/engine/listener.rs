@@ -262,7 +262,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// will be old enough.
     fn make_room(&mut self, now: Instant, peers: &dyn Peers) {
         self.lobby_check_at = None;
-        // Those whose deadlines are of another class by now are not to be found among the idle ones.
+        // First, so that connections that are sending are no longer in the list of idle ones.
         self.arm_sends(now);
         if !self.lobby.is_empty() {
             self.slot_pressure.press(now);

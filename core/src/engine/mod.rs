@@ -458,7 +458,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
         let others =
             [self.accept_paused_until, self.lobby_check_at, self.famine_due, self.heads_due, self.stop_deadline];
-        // Most often there is none of these.
+        // Usually none of these is set.
         if others.iter().all(Option::is_none) {
             return deadline;
         }

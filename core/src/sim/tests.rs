@@ -151,7 +151,7 @@ fn closing_with_unread_input_destroys_the_answer() {
     for (row, before, after, expected) in [
         ("clean", &b""[..], &b""[..], [ClientRecv::Bytes(8), ClientRecv::Fin]),
         ("unread input", b"more", b"", [ClientRecv::Reset; 2]),
-        ("input behind the close", b"", b"more", [ClientRecv::Reset; 2]),
+        ("input after the close", b"", b"more", [ClientRecv::Reset; 2]),
     ] {
         let mut sim = Sim::new(4, 8);
         let (client, io) = connected(&mut sim);
