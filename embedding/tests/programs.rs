@@ -7,7 +7,6 @@ mod conversation;
 #[path = "../../tests/support/example.rs"]
 mod example;
 #[path = "../../tests/support/http.rs"]
-#[allow(dead_code)]
 mod http;
 #[path = "../../tests/support/in_loop.rs"]
 mod in_loop;

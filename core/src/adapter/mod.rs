@@ -20,7 +20,7 @@
 //! | a [`Clock`] | between two calls: a client that drips is ended, one that says nothing is waited for |
 //! | a stream whose calls end after a while with `ErrorKind::TimedOut` | that early at least: it counts as the deadline |
 //! | a stream with `ReadReady`, and a clock | while reading: `Solo::serve_ready` |
-//! | a timer | always: `Solo::serve_async_timed` |
+//! | a timer | always: `Solo::serve_async_timed`, `Solo::serve_async_until` |
 //!
 //! A deadline that passed while a handler took its time, or while the machine stood still, ends nobody whose bytes are there:
 //! they are read first, where that does not wait (`serve_ready`, `serve_async`). A blocking stream that cannot tell is not
@@ -40,8 +40,8 @@
 //!
 //! # What is not here
 //! Answers cannot be deferred: nothing would end a read when they are there. Nobody knows the
-//! [peer](crate::handler::ConnectionInfo::peer) of a stream. There is no graceful stop: a future may be dropped, a blocking
-//! stream may fail.
+//! [peer](crate::handler::ConnectionInfo::peer) of a stream. There is no graceful stop of a blocking stream: it may fail, or
+//! say that it has ended, where the program wants that. Over an asynchronous one there is: `Solo::serve_async_until`.
 
 #[cfg(feature = "embedded-io-async")]
 mod asynch;
