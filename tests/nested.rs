@@ -1,5 +1,5 @@
 //! A worker inside another event loop that waits only for the worker's descriptor and its timeout:
-//! level-triggered, with poll(2). The edge-triggered ones are in `tests/nested-loops`.
+//! level-triggered, with poll(2). The edge-triggered ones are in `embedding/tests`.
 #![cfg(any(has_epoll, has_kqueue, has_uring))]
 
 #[path = "support/backends.rs"]

@@ -23,7 +23,7 @@
 //! deadline
 //! |
 //! | a stream with `ReadReady`, and a clock | while reading: `Solo::serve_ready` |
-//! | a timer | always: `Solo::serve_async_timed` |
+//! | a timer | always: `Solo::serve_async_timed`, `Solo::serve_async_until` |
 //!
 //! If a deadline expires during a long call of a handler, or while the machine is suspended, bytes that have arrived
 //! still count: they are read first, if that does not block (`serve_ready`, `serve_async`). A blocking stream that
@@ -43,8 +43,8 @@
 //!
 //! # What is not supported
 //! Answers cannot be deferred, because nothing would end a read when they are ready. The
-//! [peer](crate::handler::ConnectionInfo::peer) of a stream is unknown. There is no graceful stop: a future can be
-//! dropped, a blocking stream can fail.
+//! [peer](crate::handler::ConnectionInfo::peer) of a stream is unknown. A blocking stream has no graceful stop: it can
+//! fail, or report its end. An asynchronous one has: `Solo::serve_async_until`.
 
 #[cfg(feature = "embedded-io-async")]
 mod asynch;

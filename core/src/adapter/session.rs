@@ -73,6 +73,8 @@ pub(super) struct Session<'a, 's, 'p, H: Handler, C: Clock, E> {
     interruptions: u16,
     failed: Option<E>,
     reason: Option<CloseReason>,
+    /// Why the next response is the last one, if it is.
+    last: Option<CloseReason>,
 }
 
 impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E> {
@@ -97,6 +99,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
             interruptions: 0,
             failed: None,
             reason: None,
+            last: None,
         };
         session.read_clock();
         if !session.solo.handler.accepted(&ConnectionInfo { peers: &NoPeers, io: IO, id }) {
@@ -240,7 +243,15 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     /// The deadline has passed, by the program's clock or the stream's.
     fn end_call(&mut self) {
         self.deadline = None;
-        // Undoes the call: the connection either ends, or calls its handler before it reads on.
+        self.undo_call();
+        match self.connection.deadline() {
+            Some(deadline) => self.with(|connection, cx| connection.handle_timeout(cx, deadline)),
+            None => self.close(CloseReason::PeerReset),
+        }
+    }
+
+    /// Undoes the call: the connection either ends, or calls its handler before it reads on.
+    fn undo_call(&mut self) {
         let op = match mem::take(&mut self.flight) {
             Flight::Nothing => None,
             Flight::Read(buf) => Some(Op::Recv { io: IO, into: Some(buf) }),
@@ -249,9 +260,36 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
         if let Some(op) = op {
             self.connection.handle_rejected(&mut self.solo.pool, op);
         }
-        match self.connection.deadline() {
-            Some(deadline) => self.with(|connection, cx| connection.handle_timeout(cx, deadline)),
-            None => self.close(CloseReason::PeerReset),
+    }
+
+    /// A stop was asked for: the next response is the last one.
+    #[cfg(feature = "embedded-io-async")]
+    pub(super) const fn begin_stop(&mut self) {
+        self.last = Some(CloseReason::Stopped);
+    }
+
+    /// Whether a stop would change what a read is waited for.
+    #[cfg(feature = "embedded-io-async")]
+    pub(super) fn hears_stop(&self) -> bool {
+        self.last.is_none() || self.is_idle() || self.connection.wants_to_be_told()
+    }
+
+    #[cfg(feature = "embedded-io-async")]
+    fn is_idle(&self) -> bool {
+        matches!(self.connection.state(), State::New | State::KeepAlive)
+    }
+
+    /// A stop was asked for, and nothing is there to be read: who is idle ends, and a handler that waits is told.
+    #[cfg(feature = "embedded-io-async")]
+    pub(super) fn end_idle(&mut self) {
+        self.begin_stop();
+        self.look_at_clock();
+        if self.connection.wants_to_be_told() {
+            self.undo_call();
+            self.with(|connection, cx| connection.handle_stopping(cx));
+        } else if self.is_idle() {
+            self.undo_call();
+            self.with(|connection, cx| connection.stop(cx, CloseReason::Stopped));
         }
     }
 
@@ -323,7 +361,7 @@ impl<'p, H: Handler, C: Clock, E> Session<'_, '_, 'p, H, C, E> {
             now: self.now,
             place: &Place { peers: &NoPeers, io: IO, id: self.id, deferrals: Deferrals::NONE },
             in_flight: &mut solo.in_flight,
-            last: None,
+            last: self.last,
         };
         f(&mut self.connection, &mut cx);
         // Time that the handler took does not count against the client.

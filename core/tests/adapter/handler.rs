@@ -110,6 +110,14 @@ impl Handler for Paths {
         Flow::Finish
     }
 
+    /// An upgraded connection's line of its own.
+    fn stopping(&mut self, flow: Flow<u32>, response: &mut ResponseWriter<'_>) -> Flow<u32> {
+        if matches!(flow, Flow::Receive(LINES) | Flow::Upgrade(LINES)) {
+            response.write(b"stopping\n").unwrap();
+        }
+        flow
+    }
+
     fn accepted(&mut self, connection: &ConnectionInfo<'_>) -> bool {
         assert_ne!(self.last.map(|(id, ..)| id), Some(connection.id()), "each connection has its own id");
         self.open.push(connection.id());

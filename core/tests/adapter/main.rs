@@ -5,6 +5,7 @@ mod ends;
 mod handler;
 mod rows;
 mod slow;
+mod stops;
 mod stream;
 
 use aurora_http_core::adapter::Solo;

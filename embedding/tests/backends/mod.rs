@@ -13,6 +13,7 @@ pub(crate) fn backends() -> Vec<Backend> {
 }
 
 /// Runs the tests for a level-triggered loop with `serve`.
+#[allow(unused_macros)] // not every test crate is about a loop of its own
 macro_rules! tests {
     ($serve:ident) => {
         #[test]
