@@ -113,9 +113,15 @@ impl<'a, D: Device, P: Platform> Stack<'a, D, P> {
         self.dropped
     }
 
-    /// Takes what the device has received, and sends what the sockets have for it. The reactor does so whenever it waits; a
-    /// program that sleeps elsewhere calls this before, so that responses leave at once.
-    pub fn poll(&mut self) -> Seen {
+    /// When the stack has something to do by itself: retransmissions, delayed acknowledgements. A program that sleeps
+    /// elsewhere makes its next turn by then, at the engine's deadline, or when the device has a frame, whatever is first.
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        let due = self.interface.poll_at(stack_time(self.platform.now()), &self.sockets)?;
+        Some(Instant(u64::try_from(due.total_millis()).unwrap_or(0)))
+    }
+
+    /// Takes what the device has received, and sends what the sockets have for it.
+    fn poll(&mut self) -> Seen {
         let now = self.platform.now();
         let time = stack_time(now);
         self.interface.poll_maintenance(time);
@@ -130,9 +136,14 @@ impl<'a, D: Device, P: Platform> Stack<'a, D, P> {
             }
             listening = self.refresh(now);
         }
-        while self.interface.poll_egress(time, &mut self.device, &mut self.sockets) == PollResult::SocketStateChanged {}
+        self.send_segments(now);
         self.refresh(now);
         seen
+    }
+
+    fn send_segments(&mut self, now: Instant) {
+        let Self { interface, device, sockets, .. } = self;
+        while interface.poll_egress(stack_time(now), device, sockets) == PollResult::SocketStateChanged {}
     }
 
     /// Has every socket listen that can, and one at least if possible. How many do.
@@ -309,11 +320,13 @@ impl<D: Device, P: Platform> NonBlocking for Stack<'_, D, P> {
             if any || seen == Seen::Part || end.is_some_and(|end| end <= now) {
                 return Ok(seen);
             }
-            // Retransmissions and delayed acknowledgements are the stack's own deadlines.
-            let due = self.interface.poll_at(stack_time(now), &self.sockets);
-            let due = due.map(|at| Instant(u64::try_from(at.total_millis()).unwrap_or(0)));
+            let due = self.poll_timeout();
             self.platform.sleep(due.into_iter().chain(end).min());
         }
+    }
+
+    fn flush(&mut self) {
+        self.send_segments(self.platform.now());
     }
 
     fn now(&self) -> Instant {

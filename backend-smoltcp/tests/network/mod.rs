@@ -49,6 +49,10 @@ pub(crate) struct Wire {
 pub(crate) struct Ends(Rc<RefCell<Wire>>);
 
 impl Ends {
+    pub(crate) fn is_silent(&self) -> bool {
+        self.0.borrow().frames.is_empty()
+    }
+
     /// From here on these segments are lost.
     pub(crate) fn lose(&self, which: Loses) {
         self.0.borrow_mut().loses = Some(which);
@@ -113,7 +117,7 @@ impl Platform for Clock {
 
     fn sleep(&mut self, until: Option<Instant>) {
         let until = until.expect("no turn of these tests is without an end");
-        if self.ends.0.borrow().frames.is_empty() {
+        if self.ends.is_silent() {
             self.now_ms.set(self.now_ms.get().max(until.0));
         }
     }
@@ -229,6 +233,13 @@ impl<'a, H: Handler> Server<'_, '_, 'a, H> {
             turn_within(&mut self.engine, &mut self.reactor, &stop, Some(Duration::from_millis(10))).expect("a wait");
         }
         self.now_ms() - began
+    }
+
+    /// One turn that does not wait; how many requests have been answered.
+    pub(crate) fn turn_at_once(&mut self) -> u64 {
+        let stop = StopFlag::new();
+        turn_within(&mut self.engine, &mut self.reactor, &stop, Some(Duration::ZERO)).expect("a wait");
+        self.engine.counters().requests
     }
 
     pub(crate) fn turn_for(&mut self, ms: u64) {
