@@ -62,7 +62,7 @@ class Machine:
         start, length = RAM[self.board]
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "ram")
-            self._ask("pmemsave", {"val": start, "size": length, "filename": path})
+            self._ask("memsave", {"val": start, "size": length, "filename": path})
             with open(path, "rb") as file:
                 return max(map(len, re.findall(rb"\0+", file.read())))
 
