@@ -1,5 +1,5 @@
-//! Servers on operating systems: configuration, threads, listeners, memory. No protocol code.
-// Without a backend there is no `Chosen`, and what depends on one can never run.
+//! Servers on an operating system: configuration, threads, listeners, memory. No protocol code.
+// Without a backend `Chosen` has no variants, and the code that needs one is unreachable.
 #![cfg_attr(not(has_backend), allow(unused, unreachable_code))]
 
 mod address;

@@ -1,4 +1,4 @@
-//! Bodies and raw connections as something to write to and to read from, and errors of the standard library as responses.
+//! Bodies and raw connections as `std::io::Write` and `Read`, and `std::io::Error` as a response.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 
@@ -45,8 +45,8 @@ impl Write for Wire<'_, '_> {
     }
 }
 
-/// A writer's error that went through this type answers as it did before. Any other is the server's own trouble and none of
-/// the client's business: 507 where storage is full, else 500.
+/// A [`WriteError`] inside is answered like itself. Any other error is internal, and its details are not for the
+/// client: 507 if the storage is full, otherwise 500.
 impl ErrorResponse for Error {
     fn respond(&self, response: &mut ResponseWriter<'_>) -> core::result::Result<(), WriteError> {
         let inner = self.get_ref().and_then(|inner| inner.downcast_ref::<WriteError>());

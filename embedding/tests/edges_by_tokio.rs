@@ -3,7 +3,7 @@
 
 #[macro_use]
 mod backends;
-#[path = "../../support/nested.rs"]
+#[path = "../../tests/support/nested.rs"]
 mod nested;
 
 use std::os::fd::AsFd;
