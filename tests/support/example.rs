@@ -30,7 +30,7 @@ impl Example {
 
     /// As [`start`](Self::start), with variables in its environment.
     pub(crate) fn start_with(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        Self::start_as(name, example(name).args(arguments).envs(variables.iter().copied()))
+        Self::start_command(name, example(name).args(arguments).envs(variables.iter().copied()))
     }
 
     /// As [`start`](Self::start), with its standard error for the test to read.
