@@ -44,10 +44,10 @@ fn member(mut inbox: Mailbox<Utf8Bytes>) -> impl FnMut(&mut Wire<'_, '_>) -> Pro
                 Poll::Pending if wire.response().is_stopping() => {
                     return socket.close(wire, Some(CloseFrame { code: 1001.into(), reason: "".into() }));
                 }
-                // The socket itself answers pings and a close.
                 Poll::Pending => {
+                    // The socket answers pings and a close itself.
                     if let Message::Text(text) = socket.read(wire)? {
-                        ROOM.send(&text);
+                        let _ = ROOM.send(&text);
                     }
                 }
             }

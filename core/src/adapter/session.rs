@@ -271,7 +271,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     /// Whether a stop would change what a read is waited for.
     #[cfg(feature = "embedded-io-async")]
     pub(super) fn hears_stop(&self) -> bool {
-        self.last.is_none() || self.is_idle() || self.connection.wants_to_be_told()
+        self.last.is_none() || self.is_idle() || self.connection.wants_stop_notice()
     }
 
     #[cfg(feature = "embedded-io-async")]
@@ -283,8 +283,8 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     #[cfg(feature = "embedded-io-async")]
     pub(super) fn end_idle(&mut self) {
         self.begin_stop();
-        self.look_at_clock();
-        if self.connection.wants_to_be_told() {
+        self.read_clock();
+        if self.connection.wants_stop_notice() {
             self.undo_call();
             self.with(|connection, cx| connection.handle_stopping(cx));
         } else if self.is_idle() {
