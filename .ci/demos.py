@@ -228,7 +228,9 @@ def main():
         clients = Clients(machine.port)
         if serve:
             print(f"{program} on {board}: {clients.url}/", flush=True)
-            signal.sigwait([signal.SIGINT, signal.SIGTERM])
+            signals = (signal.SIGINT, signal.SIGTERM)
+            signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+            signal.sigwait(signals)
             return 0
         (check_net if program == "net" else check_uart)(clients)
         check("the program still runs", machine.is_running())

@@ -8,7 +8,7 @@ use smoltcp::wire::Ipv4Packet;
 use smoltcp::wire::Ipv6Packet;
 #[cfg(feature = "medium-ethernet")]
 use smoltcp::wire::{EthernetFrame, EthernetProtocol};
-use smoltcp::wire::{IpProtocol, IpVersion, TcpPacket};
+use smoltcp::wire::{IpProtocol, TcpPacket};
 
 /// The device while a frame is taken from it.
 pub(crate) struct Gate<'d, D> {
@@ -96,18 +96,72 @@ fn ip_packet(medium: Medium, frame: &[u8]) -> Option<&[u8]> {
 }
 
 fn tcp_segment(packet: &[u8]) -> Option<&[u8]> {
-    match IpVersion::of_packet(packet).ok()? {
+    // `IpVersion::of_packet` panics where there is no byte.
+    match packet.first()? >> 4 {
         #[cfg(feature = "proto-ipv4")]
-        IpVersion::Ipv4 => {
+        4 => {
             let packet = Ipv4Packet::new_checked(packet).ok()?;
             (packet.next_header() == IpProtocol::Tcp).then(|| packet.payload())
         }
         #[cfg(feature = "proto-ipv6")]
-        IpVersion::Ipv6 => {
+        6 => {
             let packet = Ipv6Packet::new_checked(packet).ok()?;
             (packet.next_header() == IpProtocol::Tcp).then(|| packet.payload())
         }
         #[allow(unreachable_patterns)]
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SYN: u8 = 0b10;
+    const SYN_ACK: u8 = 0b1_0010;
+
+    /// A segment without content, from anywhere to port 80.
+    fn segment(flags: u8) -> [u8; 20] {
+        let mut segment = [0; 20];
+        (segment[3], segment[12], segment[13]) = (80, 5 << 4, flags);
+        segment
+    }
+
+    #[cfg(feature = "proto-ipv4")]
+    fn ipv4(segment: [u8; 20]) -> [u8; 40] {
+        let mut packet = [0; 40];
+        (packet[0], packet[3], packet[9]) = (0x45, 40, 6);
+        packet[20..].copy_from_slice(&segment);
+        packet
+    }
+
+    #[test]
+    #[cfg(all(feature = "medium-ethernet", feature = "proto-ipv4"))]
+    fn newcomers_are_told_from_others_on_ethernet() {
+        let frame = |flags| {
+            let mut frame = [0; 54];
+            frame[12] = 8;
+            frame[14..].copy_from_slice(&ipv4(segment(flags)));
+            frame
+        };
+        assert_eq!(is_newcomer(Medium::Ethernet, &frame(SYN), 80), Some(true));
+        assert_eq!(is_newcomer(Medium::Ethernet, &frame(SYN), 81), Some(false));
+        assert_eq!(is_newcomer(Medium::Ethernet, &frame(SYN_ACK), 80), Some(false));
+        for len in 0..54 {
+            assert_eq!(is_newcomer(Medium::Ethernet, &frame(SYN)[..len], 80), None, "{len} bytes");
+        }
+    }
+
+    #[test]
+    #[cfg(all(feature = "medium-ip", feature = "proto-ipv6"))]
+    fn newcomers_are_told_from_others_by_ipv6() {
+        let packet = |next_header| {
+            let mut packet = [0; 60];
+            (packet[0], packet[5], packet[6]) = (6 << 4, 20, next_header);
+            packet[40..].copy_from_slice(&segment(SYN));
+            packet
+        };
+        assert_eq!(is_newcomer(Medium::Ip, &packet(6), 80), Some(true));
+        assert_eq!(is_newcomer(Medium::Ip, &packet(17), 80), None, "UDP");
     }
 }

@@ -53,8 +53,8 @@ impl Seat {
         self.since = Some(now);
     }
 
-    /// Has it listen, if nothing stands against it.
-    pub(crate) fn refresh(&mut self, socket: &mut Socket<'_>, port: u16, now: Instant) {
+    /// Has it listen, if nothing stands against it; without a port, it is free and does nothing.
+    pub(crate) fn refresh(&mut self, socket: &mut Socket<'_>, port: Option<u16>, now: Instant) {
         let is_over = |timeout_ms: u32, since: Instant| now.ms_since(since) >= u64::from(timeout_ms);
         match (self.phase, socket.state()) {
             (Phase::Taken, _) => return,
@@ -84,11 +84,13 @@ impl Seat {
         }
     }
 
-    /// Forgets the connection without a word and listens.
-    pub(crate) fn recycle(&mut self, socket: &mut Socket<'_>, port: u16) {
+    /// Forgets the connection without a word and listens, if there is a port.
+    pub(crate) fn recycle(&mut self, socket: &mut Socket<'_>, port: Option<u16>) {
         socket.abort();
-        // It cannot fail: the socket is closed, and a listener's port is not 0.
-        let _ = socket.listen(port);
+        if let Some(port) = port {
+            // Fails for port 0 alone, at which nobody is listened to.
+            let _ = socket.listen(port);
+        }
         *self = Self { handle: self.handle, ..Self::FREE };
     }
 

@@ -79,7 +79,7 @@ impl<'a, D: Device, P: Platform> Stack<'a, D, P> {
         let mut set = SocketSet::new(places);
         let (seats, sockets) = memory.split();
         for (seat, mut socket) in seats.iter_mut().zip(sockets) {
-            seat.recycle(&mut socket, port);
+            seat.recycle(&mut socket, Some(port));
             seat.handle = Some(set.add(socket));
         }
         let (is_open, wants_accept, dropped) = (true, false, 0);
@@ -113,9 +113,15 @@ impl<'a, D: Device, P: Platform> Stack<'a, D, P> {
         self.dropped
     }
 
-    /// Takes what the device has received, and sends what the sockets have for it. The reactor does so whenever it waits; a
-    /// program that sleeps elsewhere calls this before, so that responses leave at once.
-    pub fn poll(&mut self) -> Seen {
+    /// When the stack has something to do by itself: retransmissions, delayed acknowledgements. A program that sleeps
+    /// elsewhere makes its next turn by then, at the engine's deadline, or when the device has a frame, whatever is first.
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        let due = self.interface.poll_at(stack_time(self.platform.now()), &self.sockets)?;
+        Some(Instant(u64::try_from(due.total_millis()).unwrap_or(0)))
+    }
+
+    /// Takes what the device has received, and sends what the sockets have for it.
+    fn poll(&mut self) -> Seen {
         let now = self.platform.now();
         let time = stack_time(now);
         self.interface.poll_maintenance(time);
@@ -130,20 +136,23 @@ impl<'a, D: Device, P: Platform> Stack<'a, D, P> {
             }
             listening = self.refresh(now);
         }
-        while self.interface.poll_egress(time, &mut self.device, &mut self.sockets) == PollResult::SocketStateChanged {}
+        self.send_segments(now);
         self.refresh(now);
         seen
     }
 
+    fn send_segments(&mut self, now: Instant) {
+        let Self { interface, device, sockets, .. } = self;
+        while interface.poll_egress(stack_time(now), device, sockets) == PollResult::SocketStateChanged {}
+    }
+
     /// Has every socket listen that can, and one at least if possible. How many do.
     fn refresh(&mut self, now: Instant) -> usize {
-        if !self.is_open {
-            return 0;
-        }
+        let port = self.is_open.then_some(self.port);
         let (mut listening, mut expendable) = (0, None);
         for (index, seat) in self.seats.iter_mut().enumerate() {
             let Some(socket) = socket_of(&mut self.sockets, seat) else { continue };
-            seat.refresh(socket, self.port, now);
+            seat.refresh(socket, port, now);
             listening += usize::from(socket.is_listening());
             let oldest = expendable.map(|(since, _)| since);
             if let Some(since) =
@@ -153,11 +162,12 @@ impl<'a, D: Device, P: Platform> Stack<'a, D, P> {
             }
         }
         if listening == 0
+            && port.is_some()
             && let Some((_, index)) = expendable
             && let Some(seat) = self.seats.get_mut(index)
             && let Some(socket) = socket_of(&mut self.sockets, seat)
         {
-            seat.recycle(socket, self.port);
+            seat.recycle(socket, port);
             listening = 1;
         }
         listening
@@ -310,11 +320,13 @@ impl<D: Device, P: Platform> NonBlocking for Stack<'_, D, P> {
             if any || seen == Seen::Part || end.is_some_and(|end| end <= now) {
                 return Ok(seen);
             }
-            // Retransmissions and delayed acknowledgements are the stack's own deadlines.
-            let due = self.interface.poll_at(stack_time(now), &self.sockets);
-            let due = due.map(|at| Instant(u64::try_from(at.total_millis()).unwrap_or(0)));
+            let due = self.poll_timeout();
             self.platform.sleep(due.into_iter().chain(end).min());
         }
+    }
+
+    fn flush(&mut self) {
+        self.send_segments(self.platform.now());
     }
 
     fn now(&self) -> Instant {

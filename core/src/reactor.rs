@@ -283,7 +283,7 @@ pub trait Reactor<'p> {
     /// Passes submissions to the system without waiting. [`wait`](Self::wait) does that too; a program with its own
     /// event loop must call this before it sleeps elsewhere.
     ///
-    /// The default does nothing: with readiness systems there is nothing to pass on.
+    /// The default does nothing: with kernels that are called for every operation there is nothing to pass on.
     fn flush(&mut self) {}
 
     /// The next completion of this turn. Completions are pulled one by one, so there is no second copy and no queue to
@@ -419,6 +419,8 @@ pub trait NonBlocking {
     fn has_more(&self) -> bool {
         false
     }
+    /// As [`Reactor::flush`]: sends what calls have only queued, for stacks that send when they are polled.
+    fn flush(&mut self) {}
     /// The monotonic clock.
     fn now(&self) -> Instant;
     /// Seconds since 1970-01-01 00:00:00 UTC; `None` without a wall clock.

@@ -482,6 +482,10 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
         }
     }
 
+    fn flush(&mut self) {
+        self.io.flush();
+    }
+
     fn has_work(&self) -> bool {
         let waits = self.seen == Seen::Part || self.io.has_more();
         waits
