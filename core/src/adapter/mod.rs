@@ -29,6 +29,11 @@
 //! What ends by a deadline is no error: the client gets its 408 where one is due, and the call tells the reason.
 //! A request that comes late on a connection that had nothing to do is answered, unless somebody noticed in time.
 //!
+//! # Flushing
+//! A stream is flushed before it is read, since the client may be waiting for what is in its buffer. Where a flush waits for
+//! the other side, as embassy-net's does for its acknowledgement, that costs a delay for each buffer of a long exchange: give
+//! such a stream a wrapper whose flush does nothing, if it sends what was written anyhow.
+//!
 //! # The stream's end
 //! A stream is never closed here, nor one of its directions: that is the program's, once serving it has returned. On TCP,
 //! what the client may still be sending would be answered by a reset, which can eat the last response (RFC 9112 §9.6): for
