@@ -3,7 +3,7 @@
 use core::mem;
 
 use super::{Clock, Solo, io};
-use crate::connection::{Action, Connection, Context, Deadline, Place};
+use crate::connection::{Action, Connection, Context, Place};
 use crate::defer::Deferrals;
 use crate::error::CloseReason;
 use crate::handler::{ConnectionId, ConnectionInfo, Handler};
@@ -370,13 +370,9 @@ impl<'p, H: Handler, C: Clock, E> Session<'_, '_, 'p, H, C, E> {
     }
 
     fn update_deadline(&mut self) {
-        if let Some(change) = self.connection.deadline_change(self.now) {
+        if let Some(due) = self.connection.due_change(self.now, &self.solo.limits) {
             self.looks = 0;
-            self.deadline = match change {
-                Some(Deadline::Wake) => Some(self.connection.wake_at(self.now)),
-                Some(deadline) => deadline.timeout_ms(&self.solo.limits).map(|ms| self.now.plus_ms(ms)),
-                None => None,
-            };
+            self.deadline = due.map(|(at, _)| at);
         }
     }
 
