@@ -44,10 +44,12 @@ fn member(mut inbox: Mailbox<Utf8Bytes>) -> impl FnMut(&mut Wire<'_, '_>) -> Pro
                 Poll::Pending if wire.response().is_stopping() => {
                     return socket.close(wire, Some(CloseFrame { code: 1001.into(), reason: "".into() }));
                 }
-                Poll::Pending => match socket.read(wire)? {
-                    Message::Text(text) => _ = ROOM.send(&text),
-                    _ => {} // the socket answers pings and a close itself
-                },
+                Poll::Pending => {
+                    // The socket answers pings and a close itself.
+                    if let Message::Text(text) = socket.read(wire)? {
+                        let _ = ROOM.send(&text);
+                    }
+                }
             }
         }
     };

@@ -73,6 +73,7 @@ fn chat_passes_every_message_on_to_everybody() {
         }
         assert!(matches!(member.read(), Err(Error::ConnectionClosed)));
     }
+    drop(members);
     assert_eq!(server.wait().code(), Some(0));
 }
 
@@ -102,6 +103,7 @@ fn chat_goes_on_without_those_who_leave() {
     assert_eq!((hear(&mut stays), hear(&mut comes)), ("hello".to_owned(), "hello".to_owned()));
     stays.send(Message::Ping("sign of life".into())).expect("a connection");
     assert!(matches!(stays.read(), Ok(Message::Pong(payload)) if payload == "sign of life"));
+    drop((stays, comes, breaks, ends, closes));
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));
 }
@@ -126,6 +128,7 @@ fn chat_waits_for_nobody_who_does_not_read() {
     assert!(heard < 200, "{heard}");
     say(&mut speaks, "end");
     assert_eq!(hear(&mut speaks), "end");
+    drop((speaks, deaf));
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));
 }

@@ -149,6 +149,7 @@ fn proxy_knows_where_a_body_ends() {
         let mut client = Client::connect(proxy.address);
         client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let (head, body) = (client.head(), client.rest());
+        drop(client);
         // As long as nothing of it has left, another answer can take its place.
         let is_refused = head.starts_with("HTTP/1.1 500 ");
         let is_cut = head.contains("\r\nContent-Length: 10\r\n") && body.len() < 10

@@ -10,7 +10,6 @@ use aurora_http::Worker;
 use mio::net::{UdpSocket, UnixStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::SIGTERM;
 
 const WORKER: Token = Token(0);
 const DATAGRAMS: Token = Token(1);
@@ -22,8 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut storage = server.storage()?;
     let mut worker = Worker::new(&mut storage, site.clone())?;
     let mut own = UdpSocket::bind("127.0.0.1:0".parse()?)?;
-    let (mut signal, raised) = UnixStream::pair()?;
-    signal_hook::low_level::pipe::register(SIGTERM, raised)?;
+    let mut signal = UnixStream::from_std(aurora_embedding::terminated()?);
     println!("listening on {} and, for datagrams, on {}", worker.local_addr(), own.local_addr()?);
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(8));
     poll.registry().register(&mut SourceFd(&worker.as_fd().as_raw_fd()), WORKER, Interest::READABLE)?;

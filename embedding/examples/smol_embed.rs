@@ -4,25 +4,21 @@
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::Poll;
 
 use async_io::{Async, Timer, block_on};
 use aurora_embedding::Site;
 use aurora_http::Worker;
-use signal_hook::consts::SIGTERM;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let server = aurora_embedding::server("smol_embed: a server as a future of async-io");
     let stop = server.stop_handle();
     let mut storage = server.storage()?;
     let mut worker = Worker::new(&mut storage, Site::default())?;
-    let (signal, raised) = UnixStream::pair()?;
-    signal_hook::low_level::pipe::register(SIGTERM, raised)?;
+    let signal = Async::new(aurora_embedding::terminated()?)?;
     println!("listening on {}", worker.local_addr());
     block_on(async {
-        let signal = Async::new(signal)?;
         // The reactor owns what it watches; to the kernel, a duplicate is the same.
         let watched = Async::new(worker.as_fd().try_clone_to_owned()?)?;
         while !worker.poll(stop.flag())? {

@@ -9,9 +9,14 @@ mod support;
 use std::cell::RefCell;
 use std::io;
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use aurora_http::core::adapter::Clock;
+use aurora_http::core::time;
 use aurora_http::{Content, Flow, Handler, Method, Request, ResponseWriter, Server, WriteError};
+use signal_hook::consts::SIGTERM;
 
 /// The pages: `GET /hello` says the greeting, and `POST /echo` gives its content back, of any length, as it arrives.
 #[derive(Clone)]
@@ -67,6 +72,47 @@ impl Site {
         response.status(405)?;
         response.field("Allow", allowed)?;
         Ok(Flow::Finish)
+    }
+}
+
+/// What becomes readable when SIGTERM comes: for loops that have no signals of their own.
+///
+/// # Errors
+/// What the system says.
+pub fn terminated() -> io::Result<UnixStream> {
+    let (signal, raised) = UnixStream::pair()?;
+    signal_hook::low_level::pipe::register(SIGTERM, raised)?;
+    signal.set_nonblocking(true)?;
+    Ok(signal)
+}
+
+/// The clocks of a program on an operating system, for a layer that has none.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    began: Instant,
+}
+
+impl SystemClock {
+    /// One whose time begins now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { began: Instant::now() }
+    }
+
+    /// The instant of the system's clock that is called `at` here.
+    #[must_use]
+    pub fn system_instant(&self, at: time::Instant) -> Instant {
+        self.began + time::Instant::default().until(at)
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&mut self) -> time::Instant {
+        time::Instant(self.began.elapsed().as_millis() as u64)
+    }
+
+    fn unix_time(&mut self) -> Option<u64> {
+        Some(SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs())
     }
 }
 

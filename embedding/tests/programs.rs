@@ -42,3 +42,13 @@ fn smol_embed_serves() {
 fn calloop_embed_serves() {
     converse_on_each_backend("calloop_embed");
 }
+
+#[test]
+fn tokio_solo_serves() {
+    converse(Example::start("tokio_solo", &[]));
+}
+
+#[test]
+fn poll_loop_serves() {
+    converse(Example::start("poll_loop", &[]));
+}

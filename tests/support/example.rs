@@ -30,7 +30,9 @@ impl Example {
 
     /// As [`start`](Self::start), with variables in its environment.
     pub(crate) fn start_with(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        Self::start_as(name, example(name).args(arguments).envs(variables.iter().copied()))
+        let mut command = example(name);
+        command.args(arguments).args(["--addr", "127.0.0.1:0"]).envs(variables.iter().copied());
+        Self::start_command(name, &mut command)
     }
 
     /// As [`start`](Self::start), with its standard error for the test to read.

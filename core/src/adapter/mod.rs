@@ -32,6 +32,11 @@
 //! A connection that ends because of a deadline is not an error: the client gets its 408 if one is due, and the call
 //! returns the reason. A late request on an idle connection is answered, unless its deadline was noticed in time.
 //!
+//! # Flushing
+//! A stream is flushed before it is read, since the client may be waiting for what is in its buffer. Where a flush waits for
+//! the other side, as embassy-net's does for its acknowledgement, that costs a delay for each buffer of a long exchange: give
+//! such a stream a wrapper whose flush does nothing, if it sends what was written anyhow.
+//!
 //! # The stream's end
 //! This module never closes a stream or one of its directions: that is up to the program, after serving it has
 //! returned. With TCP, closing would answer bytes that the client is still sending with a reset, which can destroy the

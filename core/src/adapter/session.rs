@@ -3,7 +3,7 @@
 use core::mem;
 
 use super::{Clock, Solo, io};
-use crate::connection::{Action, Connection, Context, Deadline, Place};
+use crate::connection::{Action, Connection, Context, Place};
 use crate::defer::Deferrals;
 use crate::error::CloseReason;
 use crate::handler::{ConnectionId, ConnectionInfo, Handler};
@@ -271,7 +271,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     /// Whether a stop would change what a read is waited for.
     #[cfg(feature = "embedded-io-async")]
     pub(super) fn hears_stop(&self) -> bool {
-        self.last.is_none() || self.is_idle() || self.connection.wants_to_be_told()
+        self.last.is_none() || self.is_idle() || self.connection.wants_stop_notice()
     }
 
     #[cfg(feature = "embedded-io-async")]
@@ -283,8 +283,8 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     #[cfg(feature = "embedded-io-async")]
     pub(super) fn end_idle(&mut self) {
         self.begin_stop();
-        self.look_at_clock();
-        if self.connection.wants_to_be_told() {
+        self.read_clock();
+        if self.connection.wants_stop_notice() {
             self.undo_call();
             self.with(|connection, cx| connection.handle_stopping(cx));
         } else if self.is_idle() {
@@ -370,13 +370,9 @@ impl<'p, H: Handler, C: Clock, E> Session<'_, '_, 'p, H, C, E> {
     }
 
     fn update_deadline(&mut self) {
-        if let Some(change) = self.connection.deadline_change(self.now) {
+        if let Some(due) = self.connection.due_change(self.now, &self.solo.limits) {
             self.looks = 0;
-            self.deadline = match change {
-                Some(Deadline::Wake) => Some(self.connection.wake_at(self.now)),
-                Some(deadline) => deadline.timeout_ms(&self.solo.limits).map(|ms| self.now.plus_ms(ms)),
-                None => None,
-            };
+            self.deadline = due.map(|(at, _)| at);
         }
     }
 

@@ -154,4 +154,14 @@ impl<E> Connection<'_, E> {
         exchange.windows.run(now, direction);
         Some(wanted)
     }
+
+    /// As [`deadline_change`](Self::deadline_change), with the instant at which the deadline passes: for a driver that keeps
+    /// one deadline for each connection. A class that `limits` switch off never runs.
+    pub fn due_change(&mut self, now: Instant, limits: &Limits) -> Option<Option<(Instant, Deadline)>> {
+        let change = self.deadline_change(now)?;
+        Some(change.and_then(|deadline| match deadline {
+            Deadline::Wake => Some((self.wake_at(now), deadline)),
+            deadline => Some((now.plus_ms(deadline.timeout_ms(limits)?), deadline)),
+        }))
+    }
 }

@@ -251,8 +251,8 @@ impl<H: Handler> Bench<H> {
     /// Records when the current deadline expires.
     fn settle(&mut self) {
         let now = self.now;
-        if let Some(change) = self.connection.deadline_change(now) {
-            self.due = change.and_then(|class| Some((class, now.plus_ms(class.timeout_ms(&self.limits)?))));
+        if let Some(due) = self.connection.due_change(now, &self.limits) {
+            self.due = due.map(|(at, class)| (class, at));
         }
     }
 
