@@ -1,0 +1,69 @@
+//! Routes, middleware and typed requests for [aurora-http](https://docs.rs/aurora-http): what most programs put between the
+//! engine and their own functions.
+//!
+//! ```
+//! use aurora_http_core::writer::{ResponseWriter, WriteError};
+//! use aurora_http_web::{Call, Routes};
+//!
+//! struct Shop {
+//!     names: Vec<String>,
+//! }
+//!
+//! fn list(shop: &mut Shop, _call: &Call<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+//!     response.body(shop.names.join("\n"))
+//! }
+//!
+//! fn show(shop: &mut Shop, call: &Call<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+//!     let number: usize = call.param("number")?;
+//!     match shop.names.get(number) {
+//!         Some(name) => response.body(name),
+//!         None => response.fail(404),
+//!     }
+//! }
+//!
+//! fn add(shop: &mut Shop, call: &Call<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+//!     shop.names.push(String::from_utf8_lossy(call.content()).into_owned());
+//!     response.status(201)
+//! }
+//!
+//! let handler = Routes::new()
+//!     .get("/names", list)
+//!     .get("/names/:number", show)
+//!     .post("/names", add)
+//!     .with_state(Shop { names: Vec::new() });
+//! ```
+//!
+//! What this makes is a [`Handler`](aurora_http_core::handler::Handler) like any other, one for each worker with a state of
+//! its own: what workers share is an `Arc` or a `static` inside the states, and only who uses it pays for it.
+//!
+//! # What is answered without the program
+//! - 404 where no route has the path, 405 with `Allow` where none has the method, 501 for a method that no route knows.
+//! - HEAD by the GET route, OPTIONS by 204 with `Allow`, and `OPTIONS *` for the program as a whole, unless it is routed.
+//! - 400 for a path with a malformed escape, or with a segment `.` or `..` in any spelling.
+//!
+//! [`Site::on_refusal`] gives these, and whatever else the server answers by itself, a form of the program's own.
+//!
+//! # How a path is read
+//! It is split at `/`, and then each segment is decoded: `/%69tems` is `/items`, while `%2f` in a segment is a part of its
+//! value, and never splits it. Segments are compared exactly, byte for byte: `/items/` is not `/items`, and `//` has an empty
+//! segment. Text is preferred to `:param`, and that to `*rest`, segment by segment from the left, with a step back where
+//! nothing matches further on. `:param` stands for one segment that is not empty; `*rest` for all that is left, which may be
+//! empty: `/files/*path` has `/files/` and not `/files`. The path decides on its own, and then the method: a GET of `/a/b` is
+//! 405 where there are `POST /a/b` and `GET /a/:x`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+mod call;
+mod endpoint;
+mod routes;
+mod site;
+mod table;
+
+pub use call::{Call, ParamError, Params};
+pub use endpoint::{Behind, Each, Endpoint, Function, Mounted, NoEndpoint, Pair, Streaming, handler, streaming};
+pub use routes::Routes;
+pub use site::Site;
+pub use table::{NoRoute, Table};
