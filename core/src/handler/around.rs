@@ -156,6 +156,15 @@ impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
         self.settle(note, flow, response)
     }
 
+    fn stopping(&mut self, flow: Flow<Self::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
+        let mut parts = None;
+        let flow = flow.map(|exchange| parts = Some(exchange));
+        let Some((mut note, state)) = parts else { return Flow::Finish };
+        self.outer.between(&mut note, response);
+        let flow = self.inner.stopping(flow.map(|()| state), response);
+        self.settle(note, flow, response)
+    }
+
     fn half_closed(&mut self, (note, state): Self::Exchange) -> Option<Self::Exchange> {
         match self.inner.half_closed(state) {
             Some(state) => Some((note, state)),

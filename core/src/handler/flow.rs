@@ -8,7 +8,8 @@ pub enum Flow<E> {
     /// dropped when it is short, or else the connection closes behind the response.
     Finish,
     /// Call [`Handler::collected`](super::Handler::collected) once the whole content is there in one buffer; 413 beyond
-    /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max). Only from
+    /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max) or
+    /// [`ResponseWriter::limit_content`](crate::writer::ResponseWriter::limit_content). Only from
     /// [`Handler::request`](super::Handler::request), because the head has to stay: 500 from any other call.
     Collect(E),
     /// Call [`Handler::receive`](super::Handler::receive) with the content as it arrives; 413 beyond
