@@ -58,6 +58,7 @@ extern crate std;
 
 mod call;
 mod endpoint;
+pub mod middleware;
 mod routes;
 mod site;
 mod table;

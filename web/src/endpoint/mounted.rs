@@ -7,7 +7,6 @@ use aurora_http_core::handler::{Around, Content, Flow, Handler};
 use aurora_http_core::writer::ResponseWriter;
 
 use super::Endpoint;
-use super::pair::with_state;
 use crate::call::Call;
 
 /// A handler as an endpoint, with a state of its own; it sees the request, and not the parameters of its route. It is not told
@@ -162,12 +161,11 @@ impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
         state: &mut S,
         response: &mut ResponseWriter<'_>,
     ) -> Flow<Self::Exchange> {
-        let mut whole = None;
-        let kind = flow.map(|exchange| whole = Some(exchange));
-        let Some((mut note, exchange)) = whole else { return Flow::Finish };
-        let Some(flow) = with_state(kind, exchange) else { return Flow::Finish };
+        let mut parts = None;
+        let flow = flow.map(|exchange| parts = Some(exchange));
+        let Some((mut note, exchange)) = parts else { return Flow::Finish };
         self.outer.between(&mut note, response);
-        let flow = self.inner.stopping(flow, state, response);
+        let flow = self.inner.stopping(flow.map(|()| exchange), state, response);
         self.settle(note, flow, response)
     }
 

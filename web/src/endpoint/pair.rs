@@ -125,27 +125,10 @@ impl<S, A: Endpoint<S>, B: Endpoint<S>> Endpoint<S> for Pair<A, B> {
 
 /// The flow of the one that it is of; `None` of [`Flow::Finish`].
 fn part<A, B>(flow: Flow<Either<A, B>>) -> Option<Either<Flow<A>, Flow<B>>> {
-    let mut shape = None;
-    // What it says is kept without the state, and the state on its own.
-    let kind = flow.map(|either| shape = Some(either));
-    Some(match shape? {
-        Either::Left(left) => Either::Left(with_state(kind, left)?),
-        Either::Right(right) => Either::Right(with_state(kind, right)?),
-    })
-}
-
-/// The same flow with this state.
-pub(super) fn with_state<E>(flow: Flow<()>, state: E) -> Option<Flow<E>> {
-    let mut state = Some(state);
-    let flow = flow.map(|()| state.take());
-    Some(match flow {
-        Flow::Collect(state) => Flow::Collect(state?),
-        Flow::Receive(state) => Flow::Receive(state?),
-        Flow::Produce(state) => Flow::Produce(state?),
-        Flow::Defer(state) => Flow::Defer(state?),
-        Flow::ReceiveOrResume(state) => Flow::ReceiveOrResume(state?),
-        Flow::Upgrade(state) => Flow::Upgrade(state?),
-        Flow::Detach(state) => Flow::Detach(state?),
-        _ => return None,
+    let mut exchange = None;
+    let flow = flow.map(|either| exchange = Some(either));
+    Some(match exchange? {
+        Either::Left(left) => Either::Left(flow.map(|()| left)),
+        Either::Right(right) => Either::Right(flow.map(|()| right)),
     })
 }
