@@ -56,8 +56,17 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod accept;
 mod call;
+pub mod cookie;
 mod endpoint;
+pub mod form;
+#[cfg(feature = "json")]
+pub mod json;
+#[cfg(feature = "json-core")]
+pub mod json_core;
+#[cfg(any(feature = "json", feature = "json-core"))]
+mod media;
 pub mod middleware;
 mod routes;
 mod site;
