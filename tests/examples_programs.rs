@@ -40,17 +40,19 @@ fn json_api_keeps_items_and_says_what_is_wrong() {
         ("POST", "/items", "{\"name\":\"cup\",\"price\":12}", 201, "2"),
         ("GET", "/items/1", "", 200, "{\"name\":\"tea\",\"price\":3}"),
         ("DELETE", "/items/1", "", 204, ""),
-        ("GET", "/items/1", "", 404, "{\"error\":\"there is no such item\"}"),
+        ("GET", "/items/1", "", 404, "\"detail\":\"there is no such item\"}"),
         ("GET", "/items", "", 200, "{\"2\":{\"name\":\"cup\",\"price\":12}}"),
         ("POST", "/items", "{\"name\":1}", 422, "invalid type"),
-        ("PATCH", "/items/2", "", 405, "{\"error\":\"that cannot be done with it\"}"),
-        ("GET", "/%ff/1", "", 404, "{\"error\":\"there is no such item\"}"),
+        ("POST", "/items", "{", 400, "EOF while parsing"),
+        ("PATCH", "/items/2", "", 405, "{\"status\":405,\"title\":\"Method Not Allowed\"}"),
+        ("GET", "/items/x", "", 404, "a parameter of the path cannot be parsed"),
+        ("GET", "/%ff/1", "", 404, "{\"status\":404,\"title\":\"Not Found\"}"),
     ];
     for (method, target, content, status, expected) in rows {
-        let response = ask(&mut client, method, target, "", content);
+        let response = ask(&mut client, method, target, "Content-Type: application/json\r\n", content);
         assert_eq!(response.status, status, "{method} {target}");
         assert!(response.text().contains(expected), "{method} {target}: {}", response.text());
-        let allowed = (status == 405).then_some("GET, HEAD, DELETE");
+        let allowed = (status == 405).then_some("GET, HEAD, DELETE, OPTIONS");
         assert_eq!(response.field("Allow"), allowed, "{method} {target}");
     }
     drop(client);

@@ -155,7 +155,9 @@ pub enum ParamError {
 }
 
 impl ParamError {
-    const fn status(self) -> u16 {
+    /// What it is answered with.
+    #[must_use]
+    pub const fn status(self) -> u16 {
         match self {
             Self::Invalid => 404,
             Self::NotText => 400,

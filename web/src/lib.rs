@@ -68,12 +68,14 @@ pub mod json_core;
 #[cfg(any(feature = "json", feature = "json-core"))]
 mod media;
 pub mod middleware;
+mod problem;
 mod routes;
 mod site;
 mod table;
 
 pub use call::{Call, ParamError, Params};
 pub use endpoint::{Behind, Each, Endpoint, Function, Mounted, NoEndpoint, Pair, Streaming, handler, streaming};
+pub use problem::Problem;
 pub use routes::Routes;
 pub use site::Site;
 pub use table::{NoRoute, Table};
