@@ -21,6 +21,7 @@
 mod access_log;
 mod auth;
 mod cors;
+mod etag;
 mod functions;
 mod limits;
 mod request_id;
@@ -29,6 +30,7 @@ mod security;
 pub use access_log::{AccessLog, Combined, Common, Entry, LogNote};
 pub use auth::{Authenticate, BasicCredentials, basic_credentials, bearer_token, is_same_secret};
 pub use cors::{Cors, CorsNote};
+pub use etag::ETags;
 pub use functions::{After, Before, Wrap, after, before};
 pub use limits::{BodyLimit, InFlightLimit, TimeLimit};
 pub use request_id::{Id, RequestId};

@@ -12,7 +12,7 @@ use aurora_http_core::request::Method;
 use aurora_http_core::sim::with_server;
 use aurora_http_core::writer::WriteError;
 use aurora_http_web::middleware::{
-    AccessLog, Authenticate, BodyLimit, Cors, InFlightLimit, RequestId, SecurityFields, TimeLimit, Wrap, after,
+    AccessLog, Authenticate, BodyLimit, Cors, ETags, InFlightLimit, RequestId, SecurityFields, TimeLimit, Wrap, after,
     basic_credentials, bearer_token, before, is_same_secret,
 };
 use aurora_http_web::{Endpoint, Routes};
@@ -355,5 +355,70 @@ fn a_stop_reaches_handlers_through_what_stands_around_them() {
         server.stop().drain();
         let answer = String::from_utf8(server.receive(client)).unwrap();
         assert!(answer.ends_with("farewell") && answer.contains("X-Request-Id: 0000000100000001"), "{answer}");
+    });
+}
+
+#[test]
+fn content_that_the_client_has_is_not_sent_again() {
+    static LONG: [u8; 5_000] = [b'l'; 5_000];
+    let routes = routes()
+        .get("/own", |_, _, response| {
+            response.field("Vary", "Accept")?;
+            response.field("etag", "W/\"v1\"")?;
+            response.body([b'o'; 20_000])
+        })
+        .get("/static", |_, _, response| response.static_body(&LONG))
+        .get("/long", |_, _, response| response.body([b'x'; 16_385]))
+        .get("/full", |_, _, response| response.body([b'x'; 16_384]))
+        .get("/other", |_, _, response| {
+            response.status(203)?;
+            response.body("other")
+        })
+        .get("/pieces", |_, _, response| {
+            response.stream(None)?;
+            response.write(b"pieces").map(|_| ())
+        });
+    let handler = ETags::new(routes.with_state(())).wrap(RequestId::new(1));
+    let mut client = Client::new(handler);
+    let rows = [
+        ("/", Some("\"a430d84680aabd0b\""), 5),
+        ("/own", Some("W/\"v1\""), 20_000),
+        ("/static", None, 5_000),
+        ("/full", None, 16_384),
+    ];
+    for (target, expected, length) in rows {
+        let response = client.get(target);
+        let tag = response.field("ETag").expect("a tag").to_owned();
+        assert!(expected.is_none_or(|expected| tag == expected), "{target}: {tag}");
+        assert_eq!((response.status(), response.content().len()), (200, length), "{target}");
+        assert_eq!(client.get(target).field("ETag"), Some(&*tag), "{target}: the same each time");
+        let strong = tag.trim_start_matches("W/");
+        let (list, weak) = (format!("\"a\", W/\"b,c\" ,{strong}"), format!("W/{strong}"));
+        for sent in [&tag, strong, &weak, &list, "*"] {
+            let again = client.send("GET", target, &[("If-None-Match", sent)], b"");
+            assert_eq!((again.status(), again.content().len()), (304, 0), "{target} {sent}");
+            assert_eq!(again.field("ETag"), Some(&*tag));
+            assert_eq!(again.field("Vary"), response.field("Vary"));
+            assert!(again.field("X-Request-Id").is_some());
+        }
+        for sent in ["\"a\"", "", "a430d84680aabd0b", "\"", "v1"] {
+            assert_eq!(client.send("GET", target, &[("If-None-Match", sent)], b"").status(), 200, "{target} {sent}");
+        }
+    }
+    for target in ["/long", "/other", "/pieces", "/no"] {
+        let response = client.send("GET", target, &[("If-None-Match", "*")], b"");
+        assert_ne!(response.status(), 304, "{target}");
+        assert_eq!(response.field("ETag"), None, "{target}");
+    }
+    assert_eq!(client.send("POST", "/echo", &[("If-None-Match", "*")], b"x").text(), "x");
+    // Responses that are gathered in one buffer stay apart.
+    with_server(ETags::new(self::routes().with_state(())), Limits::default(), |server| {
+        let client = server.connect();
+        let known = "GET / HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\n\r\n";
+        let other = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        server.send(client, [known, other, known].concat().as_bytes());
+        let answers = String::from_utf8(server.receive(client)).unwrap();
+        let statuses: Vec<_> = answers.match_indices("HTTP/1.1 ").map(|(at, _)| &answers[at + 9..at + 12]).collect();
+        assert_eq!((statuses, answers.matches("hello").count()), (vec!["304", "200", "304"], 1), "{answers}");
     });
 }
