@@ -1,12 +1,14 @@
 //! The table of paths: which of them a request asks for, at a cost that hardly depends on how many there are.
 //!
-//! Paths are kept as a tree of segments. Children that are text lie side by side, in order, so that one is found by binary
-//! search over its first eight bytes as a number. Nothing is kept of a match but the node it ended at: a parameter is found
-//! again by the depth of its node.
+//! Paths are kept as a tree of segments. Children that are text lie side by side, in the order of their hashes, so that one is
+//! found by a binary search over numbers. Nothing is kept of a match but the node it ended at: a parameter is found again by the
+//! depth of its node.
 
 mod build;
+mod scan;
 
 use aurora_http_core::request::{Method, decode_path_into};
+use scan::{Segment, check_segments, segment};
 
 /// Longest segment of text in a route, in bytes, and how much of a segment with escapes is decoded to compare it.
 pub(crate) const SEGMENT_BYTES_MAX: usize = 128;
@@ -31,8 +33,8 @@ enum Kind {
 /// A segment of one or more routes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node {
-    /// The first eight bytes of `text`, so that most comparisons are of numbers.
-    key: u64,
+    /// Of `text`.
+    hash: u32,
     /// The segment, or the name of the parameter.
     text: &'static str,
     kind: Kind,
@@ -81,6 +83,9 @@ pub struct Table<const N: usize> {
     routes_len: u16,
 }
 
+/// A segment that has to be decoded, or to be refused.
+struct Special;
+
 /// Why there is no route for a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -106,77 +111,124 @@ impl<const N: usize> Table<N> {
 
     /// The node that a path ends at, which has a route.
     pub(crate) fn node(&self, path: &[u8]) -> Result<u16, NoRoute> {
-        let Some((b'/', segments)) = path.split_first() else { return Err(NoRoute::NotFound) };
-        // Without a branch for each byte: nearly every path has none of the two.
-        if path.iter().fold(false, |found, &byte| found | (byte == b'%') | (byte == b'.')) {
-            check_segments(segments)?;
+        if path.first() != Some(&b'/') {
+            return Err(NoRoute::NotFound);
         }
-        self.descend(ROOT, segments).ok_or(NoRoute::NotFound)
+        match self.descend::<false>(ROOT, path, 1) {
+            Ok(Some(node)) => Ok(node),
+            Ok(None) | Err(Special) => self.decoded_node(path),
+        }
     }
 
-    /// The node below `at` that the rest of a path ends at. A node is visited once at most, and the recursion is as deep as
-    /// the longest route.
-    fn descend(&self, at: u16, path: &[u8]) -> Option<u16> {
-        let node = &self.nodes[at as usize];
-        let end = path.iter().position(|&byte| byte == b'/');
-        let (segment, left) = match end {
-            Some(end) => (&path[..end], Some(&path[end + 1..])),
-            None => (path, None),
-        };
-        let text = self.child(node, segment);
-        let param = if segment.is_empty() { NONE } else { node.param };
-        for next in [text, param] {
-            if next == NONE {
+    /// As [`node`](Self::node), of paths that need a second look: they may have escapes or dot segments, or no route.
+    #[cold]
+    fn decoded_node(&self, path: &[u8]) -> Result<u16, NoRoute> {
+        check_segments(&path[1..])?;
+        self.descend::<true>(ROOT, path, 1).ok().flatten().ok_or(NoRoute::NotFound)
+    }
+
+    /// The node below `at` that a path ends at, whose segments from `from` on are left. Unless `DECODES`, a segment that is not
+    /// what it stands for ends the search.
+    ///
+    /// A node is visited once at most, and the recursion is as deep as the longest route.
+    fn descend<const DECODES: bool>(&self, mut at: u16, path: &[u8], mut from: usize) -> Result<Option<u16>, Special> {
+        loop {
+            let node = &self.nodes[at as usize];
+            let segment = segment(path, from);
+            if !DECODES && segment.is_special {
+                return Err(Special);
+            }
+            let text = self.child::<DECODES>(node, path, from, segment);
+            let param = if segment.end == from { NONE } else { node.param };
+            let is_last = segment.end == path.len();
+            let next = if text != NONE { text } else { param };
+            let has_others = node.rest != NONE || text != NONE && param != NONE;
+            if !has_others {
+                if next == NONE {
+                    return Ok(None);
+                }
+                if is_last {
+                    return Ok((self.nodes[next as usize].route != NONE).then_some(next));
+                }
+                (at, from) = (next, segment.end + 1);
                 continue;
             }
-            let found = match left {
-                Some(left) => self.descend(next, left),
-                None => (self.nodes[next as usize].route != NONE).then_some(next),
-            };
-            if found.is_some() {
-                return found;
+            for next in [text, param] {
+                if next == NONE {
+                    continue;
+                }
+                let found = match is_last {
+                    false => self.descend::<DECODES>(next, path, segment.end + 1)?,
+                    true => (self.nodes[next as usize].route != NONE).then_some(next),
+                };
+                if found.is_some() {
+                    return Ok(found);
+                }
             }
+            // What is left was not looked at yet.
+            let is_special =
+                |bytes: &[u8]| bytes.iter().fold(false, |found, &byte| found | matches!(byte, b'%' | b'.'));
+            if !DECODES && node.rest != NONE && is_special(&path[segment.end..]) {
+                return Err(Special);
+            }
+            return Ok((node.rest != NONE).then_some(node.rest));
         }
-        (node.rest != NONE).then_some(node.rest)
     }
 
     /// The child that is this text, decoded.
     #[inline]
-    fn child(&self, node: &Node, segment: &[u8]) -> u16 {
-        if node.count == 0 {
-            return NONE;
+    fn child<const DECODES: bool>(&self, node: &Node, path: &[u8], from: usize, found: Segment) -> u16 {
+        let text = &path[from..found.end];
+        if !DECODES || !found.is_special {
+            return self.text_child(node, text, found.hash);
         }
-        if segment.contains(&b'%') { self.decoded_child(node, segment) } else { self.text_child(node, segment) }
-    }
-
-    #[cold]
-    fn decoded_child(&self, node: &Node, segment: &[u8]) -> u16 {
         let mut buffer = [0; SEGMENT_BYTES_MAX];
-        decode_path_into(segment, &mut buffer).map_or(NONE, |text| self.text_child(node, text))
+        let Ok(text) = decode_path_into(text, &mut buffer) else { return NONE };
+        self.text_child(node, text, segment(text, 0).hash)
     }
 
     #[inline]
-    fn text_child(&self, node: &Node, segment: &[u8]) -> u16 {
-        let key = key_of(segment);
+    fn text_child(&self, node: &Node, text: &[u8], hash: u32) -> u16 {
         let children = &self.nodes[node.first as usize..][..node.count as usize];
-        let order = |child: &Node| child.key.cmp(&key).then_with(|| child.text.as_bytes().cmp(segment));
-        children.binary_search_by(order).map_or(NONE, |at| node.first + at as u16)
+        // The last one whose hash is not greater, without a branch that could be mispredicted.
+        let (mut at, mut size) = (0, children.len());
+        if size == 0 {
+            return NONE;
+        }
+        while size > 1 {
+            let half = size / 2;
+            at = if children[at + half].hash <= hash { at + half } else { at };
+            size -= half;
+        }
+        // Different texts may have the same hash.
+        let mut same = children[..=at].iter().rev().take_while(|child| child.hash == hash);
+        let skipped = same.position(|child| child.text.as_bytes() == text);
+        skipped.map_or(NONE, |skipped| node.first + (at - skipped) as u16)
     }
 
     /// The route of a node for a method.
+    #[inline]
     pub(crate) fn route_at(&self, node: u16, method: Method<'_>) -> Option<u16> {
-        let exact = self.routes_of(node).find(|&at| self.routes[at as usize].method == method);
-        match method {
-            Method::Head => exact.or_else(|| self.routes_of(node).find(|&at| self.method(at) == Method::Get)),
-            _ => exact,
+        let mut get = None;
+        let mut at = self.nodes[node as usize].route;
+        while at != NONE {
+            let route = &self.routes[at as usize];
+            if route.method == method {
+                return Some(at);
+            }
+            if route.method == Method::Get {
+                get = Some(at);
+            }
+            at = route.next;
         }
+        get.filter(|_| method == Method::Head)
     }
 
     /// The routes that end at a node, in the order they were added.
     pub(crate) fn routes_of(&self, node: u16) -> impl Iterator<Item = u16> {
-        let first = self.nodes[node as usize].route;
-        let next = |at: &u16| Some(self.routes[*at as usize].next).filter(|&next| next != NONE);
-        core::iter::successors(Some(first).filter(|&first| first != NONE), next)
+        let is_one = |route: &u16| *route != NONE;
+        let first = Some(self.nodes[node as usize].route).filter(is_one);
+        core::iter::successors(first, move |at| Some(self.routes[*at as usize].next).filter(is_one))
     }
 
     pub(crate) const fn method(&self, route: u16) -> Method<'static> {
@@ -213,48 +265,4 @@ fn part(path: &[u8], depth: u8, kind: Kind) -> &[u8] {
     }
     let end = rest.iter().position(|&byte| byte == b'/').filter(|_| kind == Kind::Param);
     &rest[..end.unwrap_or(rest.len())]
-}
-
-/// Refuses escapes that are none, and dot segments: clients remove those (RFC 3986 §5.2.4), so that whoever sends one hopes
-/// that it will be taken for a directory.
-#[cold]
-fn check_segments(segments: &[u8]) -> Result<(), NoRoute> {
-    for segment in segments.split(|&byte| byte == b'/') {
-        let mut dots = 0;
-        let mut is_dots = true;
-        let mut at = 0;
-        while at < segment.len() {
-            let is_dot = match &segment[at..] {
-                [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                    at += 2;
-                    (*high, low | 0x20) == (b'2', b'e')
-                }
-                [b'%', ..] => return Err(NoRoute::Malformed),
-                [byte, ..] => *byte == b'.',
-                [] => false,
-            };
-            at += 1;
-            dots += 1;
-            is_dots &= is_dot;
-        }
-        if is_dots && matches!(dots, 1 | 2) {
-            return Err(NoRoute::Malformed);
-        }
-    }
-    Ok(())
-}
-
-/// The first eight bytes as a number that sorts like them; zeros behind the end.
-#[inline]
-const fn key_of(text: &[u8]) -> u64 {
-    if let Some(bytes) = text.first_chunk() {
-        return u64::from_be_bytes(*bytes);
-    }
-    let mut key = 0;
-    let mut at = 0;
-    while at < text.len() {
-        key |= (text[at] as u64) << (56 - 8 * at);
-        at += 1;
-    }
-    key
 }

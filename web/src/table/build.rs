@@ -3,7 +3,7 @@
 
 use aurora_http_core::request::Method;
 
-use super::{Kind, NONE, Node, ROOT, Route, SEGMENT_BYTES_MAX, SEGMENTS_MAX, Table, key_of};
+use super::{Kind, NONE, Node, ROOT, Route, SEGMENT_BYTES_MAX, SEGMENTS_MAX, Table, segment};
 
 const NO_ROOM: &str =
     "there is no room for so many routes: make it by Routes::with_room, as in `Routes::<_, _, 256>::with_room()`";
@@ -155,12 +155,13 @@ impl<const N: usize> Table<N> {
     /// The child that is this text, in its place among its siblings.
     #[track_caller]
     const fn step_text(&mut self, parent: u16, text: &'static str) -> u16 {
-        let key = key_of(text.as_bytes());
+        let hash = segment(text.as_bytes(), 0).hash;
         let mut before = NONE;
         let mut at = self.nodes[parent as usize].first;
         while at != NONE {
             let sibling = &self.nodes[at as usize];
-            let order = if sibling.key == key { order(sibling.text, text) } else { (sibling.key > key) as i8 * 2 - 1 };
+            let order =
+                if sibling.hash == hash { order(sibling.text, text) } else { (sibling.hash > hash) as i8 * 2 - 1 };
             if order == 0 {
                 return at;
             }
@@ -232,9 +233,9 @@ impl<const N: usize> Table<N> {
 
 impl Node {
     const fn new(kind: Kind, text: &'static str, parent: u16, depth: u8) -> Self {
-        let key = key_of(text.as_bytes());
+        let hash = segment(text.as_bytes(), 0).hash;
         let (first, next, param, rest) = (NONE, NONE, NONE, NONE);
-        Self { key, text, kind, depth, parent, first, count: 0, next, param, rest, route: NONE }
+        Self { hash, text, kind, depth, parent, first, count: 0, next, param, rest, route: NONE }
     }
 }
 
