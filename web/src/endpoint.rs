@@ -18,6 +18,12 @@ pub use pair::{NoEndpoint, Pair};
 /// program's state `S`, and with a [`Call`] in place of a request.
 ///
 /// Most programs need functions only; this is for exchanges that use the state while they go on.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot answer a route with the state `{S}`",
+    label = "not an `Endpoint<{S}>`",
+    note = "a function is added by `get`, `post`, `put`, `patch` or `delete`, or by `on` with `streaming(function)`",
+    note = "a handler becomes an endpoint by `handler(it)`"
+)]
 pub trait Endpoint<S> {
     /// What an exchange keeps between two calls.
     type Exchange;

@@ -33,8 +33,33 @@
 //!     .with_state(Shop { names: Vec::new() });
 //! ```
 //!
-//! What this makes is a [`Handler`](aurora_http_core::handler::Handler) like any other, one for each worker with a state of
-//! its own: what workers share is an `Arc` or a `static` inside the states, and only who uses it pays for it.
+//! What this makes is a [`Handler`](aurora_http_core::handler::Handler) like any other, and a server makes one for each of its
+//! workers. In a `const` block around the routes, up to `with_state`, the compiler checks them; without one a mistake is a panic
+//! when the program starts.
+//!
+//! # State
+//! Each worker has a state of its own, which its functions get as `&mut S`: what they count and keep there needs no lock, because
+//! a worker is one thread. What workers share is inside the states, and a function that does not touch it does not pay for it:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::sync::atomic::AtomicU64;
+//! use std::sync::{Arc, RwLock};
+//!
+//! struct Shop {
+//!     /// Of this worker.
+//!     visits: u64,
+//!     /// Never changes: shared without a lock.
+//!     goods: Arc<[&'static str]>,
+//!     /// A number that all workers add to: no lock either.
+//!     orders: Arc<AtomicU64>,
+//!     /// Only who reads or writes these takes the lock.
+//!     notes: Arc<RwLock<BTreeMap<u64, String>>>,
+//! }
+//! ```
+//!
+//! The values are made before the server starts, and cloned into the state of each worker: see `examples/web.rs` and
+//! `examples/json_api.rs`.
 //!
 //! # What is answered without the program
 //! - 404 where no route has the path, 405 with `Allow` where none has the method, 501 for a method that no route knows.

@@ -8,7 +8,7 @@ use aurora_http_core::request::Method;
 use aurora_http_core::writer::ResponseWriter;
 
 use crate::call::Call;
-use crate::endpoint::{Behind, Each, Function, NoEndpoint, Pair};
+use crate::endpoint::{Behind, Each, Endpoint, Function, NoEndpoint, Pair};
 use crate::site::Site;
 use crate::table::Table;
 
@@ -118,7 +118,12 @@ impl<S, E, const N: usize> Routes<S, E, N> {
     /// Answers any method by any endpoint: a [`streaming`](crate::streaming) function, a [`handler`](crate::handler), or an
     /// [`Endpoint`](crate::Endpoint) of the program's own.
     #[track_caller]
-    pub const fn on<F>(mut self, method: Method<'static>, path: &'static str, endpoint: F) -> Routes<S, Pair<E, F>, N> {
+    pub const fn on<F: Endpoint<S>>(
+        mut self,
+        method: Method<'static>,
+        path: &'static str,
+        endpoint: F,
+    ) -> Routes<S, Pair<E, F>, N> {
         self.table.add(method, path);
         let Self { table, endpoints, state } = self;
         let endpoints = ManuallyDrop::new(Pair(ManuallyDrop::into_inner(endpoints), endpoint));
@@ -180,7 +185,10 @@ impl<S, E, const N: usize> Routes<S, E, N> {
     }
 
     /// A handler that answers by these routes.
-    pub const fn with_state(self, state: S) -> Site<S, E, N> {
+    pub const fn with_state(self, state: S) -> Site<S, E, N>
+    where
+        E: Endpoint<S>,
+    {
         Site::new(self.table.sealed(), ManuallyDrop::into_inner(self.endpoints), state)
     }
 }

@@ -2,6 +2,8 @@
 
 mod date;
 mod format;
+#[cfg(feature = "std")]
+mod hosted;
 
 use core::ops::ControlFlow;
 use core::str;
@@ -29,7 +31,8 @@ pub use format::{Combined, Common};
 /// let handler = Routes::new().get("/", |_, _, response| response.body("hello\n")).with_state(()).wrap(log);
 /// ```
 ///
-/// With the features `log` and `std` there is `AccessLog::to_log`, with `tracing` and `std` `AccessLog::to_tracing`.
+/// With the feature `std` there is `AccessLog::to_stderr`, with `log` `AccessLog::to_log`, and with `tracing`
+/// `AccessLog::to_tracing`.
 ///
 /// `TEXT` is how much is kept of a request until its response is complete, in bytes: its target, `Referer`, `User-Agent`, in
 /// this order; what does not fit is cut. Every connection has room for one.
@@ -244,33 +247,5 @@ impl<F: FnMut(&Entry<'_>), const TEXT: usize> Around for AccessLog<F, TEXT> {
 
     fn closed(&mut self, _: ConnectionId, _: CloseReason, _: u32) {
         self.tell_ended();
-    }
-}
-
-#[cfg(all(feature = "std", any(feature = "log", feature = "tracing")))]
-fn unix_ms() -> u64 {
-    std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_millis() as u64)
-}
-
-#[cfg(all(feature = "std", feature = "log"))]
-impl AccessLog<fn(&Entry<'_>)> {
-    /// Lines in the combined format, at the level `info`, for the target `access` of the `log` facade.
-    #[must_use]
-    pub fn to_log() -> Self {
-        Self::new(unix_ms, |entry| log::info!(target: "access", "{}", entry.combined()))
-    }
-}
-
-#[cfg(all(feature = "std", feature = "tracing"))]
-impl AccessLog<fn(&Entry<'_>)> {
-    /// Events at the level `INFO`, for the target `access` of `tracing`: `status`, `took_ms`, `bytes`, `id`, and a line in the
-    /// combined format.
-    #[must_use]
-    pub fn to_tracing() -> Self {
-        Self::new(unix_ms, |entry| {
-            let Entry { status, took_ms, bytes, .. } = *entry;
-            let id = entry.id.unwrap_or("-");
-            tracing::info!(target: "access", status, took_ms, bytes, id, "{}", entry.combined());
-        })
     }
 }
