@@ -166,7 +166,9 @@ fn no_request_of_any_kind_allocates() {
     let browser =
         [("Origin", "https://a.example"), ("Accept", "text/html;q=0.9, */*;q=0.1"), ("Cookie", "last=1; a=b")];
     let preflight = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "PUT")];
-    let rows: [(&str, &str, &[(&str, &str)], usize, u16); 18] = [
+    // Method, target, fields, bytes of content, status.
+    type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], usize, u16);
+    let rows: [Row<'_>; 18] = [
         ("GET", "/items/7", &browser, 0, 200),
         ("GET", "/items/%37", &[("If-None-Match", "*")], 0, 304),
         ("GET", "/items/x", &[], 0, 404),
