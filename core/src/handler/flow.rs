@@ -8,7 +8,8 @@ pub enum Flow<E> {
     /// it is short; otherwise the connection is closed after the response.
     Finish,
     /// Call [`Handler::collected`](super::Handler::collected) when the whole content is in one buffer; content beyond
-    /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max) is answered with 413. Only from
+    /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max) or
+    /// [`ResponseWriter::limit_content`](crate::writer::ResponseWriter::limit_content) is answered with 413. Only from
     /// [`Handler::request`](super::Handler::request), because the head has to be kept: any other call is answered with
     /// 500.
     Collect(E),
