@@ -52,7 +52,8 @@ pub(super) type OnDetached<'t, E> = dyn Fn(OwnedFd, &[u8], E) + 't;
 ///
 /// Not sound is to wait without the timeout, to forget an edge that came after the last `poll` began, or to watch anything
 /// else than this descriptor: that of the ring, for one, does not become readable. With tokio: wait for `readable` or for the
-/// timeout, clear the readiness that was seen, then `poll`.
+/// timeout, clear the readiness that was seen, then `poll`. The folder `embedding/` of the repository has such programs, for
+/// mio, tokio, smol's async-io, calloop and C.
 // On cache lines of its own, wherever a program puts several of them.
 #[repr(align(64))]
 pub struct Worker<'s, H: Handler, R = AnyReactor<'s>> {
