@@ -16,7 +16,7 @@ struct Item {
     price: u32,
 }
 
-/// The items by their numbers, for all workers.
+/// The items by number, shared by all workers.
 fn items() -> MutexGuard<'static, BTreeMap<u64, Item>> {
     static ITEMS: Mutex<BTreeMap<u64, Item>> = Mutex::new(BTreeMap::new());
     ITEMS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -46,7 +46,7 @@ fn answer(request: &Request<'_>, content: &[u8], response: &mut ResponseWriter<'
         }
         (_, id) => {
             response.add_field("Allow", if id.is_some() { "GET, HEAD, DELETE" } else { "GET, HEAD, POST" })?;
-            Err(ApiError(405, "that cannot be done with it".into()))
+            Err(ApiError(405, "method not allowed".into()))
         }
     }
 }
@@ -57,11 +57,11 @@ fn json<T: Serialize + ?Sized>(response: &mut ResponseWriter<'_>, status: u16, v
     response.body_with(|body| Ok(serde_json::to_writer(body, value)?))
 }
 
-/// A status, and what is wrong.
+/// A status and an error message.
 struct ApiError(u16, String);
 
 fn not_found() -> ApiError {
-    ApiError(404, "there is no such item".into())
+    ApiError(404, "no such item".into())
 }
 
 impl ErrorResponse for ApiError {

@@ -234,8 +234,8 @@ impl Handler for Flows {
 fn serve(backend: Backend) -> Running {
     let mut limits = Limits { requests_per_connection_max: None, ..Limits::default() };
     // Long enough for clients on a busy machine to be in time, short enough for the test to wait for it.
-    limits.timeouts.idle_timeout_ms = Some(1_500);
-    limits.timeouts.head_timeout_ms = Some(1_500);
+    limits.timeouts.idle_timeout_ms = Some(4_000);
+    limits.timeouts.head_timeout_ms = Some(4_000);
     let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32).limits(limits);
     let server = server.server_name("no-alloc").backend(backend);
     TOKENS.lock().unwrap().reserve(100);

@@ -1,4 +1,4 @@
-//! The event loop: short enough that anyone may copy it and put something of his own between the steps.
+//! The event loop: short enough to be copied, with something of your own between its steps.
 
 use core::time::Duration;
 
@@ -6,6 +6,7 @@ use crate::engine::{Control, Engine};
 use crate::handler::Handler;
 use crate::reactor::{IoError, Reactor};
 use crate::stop::StopFlag;
+use crate::timers::{Fired, Timers};
 
 /// Serves until `stop` says otherwise and everything is closed.
 ///
@@ -16,8 +17,50 @@ pub fn run<'p, H: Handler>(
     reactor: &mut (impl Reactor<'p> + ?Sized),
     stop: &StopFlag,
 ) -> Result<(), IoError> {
+    run_with_timers(engine, reactor, stop, &mut Timers::new(&mut []), |_, _, _| ())
+}
+
+/// As [`run`], and calls `fire` for each of the program's timers as it falls due, between two turns. `fire` may create and
+/// cancel timers, and reach the handler through the engine.
+///
+/// ```
+/// use aurora_http_core::engine::Engine;
+/// use aurora_http_core::handler::Handler;
+/// use aurora_http_core::reactor::{IoError, Reactor};
+/// use aurora_http_core::run::run_with_timers;
+/// use aurora_http_core::stop::StopFlag;
+/// use aurora_http_core::timers::{TimerEntry, Timers};
+///
+/// /// Serves, and blinks twice a second.
+/// fn serve<'p, H: Handler>(
+///     engine: &mut Engine<'_, 'p, H>,
+///     reactor: &mut impl Reactor<'p>,
+///     mut blink: impl FnMut(),
+/// ) -> Result<(), IoError> {
+///     let mut table = [TimerEntry::new(); 1];
+///     let mut timers = Timers::new(&mut table);
+///     let _ = timers.create_recurring(reactor.now(), 500);
+///     run_with_timers(engine, reactor, &StopFlag::new(), &mut timers, |_engine, _timers, _fired| blink())
+/// }
+/// ```
+///
+/// # Errors
+/// What made the reactor unusable.
+pub fn run_with_timers<'s, 'p, H: Handler>(
+    engine: &mut Engine<'s, 'p, H>,
+    reactor: &mut (impl Reactor<'p> + ?Sized),
+    stop: &StopFlag,
+    timers: &mut Timers<'_>,
+    mut fire: impl FnMut(&mut Engine<'s, 'p, H>, &mut Timers<'_>, Fired),
+) -> Result<(), IoError> {
     while !engine.is_drained() {
-        turn(engine, reactor, stop)?;
+        let now = reactor.now();
+        if timers.poll_timeout().is_some_and(|at| at <= now) {
+            // The program's work may take long.
+            reactor.flush();
+            timers.fire(now, |timers, fired| fire(engine, timers, fired));
+        }
+        pass(engine, reactor, stop, timers.poll_timeout().map(|at| now.until(at)))?;
         if engine.has_detached() {
             engine.close_detached(reactor.now());
         }
@@ -37,15 +80,51 @@ pub fn turn<'p, H: Handler>(
     reactor: &mut (impl Reactor<'p> + ?Sized),
     stop: &StopFlag,
 ) -> Result<(), IoError> {
-    turn_within(engine, reactor, stop, None)
+    pass(engine, reactor, stop, None)
 }
 
-/// One pass of the loop that waits no longer than `wait_max`: with zero, for programs that have a loop of their own.
+/// One pass of the loop that waits no longer than `wait_max`: for programs that do something else before the next one. With
+/// zero it does not wait at all, and belongs into a loop of the program's own.
 ///
 /// # Errors
 /// What made the reactor unusable.
 #[inline]
 pub fn turn_within<'p, H: Handler>(
+    engine: &mut Engine<'_, 'p, H>,
+    reactor: &mut (impl Reactor<'p> + ?Sized),
+    stop: &StopFlag,
+    wait_max: Option<Duration>,
+) -> Result<(), IoError> {
+    pass(engine, reactor, stop, wait_max)?;
+    if wait_max.is_some() {
+        leave(engine, reactor, stop);
+    }
+    Ok(())
+}
+
+/// What has to happen after the last [`pass`] before the program does something else, or sleeps elsewhere.
+pub fn leave<'p, H: Handler>(
+    engine: &mut Engine<'_, 'p, H>,
+    reactor: &mut (impl Reactor<'p> + ?Sized),
+    stop: &StopFlag,
+) {
+    // A stop may have come since the pass began, and its wait has then taken the wake: once the engine knows of it,
+    // `poll_timeout` has the program come back at once.
+    if !planted!(StopUntold) {
+        engine.stop(reactor.now(), stop.mode());
+    }
+    if !planted!(FlushForgotten) {
+        reactor.flush();
+    }
+}
+
+/// As [`turn_within`], for a caller that makes the next pass at once: operations that were submitted may wait for its wait.
+/// Anybody else [leaves](leave) the loop first.
+///
+/// # Errors
+/// What made the reactor unusable.
+#[inline]
+pub fn pass<'p, H: Handler>(
     engine: &mut Engine<'_, 'p, H>,
     reactor: &mut (impl Reactor<'p> + ?Sized),
     stop: &StopFlag,
@@ -57,7 +136,7 @@ pub fn turn_within<'p, H: Handler>(
     let timeout = engine.poll_timeout().map(|at| now.until(at));
     let seen = reactor.wait(timeout.into_iter().chain(wait_max).min())?;
     let now = reactor.now();
-    // Behind the wait, which may have been long.
+    // After the wait, which may have been long.
     if engine.needs_date(now) {
         engine.set_unix_time(now, reactor.unix_time());
     }
@@ -71,16 +150,6 @@ pub fn turn_within<'p, H: Handler>(
     }
     if engine.end_turn(now, seen, reactor.peers()) {
         issue(engine, reactor);
-    }
-    if wait_max == Some(Duration::ZERO) {
-        // The program sleeps elsewhere. A stop may have come since this turn began, and the wait has then taken its wake:
-        // once the engine knows of it, `poll_timeout` has the program come back at once.
-        if !planted!(StopUntold) {
-            engine.stop(reactor.now(), stop.mode());
-        }
-        if !planted!(FlushForgotten) {
-            reactor.flush();
-        }
     }
     Ok(())
 }

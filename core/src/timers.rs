@@ -177,6 +177,15 @@ impl<'s> Timers<'s> {
         Some(Fired { id, at, missed })
     }
 
+    /// Calls `fire` for each timer that is due at `now`, in order of time, and for as many at most as were armed: those that it
+    /// creates have their turn the next time.
+    pub fn fire(&mut self, now: Instant, mut fire: impl FnMut(&mut Self, Fired)) {
+        for _ in 0..self.len() {
+            let Some(fired) = self.pop_expired(now) else { return };
+            fire(self, fired);
+        }
+    }
+
     /// When the next timer is due; `None` when there is none.
     #[inline]
     #[must_use]

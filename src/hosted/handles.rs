@@ -1,4 +1,4 @@
-//! What any thread may hold of a server, from before its start until after its end.
+//! Handles that any thread may keep, from before a server starts until after it has ended.
 
 use std::sync::Arc;
 
@@ -9,9 +9,28 @@ use super::shared::Shared;
 
 /// Stops a server, from any thread and from its own handlers.
 ///
+/// ```no_run
+/// use aurora_http::{Request, ResponseWriter, Server, handler_fn};
+///
+/// # fn main() -> Result<(), aurora_http::ServerError> {
+/// let server = Server::bind("127.0.0.1:8080")?;
+/// let stop = server.stop_handle();
+/// server.serve(move |_worker| {
+///     let stop = stop.clone();
+///     handler_fn(move |request: &Request<'_>, response: &mut ResponseWriter<'_>| {
+///         if request.path() == b"/quit" {
+///             stop.stop(); // this response is still sent
+///         }
+///         response.body("bye\n")
+///     })
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Get it from [`Server::stop_handle`](super::Server::stop_handle) before the start, or from
 /// [`Running::stop_handle`](super::Running::stop_handle) or
-/// [`WorkerContext::stop_handle`](super::WorkerContext::stop_handle) later. It may outlive the server; then it stops nobody.
+/// [`WorkerContext::stop_handle`](super::WorkerContext::stop_handle) later. It may outlive the server, and then does nothing.
 #[derive(Clone, Debug)]
 pub struct StopHandle {
     shared: Arc<Shared>,
@@ -22,34 +41,31 @@ impl StopHandle {
         Self { shared: Arc::clone(shared) }
     }
 
-    /// As [`Running::stop`](super::Running::stop). A server that was not started yet stops as soon as it is.
+    /// As [`Running::stop`](super::Running::stop). A server that has not started yet stops as soon as it has.
     pub fn stop(&self) {
         self.shared.stop();
     }
 
-    /// As [`Running::abort`](super::Running::abort). A server that was not started yet ends as soon as it is started.
+    /// As [`Running::abort`](super::Running::abort). A server that has not started yet ends as soon as it has.
     pub fn abort(&self) {
         self.shared.abort();
     }
 
-    /// Whether a stop or an abort was asked for, by whomever: from then on, also when the server has ended. A page for a
-    /// balancer's health checks answers 503 then.
+    /// Whether a stop or an abort has been requested. It stays true when the server has ended. A health check for a
+    /// load balancer should answer 503 from then on.
     ///
-    /// ```
+    /// ```no_run
     /// use aurora_http::{Request, ResponseWriter, Server, handler_fn};
     ///
     /// # fn main() -> Result<(), aurora_http::ServerError> {
-    /// let server = Server::bind("127.0.0.1:0")?;
+    /// let server = Server::bind("127.0.0.1:8080")?;
     /// let stop = server.stop_handle();
-    /// # if cfg!(not(any(feature = "epoll", feature = "uring", feature = "kqueue"))) { return Ok(()) }
-    /// let running = server.start(move |_worker| {
+    /// server.serve(move |_worker| {
     ///     let stop = stop.clone();
     ///     handler_fn(move |_request: &Request<'_>, response: &mut ResponseWriter<'_>| {
     ///         response.status(if stop.is_stopping() { 503 } else { 200 })
     ///     })
     /// })?;
-    /// # running.stop();
-    /// # running.join()?;
     /// # Ok(())
     /// # }
     /// ```
@@ -58,36 +74,33 @@ impl StopHandle {
         self.shared.is_stopping()
     }
 
-    /// The flag that [`stop`](Self::stop) and [`abort`](Self::abort) set, for [`Worker::run`](super::Worker::run): a worker
-    /// on the [`storage`](super::Server::storage) of this server is then stopped by this handle, which also wakes it.
+    /// The flag that [`stop`](Self::stop) and [`abort`](Self::abort) set. Pass it to [`Worker::run`](super::Worker::run), and
+    /// this handle stops, and wakes, a worker on the [`storage`](super::Server::storage) of this server.
     #[must_use]
     pub fn flag(&self) -> &StopFlag {
         &self.shared.stop
     }
 }
 
-/// Reads what a server has counted, from any thread: for a page of metrics, say.
+/// Reads a server's counters from any thread: for a metrics page, say.
 ///
-/// ```
+/// ```no_run
 /// use aurora_http::{Request, ResponseWriter, Server, handler_fn};
 ///
 /// # fn main() -> Result<(), aurora_http::ServerError> {
-/// let server = Server::bind("127.0.0.1:0")?;
+/// let server = Server::bind("127.0.0.1:8080")?;
 /// let counters = server.counters();
-/// # if cfg!(not(any(feature = "epoll", feature = "uring", feature = "kqueue"))) { return Ok(()) }
-/// let running = server.start(move |_worker| {
+/// server.serve(move |_worker| {
 ///     let counters = counters.clone();
 ///     handler_fn(move |_request: &Request<'_>, response: &mut ResponseWriter<'_>| {
 ///         response.body(format!("http_requests_total {}\n", counters.read().requests))
 ///     })
 /// })?;
-/// # running.stop();
-/// # running.join()?;
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// All numbers are zero before the server starts, and stay as they are when it has ended.
+/// Every counter is zero before the server starts, and keeps its value after the server has ended.
 #[derive(Clone, Debug)]
 pub struct ServerCounters {
     shared: Arc<Shared>,
@@ -98,13 +111,13 @@ impl ServerCounters {
         Self { shared: Arc::clone(shared) }
     }
 
-    /// What happened so far, over all workers. Takes no lock; the numbers are those of each worker's last turn.
+    /// The sum over all workers so far. It takes no lock, and each worker's numbers are as of its last turn.
     #[must_use]
     pub fn read(&self) -> Counters {
         self.shared.read_counters()
     }
 
-    /// What happened so far in one worker; `None` for a number that no worker has, and before the start.
+    /// One worker's counters so far, as of its last turn; `None` if there is no such worker, and before the start.
     #[must_use]
     pub fn read_worker(&self, worker: usize) -> Option<Counters> {
         self.shared.counters().get(worker).map(|counters| counters.read())

@@ -9,6 +9,7 @@ mod late;
 mod overload;
 mod reused;
 mod stopping;
+mod timers;
 mod world;
 
 use aurora_http_core::handler::{Handler, handler_fn};

@@ -28,6 +28,13 @@ impl Example {
         Self::start_command(name, example(name).args(arguments).args(["--addr", "127.0.0.1:0"]))
     }
 
+    /// As [`start`](Self::start), with variables in its environment.
+    pub(crate) fn start_with(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = example(name);
+        command.args(arguments).args(["--addr", "127.0.0.1:0"]).envs(variables.iter().copied());
+        Self::start_command(name, &mut command)
+    }
+
     /// As [`start`](Self::start), with its standard error for the test to read.
     pub(crate) fn start_logged(name: &str, arguments: &[&str]) -> (Self, ChildStderr) {
         let mut command = example(name);
@@ -56,6 +63,10 @@ impl Example {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a process");
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until it exits.

@@ -1,4 +1,4 @@
-//! Over asynchronous streams.
+//! Serving asynchronous streams.
 
 use core::future::{pending, poll_fn};
 use core::pin::{Pin, pin};
@@ -13,19 +13,18 @@ use crate::handler::Handler;
 use crate::time::Instant;
 
 impl<H: Handler> Solo<'_, '_, H> {
-    /// Serves `io` until its connection ends, and tells why it did.
+    /// Serves `io` until its connection ends, and returns the reason.
     ///
-    /// The clock is looked at before and after each call of the stream. How long a call may last is up to the stream:
-    /// see [the module](super#time). What was written is flushed before anything is read, and before a handler produces
-    /// more of it.
+    /// The clock is read before and after each call of the stream. How long a call may take is up to the stream: see
+    /// [the module](super#time). Output is flushed before anything is read, and before a handler produces more.
     ///
-    /// The future may be dropped at any time: that ends the connection ([`CloseReason::Aborted`]), brings all buffers
-    /// back and leaves the stream as its own calls leave it when they are dropped.
+    /// The future may be dropped at any time: that ends the connection ([`CloseReason::Aborted`]), returns all buffers,
+    /// and leaves the stream as dropping its own calls leaves it.
     ///
     /// # Errors
-    /// What the stream said, but for `ErrorKind::Interrupted`, upon which the call is repeated, and `ErrorKind::TimedOut`.
-    /// The connection has ended then, and all buffers are back. A write of 0 bytes is no error of the stream's: it ends as
-    /// [`CloseReason::PeerReset`].
+    /// The stream's error, except for `ErrorKind::Interrupted`, after which the call is repeated, and
+    /// `ErrorKind::TimedOut`. The connection has then ended, and all buffers have been returned. A write of 0 bytes is
+    /// not an error of the stream: it ends the connection with [`CloseReason::PeerReset`].
     pub async fn serve_async<T: Read + Write>(
         &mut self,
         io: &mut T,
@@ -34,7 +33,8 @@ impl<H: Handler> Solo<'_, '_, H> {
         self.serve_async_timed(io, clock, async |_| pending().await).await
     }
 
-    /// As [`serve_async`](Self::serve_async), with every deadline: `sleep` waits until an instant of the clock has come, and a call of the stream that is not done by then is dropped.
+    /// Like [`serve_async`](Self::serve_async), with every deadline: `sleep` waits until an instant of the clock, and a
+    /// call of the stream that has not completed by then is dropped.
     ///
     /// ```
     /// use aurora_http_core::adapter::{Clock, Solo};
@@ -42,27 +42,11 @@ impl<H: Handler> Solo<'_, '_, H> {
     /// use aurora_http_core::time::Instant;
     /// use embedded_io_async::{Read, Write};
     ///
-    /// /// Serves what `accept` brings, one after the other. `sleep_until` is the runtime's, in milliseconds of `uptime_ms`.
-    /// async fn serve_all<T: Read + Write>(
-    ///     solo: &mut Solo<'_, '_, impl Handler>,
-    ///     mut accept: impl AsyncFnMut() -> T,
-    ///     uptime_ms: impl Fn() -> u64,
-    ///     sleep_until: impl AsyncFn(u64),
-    /// ) {
-    ///     loop {
-    ///         let mut socket = accept().await;
-    ///         let now = || Instant(uptime_ms());
-    ///         match solo.serve_async_timed(&mut socket, now, async |at: Instant| sleep_until(at.0).await).await {
-    ///             Ok(reason) if reason.is_orderly() => {}
-    ///             Ok(_reason) => { /* linger: the client may still be sending */ }
-    ///             Err(_error) => {}
-    ///         }
-    ///     }
-    /// }
+    /// /// Serves the streams that `accept` returns, one after another. `sleep_until` takes a time of `uptime_ms`.
     /// ```
     ///
     /// # Errors
-    /// As those of [`serve_async`](Self::serve_async).
+    /// Same as [`serve_async`](Self::serve_async).
     pub async fn serve_async_timed<T: Read + Write>(
         &mut self,
         io: &mut T,

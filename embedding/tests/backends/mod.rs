@@ -1,8 +1,8 @@
-//! The backends that this system allows, and the tests on each of them.
+//! The backends that this system allows, and the tests that run on each of them.
 
 use aurora_http::Backend;
 
-/// kqueue is emulated.
+/// The backends of this system; kqueue is emulated.
 pub(crate) fn backends() -> Vec<Backend> {
     let mut backends = vec![Backend::Epoll, Backend::Kqueue];
     match aurora_http::uring::probe() {
