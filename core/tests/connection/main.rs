@@ -9,3 +9,4 @@ mod states;
 mod trailers;
 mod upgraded;
 mod waiting;
+mod whole;
