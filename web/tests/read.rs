@@ -7,6 +7,7 @@ use aurora_http_core::writer::WriteError;
 use aurora_http_web::cookie::{self, SameSite, SetCookie};
 use aurora_http_web::form::Form;
 use aurora_http_web::{Problem, Routes, accept};
+use proptest::prelude::*;
 
 /// What a request with this field is answered by a function that says what it would take.
 fn chosen(name: &str, value: Option<&str>, choose: fn(&Request<'_>) -> Option<&'static str>) -> String {
@@ -249,5 +250,36 @@ fn problems_are_json_whatever_they_say_and_whoever_answers() {
         assert_eq!((response.status(), response.text()), (status, expected), "{method} {target}");
         assert_eq!(response.field("Content-Type"), Some("application/problem+json"));
         assert_eq!(response.field("X-Begun"), None, "what was begun is gone");
+    }
+}
+
+proptest! {
+    /// Whatever fields hold, and whatever a form is, nothing panics; and what is chosen was offered.
+    #[test]
+    fn no_field_and_no_form_makes_it_panic(
+        value in "[a-z*/;=,q.0-9\"\\\\ \u{e9}-]{0,40}",
+        content in "[a-b%0-9&=+\u{e9}]{0,40}",
+    ) {
+        let routes = Routes::new().post("/", |_: &mut (), call, response| {
+            let types = ["text/html", "a/b;c=d", ""];
+            let chosen = [
+                accept::media_type(call, types),
+                accept::language(call, ["en", "de-CH", ""]),
+                accept::encoding(call, ["gzip", "br", ""]),
+            ];
+            let cookies = cookie::all(call).map(|(name, value)| name.len() + value.len()).sum::<usize>();
+            let form = Form::of(call)?;
+            let found = form.text("a", &mut [0; 8]).is_ok() | form.pairs(&mut [0; 8]).all(|pair| pair.is_ok());
+            Ok::<_, Problem>(response.body(format!("{chosen:?} {cookies} {found}"))?)
+        });
+        let fields = [
+            ("Accept", &*value),
+            ("Accept-Language", &value),
+            ("Accept-Encoding", &value),
+            ("Cookie", &value),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+        ];
+        let response = Client::new(routes.with_state(())).send("POST", "/", &fields, content.as_bytes());
+        prop_assert_eq!(response.status(), 200);
     }
 }
