@@ -1,7 +1,7 @@
 //! An access log: `cargo run --release --example access_log`, then `curl -i http://127.0.0.1:8080/hello`.
 //!
-//! `AccessLog` stands around any other handler and writes a line per response, refusal and connection to the `log`
-//! facade, so that the program chooses where they go: here to the standard error.
+//! `AccessLog` wraps any other handler and writes a line per response, refusal and connection to the `log` facade, so
+//! that the program chooses where they go: here, to the standard error.
 
 mod support;
 
@@ -18,13 +18,13 @@ use aurora_http::{
 /// Writes a line for each response, and for each connection.
 struct AccessLog;
 
-/// What is known of a request until its response is complete.
+/// What the log remembers about a request until its response is complete.
 struct Entry {
     began: Instant,
     peer: Option<Peer>,
     /// Method and target.
     line: String,
-    /// Of the response; set by the first call that writes.
+    /// The status of the response, set by the first call that writes.
     status: u16,
     bytes: usize,
 }
@@ -57,7 +57,7 @@ impl Around for AccessLog {
         log::info!(target: "access", "peer={peer} request=\"{line}\" status={status} bytes={bytes} us={elapsed}");
     }
 
-    /// Requests that no handler was called for, and responses that were replaced.
+    /// Logs requests that were refused before the handler was called, and responses that were replaced by an error.
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
         let peer = Shown(response.connection().peer());
         let target = String::from_utf8_lossy(refusal.target().unwrap_or(b"-"));
@@ -75,7 +75,7 @@ impl Around for AccessLog {
     }
 }
 
-/// A peer in one word.
+/// Displays a peer without spaces.
 struct Shown(Option<Peer>);
 
 impl fmt::Display for Shown {
@@ -88,7 +88,7 @@ impl fmt::Display for Shown {
     }
 }
 
-/// A connection's id in one word.
+/// Displays a connection's id without spaces.
 struct Name(ConnectionId);
 
 impl fmt::Display for Name {
@@ -97,7 +97,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// Writes records to the standard error, a line each.
+/// Writes each record to the standard error as a line.
 struct ToStandardError;
 
 impl log::Log for ToStandardError {
@@ -107,7 +107,8 @@ impl log::Log for ToStandardError {
 
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
-            // One write for each line: those of several workers do not mix. Nobody may be reading.
+            // A single write per line, so that lines of several workers do not mix. Errors are ignored: the reader may
+            // be gone.
             let _ = std::io::stderr().write_all(format!("{} {}\n", record.level(), record.args()).as_bytes());
         }
     }

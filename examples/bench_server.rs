@@ -1,4 +1,4 @@
-//! What benchmarks and conformance tests talk to: `cargo run --release --example bench_server -- --help`.
+//! The server for benchmarks and conformance tests: `cargo run --release --example bench_server -- --help`.
 
 mod support;
 
@@ -9,11 +9,11 @@ use aurora_http::{
 };
 
 const ABOUT: &str = "\
-bench_server: a server to measure
+bench_server: a server for measurements
 
   GET /, GET /plaintext   Hello, World!
   GET /json               a small object
-  POST /echo              the content back, of any size, as it arrives
+  POST /echo              the content, echoed as it arrives, of any size
   GET /bytes/N            N bytes, up to 1073741824, sent from one block of memory";
 
 const TEXT_PLAIN: FieldLine<'_> = FieldLine::new("Content-Type: text/plain").unwrap();
@@ -22,11 +22,11 @@ const APPLICATION_JSON: FieldLine<'_> = FieldLine::new("Content-Type: applicatio
 const HELLO: &[u8] = b"Hello, World!";
 const JSON: &[u8] = br#"{"message":"Hello, World!"}"#;
 
-/// Longest response of `/bytes/N`.
+/// The longest response of `/bytes/N`.
 const BYTES_MAX: u64 = 1 << 30;
 const BLOCK_LEN: usize = 64 * 1024;
 
-/// What `/bytes/N` sends again and again: the same 64 printable bytes.
+/// The block that `/bytes/N` sends repeatedly: the same 64 printable bytes over and over.
 static BLOCK: [u8; BLOCK_LEN] = {
     let mut block = [0; BLOCK_LEN];
     let mut at = 0;
@@ -40,18 +40,18 @@ static BLOCK: [u8; BLOCK_LEN] = {
 fn main() -> Result<(), ServerError> {
     let limits = Limits { requests_per_connection_max: None, ..Limits::default() };
     let report = support::server(ABOUT).server_name("aurora").limits(limits).serve(|_worker| Bench)?;
-    // Whoever read the start-up line may be gone.
+    // Errors are ignored: the reader of the standard output may be gone.
     let _ = writeln!(std::io::stdout(), "{report}");
     Ok(())
 }
 
 struct Bench;
 
-/// What goes on after the head was answered.
+/// An exchange that continues after the first call.
 enum Exchange {
-    /// Content comes in and goes out again.
+    /// Echoes the content.
     Echo,
-    /// So many bytes are still to be sent.
+    /// The number of bytes that are left to send.
     Bytes(u64),
 }
 
@@ -72,7 +72,7 @@ impl Resource {
         })
     }
 
-    /// The methods of RFC 9110 that it has, for `Allow`.
+    /// The methods that it supports, for `Allow`.
     fn allow(&self) -> &'static str {
         match self {
             Self::Echo => "POST",
@@ -88,7 +88,7 @@ impl Resource {
     }
 }
 
-/// The number in `/bytes/N`: digits only, and not more than is served.
+/// Parses the number in `/bytes/N`: digits only, and at most [`BYTES_MAX`].
 fn bytes_of(digits: &[u8]) -> Option<u64> {
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -101,7 +101,7 @@ impl Handler for Bench {
     type Exchange = Exchange;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Exchange> {
-        // An error is kept by the writer, which answers in place of the response.
+        // The writer remembers an error, and the engine then answers it instead of this response.
         answer(request, response).unwrap_or(Flow::Finish)
     }
 
@@ -111,7 +111,7 @@ impl Handler for Bench {
         content: &mut Content<'_>,
         response: &mut ResponseWriter<'_>,
     ) -> Flow<Exchange> {
-        // What does not fit now is offered again once the writer drained.
+        // Bytes that do not fit are offered again once the writer has room.
         match response.write(content.bytes()) {
             Ok(count) => content.consume(count),
             Err(_) => return Flow::Finish,
@@ -167,7 +167,7 @@ fn answer(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<Fl
     }
 }
 
-/// The next piece of `left` bytes, without a copy.
+/// Sends the next piece of the remaining `left` bytes, without copying it.
 fn write_block(left: u64, response: &mut ResponseWriter<'_>) -> Result<Flow<Exchange>, WriteError> {
     let piece = usize::try_from(left).unwrap_or(BLOCK_LEN).min(BLOCK_LEN);
     let left = left - response.write_static(&BLOCK[..piece])? as u64;
@@ -187,7 +187,7 @@ mod tests {
     use super::Bench;
 
     #[test]
-    fn what_is_there_is_answered() {
+    fn every_resource_answers() {
         let mut client = Client::new(Bench);
         assert_eq!(client.get("/plaintext").text(), "Hello, World!");
         let json = client.get("/json");
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_refused() {
+    fn unknown_targets_and_methods_are_refused() {
         let mut client = Client::new(Bench);
         let wrong = client.post("/json", "{}");
         assert_eq!((wrong.status(), wrong.field("Allow")), (405, Some("GET, HEAD")));

@@ -1,8 +1,7 @@
-//! Answers that come later: `cargo run --release --example deferred`, then
-//! `curl -i 'http://127.0.0.1:8080/later?ms=200'`.
+//! Deferred answers: `cargo run --release --example deferred`, then `curl -i 'http://127.0.0.1:8080/later?ms=200'`.
 //!
-//! One thread keeps the time for all workers. A request leaves it a token and the time when it is due; meanwhile its
-//! connection holds no thread and no buffer. `/now` resolves its own token at once.
+//! One thread keeps time for all workers. The handler sends it a token and the time to resolve it; until then the
+//! connection occupies no thread and no buffer. `/now` resolves its own token immediately.
 
 mod support;
 
@@ -14,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use aurora_http::{DeferToken, Flow, Handler, Request, ResponseWriter, Resumer, ServerError};
 
-/// Longest wait; the server's own deadline for deferred answers is longer.
+/// The longest wait. The server's own timeout for deferred answers is longer.
 const WAIT_MS_MAX: u64 = 30_000;
 
 /// A token, and when to resolve it.
 type Alarm = (Instant, DeferToken);
 
-/// One per worker.
+/// The handler; each worker has one.
 struct Later {
     alarms: Sender<Alarm>,
     resumer: Resumer,
@@ -43,7 +42,7 @@ impl Handler for Later {
             let _ = response.fail(400);
             return Flow::Finish;
         };
-        // An error latches: the writer answers 500.
+        // If this fails, the writer remembers the error and the engine answers 500.
         let Ok(token) = response.defer() else { return Flow::Finish };
         if request.path() == b"/now" {
             self.resumer.resume(token);
@@ -60,7 +59,7 @@ impl Handler for Later {
     }
 }
 
-/// `ms=…` in the query.
+/// The value of `ms=…` in the query.
 fn wait_ms(request: &Request<'_>) -> Option<u64> {
     let (_, value) = request.query()?.find(|(name, _)| *name == b"ms")?;
     std::str::from_utf8(value).ok()?.parse().ok()
@@ -78,7 +77,7 @@ fn keep_time(alarms: &Receiver<Alarm>, resumer: &Resumer) {
         match next {
             Ok((at, token)) => due.push(Reverse(Entry(at, token))),
             Err(RecvTimeoutError::Timeout) => {
-                // Whether the client is still there makes no difference here: a stale token does nothing.
+                // The client may have left. That needs no check, because a stale token does nothing.
                 if let Some(Reverse(Entry(_, token))) = due.pop() {
                     resumer.resume(token);
                 }
@@ -88,7 +87,7 @@ fn keep_time(alarms: &Receiver<Alarm>, resumer: &Resumer) {
     }
 }
 
-/// Ordered by time alone.
+/// An alarm, ordered by its time only.
 struct Entry(Instant, DeferToken);
 
 impl PartialEq for Entry {

@@ -3,11 +3,13 @@
 
 mod support;
 
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use aurora_http::{BodySender, Either, Request, ResponseWriter, ServerError, body_channel, handler_fn};
+use aurora_http::{Broadcast, Either, Request, ResponseWriter, ServerError, handler_fn};
+
+/// Everybody who listens, over all workers.
+static EVENTS: Broadcast<String> = Broadcast::new();
 
 const PAGE: &str = "<!doctype html><title>events</title><ol id=list></ol><script>
 new EventSource('/events').onmessage = (event) =>
@@ -16,19 +18,14 @@ new EventSource('/events').onmessage = (event) =>
 
 fn main() -> Result<(), ServerError> {
     let server = support::server("events: GET /events sends an event each half second, GET / shows them");
-    let (resumer, (listens, listening)) = (server.resumer(), mpsc::channel());
-    thread::spawn(move || {
-        let mut listeners: Vec<BodySender> = Vec::new();
+    thread::spawn(|| {
         for number in 0_u64.. {
             thread::sleep(Duration::from_millis(500));
-            listeners.extend(listening.try_iter());
-            // Who is gone, or does not read, listens no more.
-            let event = format!("id: {number}\ndata: event {number}\n\n");
-            listeners.retain(|sender| sender.try_send(&event) == Ok(event.len()));
+            EVENTS.send(&format!("id: {number}\ndata: event {number}\n\n"));
         }
     });
-    server.serve(move |_worker| {
-        let (resumer, listens) = (resumer.clone(), listens.clone());
+    server.serve(|worker| {
+        let resumer = worker.resumer();
         handler_fn(move |request: &Request<'_>, response: &mut ResponseWriter<'_>| {
             if request.path() != b"/events" {
                 response.field("Content-Type", "text/html")?;
@@ -36,9 +33,8 @@ fn main() -> Result<(), ServerError> {
             }
             response.field("Content-Type", "text/event-stream")?;
             response.field("Cache-Control", "no-store")?;
-            let (body, sender) = body_channel(&resumer, 4_096);
-            let _ = listens.send(sender); // there is always somebody who takes it
-            Ok(Either::Right(body))
+            // Whoever does not read has at most 16 events waiting, and then listens no more.
+            Ok(Either::Right(EVENTS.join(&resumer, 16)))
         })
     })?;
     Ok(())

@@ -1,6 +1,5 @@
-//! A server in a program's own loop around poll(2), beside a socket of the program's own:
-//! `cargo run --release --example in_poll`. Each datagram that comes is what the server greets with from then on, and
-//! `stop` ends the program.
+//! A server inside a program's own loop around poll(2), next to a socket of the program: `cargo run --release --example
+//! in_poll`. Each datagram sets the greeting that the server answers from then on; `stop` ends the program.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! What stands around a handler, one around the other: request numbers, a password, CORS.
-//! `cargo run --release --example middleware`, then `curl -i -u me:sesame http://127.0.0.1:8080/`.
+//! Middleware, wrapped around a handler and around each other: request numbers, a password, CORS. `cargo run --release
+//! --example middleware`, then `curl -i -u me:sesame http://127.0.0.1:8080/`.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aurora_http::{Around, Method, Request, ResponseWriter, ServerError, around, handler_fn};
 
-/// Numbers requests, over all workers.
+/// Numbers requests across all workers.
 struct Numbers;
 
 impl Around for Numbers {
@@ -26,7 +26,7 @@ impl Around for Numbers {
     }
 }
 
-/// Pages of one other site may ask, and their browsers are told so.
+/// Lets the pages of one other origin send requests.
 struct Cors(&'static str);
 
 impl Around for Cors {
@@ -43,7 +43,7 @@ impl Around for Cors {
     }
 }
 
-/// Lets in who knows `user:password` in base64.
+/// Lets in clients with these credentials: the whole value of `Authorization`.
 struct Password(&'static [u8]);
 
 impl Around for Password {

@@ -1,4 +1,4 @@
-//! Plays the whole server in memory, seed after seed: `cargo run --release --example simulate -- --help`.
+//! Simulates the whole server in memory, seed after seed: `cargo run --release --example simulate -- --help`.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 use aurora_http_simulation::{NEVER, Plan, Tally, Violation, run, shrink};
 
 const HELP: &str = "\
-simulate: the whole server under a seed
+simulate: the whole server, driven by a seed
 
-Clients, handlers, faults and time by chance, the same in every run of a seed. A promise that is broken ends it, with
-the seed and the smallest plan that was found to break it.
+Clients, handlers, faults and time are random, but the same in every run with the same seed. The first violation ends the
+run; it is printed with its seed and the smallest failing plan that was found.
 
 Options:
-  --seeds N      how many seeds [default: 1000]
-  --from SEED    the first one [default: 0]
-  --seconds S    stop after so long
-  --threads N    [default: one per CPU]
-  --plan SEED    print the plan of a seed, and play it
+  --seeds N      the number of seeds [default: 1000]
+  --from SEED    the first seed [default: 0]
+  --seconds S    stop after this time
+  --threads N    the number of threads [default: one per CPU]
+  --plan SEED    print the plan of a seed, and run it
   --help         print this";
 
-/// How long a plan that fails is made smaller.
+/// How long to shrink a failing plan.
 const SHRINK_TIME: Duration = Duration::from_secs(20);
 
 struct Options {
@@ -74,43 +74,43 @@ fn play(options: &Options) -> ExitCode {
                     }
                     match run(&Plan::new(seed)) {
                         Ok(tally) => {
-                            let mut total = total.lock().expect("nobody panics");
+                            let mut total = total.lock().expect("no thread panics");
                             total.0 += 1;
                             total.1 += tally;
                         }
                         Err(violation) => {
                             is_over.store(true, Ordering::Relaxed);
-                            failed.lock().expect("nobody panics").get_or_insert(violation);
+                            failed.lock().expect("no thread panics").get_or_insert(violation);
                         }
                     }
                 }
             });
         }
     });
-    let (seeds, tally) = *total.lock().expect("nobody panics");
+    let (seeds, tally) = *total.lock().expect("no thread panics");
     let seconds = began.elapsed().as_secs_f64();
     println!(
-        "{seeds} seeds in {seconds:.1} s: {} connections, {} responses as they had to be, {} refused, {} of any kind, {} turns, {} engines",
+        "{seeds} seeds in {seconds:.1} s: {} connections, {} exact responses, {} refused, {} of random handlers, {} turns, {} engines",
         tally.seen.connections, tally.seen.answered, tally.seen.refused, tally.seen.anyhow, tally.turns, tally.engines
     );
     let per_core = tally.seen.connections as f64 / seconds / options.threads as f64;
     println!("{per_core:.0} connections per second and thread");
-    match failed.into_inner().expect("nobody panics") {
+    match failed.into_inner().expect("no thread panics") {
         None => ExitCode::SUCCESS,
         Some(violation) => report(&Plan::new(violation.seed), &violation),
     }
 }
 
 fn report(plan: &Plan, violation: &Violation) -> ExitCode {
-    println!("BROKEN: {violation}");
+    println!("VIOLATION: {violation}");
     let (plan, violation) = shrink(plan, violation, SHRINK_TIME);
-    println!("The smallest plan that was found: {:#?}", Small(&plan));
-    println!("It breaks by: {violation}");
-    println!("Again: cargo run --release --example simulate -- --plan {}", violation.seed);
+    println!("The smallest failing plan that was found: {:#?}", Small(&plan));
+    println!("Its violation: {violation}");
+    println!("To repeat it: cargo run --release --example simulate -- --plan {}", violation.seed);
     ExitCode::FAILURE
 }
 
-/// A plan without those who do nothing in it.
+/// Prints a plan without the clients and exchanges that take no part in it.
 struct Small<'a>(&'a Plan);
 
 impl std::fmt::Debug for Small<'_> {
@@ -143,7 +143,7 @@ fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Option<Options>,
             return Ok(None);
         }
         if !matches!(name.as_str(), "--seeds" | "--from" | "--seconds" | "--threads" | "--plan") {
-            return Err(format!("{name} is no option"));
+            return Err(format!("unknown option {name}"));
         }
         let value = arguments.next().ok_or_else(|| format!("{name} needs a number"))?;
         let number: u64 = value.parse().map_err(|_| format!("{name} needs a number, not {value}"))?;

@@ -1,4 +1,4 @@
-//! A handler and its tests, without sockets: `cargo test --features testing --example tested`. It serves as well:
+//! A handler and its tests, without sockets: `cargo test --features testing --example tested`. It can also serve:
 //! `cargo run --release --example tested`, then `curl -d '1 2 39' http://127.0.0.1:8080/sum`.
 
 mod support;
@@ -25,7 +25,7 @@ fn sums() -> impl Handler {
 }
 
 fn main() -> Result<(), ServerError> {
-    support::server("tested: POST /sum adds the numbers of the content").serve(|_worker| sums())?;
+    support::server("tested: POST /sum adds the numbers in the content").serve(|_worker| sums())?;
     Ok(())
 }
 
@@ -44,20 +44,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn content_other_than_numbers_is_refused() {
         assert_eq!(Client::new(sums()).post("/sum", "1 x").status(), 422);
         assert_eq!(Client::new(sums()).post("/sum", [0xff]).status(), 422);
     }
 
     #[test]
-    fn other_targets_and_methods_are_told_apart() {
+    fn other_targets_and_methods_are_refused() {
         let response = Client::new(sums()).get("/sum");
         assert_eq!((response.status(), response.field("Allow")), (405, Some("POST")));
         assert_eq!(Client::new(sums()).post("/", "1").status(), 404);
     }
 
     #[test]
-    fn content_beyond_the_limit_does_not_reach_it() {
+    fn content_beyond_the_limit_is_refused() {
         let limits = Limits { content_collected_max: 4, ..Limits::default() };
         assert_eq!(Client::with_limits(sums(), limits).post("/sum", "12345").status(), 413);
     }

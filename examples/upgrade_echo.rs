@@ -1,10 +1,10 @@
-//! Another protocol behind 101 (Switching Protocols): `cargo run --release --example upgrade_echo`, then
+//! Another protocol after 101 (Switching Protocols): `cargo run --release --example upgrade_echo`, then
 //!
 //! ```sh
 //! printf 'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\nhello\nquit\n' | nc 127.0.0.1 8080
 //! ```
 //!
-//! Each line comes back in capitals, until one says `quit`. Any other request is answered as HTTP.
+//! Each line is echoed in capitals, until the line `quit`. Any other request gets an ordinary response.
 
 mod support;
 
@@ -16,7 +16,7 @@ const PROTOCOL: &str = "lines";
 struct Lines;
 
 impl Handler for Lines {
-    /// Lines that came back so far.
+    /// The number of lines echoed so far.
     type Exchange = u64;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<u64> {
@@ -26,18 +26,18 @@ impl Handler for Lines {
         }
         match response.switch_protocols(PROTOCOL, &[]) {
             Ok(()) => Flow::Upgrade(0),
-            Err(_) => Flow::Finish, // an error answers: 413 to a request with content, which is not wanted here
+            Err(_) => Flow::Finish, // the engine answers the error: 413 for a request with content
         }
     }
 
-    /// From here on these are raw bytes: what had arrived behind the request first, then what comes.
+    /// From here on, the content is raw bytes: first those that had arrived after the request, then those that follow.
     fn receive(&mut self, mut lines: u64, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<u64> {
         while let Some(end) = content.bytes().iter().position(|byte| *byte == b'\n') {
             let line = &content.bytes()[..end];
             if line == b"quit" {
                 let goodbye = format!("goodbye after {lines} lines\n");
                 return match response.write_with(|out| Ok::<_, WriteError>(put(out, goodbye.as_bytes()))) {
-                    // No room: `quit` is offered again.
+                    // There is no room: hold `quit`, so that it is offered again.
                     Ok(0) => {
                         content.hold();
                         Flow::Receive(lines)
@@ -51,7 +51,7 @@ impl Handler for Lines {
                 Ok::<_, WriteError>(count)
             });
             match written {
-                Ok(0) => break, // the rest is offered again once this has left
+                Ok(0) => break, // the rest is offered again once this has been sent
                 Ok(_) => content.consume(end + 1),
                 Err(_) => return Flow::Finish,
             }
@@ -62,7 +62,7 @@ impl Handler for Lines {
     }
 }
 
-/// All of `line`, or nothing.
+/// Copies all of `line`, or nothing if there is too little room. Returns the number of bytes copied.
 fn put(out: &mut [u8], line: &[u8]) -> usize {
     let Some(room) = out.get_mut(..line.len()) else { return 0 };
     room.copy_from_slice(line);
@@ -70,7 +70,7 @@ fn put(out: &mut [u8], line: &[u8]) -> usize {
 }
 
 fn main() -> Result<(), ServerError> {
-    support::server("upgrade_echo: a line protocol behind an upgrade to `lines`").serve(|_worker| Lines)?;
+    support::server("upgrade_echo: a line protocol after an upgrade to `lines`").serve(|_worker| Lines)?;
     Ok(())
 }
 
@@ -84,20 +84,20 @@ mod tests {
     const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\n";
 
     #[test]
-    fn lines_come_back_in_capitals_until_one_says_quit() {
+    fn lines_are_echoed_in_capitals_until_quit() {
         with_server(Lines, Limits::default(), |server| {
             let client = server.connect();
             server.send(client, &[UPGRADE, b"hello\nwor"].concat());
             let received = String::from_utf8(server.receive(client)).unwrap();
             assert!(received.starts_with("HTTP/1.1 101 ") && received.ends_with("\r\n\r\nHELLO\n"), "{received}");
-            server.send(client, b"ld\nquit\nnothing behind it\n");
+            server.send(client, b"ld\nquit\nignored\n");
             assert_eq!(server.receive(client), b"WORLD\ngoodbye after 2 lines\n");
             assert!(server.has_ended(client));
         });
     }
 
     #[test]
-    fn a_line_may_be_late_but_not_for_ever() {
+    fn a_line_may_be_late_but_not_too_late() {
         with_server(Lines, Limits::default(), |server| {
             let client = server.connect();
             server.send(client, UPGRADE);

@@ -1,5 +1,5 @@
-//! Uploads of any length to files: `cargo run --release --example upload`, then
-//! `curl -i -T some.iso http://127.0.0.1:8080/some.iso`. They land in the directory for temporary files.
+//! Uploads of any length to files: `cargo run --release --example upload`, then `curl -i -T some.iso
+//! http://127.0.0.1:8080/some.iso`. They are stored in the directory for temporary files.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use aurora_http::{Limits, Method, Request, Respond, ResponseWriter, ServerError, handler_fn, receiving};
 
-/// A file is written beside its final name, which it gets when all of it is there.
+/// Writes the content to a temporary name in the same directory, and renames the file once it is complete.
 fn upload(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> io::Result<impl Respond + use<>> {
     let name = str::from_utf8(&request.path()[1..]).unwrap_or_default();
     let is_name = !name.is_empty()

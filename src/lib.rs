@@ -1,4 +1,5 @@
-//! An embeddable HTTP/1.1 server engine: bounded, strict, and without any allocation once it serves.
+//! An embeddable HTTP/1.1 server engine: strict about the protocol, bounded in every resource, and free of allocations
+//! while it serves.
 //!
 //! ```no_run
 //! use aurora_http::{Request, ResponseWriter, Server, ServerError, WriteError, handler_fn};
@@ -14,34 +15,55 @@
 //! }
 //! ```
 //!
-//! [`Server`] is the convenient top of a stack of layers, each usable on its own:
+//! That is a whole server, with one worker thread per CPU; SIGINT and SIGTERM stop it gracefully. Where to go from here:
+//!
+//! | to | use |
+//! |---|---|
+//! | write a handler | [`handler_fn`] for a function or closure; [`Request`]; [`ResponseWriter`]; [`Handler`] for full control |
+//! | receive content | [`collect_fn`] for all of it at once, [`receiving`] piece by piece |
+//! | send long answers | [`whole`] for an owned body, [`producing`] for a generated one, [`body_channel`] from another thread |
+//! | answer later | [`deferred`], and a [`Resumer`] for the thread that works out the answer |
+//! | upgrade to another protocol | [`upgraded`] inside the server, [`Server::on_detached`] outside |
+//! | return errors with `?` | [`ErrorResponse`] |
+//! | wrap handlers in logs, authentication, CORS | [`around`] |
+//! | configure | [`Server`], [`Limits`], [`Backend`], [`Pin`] |
+//! | run beside the rest of a program | [`Server::start`], [`Running`], [`StopHandle`], [`ServerCounters`] |
+//! | embed in your own event loop | [`Worker`] |
+#![cfg_attr(feature = "testing", doc = " | test handlers without sockets | [`testing::Client`] |")]
+#![cfg_attr(
+    not(feature = "testing"),
+    doc = " | test handlers without sockets | `testing::Client`, with the feature `testing` |"
+)]
+//!
+//! The directory `examples/` has a program for most rows.
+//!
+//! # Layers
+//! [`Server`] is the top of a stack of layers, each of which can be used on its own:
 //!
 //! | layer | what it adds |
 //! |---|---|
 //! | [`Server`] | threads, listeners, signals, a report |
-//! | [`Worker`] | storage, an engine and a reactor for one thread, yours if you like |
-//! | [`run`](core::run) | the event loop: short, and anyone may copy it |
+//! | [`Worker`] | memory, an engine and a reactor for one thread, which may be yours |
+//! | [`run`](core::run) | the event loop, short enough to copy and adapt |
 //! | [`Engine`](core::engine::Engine) | many connections: slots, buffers, deadlines; no I/O |
 //! | [`Connection`](core::connection::Connection) | one connection: parsing, framing, keep-alive; no I/O |
 //!
-//! What a program supplies is a [`Handler`]; closures and functions become one by [`handler_fn`].
-//!
 //! # Cargo features
-//! `epoll`, `kqueue`, `uring`, all on by default: a backend that does not exist on the target compiles to nothing. This
-//! version has io_uring and epoll, for Linux, and kqueue, for macOS and the BSDs. Without any backend, and on systems
-//! that are no Unix, only [`core`] is left. `testing` adds a client for tests of handlers. `kqueue-emulation` is for the
-//! tests of this repository.
+//! `epoll` and `uring` (io_uring) for Linux and `kqueue` for macOS and the BSDs, all on by default; a backend that does not
+//! exist on the target compiles to nothing. Without any backend no server can start, and on systems other than Unix only
+//! [`core`] is available. `testing` adds a client for tests of handlers. `kqueue-emulation` is for the tests of this
+//! repository.
 #![forbid(unsafe_code)]
 
 pub use aurora_http_core as core;
-/// The backend of every Linux.
+/// The backend for any Linux.
 #[cfg(has_epoll)]
 pub use aurora_http_epoll as epoll;
-/// The backend that this build has on macOS and the BSDs.
+/// The backend for macOS and the BSDs.
 #[cfg(has_kqueue)]
 pub use aurora_http_kqueue as kqueue;
 
-/// The better backend of newer Linux systems, where it is allowed.
+/// The preferred backend on Linux 5.19 and later, where the system allows io_uring.
 #[cfg(has_uring)]
 pub use aurora_http_uring as uring;
 
@@ -51,7 +73,8 @@ pub use aurora_http_core::encode::FieldLine;
 pub use aurora_http_core::error::CloseReason;
 pub use aurora_http_core::handler::{
     Around, ConnectionId, ConnectionInfo, Content, Either, ErrorResponse, Exchange, Flow, Handler, Progress, Refusal,
-    RefusalCause, Respond, around, collect_fn, deferred, handler_fn, producing, receiving, upgraded, whole,
+    RefusalCause, Respond, Wire, around, collect_fn, deferred, duplex, handler_fn, producing, receiving, upgraded,
+    whole,
 };
 pub use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 pub use aurora_http_core::pool::{Class, ClassCounts};
@@ -62,10 +85,11 @@ pub use aurora_http_core::writer::{BodyWriter, ResponseWriter, WriteError};
 
 #[cfg(unix)]
 pub use hosted::{
-    Announcement, AnyReactor, AnyWaker, Backend, BodySender, BufferMemory, ChannelBody, ClientGone, DetachingServer,
-    HeapStorage, ListenAddr, Pin, Report, Resumer, Running, Server, ServerCounters, ServerError, SocketReactor,
-    StopHandle, StopReport, UnknownBackend, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage,
-    body_channel, buffer_memory,
+    Announcement, AnyReactor, AnyWaker, Backend, BodySender, Broadcast, BufferMemory, ChannelBody, ClientGone,
+    ContentReader, DetachingServer, HeapStorage, ListenAddr, MailSender, Mailbox, MailboxBody, Offloaded, Pin, Report,
+    Responder, Resumer, Running, Server, ServerCounters, ServerError, SocketReactor, StopHandle, StopReport,
+    UnknownBackend, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, body_channel, buffer_memory,
+    mailbox, offload,
 };
 
 #[cfg(unix)]
@@ -73,7 +97,7 @@ mod hosted;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-/// The server of the README compiles.
+/// Compiles the code in the README as doc tests.
 #[cfg(all(doctest, unix))]
 #[doc = include_str!("../README.md")]
 struct Readme;

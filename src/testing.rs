@@ -14,26 +14,38 @@
 //! assert_eq!(client.get("/items/2").status(), 404);
 //! ```
 //!
-//! Each request has a connection and an engine of its own, with the real parser, limits and framing; what the handler keeps
-//! goes on from one to the next. Time stands still. For deferred answers, upgrades, several requests on a connection or the
-//! clock, there is [`core::sim::with_server`](crate::core::sim::with_server).
+//! Each request runs on a new connection and a new engine, with the real parser, limits and framing; only the handler,
+//! with its state, lives on from one request to the next. The clock stands still. To test deferred answers, upgrades,
+//! several requests on one connection or timeouts, use [`core::sim::with_server`](crate::core::sim::with_server).
 
 use crate::core::handler::Handler;
 use crate::core::limits::Limits;
 use crate::core::parse::{Chunk, ChunkedDecoder};
 use crate::core::sim::with_server;
 
-/// Fields of a response that are looked at.
+/// The most fields that a response may have.
 const FIELDS_MAX: usize = 128;
 
-/// Sends requests to a handler.
+/// Sends requests to a handler, in memory. The handler's state persists between requests.
+///
+/// ```
+/// use aurora_http::testing::Client;
+/// use aurora_http::{Request, ResponseWriter, collect_fn};
+///
+/// let shout = |_: &Request<'_>, content: &[u8], response: &mut ResponseWriter<'_>| {
+///     response.body(content.to_ascii_uppercase())
+/// };
+/// let mut client = Client::new(collect_fn(shout));
+/// assert_eq!(client.post("/", "hello").content(), b"HELLO");
+/// assert_eq!(client.send("PUT", "/", &[("Content-Type", "text/plain")], b"hi").text(), "HI");
+/// ```
 #[derive(Debug)]
 pub struct Client<H> {
     handler: H,
     limits: Limits,
 }
 
-/// What a handler has answered.
+/// A response that a [`Client`] received.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Response {
     status: u16,
@@ -42,17 +54,17 @@ pub struct Response {
 }
 
 impl<H: Handler> Client<H> {
-    /// A client of this handler, under [`Limits::default`].
+    /// A client for this handler, with [`Limits::default`].
     pub fn new(handler: H) -> Self {
         Self::with_limits(handler, Limits::default())
     }
 
-    /// A client of this handler under other limits.
+    /// A client for this handler, with other limits.
     pub const fn with_limits(handler: H, limits: Limits) -> Self {
         Self { handler, limits }
     }
 
-    /// GET.
+    /// Sends a GET request.
     ///
     /// # Panics
     /// As [`send`](Self::send).
@@ -60,7 +72,7 @@ impl<H: Handler> Client<H> {
         self.send("GET", target, &[], &[])
     }
 
-    /// HEAD.
+    /// Sends a HEAD request.
     ///
     /// # Panics
     /// As [`send`](Self::send).
@@ -68,7 +80,7 @@ impl<H: Handler> Client<H> {
         self.send("HEAD", target, &[], &[])
     }
 
-    /// POST with content, whose length is announced.
+    /// Sends a POST request with this content and its `Content-Length`.
     ///
     /// # Panics
     /// As [`send`](Self::send).
@@ -76,12 +88,12 @@ impl<H: Handler> Client<H> {
         self.send("POST", target, &[], content.as_ref())
     }
 
-    /// Any request; `Host`, `Connection: close` and, for content or methods that usually have some, `Content-Length` are
-    /// added.
+    /// Sends any request. `Host` and `Connection: close` are added, and `Content-Length` if there is content or the
+    /// method usually has some (POST, PUT, PATCH).
     ///
     /// # Panics
-    /// When no whole response comes: the handler has deferred its answer, switched to another protocol, or broken the
-    /// response off. The message has what came.
+    /// When the response is not complete: the handler has deferred its answer, switched to another protocol, or aborted
+    /// the response. The message shows the bytes that were received.
     pub fn send(&mut self, method: &str, target: &str, fields: &[(&str, &str)], content: &[u8]) -> Response {
         let mut request =
             format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").into_bytes();
@@ -95,12 +107,12 @@ impl<H: Handler> Client<H> {
         request.extend_from_slice(content);
         let received = self.exchange(&request);
         parse(method, &received, &self.limits).unwrap_or_else(|| {
-            let came = String::from_utf8_lossy(&received);
-            panic!("no whole response to {method} {target}, but {came:?}: for answers that come later, see sim::with_server")
+            let partial = String::from_utf8_lossy(&received);
+            panic!("incomplete response to {method} {target}: {partial:?}; to test later answers, use sim::with_server")
         })
     }
 
-    /// Bytes that are no request of this client's making, and all that comes back.
+    /// Sends arbitrary bytes on a new connection, and returns everything that the server sends back.
     pub fn exchange(&mut self, bytes: &[u8]) -> Vec<u8> {
         with_server(&mut self.handler, self.limits, |server| {
             let client = server.connect();
@@ -118,27 +130,27 @@ impl<H: Handler> Client<H> {
         })
     }
 
-    /// The handler, to look at what it keeps.
+    /// The handler, to inspect or change its state.
     pub const fn handler(&mut self) -> &mut H {
         &mut self.handler
     }
 }
 
 impl Response {
-    /// The status.
+    /// The status code.
     #[must_use]
     pub const fn status(&self) -> u16 {
         self.status
     }
 
-    /// The first field of this name, whatever its case.
+    /// The value of the first field of this name, ignoring case; `None` if there is none, or if the value is not UTF-8.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
         let (_, value) = self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name))?;
         str::from_utf8(value).ok()
     }
 
-    /// All fields, in order.
+    /// All fields, in the order in which they were sent.
     #[must_use]
     pub fn fields(&self) -> &[(String, Vec<u8>)] {
         &self.fields
@@ -153,14 +165,14 @@ impl Response {
     /// The content as text.
     ///
     /// # Panics
-    /// When it is no UTF-8.
+    /// When it is not UTF-8.
     #[must_use]
     pub fn text(&self) -> &str {
         str::from_utf8(&self.content).expect("the content is UTF-8")
     }
 }
 
-/// The final response, if all of it is there.
+/// The final response, if it is complete.
 fn parse(method: &str, mut bytes: &[u8], limits: &Limits) -> Option<Response> {
     loop {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];

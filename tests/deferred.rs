@@ -21,16 +21,16 @@ use backends::backends;
 use http::{Client, DEADLINE, eventually};
 use rustix::net::sockopt;
 
-/// Answers each request with its own path, later: `/same…` resolves itself, the others go to whoever listens.
+/// Answers each request with its own path, later: `/same…` resolves its own token, other tokens go to a channel.
 struct Later {
     resumer: Resumer,
     tokens: mpsc::Sender<(String, DeferToken)>,
     vanished: Arc<AtomicUsize>,
 }
 
-/// Counts the states that are dropped without having been answered.
+/// The state of an exchange. Counts the states that are dropped without an answer.
 struct State {
-    /// Empty once it was.
+    /// Empty once it has been answered.
     path: String,
     dropped: Arc<AtomicUsize>,
 }
@@ -51,7 +51,7 @@ impl Handler for Later {
         let token = response.defer().unwrap();
         if path.starts_with("/same") {
             assert!(self.resumer.resume(token));
-            assert!(!self.resumer.resume(token), "a doubled token");
+            assert!(!self.resumer.resume(token), "a token is resolved only once");
         } else {
             self.tokens.send((path.clone(), token)).unwrap();
         }
@@ -69,7 +69,7 @@ impl Handler for Later {
     }
 }
 
-/// A server, and what its handlers let others have.
+/// A server, and what its handlers pass on.
 struct Deferring {
     running: Running,
     resumer: Resumer,
@@ -113,7 +113,7 @@ fn get(path: &str) -> String {
 }
 
 #[test]
-fn a_token_is_resolved_in_its_own_turn() {
+fn a_token_may_be_resolved_in_the_turn_that_made_it() {
     for backend in backends() {
         let deferring = Deferring::start(server(backend));
         let mut client = deferring.connect();
@@ -121,7 +121,7 @@ fn a_token_is_resolved_in_its_own_turn() {
             let path = format!("/same{round}");
             assert_eq!(client.get(&path).text(), path);
         }
-        // Pipelined ones are deferred one behind the other.
+        // Pipelined requests are deferred one after the other.
         client.send(["/same/a", "/same/b", "/same/c"].map(get).concat());
         for path in ["/same/a", "/same/b", "/same/c"] {
             assert_eq!(client.response("GET").text(), path);
@@ -130,7 +130,7 @@ fn a_token_is_resolved_in_its_own_turn() {
 }
 
 #[test]
-fn a_token_is_resolved_from_another_thread_and_wakes_a_worker_that_sleeps() {
+fn resolving_from_another_thread_wakes_a_sleeping_worker() {
     for backend in backends() {
         let deferring = Deferring::start(server(backend));
         let mut client = deferring.connect();
@@ -146,7 +146,7 @@ fn a_token_is_resolved_from_another_thread_and_wakes_a_worker_that_sleeps() {
     }
 }
 
-/// Any order will do that is not the order of arrival.
+/// Puts items into an order other than that of arrival.
 fn shuffled<T>(mut all: Vec<T>) -> Vec<T> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     for at in (1..all.len()).rev() {
@@ -168,7 +168,7 @@ fn a_thousand_at_once_from_many_threads_in_any_order() {
             let path = format!("/{number}");
             client.send(get(&path));
             clients.insert(path, client);
-            // One by one: backlogs may be short.
+            // One at a time, because backlogs may be short.
             tokens.push(deferring.next_token());
         }
         let tokens = shuffled(tokens);
@@ -181,17 +181,17 @@ fn a_thousand_at_once_from_many_threads_in_any_order() {
             })
             .collect();
         for (path, client) in &mut clients {
-            assert_eq!(client.response("GET").text(), path, "each client gets its own");
+            assert_eq!(client.response("GET").text(), path, "each client gets its own answer");
         }
         let resolved: usize = resolvers.into_iter().map(|resolver| resolver.join().unwrap()).sum();
         assert_eq!((resolved, deferring.vanished()), (COUNT, 0));
-        assert!(tokens.iter().all(|(_, token)| !deferring.resumer.resume(*token)), "all are stale");
+        assert!(tokens.iter().all(|(_, token)| !deferring.resumer.resume(*token)), "all tokens are stale");
         assert_eq!(deferring.running.counters().requests, COUNT as u64);
     }
 }
 
 #[test]
-fn a_client_that_vanishes_takes_its_state_along_and_its_token_is_stale() {
+fn when_a_client_leaves_its_state_is_dropped_and_its_token_is_stale() {
     for backend in backends() {
         let deferring = Deferring::start(server(backend));
         for (round, resets) in [true, false, true, false].into_iter().enumerate() {
@@ -203,12 +203,12 @@ fn a_client_that_vanishes_takes_its_state_along_and_its_token_is_stale() {
             } else {
                 drop(client);
             }
-            eventually(|| deferring.vanished() == round + 1, "the hook tells");
-            // The hook's answer is what decides, so that the token is good until the worker has heard it.
-            eventually(|| deferring.running.counters().active == 0, "every slot is free");
+            eventually(|| deferring.vanished() == round + 1, "the handler is told");
+            // The exchange ends only when the worker acts on that call's result; until then the token is valid.
+            eventually(|| deferring.running.counters().active == 0, "all slots are free");
             assert!(!deferring.resumer.resume(token));
         }
-        // The slots' next exchanges are not theirs.
+        // The old tokens do not resolve the next exchanges in these slots.
         let mut client = deferring.connect();
         client.send(get("/next"));
         let (_, token) = deferring.next_token();
@@ -221,7 +221,7 @@ fn a_client_that_vanishes_takes_its_state_along_and_its_token_is_stale() {
 }
 
 #[test]
-fn an_answer_that_does_not_come_is_503() {
+fn a_deferred_answer_that_times_out_is_503() {
     for backend in backends() {
         let mut limits = Limits::default();
         limits.timeouts.defer_timeout_ms = Some(50);
@@ -235,7 +235,7 @@ fn an_answer_that_does_not_come_is_503() {
         assert!(!deferring.resumer.resume(token));
         assert_eq!(deferring.vanished(), 1);
         drop(client);
-        eventually(|| deferring.running.counters().closed.of(CloseReason::DeferTimeout) == 1, "it has a name");
+        eventually(|| deferring.running.counters().closed.of(CloseReason::DeferTimeout) == 1, "the reason is counted");
     }
 }
 
@@ -267,7 +267,7 @@ fn a_stop_waits_for_deferred_answers_and_loses_none() {
 }
 
 #[test]
-fn a_stop_waits_no_longer_than_its_deadline() {
+fn a_stop_waits_for_deferred_answers_until_its_deadline() {
     for backend in backends() {
         let mut limits = Limits::default();
         limits.timeouts.stop_timeout_ms = Some(50);
@@ -279,15 +279,15 @@ fn a_stop_waits_no_longer_than_its_deadline() {
         let report = deferring.running.join().unwrap();
         assert_eq!(report.counters.closed.of(CloseReason::Aborted), 1);
         assert!(client.is_ended());
-        assert!(!deferring.resumer.resume(token), "nobody is there any more");
+        assert!(!deferring.resumer.resume(token), "the server has ended");
     }
 }
 
 #[test]
-fn a_token_of_one_server_means_nothing_to_another() {
+fn a_token_of_one_server_is_invalid_in_another() {
     for backend in backends() {
         let both = [Deferring::start(server(backend).workers(1)), Deferring::start(server(backend).workers(1))];
-        // The same worker, slot, generation and count on both sides.
+        // Both tokens have the same worker, slot, generation and count.
         let mut clients = both.each_ref().map(Deferring::connect);
         let tokens = [0, 1].map(|at| {
             clients[at].send(get("/mine"));
@@ -329,12 +329,12 @@ fn worker_on(backend: Backend) {
             asks.join().unwrap()
         });
         assert_eq!(vanished.load(Ordering::SeqCst), 1);
-        assert!(!resumer.resume(left), "not of the next worker on the same storage either");
+        assert!(!resumer.resume(left), "a later worker on the same storage does not accept it");
     }
 }
 
 #[test]
-fn a_worker_on_a_thread_of_ones_own_is_woken_too() {
+fn a_worker_on_the_programs_own_thread_is_woken_too() {
     for backend in backends() {
         worker_on(backend);
     }

@@ -1,4 +1,4 @@
-//! Connections that a server gives to the program: see `Server::on_detached`.
+//! Connections that a server hands over to the program; see `Server::on_detached`.
 #![cfg(has_backend)]
 
 #[path = "support/backends.rs"]
@@ -21,7 +21,7 @@ fn server(backend: Backend) -> Server {
     Server::bind("127.0.0.1:0").unwrap().backend(backend).workers(2).connections(64)
 }
 
-/// Gives those away who want to speak `lines`; `/later` decides that when it is told to. Paths are the states.
+/// Detaches connections that upgrade to `lines`, `/later` only once its token is resolved. The state is the path.
 struct Switch(Sender<DeferToken>);
 
 impl Switch {
@@ -68,7 +68,7 @@ fn speak(socket: OwnedFd, leftover: &[u8], path: String) {
     });
 }
 
-/// Says a line, and has it back.
+/// Sends a line and checks the echo.
 fn expect_echo(client: &mut Client, path: &str, line: &str) {
     client.send(format!("{line}\n"));
     let expected = format!("{path} {line}\n");
@@ -76,13 +76,13 @@ fn expect_echo(client: &mut Client, path: &str, line: &str) {
 }
 
 #[test]
-fn a_thread_of_the_program_speaks_another_protocol_behind_101() {
+fn a_thread_of_the_program_speaks_another_protocol_after_101() {
     for backend in backends() {
         let (send, _tokens) = channel();
         let running = server(backend).on_detached(speak).start(move |_worker| Switch(send.clone())).unwrap();
         for number in 0..20 {
             let (mut client, path) = (Client::connect(running.local_addr()), format!("/{number}"));
-            assert_eq!(client.get(&path).text(), path, "it is HTTP before");
+            assert_eq!(client.get(&path).text(), path, "the connection speaks HTTP before");
             client.send([&upgrade(&path), "come with the request\nand"].concat());
             assert!(client.head().starts_with("HTTP/1.1 101 "));
             let expected = format!("{path} come with the request\n");
@@ -94,7 +94,7 @@ fn a_thread_of_the_program_speaks_another_protocol_behind_101() {
             client.finish();
             assert!(client.is_ended());
         }
-        eventually(|| running.counters().detached == 20, "all of them are counted");
+        eventually(|| running.counters().detached == 20, "every connection is counted");
         running.stop();
         let report = running.join().unwrap();
         assert_eq!((report.counters.closed.of(CloseReason::Detached), report.counters.active), (20, 0));
@@ -102,7 +102,7 @@ fn a_thread_of_the_program_speaks_another_protocol_behind_101() {
 }
 
 #[test]
-fn a_graceful_stop_hands_over_what_it_waited_for_and_touches_nothing_that_was_handed_over() {
+fn a_graceful_stop_waits_to_hand_over_connections_and_leaves_them_alone_afterwards() {
     for backend in backends() {
         let (send, tokens) = channel();
         let server = server(backend);
@@ -120,12 +120,12 @@ fn a_graceful_stop_hands_over_what_it_waited_for_and_touches_nothing_that_was_ha
         }
         running.stop();
         for token in deferred {
-            assert!(resumer.resume(token), "a stop waits for it");
+            assert!(resumer.resume(token), "the stop waits for it");
         }
         let report = running.join().unwrap();
         assert_eq!((report.counters.detached, report.stop.unwrap().aborted), (9, 0), "{backend}");
-        // The server is gone.
-        expect_echo(&mut before, "/before", "still there");
+        // The server has ended; the program's connections live on.
+        expect_echo(&mut before, "/before", "still alive");
         for client in &mut waiting {
             assert!(client.head().starts_with("HTTP/1.1 101 "));
             assert_eq!(client.take(13), b"/later first\n");
@@ -135,11 +135,11 @@ fn a_graceful_stop_hands_over_what_it_waited_for_and_touches_nothing_that_was_ha
 }
 
 #[test]
-fn a_panic_of_who_takes_them_closes_that_socket_and_the_worker_is_replaced() {
+fn a_panic_while_taking_a_connection_closes_it_and_the_worker_is_replaced() {
     for backend in backends() {
         let panicked = AtomicBool::new(false);
         let take = move |socket: OwnedFd, leftover: &[u8], path: String| {
-            assert!(panicked.swap(true, Ordering::SeqCst), "told to, once");
+            assert!(panicked.swap(true, Ordering::SeqCst), "this panics the first time, on purpose");
             speak(socket, leftover, path);
         };
         let (send, _tokens) = channel();

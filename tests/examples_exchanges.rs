@@ -1,4 +1,4 @@
-//! The examples of deferred answers, upgrades and logging, as their users run them.
+//! Runs the examples of deferred answers, upgrades and logging as their users do.
 #![cfg(has_backend)]
 
 #[path = "support/example.rs"]
@@ -14,7 +14,7 @@ use http::Client;
 use rustix::process::Signal;
 
 #[test]
-fn deferred_answers_no_sooner_than_asked_and_in_any_order() {
+fn deferred_answers_at_the_requested_time_in_any_order() {
     let server = Example::start("deferred", &["--workers", "2"]);
     let began = Instant::now();
     let mut slow = Client::connect(server.address);
@@ -31,9 +31,9 @@ fn deferred_answers_no_sooner_than_asked_and_in_any_order() {
     for (path, status) in [("/later", 400), ("/later?ms=x", 400), ("/later?ms=99999999", 400), ("/", 404)] {
         assert_eq!(quick.get(path).status, status, "{path}");
     }
-    // What was promised before the signal is kept.
+    // An answer that was deferred before the signal is still sent.
     slow.send("GET /later?ms=1000 HTTP/1.1\r\nHost: a\r\n\r\nGET /now HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(quick.get("/later?ms=50").status, 200, "by then the other request has arrived");
+    assert_eq!(quick.get("/later?ms=50").status, 200, "by now the other request has arrived");
     server.signal(Signal::TERM);
     assert!(quick.is_ended());
     let response = slow.response("GET");
@@ -43,20 +43,20 @@ fn deferred_answers_no_sooner_than_asked_and_in_any_order() {
 }
 
 #[test]
-fn upgrade_echo_speaks_lines_behind_101_and_http_before_it() {
+fn upgrade_echo_speaks_http_until_101_and_lines_after_it() {
     let server = Example::start("upgrade_echo", &["--workers", "1"]);
     let mut client = Client::connect(server.address);
     assert_eq!(client.get("/").text(), "ask for an upgrade to lines\n");
     let other = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c, websocket\r\n\r\n";
     client.send(other);
-    assert_eq!(client.response("GET").status, 200, "not one of ours");
+    assert_eq!(client.response("GET").status, 200, "an unknown protocol");
     let content = "Content-Length: 2\r\n\r\nhi";
     client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: lines\r\n{content}"));
-    assert_eq!(client.response("POST").status, 413, "content in front of lines");
+    assert_eq!(client.response("POST").status, 413, "content before the upgrade");
     client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: other, Lines\r\n\r\nhello\nwor");
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("lines"), "{head}");
-    assert_eq!(client.take(6), b"HELLO\n", "what came along with the request is the first line");
+    assert_eq!(client.take(6), b"HELLO\n", "bytes that came with the request are the first line");
     client.send("ld\n");
     assert_eq!(client.take(6), b"WORLD\n");
     let many = "a line\n".repeat(10_000);
@@ -65,7 +65,7 @@ fn upgrade_echo_speaks_lines_behind_101_and_http_before_it() {
     sending.join().unwrap();
     client.send("quit\nnever seen\n");
     assert_eq!(client.rest(), b"goodbye after 10002 lines\n");
-    // One that ends in the middle of a line, and one that is cut by the end of the server.
+    // A connection that ends in the middle of a line, and one that is cut by the end of the server.
     let mut half = Client::connect(server.address);
     half.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\nhalf");
     half.head();

@@ -1,6 +1,6 @@
-//! The tests that stand in examples, of their handlers.
+//! Runs the tests that the examples contain, of their handlers.
 #![cfg(all(has_backend, feature = "testing"))]
-#![allow(dead_code, clippy::duplicate_mod)] // each of them has what it serves with
+#![allow(dead_code, clippy::duplicate_mod)] // each example has a `main` and the shared command line
 
 #[path = "../examples/bench_server.rs"]
 mod bench_server;

@@ -1,4 +1,4 @@
-//! The ordinary programs among the examples, as their users run them.
+//! Runs the ordinary programs among the examples as their users do.
 #![cfg(has_backend)]
 
 #[path = "support/backends.rs"]
@@ -12,7 +12,6 @@ mod in_loop;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
 
 use backends::backends;
 use example::Example;
@@ -32,7 +31,7 @@ fn ends_well(server: Example) {
 }
 
 #[test]
-fn json_api_keeps_items_and_says_what_is_wrong() {
+fn json_api_keeps_items_and_reports_errors() {
     let server = Example::start("json_api", &["--workers", "2"]);
     let mut client = Client::connect(server.address);
     let rows = [
@@ -107,7 +106,7 @@ fn upload_writes_files_and_nothing_outside_its_directory() {
     let response = ask(&mut client, "PUT", &format!("/{name}"), "", &content);
     assert_eq!((response.status, response.text()), (201, "300000 bytes\n"));
     assert!(fs::read_to_string(&path).expect("a file") == content);
-    fs::remove_file(&path).expect("it is ours");
+    fs::remove_file(&path).expect("the file can be removed");
     for target in ["/../x", "/.hidden", "/a%2fb", "/"] {
         let mut client = Client::connect(server.address);
         assert_eq!(ask(&mut client, "PUT", target, "", "x").status, 400, "{target}");
@@ -137,16 +136,16 @@ fn events_come_one_after_another_to_everybody_who_listens() {
         let number = event.strip_prefix("id: ").and_then(|rest| rest.split('\n').next()).expect("a number");
         assert!(event.starts_with(&format!("id: {number}\ndata: event {number}")), "{event}");
     }
-    // Endless responses keep no server from stopping.
+    // Endless responses keep no server from stopping, and end as they should.
     server.signal(Signal::TERM);
-    // Two signals at once may be delivered as one.
-    eventually(|| TcpStream::connect(server.address).is_err(), "it has begun to stop");
-    server.signal(Signal::TERM);
+    for client in &mut listeners {
+        assert!(client.rest().ends_with(b"\r\n0\r\n\r\n"));
+    }
     assert_eq!(server.wait().code(), Some(0));
 }
 
 #[test]
-fn middleware_stands_around_every_answer() {
+fn middleware_wraps_every_answer() {
     let server = Example::start("middleware", &["--workers", "1"]);
     let mut client = Client::connect(server.address);
     let cors = Some("https://example.org");
@@ -163,7 +162,7 @@ fn middleware_stands_around_every_answer() {
 }
 
 #[test]
-fn metrics_shows_what_all_workers_have_counted() {
+fn metrics_shows_the_counters_of_all_workers() {
     let server = Example::start("metrics", &["--workers", "2"]);
     for _ in 0..10 {
         assert_eq!(Client::connect(server.address).get("/").text(), "hello\n");
@@ -182,13 +181,13 @@ fn metrics_shows_what_all_workers_have_counted() {
                 && value("http_sent_bytes_total") > 0
                 && value("http_connections_closed_total{reason=\"peer_closed\"}") >= 10
         },
-        "all are counted",
+        "all requests are counted",
     );
     ends_well(server);
 }
 
 #[test]
-fn tested_adds_numbers_as_its_own_tests_say() {
+fn tested_adds_numbers() {
     let server = Example::start("tested", &["--workers", "1"]);
     let mut client = Client::connect(server.address);
     assert_eq!(ask(&mut client, "POST", "/sum", "", "1 2 39").text(), "42");
@@ -198,6 +197,6 @@ fn tested_adds_numbers_as_its_own_tests_say() {
 }
 
 #[test]
-fn in_poll_serves_beside_a_socket_of_its_own() {
+fn in_poll_serves_next_to_a_socket_of_its_own() {
     in_loop::greets_with_what_datagrams_say("in_poll", &backends());
 }

@@ -1,4 +1,4 @@
-//! The soak as its users run it: it passes where nothing is wrong, and finds what is.
+//! Runs the soak as its users do: it passes without faults, and finds those that the server makes on purpose.
 #![cfg(has_backend)]
 
 #[path = "support/example.rs"]
@@ -11,7 +11,7 @@ use std::thread;
 
 use example::example;
 
-/// A short one, of few clients.
+/// Runs a short soak with few clients.
 fn soak(arguments: &[&str]) -> (Output, String) {
     let few = ["--seconds", "2", "--clients", "16", "--seed", "7"];
     let output = example("soak").args(few).args(arguments).output().unwrap();
@@ -20,31 +20,31 @@ fn soak(arguments: &[&str]) -> (Output, String) {
 }
 
 #[test]
-fn a_soak_of_two_seconds_loses_nothing_and_says_what_there_was() {
+fn a_soak_of_two_seconds_passes_and_prints_totals() {
     let (output, said) = soak(&["--workers=2"]);
     assert!(output.status.success(), "{said}");
     assert!(said.starts_with("listening on 127.0.0.1:") && said.contains("\nclients=16 seed=7 seconds=2\n"), "{said}");
-    assert!(said.ends_with("nothing lost, nothing mixed up, nothing left over\n"), "{said}");
+    assert!(said.ends_with("nothing lost, nothing mixed up, nothing leaked\n"), "{said}");
     let good =
         said.lines().find_map(|line| line.strip_prefix("good clients: ")?.split(' ').next()?.parse::<u32>().ok());
     assert!(good.is_some_and(|responses| responses > 50), "{said}");
 }
 
 #[test]
-fn what_the_server_does_wrong_is_found_and_how_to_repeat_it_is_told() {
-    // Not `memory`: nothing is said of it before twenty seconds.
+fn faults_are_found_and_the_command_to_repeat_them_is_printed() {
+    // Not `memory`, which needs a run of twenty seconds.
     let rows = [
         ("byte", "a foreign byte at "),
         ("mixed", "the response to another request"),
         ("lost", "cut ("),
         ("descriptor", "without clients descriptors are "),
     ];
-    // Most of their time they wait for the deadlines of slow clients: side by side.
+    // In parallel, because most of the time they wait for the timeouts of slow clients.
     let soaks = rows.map(|(wrong, expected)| (wrong, expected, thread::spawn(move || soak(&["--wrong", wrong]))));
     for (wrong, expected, soak) in soaks {
         let (output, said) = soak.join().unwrap();
         if wrong == "descriptor" && !cfg!(target_os = "linux") {
-            continue; // other systems do not tell
+            continue; // other systems cannot count descriptors
         }
         assert_eq!(output.status.code(), Some(1), "{wrong}: {said}");
         assert!(said.contains("FAILED: ") && said.contains(expected), "{wrong}: {said}");
@@ -53,7 +53,7 @@ fn what_the_server_does_wrong_is_found_and_how_to_repeat_it_is_told() {
 }
 
 #[test]
-fn what_cannot_be_soaked_is_an_error() {
+fn invalid_options_are_errors() {
     let rows: [(&[&str], &str); 6] = [
         (&["--minutes", "0"], "--minutes: give a time, such as --minutes 1.5"),
         (&["--clients=0"], "--clients 0: use at least 1"),

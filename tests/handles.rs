@@ -1,4 +1,4 @@
-//! What a program holds of a server before it starts: what resolves tokens, reads the counters, stops it.
+//! Handles of a server from before its start: to resolve tokens, to read counters, to stop it.
 #![cfg(has_backend)]
 
 #[path = "support/backends.rs"]
@@ -48,7 +48,7 @@ fn later(client: &mut Client, tokens: &Receiver<DeferToken>) -> DeferToken {
 }
 
 #[test]
-fn a_resumer_from_before_the_start_resolves_tokens_of_its_own_server_alone() {
+fn a_resumer_from_before_the_start_resolves_only_tokens_of_its_own_server() {
     for backend in backends() {
         let (send, tokens) = channel();
         let never_started = server(backend).resumer();
@@ -61,15 +61,15 @@ fn a_resumer_from_before_the_start_resolves_tokens_of_its_own_server_alone() {
         let running = first.start(factory(&send)).unwrap();
         let mut client = Client::connect(running.local_addr());
         let token = later(&mut client, &tokens);
-        assert!(!never_started.resume(token) && !resumers[1].resume(token), "not theirs");
+        assert!(!never_started.resume(token) && !resumers[1].resume(token), "a token of another server");
         assert!(resumers[0].resume(token));
         assert_eq!(client.response("GET").text(), "later");
         let left = later(&mut client, &tokens);
         running.abort();
         running.join().unwrap();
-        assert!(!resumers[0].resume(left), "nobody is there any more");
+        assert!(!resumers[0].resume(left), "the server has ended");
 
-        // One after the other: the second server has resumers of its own.
+        // The second server, started after the first has ended, has its own resumers.
         let running = second.start(factory(&send)).unwrap();
         let mut client = Client::connect(running.local_addr());
         let token = later(&mut client, &tokens);
@@ -80,7 +80,7 @@ fn a_resumer_from_before_the_start_resolves_tokens_of_its_own_server_alone() {
 }
 
 #[test]
-fn counters_from_before_the_start_are_the_sum_of_all_workers_also_after_the_end() {
+fn counters_from_before_the_start_sum_all_workers_even_after_the_end() {
     for backend in backends() {
         let server = server(backend);
         let counters = server.counters();
@@ -90,7 +90,7 @@ fn counters_from_before_the_start_are_the_sum_of_all_workers_also_after_the_end(
         for _ in 0..10 {
             assert_eq!(Client::connect(running.local_addr()).get("/").text(), "now");
         }
-        eventually(|| counters.read().requests == 10, "they are counted");
+        eventually(|| counters.read().requests == 10, "all requests are counted");
         assert_eq!(counters.clone().read().accepted, 10);
         let of_workers = [0, 1].map(|worker| counters.read_worker(worker).expect("a worker").requests);
         assert_eq!(of_workers.iter().sum::<u64>(), 10);
@@ -101,7 +101,7 @@ fn counters_from_before_the_start_are_the_sum_of_all_workers_also_after_the_end(
 }
 
 #[test]
-fn a_handler_may_own_the_counters_of_the_server_it_serves() {
+fn a_handler_may_read_the_counters_of_its_own_server() {
     let server = server(Backend::Auto).workers(1);
     let counters = server.counters();
     let running = server.start(move |_worker| {
@@ -118,7 +118,7 @@ fn a_handler_may_own_the_counters_of_the_server_it_serves() {
 }
 
 #[test]
-fn a_stop_that_is_asked_for_before_the_start_comes_as_soon_as_the_server_has_started() {
+fn a_stop_requested_before_the_start_takes_effect_after_it() {
     for backend in backends() {
         for ask in [StopHandle::stop, StopHandle::abort] {
             let server = server(backend);
@@ -126,7 +126,7 @@ fn a_stop_that_is_asked_for_before_the_start_comes_as_soon_as_the_server_has_sta
             let report = server.start(|_worker| handler_fn(|_, response| response.body("x"))).unwrap().join().unwrap();
             assert_eq!(report.failed_workers(), 0);
             assert!(report.stop.is_some());
-            // In the middle of a start, from another thread than the one that makes the workers.
+            // During the start, from another thread than the one that makes the workers.
             let running = self::server(backend).start(move |worker| {
                 let stop = worker.stop_handle();
                 thread::spawn(move || ask(&stop)).join().unwrap();
@@ -138,7 +138,7 @@ fn a_stop_that_is_asked_for_before_the_start_comes_as_soon_as_the_server_has_sta
 }
 
 #[test]
-fn a_health_page_answers_503_from_when_a_stop_was_asked_for() {
+fn a_health_check_answers_503_once_a_stop_is_requested() {
     for backend in backends() {
         let server = server(backend).workers(1);
         let (stop, outside) = (server.stop_handle(), server.stop_handle());
@@ -166,7 +166,7 @@ fn a_health_page_answers_503_from_when_a_stop_was_asked_for() {
         running.stop();
         assert!(running.is_stopping() && outside.is_stopping());
         assert!(resumer.resume(token));
-        assert_eq!(client.response("GET").status, 503, "what began before the stop sees it");
+        assert_eq!(client.response("GET").status, 503, "a request that arrived before the stop sees it");
         drop(client);
         running.join().unwrap();
         assert!(outside.is_stopping());
@@ -174,7 +174,7 @@ fn a_health_page_answers_503_from_when_a_stop_was_asked_for() {
 }
 
 #[test]
-fn a_worker_on_a_thread_of_the_programs_is_seen_and_stopped_by_the_same_handles() {
+fn the_handles_also_observe_and_stop_a_worker_on_the_programs_own_thread() {
     let server = server(Backend::Auto);
     let (counters, stop) = (server.counters(), server.stop_handle());
     let mut storage = server.storage().unwrap();
@@ -204,7 +204,7 @@ fn a_worker_on_a_thread_of_the_programs_is_seen_and_stopped_by_the_same_handles(
 }
 
 #[test]
-fn a_worker_takes_the_backend_that_is_configured_and_tells_which_that_is() {
+fn a_worker_uses_the_configured_backend_and_reports_it() {
     for backend in backends() {
         let mut storage = server(backend).storage().unwrap();
         assert_eq!(storage.backend(), backend);

@@ -156,7 +156,7 @@ fn the_socket_of_a_killed_server_is_replaced_and_nothing_else() {
 
     let error = error_of(Server::bind_unix(&place.0));
     assert!(matches!(&error, ServerError::SocketInUse(path) if *path == place.0), "{error}");
-    let words = format!("cannot listen on unix:{}: somebody listens there; stop", place.0.display());
+    let words = format!("cannot listen on unix:{}: another program is listening there; stop", place.0.display());
     assert!(error.to_string().starts_with(&words), "{error}");
     assert_eq!(get_unix(&place.0), "unix", "the other server's socket still serves");
 
@@ -171,7 +171,7 @@ fn the_socket_of_a_killed_server_is_replaced_and_nothing_else() {
     let file = Place::new();
     fs::write(&file.0, "precious").unwrap();
     let error = error_of(Server::bind_unix(&file.0)).to_string();
-    assert!(error.contains("there is a file of another kind"), "{error}");
+    assert!(error.contains("the path is taken by something other than a socket"), "{error}");
     assert_eq!(fs::read_to_string(&file.0).unwrap(), "precious");
     let nowhere = file.0.join("a");
     let error = error_of(Server::bind_unix(&nowhere));
@@ -297,7 +297,7 @@ fn the_socket_of_a_stuck_server_is_in_use() {
     let server = Server::bind_unix(&place.0);
     std::thread::spawn(move || tell.send(error_of(server).to_string()));
     let error = told.recv_timeout(DEADLINE).expect("it does not wait for a place in the backlog");
-    assert!(error.contains("somebody listens there; stop"), "{error}");
+    assert!(error.contains("another program is listening there; stop"), "{error}");
     assert!(place.0.exists());
 }
 
@@ -305,9 +305,9 @@ fn the_socket_of_a_stuck_server_is_in_use() {
 fn a_descriptor_that_cannot_accept_is_refused() {
     let bound = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
     let mut rows: Vec<(OwnedFd, &str)> = vec![
-        (UdpSocket::bind("127.0.0.1:0").unwrap().into(), "it is no stream socket"),
-        (UnixDatagram::unbound().unwrap().into(), "it is no stream socket"),
-        (fs::File::open("/dev/null").unwrap().into(), "it is no socket"),
+        (UdpSocket::bind("127.0.0.1:0").unwrap().into(), "it is not a stream socket"),
+        (UnixDatagram::unbound().unwrap().into(), "it is not a stream socket"),
+        (fs::File::open("/dev/null").unwrap().into(), "it is not a socket"),
     ];
     // macOS does not report it.
     if cfg!(not(target_vendor = "apple")) {
@@ -315,7 +315,7 @@ fn a_descriptor_that_cannot_accept_is_refused() {
     }
     for (descriptor, reason) in rows {
         let error = error_of(Server::new().with_listener(descriptor)).to_string();
-        assert!(error.starts_with(&format!("cannot take a listener over: {reason}")), "{error}");
+        assert!(error.starts_with(&format!("cannot take over a listener: {reason}")), "{error}");
     }
 }
 
@@ -353,7 +353,7 @@ fn serve_inherited() {
     }
     let server = Server::inherit().unwrap().workers(2).connections(64);
     let again = Server::inherit().unwrap_err().to_string();
-    assert!(again.starts_with("cannot take a listener over: LISTEN_FDS names no socket"), "{again}");
+    assert!(again.starts_with("cannot take over a listener: LISTEN_FDS names no socket"), "{again}");
     server.serve(|worker: &WorkerContext| stopper(worker.stop_handle())).unwrap();
 }
 
@@ -378,7 +378,7 @@ fn inherited_listeners_are_served() {
         Ok("serve") => return serve_inherited(),
         Ok("not mine") | Ok("no listener") => {
             let error = Server::inherit().unwrap_err().to_string();
-            let (no_socket, no_listener) = ("LISTEN_FDS names no socket", "listener 1 of LISTEN_FDS over: ");
+            let (no_socket, no_listener) = ("LISTEN_FDS names no socket", "take over listener 1 of LISTEN_FDS: ");
             return assert!(error.contains(no_socket) || error.contains(no_listener), "{error}");
         }
         _ => {}

@@ -248,7 +248,7 @@ fn a_process_without_enough_memory_says_what_to_lower() {
             let said = String::from_utf8(output.stderr).unwrap();
             let is_said = if says_memory {
                 said.contains("connections = 9000 on 2 worker(s) need ")
-                    && said.contains(" of memory, and the system does not give it: configure fewer connections")
+                    && said.contains(" of memory, which the system refuses: configure fewer connections")
             } else {
                 said.contains("file descriptors, and the limit is")
             };

@@ -1,10 +1,10 @@
-//! The client for tests of handlers, as a user has it.
+//! `aurora_http::testing`, the client for tests of handlers.
 #![cfg(feature = "testing")]
 
 use aurora_http::testing::Client;
 use aurora_http::{Content, Flow, Handler, Request, ResponseWriter};
 
-/// Counts, echoes, produces in pieces.
+/// Counts visits, echoes content, produces pieces.
 #[derive(Default)]
 struct Desk {
     visits: u32,
@@ -52,7 +52,7 @@ impl Handler for Desk {
 }
 
 #[test]
-fn a_response_comes_as_status_fields_and_content_and_the_handler_keeps_what_it_has() {
+fn responses_have_status_fields_and_content_and_the_handler_keeps_its_state() {
     let mut client = Client::new(Desk::default());
     assert_eq!(client.get("/visits").field("x-visits"), Some("1"));
     let response = client.get("/visits");
@@ -63,7 +63,7 @@ fn a_response_comes_as_status_fields_and_content_and_the_handler_keeps_what_it_h
 }
 
 #[test]
-fn content_of_any_length_goes_both_ways_whatever_its_framing() {
+fn content_of_any_length_and_framing_goes_both_ways() {
     let mut client = Client::new(Desk::default());
     for length in [0, 1, 70_000, 900_000] {
         let content = vec![b'e'; length];
@@ -76,7 +76,7 @@ fn content_of_any_length_goes_both_ways_whatever_its_framing() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_as_on_a_socket() {
+fn a_malformed_request_is_refused_as_on_a_socket() {
     let mut client = Client::new(Desk::default());
     let answer = client.exchange(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n");
     assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
@@ -84,7 +84,7 @@ fn what_is_no_request_is_refused_as_on_a_socket() {
 }
 
 #[test]
-#[should_panic(expected = "for answers that come later, see sim::with_server")]
-fn an_answer_that_is_deferred_is_no_answer() {
+#[should_panic(expected = "to test later answers, use sim::with_server")]
+fn a_deferred_answer_panics() {
     Client::new(Desk::default()).get("/defer");
 }

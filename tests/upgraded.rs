@@ -1,5 +1,5 @@
-//! Upgrades and tunnels over real sockets: what is HTTP and what is not any more (S13), and connections that are given
-//! to the program.
+//! Upgrades and tunnels over real sockets: which bytes are still HTTP (S13), and connections that are handed over to
+//! the program.
 #![cfg(has_backend)]
 
 #[path = "support/backends.rs"]
@@ -24,13 +24,13 @@ fn server(backend: Backend) -> Server {
     Server::bind("127.0.0.1:0").unwrap().backend(backend).workers(1).connections(64)
 }
 
-/// Echoes raw bytes behind an upgrade to `echo`, and paths before it. `/refuse` and `/later/refuse` stay HTTP; `/later…`
-/// decides in another turn.
+/// Echoes paths before an upgrade to `echo`, and raw bytes after it. `/refuse` and `/later/refuse` refuse the upgrade;
+/// `/later…` decides in a later turn.
 struct Echo {
     tokens: mpsc::Sender<DeferToken>,
 }
 
-/// What a deferred decision will be.
+/// A decision, which may be deferred.
 #[derive(Clone, Copy)]
 enum Decision {
     Switch,
@@ -96,7 +96,7 @@ fn upgrade(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 }
 
-/// A masked frame of RFC 6455 with bytes that no HTTP has.
+/// A masked frame of RFC 6455, with bytes that are invalid in HTTP.
 const FRAME: &[u8] = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
 
 fn expect_switched(client: &mut Client) {
@@ -108,7 +108,7 @@ fn expect_switched(client: &mut Client) {
 }
 
 #[test]
-fn requests_before_the_upgrade_are_answered_and_what_follows_it_is_raw_wherever_it_is_cut() {
+fn requests_before_the_upgrade_are_answered_and_bytes_after_it_are_raw_wherever_they_are_cut() {
     for backend in backends() {
         let (running, ..) = echo(backend);
         let all = [get("/a").as_bytes(), get("/b").as_bytes(), upgrade("/").as_bytes(), FRAME, get("/raw").as_bytes()]
@@ -118,7 +118,7 @@ fn requests_before_the_upgrade_are_answered_and_what_follows_it_is_raw_wherever_
             let mut client = Client::connect(running.local_addr());
             client.send(&all[..cut]);
             if cut > get("/a").len() {
-                assert_eq!(client.response("GET").text(), "/a", "it was seen before the rest is sent");
+                assert_eq!(client.response("GET").text(), "/a", "the request was processed before the rest is sent");
             }
             client.send(&all[cut..]);
             if cut <= get("/a").len() {
@@ -127,13 +127,16 @@ fn requests_before_the_upgrade_are_answered_and_what_follows_it_is_raw_wherever_
             assert_eq!(client.response("GET").text(), "/b");
             expect_switched(&mut client);
             assert_eq!(client.take(FRAME.len()), FRAME, "{cut}");
-            assert_eq!(client.take(get("/raw").len()), get("/raw").as_bytes(), "{cut}: no HTTP any more");
+            assert_eq!(client.take(get("/raw").len()), get("/raw").as_bytes(), "{cut}: no longer HTTP");
             client.send("more");
             assert_eq!(client.take(4), b"more");
             client.finish();
             assert!(client.is_ended(), "{cut}");
         }
-        eventually(|| running.counters().closed.of(CloseReason::UpgradeFinished) == 9, "each ends for its reason");
+        eventually(
+            || running.counters().closed.of(CloseReason::UpgradeFinished) == 9,
+            "each connection ends for this reason",
+        );
         assert_eq!(running.counters().requests, 3 * 9);
     }
 }
@@ -147,7 +150,7 @@ fn a_refused_upgrade_leaves_the_connection_http() {
         assert_eq!(client.response("GET").text(), "refused");
         assert_eq!(client.response("GET").text(), "/next");
         assert_eq!(client.get("/and-on").text(), "/and-on");
-        // Bytes of the other protocol that were sent in hope are malformed HTTP: one answer, and the end.
+        // Bytes of the other protocol that were sent in advance are malformed HTTP: one answer, then close.
         client.send([upgrade("/refuse").as_bytes(), FRAME, get("/hidden").as_bytes()].concat());
         assert_eq!(client.response("GET").text(), "refused");
         assert_eq!(client.response("GET").status, 400);
@@ -156,7 +159,7 @@ fn a_refused_upgrade_leaves_the_connection_http() {
 }
 
 #[test]
-fn until_101_went_out_nothing_is_decided() {
+fn until_101_is_sent_the_upgrade_may_be_refused() {
     for backend in backends() {
         let (running, resumer, tokens) = echo(backend);
         for (path, switches) in [("/later", true), ("/later/refuse", false)] {
@@ -179,7 +182,7 @@ fn until_101_went_out_nothing_is_decided() {
 }
 
 #[test]
-fn much_goes_through_an_upgraded_connection_in_both_directions() {
+fn an_upgraded_connection_carries_megabytes_in_both_directions() {
     for backend in backends() {
         let (running, ..) = echo(backend);
         let mut client = Client::connect(running.local_addr());
@@ -192,7 +195,7 @@ fn much_goes_through_an_upgraded_connection_in_both_directions() {
 }
 
 #[test]
-fn a_server_closes_what_its_handler_gives_away_and_stops_in_time() {
+fn a_server_closes_detached_connections_and_stops_in_time() {
     for backend in backends() {
         struct GivesAway;
         impl Handler for GivesAway {
@@ -214,7 +217,8 @@ fn a_server_closes_what_its_handler_gives_away_and_stops_in_time() {
     }
 }
 
-/// A proxy for CONNECT alone: the handler dials, and gives the connection away together with the other one.
+/// A proxy for CONNECT only: the handler connects to the target, and detaches the connection with that socket as its
+/// state.
 struct Proxy;
 
 impl Handler for Proxy {
@@ -226,7 +230,7 @@ impl Handler for Proxy {
             return Flow::Finish;
         }
         let target = request.target_str().parse::<SocketAddr>().ok();
-        // A proxy that serves others would not dial on the worker's thread.
+        // A real proxy would not connect on the worker's thread, where that blocks other clients.
         match target.and_then(|target| TcpStream::connect_timeout(&target, DEADLINE).ok()) {
             Some(stream) if response.open_tunnel().is_ok() => Flow::Detach(stream),
             _ => {
@@ -237,7 +241,7 @@ impl Handler for Proxy {
     }
 }
 
-/// Copies from one socket to the other until the end, and passes the end on.
+/// Copies from one socket to the other until the FIN, and forwards the FIN.
 fn pump(mut from: TcpStream, mut to: TcpStream) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         let _ = std::io::copy(&mut from, &mut to);
@@ -245,7 +249,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream) -> thread::JoinHandle<()> {
     })
 }
 
-/// Answers what it gets in capitals, then says how much that was once the client has ended.
+/// A server that echoes in capitals and, after the client's FIN, sends the number of bytes.
 fn target() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -302,13 +306,13 @@ fn proxy_on(backend: Backend) {
 }
 
 #[test]
-fn a_proxy_tunnels_in_both_directions_with_what_had_arrived_first() {
+fn a_proxy_tunnels_in_both_directions_beginning_with_bytes_that_had_arrived() {
     for backend in backends() {
         proxy_on(backend);
     }
 }
 
-/// Tunnels that [`through_the_tunnel`] opens.
+/// How many tunnels [`through_the_tunnel`] opens.
 const TUNNELS: u64 = 6;
 
 fn through_the_tunnel(address: SocketAddr, target: SocketAddr) {
@@ -323,7 +327,7 @@ fn through_the_tunnel(address: SocketAddr, target: SocketAddr) {
         let expected = format!("{}[{}]", [together, apart].concat().to_uppercase(), together.len() + apart.len());
         assert_eq!(String::from_utf8(client.rest()).unwrap(), expected);
     }
-    // The proxy is still HTTP for others, on the same connection before the tunnel too.
+    // The proxy still speaks HTTP to others, and on the same connection before the tunnel.
     let mut client = Client::connect(address);
     assert_eq!(client.get("/").status, 403);
     client.send(["GET / HTTP/1.1\r\nHost: x\r\n\r\n", &head, "mixed"].concat());
@@ -331,10 +335,10 @@ fn through_the_tunnel(address: SocketAddr, target: SocketAddr) {
     client.head();
     client.finish();
     assert_eq!(client.rest(), b"MIXED[5]");
-    // Nobody listens there: an answer, and the connection goes on.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nothing listens on this port: the proxy answers 502.
+    let closed_port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut client = Client::connect(address);
-    client.send(format!("CONNECT {nobody} HTTP/1.1\r\nHost: a:1\r\n\r\n"));
+    client.send(format!("CONNECT {closed_port} HTTP/1.1\r\nHost: a:1\r\n\r\n"));
     assert_eq!(client.response("GET").status, 502);
     for length in [1, 2_000_000] {
         let mut client = Client::connect(address);

@@ -63,7 +63,7 @@ pub enum Refusal {
     /// Too many open files. Other backends need descriptors as well, so they would fail too.
     Files,
     /// The ring was set up, but a no-op did not complete within a second.
-    Mute,
+    NoAnswer,
     /// Any other errno value.
     Os(i32),
 }
@@ -83,7 +83,7 @@ impl fmt::Display for Refusal {
                 "io_uring cannot allocate its queues: raise the limit on locked memory (ulimit -l, RLIMIT_MEMLOCK)",
             ),
             Self::Files => f.write_str("too many open files"),
-            Self::Mute => f.write_str("io_uring does not complete a no-op"),
+            Self::NoAnswer => f.write_str("io_uring does not complete a no-op"),
             Self::Os(code) => write!(f, "io_uring fails with system error {code}"),
         }
     }

@@ -209,7 +209,7 @@ impl Ring {
         self.enter(1, Some(NOP_PATIENCE)).map_err(refusal)?;
         match (queued, self.pop()) {
             (Ok(()), Some(answer)) if answer.raw_result() == 0 => Ok(()),
-            _ => Err(Refusal::Mute),
+            _ => Err(Refusal::NoAnswer),
         }
     }
 }

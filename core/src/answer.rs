@@ -1,4 +1,4 @@
-//! The answers that a connection gives by itself, without a handler.
+//! The responses that a connection sends without a handler, as plain text.
 
 use crate::encode::{self, BodyKind, Encoder, FieldLine, StatusError, connection_field, response_body};
 use crate::error::BufferFull;
@@ -8,13 +8,13 @@ use crate::status;
 /// The interim response to `Expect: 100-continue` (RFC 9110 §10.1.1, §15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The text of the 500 for a response longer than `response_bytes_max`.
+/// The text of the 500 that replaces a response longer than `response_bytes_max`.
 pub const RESPONSE_TOO_LONG: &str = "Response exceeds maximum size";
 
-/// Longest text of an answer in bytes; a longer one is cut.
+/// The longest text of an answer, in bytes; a longer one is truncated.
 pub const ANSWER_TEXT_BYTES_MAX: usize = 64;
 
-/// Longest answer in bytes: so much room is always enough for [`write_answer`].
+/// The longest answer, in bytes: [`write_answer`] never needs more, apart from added fields.
 pub const ANSWER_BYTES_MAX: usize = encode::STATUS_LINE_BYTES
     + LONGEST_REASON.len()
     + encode::DATE_LINE_BYTES
@@ -30,46 +30,46 @@ const LONGEST_REASON: &str = "Network Authentication Required";
 
 const TEXT_PLAIN: FieldLine<'_> = FieldLine::new("Content-Type: text/plain").unwrap();
 
-/// An answer to write, and what it depends on.
+/// An answer, and the properties of the request and connection that it depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
-    /// A client or server error, 400 to 599; anything else is answered as 500, and so is what [demands](status::demand) a
-    /// field (401, 405, 407, 426) that was not added.
+    /// A client or server error, 400 to 599. Other statuses are sent as 500, and so are those that
+    /// [require](status::demand) a field (401, 405, 407, 426) which was not added.
     pub status: u16,
-    /// When it is sent; `None` without a clock.
+    /// The current date; `None` without a clock.
     pub date: Option<&'a HttpDate>,
-    /// The request was HTTP/1.0.
+    /// Whether the request was HTTP/1.0.
     pub http10: bool,
-    /// The connection closes behind it.
+    /// Whether the connection is closed after it.
     pub close: bool,
-    /// The request's method was HEAD: the head alone is sent.
+    /// Whether the request's method was HEAD: then only the head is sent.
     pub head_request: bool,
     /// `Retry-After` in seconds (RFC 9110 §10.2.3).
     pub retry_after_s: Option<u32>,
-    /// The content; the status's reason without one. Longer than [`ANSWER_TEXT_BYTES_MAX`] it is cut.
+    /// The content; `None` for the reason phrase of the status. It is truncated to [`ANSWER_TEXT_BYTES_MAX`].
     pub text: Option<&'static str>,
 }
 
 impl Answer<'_> {
-    /// An answer to a request of which nothing is known, with the reason as its text, after which the connection
-    /// closes.
+    /// An answer to a request about which nothing is known, with the reason phrase as its text, after which the
+    /// connection is closed.
     #[must_use]
     pub const fn new(status: u16) -> Self {
         Self { status, date: None, http10: false, close: true, head_request: false, retry_after_s: None, text: None }
     }
 }
 
-/// Writes `answer` to the front of `out`, and gives the bytes written: at most [`ANSWER_BYTES_MAX`] without `added`, which
-/// are whole field lines.
+/// Writes `answer` to the front of `out`, with the field lines `added`, and returns the number of bytes written: at
+/// most [`ANSWER_BYTES_MAX`] plus the length of `added`, which must be whole, valid lines.
 ///
 /// # Errors
-/// [`BufferFull`] when it does not fit; what `out` holds is then no answer.
+/// [`BufferFull`] if it does not fit; the contents of `out` are then unspecified.
 #[cold]
 pub fn write_answer(out: &mut [u8], answer: &Answer<'_>, added: &[u8]) -> Result<usize, BufferFull> {
     let status = sendable(answer.status, added);
     let text = answer.text.unwrap_or_else(|| status::reason(status));
     let text = &text[..text.floor_char_boundary(ANSWER_TEXT_BYTES_MAX)];
-    // The text and the end of its line.
+    // The text and a line feed.
     let length = BodyKind::Known(text.len() as u64 + 1);
     let framing = response_body(answer.head_request, false, status, answer.http10, length);
 
@@ -93,7 +93,8 @@ pub fn write_answer(out: &mut [u8], answer: &Answer<'_>, added: &[u8]) -> Result
     Ok(encoder.len())
 }
 
-/// The status of an answer that was to have this one, with these field lines added.
+/// The status that is sent for a requested one: itself if an answer with these added field lines can have it, otherwise
+/// 500.
 pub(crate) fn sendable(status: u16, added: &[u8]) -> u16 {
     let is_met = status::demand(status).is_none_or(|demand| demand.is_met_in(added));
     if matches!(status, 400..=599) && is_met { status } else { 500 }
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_says_what_is_wrong_and_that_it_closes() {
+    fn an_answer_names_its_reason_and_announces_the_close() {
         let answer = Answer { date: Some(&DATE), ..Answer::new(431) };
         assert_eq!(
             written(&answer),
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_an_error_is_answered_as_500() {
+    fn statuses_other_than_errors_become_500() {
         for status in [0, 100, 204, 304, 399, 600, u16::MAX, 401, 405, 407, 426] {
             assert!(written(&Answer::new(status)).starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{status}");
         }
@@ -149,11 +150,11 @@ mod tests {
 
     #[test]
     fn the_longest_answer_has_exactly_the_bytes_reserved_for_it() {
-        let long = "€ is three bytes, so that the cut at sixty-four must not halve this: €€€€€€";
+        let long = "€ has three bytes, so a cut at sixty-four must not split it: €€€€€€";
         let texts = [None, Some(RESPONSE_TOO_LONG), Some(long), Some(&"0123456789".repeat(7).leak()[..])];
         let mut lengths = Vec::new();
         for status in 0..=u16::MAX {
-            // All statuses with the longest of everything else, the errors with every combination.
+            // Every status with the longest of everything else, and errors with every combination.
             let combinations = if matches!(status, 400..=599) { 0..32 } else { 31..32 };
             for (flags, text) in combinations.flat_map(|flags| texts.map(|text| (flags, text))) {
                 let answer = Answer {
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interim_answer_is_what_the_table_says() {
+    fn the_interim_answer_agrees_with_the_table() {
         assert_eq!(CONTINUE, (status::line(100).unwrap().to_string() + "\r\n").as_bytes());
     }
 }

@@ -1,37 +1,39 @@
-//! What a worker is sized for, as closed-form sums: operations in flight, handles, bytes.
+//! The sizes of a worker, as closed-form sums: operations in flight, handles, bytes.
 //!
-//! Everything is allocated before the first accept, so these sums are what a program takes, not what it may grow to.
+//! Everything is allocated before the first accept, so these sums are what a program uses from the start, not an upper
+//! bound that it may grow to.
 
 use crate::defer::DeferCell;
 use crate::engine::{Slot, SlotNode};
 use crate::pool::{Buf, ClassCounts, Entry};
 use crate::readiness::Parked;
 
-/// The most operations, controls included, that one worker can have under way at once: the length of a kernel's queue
-/// of completions that can never overflow. `usize::MAX` when it does not fit a `usize`.
+/// The most operations, including controls, that one worker can have in flight at once: a kernel's completion queue of
+/// this length cannot overflow. `usize::MAX` if it does not fit into a `usize`.
 #[must_use]
 pub const fn ops_max(connections: usize, listeners: usize) -> usize {
     connections
-        .saturating_mul(2) // one receive and one send each; the close comes when both are over
-        .saturating_add(listeners) // one accept each; the close comes when it is over
+        .saturating_mul(2) // one receive and one send each; the close follows when both have completed
+        .saturating_add(listeners) // one accept each; the close follows when it has completed
         .saturating_add(connections) // one shutdown each, while receive and send are still in flight
         .saturating_add(connections.saturating_mul(2)) // one cancel for each receive and each send
         .saturating_add(listeners) // one cancel for each accept
         .saturating_add(1) // the wake
-    // The lobby: none. Nothing is asked of a connection before it has a slot.
+    // Nothing for the lobby: a connection has no operations before it has a slot.
 }
 
-/// The most sockets that one worker has at once: the length of a backend's table. `usize::MAX` when it does not fit.
+/// The most sockets that one worker has at once: the length of a backend's table. `usize::MAX` if it does not fit.
 #[must_use]
 pub const fn handles_max(connections: usize, listeners: usize) -> usize {
-    connections.saturating_add(listeners).saturating_add(listeners) // the lobby: one connection per listener may wait for a slot
+    connections.saturating_add(listeners).saturating_add(listeners) // the lobby: one connection per listener can wait for a slot
 }
 
-/// A sensible number of buffers of each class for so many connections.
+/// A sensible number of buffers of each class for this many connections.
 ///
-/// An idle connection holds none, so they follow the connections that are busy at once, at most: a quarter of them with
-/// a small buffer to receive into and a tiny one to answer in, every sixteenth with a long head or streamed content,
-/// and so on. 5.25 MiB for 1024 connections; no fewer than for 64 of them, no more than for 8192.
+/// An idle connection holds none, so the numbers depend on how many connections are expected to be busy at once: a
+/// quarter of them with a small buffer to receive into and a tiny one for the answer, every sixteenth with a long head
+/// or streamed content, and so on. This is 5.25 MiB for 1024 connections, never less than for 64 and never more than
+/// for 8192.
 #[must_use]
 pub const fn buffers_for(connections: usize) -> ClassCounts {
     let busy = match connections {
@@ -44,12 +46,22 @@ pub const fn buffers_for(connections: usize) -> ClassCounts {
     ClassCounts::new([busy / 4, busy / 4, busy / 16, large, huge])
 }
 
-/// The numbers that the memory of one worker follows from.
+/// The numbers that determine the memory of one worker.
+///
+/// ```
+/// use aurora_http_core::budget::{Budget, buffers_for};
+///
+/// let budget =
+///     Budget { connections: 1024, listeners: 1, buffers: buffers_for(1024), loans: 8, lent: 64, scratch_bytes: 4096 };
+/// let memory = budget.memory::<()>(8);
+/// assert_eq!(memory.buffers, 5_505_024);
+/// assert!(memory.total() < 6 * 1024 * 1024);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Budget {
-    /// Connections: slots.
+    /// Connections, which is the number of slots.
     pub connections: usize,
-    /// Listeners.
+    /// The number of listeners.
     pub listeners: usize,
     /// Buffers of each class.
     pub buffers: ClassCounts,
@@ -61,15 +73,15 @@ pub struct Budget {
     pub scratch_bytes: usize,
 }
 
-/// Bytes that one worker takes, by what they are for.
+/// The memory of one worker, in bytes by purpose.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Memory {
-    /// Connections, the places of each in the engine's lists, and its cell for deferred answers; what a connection costs
-    /// that holds no buffer, apart from its handle.
+    /// Slots, list nodes and cells for deferred answers: all that a connection takes that holds no buffer, except for
+    /// its handle.
     pub slots: usize,
-    /// The backend's table of handles, with the operations that are parked on them.
+    /// The backend's table of handles, including operations parked on them.
     pub handles: usize,
-    /// Where free, borrowed and lent buffers are kept.
+    /// Tables of free, borrowed and lent buffers.
     pub tables: usize,
     /// The buffers.
     pub buffers: usize,
@@ -78,7 +90,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// All of it.
+    /// The sum.
     #[must_use]
     pub const fn total(&self) -> usize {
         self.slots
@@ -89,12 +101,12 @@ impl Memory {
     }
 }
 
-/// Bytes that a readiness-based backend keeps per handle, besides what the core keeps for it.
+/// Bytes that the core keeps per handle of a readiness-based backend.
 const PARKED_BYTES: usize = size_of::<Parked<'static>>();
 
 impl Budget {
-    /// The bytes of one worker whose handler keeps an `E` per exchange, on a readiness-based backend with
-    /// `handle_bytes` of its own per handle.
+    /// The memory of one worker whose handler keeps an `E` per exchange, with a readiness-based backend that itself
+    /// keeps `handle_bytes` bytes per handle.
     #[must_use]
     pub const fn memory<E>(&self, handle_bytes: usize) -> Memory {
         let slot = size_of::<Entry<Slot<'static, E>>>() + size_of::<SlotNode>() + size_of::<DeferCell>();
@@ -115,8 +127,8 @@ mod tests {
     use crate::pool::Class;
 
     #[test]
-    fn operations_are_counted_one_by_one() {
-        // The queue of one connection and one listener, by name.
+    fn ops_max_adds_up_the_operations() {
+        // The operations of one connection and one listener, by name.
         let connection = ["receive", "send", "shutdown", "cancel receive", "cancel send"].len();
         let listener = ["accept", "cancel accept"].len();
         assert_eq!(ops_max(1, 1), connection + listener + 1);

@@ -1,53 +1,54 @@
-//! What happened in one worker: plain numbers, added up by whoever wants a total.
+//! Counters of one worker: plain numbers, to be summed up by the program if it wants totals.
 
 use core::ops::AddAssign;
 
 use crate::error::CloseReason;
 
-/// Counts of one worker since its start. They count on every platform, and nothing but its worker writes them.
+/// Counters of one worker since its start. They are the same on every platform, and only the worker writes them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Connections taken from a listener.
+    /// Connections accepted.
     pub accepted: u64,
-    /// Connections that hold a slot now.
+    /// Connections that currently hold a slot.
     pub active: u64,
     /// Requests whose handler was called.
     pub requests: u64,
-    /// Requests refused by the connection itself: malformed, too large, too slow.
+    /// Requests refused without calling the handler: malformed, too large, too slow.
     pub refused: u64,
     /// Responses replaced by 413, 500 or 503 because the handler could not complete its own.
     pub failed: u64,
-    /// Requests answered 503 because too many exchanges were under way.
+    /// Requests answered 503 because [`in_flight_max`](crate::limits::Limits::in_flight_max) exchanges were under way.
     pub shed: u64,
-    /// Connections given to the program by [`Flow::Detach`](crate::handler::Flow::Detach).
+    /// Connections handed to the program by [`Flow::Detach`](crate::handler::Flow::Detach).
     pub detached: u64,
-    /// Accepts that failed: no descriptors left, aborted by the peer, …
+    /// Accepts that failed: no free descriptors, aborted by the peer, …
     pub accept_errors: u64,
-    /// Times a connection had to wait for a buffer; once, however often it is tried meanwhile.
+    /// How often a connection had to wait for a buffer; each wait counts once, however often it is retried.
     pub starved: u64,
     /// Bytes received.
     pub bytes_received: u64,
     /// Bytes sent.
     pub bytes_sent: u64,
-    /// Connections that a graceful stop ended at once, because nothing was under way on them.
+    /// Connections that a graceful stop closed at once, because nothing was under way on them.
     pub stopped_idle: u64,
-    /// Connections that were finished while a graceful stop waited for them: no response on them was cut. What did not
-    /// finish is in [`closed`](Self::closed), as [`CloseReason::Aborted`] or with the reason that was its own.
+    /// Connections that ended during a graceful stop, with no response cut off. Those that did not finish are counted
+    /// in [`closed`](Self::closed), as [`CloseReason::Aborted`] or with their own reason.
     pub stopped_finished: u64,
     /// Connections ended, by [`CloseReason`].
     pub closed: ClosedCounters,
 }
 
 impl Counters {
-    /// How many numbers there are besides those by reason.
+    /// The number of counters apart from those by reason.
     pub const PLAIN: usize = 13;
 
-    /// All numbers but those by reason: with [`ClosedCounters::to_array`], for programs that copy them between threads.
+    /// All counters apart from those by reason. Together with [`ClosedCounters::to_array`] this is for programs that
+    /// copy them between threads.
     #[inline]
     #[must_use]
     pub const fn to_array(&self) -> [u64; Self::PLAIN] {
-        // By name and without "..", so that none is forgotten.
+        // By name and without "..", so that the compiler reports a forgotten one.
         let &Self {
             accepted,
             active,
@@ -116,7 +117,7 @@ impl Default for ClosedCounters {
 }
 
 impl ClosedCounters {
-    /// From counts in the order of [`CloseReason::ALL`]: for programs that copy them between threads.
+    /// Takes counts in the order of [`CloseReason::ALL`]: for programs that copy them between threads.
     #[must_use]
     pub const fn from_array(counts: [u64; CloseReason::COUNT]) -> Self {
         Self(counts)
@@ -134,7 +135,7 @@ impl ClosedCounters {
         self.0[reason as usize]
     }
 
-    /// All that ended.
+    /// Connections that ended for any reason.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().sum()

@@ -1,33 +1,33 @@
-//! Deadlines of connections: one list per class, every operation O(1).
+//! Deadlines of connections: one list per class, all operations O(1).
 //!
-//! All deadlines of a class (idle, head, write, …) have the same timeout, so the one that is armed last expires last: each
-//! class is a doubly linked list through nodes that the slots carry, appended at its tail. It is exact, and no wheel
-//! has to turn. Times that handlers choose differ: they are in a heap through the same nodes.
+//! All deadlines of a class (idle, head, write, …) have the same timeout, so the one that is armed last expires last:
+//! each class is a doubly linked list through nodes in the slots, and new ones are appended at its tail. It is exact,
+//! and needs no timer wheel. Times that handlers choose differ, so they are in a heap through the same nodes.
 
 mod wakes;
 
 use crate::time::Instant;
 use wakes::Wakes;
 
-/// No neighbour. A table never has so many slots.
+/// Means "no neighbour"; a table never has this many slots.
 const NONE: u32 = u32::MAX;
 
-/// Class of a node that is in no list.
+/// The class of a node that is in no list.
 const UNARMED: u8 = u8::MAX;
 
-/// Class of a node in the heap of times that differ.
+/// The class of a node in the heap.
 const WAKE: u8 = UNARMED - 1;
 
-/// Head of an empty list; what is due then never expires.
+/// The head of an empty list; a deadline at this time never expires.
 const NEVER: Instant = Instant(u64::MAX);
 
-/// A slot's place in the lists of a [`Deadlines`]: a slot has at most one deadline at a time.
+/// A slot's node in the lists of a [`Deadlines`]: a slot has at most one deadline at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadlineNode {
     at: Instant,
     prev: u32,
     next: u32,
-    /// In the heap alone.
+    /// Used only in the heap.
     child: u32,
     class: u8,
 }
@@ -35,20 +35,20 @@ pub struct DeadlineNode {
 static_assertions::const_assert!(size_of::<DeadlineNode>() <= 24);
 
 impl DeadlineNode {
-    /// In no list.
+    /// A node that is in no list.
     #[must_use]
     pub const fn new() -> Self {
         Self { at: NEVER, prev: NONE, next: NONE, child: NONE, class: UNARMED }
     }
 
-    /// When the slot's deadline is; `None` when it has none.
+    /// The slot's deadline; `None` if it has none.
     #[inline]
     #[must_use]
     pub const fn deadline(&self) -> Option<Instant> {
         if self.class == UNARMED { None } else { Some(self.at) }
     }
 
-    /// The class of the slot's deadline; `None` when it has none, or a time of its own.
+    /// The class of the slot's deadline; `None` if it has none, or is in the heap.
     #[inline]
     #[must_use]
     pub const fn class(&self) -> Option<usize> {
@@ -62,25 +62,25 @@ impl Default for DeadlineNode {
     }
 }
 
-/// Where the nodes are: in a table of their own, or inside the slots.
+/// Access to the nodes, which are in a separate table or in the slots.
 pub trait DeadlineSlots {
-    /// The node of slot `index`, which was given to [`Deadlines::arm`] or [`Deadlines::cancel`] before.
+    /// The node of slot `index`, which is one that the caller passed to [`Deadlines`].
     fn node(&mut self, index: u32) -> &mut DeadlineNode;
 }
 
 impl DeadlineSlots for [DeadlineNode] {
     /// # Panics
-    /// When `index` is not below the length.
+    /// If `index` is not below the length.
     #[inline]
     fn node(&mut self, index: u32) -> &mut DeadlineNode {
         &mut self[index as usize]
     }
 }
 
-/// The deadlines of all slots, in `CLASSES` lists (at most 254), each in order of time, and times of their own for some of
-/// them.
+/// The deadlines of all slots, in `CLASSES` lists (at most 254), each ordered by time, and a heap for times that
+/// handlers choose.
 ///
-/// Nodes belong to one `Deadlines` for their whole life: pass the same slots to every call.
+/// Nodes belong to one `Deadlines` for their whole lifetime: pass the same slots to every call.
 #[derive(Debug)]
 pub struct Deadlines<const CLASSES: usize> {
     lists: [List; CLASSES],
@@ -89,7 +89,7 @@ pub struct Deadlines<const CLASSES: usize> {
 
 #[derive(Clone, Copy, Debug)]
 struct List {
-    /// The head's deadline, [`NEVER`] when empty: cached, so that looking for the earliest touches no slot.
+    /// The head's deadline, [`NEVER`] if empty: cached, so that finding the earliest deadline touches no slot.
     head_at: Instant,
     head: u32,
     tail: u32,
@@ -98,20 +98,20 @@ struct List {
 impl<const CLASSES: usize> Deadlines<CLASSES> {
     const CLASSES_FIT: () = assert!(CLASSES <= WAKE as usize, "at most 254 classes");
 
-    /// No deadline is armed.
+    /// No deadlines.
     #[must_use]
     pub const fn new() -> Self {
         let () = Self::CLASSES_FIT;
         Self { lists: [List { head_at: NEVER, head: NONE, tail: NONE }; CLASSES], wakes: Wakes::new() }
     }
 
-    /// Gives slot `index` the deadline `at` of `class`, instead of the one that it had, if any, of whichever class.
+    /// Sets the deadline of slot `index` to `at` in `class`, in place of its previous one in any class.
     ///
-    /// O(1) as long as no deadline in the class is later than `at`; else (the clock or the class's timeout changed)
-    /// it walks over the later ones, so that the order holds.
+    /// O(1) as long as no deadline in the class is later than `at`; otherwise (the clock or the timeout of the class
+    /// changed) it walks over the later ones to keep the order.
     ///
     /// # Panics
-    /// When `class` is not below `CLASSES`, or the slot does not exist.
+    /// If `class` is not below `CLASSES`, or the slot does not exist.
     #[inline]
     pub fn arm(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, class: usize, at: Instant) {
         let list = &mut self.lists[class];
@@ -137,11 +137,11 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         self.append(slots, index, class, at);
     }
 
-    /// Gives slot `index` a time of its own, instead of the deadline or the time that it had, if any. O(1), or O(log n)
-    /// amortised where it had a time.
+    /// Puts slot `index` into the heap with the time `at`, in place of its previous deadline or time. O(1), or O(log n)
+    /// amortised if it was in the heap.
     ///
     /// # Panics
-    /// When the slot does not exist.
+    /// If the slot does not exist.
     pub fn arm_wake(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, at: Instant) {
         let node = slots.node(index);
         if node.class == WAKE && node.at == at {
@@ -151,14 +151,14 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         self.wakes.insert(slots, index, at);
     }
 
-    /// Whether [`pop_wake`](Self::pop_wake) has one.
+    /// Whether [`pop_wake`](Self::pop_wake) would return a slot.
     #[inline]
     #[must_use]
     pub fn has_wake(&self, now: Instant) -> bool {
         self.wakes.first_at <= now
     }
 
-    /// Takes out the slot whose own time is the earliest one, unless that is after `now`.
+    /// Removes and returns the slot with the earliest time in the heap, unless that is after `now`.
     pub fn pop_wake(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), now: Instant) -> Option<u32> {
         if !self.has_wake(now) {
             return None;
@@ -168,10 +168,10 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         Some(index)
     }
 
-    /// Takes the slot's deadline away. Harmless when it has none.
+    /// Removes the slot's deadline, if it has one.
     ///
     /// # Panics
-    /// When the slot does not exist.
+    /// If the slot does not exist.
     #[inline]
     pub fn cancel(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) {
         let node = slots.node(index);
@@ -185,21 +185,21 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         }
     }
 
-    /// Takes out the earliest deadline that is not after `now`: its slot and its class. Of equal ones, the lower class
-    /// comes first, and within a class the one that was armed first.
+    /// Removes the earliest deadline that is not after `now`, and returns its slot and class. Of equal deadlines, a
+    /// lower class comes first, and within a class the one that was armed first.
     ///
-    /// Call it until it answers `None`. A deadline at the end of time never expires.
+    /// Call it until it returns `None`. A deadline of `Instant(u64::MAX)` never expires.
     #[inline]
     pub fn pop_expired(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), now: Instant) -> Option<(u32, usize)> {
         let earliest = self.first_at()?;
         if earliest > now { None } else { self.pop_at(slots, earliest) }
     }
 
-    /// The slot of `class` whose deadline comes next behind that of `after`, which is in the class, or the first one; `None`
-    /// when that is later than `now`. For those who decide about each one that is due whether it goes.
+    /// The slot of `class` whose deadline follows that of `after`, which must be in the class, or for `None` the first
+    /// one. `None` if that deadline is later than `now`. For callers that decide for each due slot whether to end it.
     ///
     /// # Panics
-    /// When `class` is not below `CLASSES`, or a slot does not exist.
+    /// If `class` is not below `CLASSES`, or a slot does not exist.
     pub fn next_due(
         &self,
         slots: &mut (impl DeadlineSlots + ?Sized),
@@ -216,27 +216,33 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         if index != NONE && slots.node(index).at <= now { Some(index) } else { None }
     }
 
-    /// When the next deadline or time of a slot's own is; `None` when there is none. Touches no slot.
+    /// The earliest deadline or time in the heap; `None` if there is none. Touches no slot.
     #[inline]
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let earliest = self.first_at().unwrap_or(NEVER).min(self.wakes.first_at);
-        if earliest == NEVER { None } else { Some(earliest) }
+        not_never(self.earliest().min(self.wakes.first_at))
     }
 
-    /// When the next deadline of a class is.
+    /// The earliest deadline of any class.
     #[inline]
     #[must_use]
     pub fn first_at(&self) -> Option<Instant> {
-        let earliest = self.lists.iter().map(|list| list.head_at).min()?;
-        if earliest == NEVER { None } else { Some(earliest) }
+        not_never(self.earliest())
     }
 
-    /// The slot whose deadline is the next of its class: of idle connections, the one that is idle longest. `None`
-    /// when the class is empty.
+    /// Like [`first_at`](Self::first_at), but [`NEVER`] if there is none. It compiles to code without branches.
+    #[inline]
+    fn earliest(&self) -> Instant {
+        self.lists
+            .iter()
+            .fold(NEVER, |earliest, list| if list.head_at.0 < earliest.0 { list.head_at } else { earliest })
+    }
+
+    /// The slot with the earliest deadline of the class: of idle connections, the one that has been idle the longest.
+    /// `None` if the class is empty.
     ///
     /// # Panics
-    /// When `class` is not below `CLASSES`.
+    /// If `class` is not below `CLASSES`.
     #[inline]
     #[must_use]
     pub fn oldest(&self, class: usize) -> Option<u32> {
@@ -244,17 +250,17 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         if head == NONE { None } else { Some(head) }
     }
 
-    /// Whether the slot has a deadline, of whichever class, or a time of its own.
+    /// Whether the slot has a deadline of any class, or is in the heap.
     ///
     /// # Panics
-    /// When the slot does not exist.
+    /// If the slot does not exist.
     #[inline]
     #[must_use]
     pub fn is_armed(&self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) -> bool {
         slots.node(index).class != UNARMED
     }
 
-    /// Takes out the first head whose deadline is `earliest`.
+    /// Removes the first head whose deadline is `earliest`.
     #[cold]
     fn pop_at(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), earliest: Instant) -> Option<(u32, usize)> {
         let class = self.lists.iter().position(|list| list.head_at == earliest)?;
@@ -263,7 +269,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         Some((index, class))
     }
 
-    /// Closes the gap around `node`, which is a copy.
+    /// Closes the gap that a slot leaves, given a copy of its node.
     #[inline]
     fn unlink(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), node: &DeadlineNode) {
         let list = &mut self.lists[usize::from(node.class)];
@@ -283,7 +289,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         }
     }
 
-    /// Links the slot's node, which is in no list, behind the last one that is not later.
+    /// Links the slot's node, which is in no list, after the last one that is not later.
     #[inline]
     fn append(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, class: usize, at: Instant) {
         let list = &mut self.lists[class];
@@ -302,7 +308,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         *slots.node(index) = DeadlineNode { at, prev, next: NONE, child: NONE, class: class as u8 };
     }
 
-    /// Links the slot's node in front of all that are later, of which there is at least one.
+    /// Links the slot's node before all that are later, of which there is at least one.
     #[cold]
     fn insert_before_later(
         &mut self,
@@ -327,6 +333,11 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         }
         *slots.node(index) = DeadlineNode { at, prev, next, child: NONE, class: class as u8 };
     }
+}
+
+#[inline]
+fn not_never(at: Instant) -> Option<Instant> {
+    if at == NEVER { None } else { Some(at) }
 }
 
 impl<const CLASSES: usize> Default for Deadlines<CLASSES> {

@@ -26,7 +26,7 @@ fn only_the_token_of_the_waiting_exchange_resolves_it_and_only_once() {
     assert!(!deferrals.in_realm(1).resolve(token));
     assert!(!deferrals.take_bell());
     assert!(deferrals.resolve(token));
-    assert!(!deferrals.resolve(token), "a doubled token is a no-op");
+    assert!(!deferrals.resolve(token), "a copy of a token does nothing");
     assert!(deferrals.take_bell() && !deferrals.take_bell());
     assert_eq!((deferrals.next_resolved(0), deferrals.next_resolved(2)), (Some(1), None));
     cells[1].clear();
@@ -34,25 +34,25 @@ fn only_the_token_of_the_waiting_exchange_resolves_it_and_only_once() {
     assert_eq!(deferrals.next_resolved(0), None);
     let token = deferrals.defer(1).unwrap();
     deferrals.reset();
-    assert!(!deferrals.resolve(token), "the engine is over");
-    assert_ne!(deferrals.defer(1), Some(token), "and the next one counts on");
+    assert!(!deferrals.resolve(token), "the engine is gone");
+    assert_ne!(deferrals.defer(1), Some(token), "the next one continues the numbers");
     assert_eq!(deferrals.defer(2), None);
 }
 
-/// A cell that has seen so many deferrals.
+/// A cell that has had `serial` deferrals.
 fn cell_at(serial: u64) -> DeferCell {
     DeferCell { block: AtomicU32::new(block(serial)), word: AtomicU32::new(word(serial)) }
 }
 
-/// Where words, blocks and numbers begin anew.
-fn borders() -> Vec<u64> {
+/// Where words, blocks and numbers wrap around.
+fn boundaries() -> Vec<u64> {
     let of_blocks = [1, 2, 3, 4, 1 << 31, (1 << 32) - 1].map(|count: u64| count << BLOCK_BITS);
     [of_blocks.as_slice(), &[1, SERIAL_MASK + 1]].concat()
 }
 
 #[test]
 fn numbers_count_up_through_both_words() {
-    for border in borders() {
+    for border in boundaries() {
         let before = border.saturating_sub(3);
         let cell = cell_at(before);
         for serial in before + 1..before + 7 {
@@ -64,11 +64,11 @@ fn numbers_count_up_through_both_words() {
     }
 }
 
-/// A worker that defers four times runs beside one who resolves a token, in each order that their steps can have: the token
-/// is taken for its own deferral, while that waits, and for no other.
+/// A worker that defers four times, concurrently with a thread that resolves a token, in each order of their steps: the
+/// token resolves its own deferral while that waits, and no other.
 #[test]
 fn no_order_of_steps_takes_a_token_for_another() {
-    /// What is waited for behind a worker's steps, of which a deferral has four.
+    /// What the worker waits for after a number of its steps, of which a deferral has four.
     type Waiting = Option<u64>;
     fn step(cell: &DeferCell, first: u64, at: usize) -> Waiting {
         let serial = (first + at as u64 / 4) & SERIAL_MASK;
@@ -87,10 +87,10 @@ fn no_order_of_steps_takes_a_token_for_another() {
         None
     }
     const STEPS: usize = 16;
-    for border in borders() {
+    for border in boundaries() {
         let first = border.saturating_sub(1);
         let near = (0..6).map(|at| first.wrapping_sub(1).wrapping_add(at));
-        // As many deferrals ago, or to come, as bring one of the words round.
+        // As many deferrals before or after as make one of the words wrap around.
         let distances = [0, 1 << BLOCK_BITS, 1 << WORD_BITS, 1 << 32, 1 << (WORD_BITS + 31), 3 << BLOCK_BITS];
         for serial in near.flat_map(|near| distances.map(|distance: u64| near.wrapping_sub(distance) & SERIAL_MASK)) {
             for looks_at in 0..=STEPS {
@@ -116,7 +116,7 @@ fn no_order_of_steps_takes_a_token_for_another() {
     }
 }
 
-/// What happens to a worker's deferrals.
+/// An event of a worker's deferrals.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     /// A handler takes a token.
@@ -125,7 +125,7 @@ enum Event {
     Clear(u32),
     /// An engine ends, and the next one uses the same cells.
     Restart,
-    /// Someone resolves a token that was given out at some time.
+    /// A token that was given out at some time is resolved.
     Resolve(prop::sample::Index),
 }
 
@@ -138,7 +138,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What a worker does once a turn.
+/// Takes the resolved slots, as a worker does once a turn.
 fn take_all(deferrals: &Deferrals<'_>) -> Vec<u32> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -153,20 +153,20 @@ fn take_all(deferrals: &Deferrals<'_>) -> Vec<u32> {
 
 proptest! {
     #[test]
-    fn a_token_resolves_its_own_deferral_once_while_it_waits_and_nothing_else(
-        border in prop::sample::select(borders()),
+    fn a_token_resolves_only_its_own_deferral_once_while_it_waits(
+        border in prop::sample::select(boundaries()),
         events in prop::collection::vec(event(), 1..200),
     ) {
         let cells = [0, 1, 2].map(|slot| cell_at(border.saturating_sub(10 * slot) & SERIAL_MASK));
         let bell = AtomicBool::new(false);
         let deferrals = Deferrals::new(0, &cells, &bell);
-        // Every token ever given out, and which of them is waited for in each slot.
+        // Every token ever given out, and the one that each slot waits for.
         let (mut tokens, mut waiting) = (Vec::new(), [None; 3]);
         for event in events {
             match event {
                 Event::Defer(slot) => {
                     let token = deferrals.defer(slot).unwrap();
-                    prop_assert!(!tokens.contains(&token), "{:?} once more", token);
+                    prop_assert!(!tokens.contains(&token), "{:?} again", token);
                     waiting[slot as usize] = Some(token);
                     tokens.push(token);
                 }

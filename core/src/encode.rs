@@ -1,8 +1,9 @@
-//! The parts of a response head, put behind each other into memory that the caller provides, and the two decisions
-//! that no handler makes: how the body is framed and what is told about the connection.
+//! Writes the parts of a response head one after another into memory that the caller provides, and makes two decisions
+//! that no handler makes: how the body is framed and what `Connection` says.
 //!
-//! Whatever writes a head does it with these, so that each rule has one implementation. Nothing that comes from a
-//! handler can end its line: names are tokens, and values and reasons have no control but HTAB (RFC 9110 §5.5).
+//! Everything that writes a head uses these functions, so each rule has one implementation. Nothing from a handler can
+//! break out of its line: names are tokens, and values and reasons contain no control characters except HTAB (RFC 9110
+//! §5.5).
 
 use core::fmt;
 
@@ -10,7 +11,7 @@ use crate::error::BufferFull;
 use crate::format::{HttpDate, UINT_BYTES_MAX, uint_len, write_digits};
 use crate::status;
 
-/// Writes into borrowed memory, front to back. Each method writes all of its part or nothing.
+/// Writes into borrowed memory, front to back. Each method writes its whole part or nothing.
 #[derive(Debug)]
 pub struct Encoder<'a> {
     spare: &'a mut [u8],
@@ -18,7 +19,7 @@ pub struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    /// Starts at the front of `out`.
+    /// An encoder that writes to `out`, starting at its front.
     #[inline]
     #[must_use]
     pub const fn new(out: &'a mut [u8]) -> Self {
@@ -33,38 +34,39 @@ impl<'a> Encoder<'a> {
         self.capacity - self.spare.len()
     }
 
-    /// Whether nothing is written.
+    /// Whether nothing has been written.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes of room left.
+    /// Bytes of room that are left.
     #[inline]
     #[must_use]
     pub const fn spare_len(&self) -> usize {
         self.spare.len()
     }
 
-    /// Writes `bytes` as they are. They are not checked: never a part of a head that comes from a handler.
+    /// Writes `bytes` unchecked: not for any part of a head that comes from a handler.
     ///
     /// # Errors
-    /// [`BufferFull`] when they do not fit.
+    /// [`BufferFull`] if they do not fit.
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) -> Result<(), BufferFull> {
         copy(self.take(bytes.len())?, bytes);
         Ok(())
     }
 
-    /// Writes a status line with the registered reason: `HTTP/1.1 200 OK`. Without one the space before it stays
-    /// (RFC 9112 §4). The version is always the server's own, whatever the request's was (RFC 9110 §2.5).
+    /// Writes a status line with the registered reason: `HTTP/1.1 200 OK`. For a status without one, the space before
+    /// the reason is still written (RFC 9112 §4). The version is always the server's own, whatever the request's was
+    /// (RFC 9110 §2.5).
     ///
     /// # Errors
-    /// [`StatusError::Full`] when it does not fit, [`StatusError::InvalidStatus`] outside 100 to 999.
+    /// [`StatusError::Full`] if it does not fit, [`StatusError::InvalidStatus`] outside 100 to 999.
     #[inline]
     pub fn status_line(&mut self, status: u16) -> Result<(), StatusError> {
-        // By far the most frequent: a copy of known length.
+        // By far the most frequent one: a copy of constant length.
         if status == 200 {
             return Ok(self.put(b"HTTP/1.1 200 OK\r\n")?);
         }
@@ -78,11 +80,11 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// Writes a status line with a reason of the handler's own. It may be empty.
+    /// Writes a status line with a reason of the handler's choice, which may be empty.
     ///
     /// # Errors
-    /// [`StatusError::Full`] when it does not fit, [`StatusError::InvalidStatus`] outside 100 to 999,
-    /// [`StatusError::InvalidReason`] when it holds a control other than HTAB (RFC 9112 §4).
+    /// [`StatusError::Full`] if it does not fit, [`StatusError::InvalidStatus`] outside 100 to 999,
+    /// [`StatusError::InvalidReason`] if it contains a control character other than HTAB (RFC 9112 §4).
     pub fn status_line_with_reason(&mut self, status: u16, reason: &[u8]) -> Result<(), StatusError> {
         if !status::is_valid(status) {
             return Err(StatusError::InvalidStatus);
@@ -100,12 +102,12 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Writes a field of the handler's, `name: value`. White space around the value is no part of it: recipients
-    /// drop it (RFC 9110 §5.5).
+    /// Writes a field of the handler's, `name: value`. White space around the value is not part of it: recipients drop
+    /// it (RFC 9110 §5.5).
     ///
     /// # Errors
-    /// [`FieldError`]: the name is no token or [reserved](is_reserved), the value holds a control other than HTAB, or
-    /// the line does not fit.
+    /// [`FieldError`] if the name is not a token or is [reserved](is_reserved), the value contains a control character
+    /// other than HTAB, or the line does not fit.
     #[inline]
     pub fn field(&mut self, name: &str, value: &[u8]) -> Result<(), FieldError> {
         let name = name.as_bytes();
@@ -122,10 +124,10 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Writes a field that was checked when it was made: the fastest way for a constant.
+    /// Writes a field that was checked when it was created: the fastest way for a constant.
     ///
     /// # Errors
-    /// [`BufferFull`] when it does not fit.
+    /// [`BufferFull`] if it does not fit.
     #[inline]
     pub fn field_line(&mut self, line: FieldLine<'_>) -> Result<(), BufferFull> {
         let text = line.0;
@@ -136,11 +138,11 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Writes a field with a number: `name_with_colon` as it is, for example `b"Retry-After: "`, then `value` and the
+    /// Writes a field with a number: `name_with_colon` unchecked, for example `b"Retry-After: "`, then `value` and the
     /// end of the line.
     ///
     /// # Errors
-    /// [`BufferFull`] when it does not fit.
+    /// [`BufferFull`] if it does not fit.
     #[inline]
     pub fn uint_field(&mut self, name_with_colon: &'static [u8], value: u64) -> Result<(), BufferFull> {
         let digits_len = uint_len(value);
@@ -153,10 +155,10 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Writes what tells the framing: `Content-Length`, `Transfer-Encoding: chunked`, or nothing.
+    /// Writes the field that declares the framing: `Content-Length`, `Transfer-Encoding: chunked`, or none.
     ///
     /// # Errors
-    /// [`BufferFull`] when it does not fit.
+    /// [`BufferFull`] if it does not fit.
     #[inline]
     pub fn framing_field(&mut self, framing: BodyFraming) -> Result<(), BufferFull> {
         match framing {
@@ -171,7 +173,7 @@ impl<'a> Encoder<'a> {
     /// Writes `Date`.
     ///
     /// # Errors
-    /// [`BufferFull`] when it does not fit.
+    /// [`BufferFull`] if it does not fit.
     #[inline]
     pub fn date_field(&mut self, date: &HttpDate) -> Result<(), BufferFull> {
         let line = self.take(DATE_LINE_BYTES)?;
@@ -183,11 +185,12 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Writes `Upgrade` with the protocols offered or switched to (RFC 9110 §7.8). It goes with the `upgrade` option
-    /// of [`connection_field`].
+    /// Writes `Upgrade` with the protocols offered or switched to (RFC 9110 §7.8). `Connection` must then have the
+    /// `upgrade` option: see [`connection_field`].
     ///
     /// # Errors
-    /// [`FieldError::InvalidValue`] when `protocols` is empty or holds a control, [`FieldError::Full`].
+    /// [`FieldError::InvalidValue`] if `protocols` is empty or contains a control character, [`FieldError::Full`] if
+    /// the line does not fit.
     pub fn upgrade_field(&mut self, protocols: &[u8]) -> Result<(), FieldError> {
         if !is_upgrade(protocols) {
             return Err(FieldError::InvalidValue);
@@ -201,24 +204,25 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    /// Writes the empty line behind the fields.
+    /// Writes the empty line after the fields.
     ///
     /// # Errors
-    /// [`BufferFull`] when it does not fit.
+    /// [`BufferFull`] if it does not fit.
     #[inline]
     pub fn end_of_head(&mut self) -> Result<(), BufferFull> {
         self.put(b"\r\n")
     }
 
-    /// Splits `length` bytes off the front of the room.
+    /// Splits `length` bytes off the front of the remaining room.
     #[inline]
     fn take(&mut self, length: usize) -> Result<&'a mut [u8], BufferFull> {
         self.spare.split_off_mut(..length).ok_or(BufferFull)
     }
 }
 
-/// Most bytes of what the core adds to a head behind its status line, `Upgrade` apart: `Date`, `Connection`, the
-/// framing and the empty line. With so much room kept, a head that a handler filled can always be finished.
+/// The most bytes that the core adds to a head after its status line, except `Upgrade`: `Date`, `Connection`, the
+/// framing and the empty line. If this much room is reserved, the head can always be finished, whatever fields a
+/// handler adds.
 pub const OWN_FIELDS_BYTES_MAX: usize = DATE_LINE_BYTES
     + connection_field(true, true, true).len()
     + CONTENT_LENGTH.len()
@@ -229,7 +233,7 @@ pub const OWN_FIELDS_BYTES_MAX: usize = DATE_LINE_BYTES
 /// Bytes of a status line without its reason.
 pub(crate) const STATUS_LINE_BYTES: usize = "HTTP/1.1 200 \r\n".len();
 
-/// Bytes of a field line besides its name and its value.
+/// Bytes of a field line in addition to its name and value.
 pub(crate) const FIELD_LINE_EXTRA: usize = ": \r\n".len();
 
 /// Bytes of a `Date` line.
@@ -239,36 +243,36 @@ pub(crate) const CONTENT_LENGTH: &[u8] = b"Content-Length: ";
 pub(crate) const TRANSFER_ENCODING_CHUNKED: &[u8] = b"Transfer-Encoding: chunked\r\n";
 pub(crate) const UPGRADE: &[u8] = b"Upgrade: ";
 
-/// What is known of a response's content when its head is written.
+/// What is known about a response's content when its head is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BodyKind {
-    /// The handler said nothing about content.
+    /// The handler gave no content.
     None,
-    /// So many bytes.
+    /// This many bytes.
     Known(u64),
-    /// It is produced piece by piece.
+    /// Produced piece by piece, with an unknown total length.
     Unknown,
 }
 
-/// How a response's end is told.
+/// How the end of a response is marked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BodyFraming {
-    /// The head is all of it, whatever the handler wrote.
+    /// The response ends with the head, whatever the handler wrote.
     NoBody {
-        /// Told in `Content-Length` all the same, when it is some.
+        /// Declared in `Content-Length` nevertheless, if `Some`.
         content_length: Option<u64>,
     },
-    /// `Content-Length` and exactly so many bytes.
+    /// `Content-Length` and exactly this many bytes.
     Length(u64),
     /// `Transfer-Encoding: chunked`.
     Chunked,
-    /// The end of the connection is the end of the body.
+    /// The body ends when the connection is closed.
     CloseDelimited,
 }
 
-/// Decides the framing of a response: RFC 9112 §6.3 seen from the server, row by row.
+/// Decides the framing of a response: RFC 9112 §6.3 from the server's side, row by row.
 ///
-/// `method_is_connect` is about the request, like `request_method_is_head`; `http10` says that it was HTTP/1.0.
+/// `method_is_connect`, like `request_method_is_head`, is about the request; `http10` tells that it was HTTP/1.0.
 #[inline]
 #[must_use]
 pub const fn response_body(
@@ -280,27 +284,27 @@ pub const fn response_body(
 ) -> BodyFraming {
     const NOTHING_TOLD: BodyFraming = BodyFraming::NoBody { content_length: None };
     match (status, length) {
-        // Interim responses, and 101 behind which another protocol begins: no content (RFC 9110 §15.2), neither
+        // Interim responses, and 101, after which another protocol begins: no content (RFC 9110 §15.2), neither
         // Content-Length (§8.6) nor Transfer-Encoding (RFC 9112 §6.1).
         (100..=199, _) => NOTHING_TOLD,
-        // A tunnel begins behind the head: neither of the two (RFC 9110 §9.3.6, §8.6, RFC 9112 §6.1).
+        // A tunnel begins after the head: neither of the two (RFC 9110 §9.3.6, §8.6, RFC 9112 §6.1).
         (200..=299, _) if method_is_connect => NOTHING_TOLD,
         // No content, neither of the two (RFC 9110 §15.3.5, §8.6, RFC 9112 §6.1).
         (204, _) => NOTHING_TOLD,
-        // No content (RFC 9110 §15.3.6), but the client reads a body by the common rules: its length is zero.
+        // No content (RFC 9110 §15.3.6), but the client applies the general rules for bodies: declare a length of zero.
         (205, _) => BodyFraming::NoBody { content_length: Some(0) },
-        // No content (RFC 9110 §15.4.5). Content-Length would have to be that of the 200 (§8.6), which only the
-        // handler could know; it is optional, so nothing is told.
+        // No content (RFC 9110 §15.4.5). Content-Length would have to be that of the 200 (§8.6), which only the handler
+        // could know; it is optional, so it is left out.
         (304, _) => NOTHING_TOLD,
         // The same Content-Length as for GET, without the content (RFC 9110 §9.3.2, §8.6).
         (_, BodyKind::Known(length)) if request_method_is_head => BodyFraming::NoBody { content_length: Some(length) },
-        // What GET would have had is not known here: both fields may be left out (RFC 9110 §9.3.2, RFC 9112 §6.1).
+        // What GET would have had is not known here, and both fields are optional (RFC 9110 §9.3.2, RFC 9112 §6.1).
         (_, BodyKind::None | BodyKind::Unknown) if request_method_is_head => NOTHING_TOLD,
-        // Told, so that the connection can persist (RFC 9112 §6.3, §9.3).
+        // Declared, so that the connection can persist (RFC 9112 §6.3, §9.3).
         (_, BodyKind::Known(length)) => BodyFraming::Length(length),
-        // Without Content-Length the client would read up to the end of the connection (RFC 9112 §6.3, rule 8).
+        // Without Content-Length the client would read until the connection is closed (RFC 9112 §6.3, rule 8).
         (_, BodyKind::None) => BodyFraming::Length(0),
-        // Chunked is for 1.1 requests only (RFC 9112 §6.1): with 1.0 the connection ends behind the body.
+        // Chunked is for 1.1 requests only (RFC 9112 §6.1): with 1.0 the connection is closed after the body.
         (_, BodyKind::Unknown) if http10 => BodyFraming::CloseDelimited,
         (_, BodyKind::Unknown) => BodyFraming::Chunked,
     }
@@ -314,7 +318,7 @@ impl BodyFraming {
         !matches!(self, Self::NoBody { .. })
     }
 
-    /// Whether the connection has to be closed behind the body.
+    /// Whether the connection has to be closed after the body.
     #[inline]
     #[must_use]
     pub const fn closes(self) -> bool {
@@ -322,11 +326,11 @@ impl BodyFraming {
     }
 }
 
-/// The `Connection` line, CRLF included; empty when nothing has to be told.
+/// The `Connection` line, including CRLF; empty if none is needed.
 ///
-/// `persistent` says that the connection stays open behind this response, `upgrade` that an `Upgrade` field goes with
-/// it, which needs its option (RFC 9110 §7.8). A 101 and a 2xx to CONNECT end HTTP on the connection without closing
-/// it: for them `persistent` is true and `http10` false.
+/// `persistent`: the connection stays open after this response. `upgrade`: an `Upgrade` field is sent, which needs its
+/// option (RFC 9110 §7.8). A 101 and a 2xx to CONNECT end HTTP on the connection without closing it: for them
+/// `persistent` is true and `http10` false.
 #[inline]
 #[must_use]
 pub const fn connection_field(http10: bool, persistent: bool, upgrade: bool) -> &'static [u8] {
@@ -334,16 +338,16 @@ pub const fn connection_field(http10: bool, persistent: bool, upgrade: bool) -> 
         // The default of 1.1 (RFC 9112 §9.3).
         (false, true, false) => b"",
         (false, true, true) => b"Connection: upgrade\r\n",
-        // Closing is always told (RFC 9112 §9.6), to 1.0 as well, where it is the default.
+        // Closing is always announced (RFC 9112 §9.6), to 1.0 as well, where it is the default.
         (_, false, false) => b"Connection: close\r\n",
         (_, false, true) => b"Connection: close, upgrade\r\n",
-        // A 1.0 client that asked for it learns that it was granted (RFC 9112 §9.3, appendix C.2.2).
+        // A 1.0 client that asked for persistence is told that it was granted (RFC 9112 §9.3, appendix C.2.2).
         (true, true, false) => b"Connection: keep-alive\r\n",
         (true, true, true) => b"Connection: keep-alive, upgrade\r\n",
     }
 }
 
-/// A whole field line, `Name: value` without its CRLF, checked when it was made.
+/// A whole field line, `Name: value` without its CRLF, checked when it is created.
 ///
 /// ```
 /// use aurora_http_core::encode::FieldLine;
@@ -353,7 +357,7 @@ pub const fn connection_field(http10: bool, persistent: bool, upgrade: bool) -> 
 pub struct FieldLine<'a>(&'a [u8]);
 
 impl<'a> FieldLine<'a> {
-    /// Checks `line` by the rules of [`Encoder::field`]. `None` when it breaks one or has no `: ` behind its name.
+    /// Checks `line` by the rules of [`Encoder::field`]. `None` if it breaks one or has no `: ` after its name.
     #[must_use]
     pub const fn new(line: &'a str) -> Option<Self> {
         let bytes = line.as_bytes();
@@ -375,16 +379,16 @@ impl<'a> FieldLine<'a> {
     }
 }
 
-/// Whether only the core may send a field of this name, in any case. A handler's own would contradict it:
+/// Whether only the core may send a field with this name, in any case. One from a handler could contradict it:
 ///
 /// * `Content-Length`, `Transfer-Encoding`, `Trailer`: the framing ([`response_body`]);
 /// * `Connection`, `Keep-Alive`, `Proxy-Connection`, `Upgrade`: the connection ([`connection_field`],
 ///   [`Encoder::upgrade_field`]);
-/// * `Date`: the server's clock; without a clock there is none (RFC 9110 §6.6.1).
+/// * `Date`: the server's clock; a server without a clock sends none (RFC 9110 §6.6.1).
 #[inline]
 #[must_use]
 pub const fn is_reserved(name: &[u8]) -> bool {
-    // The length alone sorts out nearly all others.
+    // The length alone rules out nearly all other names.
     match name.len() {
         4 => name.eq_ignore_ascii_case(b"Date"),
         7 => name.eq_ignore_ascii_case(b"Upgrade") || name.eq_ignore_ascii_case(b"Trailer"),
@@ -396,7 +400,7 @@ pub const fn is_reserved(name: &[u8]) -> bool {
     }
 }
 
-/// Checks a field of a handler's. Never [`FieldError::Full`].
+/// Checks a field of a handler's. Never returns [`FieldError::Full`].
 #[inline]
 pub(crate) const fn check_field(name: &[u8], value: &[u8]) -> Result<(), FieldError> {
     if !is_token(name) {
@@ -420,24 +424,25 @@ pub(crate) const fn is_upgrade(protocols: &[u8]) -> bool {
 #[inline]
 pub(crate) const fn is_token(name: &[u8]) -> bool {
     let mut rest = name;
-    // Four look-ups for one branch.
-    while let Some((four, behind)) = rest.split_first_chunk::<4>() {
+    // Four look-ups per branch.
+    while let Some((four, following)) = rest.split_first_chunk::<4>() {
         let [a, b, c, d] = *four;
         if !(TOKEN[a as usize] & TOKEN[b as usize] & TOKEN[c as usize] & TOKEN[d as usize]) {
             return false;
         }
-        rest = behind;
+        rest = following;
     }
-    while let [byte, behind @ ..] = rest {
+    while let [byte, following @ ..] = rest {
         if !TOKEN[*byte as usize] {
             return false;
         }
-        rest = behind;
+        rest = following;
     }
     !name.is_empty()
 }
 
-/// The bytes a token is made of. A byte per entry: an eighth of the size would cost twice the instructions.
+/// The bytes that a token may contain. One byte per entry: a bit set, an eighth of the size, would take twice the
+/// instructions.
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0_u8;
@@ -451,54 +456,57 @@ static TOKEN: [bool; 256] = {
     table
 };
 
-/// Whether `value` has no control but HTAB: visible ASCII, space, HTAB and 0x80 to 0xFF (RFC 9110 §5.5).
+/// Whether `value` has no control characters except HTAB: only visible ASCII, space, HTAB and 0x80 to 0xFF (RFC 9110
+/// §5.5).
 #[inline]
 pub(crate) const fn is_field_content(value: &[u8]) -> bool {
     let mut rest = value;
-    while let Some((word, behind)) = rest.split_first_chunk::<8>() {
+    while let Some((word, following)) = rest.split_first_chunk::<8>() {
         if has_control(u64::from_ne_bytes(*word)) {
             return is_field_content_with_tabs(value);
         }
-        rest = behind;
+        rest = following;
     }
     if rest.is_empty() {
         return true;
     }
-    // The last word once more, overlapping the one before: shorter than a loop over its bytes.
+    // A last word that overlaps the one before: shorter than a loop over the remaining bytes.
     match value.last_chunk::<8>() {
         Some(word) if !has_control(u64::from_ne_bytes(*word)) => true,
         _ => is_field_content_with_tabs(rest),
     }
 }
 
-/// Byte by byte: for short values, and those with a control that may be HTAB.
+/// Byte by byte: for short values, and for those with a control character, which may be HTAB.
 const fn is_field_content_with_tabs(value: &[u8]) -> bool {
     let mut rest = value;
-    while let [byte, behind @ ..] = rest {
+    while let [byte, following @ ..] = rest {
         if byte.is_ascii_control() && *byte != b'\t' {
             return false;
         }
-        rest = behind;
+        rest = following;
     }
     true
 }
 
-/// Whether one of the eight bytes is below 0x20 or 0x7F.
+/// Whether one of the eight bytes is 0x7F or below 0x20.
 #[inline]
 const fn has_control(word: u64) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH_BITS: u64 = ONES * 0x80;
-    // A subtraction borrows into a byte's high bit only when a byte at or below it was less than what is taken off.
+    // A subtraction sets a byte's high bit wrongly only if it borrowed for a lower byte, which is then itself less than
+    // what is subtracted.
     let below_space = word.wrapping_sub(ONES * 0x20) & !word;
     let not_delete = word ^ (ONES * 0x7f);
     let delete = not_delete.wrapping_sub(ONES) & !not_delete;
     (below_space | delete) & HIGH_BITS != 0
 }
 
-/// Copies `from` to `to`, which is as long. Up to 32 bytes without a call: both ends, which may overlap.
+/// Copies `from` to `to`, which has the same length. Up to 32 bytes are copied without a call: both ends, which may
+/// overlap.
 #[inline]
 fn copy(to: &mut [u8], from: &[u8]) {
-    // The longest first: the shortest parts are constants, for which nothing of this is left.
+    // The longest first: the shortest parts have constant lengths, for which the compiler removes all of this.
     match from.len() {
         33.. => to.copy_from_slice(from),
         16.. => copy_ends::<16>(to, from),
@@ -526,7 +534,7 @@ pub enum StatusError {
     Full,
     /// The status is outside 100 to 999.
     InvalidStatus,
-    /// The reason holds CR, LF, NUL or another control.
+    /// The reason contains CR, LF, NUL or another control character.
     InvalidReason,
 }
 
@@ -535,11 +543,11 @@ pub enum StatusError {
 pub enum FieldError {
     /// It does not fit.
     Full,
-    /// The name is empty or no token (RFC 9110 §5.6.2).
+    /// The name is empty or not a token (RFC 9110 §5.6.2).
     InvalidName,
-    /// The value holds CR, LF, NUL or another control.
+    /// The value contains CR, LF, NUL or another control character.
     InvalidValue,
-    /// The core decides this field ([`is_reserved`]).
+    /// Only the core may send this field ([`is_reserved`]).
     Reserved,
 }
 
@@ -562,7 +570,7 @@ impl fmt::Display for StatusError {
         f.write_str(match self {
             Self::Full => "the status line does not fit into the buffer",
             Self::InvalidStatus => "the status is not between 100 and 999",
-            Self::InvalidReason => "the reason phrase holds a control character",
+            Self::InvalidReason => "the reason phrase contains a control character",
         })
     }
 }
@@ -572,8 +580,8 @@ impl fmt::Display for FieldError {
         f.write_str(match self {
             Self::Full => "the field does not fit into the buffer",
             Self::InvalidName => "the field name is not a token",
-            Self::InvalidValue => "the field value holds a control character",
-            Self::Reserved => "the server itself decides this field",
+            Self::InvalidValue => "the field value contains a control character",
+            Self::Reserved => "only the server may set this field",
         })
     }
 }

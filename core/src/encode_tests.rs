@@ -7,19 +7,19 @@ use proptest::test_runner::RngSeed;
 
 use super::*;
 
-/// The same cases in every run.
+/// Deterministic: the same cases in every run.
 fn config() -> ProptestConfig {
     ProptestConfig { rng_seed: RngSeed::Fixed(9112), failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// What `write` puts, after it was tried with every shorter room: there it must fail with `full` and write nothing.
+/// The bytes that `write` writes, after checking that with any less room it fails with `full` and writes nothing.
 fn put_all<E: Copy + PartialEq + fmt::Debug>(full: E, write: impl Fn(&mut Encoder<'_>) -> Result<(), E>) -> Vec<u8> {
     let mut out = [0xaa; 512];
     let mut encoder = Encoder::new(&mut out);
     assert_eq!(write(&mut encoder), Ok(()));
     let (length, spare_len) = (encoder.len(), encoder.spare_len());
     assert_eq!(length + spare_len, out.len());
-    assert!(out[length..].iter().all(|&byte| byte == 0xaa), "wrote behind its end");
+    assert!(out[length..].iter().all(|&byte| byte == 0xaa), "wrote past its end");
     for short in 0..length {
         let mut out = vec![0xaa; short];
         let mut encoder = Encoder::new(&mut out);
@@ -66,7 +66,7 @@ fn parts_follow_each_other_and_a_failed_one_leaves_no_trace() {
 }
 
 #[test]
-fn what_would_change_the_message_is_refused() {
+fn fields_that_would_change_the_message_are_refused() {
     use FieldError::{InvalidName, InvalidValue, Reserved};
     for (name, value, error) in [
         ("", "x", InvalidName),
@@ -143,7 +143,8 @@ fn a_field_line_needs_a_colon_and_a_space() {
     }
 }
 
-/// Every byte alone, and at every place of a longer text, so that word-wise and byte-wise checks both see it.
+/// Every byte on its own, and at every position of a longer text, so that both the word-wise and the byte-wise checks
+/// see it.
 #[test]
 fn every_byte_of_names_and_values() {
     for byte in 0..=u8::MAX {
@@ -162,7 +163,7 @@ fn every_byte_of_names_and_values() {
     assert!(is_field_content(b""));
 }
 
-/// The framing table, every row of it.
+/// Every row of the framing table.
 #[test]
 fn framing_by_method_status_version_and_length() {
     use BodyFraming::{Chunked, CloseDelimited, Length, NoBody};
@@ -177,18 +178,18 @@ fn framing_by_method_status_version_and_length() {
     let other: &[u16] = &[200, 201, 203, 206, 299, 300, 303, 305, 400, 404, 426, 500, 599, 600, 999];
     let error: &[u16] = &[300, 400, 407, 502, 999];
     let rows: &[Row] = &[
-        // GET and the like.
+        // GET and other methods.
         (other, false, false, false, [Length(0), Length(0), Length(u64::MAX), Chunked]),
         (other, false, false, true, [Length(0), Length(0), Length(u64::MAX), CloseDelimited]),
         // HEAD.
         (other, true, false, false, [NOTHING, told(0), told(u64::MAX), NOTHING]),
         (other, true, false, true, [NOTHING, told(0), told(u64::MAX), NOTHING]),
-        // A refused CONNECT is as GET, a granted one is a tunnel.
+        // A refused CONNECT is like GET, a successful one is a tunnel.
         (error, false, true, false, [Length(0), Length(0), Length(u64::MAX), Chunked]),
         (error, false, true, true, [Length(0), Length(0), Length(u64::MAX), CloseDelimited]),
         (&[200, 204, 205, 299], false, true, false, [NOTHING; 4]),
         (&[200, 204, 205, 299], false, true, true, [NOTHING; 4]),
-        // Never content, whatever the request.
+        // Never any content, whatever the request.
         (&[100, 101, 102, 103, 199, 204, 304], false, false, false, [NOTHING; 4]),
         (&[100, 101, 102, 103, 199, 204, 304], false, false, true, [NOTHING; 4]),
         (&[100, 101, 102, 103, 199, 204, 304], true, false, false, [NOTHING; 4]),
@@ -272,7 +273,7 @@ proptest! {
         prop_assert!(out[..before].iter().chain(&out[end..]).all(|&byte| byte == 0xaa));
     }
 
-    /// Whatever the name and the value: either an error, or exactly one line that ends at its own end.
+    /// Any name and value either cause an error or become exactly one line.
     #[test]
     fn a_field_is_one_line(
         name in "[A-Za-z\\-:\r\n\0 ]{0,6}",
@@ -291,7 +292,7 @@ proptest! {
         } else {
             prop_assert_eq!(length, 0);
         }
-        // A line of its own is held to the same rules.
+        // `FieldLine` applies the same rules.
         if let Ok(text) = String::from_utf8(value) {
             prop_assert_eq!(FieldLine::new(&format!("{name}: {text}")).is_some(), result.is_ok());
         }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// The destination cannot take all of it; nothing was written.
+/// The destination is too small; nothing was written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct BufferFull;
 
@@ -14,67 +14,67 @@ impl fmt::Display for BufferFull {
 
 impl core::error::Error for BufferFull {}
 
-/// Why a connection ended. The first reason sticks; each is counted per worker.
+/// Why a connection ended. The first reason is kept; each is counted per worker.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum CloseReason {
-    /// The peer ended it between two exchanges, or before the first.
+    /// The peer closed it between two exchanges, or before the first.
     PeerClosed,
-    /// The peer ended it inside a head or inside content.
+    /// The peer closed it within a head or within content.
     PeerClosedEarly,
     /// The peer reset it, or the socket failed.
     PeerReset,
-    /// The peer asked for it: `Connection: close`, or HTTP/1.0 without keep-alive.
+    /// The peer asked for it with `Connection: close`, or with HTTP/1.0 without keep-alive.
     PeerAsked,
-    /// No byte came after the accept.
+    /// No byte arrived after the accept.
     FirstByteTimeout,
-    /// The head did not come in time; answered 408.
+    /// The head did not arrive in time; answered 408.
     HeadTimeout,
-    /// Content stalled or came too slowly; answered 408.
+    /// Content stalled or arrived too slowly; answered 408.
     ContentTimeout,
-    /// The peer did not take the response, or took it too slowly.
+    /// The peer did not read the response, or read it too slowly.
     WriteTimeout,
-    /// Nothing came between two requests.
+    /// No byte arrived after a response.
     IdleTimeout,
-    /// A deferred answer did not come; answered 503.
+    /// A deferred answer was not resolved in time; answered 503.
     DeferTimeout,
     /// Malformed request; answered 400, 417, 501 or 505.
     BadRequest,
     /// Head, target, fields, content or trailers beyond a limit; answered 413, 414 or 431.
     TooLarge,
-    /// The handler left content unread, more than is worth reading.
+    /// The handler left more content unread than is worth reading.
     ContentUnread,
-    /// The last of the requests that one connection may make.
+    /// The connection reached its maximum number of requests.
     RequestLimit,
-    /// Its slot was needed by a newcomer.
+    /// A new connection needed its slot.
     Evicted,
-    /// Refused on arrival, or shed while it waited: something was full; answered 503 where possible.
+    /// Refused on arrival, or ended while it waited, because something was full; answered 503 where possible.
     Shed,
-    /// The response broke off: the handler failed behind its head, or wrote less than it announced.
+    /// The response was cut off: the handler failed after its head, or wrote less than it announced.
     ResponseFailed,
-    /// The handler neither consumed nor wrote anything when it was its turn; answered 500 while nothing of its response
-    /// had left.
+    /// The handler neither consumed nor wrote anything when it was called; answered 500 if nothing of its response had
+    /// been sent.
     HandlerStalled,
-    /// The response was delimited by the end of the connection.
+    /// The end of the connection marked the end of the response.
     CloseDelimited,
     /// The upgraded protocol ended.
     UpgradeFinished,
-    /// A CONNECT was answered with something else than 2xx, and nothing that follows it may be looked at (RFC 9931).
+    /// A CONNECT was answered with another status than 2xx, and the bytes after it must not be interpreted (RFC 9931).
     TunnelRefused,
-    /// The program got the connection: [`Flow::Detach`](crate::handler::Flow::Detach).
+    /// The connection was handed to the program: [`Flow::Detach`](crate::handler::Flow::Detach).
     Detached,
     /// A graceful stop.
     Stopped,
-    /// A stop's deadline, or an abort.
+    /// The deadline of a stop passed, or an abort was requested.
     Aborted,
 }
 
 impl CloseReason {
-    /// Number of reasons.
+    /// The number of reasons.
     pub const COUNT: usize = Self::Aborted as usize + 1;
 
-    /// All of them, in the order of their numbers.
+    /// All reasons, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
         Self::PeerClosed,
         Self::PeerClosedEarly,
@@ -102,7 +102,8 @@ impl CloseReason {
         Self::Aborted,
     ];
 
-    /// Whether nothing was lost: no request without its answer, no answer without its end, as far as this side knows.
+    /// Whether nothing was lost, as far as this side knows: no request was left without an answer, and no answer was
+    /// cut off.
     #[must_use]
     pub const fn is_orderly(self) -> bool {
         match self {

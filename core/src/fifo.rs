@@ -1,16 +1,16 @@
-//! First in, first out, through links that a table of slots carries: never twice in the same list, never a scan.
+//! First-in-first-out lists through links in a table of slots: O(1), without scanning, and no slot twice in a list.
 
-/// Behind the last one.
+/// The link of the last slot in a list.
 const END: u32 = u32::MAX;
-/// In no list.
+/// The link of a slot that is not in the list.
 const UNLISTED: u32 = u32::MAX - 1;
 
-/// Links of one slot: a list uses the link of its number.
+/// The links of one slot; each list uses the link with its number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Links([u32; Links::LISTS]);
 
 impl Links {
-    /// Lists that a slot can be in at the same time.
+    /// The number of lists that a slot can be in at the same time.
     pub(crate) const LISTS: usize = 4;
 
     pub(crate) const fn new() -> Self {
@@ -42,12 +42,12 @@ impl Fifo {
         self.first == END
     }
 
-    /// The last one in line.
+    /// The last slot in the list.
     pub(crate) const fn last(&self) -> Option<u32> {
         if self.first == END { None } else { Some(self.last) }
     }
 
-    /// Appends a slot; `false` when it is listed already.
+    /// Appends a slot; returns `false` if it already is in the list.
     pub(crate) fn push(&mut self, table: &mut (impl Linked + ?Sized), index: u32) -> bool {
         let Some(next) = self.next_of(table, index) else { return false };
         if *next != UNLISTED {
@@ -63,12 +63,12 @@ impl Fifo {
         true
     }
 
-    /// The first one in line.
+    /// The first slot in the list.
     pub(crate) const fn first(&self) -> Option<u32> {
         if self.first == END { None } else { Some(self.first) }
     }
 
-    /// How many of those in line count, but no more than `most` are found.
+    /// The number of slots in the list for which `counts` is true, but at most `most`.
     pub(crate) fn count(&self, table: &mut (impl Linked + ?Sized), most: usize, counts: impl Fn(u32) -> bool) -> usize {
         let (mut at, mut count) = (self.first, 0);
         while at != END && count < most {
@@ -78,7 +78,7 @@ impl Fifo {
         count
     }
 
-    /// Puts a slot in front, unless it is listed already.
+    /// Puts a slot at the front, unless it already is in the list.
     pub(crate) fn push_front(&mut self, table: &mut (impl Linked + ?Sized), index: u32) {
         let first = self.first;
         let Some(next) = self.next_of(table, index) else { return };
@@ -92,12 +92,12 @@ impl Fifo {
         self.first = index;
     }
 
-    /// Takes the first slot out.
+    /// Removes the first slot.
     pub(crate) fn pop(&mut self, table: &mut (impl Linked + ?Sized)) -> Option<u32> {
         let index = self.first;
         let next = self.next_of(table, index)?;
-        let behind = core::mem::replace(next, UNLISTED);
-        self.first = behind;
+        let following = core::mem::replace(next, UNLISTED);
+        self.first = following;
         Some(index)
     }
 

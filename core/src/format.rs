@@ -7,16 +7,17 @@ use crate::error::BufferFull;
 /// Bytes of the longest `u64` in decimal.
 pub const UINT_BYTES_MAX: usize = 20;
 
-/// Bytes of the longest `i64` in decimal, sign included.
+/// Bytes of the longest `i64` in decimal, including the sign.
 pub const INT_BYTES_MAX: usize = 20;
 
 /// Bytes of the longest `u64` in hexadecimal.
 pub const HEX_BYTES_MAX: usize = 16;
 
-/// Writes `value` in decimal at the front of `out`, with a `-` when it is negative, and gives the bytes written.
+/// Writes `value` in decimal at the front of `out`, with a `-` if it is negative, and returns the number of bytes
+/// written.
 ///
 /// # Errors
-/// [`BufferFull`] when `out` is too short; it is then unchanged.
+/// [`BufferFull`] if `out` is too short; it is then unchanged.
 #[inline]
 pub fn format_int(value: i64, out: &mut [u8]) -> Result<usize, BufferFull> {
     if value >= 0 {
@@ -28,10 +29,10 @@ pub fn format_int(value: i64, out: &mut [u8]) -> Result<usize, BufferFull> {
     Ok(length + 1)
 }
 
-/// Writes `value` in decimal at the front of `out`, and gives the bytes written.
+/// Writes `value` in decimal at the front of `out`, and returns the number of bytes written.
 ///
 /// # Errors
-/// [`BufferFull`] when `out` is too short; it is then unchanged.
+/// [`BufferFull`] if `out` is too short; it is then unchanged.
 #[inline]
 pub fn format_uint(value: u64, out: &mut [u8]) -> Result<usize, BufferFull> {
     let length = uint_len(value);
@@ -39,21 +40,22 @@ pub fn format_uint(value: u64, out: &mut [u8]) -> Result<usize, BufferFull> {
     Ok(length)
 }
 
-/// Writes `value` in lower-case hexadecimal at the front of `out`, and gives the bytes written.
+/// Writes `value` in lower-case hexadecimal at the front of `out`, and returns the number of bytes written.
 ///
 /// # Errors
-/// [`BufferFull`] when `out` is too short; it is then unchanged.
+/// [`BufferFull`] if `out` is too short; it is then unchanged.
 #[inline]
 pub fn format_hex(value: u64, out: &mut [u8]) -> Result<usize, BufferFull> {
     format_hex_padded(value, hex_len(value), out)
 }
 
-/// Writes `value` in lower-case hexadecimal with exactly `width` digits, zeros in front, and gives `width`.
+/// Writes `value` in lower-case hexadecimal with exactly `width` digits, padded with zeros, and returns `width`.
 ///
-/// A chunk size may have leading zeros (RFC 9112 §7.1), so room for one can be kept before its chunk is known.
+/// A chunk size may have leading zeros (RFC 9112 §7.1), so room for it can be reserved before the chunk's length is
+/// known.
 ///
 /// # Errors
-/// [`BufferFull`] when `out` is shorter than `width` or `value` needs more digits; `out` is then unchanged.
+/// [`BufferFull`] if `out` is shorter than `width` or `value` needs more digits; `out` is then unchanged.
 #[inline]
 pub fn format_hex_padded(value: u64, width: usize, out: &mut [u8]) -> Result<usize, BufferFull> {
     if hex_len(value) > width {
@@ -77,7 +79,7 @@ pub const fn uint_len(value: u64) -> usize {
     guess + (value >= POWERS_OF_TEN[guess]) as usize
 }
 
-/// Bytes of `value` in decimal, sign included: 1 to [`INT_BYTES_MAX`].
+/// Bytes of `value` in decimal, including the sign: 1 to [`INT_BYTES_MAX`].
 #[inline]
 #[must_use]
 pub const fn int_len(value: i64) -> usize {
@@ -91,10 +93,10 @@ pub const fn hex_len(value: u64) -> usize {
     (u64::BITS - (value | 1).leading_zeros()).div_ceil(4) as usize
 }
 
-/// Fills `digits`, which is as long as `value` in decimal.
+/// Fills `digits`, whose length is that of `value` in decimal.
 #[inline]
 pub(crate) fn write_digits(value: u64, digits: &mut [u8]) {
-    // Most numbers in a head are short: lengths, seconds, a status.
+    // Most numbers in a head are short: lengths, seconds, status codes.
     match digits {
         [one] => *one = b'0' | value as u8,
         [tens, ones] => [*tens, *ones] = digit_pair(value as u32),
@@ -110,11 +112,11 @@ pub(crate) fn write_digits(value: u64, digits: &mut [u8]) {
 /// The two digits of `number`, which is below 100.
 #[inline]
 const fn digit_pair(number: u32) -> [u8; 2] {
-    // The table is as long as the mask, so that no look-up can panic.
+    // The table has an entry for every masked value, so no look-up can panic.
     DIGIT_PAIRS[(number & 0x7f) as usize]
 }
 
-/// From the end, two digits at a time.
+/// Starts at the end, two digits at a time.
 #[inline(never)]
 fn write_many_digits(mut value: u64, digits: &mut [u8]) {
     let mut pairs = digits.rchunks_exact_mut(2);
@@ -129,7 +131,7 @@ fn write_many_digits(mut value: u64, digits: &mut [u8]) {
 
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// `00` to `99`; what follows is never looked up.
+/// `00` to `99`; the rest is never looked up.
 static DIGIT_PAIRS: [[u8; 2]; 128] = {
     let mut pairs = [[b'0'; 2]; 128];
     let mut number = 0;
@@ -153,20 +155,20 @@ static POWERS_OF_TEN: [u64; UINT_BYTES_MAX] = {
     powers
 };
 
-/// A moment as the `Date` field tells it: IMF-fixdate (RFC 9110 §5.6.7), `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// A time in the format of the `Date` field: IMF-fixdate (RFC 9110 §5.6.7), `Sun, 06 Nov 1994 08:49:37 GMT`.
 ///
-/// One second is its resolution, so a worker makes one per second and uses it for every response.
+/// Its resolution is one second, so a worker formats one per second and uses it for every response.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct HttpDate([u8; HttpDate::BYTES]);
 
 impl HttpDate {
-    /// Bytes of every date.
+    /// The length in bytes, which is the same for every date.
     pub const BYTES: usize = 29;
 
     /// 9999-12-31 23:59:59 as seconds since 1970: the last second whose year has four digits.
     pub const UNIX_SECONDS_MAX: u64 = 253_402_300_799;
 
-    /// The date `seconds` after 1970-01-01 00:00:00 UTC, leap seconds not counted. `None` beyond the year 9999.
+    /// The date `seconds` after 1970-01-01 00:00:00 UTC, not counting leap seconds. `None` beyond the year 9999.
     #[must_use]
     pub const fn from_unix_seconds(seconds: u64) -> Option<Self> {
         if seconds > Self::UNIX_SECONDS_MAX {
@@ -227,13 +229,14 @@ const MONTHS: [&[u8; 3]; 12] =
 
 /// Year, month (1 to 12) and day (1 to 31) of the Gregorian calendar, `days` after 1970-01-01.
 const fn civil_date(days: u32) -> (u32, u32, u32) {
-    // Years that begin on 1 March end with the leap day, so every cycle is a division. Day 0 is 0000-03-01.
+    // If years begin on 1 March, the leap day is the last one, so a cycle's number is a plain division. Day 0 is
+    // 0000-03-01.
     let quarter_days = 4 * (days + 719_468) + 3;
     let century = quarter_days / 146_097;
     let quarter_days = (quarter_days % 146_097) | 3;
     let year_of_century = quarter_days / 1461;
     let day_of_year = quarter_days % 1461 / 4;
-    // From March on, five months are 153 days long: 31, 30, 31, 30, 31.
+    // From March on, every five months have 153 days: 31, 30, 31, 30, 31.
     let month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month + 2) / 5 + 1;
     let year = 100 * century + year_of_century;

@@ -6,7 +6,7 @@ use proptest::test_runner::RngSeed;
 
 use super::*;
 
-/// The same cases in every run.
+/// Deterministic: the same cases in every run.
 fn config() -> ProptestConfig {
     ProptestConfig { rng_seed: RngSeed::Fixed(9112), failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -18,7 +18,7 @@ fn assert_formats(expected: &str, write: impl Fn(&mut [u8]) -> Result<usize, Buf
         let mut out = vec![0xaa; length + spare];
         assert_eq!(write(&mut out), Ok(length), "{expected}");
         assert_eq!(&out[..length], expected.as_bytes());
-        assert!(out[length..].iter().all(|&byte| byte == 0xaa), "{expected}: wrote behind its end");
+        assert!(out[length..].iter().all(|&byte| byte == 0xaa), "{expected}: wrote past its end");
     }
     for short in 0..length {
         let mut out = vec![0xaa; short];
@@ -28,7 +28,7 @@ fn assert_formats(expected: &str, write: impl Fn(&mut [u8]) -> Result<usize, Buf
 }
 
 #[test]
-fn integers_at_every_border() {
+fn integers_at_every_boundary() {
     for value in [0, -1, 1, -9, 9, -10, 10, 99, 100, -100, i64::MIN, i64::MIN + 1, i64::MAX] {
         assert_formats(&value.to_string(), |out| format_int(value, out));
         assert_eq!(int_len(value), value.to_string().len());
@@ -68,7 +68,7 @@ proptest! {
 
     #[test]
     fn integers_as_std_formats_them(signed: i64, unsigned: u64, shift in 0..64_u32) {
-        // Shifted, every length is as likely as any other.
+        // The shift makes every length equally likely.
         let (signed, unsigned) = (signed >> shift, unsigned >> shift);
         assert_formats(&signed.to_string(), |out| format_int(signed, out));
         assert_formats(&unsigned.to_string(), |out| format_uint(unsigned, out));
@@ -123,14 +123,14 @@ fn known_dates() {
 
 #[test]
 fn the_first_second_of_every_day_of_four_centuries() {
-    // 400 years repeat; 1970 to 2370 contain each kind of year and century.
+    // The calendar repeats after 400 years; 1970 to 2370 contain each kind of year and century.
     for day in 0..146_097 {
         let seconds = day * 86_400;
         assert_eq!(HttpDate::from_unix_seconds(seconds).unwrap().as_str(), calendar_date(seconds));
     }
 }
 
-/// The model: whole years, then whole months, taken off one by one.
+/// The model: subtracts whole years, then whole months, one by one.
 fn calendar_date(seconds: u64) -> String {
     const NAMES: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     const DAYS: &str = "ThuFriSatSunMonTueWed";

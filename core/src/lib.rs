@@ -1,9 +1,46 @@
 //! The core of aurora-http: a strict HTTP/1.1 engine that never allocates, never reads a clock, never makes a system
-//! call and contains no `unsafe`. It *asks* for I/O operations and is *told* their outcome.
+//! call and contains no `unsafe`. It *requests* I/O operations and is *told* their outcome.
+//!
+//! Programs on an operating system use the crate `aurora-http`, whose `Server` brings threads, sockets and signals. This
+//! crate is for everything below that, each layer usable on its own:
+//!
+//! | module | what it has |
+//! |---|---|
+//! | [`handler`], [`writer`], [`request`] | what a program writes: handlers, their responses, requests |
+//! | [`run`] | the event loop |
+//! | [`engine`] | many connections: slots, buffers, deadlines, overload |
+//! | [`connection`] | one connection: framing, keep-alive, pipelining |
+//! | [`parse`], [`encode`], [`answer`] | heads and chunks in; heads and the server's own answers out |
+//! | [`reactor`], [`readiness`] | the interface to backends, and an adapter for non-blocking calls |
+//! | [`pool`], [`deadlines`], [`timers`] | memory and time, with fixed capacity |
+//! | `adapter` | one connection over a byte stream of embedded-io (features `embedded-io`, `embedded-io-async`) |
+//! | `sim` | a network in memory with a virtual clock, to test handlers and servers (feature `sim`) |
+//!
+//! A handler, and a server for it in memory:
+//! ```
+//! # #[cfg(feature = "sim")] {
+//! use aurora_http_core::handler::handler_fn;
+//! use aurora_http_core::limits::Limits;
+//! use aurora_http_core::request::Request;
+//! use aurora_http_core::sim::with_server;
+//! use aurora_http_core::writer::{ResponseWriter, WriteError};
+//!
+//! fn hello(_request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+//!     response.field("Content-Type", "text/plain")?;
+//!     response.body("Hello, World!\n")
+//! }
+//!
+//! with_server(handler_fn(hello), Limits::default(), |server| {
+//!     let client = server.connect();
+//!     server.send(client, b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n");
+//!     assert!(server.receive(client).ends_with(b"\r\n\r\nHello, World!\n"));
+//! });
+//! # }
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 
-/// Whether a fault is planted: see [`planted`]. Nothing is left of it in other builds.
+/// Whether a fault is planted: see [`planted`]. Always `false` in other builds.
 #[cfg(planted)]
 macro_rules! planted {
     ($fault:ident) => {

@@ -1,62 +1,78 @@
-//! Policy: every limit and every timeout, all finite by default.
+//! Every limit and every timeout, all of them finite by default.
 
-/// What a connection may cost, and for how long. `Limits::default()` is for hosted programs,
-/// [`Limits::small_device`] for microcontrollers.
+/// What a connection may cost, and for how long. `Limits::default()` is for hosted programs, [`Limits::small_device`]
+/// for microcontrollers. `docs/wire.md` lists what clients see when one is exceeded.
+///
+/// ```
+/// use aurora_http_core::limits::{Limits, Timeouts};
+///
+/// let limits = Limits {
+///     content_bytes_max: 16 * 1024 * 1024,
+///     timeouts: Timeouts { idle_timeout_ms: Some(5_000), ..Timeouts::default() },
+///     ..Limits::default()
+/// };
+/// assert_eq!(limits.head_bytes_max, 64 * 1024);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Longest head (request line, fields, the empty line) in bytes; 431 beyond it.
+    /// The longest head (request line, fields and empty line), in bytes; a longer one is answered with 431.
     pub head_bytes_max: u32,
-    /// Most fields in a head, at most [`crate::parse::FIELDS_CAPACITY`]; 431 beyond it.
+    /// The most fields in a head, at most [`crate::parse::FIELDS_CAPACITY`]; more are answered with 431.
     pub fields_max: u16,
-    /// Longest request target in bytes; 414 beyond it.
+    /// The longest request target, in bytes; a longer one is answered with 414.
     pub target_bytes_max: u32,
-    /// Longest content collected for the handler in one buffer, in bytes; 413 beyond it.
+    /// The longest content that is collected for the handler in one buffer, in bytes; longer content is answered with
+    /// 413.
     pub content_collected_max: u32,
-    /// Longest content in slices, in bytes, unless the handler sets its own; 413 beyond it.
+    /// The longest content that is passed in slices, in bytes, unless the handler sets its own limit; longer content is
+    /// answered with 413.
     pub content_bytes_max: u64,
-    /// Most bytes of chunk extensions in one message; 400 beyond it.
+    /// The most bytes of chunk extensions in one message; more are answered with 400.
     pub chunk_extension_bytes_max: u16,
-    /// Longest trailer section in bytes; 431 beyond it.
+    /// The longest trailer section, in bytes; a longer one is answered with 431.
     pub trailer_bytes_max: u16,
-    /// Requests served on one connection; the last one says `Connection: close`. `None`: no limit.
+    /// The most requests that are served on one connection; the last response says `Connection: close`. `None`: no
+    /// limit.
     pub requests_per_connection_max: Option<u32>,
-    /// Longest buffered response (head and copied body) in bytes; 500 beyond it. Streamed responses have no limit.
+    /// The longest buffered response (head and copied body), in bytes; 500 replaces a longer one. Streamed responses
+    /// have no limit.
     pub response_bytes_max: u32,
-    /// Longest content, in bytes, that is read and dropped when the handler left it unread, so that the connection can be
-    /// kept. Beyond it the response says `Connection: close` and the connection lingers.
+    /// The most content, in bytes, that is read and dropped after the handler left it unread, so that the connection
+    /// can be kept. If there is more, the response says `Connection: close` and the connection lingers.
     pub discard_bytes_max: u32,
-    /// Exchanges under way at the same time; 503 beyond it, and the connection is kept. `None`: as many as connections.
-    /// An upgraded connection is none.
+    /// The most exchanges under way at the same time; further requests are answered with 503, and their connections are
+    /// kept. `None`: as many as connections. Upgraded connections do not count.
     pub in_flight_max: Option<u32>,
-    /// What a newcomer gets when no slot is free and none can be freed.
+    /// What happens to a new connection when no slot is free and none can be freed.
     pub overload: Overload,
-    /// How long things may take.
+    /// The time limits.
     pub timeouts: Timeouts,
 }
 
-/// What happens to a newcomer when no slot is free and none can be freed.
+/// What happens to a new connection when no slot is free and none can be freed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Overload {
-    /// One waits in the lobby, the others in the kernel's backlog. Meanwhile responses say `Connection: close`.
+    /// One waits in the lobby (one per listener), the others in the kernel's backlog. Meanwhile responses say
+    /// `Connection: close`, to free slots.
     #[default]
     Wait,
-    /// 503 with `Retry-After`, in a slot that is kept for that.
+    /// It gets a 503 with `Retry-After`, in a slot reserved for that.
     Refuse,
 }
 
-/// How long each phase may take, in milliseconds. `None` switches one off; none is off by default.
+/// The longest that each phase may take, in milliseconds. `None` disables a timeout; by default, none is disabled.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Timeouts {
     /// From accept to the first byte; then the connection is closed.
     pub first_byte_timeout_ms: Option<u32>,
     /// The whole head, from its first byte; then 408 and close.
     pub head_timeout_ms: Option<u32>,
-    /// Content without any progress; then 408 and close. Also content in hand that waits for a further buffer; then 503
+    /// Content without any progress; then 408 and close. Also received content that waits for another buffer; then 503
     /// and close.
     pub content_timeout_ms: Option<u32>,
     /// Writing without any progress; then close.
     pub write_timeout_ms: Option<u32>,
-    /// The slowest accepted transfer while an operation is in flight; then as for the progress timeout.
+    /// The slowest accepted transfer while an operation is in flight; then the same as for a transfer without progress.
     pub rate_min: Option<RateMin>,
     /// A deferred answer; then 503 and close.
     pub defer_timeout_ms: Option<u32>,
@@ -64,19 +80,20 @@ pub struct Timeouts {
     pub upgraded_timeout_ms: Option<u32>,
     /// Idle between requests; then close.
     pub idle_timeout_ms: Option<u32>,
-    /// Silence of a client while the connection lingers (RFC 9112 §9.6): behind the last response the connection stays
-    /// open until the client has ended its side, so that a reset cannot destroy what the client has not read yet. Begins
-    /// when the client has acknowledged the whole response; until then the limits for writing hold. A client that goes on
-    /// sending must keep up with `rate_min`. Looked at once a second. Then close.
+    /// Silence of a client while the connection lingers (RFC 9112 §9.6): after the last response the connection stays
+    /// open until the client has closed its side, so that a reset cannot destroy bytes that the client has not read
+    /// yet. It starts when the client has acknowledged the whole response; until then the limits for writing apply. A
+    /// client that continues to send must keep up with `rate_min`. Checked once a second. Then close.
     pub linger_timeout_ms: Option<u32>,
     /// The longest that a connection lingers, from when the client has acknowledged the whole response, however much it
-    /// sends; then close. A lingering connection holds no buffer, and is the first to go when a newcomer finds no slot.
+    /// sends; then close. A lingering connection holds no buffer, and is the first to be closed when a new connection
+    /// finds no slot.
     pub linger_total_timeout_ms: Option<u32>,
-    /// From a graceful stop to the abort of what is left.
+    /// From the start of a graceful stop until the connections that remain are aborted.
     pub stop_timeout_ms: Option<u32>,
 }
 
-/// At least `bytes` in each window of `window_ms` in which an operation was in flight.
+/// A minimum transfer rate: at least `bytes` in each window of `window_ms` during which an operation was in flight.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RateMin {
     /// Bytes per window.

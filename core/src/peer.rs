@@ -1,12 +1,12 @@
-//! Which connection it is, and who is at its other end.
+//! The identity of a connection, and its peer.
 
 use crate::defer::Deferrals;
 use crate::reactor::{IoHandle, Peer, Peers};
 
-/// A connection as long as it is open: a slot, and how often the slot was used before.
+/// Identifies a connection as long as it is open: the index of its slot, and how often the slot was used before.
 pub type ConnectionId = crate::pool::Handle;
 
-/// What can be known of a connection.
+/// What a program can find out about a connection.
 #[derive(Clone, Copy)]
 pub struct ConnectionInfo<'a> {
     pub(crate) peers: &'a dyn Peers,
@@ -15,13 +15,14 @@ pub struct ConnectionInfo<'a> {
 }
 
 impl ConnectionInfo<'_> {
-    /// Names the connection as long as it is open.
+    /// Identifies the connection as long as it is open.
     #[must_use]
     pub const fn id(&self) -> ConnectionId {
         self.id
     }
 
-    /// Who is at the other end; `None` where the reactor does not know. It is looked up when it is asked for.
+    /// The address of the peer; `None` if the reactor does not know it. Each call looks it up, which may be a system
+    /// call.
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
         self.peers.peer(self.io)
@@ -34,16 +35,16 @@ impl core::fmt::Debug for ConnectionInfo<'_> {
     }
 }
 
-/// Where a connection is: for handlers that ask who is at the other end, and for deferred answers.
+/// Where a connection is: for handlers that ask for the peer's address, and for deferred answers.
 #[derive(Clone, Copy)]
 pub struct Place<'c> {
-    /// Knows the other ends.
+    /// Looks up peers.
     pub peers: &'c dyn Peers,
     /// The connection's handle.
     pub io: IoHandle,
     /// The connection's slot.
     pub id: ConnectionId,
-    /// Cells for deferred answers.
+    /// The cells for deferred answers.
     pub deferrals: Deferrals<'c>,
 }
 

@@ -1,13 +1,14 @@
-//! Faults that can be planted, each a line that was forgotten once, or could be: the simulator has to find every one.
+//! Faults that can be planted, to prove that the simulation finds them: lines that were forgotten once, or could have
+//! been.
 //!
-//! They exist under `--cfg planted` alone. In code, `planted!(NAME)` is whether that one is planted, and `false` in any
-//! other build. `cargo run --release --example planted` looks for all of them.
+//! They exist only with `--cfg planted`. In code, `planted!(NAME)` tells whether that fault is planted; without the
+//! option it is always `false`. `.ci/planted` looks for all of them.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 macro_rules! faults {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// What is wrong.
+        /// A fault.
         #[derive(Clone, Copy, Debug, Eq, PartialEq)]
         #[repr(usize)]
         pub enum Fault {
@@ -15,10 +16,10 @@ macro_rules! faults {
         }
 
         impl Fault {
-            /// All of them.
+            /// All faults.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// In words.
+            /// What is wrong.
             #[must_use]
             pub const fn describe(self) -> &'static str {
                 match self {
@@ -30,155 +31,159 @@ macro_rules! faults {
 }
 
 faults! {
-    /// A kept trailer section is cut out each time that held content is offered.
+    /// A kept trailer section is removed each time that held content is offered again.
     TrailersCutTwice,
-    /// Content has no limit where trailers are kept.
+    /// Content has no limit when trailers are kept.
     TrailersUnlimited,
-    /// Who waits for more is not called when more is there.
+    /// A handler that waits for more content is not called when more arrives.
     HungerKept,
-    /// What a partial send left is forgotten.
+    /// The rest of a partial send is forgotten.
     RestForgotten,
     /// A FIN ends a connection whose answer is deferred.
     FinVanishes,
-    /// A FIN ends a connection whose response is going out.
+    /// A FIN ends a connection whose response is being sent.
     HalfCloseEnds,
-    /// What is received is not counted.
+    /// Received bytes are not counted.
     ReceivedUncounted,
     /// A refused HEAD is answered with a body.
     HeadAnsweredWithBody,
-    /// One request too many on a connection.
+    /// A connection serves one request too many.
     RequestLimitOffByOne,
-    /// What follows a refused CONNECT is taken for a request.
+    /// The bytes after a refused CONNECT are taken for a request.
     ConnectKept,
     /// Some requests count twice.
     RequestsCountedTwice,
-    /// 100 (Continue) is sent to a client that did not wait for it.
+    /// 100 (Continue) is sent to a client that did not ask for it.
     ContinueUnasked,
     /// 100 (Continue) is never sent.
     ContinueUnsaid,
-    /// Exchanges that ended still count as under way.
+    /// Exchanges that have ended still count as under way.
     InFlightKept,
-    /// The connection goes on behind its last response.
+    /// The connection continues after its last response.
     LastForgotten,
     /// An empty line counts as the beginning of a head.
     BlankLineBegins,
-    /// A send that a full reactor refuses forgets where its response begins.
+    /// When a full reactor rejects a send, the start of its response is forgotten.
     RejectedSendLosesPlace,
-    /// What arrives while the last response goes out is left in the kernel.
+    /// Input that arrives while the last response is being sent is left in the kernel.
     LateInputKept,
     /// A handle is closed with operations in flight.
     ClosedUnderOperations,
-    /// The connection is closed right behind its last response.
+    /// The connection is closed right after its last response.
     NoLingering,
-    /// Lingering does not wait for what is on its way.
+    /// Lingering does not wait for bytes that are still on their way to the client.
     UnacknowledgedIgnored,
-    /// A streamed response does not say that the connection ends.
+    /// A streamed response does not announce the end of its connection.
     CloseNotAnnounced,
-    /// A window of the minimum rate forgets what was before an interruption.
+    /// A window of the minimum rate forgets the time before an interruption.
     InterruptionsForgotten,
     /// Two timeouts are swapped.
     TimeoutsSwapped,
-    /// A deadline does not begin anew behind progress.
+    /// A deadline is not renewed after progress.
     DeadlineNotRenewed,
+    /// Sends that do not complete in their turn have no deadline.
+    SendsNotArmed,
     /// Idle connections have no deadline.
     DeadlineNotArmed,
-    /// A token that its own handler resolves at once rings no bell.
+    /// A token that its own handler resolves at once does not ring the bell.
     OwnResolveUnheard,
-    /// The token of an exchange that is over stays valid.
+    /// The token of an exchange stays valid after its end.
     TokensKept,
-    /// The count of lent buffers is not lowered.
+    /// The count of lent buffers is not decremented.
     LentCountKept,
-    /// Behind one operation the connection's next one is forgotten.
+    /// After one operation of a connection, its next one is forgotten.
     FurtherActionForgotten,
-    /// A slot that a detached connection leaves is not accepted into.
+    /// The slot of a detached connection is not used for accepting.
     NoAcceptAfterDetach,
-    /// Accepting rests on although descriptors are free again.
+    /// Accepting stays paused although descriptors are free again.
     NoAcceptAfterClose,
-    /// What had arrived behind the request of a detached connection is dropped.
+    /// Bytes that arrived after the request of a detached connection are dropped.
     LeftoverDropped,
     /// Some closed connections count twice.
     ClosedCountedTwice,
-    /// Accepting that rests does not go on when its time is over.
+    /// A pause of accepting does not end.
     AcceptPausesForever,
-    /// Deadlines count until now, whatever has been looked at.
+    /// Deadlines expire although events may not have been seen yet.
     JudgedBeforeLooked,
-    /// An engine begins on the list nodes of the one before.
+    /// An engine starts with the list nodes of the previous one.
     NodesKept,
-    /// Buffers in the slots of an engine that was dropped are lost.
+    /// Buffers in the slots of a dropped engine are lost.
     SlotBuffersLost,
-    /// Famine cannot reach who holds a buffer behind a deferred answer or another protocol.
+    /// A stuck queue for buffers never ends connections that hold one while another protocol is spoken or an answer is
+    /// deferred.
     AnswersSpared,
-    /// Famine cannot reach who reads content.
+    /// A stuck queue for buffers never ends connections that are reading content.
     ContentSpared,
-    /// Who waits on for a buffer counts once more.
+    /// A connection that continues to wait for a buffer is counted again.
     StarvedCountedTwice,
     /// Slow heads stay, however long others wait.
     NoPressure,
-    /// A slot stays promised when it is free.
+    /// A slot stays marked as promised to a newcomer after it has become free.
     PromiseKept,
-    /// A connection still counts as leaving when it is gone.
+    /// A connection still counts as leaving after it is gone.
     LeavingKept,
-    /// A stop closes listeners before it has looked into their backlogs.
+    /// A stop closes listeners without accepting what is in their backlogs.
     BacklogForgotten,
-    /// What had its share of a turn is not looked at in the next one.
+    /// A handle that had its share of a turn is not tried in the next one.
     TurnLost,
     /// A lent buffer is taken before there is anything to receive.
     LentTakenEarly,
-    /// A reactor does not tell that it holds work for the next turn.
+    /// A reactor does not report that it has work for the next turn.
     WorkUntold,
     /// A receive that can be tried at once is not queued.
     ReceiveForgotten,
-    /// A slot is used again under the same generation.
+    /// A slot is reused with the same generation.
     GenerationKept,
     /// A deferral gets the number of the one before it.
     SerialKept,
     /// A resolved token does not ring the bell of its group.
     GroupUnheard,
-    /// The size of a chunk may have 17 digits.
+    /// A chunk size may have 17 digits.
     SeventeenDigits,
-    /// There is no room left for 100 (Continue) when a response grows.
+    /// When a response grows, no room is left for 100 (Continue).
     RoomForContinueLost,
-    /// A 426 cannot say what to upgrade to.
+    /// A 426 cannot name the protocols to upgrade to.
     UpgradeRefused,
-    /// A stop that comes in a wait is not known before the program sleeps.
+    /// A stop that is requested during a wait is not noticed before the program sleeps.
     StopUntold,
-    /// Submissions are not handed on before the program sleeps.
+    /// Submissions are not passed to the kernel before the program sleeps.
     FlushForgotten,
-    /// A deferred answer that is there is forgotten when a FIN comes in place of a cancelled receive.
+    /// A resolved answer is forgotten when a cancelled receive completes with a FIN.
     AnswerForgotten,
     /// A stop closes an idle connection whose client is still receiving.
     StopDestroys,
-    /// Who waits for a buffer is not looked at when one comes back.
+    /// The queues for buffers are not served when a buffer is released.
     LinesForgotten,
-    /// Who was given a buffer to receive into, and received nothing, keeps it from the next one.
+    /// A connection that was given a buffer to receive into, and received nothing, keeps its turn from the next one in
+    /// the queue.
     UnusedTurnKept,
-    /// A 100 (Continue) leaves together with the response behind it.
+    /// A 100 (Continue) leaves together with the response after it.
     ContinueNotAlone,
     /// A handler is not called at the time that it set.
     WakeNotArmed,
     /// A handler is called before the time that it set.
     WakeEarly,
-    /// A token is stale when the handler was called for another reason.
+    /// A token becomes stale when the handler is called because of the time that it set.
     TokenEndsWithTime,
-    /// The state of an exchange is dropped without a word when its connection breaks.
+    /// The state of an exchange is dropped without telling the handler when the connection breaks.
     AbandonedUnheard,
-    /// The time that was noted for a line outlives it.
+    /// The time that was noted for a queue is kept after the queue has become empty.
     LineGoneSpins,
     /// A newcomer ends connections whose clients are still receiving.
     NewcomerDestroys,
 }
 
-/// None.
+/// No fault.
 const SOUND: usize = usize::MAX;
 
 static PLANTED: AtomicUsize = AtomicUsize::new(SOUND);
 
-/// Plants one, instead of the one that was planted before.
+/// Plants a fault in place of the one that was planted before.
 pub fn plant(fault: Fault) {
     PLANTED.store(fault as usize, Ordering::Relaxed);
 }
 
-/// Whether this one is planted.
+/// Whether this fault is planted.
 #[inline]
 pub(crate) fn is_planted(fault: Fault) -> bool {
     PLANTED.load(Ordering::Relaxed) == fault as usize

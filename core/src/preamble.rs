@@ -1,17 +1,17 @@
-//! The part of every response head that changes once a second at most: status line of a 200, `Date`, `Server`.
+//! The part of a response head that changes at most once a second: status line of a 200, `Date`, `Server`.
 
 use heapless::{String, Vec};
 
 use crate::error::BufferFull;
 use crate::format::HttpDate;
 
-/// Longest `Server` value, in bytes.
+/// The longest `Server` value, in bytes.
 pub const SERVER_BYTES_MAX: usize = 64;
 
 const STATUS_LINE_OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
 const BYTES_MAX: usize = STATUS_LINE_OK.len() + "Date: ".len() + 29 + 2 + "Server: ".len() + SERVER_BYTES_MAX + 2;
 
-/// Formatted when the second changes, copied into every response.
+/// Formatted when the second changes, and copied into every response.
 #[derive(Clone, Debug)]
 pub struct Preamble {
     bytes: Vec<u8, BYTES_MAX>,
@@ -21,11 +21,10 @@ pub struct Preamble {
 }
 
 impl Preamble {
-    /// Without a date. `server` is the value of the `Server` field (RFC 9110 §10.2.4), which is copied; an empty one leaves
-    /// the field out.
+    /// A preamble without a date. `server` is copied; if it is empty, the `Server` field (RFC 9110 §10.2.4) is left out.
     ///
     /// # Errors
-    /// [`BufferFull`] when `server` is longer than [`SERVER_BYTES_MAX`] or holds bytes other than printable ASCII.
+    /// [`BufferFull`] if `server` is longer than [`SERVER_BYTES_MAX`] or contains bytes other than printable ASCII.
     pub fn new(server: &str) -> Result<Self, BufferFull> {
         if !server.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             return Err(BufferFull);
@@ -36,7 +35,8 @@ impl Preamble {
         Ok(preamble)
     }
 
-    /// Tells the wall clock, in seconds since 1970; `None` where there is none (RFC 9110 §6.6.1: then no `Date`).
+    /// Sets the time of the wall clock, in seconds since 1970; `None` without one, which leaves out `Date` (RFC 9110
+    /// §6.6.1).
     pub fn set_unix_time(&mut self, unix_time: Option<u64>) {
         if self.unix_time != unix_time {
             self.unix_time = unix_time;
@@ -51,7 +51,7 @@ impl Preamble {
         &self.bytes
     }
 
-    /// `Date` and `Server`, as far as there are any.
+    /// `Date` and `Server`, unless they are left out.
     #[inline]
     pub(crate) fn fields(&self) -> &[u8] {
         &self.bytes[STATUS_LINE_OK.len()..]
@@ -66,7 +66,7 @@ impl Preamble {
         self.bytes.clear();
         let mut put = |part: &[u8]| {
             let fits = self.bytes.extend_from_slice(part);
-            debug_assert!(fits.is_ok(), "BYTES_MAX covers every part");
+            debug_assert!(fits.is_ok(), "BYTES_MAX must cover every part");
         };
         put(STATUS_LINE_OK);
         if let Some(date) = &self.date {

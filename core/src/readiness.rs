@@ -1,18 +1,19 @@
 //! Makes a completion-style [`Reactor`] of non-blocking calls: try first, park on *would block*.
 //!
-//! Written once, for epoll, kqueue and polled network stacks alike. What it knows of a handle is two flags, *maybe
-//! readable* and *maybe writable*; both are set when the handle is new and by every event, and both may be wrong: the
-//! next attempt finds out. An operation whose flag is set is queued for an attempt, any other one is parked and costs
-//! nothing until an event names its handle.
+//! Shared by epoll, kqueue and polled network stacks. What it knows about a handle is two flags, *maybe readable* and
+//! *maybe writable*. Both are set for a new handle, and by events, and both may be wrong: the next attempt finds out.
+//! An operation whose flag is set is queued for an attempt; any other one is parked, and costs nothing until an event
+//! names its handle.
 //!
-//! - A short receive drained the handle, a short send filled it: the flag falls, and the next operation is parked
-//!   without a call. Steady state is one wait, one receive and one send per request, and nothing else. Once the end was
-//!   reported (`ended`) no event will come any more, so receives go on until they return 0 or an error.
-//! - A turn lasts from one [`wait`](Reactor::wait) to the next. A handle gets one receive and one send in it, a listener
-//!   [`ACCEPTS_PER_TURN`] accepts; what is submitted beyond that goes into the next turn, whose wait then does not block.
-//! - `Accept` completes once and is not armed (`more` is false): submitting the next one costs a few instructions
-//!   beside two system calls per connection, and a full engine holds newcomers back by not submitting.
-//! - `Recv { into: None }` takes a lent buffer only for an attempt that may succeed, and puts it back when it does not.
+//! - A short receive has drained the handle, a short send has filled it: the flag is cleared, and the next operation is
+//!   parked without a call. In steady state a request takes one wait, one receive and one send. Once the end was
+//!   reported (`ended`) no further event will come, so receives continue until they return 0 or an error.
+//! - A turn lasts from one [`wait`](Reactor::wait) to the next. In each turn a handle gets one receive and one send,
+//!   and a listener [`ACCEPTS_PER_TURN`] accepts; further ones are left to the next turn, whose wait then does not
+//!   block.
+//! - `Accept` completes once and is not armed (`more` is false): submitting the next one takes a few instructions, next
+//!   to two system calls per connection, and a full engine holds newcomers back by not submitting it.
+//! - `Recv { into: None }` takes a lent buffer only for an attempt that may succeed, and puts it back if it does not.
 
 mod batches;
 mod parked;
@@ -33,27 +34,28 @@ use parked::{
     Queue, RARE, READABLE, RECV, SEND, Served, WRITABLE,
 };
 
-/// Connections that one listener hands out per turn, so that a flood of them does not starve the open ones.
+/// The most connections that one listener returns per turn, so that a flood of them does not starve the open ones.
 pub const ACCEPTS_PER_TURN: u16 = 64;
 
-/// A [`Reactor`] over a [`NonBlocking`], with a caller's table of parked operations.
+/// A [`Reactor`] over a [`NonBlocking`], with a table of parked operations that the program provides.
 pub struct Readiness<'s, 'p, T> {
     io: T,
     parked: &'s mut [Parked<'p>],
     now: Queue,
     served: Served,
     lent: Lent<'s, 'p>,
-    /// What the last wait looked at.
+    /// What the last wait has seen.
     seen: Seen,
-    /// An operation that cannot be carried out; it completes with an error in its turn.
+    /// An operation that cannot be carried out, to be completed with an error.
     refused: Option<Completion<'p>>,
 }
 
 impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     /// A reactor for handles below `parked.len()` that can hold `lent.len()` lent buffers.
     ///
-    /// What the storage held before is dropped. After a reactor that was dropped with operations in flight the buffers are
-    /// in it: take them out of `lent`, and of `parked` by [`Parked::take_buffers`], before using it again.
+    /// The previous contents of the storage are dropped. If a reactor was dropped with operations in flight, their
+    /// buffers are still in it: take them out of `lent`, and of `parked` with [`Parked::take_buffers`], before using it
+    /// again.
     #[must_use]
     pub fn new(io: T, parked: &'s mut [Parked<'p>], lent: &'s mut [Option<Buf<'p>>]) -> Self {
         parked.fill_with(Parked::new);
@@ -70,21 +72,22 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         }
     }
 
-    /// What carries out the calls, to look at its sockets.
+    /// The underlying [`NonBlocking`].
     #[must_use]
     pub fn get_ref(&self) -> &T {
         &self.io
     }
 
-    /// What carries out the calls, to add listeners and streams or to take them away.
+    /// The underlying [`NonBlocking`], mutably, to add or remove listeners and streams.
     ///
-    /// Take a socket away only when no operation is in flight on it.
+    /// Remove a socket only while no operation is in flight on it.
     #[must_use]
     pub fn get_mut(&mut self) -> &mut T {
         &mut self.io
     }
 
-    /// Gives up the table; what was in flight stays in it without a completion, for [`Parked::take_buffers`].
+    /// Returns the underlying [`NonBlocking`]. Operations in flight do not complete; their buffers stay in the table,
+    /// for [`Parked::take_buffers`].
     #[must_use]
     pub fn into_inner(self) -> T {
         self.io
@@ -95,7 +98,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         self.now.push(self.parked, index);
     }
 
-    /// Queues a receive or accept that can be tried. What had its share is looked at when the next turn begins.
+    /// Queues a receive or accept that can be tried. An entry that had its share is queued when the next turn begins.
     #[inline(always)]
     fn schedule_recv(&mut self, index: u32) {
         if self.parked.get(index as usize).is_some_and(Parked::may_recv) {
@@ -111,7 +114,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         }
     }
 
-    /// Queues the entry for whatever can be done with it.
+    /// Queues the entry if any of its operations can be tried.
     #[cold]
     fn schedule(&mut self, index: u32) {
         let Some(entry) = self.parked.get_mut(index as usize) else { return };
@@ -124,7 +127,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         }
     }
 
-    /// Starts the next turn: nothing has had its share of it, and what waited for that is queued.
+    /// Starts the next turn: resets the shares, and queues the entries that waited for that.
     #[inline(always)]
     fn next_turn(&mut self) {
         let mut next = core::mem::replace(&mut self.served.top, NONE);
@@ -165,7 +168,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         Some(Completion { token: entry.owner.with_kind(OpKind::Accept), outcome, more: false })
     }
 
-    /// Cancelled operations, a close, and a listener's work, one at a time.
+    /// Completes cancelled operations, a close, and operations of a listener, one at a time.
     #[cold]
     fn complete_rare(&mut self, index: u32) -> Option<Completion<'p>> {
         let entry = self.parked.get_mut(index as usize)?;
@@ -199,7 +202,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         Some(Completion { token, outcome, more: false })
     }
 
-    /// An accept, and a send if somebody submitted one to a listener: it fails in the call.
+    /// An accept, or a send that was submitted to a listener and fails in the call.
     fn complete_listener(&mut self, index: u32) -> Option<Completion<'p>> {
         let entry = self.parked.get_mut(index as usize)?;
         if entry.due_now() & WRITABLE != 0 {
@@ -213,7 +216,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         if entry.due() & READABLE != 0 && entry.may_recv() { self.try_accept(index) } else { None }
     }
 
-    /// Takes an accept or a close.
+    /// Submits an accept or a close.
     #[cold]
     #[allow(clippy::result_large_err)]
     fn submit_rare(&mut self, token: OpToken, op: Op<'p>) -> Result<(), Submission<'p>> {
@@ -229,7 +232,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         entry.flags |= if seat == RECV {
             RECV | ACCEPT
         } else {
-            // Nothing should be in flight. If something is, its buffers come back before the handle goes.
+            // Nothing should be in flight. If something is, its buffers come back before the handle is closed.
             let recv = if entry.flags & RECV != 0 { CANCEL_RECV } else { 0 };
             let send = if entry.flags & SEND != 0 { CANCEL_SEND } else { 0 };
             CLOSE | recv | send
@@ -238,7 +241,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         Ok(())
     }
 
-    /// Takes an operation that cannot be carried out, to complete it with an error.
+    /// Keeps an operation that cannot be carried out, to complete it with an error.
     #[cold]
     #[allow(clippy::result_large_err)]
     fn refuse(&mut self, token: OpToken, op: Op<'p>) -> Result<(), Submission<'p>> {
@@ -295,7 +298,7 @@ fn attempt_recv<T: NonBlocking>(
     let spare = place.as_mut().map(Buf::spare).unwrap_or_default();
     let room = spare.len();
     if room == 0 {
-        // A call would return 0, and that means FIN.
+        // A call would return 0, which would mean FIN.
         return Some(Err(IoError::Unsupported));
     }
     match io.recv(IoHandle(index), spare) {
@@ -304,7 +307,7 @@ fn attempt_recv<T: NonBlocking>(
             if let Some(buf) = place {
                 buf.advance(count as usize);
             }
-            // Short: drained. FIN is not short, it can be received again.
+            // A short receive has drained it. A FIN does not count as short: it can be received again.
             if count < room as u32 && count != 0 && *flags & ENDED == 0 {
                 *flags &= !READABLE;
             }
@@ -330,7 +333,7 @@ fn try_send<'p, T: NonBlocking>(
     let body = entry.body;
     let result = match io.send(IoHandle(index), [filled, body]) {
         Attempt::Done(count) => {
-            // Short: full.
+            // A short send has filled it.
             if (count as usize) < filled.len() + body.len() {
                 entry.flags &= !WRITABLE;
             }
@@ -407,7 +410,7 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
     fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
         self.io.shutdown(io, how);
         let Some(entry) = self.parked.get_mut(io.0 as usize) else { return };
-        // Not every stack reports what its own shutdown ended, so that parked operations are looked at again.
+        // Not every stack reports the effects of its own shutdown, so parked operations are tried again.
         entry.flags |= match how {
             Shutdown::Both => READABLE | WRITABLE | ENDED,
             Shutdown::Read => READABLE | ENDED,
@@ -441,7 +444,7 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
             let writable = if ready.writable { WRITABLE } else { 0 };
             let ended = if ready.ended { ENDED } else { 0 };
             entry.flags |= readable | writable | ended;
-            // In a new turn nothing has had its share yet: what is due is due now.
+            // In a new turn nothing has had its share yet: what can be tried can be tried now.
             if entry.due() != 0 {
                 now.push(parked, index);
             }
@@ -477,6 +480,10 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
                 return Some(completion);
             }
         }
+    }
+
+    fn flush(&mut self) {
+        self.io.flush();
     }
 
     fn has_work(&self) -> bool {

@@ -1,5 +1,5 @@
 //! A [`NonBlocking`] with a script of malice: would-block anywhere, one byte at a time, spurious, late and repeated
-//! events, events for closed handles. It keeps to the edges that the trait promises, and to nothing more.
+//! events, events for closed handles. It keeps the promises about edges that the trait makes, and no more.
 
 use std::collections::VecDeque;
 use std::vec::Vec;
@@ -7,7 +7,7 @@ use std::vec::Vec;
 use super::*;
 use crate::reactor::{ReadyFn, Seen};
 
-/// Bytes that a script is read from; when it is used up, every answer is the harmless one (0).
+/// The bytes of a script; after its end, every choice is the harmless one (0).
 #[derive(Default)]
 pub(super) struct Script {
     bytes: Vec<u8>,
@@ -36,26 +36,26 @@ pub(super) struct Socket {
     pub(super) inbound: VecDeque<u8>,
     pub(super) fin: bool,
     pub(super) broken: bool,
-    /// Sends fail: shut down by the owner.
+    /// Sends fail, because the owner shut it down.
     pub(super) write_ended: bool,
     pub(super) outbound: Vec<u8>,
-    /// Bytes that a send may still take.
+    /// Bytes that sends can still take.
     pub(super) room: usize,
     /// Connections to accept.
     pub(super) backlog: usize,
-    /// A short send or a refused one: an edge is due when there is room again.
+    /// A send was short or would have blocked: an edge is due when there is room again.
     blocked: bool,
     edge: Ready,
     end_reported: bool,
 }
 
 impl Socket {
-    /// Takes the pending edge back: the test reports what it wants itself.
+    /// Drops the pending edge: the test reports events itself.
     pub(super) fn hold(&mut self) {
         self.edge = Ready::default();
     }
 
-    /// Whether a receive would give something.
+    /// Whether a receive would return something.
     pub(super) fn readable(&self) -> bool {
         self.broken || self.fin || !self.inbound.is_empty()
     }
@@ -67,7 +67,7 @@ pub(super) struct Fake {
     pub(super) script: Script,
     pub(super) accept_error: Option<IoError>,
     pub(super) calls: Calls,
-    /// Events for the next wait, as they stand: without a cause, of the dead, in pieces.
+    /// Additional events for the next wait, reported as they are: without reason, for closed handles, in pieces.
     pub(super) events: Vec<(u32, Ready)>,
     /// The timeout of the last wait.
     pub(super) timeout: Option<Duration>,
@@ -75,7 +75,7 @@ pub(super) struct Fake {
     pub(super) stuck: bool,
 }
 
-/// How often what was called.
+/// How often each method was called.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Calls {
     pub(super) accept: u32,
@@ -106,7 +106,7 @@ impl Fake {
         socket.edge = Ready { readable: true, ended: true, ..socket.edge };
     }
 
-    /// The FIN of a stack whose events do not tell it from bytes, or tell nothing else.
+    /// The FIN in a stack whose events do not distinguish it from bytes, or report nothing else.
     pub(super) fn finish_reported_as(&mut self, index: usize, edge: Ready) {
         self.sockets[index].fin = true;
         self.sockets[index].edge = edge;
@@ -211,7 +211,7 @@ impl NonBlocking for Fake {
     }
 
     fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
-        // No event: some stacks give none.
+        // Without an event, like some stacks.
         if let Some(socket) = self.sockets.get_mut(io.0 as usize) {
             socket.fin |= how != Shutdown::Write;
             socket.write_ended |= how != Shutdown::Read;
@@ -244,14 +244,14 @@ impl NonBlocking for Fake {
             let mut edge = core::mem::take(&mut socket.edge);
             socket.end_reported |= edge.ended;
             match malice {
-                // Coalesced with flags that have no cause.
+                // Merged with flags that have no cause.
                 2 => edge.readable = true,
                 3 => edge.writable = true,
                 4 => edge = Ready { readable: true, writable: true, ended: edge.ended },
-                // Without a cause, or twice, or of a handle closed meanwhile.
+                // Without a cause, or twice, or for a handle that has been closed.
                 5 => ready(IoHandle(index as u32), Ready { readable: true, writable: true, ended: true }),
                 6 => ready(IoHandle(index as u32 + 1), Ready { ended: true, ..Ready::default() }),
-                // Each direction in an event of its own, as kqueue does.
+                // A separate event for each direction, as with kqueue.
                 7 => {
                     ready(IoHandle(index as u32), Ready { writable: edge.writable, ..Ready::default() });
                     edge.writable = false;

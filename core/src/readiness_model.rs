@@ -1,5 +1,5 @@
 //! Scripts of operations against scripts of malice: every operation completes once, buffers come back, bytes stay in
-//! order, and no wake-up is lost. Nothing in here counts turns, so that no length of a script makes a difference.
+//! order, and no wake-up is lost. Nothing here depends on the number of turns.
 
 use std::collections::HashSet;
 use std::vec::Vec;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::fake::Script;
 use super::*;
 
-/// What a script of the property test does.
+/// A step of a script.
 #[derive(Clone, Debug)]
 enum Act {
     Recv { handle: u32, lent: bool },
@@ -57,7 +57,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     proptest::collection::vec(act, 0..80)
 }
 
-/// Knows where every buffer is, which operations are in flight, and which byte comes next in each direction.
+/// Tracks where every buffer is, which operations are in flight, and which byte comes next in each direction.
 struct Model {
     reactor: Fixture,
     free: Vec<Buf<'static>>,
@@ -146,7 +146,7 @@ impl Model {
     fn turn(&mut self, most: usize) {
         let has_work = self.reactor.has_work();
         self.reactor.wait(None).unwrap();
-        // What no event will announce must not be slept over, neither here nor in a loop of somebody else.
+        // Work that no event will announce must not be slept over, neither here nor in a program's own loop.
         assert_eq!(self.reactor.get_ref().timeout, has_work.then_some(Duration::ZERO));
         for _ in 0..most {
             let Some(completion) = self.reactor.next_completion() else { return };
@@ -172,7 +172,7 @@ impl Model {
                 }
                 if result == Ok(0) {
                     let socket = &self.reactor.get_ref().sockets[handle];
-                    assert!(socket.fin && socket.inbound.is_empty(), "bytes were left");
+                    assert!(socket.fin && socket.inbound.is_empty(), "bytes were left unread");
                 }
                 buf.clear();
                 self.free.push(buf);
@@ -196,7 +196,7 @@ impl Model {
         assert!(outbound.iter().copied().eq((0..=255).cycle().take(outbound.len())), "{outbound:?}");
     }
 
-    /// Until nothing can move; then nothing may be parked that could.
+    /// Turns until nothing can move; then no operation may be parked that could complete.
     fn settle(&mut self) {
         for _ in 0..1000 {
             self.turn(usize::MAX);

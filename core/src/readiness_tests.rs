@@ -91,7 +91,7 @@ fn steady_state_is_one_wait_one_receive_and_one_send_per_request() {
 }
 
 #[test]
-fn once_the_end_was_reported_receives_go_on_to_it_without_an_event() {
+fn after_a_reported_end_receives_continue_without_an_event() {
     let mut reactor = fixture(Fake::new(1, 0), 1, 0);
     reactor.submit(recv(0, Some(buf(16)))).unwrap();
     reactor.get_mut().deliver(0, *b"last words");
@@ -107,7 +107,7 @@ fn once_the_end_was_reported_receives_go_on_to_it_without_an_event() {
 }
 
 #[test]
-fn a_fin_is_found_whichever_flag_reports_it_and_found_again() {
+fn a_fin_is_received_whichever_flag_reports_it_and_again() {
     let readable = Ready { readable: true, ..Ready::default() };
     let ended = Ready { ended: true, ..Ready::default() };
     for edge in [readable, ended] {
@@ -141,22 +141,22 @@ fn parked(mut fake: Fake) -> Fixture {
 }
 
 #[test]
-fn one_socket_in_several_events_is_tried_once_in_each_direction() {
+fn several_events_of_a_socket_cause_one_attempt_per_direction() {
     for events in [&[WRITE, READ][..], &[READ, WRITE], &[WRITE, READ, WRITE, READ], &[READ_EOF, WRITE, READ]] {
         let mut reactor = parked(Fake::new(1, 0));
         reactor.get_mut().events = events.iter().map(|event| (0, *event)).collect();
         reactor.wait(None).unwrap();
-        assert!(reactor.next_completion().is_none(), "{events:?}: nothing was there");
+        assert!(reactor.next_completion().is_none(), "{events:?}: no bytes have arrived");
         assert_eq!(reactor.get_ref().calls, Calls { wait: 1, recv: 1, send: 1, ..Calls::default() }, "{events:?}");
     }
 }
 
 #[test]
-fn the_end_of_writing_fails_sends_and_costs_no_byte_that_was_received() {
+fn the_end_of_writing_fails_sends_and_loses_no_received_byte() {
     let mut reactor = parked(Fake::new(1, 0));
     reactor.get_mut().deliver(0, *b"last words");
     reactor.get_mut().reset(0);
-    // The write side's end (kqueue: EV_EOF on its filter) is told first, and alone.
+    // The end of writing (kqueue: EV_EOF on its filter) is reported first, and separately.
     reactor.get_mut().sockets[0].hold();
     reactor.get_mut().events = vec![(0, WRITE)];
     reactor.wait(None).unwrap();
@@ -171,7 +171,7 @@ fn the_end_of_writing_fails_sends_and_costs_no_byte_that_was_received() {
 }
 
 #[test]
-fn events_of_a_closed_handle_touch_nothing_and_do_not_mark_its_successor() {
+fn events_of_a_closed_handle_do_not_affect_its_successor() {
     let mut reactor = fixture(Fake::new(2, 0), 2, 0);
     reactor.submit(close(1)).unwrap();
     assert!(matches!(reactor.next_completion().unwrap().outcome, Outcome::Close));
@@ -193,7 +193,7 @@ fn events_of_a_closed_handle_touch_nothing_and_do_not_mark_its_successor() {
             None => assert!(reactor.next_completion().is_none()),
         }
     }
-    assert_eq!(reactor.get_ref().calls.recv, 1, "a short receive drained it: it has not ended");
+    assert_eq!(reactor.get_ref().calls.recv, 1, "a short receive drained it, and its end was not reported");
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_busy_handle_has_one_receive_and_one_send_per_turn() {
 }
 
 #[test]
-fn a_short_send_parks_until_an_event_says_writable() {
+fn a_short_send_parks_until_a_writable_event() {
     let mut reactor = fixture(Fake::new(1, 6), 1, 0);
     reactor.submit(send(0, b"head", b"body")).unwrap();
     reactor.wait(None).unwrap();
@@ -239,7 +239,7 @@ fn a_short_send_parks_until_an_event_says_writable() {
 }
 
 #[test]
-fn a_lent_buffer_is_taken_only_when_bytes_are_there() {
+fn a_lent_buffer_is_taken_only_when_bytes_have_arrived() {
     let mut reactor = fixture(Fake::new(2, 0), 2, 1);
     reactor.submit(recv(0, None)).unwrap();
     reactor.get_mut().deliver(0, *b"x");
@@ -248,7 +248,7 @@ fn a_lent_buffer_is_taken_only_when_bytes_are_there() {
     assert_eq!(result, Err(IoError::NoBuffers));
     assert!(back.is_none());
     reactor.submit(recv(0, None)).unwrap();
-    assert!(reactor.next_completion().is_none(), "no second answer in this turn: asking again must not spin");
+    assert!(reactor.next_completion().is_none(), "one completion per turn: resubmitting must not spin");
 
     reactor.provide(buf(8)).unwrap();
     assert!(reactor.provide(buf(8)).is_err(), "the storage has one place");
@@ -263,11 +263,11 @@ fn a_lent_buffer_is_taken_only_when_bytes_are_there() {
     reactor.wait(None).unwrap();
     assert!(reactor.next_completion().is_none());
     assert!(reactor.reclaim().is_some(), "a parked receive holds no lent buffer");
-    assert!(reactor.provide(buf(0)).is_err(), "a buffer without room is of no use");
+    assert!(reactor.provide(buf(0)).is_err(), "a buffer without room is refused");
 }
 
 #[test]
-fn a_flood_of_connections_ends_a_turn_all_the_same() {
+fn a_turn_ends_despite_a_flood_of_connections() {
     let mut reactor = fixture(Fake::new(1, 0), 200, 0);
     reactor.get_mut().knock(0, 100);
     reactor.submit(accept(0)).unwrap();
@@ -298,7 +298,7 @@ fn a_connection_beyond_the_table_is_closed_and_reported() {
 }
 
 #[test]
-fn an_accept_that_fails_ends_and_the_next_one_tries_again() {
+fn a_failed_accept_completes_and_the_next_one_tries_again() {
     let mut reactor = fixture(Fake::new(1, 0), 4, 0);
     reactor.get_mut().knock(0, 1);
     reactor.get_mut().accept_error = Some(IoError::FileLimit);
@@ -313,7 +313,7 @@ fn an_accept_that_fails_ends_and_the_next_one_tries_again() {
 }
 
 #[test]
-fn shutdown_has_parked_operations_looked_at_without_an_event() {
+fn shutdown_retries_parked_operations_without_an_event() {
     for (how, recv_ends, send_ends) in
         [(Shutdown::Read, true, false), (Shutdown::Write, false, true), (Shutdown::Both, true, true)]
     {
@@ -360,7 +360,7 @@ fn cancel_ends_only_what_the_token_names() {
 }
 
 #[test]
-fn what_breaks_the_contract_is_answered_and_gives_its_buffers_back() {
+fn violations_of_the_contract_fail_and_return_their_buffers() {
     let mut reactor = fixture(Fake::new(1, 0), 1, 0);
     reactor.submit(recv(0, Some(buf(4)))).unwrap();
     let rows: [(&str, Submission<'static>); 6] = [
@@ -405,7 +405,7 @@ fn what_breaks_the_contract_is_answered_and_gives_its_buffers_back() {
 }
 
 #[test]
-fn closing_too_early_gives_the_buffers_back_first() {
+fn closing_too_early_returns_the_buffers_first() {
     let mut reactor = fixture(Fake::new(1, 0), 1, 0);
     reactor.submit(recv(0, Some(buf(4)))).unwrap();
     reactor.submit(send(0, b"x", b"")).unwrap();
@@ -426,7 +426,7 @@ fn the_reactor_is_object_safe() {
 }
 
 #[test]
-fn an_event_after_65536_turns_is_an_event() {
+fn an_event_after_65536_turns_is_not_lost() {
     let mut reactor = fixture(Fake::new(1, 1000), 1, 0);
     reactor.submit(recv(0, Some(buf(16)))).unwrap();
     reactor.wait(None).unwrap();
@@ -447,7 +447,7 @@ fn an_event_after_65536_turns_is_an_event() {
 }
 
 #[test]
-fn room_after_65536_turns_is_room() {
+fn room_after_65536_turns_is_noticed() {
     let mut reactor = fixture(Fake::new(1, 4), 1, 0);
     reactor.submit(send(0, b"headbody", b"")).unwrap();
     reactor.wait(None).unwrap();
@@ -464,7 +464,7 @@ fn room_after_65536_turns_is_room() {
 }
 
 #[test]
-fn work_that_no_event_will_announce_is_told() {
+fn work_that_no_event_will_announce_is_reported() {
     let mut reactor = fixture(Fake::new(2, 1000), 2, 0);
     reactor.submit(recv(0, Some(buf(4)))).unwrap();
     assert!(reactor.has_work(), "it may have bytes");
@@ -472,20 +472,20 @@ fn work_that_no_event_will_announce_is_told() {
     reactor.wait(None).unwrap();
     assert_eq!(received(&mut reactor).0, Ok(4));
     assert!(reactor.next_completion().is_none());
-    assert!(!reactor.has_work(), "nobody wants what is left");
+    assert!(!reactor.has_work(), "no operation waits for the rest");
     reactor.submit(recv(0, Some(buf(4)))).unwrap();
     assert!(reactor.next_completion().is_none(), "it had its share");
-    assert!(reactor.has_work(), "and is due");
+    assert!(reactor.has_work(), "it can be tried in the next turn");
     reactor.wait(None).unwrap();
     assert_eq!(reactor.get_ref().timeout, Some(Duration::ZERO));
     assert_eq!(received(&mut reactor).0, Ok(4));
     reactor.submit(recv(0, Some(buf(4)))).unwrap();
     reactor.wait(None).unwrap();
-    assert!(reactor.next_completion().is_none(), "a call in vain");
-    assert!(!reactor.has_work(), "an event will tell");
+    assert!(reactor.next_completion().is_none(), "the call would block");
+    assert!(!reactor.has_work(), "an event will follow");
     let stray = Submission { token: token(9, OpKind::Recv), op: Op::Recv { io: IoHandle(9), into: None } };
     reactor.submit(stray).unwrap();
-    assert!(reactor.has_work(), "it is refused");
+    assert!(reactor.has_work(), "a refused operation is pending");
 }
 
 #[test]
@@ -504,6 +504,6 @@ fn a_dropped_reactor_leaves_the_buffers_to_be_taken() {
         buffers.extend(lent.iter_mut().filter_map(Option::take));
         let sizes: Vec<_> = buffers.iter().map(Buf::capacity).collect();
         assert_eq!(sizes, [16, 4, 32]);
-        assert_eq!(parked.iter_mut().flat_map(Parked::take_buffers).count(), 0, "they are taken once");
+        assert_eq!(parked.iter_mut().flat_map(Parked::take_buffers).count(), 0, "they can be taken only once");
     }
 }

@@ -7,7 +7,7 @@ use proptest::test_runner::RngSeed;
 
 use super::*;
 
-/// The same cases in every run.
+/// Deterministic: the same cases in every run.
 fn config() -> ProptestConfig {
     ProptestConfig { rng_seed: RngSeed::Fixed(9112), failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -21,7 +21,7 @@ fn text(response: &Response<'_>) -> String {
 }
 
 #[test]
-fn the_whole_of_it() {
+fn a_complete_response() {
     let response = Response::new(200)
         .date(&DATE)
         .fields(&[("Set-Cookie", b"a=1"), ("Content-Type", b"text/plain"), ("Set-Cookie", b"b=2")])
@@ -34,7 +34,7 @@ fn the_whole_of_it() {
 }
 
 #[test]
-fn no_content_where_there_is_none_whatever_the_handler_wrote() {
+fn content_that_is_not_allowed_is_left_out() {
     let head = "HTTP/1.1 200 OK\r\n";
     for (response, expected) in [
         (Response::new(200), format!("{head}Content-Length: 0\r\n\r\n")),
@@ -68,7 +68,7 @@ fn the_connection_line_follows_version_and_persistence() {
 }
 
 #[test]
-fn refused_with_the_reason_why() {
+fn invalid_parts_are_refused_with_their_error() {
     let field = |index, error| ResponseError::Field { index, error };
     let missing = |name| ResponseError::FieldMissing { name };
     for (response, error) in [
@@ -108,7 +108,7 @@ fn an_estimate_has_a_tenth_to_spare() {
     }
 }
 
-/// A response by its parts, all of them valid.
+/// The parts of a response, all of them valid.
 #[derive(Clone, Debug)]
 struct Parts {
     status: u16,
@@ -121,7 +121,7 @@ struct Parts {
 }
 
 fn parts() -> impl Strategy<Value = Parts> {
-    // Values as a recipient sees them: without white space around them.
+    // Values as recipients see them: without white space around them.
     let value = prop::collection::vec(prop_oneof![b' '..=b'~', 0x80..=0xff_u8, Just(b'\t')], 0..40);
     let field = ("[!#$%&'*+.^_`|~0-9A-Za-z-]{1,20}", value.prop_map(|value| value.trim_ascii().to_vec()))
         .prop_filter("reserved", |(name, _)| !encode::is_reserved(name.as_bytes()));
@@ -135,7 +135,7 @@ fn parts() -> impl Strategy<Value = Parts> {
         any::<[bool; 4]>(),
     )
         .prop_map(|(status, reason, mut fields, body, date, upgrade, mut flags)| {
-            // A 1xx is for 1.1 only, and some have a field that they must have.
+            // A 1xx is for 1.1 only, and some statuses require a field.
             flags[1] &= status >= 200;
             let upgrade = upgrade || matches!(status, 101 | 426);
             match status {
@@ -161,7 +161,7 @@ fn with_response<T>(parts: &Parts, test: impl FnOnce(&Response<'_>) -> T) -> T {
     test(&response)
 }
 
-/// The lines that the core adds, from the rules rather than from its tables.
+/// The lines that the core adds, derived from the rules instead of its tables.
 fn own_fields(parts: &Parts) -> Vec<(String, Vec<u8>)> {
     let [persistent, http10, head, connect] = parts.flags;
     let mut own = Vec::new();
@@ -209,7 +209,8 @@ proptest! {
         prop_assert_eq!(parsed.version, Some(1));
         prop_assert_eq!(parsed.code, Some(parts.status));
         let reason = parts.reason.clone().unwrap_or_else(|| status::reason(parts.status).to_string());
-        // The parser drops blanks in front of a reason and all of one with a byte it does not know.
+        // The parser drops white space before a reason, and a whole reason if it has a byte that the parser does not
+        // know.
         prop_assert_eq!(parsed.reason.map(str::trim), Some(reason.trim()));
 
         let mut expected = own_fields(&parts);

@@ -55,8 +55,12 @@ pub fn run_with_timers<'s, 'p, H: Handler>(
 ) -> Result<(), IoError> {
     while !engine.is_drained() {
         let now = reactor.now();
-        timers.fire(now, |timers, fired| fire(engine, timers, fired));
-        turn_within(engine, reactor, stop, timers.poll_timeout().map(|at| now.until(at)))?;
+        if timers.poll_timeout().is_some_and(|at| at <= now) {
+            // The program's work may take long.
+            reactor.flush();
+            timers.fire(now, |timers, fired| fire(engine, timers, fired));
+        }
+        pass(engine, reactor, stop, timers.poll_timeout().map(|at| now.until(at)))?;
         if engine.has_detached() {
             engine.close_detached(reactor.now());
         }
@@ -76,15 +80,51 @@ pub fn turn<'p, H: Handler>(
     reactor: &mut (impl Reactor<'p> + ?Sized),
     stop: &StopFlag,
 ) -> Result<(), IoError> {
-    turn_within(engine, reactor, stop, None)
+    pass(engine, reactor, stop, None)
 }
 
-/// One pass of the loop that waits no longer than `wait_max`: with zero, for programs that have a loop of their own.
+/// One pass of the loop that waits no longer than `wait_max`: for programs that do something else before the next one. With
+/// zero it does not wait at all, and belongs into a loop of the program's own.
 ///
 /// # Errors
 /// What made the reactor unusable.
 #[inline]
 pub fn turn_within<'p, H: Handler>(
+    engine: &mut Engine<'_, 'p, H>,
+    reactor: &mut (impl Reactor<'p> + ?Sized),
+    stop: &StopFlag,
+    wait_max: Option<Duration>,
+) -> Result<(), IoError> {
+    pass(engine, reactor, stop, wait_max)?;
+    if wait_max.is_some() {
+        leave(engine, reactor, stop);
+    }
+    Ok(())
+}
+
+/// What has to happen after the last [`pass`] before the program does something else, or sleeps elsewhere.
+pub fn leave<'p, H: Handler>(
+    engine: &mut Engine<'_, 'p, H>,
+    reactor: &mut (impl Reactor<'p> + ?Sized),
+    stop: &StopFlag,
+) {
+    // A stop may have come since the pass began, and its wait has then taken the wake: once the engine knows of it,
+    // `poll_timeout` has the program come back at once.
+    if !planted!(StopUntold) {
+        engine.stop(reactor.now(), stop.mode());
+    }
+    if !planted!(FlushForgotten) {
+        reactor.flush();
+    }
+}
+
+/// As [`turn_within`], for a caller that makes the next pass at once: operations that were submitted may wait for its wait.
+/// Anybody else [leaves](leave) the loop first.
+///
+/// # Errors
+/// What made the reactor unusable.
+#[inline]
+pub fn pass<'p, H: Handler>(
     engine: &mut Engine<'_, 'p, H>,
     reactor: &mut (impl Reactor<'p> + ?Sized),
     stop: &StopFlag,
@@ -96,7 +136,7 @@ pub fn turn_within<'p, H: Handler>(
     let timeout = engine.poll_timeout().map(|at| now.until(at));
     let seen = reactor.wait(timeout.into_iter().chain(wait_max).min())?;
     let now = reactor.now();
-    // Behind the wait, which may have been long.
+    // After the wait, which may have been long.
     if engine.needs_date(now) {
         engine.set_unix_time(now, reactor.unix_time());
     }
@@ -110,16 +150,6 @@ pub fn turn_within<'p, H: Handler>(
     }
     if engine.end_turn(now, seen, reactor.peers()) {
         issue(engine, reactor);
-    }
-    if wait_max == Some(Duration::ZERO) {
-        // The program sleeps elsewhere. A stop may have come since this turn began, and the wait has then taken its wake:
-        // once the engine knows of it, `poll_timeout` has the program come back at once.
-        if !planted!(StopUntold) {
-            engine.stop(reactor.now(), stop.mode());
-        }
-        if !planted!(FlushForgotten) {
-            reactor.flush();
-        }
     }
     Ok(())
 }

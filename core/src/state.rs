@@ -1,54 +1,57 @@
-//! Every state of a connection and every legal transition, in one table.
+//! The phases of a connection and the legal transitions between them, in one table. Where a connection is within a
+//! phase depends on its flags (operations in flight, properties of the response), the rest of its message body, the
+//! response under way and its output: see [`connection`](crate::connection) and ARCHITECTURE.md.
 //!
 //! ```text
 //!            bytes                head complete            content wanted
 //!    New ───────────▶ ReadingHead ─────────────▶ Processing ────────────▶ ReadingContent
-//!                        ▲  ▲                      │  ▲   ◀──────────────────   │
-//!                  bytes │  │ next request         │  │      content is there   │
-//!                        │  └──────────────────────┤  │ drained                 │ respond
-//!                    KeepAlive ◀── idle ──┐        ▼  │                         ▼
-//!                                         └───── Writing ◀──────────────────────┘
+//!                      │ ▲     ▲                   │  ▲   ◀──────────────────   │
+//!                 idle │ │bytes│ next request      │  │      content arrived    │
+//!                      │ │     ├───────────────────┤  │ drained                 │ respond
+//!                      ▼ │     │                   ▼  │                         ▼
+//!                   KeepAlive  └──────────────── Writing ◀──────────────────────┘
 //!                                                  │ │ └── switch ──▶ Switched
 //!                                           linger │ │ close              │ (and back to Processing for a call)
 //!                                                  ▼ ▼                    ▼
 //!                                           Lingering ── close ──────▶ Closing ── closed ──▶ Closed
 //! ```
-//! `Close` is legal everywhere before `Closing`; leaving it out keeps the picture readable.
+//! The picture shows the usual ways; the rows of the table are all of them. `Close` is legal in every phase before
+//! `Closing`.
 
 #[cfg(all(feature = "sim", target_has_atomic = "64"))]
 pub mod reached;
 
-/// Where a connection stands.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u8)]
 pub enum State {
     /// Accepted; no byte has arrived.
     New,
-    /// A part of a head is there.
+    /// A part of a head may have arrived.
     ReadingHead,
     /// The handler asked for content, or unread content is being dropped.
     ReadingContent,
-    /// The handler is being called, has deferred its answer, or waits for a buffer to answer in.
+    /// The handler is being called, has deferred its answer, or waits for a buffer for the answer.
     Processing,
-    /// A response, or a part of one, waits for the socket.
+    /// A response or a part of one is to be sent or being sent.
     Writing,
     /// Idle between two requests; no buffer is held.
     KeepAlive,
-    /// Our FIN went out behind the last response; what still arrives is dropped (RFC 9112 §9.6).
+    /// Our FIN follows the last response; input is dropped (RFC 9112 §9.6).
     Lingering,
     /// The connection speaks another protocol after 101 or CONNECT.
     Switched,
     /// Waiting until no operation is in flight, then for the close itself.
     Closing,
-    /// The handle is gone.
+    /// The handle has been closed.
     Closed,
 }
 
 impl State {
-    /// Number of states.
+    /// The number of states.
     pub const COUNT: usize = 10;
 
-    /// All of them, in the order of their numbers.
+    /// All states, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
         Self::New,
         Self::ReadingHead,
@@ -67,33 +70,33 @@ impl State {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum Event {
-    /// Bytes of a head may be there.
+    /// Bytes of a head may have arrived.
     Bytes,
-    /// The head is complete and room to answer is reserved.
+    /// The head is complete, and room for an answer is reserved.
     HeadComplete,
-    /// Content has to be read before anything else can happen.
+    /// Content has to be read first.
     NeedContent,
     /// The handler is called again.
     CallHandler,
-    /// There is output to be sent before anything else can happen.
+    /// Output has to be sent first.
     Respond,
-    /// All is answered and nothing is there.
+    /// Everything is answered, and no input is left.
     Idle,
-    /// The last response is out, the peer may still be sending.
+    /// The last response has been sent; the peer may still be sending.
     Linger,
     /// Another protocol takes over.
     Switch,
-    /// The connection ends without further ado.
+    /// The connection ends at once.
     Close,
     /// The close has completed.
     Closed,
 }
 
 impl Event {
-    /// Number of events.
+    /// The number of events.
     pub const COUNT: usize = 10;
 
-    /// All of them, in the order of their numbers.
+    /// All events, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
         Self::Bytes,
         Self::HeadComplete,
@@ -108,26 +111,24 @@ impl Event {
     ];
 }
 
-const ILLEGAL: u8 = u8::MAX;
-
-/// Row: state; column: event; value: the next state.
-const TABLE: [[u8; Event::COUNT]; State::COUNT] = {
+/// Row: state; column: event; value: the next state, `None` where the event is illegal.
+const TABLE: [[Option<State>; Event::COUNT]; State::COUNT] = {
     use State::{
         Closed, Closing, KeepAlive, Lingering, New, Processing, ReadingContent, ReadingHead, Switched, Writing,
     };
-    let mut table = [[ILLEGAL; Event::COUNT]; State::COUNT];
+    let mut table = [[None; Event::COUNT]; State::COUNT];
     // (from, event, to)
     let rows = [
         (New, Event::Bytes, ReadingHead),
-        (New, Event::Respond, Writing), // shed with 503
+        (New, Event::Respond, Writing), // refused with 503
         (KeepAlive, Event::Bytes, ReadingHead),
         (ReadingHead, Event::HeadComplete, Processing),
-        (ReadingHead, Event::Respond, Writing), // refused, timed out, or gathered responses go first
+        (ReadingHead, Event::Respond, Writing), // refused, timed out, or earlier responses go first
         (ReadingHead, Event::Idle, KeepAlive),
         (Processing, Event::CallHandler, Processing), // resumed after Defer
         (Processing, Event::NeedContent, ReadingContent),
         (Processing, Event::Respond, Writing),
-        (Processing, Event::Bytes, ReadingHead), // the next pipelined request; responses gather
+        (Processing, Event::Bytes, ReadingHead), // the next pipelined request; responses are collected
         (ReadingContent, Event::CallHandler, Processing),
         (ReadingContent, Event::Respond, Writing),
         (ReadingContent, Event::Bytes, ReadingHead), // unread content has been dropped
@@ -144,13 +145,13 @@ const TABLE: [[u8; Event::COUNT]; State::COUNT] = {
     let mut at = 0;
     while at < rows.len() {
         let (from, event, to) = rows[at];
-        table[from as usize][event as usize] = to as u8;
+        table[from as usize][event as usize] = Some(to);
         at += 1;
     }
-    // Anything that is not closing yet may close.
+    // Every state before closing can close.
     let mut state = 0;
     while state < Closing as usize {
-        table[state][Event::Close as usize] = Closing as u8;
+        table[state][Event::Close as usize] = Some(Closing);
         state += 1;
     }
     table
@@ -161,22 +162,10 @@ impl State {
     #[inline]
     #[must_use]
     pub const fn after(self, event: Event) -> Option<Self> {
-        Some(match TABLE[self as usize][event as usize] {
-            0 => Self::New,
-            1 => Self::ReadingHead,
-            2 => Self::ReadingContent,
-            3 => Self::Processing,
-            4 => Self::Writing,
-            5 => Self::KeepAlive,
-            6 => Self::Lingering,
-            7 => Self::Switched,
-            8 => Self::Closing,
-            9 => Self::Closed,
-            _ => return None,
-        })
+        TABLE[self as usize][event as usize]
     }
 
-    /// Whether the connection is on its way out: nothing of what arrives is looked at any more.
+    /// Whether the connection is ending: input is no longer looked at.
     #[inline]
     #[must_use]
     pub const fn is_ending(self) -> bool {
@@ -218,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_response_is_never_skipped() {
-        // Nothing goes from a handler's call to idle or lingering but through Writing.
+        // After a handler's call, idle and lingering can be reached only through Writing.
         for state in [State::Processing, State::ReadingContent, State::Switched] {
             for event in [Event::Idle, Event::Linger] {
                 assert_eq!(state.after(event), None, "{state:?} {event:?}");

@@ -1,8 +1,8 @@
 //! Status codes and their reason phrases (RFC 9110 §15 and IANA's registry of HTTP status codes).
 
-/// Whether `status` can stand in a status line: three digits, 100 to 999.
+/// Whether `status` is allowed in a status line: three digits, 100 to 999.
 ///
-/// RFC 9110 §15 defines the classes up to 599; a client treats what is beyond them as a server error.
+/// RFC 9110 §15 defines the classes up to 599; a client treats higher statuses as server errors.
 #[inline]
 #[must_use]
 pub const fn is_valid(status: u16) -> bool {
@@ -11,29 +11,29 @@ pub const fn is_valid(status: u16) -> bool {
 
 /// The registered reason phrase; empty for a code without one.
 ///
-/// 306 and 418 are registered as unused, 104 only for a time: they have none.
+/// 306 and 418 are registered as unused, 104 only temporarily; for them it is empty, too.
 #[must_use]
 pub fn reason(status: u16) -> &'static str {
     line(status).and_then(|line| line.get(REASON_AT..line.len() - 2)).unwrap_or("")
 }
 
-/// A field without which a response of some status is none.
+/// A field that responses with some status must have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Demand {
     /// The field's name.
     pub name: &'static str,
-    /// Whether its value may be empty: a list of no members.
+    /// Whether its value may be empty: a list without members.
     pub may_be_empty: bool,
 }
 
 impl Demand {
-    /// Whether a field of this name and value meets it.
+    /// Whether a field with this name and value satisfies the demand.
     #[must_use]
     pub fn is_met_by(self, name: &[u8], value: &[u8]) -> bool {
         name.eq_ignore_ascii_case(self.name.as_bytes()) && (self.may_be_empty || !value.trim_ascii().is_empty())
     }
 
-    /// Whether one of these field lines meets it.
+    /// Whether one of these field lines satisfies the demand.
     #[must_use]
     pub(crate) fn is_met_in(self, lines: &[u8]) -> bool {
         lines.split(|&byte| byte == b'\n').any(|line| {
@@ -44,10 +44,10 @@ impl Demand {
     }
 }
 
-/// The field that a response of this status must have (RFC 9110: "MUST generate"), whatever the request was.
+/// The field that a response with this status must have (RFC 9110: "MUST generate"), whatever the request was.
 ///
-/// What a response only should have, or must have in some cases that the handler alone can tell (`Content-Range` in a 206
-/// of one part), is not here.
+/// Fields that a response only should have, or must have in cases that only the handler can recognise (`Content-Range`
+/// in a 206 with one part), are not included.
 #[must_use]
 pub const fn demand(status: u16) -> Option<Demand> {
     let (name, may_be_empty) = match status {
@@ -65,7 +65,7 @@ const REASON_AT: usize = "HTTP/1.1 200 ".len();
 
 macro_rules! status_lines {
     ($($code:literal $reason:literal,)*) => {
-        /// The whole status line of a registered code, CRLF included.
+        /// The whole status line of a registered code, including CRLF.
         pub(crate) const fn line(status: u16) -> Option<&'static str> {
             Some(match status {
                 $($code => concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n"),)*
@@ -166,7 +166,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(registered, REGISTERED.len(), "a code stands twice");
+        assert_eq!(registered, REGISTERED.len(), "a code is registered twice");
         // IANA's registry without 104, 306 and 418.
         assert_eq!(registered, 61);
     }

@@ -1,37 +1,48 @@
-//! How a program tells a running engine to stop, from anywhere.
+//! Tells a running engine to stop, from any thread or a signal handler.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-/// How an engine goes on.
+/// What an engine has been asked to do.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Mode {
-    /// Accepts and serves.
+    /// Accept and serve.
     #[default]
     Run,
-    /// Accepts no more, closes what is idle, finishes what is under way, up to a deadline.
+    /// Accept no more, close idle connections, and finish exchanges under way, up to a deadline.
     Drain,
-    /// Closes everything at once.
+    /// Close everything at once.
     Abort,
 }
 
-/// Shared between a running engine and whoever may stop it; wake the reactor after setting it.
+/// Shared between a running engine and the code that may stop it. Wake the reactor after setting it.
 ///
-/// Plain loads and stores where a core has no more, so that it exists on every one; there, set it from one place only.
-/// It only moves forward: run, drain, abort.
+/// On cores without atomic read-modify-write operations it uses plain loads and stores; set it from one place only
+/// there. It only moves forward: run, drain, abort.
+///
+/// ```
+/// use aurora_http_core::stop::{Mode, StopFlag};
+///
+/// static STOP: StopFlag = StopFlag::new();
+/// STOP.drain();
+/// assert_eq!(STOP.mode(), Mode::Drain);
+/// STOP.abort();
+/// STOP.drain(); // too late: an abort stays an abort
+/// assert_eq!(STOP.mode(), Mode::Abort);
+/// ```
 #[derive(Debug, Default)]
 pub struct StopFlag(AtomicU8);
 
 impl StopFlag {
-    /// Running.
+    /// A flag that says to run.
     #[must_use]
     pub const fn new() -> Self {
         Self(AtomicU8::new(Mode::Run as u8))
     }
 
-    /// Asks for a graceful stop, unless an abort was asked for already.
+    /// Requests a graceful stop, unless an abort was requested already.
     pub fn drain(&self) {
-        // Between a load and a store, another thread's abort would be lost.
+        // A load and a store could overwrite an abort that another thread sets in between.
         #[cfg(target_has_atomic = "8")]
         self.0.fetch_max(Mode::Drain as u8, Ordering::AcqRel);
         #[cfg(not(target_has_atomic = "8"))]
@@ -40,12 +51,12 @@ impl StopFlag {
         }
     }
 
-    /// Asks for the end at once.
+    /// Requests that everything be closed at once.
     pub fn abort(&self) {
         self.0.store(Mode::Abort as u8, Ordering::Release);
     }
 
-    /// What was asked for.
+    /// What was requested.
     #[inline]
     #[must_use]
     pub fn mode(&self) -> Mode {

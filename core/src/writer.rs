@@ -1,8 +1,8 @@
-//! The response as a handler writes it: straight into the connection's send buffer.
+//! The response writer of handlers: it writes straight into the connection's send buffer.
 //!
-//! The core decides framing, `Content-Length`, chunked, `Date`, `Connection` and whether a body is allowed at all; a
-//! handler cannot get them wrong. The first error latches: every later call returns it, and the connection answers 500
-//! or 503 in place of the response, or breaks it off when a part has left already.
+//! The core decides framing, `Content-Length`, chunked, `Date`, `Connection` and whether a body is allowed at all, so a
+//! handler cannot get them wrong. The first error is kept: every later call returns it, and the connection answers 500
+//! or 503 in place of the response, or cuts it off if a part of it has been sent.
 
 mod body;
 mod error;
@@ -24,54 +24,68 @@ use crate::preamble::Preamble;
 pub use error::WriteError;
 pub use whole::BodyWriter;
 
-/// Bytes from which a static body is sent in place; shorter ones are copied, so that pipelined responses gather.
+/// The length from which a static body is sent in place. Shorter ones are copied, so that pipelined responses leave
+/// together.
 const IN_PLACE_MIN: usize = 512;
 /// Digits of a chunk size: enough for the largest buffer class.
 const CHUNK_DIGITS: usize = 5;
 const CHUNK_HEAD: usize = CHUNK_DIGITS + 2;
-/// Behind a chunk: its CRLF and, perhaps, the last chunk.
+/// After a chunk: its CRLF and possibly the last chunk.
 const CHUNK_TAIL: usize = 2 + LAST_CHUNK.len();
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// `Connection`, `Content-Length` or `Transfer-Encoding`, and the empty line.
 const HEAD_END_MAX: usize =
     connection_field(true, true, true).len() + "Content-Length: ".len() + UINT_BYTES_MAX + "\r\n\r\n".len();
-/// What a client is told to wait after a 503, in seconds.
+/// `Retry-After` of a 503, in seconds.
 pub(crate) const RETRY_AFTER_S: u32 = 1;
 
 /// Writes the response to one request.
 ///
-/// Order: [`status`](Self::status), any number of [`field`](Self::field)s, then either one of the `body` methods or
-/// [`stream`](Self::stream) followed by writes. [`add_field`](Self::add_field) has its turn at any time before the head is
-/// complete. A response that is left unfinished by [`Flow::Finish`] is completed: an empty 200 if nothing was written.
-/// Status and fields do not outlast a call: what is begun by them must be followed by `body` or `stream` before the handler
-/// returns.
+/// The order is: [`status`](Self::status), any number of [`field`](Self::field)s, then either one of the `body` methods
+/// or [`stream`](Self::stream) followed by writes. [`add_field`](Self::add_field) is allowed at any time before the
+/// head is complete. [`Flow::Finish`] completes a response: an empty 200 if nothing was written. A status or fields
+/// must be followed by `body` or `stream` in the same call of the handler.
 ///
-/// What went wrong may be thrown away as long as nothing has left: [`reset`](Self::reset), then a response of another kind.
+/// As long as nothing of it has been sent, a response can be discarded with [`reset`](Self::reset), and replaced by
+/// another one.
+///
+/// ```
+/// use aurora_http_core::request::Request;
+/// use aurora_http_core::writer::{ResponseWriter, WriteError};
+///
+/// fn moved(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+///     response.status(308)?;
+///     response.field("Location", "/new/")?;
+///     response.field("Cache-Control", "max-age=3600")?;
+///     response.body("moved to /new/\n")
+/// }
+/// # let _ = aurora_http_core::handler::handler_fn(moved);
+/// ```
 ///
 /// [`Flow::Finish`]: crate::handler::Flow::Finish
 pub struct ResponseWriter<'a> {
-    /// Everything unsent: responses gathered before this one, then this one.
+    /// Everything unsent: earlier responses, then this one.
     out: &'a mut [u8],
     len: usize,
     /// Where this response begins in `out`.
     begin: usize,
     /// Memory for this call.
     scope: Scope<'a>,
-    /// Which loan `out` lies in, when it had to grow.
+    /// The loan that `out` is in, if it had to grow.
     grown: Option<usize>,
     preamble: &'a Preamble,
-    /// Longest `out` may grow.
+    /// The longest that the response may become.
     bytes_max: usize,
     static_body: &'static [u8],
-    /// Field lines for the head, whenever it is written, and whatever becomes of the response.
+    /// Field lines for the head, which outlast a [`reset`](Self::reset).
     added: &'a [u8],
     content_max: Option<u64>,
-    /// When the handler wants to be called again, in milliseconds.
+    /// The milliseconds after which the handler wants to be called again.
     wake_after_ms: Option<u32>,
     stream: Stream,
-    /// The facts when the call began, where the response had not begun before.
+    /// The facts when the call began, unless the response had begun before.
     origin: Option<Facts>,
-    /// Where the open chunk's size goes.
+    /// Where the size of the open chunk is to be written.
     chunk: Option<usize>,
     facts: Facts,
     place: &'a Place<'a>,
@@ -82,37 +96,37 @@ pub struct ResponseWriter<'a> {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
-    /// Nothing is written yet.
+    /// Nothing has been written.
     Start,
-    /// The status line is written, fields may follow.
+    /// The status line has been written; fields may follow.
     Fields,
-    /// The head is complete, the body goes on.
+    /// The head is complete; the body may follow.
     Body,
     /// The response is complete.
     Done,
 }
 
-/// How far a streamed response has come; kept by the connection between two calls.
+/// The state of a response; kept by the connection between two calls.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Stream {
-    /// No head was written yet.
+    /// No head has been written.
     #[default]
     Unbegun,
-    /// Bytes still to be written of the announced length.
+    /// With an announced length, of which this many bytes are still to be written.
     Length(u64),
     /// Chunks.
     Chunked,
     /// Ends with the connection.
     CloseDelimited,
-    /// No body is allowed: what is written is dropped.
+    /// No body is allowed: what the handler writes is dropped.
     Dropped,
-    /// Another protocol's bytes.
+    /// Bytes of another protocol.
     Raw,
     /// Complete.
     Done,
 }
 
-/// What the request and the connection mean for the response.
+/// Properties of the request and the connection that matter for the response.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Facts(u16);
 
@@ -123,33 +137,34 @@ impl Facts {
     pub(crate) const CONNECT: Self = Self(2);
     /// The request is HTTP/1.0.
     pub(crate) const HTTP10: Self = Self(4);
-    /// The connection ends behind this response.
+    /// The connection ends after this response.
     pub(crate) const CLOSE: Self = Self(8);
-    /// Unread content is too long, or of unknown length, to be dropped: answering without reading means closing.
+    /// If the handler answers without reading the content, the connection has to be closed, because the content is too
+    /// long or of unknown length.
     pub(crate) const CLOSE_UNREAD: Self = Self(16);
-    /// A 100 (Continue) is expected and was not sent.
+    /// The client waits for a 100 (Continue).
     pub(crate) const EXPECTS: Self = Self(32);
     /// The client offers to switch to another protocol.
     pub(crate) const UPGRADE: Self = Self(64);
-    /// How much content may come was decided.
+    /// The limit for content has been set.
     pub(crate) const LIMITED: Self = Self(128);
     /// The handler wants the trailer section.
     pub(crate) const TRAILERS: Self = Self(256);
-    /// The request has content that the handler was not given to the end.
+    /// The request has content of which the handler has not been given the end.
     pub(crate) const CONTENT: Self = Self(512);
-    /// The handler took a token for a deferred answer, which may not have come.
+    /// The handler took a token for a deferred answer, and it is still valid.
     pub(crate) const TOKEN: Self = Self(1024);
-    /// The status of the head that is being written demands a field.
-    pub(crate) const DEMANDS: Self = Self(2048);
+    /// The status of the head that is being written requires a field.
+    pub(crate) const NEEDS_FIELD: Self = Self(2048);
     /// A stop has begun.
     pub(crate) const STOPPING: Self = Self(4096);
-    /// The handler is called because its time has come.
-    pub(crate) const TIME: Self = Self(8192);
+    /// The handler is called because the time that it set has come.
+    pub(crate) const WOKEN_BY_TIME: Self = Self(8192);
 
-    /// One of those that may put something in front of the response, or into its head, when the call is over.
+    /// Facts that may cause an insertion before the response, or into its head, after the call.
     pub(crate) const MAY_INSERT: Self = Self(Self::EXPECTS.0 | Self::CLOSE_UNREAD.0);
 
-    /// One of those that may mean the end of the connection.
+    /// Facts that may cause the end of the connection.
     pub(crate) const MAY_CLOSE: Self = Self(Self::CLOSE_UNREAD.0 | Self::CONNECT.0);
 
     #[inline]
@@ -163,7 +178,7 @@ impl Facts {
     }
 }
 
-/// What came of a call, for the connection.
+/// The outcome of a call, for the connection.
 pub(crate) struct Written {
     pub(crate) len: usize,
     pub(crate) grown: Option<usize>,
@@ -174,16 +189,16 @@ pub(crate) struct Written {
     pub(crate) facts: Facts,
 }
 
-/// A handler failed, or wrote what cannot be a response.
+/// A handler failed, or wrote something that is not a response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failure {
     pub(crate) error: WriteError,
-    /// What it wrote was replaced by another answer.
+    /// Its response was replaced by an answer.
     pub(crate) is_answered: bool,
 }
 
-/// Everything a [`ResponseWriter`] stands on.
-pub(crate) struct Ground<'a> {
+/// What a [`ResponseWriter`] is made of.
+pub(crate) struct WriterParts<'a> {
     pub(crate) out: &'a mut [u8],
     pub(crate) len: usize,
     pub(crate) scope: Scope<'a>,
@@ -194,44 +209,44 @@ pub(crate) struct Ground<'a> {
     pub(crate) place: &'a Place<'a>,
 }
 
-/// Setting up and finishing, by the connection.
+/// Set-up and completion, by the connection.
 impl<'a> ResponseWriter<'a> {
     #[inline]
-    pub(crate) fn new(ground: Ground<'a>) -> Self {
-        let phase = match ground.stream {
+    pub(crate) fn new(parts: WriterParts<'a>) -> Self {
+        let phase = match parts.stream {
             Stream::Unbegun => Phase::Start,
             Stream::Done => Phase::Done,
             _ => Phase::Body,
         };
-        let mut out = ground.out;
-        if ground.facts.has(Facts::MAY_INSERT) {
-            let end = out.len().saturating_sub(CONTINUE.len()).max(ground.len);
+        let mut out = parts.out;
+        if parts.facts.has(Facts::MAY_INSERT) {
+            let end = out.len().saturating_sub(CONTINUE.len()).max(parts.len);
             out = &mut out[..end];
         }
         Self {
             out,
-            len: ground.len,
-            begin: ground.len,
-            scope: ground.scope,
+            len: parts.len,
+            begin: parts.len,
+            scope: parts.scope,
             grown: None,
-            preamble: ground.preamble,
-            bytes_max: ground.bytes_max,
+            preamble: parts.preamble,
+            bytes_max: parts.bytes_max,
             static_body: &[],
             added: &[],
             content_max: None,
             wake_after_ms: None,
-            stream: ground.stream,
-            origin: if matches!(ground.stream, Stream::Unbegun) { Some(ground.facts) } else { None },
+            stream: parts.stream,
+            origin: if matches!(parts.stream, Stream::Unbegun) { Some(parts.facts) } else { None },
             chunk: None,
-            facts: ground.facts,
-            place: ground.place,
+            facts: parts.facts,
+            place: parts.place,
             status: 200,
             phase,
             error: None,
         }
     }
 
-    /// Completes the response: what [`Flow::Finish`](crate::handler::Flow::Finish) means for the writer.
+    /// Completes the response, after [`Flow::Finish`](crate::handler::Flow::Finish).
     #[inline]
     pub(crate) fn finish(&mut self) {
         if self.phase != Phase::Done && self.error.is_none() {
@@ -239,7 +254,7 @@ impl<'a> ResponseWriter<'a> {
         }
     }
 
-    /// Another call follows, and it would write a head of its own: none may be half written by then.
+    /// Ends a call that another one follows. The next call writes a complete head, so none may be half written.
     #[inline]
     pub(crate) fn pause(&mut self) {
         let is_begun = self.phase == Phase::Fields || self.phase == Phase::Start && self.status != 200;
@@ -254,7 +269,7 @@ impl<'a> ResponseWriter<'a> {
             return;
         }
         match self.stream {
-            // It stays what it is: nothing is HTTP any more.
+            // It stays raw: nothing is HTTP any more.
             Stream::Raw => {
                 self.phase = Phase::Done;
                 return;
@@ -262,7 +277,8 @@ impl<'a> ResponseWriter<'a> {
             Stream::Length(0) | Stream::CloseDelimited | Stream::Dropped => {}
             Stream::Chunked => {
                 self.close_chunk();
-                // Room for the last chunk: reserved behind every chunk, and the buffer is empty without one.
+                // There is room for the last chunk: it is reserved after every chunk, and without one the buffer is
+                // empty.
                 let _ = self.put(LAST_CHUNK);
             }
             _ => {
@@ -290,50 +306,51 @@ impl<'a> ResponseWriter<'a> {
     }
 }
 
-/// Memory for the length of one call.
+/// Scratch memory, and queries.
 impl<'a> ResponseWriter<'a> {
-    /// `len` bytes for the length of this call, from the worker's arena or, when that is full, from the buffer pool.
-    /// They hold whatever was there before, and stay usable while the response is written.
+    /// Scratch memory of `len` bytes for the duration of this call, from the worker's arena or, when that is full, from
+    /// the buffer pool. It is not cleared, and stays usable while the response is written.
     ///
     /// # Errors
-    /// [`WriteError::PoolExhausted`] when neither has that much; it does not latch.
+    /// [`WriteError::PoolExhausted`] if neither has that much. This error is not kept: the response can still be
+    /// written.
     pub fn scratch(&mut self, len: usize) -> Result<&'a mut [u8], WriteError> {
         self.scope.alloc(len).map_err(|_| WriteError::PoolExhausted)
     }
 
-    /// As [`scratch`](Self::scratch), aligned.
+    /// Like [`scratch`](Self::scratch), with an alignment.
     ///
     /// # Errors
-    /// As [`scratch`](Self::scratch).
+    /// Same as [`scratch`](Self::scratch).
     pub fn scratch_aligned(&mut self, len: usize, align: Align) -> Result<&'a mut [u8], WriteError> {
         self.scope.alloc_aligned(len, align).map_err(|_| WriteError::PoolExhausted)
     }
 
-    /// The connection that the exchange is on: its id, and who is at the other end.
+    /// The connection of the exchange: its id and peer.
     #[must_use]
     pub const fn connection(&self) -> ConnectionInfo<'a> {
         self.place.info()
     }
 
-    /// Whether a stop of the server has begun: this response is the last one of its connection, and what streams or waits
-    /// should come to its end.
+    /// Whether a stop of the server has begun: this response is the last one of its connection, and streams and waiting
+    /// exchanges should come to an end.
     #[must_use]
     pub const fn is_stopping(&self) -> bool {
         self.facts.has(Facts::STOPPING)
     }
 
     /// Sets the most content, in bytes, that [`Flow::Receive`](crate::handler::Flow::Receive) accepts from now on, in
-    /// place of [`Limits::content_bytes_max`](crate::limits::Limits::content_bytes_max). Takes effect in the call that
-    /// returns `Receive`; it is remembered for the rest of the request. [`Flow::Collect`](crate::handler::Flow::Collect)
-    /// from the same call accepts no more than that either, nor than
+    /// place of [`Limits::content_bytes_max`](crate::limits::Limits::content_bytes_max). It takes effect in the call
+    /// that returns `Receive`, and stays for the rest of the request. It also applies to
+    /// [`Flow::Collect`](crate::handler::Flow::Collect) from the same call, if it is less than
     /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max).
     pub fn limit_content(&mut self, bytes_max: u64) {
         self.content_max = Some(bytes_max);
     }
 
-    /// Asks for the trailer fields of chunked content, which are dropped otherwise: [`Content::trailers`] has them in the
-    /// [`receive`](crate::handler::Handler::receive) call that brings the end. Call it before that, at the latest when
-    /// returning the first [`Flow::Receive`](crate::handler::Flow::Receive).
+    /// Asks for the trailer fields of chunked content, which are dropped otherwise: [`Content::trailers`] returns them
+    /// in the [`receive`](crate::handler::Handler::receive) call with the end of the content. Call it before that, at
+    /// the latest in the call that returns the first [`Flow::Receive`](crate::handler::Flow::Receive).
     ///
     /// [`Content::trailers`]: crate::handler::Content::trailers
     pub const fn keep_trailers(&mut self) {
@@ -344,7 +361,7 @@ impl<'a> ResponseWriter<'a> {
         self.error
     }
 
-    /// The status that the response has so far: the one set, or that of the answer that replaces it after an error.
+    /// The status of the response so far, or after an error that of the answer that replaces it.
     #[must_use]
     pub fn status_so_far(&self) -> u16 {
         match self.error {
@@ -353,13 +370,13 @@ impl<'a> ResponseWriter<'a> {
         }
     }
 
-    /// The status of an answer that was to have this one, with what was added.
+    /// The status that is sent for a requested one, with the fields that were added.
     pub(crate) fn sendable(&self, status: u16) -> u16 {
         sendable(status, self.added)
     }
 
-    /// Bytes written of the response in this call, head and framing included. What [`Flow::Finish`] completes comes
-    /// behind that, and an answer in place of the response does not show.
+    /// Bytes of the response that were written in this call, including head and framing. It includes neither what
+    /// [`Flow::Finish`] adds afterwards nor an answer that replaces the response.
     ///
     /// [`Flow::Finish`]: crate::handler::Flow::Finish
     #[must_use]
@@ -375,7 +392,7 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
-    /// Makes sure that `count` bytes fit, growing into the next buffer class that has room.
+    /// Makes sure that `count` bytes fit, if necessary by moving to a larger buffer.
     #[inline]
     fn ensure(&mut self, count: usize) -> Result<(), WriteError> {
         if count <= self.out.len() - self.len { Ok(()) } else { self.grow(count) }

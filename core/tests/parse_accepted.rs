@@ -1,4 +1,4 @@
-//! Heads that are served, and what their requests say.
+//! Heads that are accepted, and the properties of their requests.
 
 mod parse_support;
 
@@ -7,7 +7,7 @@ use aurora_http_core::parse::{BodyLength, EMPTY_FIELD, HeadScan, parse_head, wit
 use aurora_http_core::request::{Method, Request, TargetForm, Version};
 use parse_support::{Verdict, every_split, pieces, whole};
 
-/// Parses a complete head, after asserting that no split changes the verdict and that every part of it is incomplete.
+/// Parses a complete head, after asserting that no split changes the verdict, and that every prefix is incomplete.
 fn accepted<R>(head: &[u8], f: impl FnOnce(Request<'_>) -> R) -> R {
     let limits = Limits::default();
     assert!(matches!(every_split(head, &limits), Verdict::Complete(_)), "{}", head.escape_ascii());
@@ -17,7 +17,7 @@ fn accepted<R>(head: &[u8], f: impl FnOnce(Request<'_>) -> R) -> R {
     with_head(head, &limits, &mut HeadScan::default(), |parsed| f(parsed.unwrap().unwrap()))
 }
 
-/// As [`accepted`], for lines behind a request line and a Host.
+/// Like [`accepted`], for lines after a request line and a Host.
 fn accepted_lines<R>(version: &str, lines: &[u8], f: impl FnOnce(Request<'_>) -> R) -> R {
     accepted(&[b"POST / ", version.as_bytes(), b"\r\nHost: x\r\n", lines, b"\r\n"].concat(), f)
 }
@@ -66,11 +66,11 @@ fn s28_forms_of_targets() {
         ("GET", "/a?/b?c", Origin, "/a", Some("/b?c"), "field"),
         ("GET", "/a:80/@b", Origin, "/a:80/@b", None, "field"),
         ("GET", "/http://a/", Origin, "/http://a/", None, "field"),
-        // Browsers send these raw.
+        // Browsers send these unescaped.
         ("GET", "/[a]|", Origin, "/[a]|", None, "field"),
         ("GET", "/?[]{}|^\\`", Origin, "/", Some("[]{}|^\\`"), "field"),
         ("GET", "/-._~!$&'()*+,;=:@%41", Origin, "/-._~!$&'()*+,;=:@%41", None, "field"),
-        // Escapes are left to the decoders.
+        // Escapes are not decoded.
         ("GET", "/%zz%", Origin, "/%zz%", None, "field"),
         ("OPTIONS", "/", Origin, "/", None, "field"),
         ("OPTIONS", "*", Asterisk, "*", None, "field"),
@@ -104,7 +104,7 @@ fn s28_forms_of_targets() {
     }
 }
 
-/// The lengths around a word and around four look-ups at a time.
+/// Lengths around that of a word, and around multiples of four look-ups.
 #[test]
 fn targets_of_every_length() {
     let limits = Limits::default();
@@ -229,8 +229,7 @@ fn s26_expectations() {
         ("HTTP/1.1", b"Expect: 100-continue\r\nContent-Length: 1\r\n", true),
         ("HTTP/1.1", b"expect:\t100-Continue \r\nTransfer-Encoding: chunked\r\n", true),
         ("HTTP/1.1", b"Expect: 100-continue\r\nExpect: 100-continue\r\nContent-Length: 1\r\n", true),
-        // Nothing to wait for.
-        // A list (RFC 9110 §10.1.1), in which empty members are nothing (§5.6.1).
+        // A list (RFC 9110 §10.1.1), whose empty members are ignored (§5.6.1).
         ("HTTP/1.1", b"Expect: 100-continue,\r\nContent-Length: 1\r\n", true),
         ("HTTP/1.1", b"Expect: ,100-continue\r\nContent-Length: 1\r\n", true),
         ("HTTP/1.1", b"Expect: 100-continue\t, 100-CONTINUE\r\nContent-Length: 1\r\n", true),
@@ -240,7 +239,7 @@ fn s26_expectations() {
         ("HTTP/1.1", b"Expect: 100-continue\r\n", false),
         ("HTTP/1.1", b"Expect: 100-continue\r\nContent-Length: 0\r\n", false),
         ("HTTP/1.1", b"Content-Length: 1\r\n", false),
-        // HTTP/1.0 has no Expect, known or unknown.
+        // HTTP/1.0 has no Expect: any value is ignored.
         ("HTTP/1.0", b"Expect: 100-continue\r\nContent-Length: 1\r\n", false),
         ("HTTP/1.0", b"Expect: x\r\nContent-Length: 1\r\n", false),
         ("HTTP/1.0", b"Expect:\r\n", false),
@@ -332,7 +331,7 @@ fn debug_output_keeps_secrets_out() {
     });
 }
 
-/// Every view lies in the bytes that were passed in.
+/// Every slice points into the bytes that were passed in.
 #[test]
 fn h1_nothing_is_copied() {
     let limits = Limits::default();
@@ -373,9 +372,9 @@ fn h1_nothing_is_copied() {
     }
 }
 
-/// `parse_head` with storage of its caller's: as many fields as there are slots.
+/// `parse_head` with the caller's storage accepts as many fields as there are slots.
 #[test]
-fn slots_of_the_caller() {
+fn slots_that_the_caller_provides() {
     let limits = Limits::default();
     let head = b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n\r\n";
     for (count, accepted) in [(0, false), (1, false), (2, true), (3, true), (200, true)] {
@@ -389,7 +388,7 @@ fn slots_of_the_caller() {
     }
 }
 
-/// A head stays readable: parsed again from the start, or with the scan that found it complete.
+/// A complete head can be parsed again, from the start or with the scan that found it complete.
 #[test]
 fn a_complete_head_can_be_parsed_again() {
     let limits = Limits::default();
@@ -404,7 +403,7 @@ fn a_complete_head_can_be_parsed_again() {
     }
 }
 
-/// Heads that need the larger arrays, in pieces.
+/// Heads in pieces that need the larger arrays.
 #[test]
 fn many_fields_in_pieces() {
     let limits = Limits { fields_max: 128, ..Limits::default() };

@@ -1,23 +1,23 @@
-//! The chunked coding: what is read, what is refused, and that no split makes a difference.
+//! The chunked coding: what is accepted and what is refused, however it is split.
 
 use aurora_http_core::limits::Limits;
 use aurora_http_core::parse::{Chunk, ChunkError, ChunkedDecoder, FieldLineError};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// What a decoder made of some bytes.
+/// The outcome of decoding.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Verdict {
     /// Content so far.
     NeedMore(Vec<u8>),
-    /// All content, and how many bytes the message body has.
+    /// All content, and the length of the message body in bytes.
     End(Vec<u8>, usize),
-    /// Content before the fault, and the fault.
+    /// The content before the fault, and the error.
     Refused(Vec<u8>, ChunkError),
 }
 
-/// Decodes `bytes` as they arrive up to each of `ends` in turn, and then whole; takes at most `take` bytes of content
-/// at a time.
+/// Decodes `bytes` as they arrive up to each of `ends` in turn, and then whole; consumes at most `take` bytes of
+/// content at a time.
 fn decode(bytes: &[u8], ends: impl IntoIterator<Item = usize>, take: usize, limits: &Limits) -> Verdict {
     let mut decoder = ChunkedDecoder::new();
     let mut content = Vec::new();
@@ -34,7 +34,7 @@ fn decode(bytes: &[u8], ends: impl IntoIterator<Item = usize>, take: usize, limi
                     at += taken;
                 }
                 Ok(Chunk::NeedMore { consumed }) => {
-                    assert_eq!(consumed, end - at, "nothing is left behind");
+                    assert_eq!(consumed, end - at, "all bytes must be consumed");
                     at = end;
                     break;
                 }
@@ -45,7 +45,7 @@ fn decode(bytes: &[u8], ends: impl IntoIterator<Item = usize>, take: usize, limi
                 }
                 Err(error) => {
                     assert!(!decoder.is_finished());
-                    // Failed for good: nothing behind a fault is taken for content.
+                    // The error is final: nothing after it is taken for content.
                     assert_eq!(decoder.poll(b"5\r\nhello", limits), Err(error));
                     assert_eq!(decoder.poll(b"", limits), Err(error));
                     return Verdict::Refused(content, error);
@@ -56,7 +56,7 @@ fn decode(bytes: &[u8], ends: impl IntoIterator<Item = usize>, take: usize, limi
     Verdict::NeedMore(content)
 }
 
-/// The verdict on all of `bytes`, after asserting that every split in two and byte by byte gives the same.
+/// The verdict on all of `bytes`, after asserting that it is the same split in two anywhere, and byte by byte.
 fn every_split(bytes: &[u8], limits: &Limits) -> Verdict {
     let expected = decode(bytes, [], usize::MAX, limits);
     for at in 0..=bytes.len() {
@@ -89,11 +89,11 @@ fn well_formed_bodies() {
         (b"5;a=\"\\\"\\\\\\b \t\x80\"\r\nhello\r\n0\r\n\r\n", b"hello"),
         (b"5;a;b=c;d=\"e\";f\r\nhello\r\n0\r\n\r\n", b"hello"),
         (b"5;!#$%&'*+-.^_`|~=!#$%&'*+-.^_`|~\r\nhello\r\n0\r\n\r\n", b"hello"),
-        // S6: bad white space before `;` and around `=`.
+        // S6: "bad white space" before `;` and around `=` is allowed.
         (b"5 ;a\r\nhello\r\n0\t; b\r\n\r\n", b"hello"),
         (b"5 \t ; \t a \t = \t b \t ; c\r\nhello\r\n0\r\n\r\n", b"hello"),
         (b"5;a = \"b\" ;c\r\nhello\r\n0\r\n\r\n", b"hello"),
-        // Trailer sections, the forbidden fields too (S18): checked and dropped.
+        // Trailer sections, even with forbidden fields (S18), are checked and dropped.
         (b"0\r\nA: b\r\n\r\n", b""),
         (b"5\r\nhello\r\n0\r\nA: b\r\nC:\r\nD: \t e \t\r\n\r\n", b"hello"),
         (b"0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: y\r\nAuthorization: z\r\n\r\n", b""),
@@ -104,7 +104,7 @@ fn well_formed_bodies() {
     ];
     for (body, content) in rows {
         assert_eq!(every_split(body, &limits), Verdict::End(content.to_vec(), body.len()), "{}", body.escape_ascii());
-        // What follows is the next message.
+        // Bytes after it belong to the next message.
         for next in [&b"GET / HTTP/1.1\r\n"[..], b"\r\n", b"0\r\n\r\n"] {
             let bytes = [body, next].concat();
             assert_eq!(every_split(&bytes, &limits), Verdict::End(content.to_vec(), body.len()));
@@ -215,7 +215,7 @@ fn s7_extensions_up_to_their_limit() {
         (b"1;aaaaaaaaaa\r\nx\r\n0\r\n\r\n", false),
         (b"1 ; a = \"b\"\r\nx\r\n0\r\n\r\n", true),
         (b"1 ; a =  \"b\"\r\nx\r\n0\r\n\r\n", false),
-        // All chunks of a message together.
+        // The limit applies to all chunks of a message together.
         (b"1;aaaa\r\nx\r\n1;bbbb\r\ny\r\n0\r\n\r\n", true),
         (b"1;aaaa\r\nx\r\n1;bbbbb\r\ny\r\n0\r\n\r\n", false),
         (b"1;aaaa\r\nx\r\n1;bb\r\ny\r\n0;c\r\n\r\n", true),
@@ -231,7 +231,7 @@ fn s7_extensions_up_to_their_limit() {
         }
     }
     assert_eq!(ChunkError::ExtensionsTooLong.status(), 400);
-    // Blanks alone count too, and the largest limit does not wrap.
+    // White space counts, too, and the largest limit does not wrap around.
     let largest = Limits { chunk_extension_bytes_max: u16::MAX, ..Limits::default() };
     for filler in [&b" "[..], b";a", b"\t"] {
         let body = [&b"1"[..], &filler.repeat(70_000)].concat();
@@ -286,13 +286,13 @@ fn trailer_sections_up_to_their_limit() {
         }
     }
     assert_eq!(ChunkError::TrailersTooLong.status(), 431);
-    // The largest limit does not wrap.
+    // The largest limit does not wrap around.
     let largest = Limits { trailer_bytes_max: u16::MAX, ..Limits::default() };
     let body = [&b"0\r\nA: "[..], &b"b".repeat(70_000)].concat();
     assert_eq!(decode(&body, [], usize::MAX, &largest), Verdict::Refused(Vec::new(), ChunkError::TrailersTooLong));
 }
 
-/// Chunks longer than any address space of 32 bits, handed out in slices.
+/// Chunks longer than a 32-bit address space, offered in slices.
 #[test]
 fn s5_chunks_of_every_size() {
     let limits = Limits::default();
@@ -327,7 +327,7 @@ fn more_than_was_offered_cannot_be_consumed() {
     assert_eq!(decoder.poll(b"\r\n0\r\n\r\n", &limits), Ok(Chunk::End { consumed: 7 }));
 }
 
-/// One chunk on the wire, with what the grammar allows around it.
+/// One chunk on the wire, with everything that the grammar allows around it.
 #[derive(Clone, Debug)]
 struct WireChunk {
     content: Vec<u8>,
@@ -349,7 +349,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_encoded_is_decoded(
+    fn encoded_content_is_decoded(
         chunks in vec(wire_chunk(), 0..6),
         last_extension in "(;[a-z]{1,5}){0,2}",
         trailers in vec("[A-Za-z-]{1,8}:[ -~]{0,10}", 0..3),
@@ -383,7 +383,7 @@ proptest! {
         prop_assert_eq!(decode(&body, ends, take, &limits), expected);
     }
 
-    /// S25: any bytes at all; no split makes a difference.
+    /// S25: any bytes, however they are split.
     #[test]
     fn random_bytes(bytes in vec(prop_oneof![
         3 => prop::sample::select(&b"0123456789abcdefABCDEF\r\n;= \t\"\\:xg"[..]),
@@ -392,7 +392,7 @@ proptest! {
         every_split(&bytes, &Limits::small_device());
     }
 
-    /// One byte of a well-formed body changed.
+    /// A well-formed body with one byte changed.
     #[test]
     fn mutations(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut body = b"5;a=\"b\\\"c\" ; d\r\nhello\r\n1F\r\n0123456789abcdef0123456789abcde\r\n\

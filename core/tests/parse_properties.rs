@@ -8,7 +8,7 @@ use parse_support::{Verdict, every_split, pieces, whole};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Valid heads of many kinds to start from.
+/// Valid heads of many kinds, to be mutated.
 const HEADS: [&[u8]; 12] = [
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     b"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -24,7 +24,7 @@ const HEADS: [&[u8]; 12] = [
     b"GET /%41 HTTP/1.1\r\nHost: x\r\nEmpty:\r\nBlank: \t \r\nOpaque: \x80\xff\r\n\r\n",
 ];
 
-/// Bytes that mean something to a parser, more often than others.
+/// Any byte, but more often one that is significant to the parser.
 fn byte() -> impl Strategy<Value = u8> {
     prop_oneof![
         2 => prop::sample::select(&b"\r\n\t :,;/?#*%[]@\"{}\\^|`<>\0\x7f\x80\xff.=-_"[..]),
@@ -33,7 +33,7 @@ fn byte() -> impl Strategy<Value = u8> {
     ]
 }
 
-/// What to do to a head.
+/// A change to a head.
 #[derive(Clone, Debug)]
 enum Mutation {
     Replace(u8),
@@ -68,12 +68,12 @@ fn mutate(head: &mut Vec<u8>, at: prop::sample::Index, mutation: &Mutation) {
     }
 }
 
-/// The verdict of the line scanner alone: one byte first, so that the one shot is not tried on what follows.
+/// The verdict of the line scanner: a first piece of one byte prevents the one-shot parse.
 fn by_lines(bytes: &[u8], limits: &Limits) -> Verdict {
     pieces(bytes, [1.min(bytes.len())], limits)
 }
 
-/// Every byte of every head replaced by every other, and every byte doubled or removed.
+/// Each byte of each head is replaced by every other byte, doubled, and removed.
 #[test]
 fn one_shot_and_line_scanner_agree_on_every_single_mutation() {
     let limits = Limits::default();
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn any_split_of_a_mutation_is_the_same(
+    fn every_split_of_a_mutation_gives_the_same_verdict(
         head in prop::sample::select(&HEADS[..]),
         mutations in vec(mutation(), 1..3),
         ends in vec(any::<prop::sample::Index>(), 0..6),
@@ -133,13 +133,13 @@ proptest! {
         prop_assert_eq!(pieces(&bytes, ends, &limits), whole(&bytes, &limits));
     }
 
-    /// S25: any bytes at all.
+    /// S25: any bytes.
     #[test]
     fn random_bytes(bytes in vec(byte(), 0..200)) {
         every_split(&bytes, &Limits::small_device());
     }
 
-    /// Random bytes behind a good beginning reach further into the parser.
+    /// Random bytes after a valid beginning reach further into the parser.
     #[test]
     fn random_lines(lines in vec(byte(), 0..100)) {
         let bytes = [&b"GET / HTTP/1.1\r\nHost: x\r\n"[..], &lines].concat();
@@ -154,9 +154,9 @@ proptest! {
         }
     }
 
-    /// What was accepted says what was sent: the head can be written again from its parts.
+    /// The parts of an accepted head are those that were sent: it can be written again from them.
     #[test]
-    fn a_random_head_is_read_as_it_was_written(
+    fn a_random_head_is_parsed_as_it_was_written(
         method in "[A-Za-z!#$%&'*+.^_`|~-]{1,32}",
         path in "(/[A-Za-z0-9._~!$&'()*+,;=:@%|\\[\\]-]{0,20}){1,4}",
         query in prop::option::of("[A-Za-z0-9/?{}|^`\\\\=&+%-]{0,30}"),
@@ -184,9 +184,9 @@ proptest! {
     }
 }
 
-/// The verdict never comes late: whatever is refused is refused at one byte, and everything before it is incomplete.
+/// A fault is reported as soon as its byte arrives; until then the head is incomplete.
 #[test]
-fn a_fault_is_known_at_its_byte() {
+fn a_fault_is_reported_at_its_byte() {
     let limits = Limits::default();
     let rows: [(&[u8], HeadError); 6] = [
         (b"GET / HTTP/1.1\n", HeadError::BareLf),

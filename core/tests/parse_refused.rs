@@ -1,4 +1,4 @@
-//! Heads that are refused: each row's fault, the same however the bytes are split and whatever follows.
+//! Heads that are refused: each row has the same error however its bytes are split and whatever follows.
 
 mod parse_support;
 
@@ -6,13 +6,13 @@ use aurora_http_core::limits::Limits;
 use aurora_http_core::parse::{FieldLineError, FramingError, HeadError, METHOD_BYTES_MAX};
 use parse_support::{Verdict, every_split, whole};
 
-/// Asserts that each row is refused with its error, whole and split, alone and with a good request behind it.
+/// Asserts that each row is refused with its error, whole and split, alone and followed by a valid request.
 fn assert_refused(rows: &[(&[u8], HeadError)]) {
     let limits = Limits::default();
     for (head, error) in rows {
         let name = head.escape_ascii().to_string();
         assert_eq!(every_split(head, &limits), Verdict::Refused(*error), "{name}");
-        // S14: the good request behind it changes nothing.
+        // S14: a valid request after it makes no difference.
         let followed = [head, &b"GET /good HTTP/1.1\r\nHost: x\r\n\r\n"[..]].concat();
         assert_eq!(every_split(&followed, &limits), Verdict::Refused(*error), "{name}");
     }
@@ -23,7 +23,7 @@ fn with_lines(lines: &[u8]) -> Vec<u8> {
     [b"POST / HTTP/1.1\r\nHost: x\r\n", lines, b"\r\n"].concat()
 }
 
-/// As [`assert_refused`], for field lines behind a Host.
+/// Like [`assert_refused`], for field lines after a Host.
 fn assert_lines_refused(rows: &[(&[u8], HeadError)]) {
     for (lines, error) in rows {
         assert_refused(&[(&with_lines(lines), *error)]);
@@ -192,7 +192,7 @@ fn s10_field_lines() {
     assert_refused(&[(b"GET / HTTP/1.1\r\n Host: x\r\n\r\n", leading), (b"GET / HTTP/1.1\r\n\tX\r\n\r\n", leading)]);
 }
 
-/// Every control byte but HTAB, at every place of a value.
+/// Every control byte except HTAB, at every position of a value.
 #[test]
 fn s10_control_bytes_in_values() {
     let limits = Limits::default();
@@ -346,14 +346,14 @@ fn s28_request_targets() {
     }
 }
 
-/// No control byte and nothing from 0x7F on stands in a target, in no part of it.
+/// Control bytes and bytes from 0x7F on are not allowed in any part of a target.
 #[test]
-fn s28_bytes_that_no_target_has() {
+fn s28_bytes_that_no_target_may_have() {
     let limits = Limits::default();
     for byte in (0..=b' ').chain(0x7f..=0xff) {
         for before in [&b"/"[..], b"/abcdefg", b"/?", b"/?abcdefgh", b"http://a", b"http://a/"] {
             let head = [b"GET ", before, &[byte], b" HTTP/1.1\r\nHost: x\r\n\r\n"].concat();
-            assert!(matches!(every_split(&head, &limits), Verdict::Refused(_)), "{byte:#04x} behind {before:?}");
+            assert!(matches!(every_split(&head, &limits), Verdict::Refused(_)), "{byte:#04x} after {before:?}");
         }
     }
 }
@@ -374,7 +374,7 @@ fn s26_unknown_expectations() {
     assert_eq!(HeadError::Expectation.status(), 417);
 }
 
-/// Well-formed heads with several faults of meaning: Host, then framing, then Expect.
+/// Well-formed heads with several semantic faults: Host comes first, then framing, then Expect.
 #[test]
 fn the_order_of_faults_is_fixed() {
     let limits = Limits::default();
@@ -382,7 +382,7 @@ fn the_order_of_faults_is_fixed() {
         (b"Expect: x\r\nContent-Length: x\r\nHost: a b\r\n", HeadError::Host),
         (b"Expect: x\r\nContent-Length: x\r\nHost: a\r\n", HeadError::Framing(FramingError::ContentLength)),
         (b"Expect: x\r\nContent-Length: 1\r\nHost: a\r\n", HeadError::Expectation),
-        // A fault of form comes first, even behind them.
+        // A syntax error comes first, even after them.
         (b"Expect: x\r\nContent-Length: x\r\nHost: a b\r\nA\r\n", HeadError::FieldLine(FieldLineError::NoColon)),
     ];
     for (lines, error) in rows {
@@ -397,7 +397,7 @@ fn methods_up_to_their_limit() {
     let head = |len: usize| [&[b'M'].repeat(len)[..], b" / HTTP/1.1\r\nHost: x\r\n\r\n"].concat();
     assert!(matches!(every_split(&head(METHOD_BYTES_MAX), &limits), Verdict::Complete(_)));
     assert_eq!(every_split(&head(METHOD_BYTES_MAX + 1), &limits), Verdict::Refused(HeadError::MethodTooLong));
-    // Known as soon as the byte is there.
+    // Refused as soon as the byte arrives.
     assert_eq!(whole(&[b'M'; METHOD_BYTES_MAX], &limits), Verdict::Partial);
     assert_eq!(whole(&[b'M'; METHOD_BYTES_MAX + 1], &limits), Verdict::Refused(HeadError::MethodTooLong));
     assert_eq!(HeadError::MethodTooLong.status(), 501);
@@ -412,7 +412,7 @@ fn targets_up_to_their_limit() {
         let end = b" HTTP/1.1\r\nHost: x\r\n\r\n";
         assert!(matches!(every_split(&[&start[..], end].concat(), &limits), Verdict::Complete(_)));
         assert_eq!(whole(&start, &limits), Verdict::Partial);
-        // One byte more, complete or not.
+        // With one more byte, complete or not.
         let longer = [&start[..], b"x"].concat();
         assert_eq!(whole(&longer, &limits), Verdict::Refused(HeadError::TargetTooLong));
         let complete = [&longer[..], end].concat();
@@ -432,13 +432,13 @@ fn heads_up_to_their_limit() {
         };
         let limit = head_bytes_max as usize;
         assert!(matches!(every_split(&head(limit), &limits), Verdict::Complete(_)));
-        // What follows a head is no part of it.
+        // Bytes after a head are not part of it.
         let followed = [head(limit), b"content".to_vec()].concat();
         assert!(matches!(every_split(&followed, &limits), Verdict::Complete(_)));
         let too_long = Verdict::Refused(HeadError::HeadTooLong);
         assert_eq!(every_split(&head(limit + 1), &limits), too_long);
         assert_eq!(every_split(&head(limit + 2), &limits), too_long);
-        // Known when the limit is reached, not before.
+        // Refused when the limit is reached, not earlier.
         assert_eq!(whole(&head(limit + 1)[..limit - 1], &limits), Verdict::Partial);
         assert_eq!(whole(&head(limit + 1)[..limit], &limits), too_long);
         // The skipped empty line counts.
@@ -458,7 +458,7 @@ fn fields_up_to_their_limit() {
         head.extend_from_slice(b"\r\n");
         head
     };
-    // Around each number of slots that is tried, and the capacity that no configuration passes.
+    // Around each number of slots that is tried, and the capacity that no configuration can exceed.
     for (fields_max, accepted) in [
         (1, 1),
         (2, 2),
@@ -481,7 +481,7 @@ fn fields_up_to_their_limit() {
             assert!(matches!(every_split(&head(accepted), &limits), Verdict::Complete(_)));
             assert_eq!(every_split(&head(accepted + 1), &limits), refused);
         }
-        // Known when the line beyond the limit is complete, not before.
+        // Refused when the line beyond the limit is complete, not earlier.
         let line_end = head(accepted + 1).len() - 2;
         assert_eq!(whole(&head(accepted + 1)[..line_end - 1], &limits), Verdict::Partial);
         assert_eq!(whole(&head(accepted + 1)[..line_end], &limits), refused);

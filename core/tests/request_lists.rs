@@ -1,4 +1,4 @@
-//! Fields that are lists (RFC 9110 §5.6.1): however one is written, it means the same.
+//! Fields that are lists (RFC 9110 §5.6.1): every way of writing one means the same.
 
 use aurora_http_core::limits::Limits;
 use aurora_http_core::parse::{BodyLength, HeadError, HeadScan, with_head};
@@ -6,13 +6,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// What a head's lists come to.
+/// The meaning of a head's lists.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Meaning {
     persistent: bool,
     expects_continue: bool,
     options: Vec<String>,
-    /// In lower case; `None` when no upgrade is wanted.
+    /// In lower case; `None` if no upgrade is offered.
     upgrade: Option<Vec<String>>,
 }
 
@@ -32,7 +32,7 @@ fn meaning(head: &[u8]) -> Result<Meaning, HeadError> {
     })
 }
 
-/// What the members mean, said once more without a list in sight.
+/// The meaning of the members, derived without parsing a list.
 fn expected(http11: bool, options: &[&str], upgrade: &[&str], expect: &[&str]) -> Result<Meaning, HeadError> {
     if http11 && expect.iter().any(|member| *member != "100-continue") {
         return Err(HeadError::Expectation);
@@ -47,17 +47,17 @@ fn expected(http11: bool, options: &[&str], upgrade: &[&str], expect: &[&str]) -
     })
 }
 
-/// What may stand around a member.
+/// White space around a member.
 fn blank() -> impl Strategy<Value = &'static str> {
     prop::sample::select(&["", "", " ", "\t", " \t "][..])
 }
 
-/// What separates two members: a comma, empty members, the end of a field and the beginning of another.
+/// What separates two members: a comma, empty members, or the end of one field and the beginning of another.
 #[derive(Clone, Debug)]
 enum Gap {
     Commas(Vec<&'static str>),
     NextField,
-    /// A field of the same name without a member.
+    /// A field with the same name and no members.
     EmptyField(&'static str),
 }
 
@@ -98,7 +98,7 @@ fn written(name: &'static str, members: Vec<&'static str>) -> impl Strategy<Valu
     })
 }
 
-/// `name` with those letters in upper case that `bits` says.
+/// `name` with the letters in upper case that `bits` selects.
 fn in_case(name: &str, bits: u32) -> String {
     let upper = |at: usize| bits >> (at % 32) & 1 == 1;
     name.chars().enumerate().map(|(at, c)| if upper(at) { c.to_ascii_uppercase() } else { c }).collect()

@@ -51,7 +51,7 @@ fn a_hundred_parameters() {
 }
 
 #[test]
-fn look_up_by_raw_key() {
+fn lookup_by_raw_key() {
     let head = b"GET /?a=1&b=2&a=3&c HTTP/1.1\r\nHost: x\r\n\r\n";
     with_head(head, &Limits::default(), &mut HeadScan::default(), |parsed| {
         let mut query = parsed.unwrap().unwrap().query().unwrap();
@@ -61,7 +61,7 @@ fn look_up_by_raw_key() {
         );
         assert_eq!((query.get("A"), query.get("d")), (None, None));
         assert_eq!(query.as_bytes(), b"a=1&b=2&a=3&c");
-        // What was iterated over is behind it.
+        // Iterating consumes the pairs.
         assert_eq!(query.next(), Some((&b"a"[..], &b"1"[..])));
         assert_eq!(query.as_bytes(), b"b=2&a=3&c");
         assert_eq!(query.get("a"), Some(&b"3"[..]));
@@ -96,7 +96,7 @@ fn decoding() {
         let mut out = [0xaa; 16];
         assert_eq!(Query::decode_into(raw, &mut out[..raw.len()]), of_query, "{name}");
         assert_eq!(decode_path_into(raw, &mut out[..raw.len()]), of_path, "{name}");
-        // One byte less than the result has room for nothing.
+        // With one byte less than the result needs, it fails.
         if let Ok(decoded @ [_, ..]) = of_query {
             let mut out = vec![0; decoded.len() - 1];
             assert_eq!(Query::decode_into(raw, &mut out), Err(QueryError::BufferFull), "{name}");
@@ -109,9 +109,9 @@ fn decoding() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Any bytes, escaped one by one or not, come back.
+    /// Any bytes, each escaped or not, are decoded to themselves.
     #[test]
-    fn what_was_escaped_is_decoded(bytes in prop::collection::vec((any::<u8>(), any::<bool>()), 0..40)) {
+    fn escaped_bytes_are_decoded(bytes in prop::collection::vec((any::<u8>(), any::<bool>()), 0..40)) {
         let mut raw = Vec::new();
         for (byte, escaped) in &bytes {
             if *escaped || !byte.is_ascii_alphanumeric() {

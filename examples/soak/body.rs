@@ -1,18 +1,19 @@
-//! What bodies are made of: every client's every request has bytes of its own, so that a byte that belongs to somebody
-//! else is seen wherever it turns up.
+//! The contents of bodies: every request of every client has distinct bytes, so that a byte of another exchange is
+//! noticed wherever it turns up.
 
 use crate::dice::mix;
 
-/// Bytes that tell an exchange from every other one.
+/// Bytes that distinguish an exchange from all others.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Body {
     /// Computed from a key.
     Pattern(u64),
-    /// [`PIECE_LEN`] bytes of [`BLOCK`] from here on, again and again: for what is sent in place. One of so many places.
+    /// [`PIECE_LEN`] bytes of [`BLOCK`] from this offset, repeated, for bodies that are sent without copying. There are
+    /// only as many of these as the block has offsets.
     Block(usize),
 }
 
-/// What is sent in place, piece by piece.
+/// The source of bodies that are sent without copying, piece by piece.
 pub(crate) const PIECE_LEN: usize = 64 * 1024;
 
 pub(crate) static BLOCK: [u8; 2 * PIECE_LEN] = {
@@ -25,7 +26,7 @@ pub(crate) static BLOCK: [u8; 2 * PIECE_LEN] = {
     block
 };
 
-/// The byte `at` this place of a pattern.
+/// The byte of a pattern at offset `at`.
 const fn byte(key: u64, at: u64) -> u8 {
     (word(key, at >> 3) >> (8 * (at & 7))) as u8
 }
@@ -34,7 +35,7 @@ const fn word(key: u64, index: u64) -> u64 {
     mix(key ^ index.wrapping_mul(0xD6E8_FEB8_6659_FD93))
 }
 
-/// Names an exchange in one number.
+/// Identifies an exchange by a single number.
 const fn key(client: u32, serial: u64) -> u64 {
     mix(mix(client as u64) ^ serial)
 }
@@ -48,7 +49,7 @@ impl Body {
         Self::Block(key(client, serial) as usize % PIECE_LEN)
     }
 
-    /// Writes its bytes from `at` on into `out`.
+    /// Fills `out` with the body's bytes from offset `at`.
     pub(crate) fn fill(self, at: u64, out: &mut [u8]) {
         match self {
             Self::Pattern(key) => {
@@ -70,7 +71,7 @@ impl Body {
         }
     }
 
-    /// What can be sent in place at `at`: up to `left` bytes, not beyond the piece.
+    /// The bytes to send at offset `at` without copying: up to `left`, and not beyond the piece.
     pub(crate) fn piece(self, at: u64, left: u64) -> &'static [u8] {
         let Self::Block(start) = self else { return &[] };
         let at = (at % PIECE_LEN as u64) as usize;
@@ -78,7 +79,7 @@ impl Body {
         &BLOCK[start + at..start + at + count]
     }
 
-    /// The first place at which `bytes`, which stand at `at`, are not this body's.
+    /// The first offset at which `bytes`, found at offset `at`, differ from this body.
     pub(crate) fn differs(self, at: u64, bytes: &[u8]) -> Option<u64> {
         let mut expected = [0; 512];
         let mut at = at;

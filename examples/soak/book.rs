@@ -1,34 +1,35 @@
-//! What server and clients write down while they run, for the judgement at the end.
+//! What server and clients record while they run, for the checks at the end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// What is counted.
+/// The things that are counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Count {
     /// Connections that clients opened.
     Opened,
     /// Calls of the handler for a request.
     Handled,
-    /// Exchanges that the server keeps a state of.
+    /// Exchanges whose state the server still holds.
     States,
     /// Requests of good clients that were answered in full.
     Good,
     /// Requests of good clients that were sent again, because an idle connection had been closed.
     Again,
-    /// Requests of good clients that were sent on, behind a response that closed.
+    /// Requests of good clients that were sent again on another connection, because an earlier response had closed
+    /// theirs.
     Moved,
     /// Requests of slow clients that were answered in full.
     Slow,
-    /// Slow clients who were told to go, or just had to.
+    /// Exchanges of slow clients that the server ended, with or without an answer.
     TooSlow,
     /// Hostile requests that were refused with a documented status.
     Refused,
     /// Hostile connections that were closed without an answer.
     Dropped,
-    /// Exchanges that their client left.
+    /// Exchanges that their client abandoned.
     Left,
-    /// The longest that a good client waited for a byte, in milliseconds.
+    /// The longest time that a good client waited for a byte, in milliseconds.
     WaitMs,
 }
 
@@ -36,7 +37,7 @@ impl Count {
     const COUNT: usize = Self::WaitMs as usize + 1;
 }
 
-/// How many faults are kept: the first ones tell most.
+/// How many faults are kept; the first ones tell the most.
 const FAULTS_MAX: usize = 8;
 
 pub(crate) struct Book {
@@ -46,7 +47,7 @@ pub(crate) struct Book {
     /// Clients below this are good.
     good: u32,
     faults: Mutex<Vec<String>>,
-    /// The clients are to end.
+    /// Tells the clients to end.
     done: AtomicBool,
 }
 
@@ -81,25 +82,26 @@ impl Book {
         self.counts[what as usize].load(Ordering::SeqCst)
     }
 
-    /// The handler is called for a request. A good client sends none twice unless it may: a serial that comes again was
-    /// handled twice.
+    /// Records a call of the handler for a request. A good client repeats a request only if no handler was called for
+    /// it, so a serial that comes again has been handled twice.
     pub(crate) fn begin(&self, client: u32, serial: u64) {
         let Some(begun) = self.begun.get(client as usize) else {
-            self.fault(format!("the handler was called for a request of client {client}, and there is none"));
+            self.fault(format!("the handler was called for a request of client {client}, which does not exist"));
             return;
         };
         let before = begun.swap(serial, Ordering::SeqCst);
         if client < self.good && before >= serial {
-            self.fault(format!("client {client}: request {serial} was handled behind request {before}"));
+            self.fault(format!("client {client}: request {serial} was handled after request {before}"));
         }
     }
 
-    /// Whether the handler was called for this request, or a later one, of a client with one connection at a time.
+    /// Whether the handler has been called for this request, or a later one, of a client that uses one connection at a
+    /// time.
     pub(crate) fn has_begun(&self, client: u32, serial: u64) -> bool {
         self.begun[client as usize].load(Ordering::SeqCst) >= serial
     }
 
-    /// Something is wrong. The first such thing ends the soak.
+    /// Records a fault. The first one ends the soak.
     pub(crate) fn fault(&self, what: String) {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         if faults.len() < FAULTS_MAX {

@@ -1,4 +1,4 @@
-//! The clients: one thread each, every one with a role and dice of its own.
+//! The clients: one thread each, with its own role and random generator.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::request::{Kind, Request};
 use crate::wire::Wire;
 use crate::{good, hostile, leaving, slow};
 
-/// What a client has to do with a connection, until it is over.
+/// What a client does with one connection, from start to end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Role {
     Good,
@@ -31,12 +31,12 @@ pub(crate) struct Client {
     serial: u64,
 }
 
-/// How many of so many clients are good: the first ones.
+/// How many of this many clients are good: the first ones.
 pub(crate) const fn good_of(clients: u32) -> u32 {
     clients.div_ceil(2)
 }
 
-/// The first half is good; of the others, two of four are slow.
+/// The first half is good; of the others, two out of four are slow.
 fn role_of(number: u32, clients: u32) -> Role {
     if number < good_of(clients) {
         return Role::Good;
@@ -96,7 +96,7 @@ impl Client {
         Request::new(kind, self.number, serial, length)
     }
 
-    /// Does nothing for a while, unless the soak ends meanwhile.
+    /// Waits for a while, or until the soak ends.
     pub(crate) fn rest(&self, time: Duration) {
         let end = Instant::now() + time;
         while !self.book.is_done() && Instant::now() < end {

@@ -1,6 +1,6 @@
-//! What looks random and is the same in every run with the same seed.
+//! Random choices that are the same in every run with the same seed.
 
-/// Steps of a splitmix64 generator.
+/// A splitmix64 generator.
 #[derive(Clone)]
 pub(crate) struct Dice(u64);
 
@@ -13,7 +13,7 @@ pub(crate) const fn mix(value: u64) -> u64 {
 }
 
 impl Dice {
-    /// Those of one client among those with the same seed.
+    /// The generator of one client, different from those of other clients with the same seed.
     pub(crate) const fn new(seed: u64, client: u32) -> Self {
         Self(mix(seed ^ mix(client as u64)))
     }
@@ -23,17 +23,17 @@ impl Dice {
         mix(self.0)
     }
 
-    /// From 0 to `end`, which is not 0 and not included.
+    /// A number from 0 up to, but not including, `end`, which must not be 0.
     pub(crate) const fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// Both ends included.
+    /// A number from `first` to `last`, both included.
     pub(crate) const fn between(&mut self, first: u64, last: u64) -> u64 {
         first + self.below(last - first + 1)
     }
 
-    /// True so many times out of a hundred.
+    /// True with this chance in per cent.
     pub(crate) const fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }
@@ -42,7 +42,7 @@ impl Dice {
         choices[self.below(choices.len() as u64) as usize]
     }
 
-    /// Mostly short, at times up to `max`: lengths of all magnitudes.
+    /// A length of any magnitude up to `max`, mostly short.
     pub(crate) fn length(&mut self, max: u64) -> u64 {
         let magnitude = self.below(u64::from(max.max(1).ilog2()) + 2);
         self.below((1 << magnitude).min(max) + 1)

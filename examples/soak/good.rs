@@ -1,8 +1,8 @@
-//! Clients that do everything right: they get every response, complete, in order and their own.
+//! Clients that do everything right: they must get every response, complete, in order, and for their own request.
 //!
-//! The server may close a connection on which nothing is under way, at any time (RFC 9112 §9.3.1, §9.5). A request that
-//! crossed such a close is sent again, but only if no handler was called for it: the server's side of this program knows
-//! that. Everything else is a lost response.
+//! The server may close an idle connection at any time (RFC 9112 §9.3.1, §9.5). A request that crossed such a close is
+//! sent again, but only if no handler was called for it, which the server's side of this program records. Anything else
+//! is a lost response.
 
 use std::thread;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::request::{Kind, Request};
 use crate::response::{Fault, check, describe};
 use crate::wire::{End, Wire};
 
-/// Most requests in one batch.
+/// The most requests in one batch.
 const BATCH_MAX: u64 = 8;
-/// How often a request may cross the close of an idle connection.
+/// How often one request may cross the close of an idle connection.
 const TRIES_MAX: u32 = 8;
 
-/// Batches of requests, on one connection as long as the server keeps it.
+/// Sends batches of requests, on one connection for as long as the server keeps it.
 pub(crate) fn connection(client: &mut Client) -> Result<(), String> {
     let mut wire = None;
     let mut batch = Vec::with_capacity(BATCH_MAX as usize);
@@ -35,14 +35,14 @@ pub(crate) fn connection(client: &mut Client) -> Result<(), String> {
     Ok(())
 }
 
-/// Up to eight requests that are sent without waiting; the last one may end the connection.
+/// Makes up to eight requests, to be sent without waiting; the last one may end the connection.
 fn make_batch(client: &mut Client, batch: &mut Vec<Request>) {
     batch.clear();
     for _ in 0..client.dice.between(1, BATCH_MAX) {
         let request = client.random_request();
         batch.push(request);
         if request.leaves_content() {
-            break; // the connection does not outlive it
+            break; // it ends the connection
         }
     }
     match client.dice.below(20) {
@@ -77,8 +77,9 @@ fn exchange(client: &mut Client, wire: &mut Option<Wire>, batch: &[Request]) -> 
         let is_begun = rest.first().is_some_and(|request| client.book.has_begun(client.number, request.serial));
         match result {
             Ok(true) => {
-                // Content that nobody looks at is answered before all of it was sent.
-                let all = connected.send_all().map_err(|end| format!("content is not taken to its end: {end:?}"))?;
+                // A request whose content is ignored is answered before all of the content has been sent.
+                let all =
+                    connected.send_all().map_err(|end| format!("the content was not taken completely: {end:?}"))?;
                 *wire = all.then_some(connected);
                 continue;
             }
@@ -97,13 +98,13 @@ fn exchange(client: &mut Client, wire: &mut Option<Wire>, batch: &[Request]) -> 
             }
         }
         if is_begun {
-            return Err(lost("handled behind a response that closes"));
+            return Err(lost("handled after a response that closes"));
         }
     }
     Ok(())
 }
 
-/// Reads responses in order: how many there were, and whether the connection is kept.
+/// Reads responses in order. Returns how many there were, and whether the connection is kept.
 fn answers(wire: &mut Wire, requests: &[Request]) -> (usize, Result<bool, Fault>) {
     for (answered, request) in requests.iter().enumerate() {
         match check(wire, request) {
@@ -115,12 +116,12 @@ fn answers(wire: &mut Wire, requests: &[Request]) -> (usize, Result<bool, Fault>
     (requests.len(), Ok(true))
 }
 
-/// Behind the last response nothing may come but the end.
+/// Checks that only the end of the connection follows the last response.
 fn end(wire: &mut Wire, last: Request) -> Result<(), String> {
     wire.outgoing.clear();
     wire.finish();
     match wire.expect_end() {
         Ok(_) => Ok(()),
-        Err(what) => Err(format!("behind the last response, that to {}: {what}", describe(&last))),
+        Err(what) => Err(format!("after the last response, to {}: {what}", describe(&last))),
     }
 }

@@ -1,4 +1,4 @@
-//! The server's side: every way there is to answer, one resource for each.
+//! The server's side: a resource for every way to answer.
 
 use std::hint::black_box;
 use std::os::unix::net::UnixStream;
@@ -14,18 +14,18 @@ use crate::dice::mix;
 use crate::later::Alarm;
 use crate::request::{IGNORED_LEN, Kind, PROTOCOL};
 
-/// What the server does wrong when it is asked to, so that it can be seen that a soak finds it.
+/// A fault that the server makes on purpose when told to, to show that a soak finds it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Wrong {
-    /// A byte of a body is another one.
+    /// A wrong byte in a body.
     Byte,
     /// The response to another request.
     Mixed,
-    /// A response breaks off.
+    /// A response that breaks off.
     Lost,
-    /// Memory is not given back.
+    /// A memory leak.
     Memory,
-    /// A descriptor is not closed.
+    /// A leaked descriptor.
     Descriptor,
 }
 
@@ -39,24 +39,24 @@ impl Wrong {
     ];
 }
 
-/// One per worker.
+/// The handler; each worker has one.
 pub(crate) struct Soaked {
     pub(crate) book: Arc<Book>,
     pub(crate) alarms: Sender<Alarm>,
     pub(crate) resumer: Resumer,
     pub(crate) wrong: Option<Wrong>,
-    /// For bodies that are copied.
+    /// A buffer for bodies that are copied.
     pub(crate) scratch: Vec<u8>,
 }
 
-/// What an exchange keeps, counted as long as it is there: none may be left at the end.
+/// The state of an exchange. States are counted while they exist, since none may be left at the end.
 pub(crate) struct State {
     book: Arc<Book>,
     todo: Todo,
 }
 
 enum Todo {
-    /// Bytes of a body from here to there.
+    /// The bytes of a body from one offset to another.
     Pieces {
         body: Body,
         at: u64,
@@ -66,12 +66,12 @@ enum Todo {
     Collect(Asked),
     Later {
         asked: Asked,
-        /// How often it is deferred once more.
+        /// How many more times it is deferred.
         again: u64,
     },
 }
 
-/// What the query says.
+/// The parameters in the query.
 #[derive(Clone, Copy)]
 struct Asked {
     client: u32,
@@ -98,7 +98,7 @@ impl Asked {
         Body::pattern(self.client, self.serial)
     }
 
-    /// The field by which a client sees whose response it has got.
+    /// Writes the field that tells a client which request a response belongs to.
     fn put_field(self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
         response.field("X-Exchange", format!("{}.{}", self.client, self.serial))
     }
@@ -112,14 +112,14 @@ impl Handler for Soaked {
         let path = request.path();
         let kind = Kind::ALL.into_iter().find(|kind| kind.path().as_bytes() == path);
         let (Some(kind), Some(asked)) = (kind, Asked::read(request)) else {
-            // What hostile clients hide behind something that is refused.
+            // A request that a hostile client has hidden after one that is refused.
             self.book.fault(format!("the handler was called for {:?}", request.target_str()));
             let _ = response.fail(400);
             return Flow::Finish;
         };
         self.book.begin(asked.client, asked.serial);
         let asked = self.go_wrong(asked);
-        // An error latches: the writer answers in place of the response.
+        // The writer remembers an error, and the engine then answers it instead of this response.
         self.answer(kind, asked, request, response).unwrap_or(Flow::Finish)
     }
 
@@ -137,7 +137,7 @@ impl Handler for Soaked {
     }
 
     fn receive(&mut self, state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
-        // What does not fit now is offered again once the writer drained.
+        // Bytes that do not fit are offered again once the writer has room.
         match response.write(content.bytes()) {
             Ok(count) => content.consume(count),
             Err(_) => return Flow::Finish,
@@ -150,7 +150,7 @@ impl Handler for Soaked {
         let written = match body {
             Body::Block(_) => response.write_static(body.piece(*at, *end - *at)),
             Body::Pattern(_) => response.write_with(|room| {
-                // Pieces of all lengths, also where there is room for more.
+                // Pieces of all lengths, even if there is room for more.
                 let piece = (1 + mix(*at) % 20_000).min(*end - *at);
                 let count = usize::try_from(piece).unwrap_or(usize::MAX).min(room.len());
                 body.fill(*at, &mut room[..count]);
@@ -178,7 +178,7 @@ impl Handler for Soaked {
     }
 
     fn half_closed(&mut self, state: State) -> Option<State> {
-        // Both ways there are: some go on, some give up.
+        // Covers both possibilities: some go on, some give up.
         let Todo::Later { asked, .. } = &state.todo else { return Some(state) };
         if asked.wait_ms.is_multiple_of(2) { Some(state) } else { None }
     }
@@ -242,7 +242,7 @@ impl Soaked {
         Ok(Flow::Finish)
     }
 
-    /// A body that is copied.
+    /// Answers with a body that is copied.
     fn whole(
         &mut self,
         asked: Asked,
@@ -262,7 +262,7 @@ impl Soaked {
         response.body(&self.scratch)
     }
 
-    /// Takes a token, which is resolved when the time has passed: at once by this worker itself, later by another thread.
+    /// Takes a token, to be resolved after `wait_ms`: by this worker if that is zero, otherwise by another thread.
     fn defer(&self, wait_ms: u64, response: &mut ResponseWriter<'_>) -> bool {
         let Ok(token) = response.defer() else { return false };
         if wait_ms == 0 {
@@ -280,7 +280,7 @@ impl Soaked {
         State { book: Arc::clone(&self.book), todo }
     }
 
-    /// What was asked, unless the server is to do something wrong with it.
+    /// What was requested, or something else if the server is told to make faults.
     fn go_wrong(&self, asked: Asked) -> Asked {
         match self.wrong {
             Some(Wrong::Mixed) if asked.serial % 16 == 15 => return Asked { serial: asked.serial - 1, ..asked },

@@ -1,4 +1,4 @@
-//! Hostile clients: what they send is refused as documented, they get no more than one answer, and no handler sees it.
+//! Hostile clients: their requests are refused as documented, with at most one answer, and never reach a handler.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use crate::request::{Kind, Request};
 use crate::response::{Fault, read_any_body, read_head};
 use crate::wire::{End, Wire};
 
-/// A request that no handler may see: it stands behind something that is refused.
+/// A request that no handler may see, because it follows one that is refused.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: soak\r\n\r\n";
 
-/// What is refused by its head, and how.
+/// Requests that are refused because of their head, and the status.
 const REFUSED: [(&str, u16); 16] = [
     ("GET / HTTP/1.1\r\n\r\n", 400),
     ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
@@ -51,8 +51,8 @@ pub(crate) fn connections(client: &mut Client) -> Result<(), String> {
     }
 }
 
-/// Sends what is refused with `status`, and sees that nothing else comes. Where room is made for others before all of it
-/// has arrived, there is no answer.
+/// Sends a request that must be refused with `status`, and checks that nothing else comes. There may be no answer if
+/// the server makes room for others before the whole request has arrived.
 fn refused(client: &mut Client, bytes: &[u8], status: u16) -> Result<(), String> {
     let mut wire = client.connect()?;
     wire.outgoing.begin_raw(bytes);
@@ -68,14 +68,14 @@ fn answered(client: &Client, wire: &mut Wire, status: u16) -> Result<(), String>
             }
             wire.outgoing.clear();
             wire.finish();
-            wire.expect_end().map_err(|what| format!("behind {status}: {what}"))?;
+            wire.expect_end().map_err(|what| format!("after {status}: {what}"))?;
             client.book.count(Count::Refused);
         }
-        Ok(head) => return Err(format!("{} in place of {status}", head.text.escape_debug())),
+        Ok(head) => return Err(format!("{} instead of {status}", head.text.escape_debug())),
         Err(Fault::Unanswered(End::Closed | End::Reset) | Fault::Cut(End::Reset, _)) => {
             client.book.count(Count::Dropped);
         }
-        Err(fault) => return Err(format!("{fault} in place of {status}")),
+        Err(fault) => return Err(format!("{fault} instead of {status}")),
     }
     Ok(())
 }
@@ -84,7 +84,7 @@ fn excerpt(bytes: &[u8]) -> String {
     bytes[..bytes.len().min(120)].escape_ascii().to_string()
 }
 
-/// Beyond a limit of the head.
+/// Exceeds a limit of the head.
 fn too_much(client: &mut Client) -> Result<(), String> {
     let (head, status) = match client.dice.below(3) {
         0 => (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(70_000)), 431),
@@ -94,7 +94,7 @@ fn too_much(client: &mut Client) -> Result<(), String> {
     refused(client, format!("{head}{SMUGGLED}").as_bytes(), status)
 }
 
-/// Chunks that are none, behind a good head: the content is refused, or the response that has begun breaks off.
+/// Malformed chunks after a valid head: the content is refused, or a response that has begun breaks off.
 fn bad_chunk(client: &mut Client) -> Result<(), String> {
     let chunk = client.dice.pick(&[
         "x\r\n",
@@ -119,7 +119,7 @@ fn bad_chunk(client: &mut Client) -> Result<(), String> {
             client.book.count(Count::Refused);
             Ok(())
         }
-        // The head of the echo was gone before: what follows is no complete body.
+        // The head of the echo had already been sent, so the body that follows must be incomplete.
         Ok(head) if head.status == 200 && is_echo => broken_off(client, &mut wire),
         Ok(head) => Err(head.text),
         Err(Fault::Unanswered(End::Closed | End::Reset) | Fault::Cut(End::Reset, _)) => {
@@ -131,7 +131,7 @@ fn bad_chunk(client: &mut Client) -> Result<(), String> {
     result.map_err(|what| format!("{what:?}, to {}", excerpt(bytes.as_bytes())))
 }
 
-/// Chunks whose last one does not come.
+/// Checks that the response has no last chunk.
 fn broken_off(client: &Client, wire: &mut Wire) -> Result<(), String> {
     let mut last = Vec::with_capacity(64);
     loop {
@@ -141,23 +141,23 @@ fn broken_off(client: &Client, wire: &mut Wire) -> Result<(), String> {
         match wire.receive() {
             Ok(()) => {}
             Err(End::Closed | End::Reset) => break,
-            Err(end) => return Err(format!("{end:?} in place of an end")),
+            Err(end) => return Err(format!("{end:?} instead of an end")),
         }
     }
     if last.ends_with(b"0\r\n\r\n") {
-        return Err("a complete response to content that is none".into());
+        return Err("a complete response to malformed content".into());
     }
     client.book.count(Count::Refused);
     Ok(())
 }
 
-/// Anything at all. It might even be a request, so that any answer is one.
+/// Random bytes. They might even form a request, so any valid response will do.
 fn garbage(client: &mut Client) -> Result<(), String> {
     let count = client.dice.length(4000) as usize + 1;
     let bytes: Vec<u8> = (0..count).map(|_| client.dice.next() as u8).collect();
     let mut wire = client.connect()?;
     wire.outgoing.begin_raw(&bytes);
-    wire.send_all().map_err(|end| format!("garbage is not taken: {end:?}"))?;
+    wire.send_all().map_err(|end| format!("garbage was not taken: {end:?}"))?;
     wire.finish();
     match read_head(&mut wire) {
         Ok(head) if head.status >= 400 && head.closes => client.book.count(Count::Refused),
@@ -168,19 +168,19 @@ fn garbage(client: &mut Client) -> Result<(), String> {
     Ok(())
 }
 
-/// Half a request, and a reset.
+/// Half a request, then a reset.
 fn half_and_reset(client: &mut Client) -> Result<(), String> {
     let request = client.random_request();
     let mut wire = client.connect()?;
     wire.begin(&[request]);
     wire.outgoing.cut(client.dice.between(1, 100));
-    wire.send_all().map_err(|end| format!("half a request is not taken: {end:?}"))?;
+    wire.send_all().map_err(|end| format!("half a request was not taken: {end:?}"))?;
     wire.reset_on_close();
     client.book.count(Count::Dropped);
     Ok(())
 }
 
-/// Thousands of requests in one go, of whose answers none is read.
+/// Thousands of requests at once, none of whose responses is read.
 fn flood(client: &mut Client) -> Result<(), String> {
     let mut wire = client.connect()?;
     let end = client.dice.between(5, 100);
@@ -193,7 +193,7 @@ fn flood(client: &mut Client) -> Result<(), String> {
         }
         wire.outgoing.begin_raw(&bytes);
         match wire.send_all() {
-            // It takes no more, and that is how it should be.
+            // The server takes no more, as it should.
             Err(End::Late) | Ok(false) => break,
             Ok(true) => {}
             Err(end) => return Err(format!("a flood: {end:?}")),
@@ -208,7 +208,7 @@ fn flood(client: &mut Client) -> Result<(), String> {
     Ok(())
 }
 
-/// Many connections that say nothing, or never all of a head. The server ends each of them in time.
+/// Many connections that send nothing, or never a complete head. The server must end each of them in time.
 fn crowd(client: &mut Client, begins: bool) -> Result<(), String> {
     let count = client.dice.between(4, CROWD_MAX);
     let mut wires = Vec::with_capacity(count as usize);
@@ -242,5 +242,5 @@ fn crowd(client: &mut Client, begins: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// Connections of one crowd, at most.
+/// The most connections in one crowd.
 pub(crate) const CROWD_MAX: u64 = 40;

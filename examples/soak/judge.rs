@@ -1,4 +1,4 @@
-//! What has to hold at the end.
+//! The checks at the end.
 
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -11,27 +11,27 @@ use crate::hostile::CROWD_MAX;
 use crate::options::Options;
 use crate::watch::{Sample, Watch};
 
-/// Every client, and every connection, comes to its end within this time, or never.
+/// Every client and every connection must end within this time.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
-/// Descriptors close behind their last count, and threads end behind their last word.
+/// Descriptors may close shortly after they were last counted, and threads may end shortly after their last message.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Linux hands out connections that were reset before they were accepted. Other systems may drop them, and say so or not.
+/// Linux accepts connections that were reset before. Other systems may drop them, with or without an error.
 const ACCEPTS_ALL: bool = cfg!(target_os = "linux");
 
-/// Every client ends what it has begun, and none panicked.
+/// Checks that every client ends, without a panic.
 pub(crate) fn clients(book: &Book, threads: Vec<JoinHandle<()>>) {
     let all_ended = || threads.iter().all(JoinHandle::is_finished);
     eventually(END_TIMEOUT, all_ended);
     for (number, thread) in threads.into_iter().enumerate() {
         if !thread.is_finished() {
-            book.fault(format!("client {number} does not come to an end"));
+            book.fault(format!("client {number} does not end"));
         } else if thread.join().is_err() {
             book.fault(format!("client {number} panicked"));
         }
     }
 }
 
-/// Without its clients the server has nothing any more, and stops as soon as it is told to.
+/// Checks that the server holds nothing once its clients are gone, and that it stops immediately.
 pub(crate) fn server(book: &Book, running: Running, serving: &Sample) -> Option<Report> {
     let opened = book.of(Count::Opened);
     let is_empty = || {
@@ -54,7 +54,7 @@ pub(crate) fn server(book: &Book, running: Running, serving: &Sample) -> Option<
     }
     let states = book.of(Count::States);
     if states != 0 {
-        book.fault(format!("the server keeps the states of {states} exchanges that are over"));
+        book.fault(format!("the server still holds the states of {states} exchanges that are over"));
     }
     running.stop();
     match running.join() {
@@ -66,13 +66,13 @@ pub(crate) fn server(book: &Book, running: Running, serving: &Sample) -> Option<
     }
 }
 
-/// The server's numbers and the clients' are the same.
+/// Checks that the server's counters agree with the clients'.
 pub(crate) fn totals(book: &Book, report: Option<&Report>) {
     let Some(report) = report else { return };
     let counters = &report.counters;
     println!("{report}");
     println!(
-        "good clients: {} responses, {} requests again behind an idle close, {} moved behind a response that closes; \
+        "good clients: {} responses, {} requests repeated after an idle close, {} moved after a response that closes; \
          longest wait {} ms",
         book.of(Count::Good),
         book.of(Count::Again),
@@ -92,7 +92,7 @@ pub(crate) fn totals(book: &Book, report: Option<&Report>) {
     let rows = [
         ("connections accepted and closed", counters.accepted, counters.closed.total()),
         ("connections accepted and opened by clients", counters.accepted, expected_accepted),
-        ("connections still there", counters.active, 0),
+        ("connections still open", counters.active, 0),
         ("requests and calls of the handler", counters.requests, book.of(Count::Handled)),
         ("workers that failed", report.failed_workers() as u64, 0),
         ("workers that panicked and were replaced", report.restarts(), 0),
@@ -106,11 +106,11 @@ pub(crate) fn totals(book: &Book, report: Option<&Report>) {
     }
     let answered = book.of(Count::Good) + book.of(Count::Slow);
     if counters.requests < answered {
-        book.fault(format!("{} requests, and {answered} of them answered", counters.requests));
+        book.fault(format!("only {} requests, but {answered} of them answered", counters.requests));
     }
 }
 
-/// The process takes no more at the end than in the beginning, and nothing when all is over.
+/// Checks that the process did not grow during the run, and has released everything after it.
 pub(crate) fn process(book: &Book, options: &Options, watch: &Watch, before: &Sample, serving: &Sample) {
     let mut judge = |result: Result<String, String>| match result {
         Ok(line) => println!("{line}"),
@@ -119,7 +119,7 @@ pub(crate) fn process(book: &Book, options: &Options, watch: &Watch, before: &Sa
             book.fault(line);
         }
     };
-    // Faults end the run early, and then there is nothing to compare.
+    // Faults end the run early, so there is nothing to compare then.
     if book.faults().is_empty() {
         watch.judge().into_iter().for_each(&mut judge);
         judge(descriptors(options, watch, serving));
@@ -133,20 +133,21 @@ pub(crate) fn process(book: &Book, options: &Options, watch: &Watch, before: &Sa
     }
 }
 
-/// No more than the server has slots, and the clients connections.
+/// Checks that there were no more descriptors than the server's slots and the clients' connections need.
 fn descriptors(options: &Options, watch: &Watch, serving: &Sample) -> Result<String, String> {
     let (Some(most), Some(base)) = (watch.descriptors_max(), serving.descriptors) else {
-        return Ok("descriptors: SKIPPED, this system does not tell".into());
+        return Ok("descriptors: SKIPPED, not available on this system".into());
     };
     let (workers, slots) = (options.server.workers.unwrap_or(1), options.server.connections.unwrap_or(0));
-    // One newcomer per worker waits in the lobby. A client has one connection, a hostile one a crowd of them.
+    // In addition, one newcomer per worker waits in the lobby. A client has one connection, a hostile one a crowd of
+    // them.
     let server = (workers * (slots + 1)) as u64;
     let others = u64::from(options.clients - good_of(options.clients));
     let clients = u64::from(options.clients) + others.div_ceil(4) * CROWD_MAX;
-    // What opens /proc, and is open while it is read.
+    // The descriptors that are open while /proc is read.
     let bound = base + server + clients + 1;
     let line = format!("descriptors: {most} at most, {base} without clients, bound {bound}");
-    if most <= bound { Ok(line) } else { Err(format!("{line}: beyond it")) }
+    if most <= bound { Ok(line) } else { Err(format!("{line}: exceeded")) }
 }
 
 fn words(sample: &Sample) -> String {
@@ -154,7 +155,7 @@ fn words(sample: &Sample) -> String {
     format!("descriptors are {} and threads {}", number(sample.descriptors), number(sample.threads))
 }
 
-/// Whether it becomes so in time.
+/// Whether the condition holds within the timeout.
 fn eventually(timeout: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + timeout;
     loop {

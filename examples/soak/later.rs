@@ -1,4 +1,4 @@
-//! The thread that says when deferred answers are there.
+//! The thread that resolves deferred answers.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use aurora_http::{DeferToken, Resumer};
 /// A token, and when to resolve it.
 pub(crate) type Alarm = (Instant, DeferToken);
 
-/// Resolves tokens when they are due, until all workers are gone. Some are stale by then, which does no harm.
+/// Resolves tokens when they are due, until all workers are gone. Some are stale by then, which is harmless.
 pub(crate) fn keep_time(alarms: &Receiver<Alarm>, resumer: &Resumer) {
     let mut waiting: Vec<Alarm> = Vec::with_capacity(1024);
     loop {

@@ -1,5 +1,4 @@
-//! Clients that leave in the middle of something: of a head, of content, of a response, of a deferred answer, of another
-//! protocol.
+//! Clients that leave in the middle of something: a head, content, a response, a deferred answer, another protocol.
 
 use std::thread;
 use std::time::Duration;
@@ -24,7 +23,7 @@ pub(crate) fn connection(client: &mut Client) -> Result<(), String> {
     let mut wire = client.connect()?;
     wire.begin(&[request]);
     if client.dice.percent(50) {
-        // In the middle of what is sent.
+        // In the middle of sending.
         wire.outgoing.cut(client.dice.length(20_000));
     }
     wire.patience = Duration::from_millis(client.dice.length(500));
@@ -35,7 +34,7 @@ pub(crate) fn connection(client: &mut Client) -> Result<(), String> {
             thread::sleep(Duration::from_millis(pause));
         }
         1 => read_some(client, &mut wire),
-        // What is read until then, or until nothing comes any more, is right all the same.
+        // Whatever is read before that must still be correct.
         _ => match check(&mut wire, &request) {
             Err(Fault::Wrong(what)) => return Err(what),
             Err(Fault::Unanswered(End::Failed(error)) | Fault::Cut(End::Failed(error), _)) => {
@@ -53,7 +52,7 @@ pub(crate) fn connection(client: &mut Client) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads some of what comes, so that a reset is not always the answer to the close.
+/// Reads some of the response, so that the close does not always cause a reset.
 fn read_some(client: &mut Client, wire: &mut Wire) {
     wire.pace = Pace { read_max: client.dice.between(1, 4000) as usize, ..Pace::FAST };
     for _ in 0..client.dice.length(20) {

@@ -1,11 +1,11 @@
-//! A server among good, slow, hostile and leaving clients, on real sockets, for as long as one likes:
+//! A server with good, slow, hostile and leaving clients, on real sockets, for any length of time:
 //! `cargo run --release --example soak -- --minutes 20 --backend epoll`.
 //!
-//! Nothing may be lost, mixed up or left over: see `clients.rs` for who they are, `response.rs` for what is compared,
-//! `watch.rs` for what has to stay the same, and `judge.rs` for what has to add up.
+//! Nothing may be lost, mixed up or leaked: see `clients.rs` for the clients, `response.rs` for how responses are
+//! checked, `watch.rs` for the resources that must not grow, and `judge.rs` for the totals that must agree.
 
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "examples that are a server and nothing else use the rest")]
+#[expect(dead_code, reason = "the examples that only serve use the rest")]
 mod support;
 
 mod body;
@@ -40,9 +40,9 @@ use options::Options;
 use slow::WRITE_TIMEOUT;
 use watch::{Sample, Watch};
 
-/// How often it is looked at what the process takes.
+/// How often the resources of the process are sampled.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
-/// How often that is told, when it is asked for.
+/// How often they are printed with `--verbose`.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
@@ -60,13 +60,13 @@ fn main() -> ExitCode {
     judge::clients(&book, threads);
     let report = judge::server(&book, running, &serving);
     if keeper.join().is_err() {
-        book.fault("the thread that keeps the time panicked".into());
+        book.fault("the timekeeping thread panicked".into());
     }
     judge::totals(&book, report.as_ref());
     judge::process(&book, &options, &watch, &before, &serving);
     let faults = book.faults();
     if faults.is_empty() {
-        println!("nothing lost, nothing mixed up, nothing left over");
+        println!("nothing lost, nothing mixed up, nothing leaked");
         return ExitCode::SUCCESS;
     }
     for fault in faults {
@@ -90,7 +90,7 @@ fn start(options: &Options, book: &Arc<Book>) -> Result<(Running, JoinHandle<()>
     Ok((running, keeper.map_err(|error| error.to_string())?))
 }
 
-/// The deadlines are short, so that each of them passes many times. Good clients are far from all of them.
+/// Short timeouts, so that each of them expires many times. Good clients stay far from all of them.
 fn limits() -> Limits {
     let timeouts = Timeouts {
         first_byte_timeout_ms: Some(3_000),
@@ -108,14 +108,14 @@ fn limits() -> Limits {
     Limits { requests_per_connection_max: Some(100), timeouts, ..Limits::default() }
 }
 
-/// Enough of every length for whoever might want one at the same time: where a buffer is missing, 503 is a good answer
-/// (docs/wire.md, O3), and no good client would know that it has lost something.
+/// Enough buffers of every size for all connections at once. If one were missing, 503 would be a legitimate answer
+/// (docs/wire.md, O3), and a good client could not tell that from a fault.
 fn buffers(options: &Options) -> ClassCounts {
     let connections = options.server.connections.and_then(|count| u32::try_from(count).ok()).unwrap_or(1024).max(16);
     ClassCounts::new([connections, connections, connections, connections / 2, connections / 4])
 }
 
-/// Looks at the process until the time is over, or something is wrong.
+/// Samples the process until the time is over or there is a fault.
 fn watch(options: &Options, book: &Book, running: &Running) -> Watch {
     let began = Instant::now();
     let samples = options.time.as_millis() / WATCH_EVERY.as_millis() + 1;

@@ -1,4 +1,4 @@
-//! What the command line says.
+//! The command line.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -10,24 +10,24 @@ use crate::handler::Wrong;
 use crate::support::{self, Asked};
 
 const ABOUT: &str = "\
-soak: a server, and good, slow, hostile and leaving clients of it, for as long as it is told to
+soak: a server with good, slow, hostile and leaving clients, for a given time
 
-Every response that a good client gets is compared byte by byte with what was asked for; memory, descriptors and threads
-are watched. The exit status is 0 when nothing was lost, mixed up or left over, and 1 when something was.";
+Every response to a good client is compared byte by byte with the expected one; memory, descriptors and threads are
+watched. The exit status is 0 if nothing was lost, mixed up or leaked, and 1 otherwise.";
 
 const OPTIONS: &str = "\
 Options:
-  --minutes M         how long, fractions too [default: 1]
+  --minutes M         how long, with fractions [default: 1]
   --seconds S         the same in seconds
   --backend NAME      auto, epoll, uring or kqueue [default: auto]
   --workers N         threads that serve [default: 2]
   --connections N     most connections per worker [default: 128]
-  --clients N         threads that are clients, half of them good [default: 64]
-  --seed N            what the clients' choices follow from [default: another one each time, which is printed]
+  --clients N         client threads, half of them good [default: 64]
+  --seed N            determines the clients' choices [default: random, and printed]
   --addr HOST:PORT    where to listen [default: 127.0.0.1:0]
-  --wrong WHAT        the server does something wrong now and then, to see that it is found: byte, mixed, lost, memory,
-                      descriptor
-  --verbose           a line every ten seconds
+  --wrong WHAT        makes the server do something wrong now and then, to see that it is found: byte, mixed, lost,
+                      memory, descriptor
+  --verbose           prints a line every ten seconds
   --help              print this";
 
 pub(crate) struct Options {
@@ -36,12 +36,12 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) verbose: bool,
     pub(crate) wrong: Option<Wrong>,
-    /// What is asked of the server.
+    /// The server's options.
     pub(crate) server: Asked,
 }
 
 impl Options {
-    /// Ends the process after `--help`, and when something is wrong.
+    /// Ends the process after `--help`, and on an error.
     pub(crate) fn read() -> Self {
         let mut options = Self {
             time: Duration::from_secs(60),
@@ -67,7 +67,7 @@ impl Options {
         options
     }
 
-    /// The command that does the same again.
+    /// The command that repeats this run.
     pub(crate) fn repeat(&self) -> String {
         let Self { time, clients, seed, server, .. } = self;
         let backend = server.backend.unwrap_or(Backend::Auto).name();

@@ -1,22 +1,22 @@
-//! What a client has to send, made piece by piece: heads and content, cut at random.
+//! The bytes that a client sends, made piece by piece: heads and content, cut at random.
 
 use std::io::Write;
 
 use crate::dice::Dice;
 use crate::request::{Framing, Request};
 
-/// Most bytes that are made at once.
+/// The most bytes that are made at once.
 const MADE_MAX: u64 = 12 * 1024;
 
 pub(crate) struct Outgoing {
     requests: Vec<Request>,
-    /// Which of them comes next.
+    /// The index of the next request.
     next: usize,
-    /// The one whose content is being sent, and how far that is.
+    /// The request whose content is being sent, and the offset.
     content: Option<(Request, u64)>,
     made: Vec<u8>,
     sent: usize,
-    /// Nothing is sent beyond so many bytes.
+    /// Nothing is sent beyond this many bytes.
     left: u64,
 }
 
@@ -26,13 +26,13 @@ impl Outgoing {
         Self { requests: Vec::with_capacity(16), next: 0, content: None, made, sent: 0, left: u64::MAX }
     }
 
-    /// What was to be sent is forgotten; these are.
+    /// Replaces whatever was left to send by these requests.
     pub(crate) fn begin(&mut self, requests: &[Request]) {
         self.clear();
         self.requests.extend_from_slice(requests);
     }
 
-    /// Any bytes at all.
+    /// Replaces whatever was left to send by these bytes.
     pub(crate) fn begin_raw(&mut self, bytes: &[u8]) {
         self.clear();
         self.made.extend_from_slice(bytes);
@@ -44,7 +44,7 @@ impl Outgoing {
         (self.next, self.content, self.sent, self.left) = (0, None, 0, u64::MAX);
     }
 
-    /// Ends what is sent after so many bytes, in the middle of whatever that is.
+    /// Stops sending after this many bytes, wherever that is.
     pub(crate) const fn cut(&mut self, after: u64) {
         self.left = after;
     }
@@ -53,7 +53,7 @@ impl Outgoing {
         self.left == 0 || self.sent == self.made.len() && self.content.is_none() && self.next == self.requests.len()
     }
 
-    /// What can be sent next, `max` bytes at most. Empty only when there is nothing any more.
+    /// The next bytes to send, at most `max`. Empty only when nothing is left.
     pub(crate) fn bytes(&mut self, dice: &mut Dice, max: usize) -> &[u8] {
         while self.sent == self.made.len() && !self.is_empty() {
             self.make(dice);
@@ -68,7 +68,7 @@ impl Outgoing {
         self.left -= count as u64;
     }
 
-    /// Makes heads and content up to some length; what is made at once goes out in one piece, if the system takes it.
+    /// Makes heads and content up to a random length, which are sent at once if the system takes them.
     fn make(&mut self, dice: &mut Dice) {
         self.made.clear();
         self.sent = 0;
@@ -94,7 +94,7 @@ impl Outgoing {
         }
     }
 
-    /// Makes a piece of content from `at` on, as a chunk if it has chunks, and tells how far it goes.
+    /// Makes a piece of content from offset `at`, as a chunk if the content is chunked, and returns where it ends.
     fn make_content(&mut self, request: &Request, at: u64, dice: &mut Dice) -> u64 {
         let count = (1 + dice.length(MADE_MAX - 1)).min(request.length - at);
         if count == 0 {
@@ -103,7 +103,7 @@ impl Outgoing {
         let is_chunk = request.framing == Framing::Chunked;
         if is_chunk {
             let extension = if dice.percent(5) { ";name=value" } else { "" };
-            write!(self.made, "{count:x}{extension}\r\n").expect("memory takes everything");
+            write!(self.made, "{count:x}{extension}\r\n").expect("writing to memory cannot fail");
         }
         let begin = self.made.len();
         self.made.resize(begin + count as usize, 0);

@@ -1,36 +1,36 @@
-//! What clients ask for, and what they are to get.
+//! The clients' requests, and the responses that they must get.
 
 use std::io::Write;
 
 use crate::body::Body;
 use crate::dice::Dice;
 
-/// A resource of the server, by how it answers.
+/// A resource of the server, named after how it answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     /// A body that is copied.
     Whole,
-    /// A body that is sent in place.
+    /// A body that is sent without copying.
     Static,
-    /// Pieces that are sent in place.
+    /// Pieces that are sent without copying.
     InPlace,
-    /// Pieces of a known length in all.
+    /// Pieces with a known total length.
     Length,
     /// Pieces in chunks.
     Chunked,
-    /// The content, once all of it is there.
+    /// The content, once it is complete.
     Collect,
     /// The content, as it arrives.
     Echo,
-    /// Content that the handler does not look at.
+    /// A fixed answer; the handler ignores the content.
     Ignore,
-    /// An answer that another thread says is there.
+    /// A deferred answer that another thread resolves.
     Later,
-    /// An answer that nobody ever says is there.
+    /// A deferred answer that is never resolved.
     Never,
     /// No body.
     Empty,
-    /// Nothing is there.
+    /// No such resource.
     Missing,
     /// A handler that fails.
     Busy,
@@ -75,7 +75,7 @@ impl Kind {
         }
     }
 
-    /// Longest body that good clients ask for or send.
+    /// The longest body that good clients request or send.
     const fn length_max(self) -> u64 {
         match self {
             Self::Whole | Self::Collect => 60_000,
@@ -97,7 +97,7 @@ pub(crate) enum Framing {
     None,
     Length,
     Chunked,
-    /// Another protocol's bytes behind an upgrade.
+    /// The other protocol's bytes after an upgrade.
     Raw,
 }
 
@@ -109,7 +109,7 @@ pub(crate) struct Request {
     pub(crate) client: u32,
     /// Grows with every request of a client.
     pub(crate) serial: u64,
-    /// Of the body, and of content that comes back.
+    /// The length of the body, and of content that is echoed.
     pub(crate) length: u64,
     pub(crate) framing: Framing,
     /// How long a deferred answer takes.
@@ -129,7 +129,7 @@ impl Request {
         Self { kind, method, client, serial, length, framing, wait_ms: 0, http10: false, close: false, expects: false }
     }
 
-    /// One that a client might send in the middle of a connection: no upgrade, and nothing that ends it.
+    /// A request that a client may send in the middle of a connection: no upgrade, and nothing that ends it.
     pub(crate) fn random(dice: &mut Dice, client: u32, serial: u64) -> Self {
         const KINDS: [Kind; 12] = [
             Kind::Whole,
@@ -160,12 +160,12 @@ impl Request {
         request
     }
 
-    /// An upgrade with so many bytes of the other protocol at most.
+    /// An upgrade, with a random number of bytes of the other protocol.
     pub(crate) fn upgrade(dice: &mut Dice, client: u32, serial: u64) -> Self {
         Self::new(Kind::Upgrade, client, serial, dice.length(Kind::Upgrade.length_max()))
     }
 
-    /// Makes it the last one of its connection.
+    /// Makes it the last request of its connection.
     pub(crate) fn make_last(&mut self, dice: &mut Dice) {
         self.close = true;
         // HTTP/1.0 has no chunks to send, and no interim responses.
@@ -178,7 +178,7 @@ impl Request {
         Body::pattern(self.client, self.serial)
     }
 
-    /// Whether the content has no length that the server knows, or one that it does not read to its end.
+    /// Whether the server may leave some of the content unread, because its length is unknown or too great.
     pub(crate) fn leaves_content(&self) -> bool {
         self.kind == Kind::Ignore && (self.framing == Framing::Chunked || self.length > 64 * 1024)
     }
@@ -188,7 +188,7 @@ impl Request {
         let Self { method, client, serial, length, wait_ms, .. } = self;
         let version = if self.http10 { "HTTP/1.0" } else { "HTTP/1.1" };
         let path = self.kind.path();
-        let mut put = |text: std::fmt::Arguments<'_>| out.write_fmt(text).expect("memory takes everything");
+        let mut put = |text: std::fmt::Arguments<'_>| out.write_fmt(text).expect("writing to memory cannot fail");
         put(format_args!("{method} {path}?c={client}&s={serial}&n={length}&ms={wait_ms} {version}\r\nHost: soak\r\n"));
         match self.framing {
             Framing::None => {}
@@ -205,7 +205,7 @@ impl Request {
         put(format_args!("\r\n"));
     }
 
-    /// What is to come back.
+    /// The expected response.
     pub(crate) fn answer(&self) -> Answer {
         let (client, serial, length) = (self.client, self.serial, Some(self.length));
         let pattern = Body::pattern(client, serial);
@@ -224,15 +224,15 @@ impl Request {
     }
 }
 
-/// The protocol behind an upgrade.
+/// The protocol after an upgrade.
 pub(crate) const PROTOCOL: &str = "soak-echo";
-/// Length of the answer to content that nobody looked at.
+/// The length of the answer to content that is ignored.
 pub(crate) const IGNORED_LEN: u64 = 100;
 
-/// What a request is to be answered.
+/// The expected response to a request.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Body,
-    /// What `Content-Length` says; `None` for chunks or, on HTTP/1.0, the end of the connection.
+    /// The value of `Content-Length`; `None` for chunks or, on HTTP/1.0, the end of the connection.
     pub(crate) length: Option<u64>,
 }

@@ -1,30 +1,30 @@
-//! Reads one response and looks at every byte of it.
+//! Reads one response and checks every byte of it.
 
 use std::fmt;
 
 use crate::request::{Framing, Kind, Request};
 use crate::wire::{End, Wire};
 
-/// A head is no longer than this.
+/// The greatest length of a head.
 const HEAD_MAX: usize = 2048;
 
 /// What is wrong with a response.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// The connection ended before the first byte of it.
+    /// The connection ended before its first byte.
     Unanswered(End),
-    /// The server says that it cannot, or that this took too long: 408 or 503, and the end of the connection.
+    /// The server refused the request, as too slow or for lack of room: 408 or 503, and the end of the connection.
     Refused(u16),
-    /// The connection ended inside of it.
+    /// The connection ended in the middle of it.
     Cut(End, String),
-    /// It is not the one that was asked for.
+    /// It is not the expected response.
     Wrong(String),
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unanswered(end) => write!(f, "no answer, and the connection: {end:?}"),
+            Self::Unanswered(end) => write!(f, "no answer; the connection: {end:?}"),
             Self::Refused(status) => write!(f, "refused with {status}"),
             Self::Cut(end, place) => write!(f, "cut ({end:?}) {place}"),
             Self::Wrong(what) => f.write_str(what),
@@ -40,12 +40,12 @@ pub(crate) struct Head {
     pub(crate) is_chunked: bool,
     pub(crate) closes: bool,
     pub(crate) keeps_alive: bool,
-    /// Whose it is: `X-Exchange`.
+    /// The request that it belongs to: `X-Exchange`.
     pub(crate) exchange: Option<String>,
     pub(crate) text: String,
 }
 
-/// Reads the response to `request`; whether the connection is kept.
+/// Reads and checks the response to `request`. Returns whether the connection is kept.
 pub(crate) fn check(wire: &mut Wire, request: &Request) -> Result<bool, Fault> {
     let mut head = read_head(wire)?;
     while head.status == 100 && request.expects {
@@ -70,12 +70,12 @@ pub(crate) fn check(wire: &mut Wire, request: &Request) -> Result<bool, Fault> {
     };
     let has_body = request.method != "HEAD" && !matches!(request.kind, Kind::Empty | Kind::Ignore);
     if has_body && end != request.length {
-        return Err(Fault::Wrong(format!("{end} bytes in place of {}", request.length)));
+        return Err(Fault::Wrong(format!("{end} bytes instead of {}", request.length)));
     }
     Ok(keeps(request, &head))
 }
 
-/// HTTP/1.0 keeps a connection only where it says so.
+/// On HTTP/1.0 a connection is kept only if the response says so.
 fn keeps(request: &Request, head: &Head) -> bool {
     if request.http10 { head.keeps_alive } else { !head.closes && request.kind != Kind::Upgrade }
 }
@@ -88,10 +88,10 @@ pub(crate) fn read_head(wire: &mut Wire) -> Result<Head, Fault> {
             let text = String::from_utf8_lossy(&received[..at + 2]).into_owned();
             let head = parse(&text);
             wire.take(at + END.len());
-            return head.ok_or_else(|| Fault::Wrong(format!("no head: {}", text.escape_debug())));
+            return head.ok_or_else(|| Fault::Wrong(format!("malformed head: {}", text.escape_debug())));
         }
         if received.len() > HEAD_MAX {
-            return Err(Fault::Wrong(format!("no head: {}", received[..200].escape_ascii())));
+            return Err(Fault::Wrong(format!("malformed head: {}", received[..200].escape_ascii())));
         }
         let begun = received.escape_ascii().to_string();
         wire.receive().map_err(|end| {
@@ -100,7 +100,7 @@ pub(crate) fn read_head(wire: &mut Wire) -> Result<Head, Fault> {
     }
 }
 
-/// Strict: a status line, fields, and every framing field once at most.
+/// Parses strictly: a status line, fields, and every framing field at most once.
 fn parse(text: &str) -> Option<Head> {
     let mut lines = text.split_terminator("\r\n");
     let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
@@ -135,9 +135,9 @@ fn parse(text: &str) -> Option<Head> {
 fn check_head(request: &Request, head: &Head) -> Result<(), &'static str> {
     let answer = request.answer();
     if head.status != answer.status {
-        return Err("another status");
+        return Err("wrong status");
     }
-    // What the server says in place of a handler has no field of the handler's.
+    // The server's own answers do not have the handler's field.
     let has_field = !matches!(request.kind, Kind::Busy | Kind::Never);
     if has_field && head.exchange != Some(format!("{}.{}", request.client, request.serial)) {
         return Err("the response to another request");
@@ -145,19 +145,19 @@ fn check_head(request: &Request, head: &Head) -> Result<(), &'static str> {
     let (length, is_chunked) = match request.kind {
         Kind::Busy | Kind::Never => return Ok(()),
         Kind::Empty | Kind::Upgrade => (None, false),
-        // There are no chunks behind HEAD, and nothing says that there would be.
+        // A response to HEAD has no chunks, and does not announce any.
         _ => (answer.length, answer.length.is_none() && !request.http10 && request.method != "HEAD"),
     };
     if head.length != length || head.is_chunked != is_chunked {
-        return Err("framed in another way");
+        return Err("wrong framing");
     }
     if request.close && !request.http10 && !head.closes {
-        return Err("it does not say that it closes");
+        return Err("it does not announce the close");
     }
     Ok(())
 }
 
-/// Looks at `count` bytes of the body from `at` on; where they end.
+/// Checks `count` bytes of the body from offset `at`. Returns where they end.
 fn check_piece(wire: &mut Wire, request: &Request, at: u64, count: u64) -> Result<u64, Fault> {
     let body = request.answer().body;
     let end = at + count;
@@ -185,11 +185,11 @@ fn check_chunks(wire: &mut Wire, request: &Request) -> Result<u64, Fault> {
     let mut at = 0;
     loop {
         let line = read_line(wire)?;
-        let size = u64::from_str_radix(&line, 16).map_err(|_| Fault::Wrong(format!("no chunk: {line:?}")))?;
+        let size = u64::from_str_radix(&line, 16).map_err(|_| Fault::Wrong(format!("malformed chunk: {line:?}")))?;
         at = check_piece(wire, request, at, size)?;
         let end = read_line(wire)?;
         if !end.is_empty() {
-            return Err(Fault::Wrong(format!("behind a chunk: {end:?}")));
+            return Err(Fault::Wrong(format!("after a chunk: {end:?}")));
         }
         if size == 0 {
             return Ok(at);
@@ -197,7 +197,7 @@ fn check_chunks(wire: &mut Wire, request: &Request) -> Result<u64, Fault> {
     }
 }
 
-/// Up to the end of the connection, which is that of the body.
+/// Checks a body that ends with the connection.
 fn check_rest(wire: &mut Wire, request: &Request) -> Result<u64, Fault> {
     let mut at = 0;
     loop {
@@ -211,7 +211,7 @@ fn check_rest(wire: &mut Wire, request: &Request) -> Result<u64, Fault> {
     }
 }
 
-/// A line without its end.
+/// Reads a line and returns it without its line end.
 fn read_line(wire: &mut Wire) -> Result<String, Fault> {
     loop {
         let received = wire.received();
@@ -221,13 +221,13 @@ fn read_line(wire: &mut Wire) -> Result<String, Fault> {
             return Ok(line);
         }
         if received.len() > 64 {
-            return Err(Fault::Wrong(format!("no chunk: {}", received[..64].escape_ascii())));
+            return Err(Fault::Wrong(format!("malformed chunk: {}", received[..64].escape_ascii())));
         }
         wire.receive().map_err(|end| Fault::Cut(end, "between chunks".into()))?;
     }
 }
 
-/// A body that says nothing of whose it is: the server's own.
+/// Reads the body of an answer of the server's own, which belongs to no particular request.
 pub(crate) fn read_any_body(wire: &mut Wire, head: &Head) -> Result<(), Fault> {
     let mut left = head.length.unwrap_or(0);
     while left > 0 {
@@ -241,7 +241,7 @@ pub(crate) fn read_any_body(wire: &mut Wire, head: &Head) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Only for a complaint: what the request was.
+/// Describes a request, for the message of a fault.
 pub(crate) fn describe(request: &Request) -> String {
     let Request { kind, method, serial, length, framing, http10, close, expects, .. } = request;
     let content = if *framing == Framing::None { String::new() } else { format!(", content {framing:?}") };

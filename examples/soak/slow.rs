@@ -1,6 +1,6 @@
-//! Slow clients: within the limits they are served like everybody else, beyond them they are told so, or just end.
+//! Slow clients: within the limits they are served like any other; beyond them they get an error or are disconnected.
 //!
-//! Where the server has to make room, heads that are incomplete are the first to go, so that those may end at any time.
+//! When the server has to make room, it ends incomplete heads first, so those may end at any time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::request::{Kind, Request};
 use crate::response::{Fault, check, describe};
 use crate::wire::{End, Pace, Wire};
 
-/// What the system holds for whoever reads slowly, in bytes.
+/// The receive buffer of a client that reads slowly, in bytes.
 const LITTLE: usize = 8 * 1024;
 
 const fn ms(ms: u64) -> Duration {
@@ -29,7 +29,7 @@ pub(crate) fn connection(client: &mut Client) -> Result<(), String> {
     }
 }
 
-/// A whole head, a few bytes at a time.
+/// A complete head, a few bytes at a time.
 fn drip_head(client: &mut Client) -> Result<(), String> {
     let length = client.dice.length(5000);
     let request = client.request(Kind::Whole, length);
@@ -55,7 +55,8 @@ fn read_slowly(client: &mut Client) -> Result<(), String> {
     within(client, &request, pace)
 }
 
-/// An exchange that stays within every limit: it is answered in full. A head may have to go before it is complete.
+/// Checks an exchange within every limit: it must be answered in full, unless the server makes room while the head is
+/// still incomplete.
 fn within(client: &mut Client, request: &Request, pace: Pace) -> Result<(), String> {
     let mut wire = client.connect()?;
     wire.hold(LITTLE);
@@ -71,7 +72,7 @@ fn within(client: &mut Client, request: &Request, pace: Pace) -> Result<(), Stri
     Ok(())
 }
 
-/// A head that takes longer than it may.
+/// A head that takes longer than allowed.
 fn never_complete_head(client: &mut Client) -> Result<(), String> {
     let request = client.request(Kind::Whole, 10);
     let mut wire = client.connect()?;
@@ -91,7 +92,7 @@ fn stand_still(client: &mut Client) -> Result<(), String> {
     beyond(client, &mut wire, &request)
 }
 
-/// What is not completed in time is answered 408 or 503, or breaks off.
+/// Checks an exchange beyond the limits: it must be answered 408 or 503, or cut off.
 fn beyond(client: &mut Client, wire: &mut Wire, request: &Request) -> Result<(), String> {
     match check(wire, request) {
         Err(
@@ -99,18 +100,19 @@ fn beyond(client: &mut Client, wire: &mut Wire, request: &Request) -> Result<(),
         ) => {
             client.book.count(Count::TooSlow);
         }
-        Ok(_) => return Err(format!("beyond the limits, and answered: {}", describe(request))),
+        Ok(_) => return Err(format!("beyond the limits, but answered: {}", describe(request))),
         Err(fault) => return Err(format!("beyond the limits: {}: {fault}", describe(request))),
     }
     Ok(())
 }
 
-/// A response of which nothing is taken is cut; what the systems between had of it still comes, and is right.
+/// A response that is not read must be cut. The part that the kernel had already taken may still arrive, and must be
+/// right.
 fn read_nothing(client: &mut Client) -> Result<(), String> {
     let request = client.request(Kind::InPlace, 64 << 20);
     let mut wire = client.connect()?;
     wire.begin(std::slice::from_ref(&request));
-    wire.send_all().map_err(|end| format!("a request is not taken: {end:?}"))?;
+    wire.send_all().map_err(|end| format!("a request was not taken: {end:?}"))?;
     client.rest(WRITE_TIMEOUT + ms(2500));
     if client.book.is_done() {
         return Ok(());
@@ -118,18 +120,18 @@ fn read_nothing(client: &mut Client) -> Result<(), String> {
     beyond(client, &mut wire, &request)
 }
 
-/// An answer that is never there is 503 in the end.
+/// A deferred answer that is never resolved must become 503.
 fn wait_for_nothing(client: &mut Client) -> Result<(), String> {
     let request = client.request(Kind::Never, 0);
     let mut wire = client.connect()?;
     wire.begin(std::slice::from_ref(&request));
     match check(&mut wire, &request) {
         Ok(false) => client.book.count(Count::TooSlow),
-        Ok(true) => return Err(format!("kept behind a deadline: {}", describe(&request))),
+        Ok(true) => return Err(format!("kept after a timeout: {}", describe(&request))),
         Err(fault) => return Err(format!("{}: {fault}", describe(&request))),
     }
     Ok(())
 }
 
-/// The server's, for a response that nobody takes.
+/// The server's timeout for a response that is not read.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(4);

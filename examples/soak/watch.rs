@@ -1,33 +1,33 @@
-//! What the process takes: memory, descriptors, threads. And whether that stays the same.
+//! The resources of the process: memory, descriptors, threads. Checks that they do not grow.
 
 use std::fs;
 use std::time::Duration;
 
-/// What the process takes at one time; `None` where the system does not tell.
+/// The resources of the process at one time; `None` where the system does not provide them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Sample {
-    /// Since the clients began.
+    /// The time since the clients started.
     pub(crate) at: Duration,
     pub(crate) memory_kib: Option<u64>,
     pub(crate) descriptors: Option<u64>,
     pub(crate) threads: Option<u64>,
-    /// Threads of the kernel that work for io_uring: they come and go as it likes.
+    /// The kernel's own threads for io_uring, which may come and go.
     pub(crate) kernel_threads: u64,
 }
 
-/// How much more memory is no growth: so much, or two per cent.
+/// How much more memory does not count as growth: this much, or two per cent if that is more.
 const MEMORY_TOLERANCE_KIB: u64 = 2048;
-/// The same behind a warm-up of less than a minute: then some of what was taken beforehand is still touched for the first
-/// time. A leak of a hundred bytes in each request is more than that.
+/// The same after a warm-up of less than a minute, when some memory that was allocated before is still being touched
+/// for the first time. A leak of a hundred bytes per request exceeds this.
 const SHORT_TOLERANCE_KIB: u64 = 6144;
 const SHORT: Duration = Duration::from_secs(60);
-/// What is not looked at: a fifth of the time, and so long at least.
+/// The warm-up, which is ignored, is a fifth of the time and at least this long.
 const WARM_UP_MIN: Duration = Duration::from_secs(10);
-/// Behind the warm-up, so long at least; else nothing is said about memory.
+/// After the warm-up, at least this much time must remain; otherwise memory is not judged.
 const WATCH_MIN: Duration = Duration::from_secs(10);
 
 impl Sample {
-    /// Linux tells; elsewhere nothing is known.
+    /// Reads `/proc`, which exists only on Linux.
     pub(crate) fn take(at: Duration) -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let number = |name| {
@@ -51,15 +51,15 @@ impl Sample {
 }
 
 fn descriptors() -> Option<u64> {
-    // The one by which they are read is not counted.
+    // The descriptor that reads the directory does not count.
     Some((fs::read_dir("/proc/self/fd").ok()?.count() as u64).saturating_sub(1))
 }
 
-/// The program's, and the kernel's.
+/// The number of the program's threads, and of the kernel's.
 fn threads_of() -> Option<(u64, u64)> {
     let (mut threads, mut kernel_threads) = (0, 0);
     for task in fs::read_dir("/proc/self/task").ok()? {
-        // One that has just ended has no name.
+        // A thread that has just ended has no name.
         let Ok(name) = fs::read_to_string(task.ok()?.path().join("comm")) else { continue };
         let counted = if name.starts_with("iou-") { &mut kernel_threads } else { &mut threads };
         *counted += 1;
@@ -67,13 +67,13 @@ fn threads_of() -> Option<(u64, u64)> {
     Some((threads, kernel_threads))
 }
 
-/// The samples of a run, and what they say.
+/// The samples of a run, and their evaluation.
 pub(crate) struct Watch {
     samples: Vec<Sample>,
 }
 
 impl Watch {
-    /// Room for all of them from the beginning, so that watching takes no memory.
+    /// Allocates room for all samples at the start, so that watching does not make the process grow.
     pub(crate) fn new(samples: usize) -> Self {
         let mut samples = vec![Sample { at: Duration::MAX, ..Sample::default() }; samples];
         samples.clear();
@@ -86,12 +86,12 @@ impl Watch {
         }
     }
 
-    /// The highest descriptors of all.
+    /// The most descriptors in any sample.
     pub(crate) fn descriptors_max(&self) -> Option<u64> {
         max(&self.samples, |sample| sample.descriptors)
     }
 
-    /// A line on the memory and one on the threads; those that did not stay the same are errors.
+    /// A line about memory and one about threads; growth is an error.
     pub(crate) fn judge(&self) -> [Result<String, String>; 2] {
         let end = self.samples.last().map_or(Duration::ZERO, |last| last.at);
         let warm_up = (end / 5).max(WARM_UP_MIN);
@@ -110,24 +110,24 @@ fn max(samples: &[Sample], of: impl Fn(&Sample) -> Option<u64>) -> Option<u64> {
 
 fn memory(first: &[Sample], last: &[Sample], warm_up: Duration, rest: Duration) -> Result<String, String> {
     if rest < WATCH_MIN {
-        return Ok("memory: SKIPPED, a run of 20 s at least tells".into());
+        return Ok("memory: SKIPPED, needs a run of at least 20 s".into());
     }
     let of = |samples| max(samples, |sample| sample.memory_kib);
     let (Some(before), Some(after)) = (of(first), of(last)) else {
-        return Ok("memory: SKIPPED, this system does not tell".into());
+        return Ok("memory: SKIPPED, not available on this system".into());
     };
     let least = if warm_up < SHORT { SHORT_TOLERANCE_KIB } else { MEMORY_TOLERANCE_KIB };
     let tolerance = least.max(before / 50);
-    let line = format!("memory: {before} KiB at most in the first quarter behind the warm-up, {after} KiB in the last");
+    let line = format!("memory: {before} KiB at most in the first quarter after the warm-up, {after} KiB in the last");
     if after <= before + tolerance { Ok(line) } else { Err(format!("{line}: more than {tolerance} KiB of growth")) }
 }
 
 fn threads(samples: &[Sample]) -> Result<String, String> {
     let counts = || samples.iter().filter_map(|sample| sample.threads);
     let (Some(least), Some(most)) = (counts().min(), counts().max()) else {
-        return Ok("threads: SKIPPED, this system does not tell".into());
+        return Ok("threads: SKIPPED, not available on this system".into());
     };
     let kernel = samples.iter().map(|sample| sample.kernel_threads).max().unwrap_or(0);
-    let line = format!("threads: {least} to {most}, and {kernel} at most of the kernel's for io_uring");
-    if least == most { Ok(line) } else { Err(format!("{line}: not always the same")) }
+    let line = format!("threads: {least} to {most}, and at most {kernel} of the kernel's for io_uring");
+    if least == most { Ok(line) } else { Err(format!("{line}: the number changed")) }
 }

@@ -1,4 +1,4 @@
-//! A client's connection: sends what it has to send whenever it waits for something to read, as fast as it is told to.
+//! A client's connection: sends whatever is left to send while it waits for something to read, at a given pace.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -14,14 +14,14 @@ use crate::dice::Dice;
 use crate::outgoing::Outgoing;
 use crate::request::Request;
 
-/// Bytes that are read and not yet looked at, at most.
+/// The most bytes that are read and not yet processed.
 const RECEIVED_MAX: usize = 16 * 1024;
-/// A connection is made within this time, or never.
+/// A connection must be made within this time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Good clients hear something within this time, or they have lost something.
+/// Good clients must receive something within this time; otherwise a response is lost.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Why nothing more is to be read.
+/// Why nothing more can be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
     /// The server ended its side.
@@ -30,17 +30,17 @@ pub(crate) enum End {
     Reset,
     /// Nothing came in time.
     Late,
-    /// Something that cannot be.
+    /// An unexpected error.
     Failed(ErrorKind),
 }
 
 /// How a client reads and writes.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace {
-    /// Bytes that are sent at once.
+    /// The most bytes that are sent at once.
     pub(crate) send_max: usize,
     pub(crate) send_pause: Duration,
-    /// Bytes that are read at once.
+    /// The most bytes that are read at once.
     pub(crate) read_max: usize,
     pub(crate) read_pause: Duration,
 }
@@ -53,13 +53,13 @@ impl Pace {
 pub(crate) struct Wire {
     stream: TcpStream,
     received: Vec<u8>,
-    /// Up to here it was looked at.
+    /// How much of `received` has been processed.
     taken: usize,
     pub(crate) outgoing: Outgoing,
     pub(crate) pace: Pace,
     pub(crate) patience: Duration,
     dice: Dice,
-    /// The server takes nothing any more; what it has answered can still be read.
+    /// The server no longer takes anything; earlier responses can still be read.
     is_deaf: bool,
     /// The longest wait for something to read.
     longest: Duration,
@@ -71,7 +71,7 @@ impl Wire {
         let stream = loop {
             match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
                 Ok(stream) => break stream,
-                // All local ports are in use, or wait for late segments.
+                // All local ports are in use or in TIME_WAIT.
                 Err(error) if error.kind() == ErrorKind::AddrNotAvailable && Instant::now() < deadline => {
                     thread::sleep(Duration::from_millis(50));
                 }
@@ -98,7 +98,7 @@ impl Wire {
         self.outgoing.begin(requests);
     }
 
-    /// What has arrived and was not taken.
+    /// The bytes that have arrived and have not been processed.
     pub(crate) fn received(&self) -> &[u8] {
         &self.received[self.taken..]
     }
@@ -111,7 +111,7 @@ impl Wire {
         self.longest
     }
 
-    /// Waits for at least one more byte, and sends meanwhile.
+    /// Waits for at least one more byte, sending meanwhile.
     pub(crate) fn receive(&mut self) -> Result<(), End> {
         self.received.drain(..self.taken);
         self.taken = 0;
@@ -129,7 +129,7 @@ impl Wire {
         }
     }
 
-    /// Sends everything that there is to send, or up to the cut, and reads nothing. `false` when the server takes no more.
+    /// Sends everything that is left, or up to the cut, and reads nothing. `false` when the server takes no more.
     pub(crate) fn send_all(&mut self) -> Result<bool, End> {
         let mut deadline = Instant::now() + self.patience;
         while !self.outgoing.is_empty() && !self.is_deaf {
@@ -145,7 +145,7 @@ impl Wire {
         Ok(!self.is_deaf)
     }
 
-    /// Whether the server ends the connection without another byte.
+    /// Checks that the server ends the connection without another byte.
     pub(crate) fn expect_end(&mut self) -> Result<End, String> {
         if self.received().is_empty() {
             match self.receive() {
@@ -155,25 +155,25 @@ impl Wire {
             }
         }
         let rest = self.received();
-        Err(format!("unasked: {}", rest[..rest.len().min(80)].escape_ascii()))
+        Err(format!("unexpected bytes: {}", rest[..rest.len().min(80)].escape_ascii()))
     }
 
-    /// Ends this side.
+    /// Closes the sending side.
     pub(crate) fn finish(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// The close that follows resets the connection.
+    /// Makes the close reset the connection.
     pub(crate) fn reset_on_close(&self) {
         let _ = sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
     }
 
-    /// How much the system holds of what was not read yet.
+    /// Sets the size of the system's receive buffer.
     pub(crate) fn hold(&self, bytes: usize) {
         let _ = sockopt::set_socket_recv_buffer_size(&self.stream, bytes);
     }
 
-    /// What can be done: read, send.
+    /// Waits, and returns whether it can read and whether it can send.
     fn wait(&self, deadline: Instant) -> Result<(bool, bool), End> {
         let mut wanted = PollFlags::IN;
         if !self.outgoing.is_empty() && !self.is_deaf {
@@ -190,7 +190,7 @@ impl Wire {
         ))
     }
 
-    /// Empty when the deadline has passed.
+    /// Returns no flags when the deadline has passed.
     fn poll(&self, wanted: PollFlags, deadline: Instant) -> Result<PollFlags, End> {
         let mut fds = [PollFd::new(&self.stream, wanted)];
         loop {
@@ -214,7 +214,7 @@ impl Wire {
             }
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::Interrupted => {}
-                // What the server has answered before may still be there.
+                // Earlier responses may still be readable.
                 ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => self.is_deaf = true,
                 kind => return Err(End::Failed(kind)),
             },

@@ -14,14 +14,14 @@ Options:
   --connections N     most connections per worker [default: 1024]
   --help              print this";
 
-/// The server that the command line asks for. Ends the process after `--help`, and when something is wrong.
+/// The server as configured on the command line. Ends the process after `--help`, and on an error.
 pub(crate) fn server(about: &str) -> Server {
     let mut asked = Asked::default();
     read(about, OPTIONS, |name, value| asked.take(name, value));
     or_exit(asked.server("127.0.0.1:8080"))
 }
 
-/// What the command line asks of a server; `None` where it says nothing.
+/// The server's options on the command line; `None` for those that were not given.
 #[derive(Default)]
 pub(crate) struct Asked {
     pub(crate) address: Option<String>,
@@ -31,7 +31,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Takes an option that is the server's; `false` when it is not.
+    /// Takes an option of the server; `false` for any other option.
     pub(crate) fn take(&mut self, name: &str, value: &mut Value<'_>) -> Result<bool, String> {
         match name {
             "--addr" => self.address = Some(value.text()?),
@@ -45,7 +45,7 @@ impl Asked {
         Ok(true)
     }
 
-    /// The server, at `address` unless another one was asked for.
+    /// The server, on `address` unless another one was given.
     pub(crate) fn server(&self, address: &str) -> Result<Server, String> {
         let address = self.address.as_deref().unwrap_or(address);
         let mut server = Server::bind(address).map_err(|error| error.to_string())?.announce().signals(true);
@@ -62,7 +62,7 @@ impl Asked {
     }
 }
 
-/// The value of an option: behind its `=`, or the next argument.
+/// The value of an option: after its `=`, or the next argument.
 pub(crate) struct Value<'a> {
     name: &'a str,
     inline: Option<&'a str>,
@@ -81,8 +81,8 @@ impl Value<'_> {
     }
 }
 
-/// Hands every option to `take`, which takes those that it knows and their values. Ends the process after `--help`, and
-/// when something is wrong.
+/// Passes every option to `take`, which takes the options that it knows, with their values. Ends the process after
+/// `--help`, and on an error.
 pub(crate) fn read(about: &str, options: &str, take: impl FnMut(&str, &mut Value<'_>) -> Result<bool, String>) {
     if !or_exit(read_all(std::env::args().skip(1), take)) {
         println!("{about}\n\n{options}");
@@ -90,7 +90,7 @@ pub(crate) fn read(about: &str, options: &str, take: impl FnMut(&str, &mut Value
     }
 }
 
-/// Ends the process when something is wrong.
+/// Ends the process on an error.
 pub(crate) fn or_exit<T>(result: Result<T, String>) -> T {
     result.unwrap_or_else(|error| {
         eprintln!("Error: {error}\nTry --help.");
@@ -114,7 +114,7 @@ fn read_all(
         }
         let mut value = Value { name, inline, rest: &mut arguments };
         if !take(name, &mut value)? {
-            return Err(format!("{name} is no option"));
+            return Err(format!("unknown option {name}"));
         }
         if value.inline.is_some() {
             return Err(format!("{name} takes no value"));

@@ -384,7 +384,7 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
             self.wake_up(others, now);
             return Ok(None);
         }
-        let kept = if stage.plan.lines_may_stand() { 0 } else { self.engine.kept_from_line() };
+        let kept = if stage.plan.lines_may_stand() { 0 } else { self.engine.buffers_withheld() };
         if kept > 0 {
             return Err(format!("{kept} free buffers are withheld from waiting connections: {:?}", self.engine));
         }

@@ -1,4 +1,4 @@
-//! Where a server listens, as it turned out.
+//! The addresses that a server actually listens on.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -9,13 +9,14 @@ use std::path::PathBuf;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, getsockname};
 
-/// Where a listener is. `Display` gives `127.0.0.1:8080`, `unix:/run/server.sock`, `unix:@abstract`.
+/// The address of a listener. `Display` gives `127.0.0.1:8080`, `unix:/run/server.sock`, `unix:@abstract`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ListenAddr {
-    /// An address and a port, the real one where 0 was asked for.
+    /// An address and a port: the actual one if port 0 was configured.
     Ip(SocketAddr),
-    /// A Unix-domain socket's path; with `@` in front the name of an abstract one; empty where it cannot be told.
+    /// The path of a Unix-domain socket; for an abstract one, its name after an `@`; empty where the system does not
+    /// tell.
     Unix(PathBuf),
 }
 
@@ -44,7 +45,7 @@ impl ListenAddr {
     }
 }
 
-/// The first address and port; all zeros when there are Unix-domain sockets alone.
+/// The first IP address and port; all zeros when there are only Unix-domain sockets.
 pub(super) fn first_ip(addresses: &[ListenAddr]) -> SocketAddr {
     let none = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
     addresses.iter().find_map(ListenAddr::ip).unwrap_or(none)

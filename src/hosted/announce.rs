@@ -7,7 +7,7 @@ use aurora_http_core::budget::Memory;
 
 use super::address::ListenAddr;
 
-/// What a server that is ready tells about itself. `Display` gives the start-up line:
+/// A description of a server that is ready to serve. `Display` gives the start-up line:
 ///
 /// ```text
 /// listening on 127.0.0.1:8080,unix:/run/server.sock backend=epoll workers=2 connections=1024 memory=5.9MiB/worker
@@ -17,20 +17,20 @@ use super::address::ListenAddr;
 pub struct Announcement {
     /// Where it listens, in the order of the configuration.
     pub listeners: Vec<ListenAddr>,
-    /// The first address and port of them, the real one where 0 was asked for; all zeros when there are Unix-domain
-    /// sockets alone.
+    /// The first IP address and port among them: the actual one if port 0 was configured; all zeros when there are only
+    /// Unix-domain sockets.
     pub address: SocketAddr,
-    /// The backend.
+    /// The backend's name.
     pub backend: &'static str,
-    /// What was found of it, where that varies with the system: of io_uring the rungs of its ladder.
+    /// What the backend can use on this system, where that varies: for io_uring, the optional kernel features.
     pub backend_detail: Option<String>,
-    /// Why [`Backend::Auto`](super::Backend::Auto) took no better one, if there is one.
+    /// Why [`Backend::Auto`](super::Backend::Auto) did not choose a better backend, if a better one exists.
     pub note: Option<String>,
-    /// Workers.
+    /// The number of workers.
     pub workers: usize,
-    /// Connections per worker.
+    /// The most connections per worker.
     pub connections: usize,
-    /// What each worker takes, all of it before the first accept.
+    /// The memory of each worker, all of it allocated before the first accept.
     pub memory: Memory,
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for Announcement {
     }
 }
 
-/// Bytes in a unit that leaves few digits.
+/// A number of bytes, printed in a unit that leaves few digits.
 pub(super) struct Bytes(pub(super) usize);
 
 impl fmt::Display for Bytes {
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_has_the_real_address_and_human_units() {
+    fn the_line_has_the_actual_address_and_readable_units() {
         let memory = Memory { buffers: 5 << 20, slots: 300 << 10, ..Memory::default() };
         let mut announcement = Announcement {
             listeners: vec![ListenAddr::Ip("[::1]:80".parse().unwrap()), ListenAddr::Unix("/a".into())],

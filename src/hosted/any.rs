@@ -1,4 +1,4 @@
-//! The reactor of whichever backend a configuration names.
+//! One reactor type for all backends, chosen at run time.
 
 #[cfg(not(has_backend))]
 use std::convert::Infallible;
@@ -25,14 +25,14 @@ use super::error::ServerError;
 use super::sockets::{Open, SocketReactor, sealed};
 use super::storage::Tables;
 
-/// The reactor of any backend of this build: what a [`Worker`](super::Worker) has unless it names another.
+/// A reactor over any backend of this build; the default reactor of a [`Worker`](super::Worker).
 ///
 /// A worker looks up the backend once per turn, not once per call, so that a request costs what it costs on a concrete
 /// reactor. A program that drives it itself, by [`run`](aurora_http_core::run::run), pays for a look-up with each call. It stays
 /// on the thread that made it.
 pub struct AnyReactor<'s>(Kind<'s>);
 
-// A worker has one, which is never moved: a box would cost each turn a step.
+// Each worker has exactly one, and never moves it; a box would add an indirection to every turn.
 #[allow(clippy::large_enum_variant)]
 enum Kind<'s> {
     #[cfg(has_epoll)]
@@ -41,12 +41,12 @@ enum Kind<'s> {
     Kqueue(aurora_http_kqueue::Reactor<'s, 'static>),
     #[cfg(has_uring)]
     Uring(aurora_http_uring::Uring<'s>),
-    /// A build without backends has none.
+    /// Keeps the enum well formed in a build without backends; never constructed.
     #[cfg(not(has_backend))]
     Never(Infallible, PhantomData<&'s ()>),
 }
 
-/// Does something with whichever it is.
+/// Evaluates the same expression for whichever backend it is.
 macro_rules! each {
     ($kind:expr, $reactor:ident => $call:expr) => {
         match $kind {
@@ -63,7 +63,7 @@ macro_rules! each {
 }
 
 impl AnyReactor<'_> {
-    /// Which backend it is: never [`Backend::Auto`].
+    /// The backend in use: never [`Backend::Auto`].
     #[must_use]
     pub const fn backend(&self) -> Backend {
         match self.0 {
@@ -101,7 +101,7 @@ impl<'s> Open<'s> for AnyReactor<'s> {
                 let Tables { chosen, handles, spare } = tables;
                 match aurora_http_uring::Uring::open(Tables { chosen, handles, spare: None }) {
                     Ok(reactor) => Ok(Self(Kind::Uring(reactor))),
-                    // It was there when the storage was made.
+                    // It was usable when the storage was made, and no longer is.
                     Err(error) => match (choose_after(chosen, &error), spare) {
                         (Some(next), Some(spare)) => Self::open(spare.tables(next?.0)?),
                         _ => Err(error),

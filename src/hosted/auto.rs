@@ -1,4 +1,4 @@
-//! Which backend serves: the one that was asked for, or the best one that is there.
+//! Chooses the backend: the one that was configured, or the best one available.
 
 #[cfg(has_uring)]
 use std::thread;
@@ -14,14 +14,14 @@ use super::error::ServerError;
 #[cfg(has_uring)]
 use super::{holders, threads};
 
-/// A backend that this build has.
+/// A backend that is compiled in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Chosen {
     #[cfg(has_epoll)]
     Epoll,
     #[cfg(has_kqueue)]
     Kqueue,
-    /// With what was found of it.
+    /// With the optional kernel features that were found.
     #[cfg(has_uring)]
     Uring(Rungs),
 }
@@ -42,7 +42,7 @@ impl Chosen {
         }
     }
 
-    /// What was found of it, where that varies.
+    /// What the backend can use on this system, where that varies.
     pub(super) fn detail(self) -> Option<String> {
         match self {
             #[cfg(has_epoll)]
@@ -55,11 +55,12 @@ impl Chosen {
     }
 }
 
-/// What [`Backend::Auto`] tries, the best first. What can never be there is not worth a word.
+/// What [`Backend::Auto`] tries, the best first. Backends that do not exist on the target are left out, so that no note
+/// mentions them.
 const LADDER: &[Backend] =
     if cfg!(target_os = "linux") { &[Backend::Uring, Backend::Epoll, Backend::Kqueue] } else { &[Backend::Kqueue] };
 
-/// The backend to use and, for [`Backend::Auto`], why no better one.
+/// The backend to use and, for [`Backend::Auto`], why better ones were passed over.
 pub(super) fn choose(wanted: Backend) -> Result<(Chosen, Option<String>), ServerError> {
     if wanted != Backend::Auto {
         return match probe(wanted) {
@@ -70,8 +71,8 @@ pub(super) fn choose(wanted: Backend) -> Result<(Chosen, Option<String>), Server
     climb_down(LADDER, String::new())
 }
 
-/// What [`Backend::Auto`] takes instead of `failed`, which seemed to be there but then refused to work; `None` when
-/// `error` is no such refusal.
+/// What [`Backend::Auto`] takes instead of `failed`, which was probed successfully but could not be set up; `None` when
+/// `error` has another cause.
 pub(super) fn choose_after(
     failed: Chosen,
     error: &ServerError,
@@ -117,18 +118,19 @@ fn probe(backend: Backend) -> Result<Chosen, String> {
         Backend::Kqueue if cfg!(kqueue_exists) => "this build has no kqueue backend (cargo feature kqueue)",
         #[cfg(not(has_kqueue))]
         Backend::Kqueue => "kqueue exists on macOS and the BSDs only",
-        Backend::Auto => "auto is no backend",
+        Backend::Auto => "auto is not a backend",
     };
     Err(reason.to_owned())
 }
 
-/// On a thread of its own where there can be one: taking a ring down may interrupt a system call of whoever used it.
+/// Probes on a separate thread if one can be started: tearing a ring down may interrupt a system call of the thread
+/// that used it.
 #[cfg(has_uring)]
 fn probe_uring() -> Result<Rungs, Refusal> {
     let begun = Instant::now();
     loop {
         let probed = match threads::start("aurora-probe".into(), None, aurora_http_uring::probe) {
-            Ok(thread) => thread.join().unwrap_or(Err(Refusal::Mute)),
+            Ok(thread) => thread.join().unwrap_or(Err(Refusal::NoAnswer)),
             Err(_) => aurora_http_uring::probe(),
         };
         match probed {
@@ -138,17 +140,17 @@ fn probe_uring() -> Result<Rungs, Refusal> {
     }
 }
 
-/// Whether memory that the kernel refused for a ring may be there in a moment: it frees a ring that is gone, or whose
-/// process was killed, a while later, and counts it as locked memory until then.
+/// Whether memory that the kernel refused for a ring may become available in a moment: the kernel frees a closed ring,
+/// or one whose process was killed, with a delay, and counts it as locked memory until then.
 #[cfg(has_uring)]
 fn may_have_memory_soon(since: Instant) -> bool {
-    // One ring at least must fit, or it never will.
+    // If the limit is too low for even one ring, waiting cannot help.
     let least = aurora_http_uring::Uring::queue_bytes(1, 1) as u64;
     let limit = getrlimit(Resource::Memlock).current;
     since.elapsed() < holders::PATIENCE && limit.is_none_or(|limit| limit >= least)
 }
 
-/// Whether a worker that could not be made may be made in a moment.
+/// Whether another attempt to make a worker may succeed in a moment.
 pub(super) fn may_pass(error: &ServerError, since: Instant) -> bool {
     #[cfg(has_uring)]
     if let ServerError::Backend { backend: Backend::Uring, reason } = error {
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_back() {
+    fn names_are_parsed_as_they_are_printed() {
         for name in ["auto", "epoll", "uring", "kqueue"] {
             assert_eq!(name.parse::<Backend>().unwrap().to_string(), name);
         }
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_in_is_an_error_and_never_another_backend() {
+    fn a_backend_that_is_not_compiled_in_is_an_error_and_is_not_replaced() {
         #[cfg(not(has_uring))]
         assert!(choose(Backend::Uring).unwrap_err().to_string().starts_with("backend = uring: "));
         #[cfg(not(has_kqueue))]
@@ -183,7 +185,7 @@ mod tests {
 
     #[cfg(all(has_epoll, not(has_uring)))]
     #[test]
-    fn auto_says_what_it_passed_over() {
+    fn auto_reports_the_backend_that_it_passed_over() {
         let (chosen, note) = choose(Backend::Auto).unwrap();
         let expected = "this build has no io_uring backend (cargo feature uring)";
         assert_eq!((chosen, note.as_deref()), (Chosen::Epoll, Some(expected)));
@@ -192,7 +194,7 @@ mod tests {
 
     #[cfg(all(has_epoll, has_uring))]
     #[test]
-    fn auto_goes_down_the_ladder_and_says_why() {
+    fn auto_falls_back_to_the_next_backend_and_reports_why() {
         let (chosen, note) = choose(Backend::Auto).unwrap();
         match aurora_http_uring::probe() {
             Ok(rungs) => assert_eq!((chosen, note), (Chosen::Uring(rungs), None)),
@@ -203,15 +205,15 @@ mod tests {
         let (chosen, note) = choose_after(uring, &refused).unwrap().unwrap();
         assert_eq!((chosen, note.as_deref()), (Chosen::Epoll, Some("it rains")));
         let other = ServerError::setting("workers", 0, "none");
-        assert!(choose_after(uring, &other).is_none(), "that is no reason for another backend");
+        assert!(choose_after(uring, &other).is_none(), "an invalid setting is no reason to try another backend");
     }
 
     #[cfg(has_kqueue)]
     #[test]
-    fn kqueue_is_taken_by_name_and_where_there_is_nothing_better() {
+    fn kqueue_is_chosen_by_name_and_where_it_is_the_best() {
         assert_eq!(choose(Backend::Kqueue).unwrap(), (Chosen::Kqueue, None));
         if cfg!(not(target_os = "linux")) {
-            assert_eq!(choose(Backend::Auto).unwrap(), (Chosen::Kqueue, None), "and nothing was passed over");
+            assert_eq!(choose(Backend::Auto).unwrap(), (Chosen::Kqueue, None), "no backend was passed over");
         }
     }
 }

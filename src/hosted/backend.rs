@@ -1,26 +1,40 @@
-//! The backends by name.
+//! The names of the backends.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What performs the I/O.
+/// The system interface that performs the I/O, for [`Server::backend`](super::Server::backend).
+///
+/// A command line's or a configuration file's text becomes one by [`parse`](str::parse):
+///
+/// ```
+/// use aurora_http::{Backend, Server};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let name = "uring"; // from the command line, say
+/// let server = Server::bind("127.0.0.1:0")?.backend(name.parse()?);
+/// assert_eq!("auto".parse(), Ok(Backend::Auto));
+/// assert!("iocp".parse::<Backend>().is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Backend {
-    /// The best one that this build has and this system allows; [`Announcement::note`](super::Announcement::note) says
-    /// why the better ones were passed over.
+    /// The best backend that is compiled in and that the system allows;
+    /// [`Announcement::note`](super::Announcement::note) says why better ones were passed over.
     #[default]
     Auto,
     /// epoll, on Linux.
     Epoll,
-    /// io_uring, on Linux 5.19 and later where it is allowed.
+    /// io_uring, on Linux 5.19 and later, where the system allows it.
     Uring,
     /// kqueue, on macOS and the BSDs.
     Kqueue,
 }
 
 impl Backend {
-    /// Its name on command lines and in the start-up line.
+    /// The name, as [`FromStr`] parses it and the start-up line shows it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -38,7 +52,7 @@ impl fmt::Display for Backend {
     }
 }
 
-/// No backend has this name.
+/// The error of parsing a [`Backend`]: no backend has this name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UnknownBackend(String);
 

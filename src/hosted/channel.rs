@@ -71,15 +71,15 @@ impl ChannelBody {
         self
     }
 
-    /// Sends what is there; tells what the exchange waits for.
-    fn go_on(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+    /// Sends what is there.
+    pub(super) fn pump(&mut self, response: &mut ResponseWriter<'_>) -> Pumped {
         let mut state = self.shared.lock();
         let mut written = 0;
         while !state.bytes.is_empty() {
             let count = match response.write(state.bytes.as_slices().0) {
                 Ok(0) => break,
                 Ok(count) => count,
-                Err(_) => return Flow::Finish,
+                Err(_) => return Pumped::Ended,
             };
             state.bytes.drain(..count);
             written += count;
@@ -89,22 +89,41 @@ impl ChannelBody {
         }
         if state.is_aborted {
             let _ = response.fail(500);
-            return Flow::Finish;
+            return Pumped::Ended;
         }
         if !state.bytes.is_empty() {
-            drop(state);
-            return Flow::Produce(self);
+            return Pumped::Full;
         }
         if state.senders == 0 {
-            return Flow::Finish;
+            return Pumped::Ended;
         }
         match response.defer() {
-            Ok(token) => state.token = Some(token),
-            Err(_) => return Flow::Finish,
+            Ok(token) => {
+                state.token = Some(token);
+                Pumped::Waits(token)
+            }
+            Err(_) => Pumped::Ended,
         }
-        drop(state);
-        Flow::Defer(self)
     }
+
+    /// Sends what is there; tells what the exchange waits for.
+    fn go_on(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match self.pump(response) {
+            Pumped::Full => Flow::Produce(self),
+            Pumped::Waits(_) => Flow::Defer(self),
+            Pumped::Ended => Flow::Finish,
+        }
+    }
+}
+
+/// What [`ChannelBody::pump`] leaves behind.
+pub(super) enum Pumped {
+    /// More is there than there was room for.
+    Full,
+    /// All is sent; the token brings the next.
+    Waits(DeferToken),
+    /// Nothing follows, or the writer knows what went wrong.
+    Ended,
 }
 
 impl Respond for ChannelBody {

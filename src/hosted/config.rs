@@ -1,4 +1,4 @@
-//! The configuration of a server, and what is wrong with it.
+//! The configuration of a server, and its validation.
 
 use aurora_http_core::budget::{Budget, buffers_for};
 use aurora_http_core::engine::{LENT_MAX, LISTENERS_MAX};
@@ -12,15 +12,15 @@ use super::error::ServerError;
 use super::placement::Pin;
 use super::source::Source;
 
-/// Most connections of one worker: what every backend can number.
+/// The most connections per worker: as many as every backend can number.
 const CONNECTIONS_MAX: usize = 1 << 23;
-/// Shortest limit for a head: a bare request with a Host field and some fields fits.
+/// The lowest limit for a head: it has room for a simple request with a Host field and a few others.
 const HEAD_BYTES_MIN: u32 = 256;
-/// Shortest limit for a response: its head and a short text fit.
+/// The lowest limit for a response: it has room for a head and a short text.
 const RESPONSE_BYTES_MIN: u32 = 512;
-/// Scratch memory for one call of the handler; the pool lends more.
+/// Scratch memory for one call of the handler; for more, the handler borrows buffers from the pool.
 const SCRATCH_BYTES: usize = 16 * 1024;
-/// How often a minute a worker whose handler panicked is replaced, unless set.
+/// How often per minute a worker whose handler panicked is replaced, unless configured.
 const RESTARTS_PER_MINUTE: u32 = 3;
 /// Buffers that one call of the handler may borrow.
 const LOANS: usize = 16;
@@ -35,12 +35,13 @@ pub(super) struct Config {
     pub(super) connections: usize,
     pub(super) backlog: u32,
     pub(super) limits: Limits,
-    /// Per worker; from the connections unless set.
+    /// Per worker; derived from `connections` unless set.
     pub(super) buffers: Option<ClassCounts>,
     pub(super) server_name: String,
-    /// Whether IPv6 listeners take no IPv4 connections; `None`: as the system does, unless both are asked for.
+    /// Whether IPv6 listeners refuse IPv4 connections; `None` leaves that to the system, unless both families are
+    /// configured.
     pub(super) only_v6: Option<bool>,
-    /// How often a worker whose handler panicked is replaced; 0: never.
+    /// How often per minute a worker whose handler panicked is replaced; 0 means never.
     pub(super) restarts_per_minute: u32,
 }
 
@@ -61,8 +62,9 @@ impl Config {
         }
     }
 
-    /// For workers whose listeners are open: without any descriptor of them, because a copy of one would keep its
-    /// socket listening when every worker has closed its own. All of them take the same backend, or none does.
+    /// A copy for workers whose listeners are already open. It holds no descriptor of a listener, because that would
+    /// keep the socket listening after every worker has closed its own. The backend is fixed, so that all workers use
+    /// the same.
     pub(super) fn for_workers(&self, backend: Backend) -> Self {
         Self { listeners: vec![Source::Opened; self.listeners.len()], backend, ..self.clone() }
     }
@@ -89,7 +91,7 @@ impl Config {
         })
     }
 
-    /// Names the first value that cannot be, before anything is started.
+    /// Reports the first invalid value, before anything is started.
     pub(super) fn validate(&self) -> Result<(), ServerError> {
         if self.listeners.is_empty() || self.listeners.len() > LISTENERS_MAX {
             let advice = format!("use 1 to {LISTENERS_MAX}");
@@ -98,10 +100,10 @@ impl Config {
         self.validate_engine()
     }
 
-    /// Without listeners: for an engine that somebody else feeds.
+    /// As [`validate`](Self::validate), but needs no listener: for an engine that the program drives itself.
     pub(super) fn validate_engine(&self) -> Result<(), ServerError> {
         if self.workers == 0 {
-            return Err(ServerError::setting("workers", 0, "nobody would serve; use at least 1"));
+            return Err(ServerError::setting("workers", 0, "a server needs at least 1"));
         }
         if self.workers > usize::from(u16::MAX) {
             let advice = format!("they are numbered by 16 bits; use at most {}", u16::MAX);
@@ -112,7 +114,7 @@ impl Config {
             return Err(ServerError::setting("connections", self.connections, advice));
         }
         if self.backlog == 0 {
-            return Err(ServerError::setting("backlog", 0, "no connection could wait for its accept; use at least 1"));
+            return Err(ServerError::setting("backlog", 0, "no connection could wait to be accepted; use at least 1"));
         }
         self.preamble()?;
         self.validate_buffers()?;
@@ -124,7 +126,7 @@ impl Config {
         let counts = self.class_counts();
         let head_bytes_max = self.limits.head_bytes_max as usize;
         let receive = if head_bytes_max <= Class::Tiny.size() { Class::Tiny } else { Class::Small };
-        // Where sends use the class of receives, one of each must be there at the same time.
+        // Where sends use the same class as receives, a connection may need one of each at the same time.
         let shared = receive == Class::Tiny || counts.of(Class::Tiny) == 0;
         let needed = if shared { 2 } else { 1 };
         if counts.of(receive) < needed {
@@ -136,7 +138,7 @@ impl Config {
     }
 
     fn validate_limits(&self) -> Result<(), ServerError> {
-        // By name and without "..", so that a new one is looked at.
+        // Destructured without "..", so that a new limit cannot be forgotten here.
         let Limits {
             head_bytes_max,
             fields_max,
@@ -146,12 +148,12 @@ impl Config {
             requests_per_connection_max,
             in_flight_max,
             overload,
-            // Of nothing, they refuse what they limit.
+            // Zero is valid for these: it refuses what they limit.
             content_bytes_max: _,
             chunk_extension_bytes_max: _,
             trailer_bytes_max: _,
             discard_bytes_max: _,
-            timeouts: _, // looked at by themselves
+            timeouts: _, // see `validate_timeouts`
         } = self.limits;
         if head_bytes_max < HEAD_BYTES_MIN {
             let advice = format!("no browser's request fits; use at least {HEAD_BYTES_MIN}");
@@ -178,7 +180,7 @@ impl Config {
             return Err(ServerError::setting("limits.in_flight_max", 0, advice));
         }
         if overload == Overload::Refuse && self.connections == 1 {
-            let advice = "one of them is kept to refuse newcomers in; use at least 2, or limits.overload = Wait";
+            let advice = "one connection is reserved for refusing newcomers; use at least 2, or limits.overload = Wait";
             return Err(ServerError::setting("connections", 1, advice));
         }
         let counts = self.class_counts();
@@ -198,7 +200,7 @@ impl Config {
 }
 
 fn validate_timeouts(timeouts: &Timeouts) -> Result<(), ServerError> {
-    // By name and without "..", so that none is forgotten.
+    // Destructured without "..", so that a new timeout cannot be forgotten here.
     let &Timeouts {
         first_byte_timeout_ms,
         head_timeout_ms,
@@ -210,7 +212,7 @@ fn validate_timeouts(timeouts: &Timeouts) -> Result<(), ServerError> {
         idle_timeout_ms,
         linger_timeout_ms,
         linger_total_timeout_ms,
-        // With 0 a graceful stop closes what is idle and cuts the rest at once, which somebody may want.
+        // Zero is valid: a graceful stop then closes idle connections and cuts the others at once.
         stop_timeout_ms: _,
     } = timeouts;
     let (window_ms, bytes) = rate_min.map(|RateMin { bytes, window_ms }| (window_ms, bytes)).unzip();
@@ -228,7 +230,7 @@ fn validate_timeouts(timeouts: &Timeouts) -> Result<(), ServerError> {
         ("limits.timeouts.linger_total_timeout_ms", linger_total_timeout_ms),
     ] {
         if value == Some(0) {
-            let advice = "nothing could be so fast; use at least 1, or None to switch it off";
+            let advice = "it would expire at once; use at least 1, or None to disable it";
             return Err(ServerError::setting(name, 0, advice));
         }
     }
@@ -255,12 +257,12 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_value_is_named_and_comes_with_advice() {
-        type Spoil = fn(&mut Config);
-        let rows: [(Spoil, &str); 20] = [
+    fn every_invalid_value_is_named_and_comes_with_advice() {
+        type Change = fn(&mut Config);
+        let rows: [(Change, &str); 20] = [
             (|c| c.listeners.clear(), "listeners = 0: use 1 to 8"),
             (|c| c.listeners = vec![Source::Unix("a".into()); 9], "listeners = 9: use 1 to 8"),
-            (|c| c.workers = 0, "workers = 0: nobody would serve; use at least 1"),
+            (|c| c.workers = 0, "workers = 0: a server needs at least 1"),
             (|c| c.connections = 0, "connections = 0: use 1 to 8388608 per worker"),
             (|c| c.connections = usize::MAX, "connections = 18446744073709551615: use 1 to"),
             (|c| c.backlog = 0, "backlog = 0: "),
@@ -279,7 +281,7 @@ mod tests {
             (|c| c.limits.in_flight_max = Some(0), "limits.in_flight_max = 0: "),
             (
                 |c| (c.limits.overload, c.connections) = (Overload::Refuse, 1),
-                "connections = 1: one of them is kept to refuse newcomers in; use at least 2",
+                "connections = 1: one connection is reserved for refusing newcomers; use at least 2",
             ),
             (
                 |c| c.buffers = Some(buffers_for(64).with(Class::Huge, 0)),
@@ -291,18 +293,18 @@ mod tests {
                 "buffers = 1 of that size: requests are received into buffers of 4096 bytes; use at least 2",
             ),
         ];
-        for (spoil, expected) in rows {
+        for (change, expected) in rows {
             let mut config = config();
-            spoil(&mut config);
+            change(&mut config);
             let error = config.validate().unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error}\n{expected}");
         }
     }
 
     #[test]
-    fn every_timeout_of_nothing_is_named() {
-        type Spoil = fn(&mut Timeouts);
-        let rows: [(Spoil, &str); 11] = [
+    fn every_timeout_of_zero_is_rejected_by_name() {
+        type Change = fn(&mut Timeouts);
+        let rows: [(Change, &str); 11] = [
             (|t| t.first_byte_timeout_ms = Some(0), "first_byte_timeout_ms"),
             (|t| t.head_timeout_ms = Some(0), "head_timeout_ms"),
             (|t| t.content_timeout_ms = Some(0), "content_timeout_ms"),
@@ -315,13 +317,13 @@ mod tests {
             (|t| t.linger_timeout_ms = Some(0), "linger_timeout_ms"),
             (|t| t.linger_total_timeout_ms = Some(0), "linger_total_timeout_ms"),
         ];
-        for (spoil, name) in rows {
+        for (change, name) in rows {
             let mut config = config();
-            spoil(&mut config.limits.timeouts);
+            change(&mut config.limits.timeouts);
             let error = config.validate().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("limits.timeouts.{name} = 0: nothing could be so fast")), "{error}");
+            assert!(error.starts_with(&format!("limits.timeouts.{name} = 0: it would expire at once")), "{error}");
         }
-        // Every other one but the stop's is in the table, by its name in what `Debug` prints.
+        // The table is complete: it has every field that `Debug` prints, except the stop's.
         let printed = format!("{:?}", Timeouts::default());
         let fields = printed.split(|c: char| !c.is_ascii_lowercase() && c != '_').filter(|word| word.ends_with("_ms"));
         for field in fields.filter(|field| *field != "stop_timeout_ms") {
@@ -330,13 +332,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_may_be_told_to_wait_for_nobody() {
+    fn a_stop_timeout_of_zero_is_valid() {
         let timeouts = Timeouts { stop_timeout_ms: Some(0), ..Timeouts::default() };
         Config { limits: Limits { timeouts, ..Limits::default() }, ..config() }.validate().unwrap();
     }
 
     #[test]
-    fn what_is_switched_off_is_valid() {
+    fn disabled_limits_are_valid() {
         let timeouts = Timeouts { idle_timeout_ms: None, rate_min: None, stop_timeout_ms: None, ..Timeouts::default() };
         let limits = Limits { requests_per_connection_max: None, timeouts, ..Limits::default() };
         Config { limits, ..config() }.validate().unwrap();

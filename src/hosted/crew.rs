@@ -1,4 +1,4 @@
-//! Starting a server's workers, and what each of them does until its end.
+//! Starts a server's workers; each worker's thread, from start to end.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -27,20 +27,20 @@ use super::storage::{self, WorkerStorage, memory};
 use super::worker::{OnDetached, Worker};
 use super::{descriptors, holders, listen, placement, threads};
 
-/// What the workers do.
+/// The program's part of each worker.
 pub(super) struct Program<F, D> {
     /// Makes each worker's handler.
     pub(super) factory: F,
-    /// What becomes of detached connections: [`Closed`], or [`Taken`].
+    /// What happens to detached connections: [`Closed`] or [`Taken`].
     pub(super) detached: D,
 }
 
-/// Who takes detached connections whose state is an `E`, if anybody does.
+/// Whether the program takes detached connections, whose state is an `E`.
 pub(super) trait Detaches<E>: Send + Sync + 'static {
     fn taker(&self) -> Option<&OnDetached<'_, E>>;
 }
 
-/// Nobody does: they are closed.
+/// It does not; they are closed.
 pub(super) struct Closed;
 
 impl<E> Detaches<E> for Closed {
@@ -49,7 +49,7 @@ impl<E> Detaches<E> for Closed {
     }
 }
 
-/// The program's closure does.
+/// The program's closure takes them.
 pub(super) struct Taken<T>(pub(super) T);
 
 impl<E, T: Fn(OwnedFd, &[u8], E) + Send + Sync + 'static> Detaches<E> for Taken<T> {
@@ -58,7 +58,7 @@ impl<E, T: Fn(OwnedFd, &[u8], E) + Send + Sync + 'static> Detaches<E> for Taken<
     }
 }
 
-/// Starts all workers, or none: everything that can be wrong is found out before the first accept.
+/// Starts all workers or none: every error is found before the first accept.
 pub(super) fn launch<F, H, D>(
     config: Config,
     shared: &Arc<Shared>,
@@ -124,11 +124,11 @@ where
     Ok(Running { announcement, shared: Arc::clone(shared), threads })
 }
 
-/// What all workers have in common.
+/// What all workers share.
 struct Crew<F, D> {
     chosen: Chosen,
     config: Config,
-    /// To deal out; none when workers are not pinned.
+    /// The CPUs to assign; empty when workers are not pinned.
     cpus: Vec<usize>,
     program: Arc<Program<F, D>>,
     shared: Arc<Shared>,
@@ -140,7 +140,8 @@ where
     H: Handler,
     D: Detaches<H::Exchange>,
 {
-    /// Makes one worker after another: what the making of one takes for a moment cannot be what another lacks.
+    /// Makes one worker after another, so that what one needs only while it is being made cannot be missing for
+    /// another.
     fn start(
         &self,
         listeners: Vec<Vec<OwnedFd>>,
@@ -149,7 +150,7 @@ where
         let gate = Arc::new(Gate::default());
         let mut threads = Vec::with_capacity(listeners.len());
         for (id, listeners) in listeners.into_iter().enumerate() {
-            // Opened for it, and given to it below: without one that stays, a worker cannot be replaced.
+            // The worker duplicates these when it starts, and so does its replacement after a panic.
             self.shared.places()[id].keep(listeners);
             let told = match self.spawn(id, &gate) {
                 Ok(thread) => {
@@ -171,21 +172,21 @@ where
             }
         }
         if let Some(on_end) = on_end.take() {
-            // Nobody else sets it.
+            // Nothing else sets it.
             let _ = self.shared.on_end.set(on_end);
         }
         if self.shared.is_stopping() {
-            // Asked for before there were places, or before they had their listeners.
+            // The stop was requested before there were places, or before they had their listeners.
             self.shared.close_places();
         }
         gate.open(true);
         Ok(threads)
     }
 
-    /// Ends the workers that were made; the panic of one, if that was the reason.
+    /// Ends the workers that were made. If one panicked, returns that as the error.
     fn give_up(&self, gate: &Gate, threads: Vec<JoinHandle<WorkerOutcome>>) -> Option<ServerError> {
         gate.open(false);
-        // Whatever the program keeps of this server.
+        // The program may keep handles of this server, so dropping them cannot be relied on.
         self.shared.remove_files();
         self.shared.close_places();
         let mut panicked = None;
@@ -212,9 +213,9 @@ where
     }
 }
 
-/// A worker's end of the start.
+/// A worker's part in the start of the server.
 struct Start {
-    /// Until it has told.
+    /// `None` once the worker has reported.
     gate: Option<Arc<Gate>>,
 }
 
@@ -225,7 +226,7 @@ impl Start {
         }
     }
 
-    /// Tells that the worker can serve, and waits until all can. Whether to serve.
+    /// Reports that the worker can serve, and waits until all can. Returns whether to serve.
     fn pass(mut self) -> bool {
         self.gate.take().is_some_and(|gate| {
             gate.tell(Told::Made);
@@ -247,7 +248,7 @@ struct Seat<'a, F, D> {
     chosen: Chosen,
     program: &'a Program<F, D>,
     context: &'a WorkerContext,
-    /// Until it serves for the first time.
+    /// `None` once it has served for the first time.
     start: Option<Start>,
     restarts: Restarts,
 }
@@ -258,9 +259,9 @@ where
     H: Handler,
     D: Detaches<H::Exchange>,
 {
-    /// A worker's whole life, and that of those who replace it.
+    /// A worker's whole life, including its replacements.
     fn work(mut self, config: Config, cpu: Option<usize>) -> WorkerOutcome {
-        // Before it touches any memory.
+        // Before it touches memory, so that the system places it near that CPU.
         if let Some(cpu) = cpu
             && let Err(error) = placement::pin_thread(cpu)
         {
@@ -273,8 +274,8 @@ where
             Err(error) => return self.fail(error),
         };
         loop {
-            // What the worker had is dropped on the way out, so that nobody sees it in a broken state; the storage is
-            // made anew by the next one.
+            // Unwinding drops everything the worker had, so that nothing sees it in a broken state; the next worker
+            // initialises the storage again.
             let message = match catch_unwind(AssertUnwindSafe(|| self.serve_patiently(&mut storage))) {
                 Ok(Ok(outcome)) => return outcome,
                 Ok(Err(error)) => return self.fail(error),
@@ -289,7 +290,7 @@ where
         }
     }
 
-    /// It could not be made: at the start that is an error, and later the end of the worker.
+    /// The worker could not be made: at the start of the server that is an error, later it is the end of the worker.
     fn fail(&mut self, error: ServerError) -> WorkerOutcome {
         match self.start.take() {
             Some(start) => {
@@ -297,14 +298,14 @@ where
                 WorkerOutcome::Finished
             }
             None => {
-                let message = format!("after a panic no other worker could be made: {error}");
+                let message = format!("it panicked and could not be replaced: {error}");
                 self.context.shared.places()[self.context.id].note_panic(&message);
                 WorkerOutcome::Panicked(message)
             }
         }
     }
 
-    /// Serves, once what is left of an earlier ring is out of the way.
+    /// Serves, after waiting for the kernel to free the memory of earlier rings if need be.
     fn serve_patiently(&mut self, storage: &mut WorkerStorage<H::Exchange>) -> Result<WorkerOutcome, ServerError> {
         let begun = Instant::now();
         loop {
@@ -317,7 +318,7 @@ where
 
     fn serve(&mut self, storage: &mut WorkerStorage<H::Exchange>) -> Result<WorkerOutcome, ServerError> {
         let Some(listeners) = self.context.shared.places()[self.context.id].listeners()? else {
-            // A stop came first. Who starts the server waits for this worker all the same.
+            // A stop came first, but the thread that starts the server still waits for this worker's report.
             if let Some(start) = self.start.take() {
                 start.pass();
             }
@@ -327,23 +328,23 @@ where
         self.run(Worker::with_listeners(storage, listeners, handler)?)
     }
 
-    /// Tells that the worker can serve, waits until all can, and serves.
+    /// Reports that the worker can serve, waits until all can, and serves.
     fn run(&mut self, mut worker: Worker<'_, H>) -> Result<WorkerOutcome, ServerError> {
         if self.start.take().is_some_and(|start| !start.pass()) {
-            return Ok(WorkerOutcome::Finished); // another one could not
+            return Ok(WorkerOutcome::Finished); // another worker could not start
         }
         let shared = &self.context.shared;
-        // Dropped before the worker is.
+        // Declared here so that it is dropped before the worker.
         let _closing = Closing { place: &shared.places()[self.context.id], restarts: &self.restarts };
         let served: Result<(), IoError> = worker.run_with(&shared.stop, self.program.detached.taker());
         Ok(served.map_or_else(WorkerOutcome::Failed, |()| WorkerOutcome::Finished))
     }
 }
 
-/// How often a worker may be replaced.
+/// Limits how often a worker is replaced.
 struct Restarts {
     per_minute: usize,
-    /// When it last was, the earliest first.
+    /// When it was replaced within the last minute, the earliest first.
     recent: VecDeque<Instant>,
 }
 
@@ -352,12 +353,12 @@ impl Restarts {
         Self { per_minute: per_minute as usize, recent: VecDeque::new() }
     }
 
-    /// Whether it may be replaced at this time.
+    /// Whether it may be replaced at this time; counts nothing.
     fn would_allow(&self, now: Instant) -> bool {
         self.recent.iter().filter(|then| is_recent(**then, now)).count() < self.per_minute
     }
 
-    /// Whether it may be replaced now; then that counts.
+    /// Whether it may be replaced now; if so, counts the replacement.
     fn allow(&mut self, now: Instant) -> bool {
         let allowed = self.would_allow(now);
         if allowed {
@@ -372,8 +373,8 @@ fn is_recent(then: Instant, now: Instant) -> bool {
     now.saturating_duration_since(then) < Duration::from_secs(60)
 }
 
-/// Closes the listeners that are kept for another worker before this one closes its own, unless there will be one: nobody
-/// is to come into the backlog of a listener on which nobody is going to accept.
+/// When a worker ends and will not be replaced, closes the listeners that were kept for a replacement before the worker
+/// closes its own: no client may enter the backlog of a listener that nothing will accept from.
 struct Closing<'a> {
     place: &'a Place,
     restarts: &'a Restarts,
@@ -387,7 +388,7 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// Tells when the last worker has ended, however it did.
+/// Reports the end of the last worker, however it ended.
 struct Last {
     id: usize,
     shared: Arc<Shared>,
@@ -396,7 +397,7 @@ struct Last {
 impl Drop for Last {
     fn drop(&mut self) {
         let Self { id, shared } = self;
-        // Nobody is going to accept there any more.
+        // Nothing accepts from its listeners any more.
         shared.places()[*id].close();
         if shared.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
             shared.end();
@@ -407,7 +408,7 @@ impl Drop for Last {
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("it did not say why").to_owned()
+    text.unwrap_or("no message").to_owned()
 }
 
 #[cfg(test)]
@@ -415,7 +416,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_is_replaced_so_often_in_any_minute_and_no_more() {
+    fn the_limit_on_replacements_holds_for_any_minute() {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
         let mut restarts = Restarts::new(2);

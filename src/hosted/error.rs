@@ -1,4 +1,4 @@
-//! What keeps a server from serving, in words that say what to change.
+//! Why a server cannot serve, and what to change.
 
 use std::fmt;
 use std::io;
@@ -12,80 +12,92 @@ use super::announce::Bytes;
 use super::backend::Backend;
 use super::report::{Report, WorkerOutcome};
 
-/// Why a server cannot start, or ended by itself.
+/// Why a server could not start, or ended without being stopped.
 ///
-/// `Debug` prints the same words as `Display`, so that a `main` that returns it tells its user something useful.
+/// `Debug` prints the same message as `Display`, so that a `main` that returns this error shows its user something
+/// useful.
+///
+/// ```
+/// use aurora_http::{Server, handler_fn};
+///
+/// # fn main() -> Result<(), aurora_http::ServerError> {
+/// let server = Server::bind("127.0.0.1:0")?.workers(0);
+/// let error = server.start(|_worker| handler_fn(|_request, response| response.body("hello"))).unwrap_err();
+/// assert_eq!(error.to_string(), "workers = 0: a server needs at least 1");
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 pub enum ServerError {
-    /// The address is none, or the name is not known.
+    /// The address cannot be parsed, or its name cannot be resolved.
     Address {
-        /// As it was given.
+        /// The address as it was given.
         address: String,
         /// What was wrong with it.
         error: io::Error,
     },
-    /// A setting has a value that cannot be.
+    /// A setting has an invalid value.
     Setting {
-        /// The setting, by its path: `workers`, `limits.head_bytes_max`, …
+        /// The path of the setting: `workers`, `limits.head_bytes_max`, …
         name: &'static str,
         /// Its value.
         value: String,
-        /// What would be right.
+        /// What to use instead.
         advice: String,
     },
-    /// The process may not open as many files as there can be connections.
+    /// The process may not open enough file descriptors for its connections.
     Descriptors {
         /// Connections per worker.
         connections: usize,
         /// Workers.
         workers: usize,
-        /// Descriptors that they need, with some to spare.
+        /// The descriptors that they need, and a few for the rest of the program.
         needed: u64,
-        /// The hard limit.
+        /// How many the process may have: the hard limit, or less where the system allows less.
         limit: u64,
     },
-    /// The system does not give the memory that the workers need, all of which is asked for before the first accept.
+    /// The system refuses the memory that the workers need. All of it is requested before the first accept.
     Memory {
         /// Connections per worker.
         connections: usize,
         /// Workers.
         workers: usize,
-        /// Bytes that all workers need, their threads' stacks included.
+        /// The bytes that all workers need, including their threads' stacks.
         needed: usize,
     },
-    /// Somebody listens on the address already.
+    /// Another program is listening on the address.
     PortInUse(SocketAddr),
-    /// The address cannot be listened on.
+    /// Listening on the address failed.
     Listen {
         /// The address.
         address: SocketAddr,
         /// Why not.
         error: IoError,
     },
-    /// Somebody listens on the Unix-domain socket already.
+    /// Another program is listening on the Unix-domain socket.
     SocketInUse(PathBuf),
-    /// The Unix-domain socket cannot be made.
+    /// The Unix-domain socket could not be created.
     SocketFile {
         /// Its path.
         path: PathBuf,
         /// Why not.
         error: io::Error,
     },
-    /// A socket that somebody else opened cannot be used, or there is none.
+    /// A socket that was handed over cannot be used, or there is none.
     Inherited {
-        /// Which one, from 0; `None` where that says nothing.
+        /// The index of the socket in `LISTEN_FDS`, from 0; `None` if it did not come from there.
         number: Option<usize>,
         /// What is wrong with it.
         reason: String,
     },
-    /// The backend does not exist here.
+    /// The backend is not available here.
     Backend {
-        /// What was asked for.
+        /// The backend that was configured.
         backend: Backend,
-        /// Why there is none.
+        /// Why it is not available.
         reason: String,
     },
-    /// The system refused something that a server needs: a thread, a signal handler.
+    /// The system refused something that a server needs, such as a thread or a signal handler.
     System {
         /// What it refused.
         what: &'static str,
@@ -99,16 +111,16 @@ pub enum ServerError {
         /// Why not.
         error: IoError,
     },
-    /// A worker did not start because its handler could not be made.
+    /// A worker panicked at the start, most likely in the factory of handlers.
     Panicked {
         /// The worker, from 0.
         worker: usize,
-        /// What the panic said.
+        /// The panic's message.
         message: String,
     },
-    /// A thread of the server's own, which is a handler, wanted to wait for the server's end.
+    /// A handler called [`Running::join`](super::Running::join) on its own server: it would wait for itself.
     OwnThread,
-    /// Every worker failed, so that nobody serves any more.
+    /// Every worker has failed, so that no connection is served any more.
     AllWorkersFailed(Box<Report>),
 }
 
@@ -117,7 +129,7 @@ impl ServerError {
         Self::Setting { name, value: value.to_string(), advice: advice.into() }
     }
 
-    /// What listening on `address` failed with.
+    /// The error for a failure to listen on `address`.
     pub(super) fn listen(address: SocketAddr, error: IoError) -> Self {
         if error == IoError::Os(Errno::ADDRINUSE.raw_os_error()) {
             Self::PortInUse(address)
@@ -143,7 +155,7 @@ impl fmt::Display for ServerError {
             }
             Self::Memory { connections, workers, needed } => write!(
                 f,
-                "connections = {connections} on {workers} worker(s) need {} of memory, and the system does not give it: \
+                "connections = {connections} on {workers} worker(s) need {} of memory, which the system refuses: \
                  configure fewer connections, workers or buffers, or raise the limit (ulimit -v)",
                 Bytes(*needed)
             ),
@@ -154,13 +166,13 @@ impl fmt::Display for ServerError {
             ),
             Self::SocketInUse(path) => write!(
                 f,
-                "cannot listen on unix:{0}: somebody listens there; stop that program, or choose another path",
+                "cannot listen on unix:{0}: another program is listening there; stop it, or choose another path",
                 path.display()
             ),
             Self::SocketFile { path, error } => write!(f, "cannot listen on unix:{}: {error}", path.display()),
-            Self::Inherited { number: None, reason } => write!(f, "cannot take a listener over: {reason}"),
+            Self::Inherited { number: None, reason } => write!(f, "cannot take over a listener: {reason}"),
             Self::Inherited { number: Some(number), reason } => {
-                write!(f, "cannot take listener {number} of LISTEN_FDS over: {reason}")
+                write!(f, "cannot take over listener {number} of LISTEN_FDS: {reason}")
             }
             Self::Listen { address, error } => fmt_listen(f, *address, *error),
             Self::Backend { backend, reason } => {
@@ -170,10 +182,10 @@ impl fmt::Display for ServerError {
             Self::Reactor { backend, error } => {
                 write!(f, "cannot set up the {backend} backend: {}", system_words(*error))
             }
-            Self::Panicked { worker, message } => write!(f, "worker {worker} panicked at its start: {message}"),
-            Self::OwnThread => f.write_str(
-                "a handler cannot wait for the end of the server that calls it; stop it by a StopHandle instead",
-            ),
+            Self::Panicked { worker, message } => write!(f, "worker {worker} panicked while it started: {message}"),
+            Self::OwnThread => {
+                f.write_str("a handler cannot wait for the end of its own server; use a StopHandle to stop the server")
+            }
             Self::AllWorkersFailed(report) => fmt_failed(f, report),
         }
     }
@@ -187,7 +199,7 @@ fn fmt_listen(f: &mut fmt::Formatter<'_>, address: SocketAddr, error: IoError) -
     } else if is(Errno::ACCESS) && address.port() < 1024 {
         f.write_str("; ports below 1024 need privileges, choose a higher one")
     } else if is(Errno::AFNOSUPPORT) {
-        f.write_str("; this system has no such address family")
+        f.write_str("; this system does not support the address family")
     } else {
         Ok(())
     }
@@ -205,7 +217,7 @@ fn fmt_failed(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     Ok(())
 }
 
-/// The system's own words for its numbers.
+/// The error as text, with the system's own message for an error number.
 fn system_words(error: IoError) -> String {
     match error {
         IoError::Os(code) => io::Error::from_raw_os_error(code).to_string(),

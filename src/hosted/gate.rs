@@ -1,11 +1,11 @@
-//! Where workers that are made wait until all are.
+//! Makes workers that are ready wait until all are.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::error::ServerError;
 
-/// Between the thread that starts a server and its workers, which it makes one after another. Waiting here allocates
-/// nothing, so that a worker that waits takes nothing from the one that is being made.
+/// Connects the thread that starts a server with its workers, which it makes one after another. Waiting here allocates
+/// nothing, so that waiting workers take no memory from the one that is being made.
 #[derive(Default)]
 pub(super) struct Gate {
     state: Mutex<State>,
@@ -14,19 +14,19 @@ pub(super) struct Gate {
 
 #[derive(Default)]
 struct State {
-    /// What the worker that is being made has told.
+    /// The report of the worker that is being made.
     told: Option<Told>,
-    /// Whether the workers are to serve; nothing as long as others are being made.
+    /// Whether the workers should serve; `None` while workers are still being made.
     serve: Option<bool>,
 }
 
-/// What a worker tells before it serves.
+/// A worker's report before it serves.
 pub(super) enum Told {
     /// It can serve.
     Made,
     /// It cannot.
     Failed(ServerError),
-    /// Its thread ends, and does not say why.
+    /// Its thread has ended without a report.
     Gone,
 }
 
@@ -45,24 +45,24 @@ impl Gate {
         }
     }
 
-    /// By a worker.
+    /// Called by a worker: makes its report.
     pub(super) fn tell(&self, told: Told) {
         self.lock().told = Some(told);
         self.changed.notify_all();
     }
 
-    /// What the worker that is being made tells.
+    /// Waits for the report of the worker that is being made.
     pub(super) fn told(&self) -> Told {
         self.wait(|state| state.told.take())
     }
 
-    /// Lets all workers go, to serve or to end.
+    /// Lets all workers continue, to serve or to end.
     pub(super) fn open(&self, serve: bool) {
         self.lock().serve = Some(serve);
         self.changed.notify_all();
     }
 
-    /// By a worker that is made: whether to serve, once that is known.
+    /// Called by a worker that is ready: waits until it is known whether to serve.
     pub(super) fn pass(&self) -> bool {
         self.wait(|state| state.serve)
     }

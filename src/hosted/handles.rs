@@ -9,6 +9,25 @@ use super::shared::Shared;
 
 /// Stops a server, from any thread and from its own handlers.
 ///
+/// ```no_run
+/// use aurora_http::{Request, ResponseWriter, Server, handler_fn};
+///
+/// # fn main() -> Result<(), aurora_http::ServerError> {
+/// let server = Server::bind("127.0.0.1:8080")?;
+/// let stop = server.stop_handle();
+/// server.serve(move |_worker| {
+///     let stop = stop.clone();
+///     handler_fn(move |request: &Request<'_>, response: &mut ResponseWriter<'_>| {
+///         if request.path() == b"/quit" {
+///             stop.stop(); // this response is still sent
+///         }
+///         response.body("bye\n")
+///     })
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Get it from [`Server::stop_handle`](super::Server::stop_handle) before the start, or from
 /// [`Running::stop_handle`](super::Running::stop_handle) or
 /// [`WorkerContext::stop_handle`](super::WorkerContext::stop_handle) later. It may outlive the server, and then does nothing.
@@ -32,8 +51,8 @@ impl StopHandle {
         self.shared.abort();
     }
 
-    /// Whether anyone has asked for a stop or an abort. It stays true when the server has ended. A health check that a load
-    /// balancer asks for answers 503 then.
+    /// Whether a stop or an abort has been requested. It stays true when the server has ended. A health check for a
+    /// load balancer should answer 503 from then on.
     ///
     /// ```no_run
     /// use aurora_http::{Request, ResponseWriter, Server, handler_fn};
@@ -92,13 +111,13 @@ impl ServerCounters {
         Self { shared: Arc::clone(shared) }
     }
 
-    /// What happened so far, over all workers. Takes no lock; the numbers are those of each worker's last turn.
+    /// The sum over all workers so far. It takes no lock, and each worker's numbers are as of its last turn.
     #[must_use]
     pub fn read(&self) -> Counters {
         self.shared.read_counters()
     }
 
-    /// What happened so far in one worker; `None` for a number that no worker has, and before the start.
+    /// One worker's counters so far, as of its last turn; `None` if there is no such worker, and before the start.
     #[must_use]
     pub fn read_worker(&self, worker: usize) -> Option<Counters> {
         self.shared.counters().get(worker).map(|counters| counters.read())

@@ -1,4 +1,4 @@
-//! What an engine stands on, allocated before its first connection and never after.
+//! The memory of an engine: allocated before its first connection, and never afterwards.
 
 use std::collections::TryReserveError;
 use std::fmt;
@@ -33,7 +33,7 @@ use super::tally::SharedCounters;
 /// ) -> Result<Result<(), IoError>, ServerError> {
 ///     let mut storage = HeapStorage::new(64)?;
 ///     let mut engine = storage.engine(handler_fn(|_request, response| response.body("hello")))?;
-///     engine.listen(listener).expect("it is the first of eight");
+///     engine.listen(listener).expect("there is room for eight listeners");
 ///     Ok(run(&mut engine, reactor, stop))
 /// }
 /// # use aurora_http::core::sim::Sim;
@@ -49,7 +49,7 @@ pub struct HeapStorage<E> {
     slots: Vec<Entry<Slot<'static, E>>>,
     nodes: Vec<SlotNode>,
     loans: Vec<Option<Buf<'static>>>,
-    /// Buffers that are free.
+    /// The free buffers.
     free: Vec<Option<Buf<'static>>>,
     scratch: Vec<u8>,
     pub(super) seat: Seat,
@@ -94,7 +94,7 @@ impl<E> HeapStorage<E> {
         Self::make(config, seat).map_err(|_| refused)
     }
 
-    /// For a configuration that was validated.
+    /// For a configuration that has been validated.
     pub(super) fn make(config: Config, seat: Seat) -> Result<Self, TryReserveError> {
         let budget = config.budget();
         let connections = budget.connections;
@@ -110,10 +110,10 @@ impl<E> HeapStorage<E> {
         })
     }
 
-    /// An engine over this memory. Tokens that an earlier one has given out are stale.
+    /// Makes an engine on this memory. Tokens from an earlier engine become stale.
     ///
     /// # Errors
-    /// [`ServerError::Memory`] when the system has no memory for the buffers.
+    /// [`ServerError::Memory`] when the system has too little memory for the buffers.
     pub fn engine<H: Handler<Exchange = E>>(&mut self, handler: H) -> Result<Engine<'_, 'static, H>, ServerError> {
         self.engine_or(handler, |config| too_much::<E>(config))
     }
@@ -146,7 +146,7 @@ impl<E> HeapStorage<E> {
         Engine::new(storage, pool, handler, config.limits, config.preamble()?).map_err(|error| misfit(&error))
     }
 
-    /// What resolves tokens of deferred answers, also of engines on this storage that come later.
+    /// Resolves tokens of deferred answers, including those of later engines on this storage.
     #[must_use]
     pub fn resumer(&self) -> Resumer {
         self.seat.shared.board.resumer()
@@ -157,7 +157,7 @@ impl<E> HeapStorage<E> {
         self.seat.shared.board.set_waker(self.seat.worker, Some(Box::new(waker)));
     }
 
-    /// Gives the buffers that no connection holds any more to the next server.
+    /// Keeps buffers that no connection holds any more for the next server of this process.
     pub(super) fn reclaim(&mut self) {
         let tables = self.free.iter_mut().chain(&mut self.loans);
         stash::put(tables.filter_map(Option::take));
@@ -167,7 +167,7 @@ impl<E> HeapStorage<E> {
 impl<E> Drop for HeapStorage<E> {
     fn drop(&mut self) {
         self.reclaim();
-        // Who resolves from now on is told that nobody is there.
+        // Resolvers outlive this; their tokens become stale.
         self.seat.shared.board.deferrals(self.seat.worker).reset();
         self.seat.shared.board.set_waker(self.seat.worker, None);
     }

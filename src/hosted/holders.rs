@@ -1,14 +1,14 @@
-//! Who holds an address that is in use: a living process, or nobody any more.
+//! Tells whether an address in use belongs to a living process, or only to the remains of a killed one.
 //!
-//! The kernel takes the rings of a killed process down behind its end, and until then they hold its listeners: connecting
-//! works, and nobody will ever accept. What tells them from a server that lives is that no living process has the socket
-//! among its descriptors.
+//! The kernel tears down the rings of a killed process after its end, and until then they hold its listeners: clients
+//! can connect, but nothing will ever accept. Such a listener differs from that of a living server in that no living
+//! process has the socket among its descriptors.
 
 use std::time::Duration;
 
-/// How long an address that nobody seems to hold any more is asked for.
+/// How long to retry an address that no living process seems to hold.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two attempts.
+/// The pause between two attempts.
 pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) use system::{holds_address, holds_path};
@@ -22,20 +22,20 @@ mod system {
     use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
 
-    /// A listening socket, by what the kernel's tables say.
+    /// A listening socket, as described by the kernel's tables.
     #[derive(Clone)]
     struct Listener {
         inode: String,
         user: Option<u32>,
     }
 
-    /// Whether a living process listens where it keeps others from listening on `address`, as far as can be told.
+    /// Whether a living process has a listener that blocks `address`, as far as this can be determined.
     pub(in crate::hosted) fn holds_address(address: SocketAddr) -> bool {
         let found = [("/proc/net/tcp", false), ("/proc/net/tcp6", true)].map(|(table, v6)| tcp(table, v6, address));
         is_held(&found.concat())
     }
 
-    /// Whether a living process listens on the Unix-domain socket at `path`, as far as can be told.
+    /// Whether a living process listens on the Unix-domain socket at `path`, as far as this can be determined.
     pub(in crate::hosted) fn holds_path(path: &Path) -> bool {
         let Ok(table) = fs::read("/proc/net/unix") else { return false };
         let lines = table.split(|byte| *byte == b'\n');
@@ -45,12 +45,12 @@ mod system {
     fn tcp(table: &str, v6: bool, address: SocketAddr) -> Vec<Listener> {
         let Ok(table) = File::open(table) else { return Vec::new() };
         let lines = BufReader::new(table).lines().skip(1).map_while(Result::ok);
-        // Listeners stand in front of connections, of which there may be very many.
+        // The table lists listeners first, then connections, of which there may be very many.
         let listeners = lines.map_while(|line| tcp_listener(&line, v6));
         listeners.filter(|(local, _)| excludes(*local, address)).map(|(_, listener)| listener).collect()
     }
 
-    /// `sl local remote st queues timer retransmits uid timeout inode …`; `None` for what does not listen.
+    /// `sl local remote st queues timer retransmits uid timeout inode …`; `None` if it is not listening.
     fn tcp_listener(line: &str, v6: bool) -> Option<(SocketAddr, Listener)> {
         let mut fields = line.split_ascii_whitespace().skip(1);
         let (ip, port) = fields.next()?.split_once(':')?;
@@ -59,7 +59,7 @@ mod system {
         }
         let user = fields.nth(3)?.parse().ok();
         let inode = fields.nth(1)?.to_owned();
-        // Words of 32 bits, each in the machine's order.
+        // Words of 32 bits, each in the machine's byte order.
         let mut bytes = [0; 16];
         for (at, word) in bytes.chunks_exact_mut(4).enumerate().take(if v6 { 4 } else { 1 }) {
             word.copy_from_slice(&u32::from_str_radix(ip.get(8 * at..8 * at + 8)?, 16).ok()?.to_ne_bytes());
@@ -69,7 +69,7 @@ mod system {
         Some((SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?), Listener { inode, user }))
     }
 
-    /// Whether who listens on `held` may keep others from `wanted`.
+    /// Whether a listener on `held` may prevent one on `wanted`.
     fn excludes(held: SocketAddr, wanted: SocketAddr) -> bool {
         let (one, other) = (held.ip().to_canonical(), wanted.ip().to_canonical());
         let everywhere = |ip: IpAddr, other: IpAddr| ip.is_unspecified() && (ip.is_ipv6() || other.is_ipv4());
@@ -83,13 +83,13 @@ mod system {
         // __SO_ACCEPTCON.
         let listens = u32::from_str_radix(fields.next()?, 16).ok()? & 0x1_0000 != 0;
         let inode = fields.nth(2)?.to_owned();
-        // What stands between is the beginning of another path, with a space in it.
+        // Another field in between means that this is a longer path, which contains a space.
         (listens && fields.next().is_none()).then_some(Listener { inode, user: None })
     }
 
     fn is_held(listeners: &[Listener]) -> bool {
         let user = rustix::process::geteuid();
-        // Whose descriptors we may not see is taken for alive.
+        // We may not see the descriptors of other users' processes, so we assume that those are alive.
         let strangers = |listener: &Listener| !user.is_root() && listener.user.is_some_and(|of| of != user.as_raw());
         if listeners.is_empty() || listeners.iter().any(strangers) {
             return !listeners.is_empty();
@@ -109,12 +109,12 @@ mod system {
         links.any(|link| names.iter().any(|name| link.as_os_str() == OsStr::new(name)))
     }
 
-    /// Whether a process that still has its descriptors was killed, or is on its way out by itself.
+    /// Whether a process that still has its descriptors has been killed or is exiting.
     fn is_dying(process: &Path) -> bool {
         const EXITING: u32 = 0x4; // PF_EXITING
         const KILL: u64 = 1 << 8; // SIGKILL is pending
         let Ok(stat) = fs::read_to_string(process.join("stat")) else { return true };
-        // Behind the name, which may be anything: the state, and the flags as the seventh.
+        // After the name, which may contain anything: first the state, and seventh the flags.
         let mut fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
         let gone = matches!(fields.next(), Some("Z" | "X" | "x"));
         let flags: u32 = fields.nth(5).and_then(|flags| flags.parse().ok()).unwrap_or(0);
@@ -132,7 +132,7 @@ mod system {
         use super::*;
 
         #[test]
-        fn the_kernels_tables_are_read() {
+        fn the_kernels_tables_are_parsed() {
             let line =
                 "   1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 0";
             let (address, listener) = tcp_listener(line, false).unwrap();
@@ -148,7 +148,7 @@ mod system {
         }
 
         #[test]
-        fn who_listens_everywhere_excludes_who_wants_one_address_and_the_other_way_round() {
+        fn a_wildcard_listener_excludes_a_single_address_and_vice_versa() {
             for (held, wanted, expected) in [
                 ("127.0.0.1:1", "127.0.0.1:1", true),
                 ("127.0.0.1:1", "127.0.0.1:2", false),
@@ -166,7 +166,7 @@ mod system {
         }
 
         #[test]
-        fn what_a_living_process_holds_is_held() {
+        fn listeners_of_a_living_process_are_found() {
             let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = tcp.local_addr().unwrap();
             assert!(holds_address(address));
@@ -183,7 +183,7 @@ mod system {
     }
 }
 
-/// Elsewhere no ring outlives its process.
+/// Only Linux has rings, which may outlive their process.
 #[cfg(not(target_os = "linux"))]
 mod system {
     use std::net::SocketAddr;

@@ -1,16 +1,16 @@
-//! Listening sockets: on each address one per worker, or one for all of them.
+//! Opens the listening sockets: on each address one per worker, or one for all workers.
 //!
 //! Where the system spreads connections over the listeners of one address (Linux by `SO_REUSEPORT`, FreeBSD by
 //! `SO_REUSEPORT_LB`), every worker has a socket of its own. With that option the system would let a second server of
-//! the same user in as well, which then takes every other connection. So a socket without the option claims the address
-//! first: that fails when anybody listens there. It never listens itself, hence takes no connection, and is held until
-//! ours are open, where the system lets them in beside it. (Two servers that start within these microseconds still get
-//! past each other.) One worker alone needs no sharing, and does without the option.
+//! the same user bind as well, and give it a share of the connections. So a socket without the option claims the
+//! address first, which fails when another program listens there. It never listens itself, so it takes no connection,
+//! and is held until ours are open, if the system allows both. (Two servers that start within the same microseconds can
+//! still miss each other.) A single worker has nothing to share, and does not set the option.
 //!
-//! Elsewhere, which is on macOS, all workers have the same socket, each by a descriptor of its own. A connection wakes
-//! every worker that waits; the first one takes it, and the others find nothing and wait again. The same holds everywhere
-//! for Unix-domain sockets and for those that somebody else opened. (Linux could wake a single one, `EPOLLEXCLUSIVE`; when
-//! that one has no slot left, nobody would take the connection.)
+//! Elsewhere, which means on macOS, all workers share one socket, each through a descriptor of its own. A connection
+//! wakes every waiting worker; the first one takes it, and the others find nothing and wait again. The same holds
+//! everywhere for Unix-domain sockets and for sockets that were opened elsewhere. (Linux could wake a single worker,
+//! with `EPOLLEXCLUSIVE`; but if that one had no free slot, no worker would take the connection.)
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -33,10 +33,10 @@ use super::{holders, inherit};
 /// All listeners of a server.
 #[derive(Debug, Default)]
 pub(super) struct Opened {
-    /// For each worker, one of each.
+    /// For each worker, one socket per address.
     pub(super) sockets: Vec<Vec<OwnedFd>>,
     pub(super) addresses: Vec<ListenAddr>,
-    /// What to remove from the file system in the end.
+    /// The socket files to remove at the end.
     pub(super) files: Vec<SocketFile>,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn open(chosen: Chosen, config: &Config) -> Result<Opened, ServerErro
             Source::Opened => return Err(taken_already()),
         };
         if let Some(first) = sockets.first() {
-            opened.addresses.push(ListenAddr::of(first).map_err(|error| system("name a listener", error))?);
+            opened.addresses.push(ListenAddr::of(first).map_err(|error| system("read a listener's address", error))?);
         }
         for (worker, socket) in opened.sockets.iter_mut().zip(sockets) {
             worker.push(socket);
@@ -65,13 +65,13 @@ pub(super) fn open(chosen: Chosen, config: &Config) -> Result<Opened, ServerErro
     Ok(opened)
 }
 
-/// The listeners of a single worker.
+/// Opens all listeners for a single worker.
 pub(super) fn open_one_each(chosen: Chosen, config: &Config) -> Result<Opened, ServerError> {
     open(chosen, &Config { workers: 1, ..config.clone() })
 }
 
 fn taken_already() -> ServerError {
-    ServerError::Inherited { number: None, reason: "it was taken already".into() }
+    ServerError::Inherited { number: None, reason: "it has already been taken".into() }
 }
 
 fn open_tcp(chosen: Chosen, config: &Config, addresses: &[SocketAddr]) -> Result<Vec<OwnedFd>, ServerError> {
@@ -82,18 +82,18 @@ fn open_tcp(chosen: Chosen, config: &Config, addresses: &[SocketAddr]) -> Result
             Err(error) => failed = Some(ServerError::listen(address, error)),
         }
     }
-    Err(failed.unwrap_or_else(|| ServerError::setting("address", "", "it names no address of any machine")))
+    Err(failed.unwrap_or_else(|| ServerError::setting("address", "", "the name has no address")))
 }
 
 fn open_given(socket: &OwnedFd, workers: usize) -> Result<Vec<OwnedFd>, ServerError> {
     inherit::check(socket).map_err(|reason| ServerError::Inherited { number: None, reason })?;
-    // As for our own ones; fails where there is no TCP, and does not matter there.
+    // As for listeners of our own. It fails for Unix-domain sockets, which do not need it.
     let _ = sockopt::set_tcp_nodelay(socket, true);
     let own = socket.try_clone().map_err(|error| ServerError::System { what: "duplicate a listener", error })?;
     share(own, workers)
 }
 
-/// A descriptor of the same socket for each worker.
+/// Makes a descriptor of the same socket for each worker.
 fn share(socket: OwnedFd, workers: usize) -> Result<Vec<OwnedFd>, ServerError> {
     let mut sockets = Vec::with_capacity(workers);
     for _ in 1..workers {
@@ -104,7 +104,7 @@ fn share(socket: OwnedFd, workers: usize) -> Result<Vec<OwnedFd>, ServerError> {
     Ok(sockets)
 }
 
-/// The backlog of all workers together.
+/// The backlog of a socket that all workers share.
 fn shared_backlog(config: &Config) -> u32 {
     config.backlog.saturating_mul(u32::try_from(config.workers).unwrap_or(u32::MAX))
 }
@@ -113,7 +113,7 @@ fn system(what: &'static str, error: Errno) -> ServerError {
     ServerError::System { what, error: error.into() }
 }
 
-/// Waits for an address that nobody but the remains of a killed process holds.
+/// Opens the listeners on an address. If only the remains of a killed process hold it, waits until they are gone.
 fn open_patiently(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<OwnedFd>, IoError> {
     let begun = Instant::now();
     loop {
@@ -132,7 +132,7 @@ fn open_at(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<O
     if shared && !spreads(chosen) {
         return open_one(config, address, only_v6);
     }
-    // A port that the system chooses is nobody else's.
+    // A port that the system chooses is not in use.
     let mut claim = if shared && address.port() != 0 { Some(claim(address, only_v6).map_err(os)?) } else { None };
     if cfg!(not(target_os = "linux")) {
         claim = None;
@@ -149,7 +149,7 @@ fn open_at(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<O
     Ok(sockets)
 }
 
-/// One socket, and a descriptor of it per worker.
+/// Opens one socket, with a descriptor of it per worker.
 fn open_one(config: &Config, address: SocketAddr, only_v6: Option<bool>) -> Result<Vec<OwnedFd>, IoError> {
     let options = ListenOptions { backlog: shared_backlog(config), only_v6, ..ListenOptions::default() };
     let socket = listen(address, &options)?;
@@ -166,7 +166,7 @@ fn spreads(chosen: Chosen) -> bool {
     match chosen {
         #[cfg(has_epoll)]
         Chosen::Epoll => ListenOptions::SPREADS,
-        // The emulation on Linux stands for macOS as well, which does not.
+        // The emulation on Linux also stands in for macOS, which does not.
         #[cfg(has_kqueue)]
         Chosen::Kqueue => ListenOptions::SPREADS && cfg!(not(target_os = "linux")),
         #[cfg(has_uring)]
@@ -174,8 +174,8 @@ fn spreads(chosen: Chosen) -> bool {
     }
 }
 
-/// Whether an IPv6 listener takes no IPv4 connections; `None` leaves that to the system. Where the same port is asked for
-/// on an IPv4 address as well, that listener gets them.
+/// Whether an IPv6 listener refuses IPv4 connections; `None` leaves that to the system. If an IPv4 listener is
+/// configured on the same port, that one gets them.
 fn only_v6(config: &Config, address: SocketAddr) -> Option<bool> {
     let both = config.listeners.iter().any(|source| match source {
         Source::Tcp(addresses) => addresses.iter().any(|other| other.is_ipv4() && other.port() == address.port()),
@@ -187,7 +187,7 @@ fn only_v6(config: &Config, address: SocketAddr) -> Option<bool> {
 fn claim(address: SocketAddr, only_v6: Option<bool>) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = stream_socket(family)?;
-    // Past connections that the system still remembers are no obstacle, and neither will this socket be.
+    // So that neither old connections in TIME_WAIT nor, later, this socket make a bind fail.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if let (true, Some(only)) = (address.is_ipv6(), only_v6) {
         sockopt::set_ipv6_v6only(&socket, only)?;

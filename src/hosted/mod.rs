@@ -1,5 +1,5 @@
-//! Servers on operating systems: configuration, threads, listeners, memory. No protocol code.
-// Without a backend there is no `Chosen`, and what depends on one can never run.
+//! Servers on an operating system: configuration, threads, listeners, memory. No protocol code.
+// Without a backend `Chosen` has no variants, and the code that needs one is unreachable.
 #![cfg_attr(not(has_backend), allow(unused, unreachable_code))]
 
 mod address;
@@ -18,6 +18,8 @@ mod heap;
 mod holders;
 mod inherit;
 mod listen;
+mod mailbox;
+mod offload;
 mod placement;
 mod printer;
 mod report;
@@ -43,6 +45,8 @@ pub use channel::{BodySender, ChannelBody, ClientGone, body_channel};
 pub use error::ServerError;
 pub use handles::{ServerCounters, StopHandle};
 pub use heap::HeapStorage;
+pub use mailbox::{Broadcast, MailSender, Mailbox, MailboxBody, mailbox};
+pub use offload::{ContentReader, Offloaded, Responder, offload};
 pub use placement::Pin;
 pub use report::{Report, StopReport, WorkerOutcome, WorkerReport};
 pub use resumer::Resumer;

@@ -1,17 +1,29 @@
-//! Which CPU a worker runs on.
+//! Assigns workers to CPUs.
 
 use super::error::ServerError;
 
-/// Whether workers stay on one CPU each: [`Server::pin`](super::Server::pin).
+/// Whether each worker stays on one CPU; see [`Server::pin`](super::Server::pin).
+///
+/// ```
+/// use aurora_http::{Pin, Server};
+///
+/// # fn main() -> Result<(), aurora_http::ServerError> {
+/// let each = Server::bind("127.0.0.1:0")?.workers(4).pin(true); // as Pin::Each
+/// let some = Server::bind("127.0.0.1:0")?.workers(2).pin([2, 3]); // as Pin::To(vec![2, 3])
+/// # assert_eq!((Pin::from(true), Pin::from([2, 3])), (Pin::Each, Pin::To(vec![2, 3])));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Pin {
-    /// The system moves them as it likes.
+    /// The system may move workers between CPUs.
     #[default]
     Off,
-    /// One CPU each, of those that the process may use, in their order; beginning again when there are more workers.
+    /// One CPU per worker, in ascending order, out of those that the process may use; starting over if there are more
+    /// workers.
     Each,
-    /// These CPUs by their numbers, beginning again when there are more workers.
+    /// One CPU per worker out of these, given by number; starting over if there are more workers.
     To(Vec<usize>),
 }
 
@@ -33,7 +45,7 @@ impl<const N: usize> From<[usize; N]> for Pin {
     }
 }
 
-/// The CPUs to deal out; none when workers are not pinned.
+/// The CPUs to assign; empty when workers are not pinned.
 pub(super) fn cpus(pin: &Pin) -> Result<Vec<usize>, ServerError> {
     match pin {
         Pin::Off => Ok(Vec::new()),
@@ -64,7 +76,8 @@ mod system {
 
     /// The CPUs that this process may use.
     pub(in crate::hosted) fn allowed() -> Result<Vec<usize>, ServerError> {
-        let failed = |error: rustix::io::Errno| ServerError::System { what: "tell CPUs apart", error: error.into() };
+        let what = "read the CPU affinity";
+        let failed = |error: rustix::io::Errno| ServerError::System { what, error: error.into() };
         let set = sched_getaffinity(None).map_err(failed)?;
         Ok((0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect())
     }
@@ -83,9 +96,9 @@ mod system {
 
     use crate::hosted::error::ServerError;
 
-    /// No other system lets a program choose.
+    /// Pinning is implemented on Linux only.
     pub(in crate::hosted) fn allowed() -> Result<Vec<usize>, ServerError> {
-        let advice = "unsupported: this system does not let a program choose the CPU of a thread; leave it out";
+        let advice = "unsupported: threads can be pinned on Linux only; leave it out";
         Err(ServerError::setting("pin", "on", advice))
     }
 
@@ -100,7 +113,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn only_cpus_that_may_be_used_are_dealt_out() {
+    fn only_cpus_that_may_be_used_are_assigned() {
         let allowed = cpus(&true.into()).unwrap();
         assert!(!allowed.is_empty());
         assert_eq!(cpus(&false.into()).unwrap(), []);
@@ -112,7 +125,7 @@ mod tests {
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     #[test]
-    fn elsewhere_it_is_unsupported_in_words() {
+    fn elsewhere_pinning_is_reported_as_unsupported() {
         for pin in [Pin::Each, Pin::To(vec![0])] {
             assert!(cpus(&pin).unwrap_err().to_string().starts_with("pin = on: unsupported: "));
         }

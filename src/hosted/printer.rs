@@ -1,4 +1,4 @@
-//! The start-up line on the standard output.
+//! Prints the start-up line to the standard output.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -8,15 +8,15 @@ use super::announce::Announcement;
 use super::error::ServerError;
 use super::threads;
 
-/// How long a server that has ended already waits for its start-up line to be printed.
+/// How long a server that has already ended waits for its start-up line to be printed.
 pub(super) const PRINTING: Duration = Duration::from_millis(100);
 
 /// A small stack is enough to print a line.
 const PRINTER_STACK_BYTES: usize = 128 << 10;
 
-/// Prints the start-up line on a thread of its own, which tells when it is done: whoever reads the standard output may be
-/// gone, or may have stopped reading, and neither is a reason not to serve or not to stop. Made before the workers, while
-/// there can be an error.
+/// Prints the start-up line on a separate thread, which reports when it is done: the reader of the standard output may
+/// be gone or stuck, and neither may keep the server from serving or stopping. It is made before the workers, when a
+/// failure can still be returned.
 pub(super) struct Printer {
     line: Sender<String>,
     printed: Receiver<()>,

@@ -1,4 +1,4 @@
-//! What came of a server.
+//! The report of a server that has ended.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,33 +7,49 @@ use aurora_http_core::counters::Counters;
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::reactor::IoError;
 
-/// What a server did, from its start to its end. `Display` gives one line:
+/// What a server did, from its start to its end; returned by [`Server::serve`](super::Server::serve) and
+/// [`Running::join`](super::Running::join). `Display` gives one line:
 ///
 /// ```text
 /// connections=12 requests=21 refused=1 failed=0 workers=2 failed_workers=0 stop=15ms finished=1 idle=2 aborted=0 closed: peer_closed=9 bad_request=1 stopped=2
+/// ```
+///
+/// ```
+/// use aurora_http::{Server, handler_fn};
+///
+/// # fn main() -> Result<(), aurora_http::ServerError> {
+/// # if cfg!(not(any(feature = "epoll", feature = "uring", feature = "kqueue"))) { return Ok(()) }
+/// let server = Server::bind("127.0.0.1:0")?.workers(1);
+/// let running = server.start(|_worker| handler_fn(|_request, response| response.body("hello")))?;
+/// running.stop();
+/// let report = running.join()?;
+/// assert_eq!((report.counters.requests, report.failed_workers(), report.restarts()), (0, 0, 0));
+/// println!("{report}");
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
     /// The sum over all workers.
     pub counters: Counters,
-    /// The workers, in the order of their ids.
+    /// The reports of the workers, in the order of their ids.
     pub workers: Vec<WorkerReport>,
-    /// How it was stopped; `None` when it ended without being told to.
+    /// How the stop went; `None` when the server ended without being stopped.
     pub stop: Option<StopReport>,
 }
 
-/// What a stop did, on all workers.
+/// How a stop went, over all workers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct StopReport {
-    /// From the moment when it was asked for to the end of the last worker.
+    /// The time from the first request to stop until the end of the last worker.
     pub took: Duration,
-    /// Connections on which something was under way and was finished, the last response with `Connection: close`.
+    /// Connections that were in the middle of an exchange, which was finished; its response had `Connection: close`.
     pub finished: u64,
-    /// Connections that were closed at once, because nothing was under way on them.
+    /// Idle connections, which were closed at once.
     pub idle_closed: u64,
-    /// Connections that were cut: at the deadline
+    /// Connections that were cut off: at the deadline
     /// ([`stop_timeout_ms`](aurora_http_core::limits::Timeouts::stop_timeout_ms)), or by an abort.
     pub aborted: u64,
 }
@@ -53,13 +69,13 @@ impl Report {
         Self { counters, workers, stop }
     }
 
-    /// Workers that did not finish in order.
+    /// The number of workers that panicked or failed.
     #[must_use]
     pub fn failed_workers(&self) -> usize {
         self.workers.iter().filter(|worker| worker.outcome != WorkerOutcome::Finished).count()
     }
 
-    /// How often a worker was replaced whose handler had panicked.
+    /// How often workers were replaced because their handler had panicked.
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.workers.iter().map(|worker| worker.restarts).sum()
@@ -101,14 +117,14 @@ impl fmt::Display for StopReport {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct WorkerReport {
-    /// Its counters; of a worker that failed, as they were after its last complete turn.
+    /// Its counters; if it failed, as of its last complete turn.
     pub counters: Counters,
     /// How it ended.
     pub outcome: WorkerOutcome,
-    /// How often its handler panicked and it was replaced by another one in its place, whose counts are in
-    /// [`counters`](Self::counters) as well. Connections that were cut by that count as accepted, and not as closed.
+    /// How often it was replaced because its handler had panicked. [`counters`](Self::counters) include those of its
+    /// replacements. Connections that were cut by a panic count as accepted but not as closed.
     pub restarts: u64,
-    /// What the last panic said, also when that was its end.
+    /// The message of the last panic, whether or not the worker was replaced.
     pub last_panic: Option<String>,
 }
 
@@ -116,13 +132,13 @@ pub struct WorkerReport {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum WorkerOutcome {
-    /// It was stopped, and everything is closed.
+    /// It was stopped, and all of its connections are closed.
     Finished,
-    /// The handler panicked, with this message, too often to be replaced again
-    /// ([`restarts_per_minute`](super::Server::restarts_per_minute)), or during a stop. Its connections were closed with
-    /// it; the other workers served on.
+    /// The handler panicked, with this message, and the worker was not replaced: because that had happened too often
+    /// ([`restarts_per_minute`](super::Server::restarts_per_minute)), or because the server was stopping. Its
+    /// connections were closed; the other workers continued.
     Panicked(String),
-    /// Its reactor became unusable. Its connections were closed with it; the other workers served on.
+    /// Its reactor became unusable, with this error. Its connections were closed; the other workers continued.
     Failed(IoError),
 }
 
@@ -135,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_names_what_happened_and_no_reason_that_did_not() {
+    fn the_line_shows_only_close_reasons_that_occurred() {
         let mut plain = [0; Counters::PLAIN];
         (plain[0], plain[2]) = (12, 21);
         let mut closed = [0; CloseReason::COUNT];

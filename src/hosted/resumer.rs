@@ -1,4 +1,4 @@
-//! Deferred answers across threads: who may resolve a token, and whom that wakes.
+//! Deferred answers across threads: resolving a token, and waking the worker it belongs to.
 
 use std::collections::TryReserveError;
 use std::fmt;
@@ -11,27 +11,60 @@ use aurora_http_core::reactor::Wake;
 
 use super::table::table;
 
-/// Says from any thread that the answer to a deferred exchange is there.
+/// Signals, from any thread, that a deferred answer is ready.
 ///
-/// A handler takes a token from [`ResponseWriter::defer`](crate::ResponseWriter::defer), gives it away together with a
-/// clone of this, and returns [`Flow::Defer`](crate::Flow::Defer). Get it from
-/// [`Server::resumer`](super::Server::resumer), which other threads and the factory of handlers can have before the server
-/// starts, from [`WorkerContext::resumer`](super::WorkerContext::resumer) or from
-/// [`WorkerStorage::resumer`](super::WorkerStorage::resumer): all of them resolve the tokens of all workers of their server,
-/// and of no other server, so that a token that strayed resolves nothing by accident.
+/// A handler takes a token from [`ResponseWriter::defer`](crate::ResponseWriter::defer), hands it to whatever works out
+/// the answer, and defers. When the answer is ready, that thread calls [`resume`](Self::resume) with the token:
 ///
-/// Before its server starts it resolves nothing, since there is no token yet. It may outlive the server; then nothing
-/// resolves any more, also when another server is started at the same address: that one has a resumer of its own.
+/// ```no_run
+/// use std::sync::mpsc;
+/// use std::thread;
+///
+/// use aurora_http::{Server, WriteError, deferred, handler_fn};
+///
+/// # fn main() -> Result<(), aurora_http::ServerError> {
+/// let server = Server::bind("127.0.0.1:8080")?;
+/// let resumer = server.resumer();
+/// let (jobs, queue) = mpsc::channel();
+/// thread::spawn(move || {
+///     for (token, answer) in queue {
+///         let answer: mpsc::Sender<String> = answer;
+///         let _ = answer.send("the result of hard work\n".into()); // first the answer, then the token
+///         resumer.resume(token); // false if the client has left: nothing to do
+///     }
+/// });
+/// server.serve(move |_worker| {
+///     let jobs = jobs.clone();
+///     handler_fn(move |_request, response| {
+///         let (sender, answer) = mpsc::channel();
+///         let _ = jobs.send((response.defer()?, sender));
+///         Ok::<_, WriteError>(deferred(move |response| match answer.try_recv() {
+///             Ok(text) => response.body(text),
+///             Err(_) => response.fail(500),
+///         }))
+///     })
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Get it from [`Server::resumer`](super::Server::resumer), before the server starts, from
+/// [`WorkerContext::resumer`](super::WorkerContext::resumer) or from
+/// [`WorkerStorage::resumer`](super::WorkerStorage::resumer). Each of them resolves the tokens of all workers of its
+/// server, but never those of another server.
+///
+/// It may outlive its server; from then on it resolves nothing, even if another server is started on the same address.
 #[derive(Clone)]
 pub struct Resumer {
     board: Arc<Board>,
 }
 
 impl Resumer {
-    /// Lets the worker that the token belongs to call [`Handler::resume`](crate::Handler::resume), and wakes that worker.
-    /// `false` when the token is stale (answered, timed out, client gone) or another server's: then nothing happened.
+    /// Wakes the worker that the token belongs to, and makes it call [`Handler::resume`](crate::Handler::resume).
+    /// Returns `false`, and does nothing, when the token is stale (answered, timed out, client gone) or belongs to
+    /// another server.
     ///
-    /// Whatever the answer is made of must be where the handler finds it before this is called.
+    /// Put the answer where the handler will find it before you call this.
     pub fn resume(&self, token: DeferToken) -> bool {
         let worker = usize::from(token.worker());
         let resolved = self.board.deferrals(worker).resolve(token);
@@ -48,32 +81,33 @@ impl fmt::Debug for Resumer {
     }
 }
 
-/// The next server's realm: 2³² servers of one process have one each.
+/// The next server's realm, which is unique for the first 2³² servers of a process.
 static NEXT_REALM: AtomicU32 = AtomicU32::new(0);
 
-/// What the workers of one server share with those who resolve.
+/// What the workers of one server share with the threads that resolve tokens.
 pub(super) struct Board {
     realm: u32,
-    /// One per worker, from when it is known how many there are; each sets up its own, in memory near to it.
+    /// One per worker, made when their number is known. Each worker sets up its own, so that the memory is near its
+    /// CPU.
     desks: OnceLock<Box<[OnceLock<Desk>]>>,
 }
 
-/// One worker's.
+/// One worker's part of the board.
 struct Desk {
     cells: Vec<DeferCell>,
     group_bells: Vec<AtomicBool>,
     bell: CacheAligned<AtomicBool>,
-    /// Of the worker that serves now.
+    /// Wakes the worker that is serving now.
     waker: RwLock<Option<Box<dyn Wake>>>,
 }
 
 impl Board {
-    /// Without workers.
+    /// A board without workers.
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self { realm: NEXT_REALM.fetch_add(1, Ordering::Relaxed), desks: OnceLock::new() })
     }
 
-    /// Makes room for the desks of so many workers. The first time counts.
+    /// Makes room for the desks of this many workers. Only the first call has an effect.
     pub(super) fn seat(&self, workers: usize) {
         self.desks.get_or_init(|| (0..workers).map(|_| OnceLock::new()).collect());
     }
@@ -82,7 +116,7 @@ impl Board {
         Resumer { board: Arc::clone(self) }
     }
 
-    /// Makes the cells of a worker that has so many connections.
+    /// Sets up the desk of a worker with this many connections.
     pub(super) fn set_up(&self, worker: usize, connections: usize) -> Result<(), TryReserveError> {
         let desk = Desk {
             cells: table(connections, DeferCell::new)?,
@@ -91,20 +125,20 @@ impl Board {
             waker: RwLock::new(None),
         };
         if let Some(place) = self.place(worker) {
-            // The first one stays.
+            // A replacement keeps the desk of the first worker.
             let _ = place.set(desk);
         }
         Ok(())
     }
 
-    /// Ends the wait of a worker, if it is there.
+    /// Wakes a worker, if it is running.
     pub(super) fn wake(&self, worker: usize) {
         if let Some(desk) = self.desk(worker) {
             desk.wake();
         }
     }
 
-    /// Whom a resolved token of this worker wakes from now on.
+    /// Sets what a resolved token of this worker wakes from now on.
     pub(super) fn set_waker(&self, worker: usize, waker: Option<Box<dyn Wake>>) {
         if let Some(desk) = self.desk(worker) {
             *desk.waker.write().unwrap_or_else(PoisonError::into_inner) = waker;
@@ -130,7 +164,7 @@ impl Board {
 }
 
 impl Desk {
-    /// Takes the lock for reading: those who resolve do not wait for each other.
+    /// Takes only a read lock, so that threads that resolve tokens do not wait for each other.
     fn wake(&self) {
         if let Some(waker) = &*self.waker.read().unwrap_or_else(PoisonError::into_inner) {
             waker.wake();

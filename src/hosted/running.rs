@@ -1,4 +1,4 @@
-//! A server's threads, from their start to their end.
+//! A running server: its threads, and how to stop them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,10 +17,33 @@ use super::resumer::Resumer;
 use super::shared::{Place, Shared};
 use super::tally::SharedCounters;
 
-/// A server that serves on threads of its own.
+/// A server that runs on threads of its own; made by [`Server::start`](super::Server::start).
 ///
-/// Dropping it aborts the server and waits for its threads; [`stop`](Self::stop) and [`join`](Self::join) are the
-/// graceful way. Dropped by one of its own threads, in a handler, it aborts the server and waits for nobody.
+/// ```
+/// use std::io::{Read, Write};
+/// use std::net::TcpStream;
+///
+/// use aurora_http::{Server, handler_fn};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if cfg!(not(any(feature = "epoll", feature = "uring", feature = "kqueue"))) { return Ok(()) }
+/// let server = Server::bind("127.0.0.1:0")?.workers(1);
+/// let running = server.start(|_worker| handler_fn(|_request, response| response.body("hello")))?;
+///
+/// let mut client = TcpStream::connect(running.local_addr())?;
+/// client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+/// let mut response = String::new();
+/// client.read_to_string(&mut response)?;
+/// assert!(response.ends_with("hello"));
+///
+/// running.stop();
+/// assert_eq!(running.join()?.counters.requests, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping it aborts the server and waits for its threads; for a graceful end, call [`stop`](Self::stop) and then
+/// [`join`](Self::join). When a handler of the server drops it, the server is aborted too, but nothing is waited for.
 #[derive(Debug)]
 pub struct Running {
     pub(super) announcement: Announcement,
@@ -29,8 +52,8 @@ pub struct Running {
 }
 
 impl Running {
-    /// The first address and port it listens on, the real one where 0 was asked for; all zeros when there are Unix-domain
-    /// sockets alone.
+    /// The first IP address and port that it listens on: the actual one if port 0 was configured; all zeros when there
+    /// are only Unix-domain sockets.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
         self.announcement.address
@@ -42,77 +65,79 @@ impl Running {
         &self.announcement.listeners
     }
 
-    /// What it says about itself: its `Display` is the start-up line.
+    /// The description of the server; its `Display` is the start-up line.
     #[must_use]
     pub const fn announcement(&self) -> &Announcement {
         &self.announcement
     }
 
-    /// Why [`Backend::Auto`](super::Backend::Auto) took no better backend, if there is one.
+    /// Why [`Backend::Auto`](super::Backend::Auto) did not choose a better backend, if a better one exists.
     #[must_use]
     pub fn backend_note(&self) -> Option<&str> {
         self.announcement.note.as_deref()
     }
 
-    /// Asks for a graceful stop: no more accepts, idle connections close at once, exchanges are finished, up to
-    /// [`stop_timeout_ms`](aurora_http_core::limits::Timeouts::stop_timeout_ms). Returns at once.
+    /// Requests a graceful stop: the server accepts no more connections than are waiting already, closes idle ones, and
+    /// finishes exchanges, for at most [`stop_timeout_ms`](aurora_http_core::limits::Timeouts::stop_timeout_ms).
+    /// Returns immediately; [`join`](Self::join) waits for the end.
     pub fn stop(&self) {
         self.shared.stop();
     }
 
-    /// Asks for the end at once. Returns at once.
+    /// Requests an immediate end: connections are cut off. Returns without waiting for it.
     pub fn abort(&self) {
         self.shared.abort();
     }
 
-    /// Whether a stop or an abort was asked for: see [`StopHandle::is_stopping`].
+    /// Whether a stop or an abort has been requested; see [`StopHandle::is_stopping`].
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.shared.is_stopping()
     }
 
-    /// What stops the server from any thread.
+    /// A handle that stops the server, from any thread.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle::new(&self.shared)
     }
 
-    /// What happened so far, over all workers. Takes no lock; the numbers are those of each worker's last turn.
+    /// The sum of all workers' counters so far. It takes no lock, and each worker's numbers are as of its last turn.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.shared.read_counters()
     }
 
-    /// What happened so far in one worker; `None` for a number that no worker has.
+    /// One worker's counters so far, as of its last turn; `None` if there is no such worker.
     #[must_use]
     pub fn worker_counters(&self, worker: usize) -> Option<Counters> {
         self.shared.counters().get(worker).map(|counters| counters.read())
     }
 
-    /// Workers that have not ended: fewer than were started when one failed.
+    /// The number of workers that have not ended. It is lower than the number that was started if one has failed.
     #[must_use]
     pub fn workers_alive(&self) -> usize {
         self.shared.alive.load(Ordering::Acquire)
     }
 
-    /// How often so far a worker was replaced whose handler had panicked; see
+    /// How often workers have been replaced so far because their handler had panicked; see
     /// [`restarts_per_minute`](super::Server::restarts_per_minute).
     #[must_use]
     pub fn restarts(&self) -> u64 {
         self.shared.places().iter().map(|place| place.restarts.load(Ordering::Relaxed)).sum()
     }
 
-    /// How often so far this worker was replaced; `None` for a number that no worker has.
+    /// How often this worker has been replaced so far; `None` if there is no such worker.
     #[must_use]
     pub fn worker_restarts(&self, worker: usize) -> Option<u64> {
         self.shared.places().get(worker).map(|place| place.restarts.load(Ordering::Relaxed))
     }
 
-    /// Waits until every worker has ended: after [`stop`](Self::stop), or when all of them failed.
+    /// Waits until every worker has ended, after a [`stop`](Self::stop) or because all of them failed, and reports what
+    /// they did.
     ///
     /// # Errors
-    /// [`ServerError::OwnThread`] at once when one of its own threads asks, from a handler: it would wait for itself. The
-    /// server is aborted then, as by dropping this. A handler stops its server by a [`StopHandle`].
+    /// [`ServerError::OwnThread`] when a handler of this server calls it, since that would wait for itself. The server
+    /// is then aborted, as by dropping this. To stop its server, a handler uses a [`StopHandle`].
     pub fn join(mut self) -> Result<Report, ServerError> {
         if self.is_own_thread() {
             return Err(ServerError::OwnThread);
@@ -121,7 +146,7 @@ impl Running {
         Ok(Report::new(workers, self.shared.stop_took()))
     }
 
-    /// Whether a worker asks.
+    /// Whether the caller is one of the workers.
     fn is_own_thread(&self) -> bool {
         let current = thread::current().id();
         self.threads.iter().any(|thread| thread.thread().id() == current)
@@ -130,8 +155,8 @@ impl Running {
     fn join_all(&mut self) -> Vec<WorkerReport> {
         let threads = std::mem::take(&mut self.threads);
         let outcomes = threads.into_iter().map(|thread| {
-            // What a worker panics with is its outcome.
-            thread.join().unwrap_or_else(|_| WorkerOutcome::Panicked("it did not say why".into()))
+            // Workers catch their panics and return them as their outcome, so this is a fallback.
+            thread.join().unwrap_or_else(|_| WorkerOutcome::Panicked("no message".into()))
         });
         let shared = &self.shared;
         let report = |((outcome, counters), place): ((WorkerOutcome, &Arc<SharedCounters>), &Place)| WorkerReport {
@@ -155,7 +180,19 @@ impl Drop for Running {
     }
 }
 
-/// What a worker's handler is made for.
+/// The worker that a handler is made for, and handles of its server: the argument of the factory of handlers.
+///
+/// ```no_run
+/// use aurora_http::{Server, handler_fn};
+///
+/// # fn main() -> Result<(), aurora_http::ServerError> {
+/// Server::bind("127.0.0.1:8080")?.serve(|worker| {
+///     let greeting = format!("hello from worker {} of {}\n", worker.id(), worker.workers());
+///     handler_fn(move |_request, response| response.body(&greeting))
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct WorkerContext {
     pub(super) id: usize,
@@ -169,31 +206,32 @@ impl WorkerContext {
         self.id
     }
 
-    /// How many workers there are.
+    /// The number of workers.
     #[must_use]
     pub fn workers(&self) -> usize {
         self.shared.counters().len()
     }
 
-    /// What stops the server: as [`Server::stop_handle`](super::Server::stop_handle).
+    /// A handle that stops the server, as from [`Server::stop_handle`](super::Server::stop_handle).
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle::new(&self.shared)
     }
 
-    /// Whether a stop or an abort was asked for: see [`StopHandle::is_stopping`].
+    /// Whether a stop or an abort has been requested; see [`StopHandle::is_stopping`].
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.shared.is_stopping()
     }
 
-    /// What reads the server's counters: as [`Server::counters`](super::Server::counters).
+    /// A handle that reads the server's counters, as from [`Server::counters`](super::Server::counters).
     #[must_use]
     pub fn counters(&self) -> ServerCounters {
         ServerCounters::new(&self.shared)
     }
 
-    /// What resolves the tokens of deferred answers, from any thread: as [`Server::resumer`](super::Server::resumer).
+    /// A handle that resolves the tokens of deferred answers from any thread, as from
+    /// [`Server::resumer`](super::Server::resumer).
     #[must_use]
     pub fn resumer(&self) -> Resumer {
         self.shared.board.resumer()

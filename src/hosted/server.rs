@@ -1,4 +1,4 @@
-//! The builder of a server.
+//! Builds, starts and runs a server.
 
 use std::fmt;
 use std::io;
@@ -30,7 +30,7 @@ use super::shared::{OnEnd, Shared};
 use super::source::Source;
 use super::storage::{self, WorkerStorage};
 
-/// A server to be: where to listen, and how to serve there.
+/// Builds a server: where it listens, and how it serves.
 ///
 /// ```no_run
 /// use aurora_http::{Server, handler_fn};
@@ -47,13 +47,14 @@ use super::storage::{self, WorkerStorage};
 /// # }
 /// ```
 ///
-/// Everything is checked before anything starts, and an error names the value that is wrong. All memory is allocated
-/// before the first accept; see [`Announcement::memory`].
+/// The whole configuration is validated before anything starts, and an error names the invalid value. All memory is
+/// allocated before the first accept; see [`Announcement::memory`].
 ///
-/// A process that is made by fork(2) without an exec has the descriptors of its parent's server and none of its threads. It
-/// must not use the server, and should end by `_exit` or execute a program: every descriptor is closed by that. Until then
-/// it keeps the parent's listeners and connections open, as forks do; SIGINT and SIGTERM end it as by default.
-#[must_use = "a server serves when it is told to: see `serve` and `start`"]
+/// A child process made by fork(2) without exec has the descriptors of its parent's server but none of its threads. It
+/// must not use the server, and should soon `_exit` or execute a program, both of which close every descriptor. Until
+/// then it keeps the parent's listeners and connections open, as any fork does; SIGINT and SIGTERM end it, as by
+/// default.
+#[must_use = "a server does nothing until `serve` or `start` is called"]
 pub struct Server {
     config: Config,
     signals: bool,
@@ -71,49 +72,50 @@ enum Announce {
 
 /// Configuration.
 impl Server {
-    /// A server for `address`: `"127.0.0.1:8080"`, `"localhost:8080"`, `([0, 0, 0, 0], 80)`, a
-    /// [`SocketAddr`](std::net::SocketAddr). Port 0 lets the system choose. Where a name has several addresses, the
-    /// first that can be listened on is taken, and that one alone: `localhost` is often `::1`, and then nobody is
-    /// served at `127.0.0.1`. The port is not taken before the server starts. (The BSDs and macOS let one program listen
-    /// on an address and another on all addresses with the same port; the former gets the connections to that address.)
+    /// A server that listens on `address`: `"127.0.0.1:8080"`, `"localhost:8080"`, `([0, 0, 0, 0], 80)`, a
+    /// [`SocketAddr`](std::net::SocketAddr). With port 0 the system chooses a free port. If a name has several
+    /// addresses, the server listens only on the first one that works: `localhost` is often `::1`, and the server is
+    /// then not reachable at `127.0.0.1`. The port is not bound before the server starts. (On the BSDs and macOS, one
+    /// program may listen on an address and another on all addresses, on the same port; the former gets the connections
+    /// to that address.)
     ///
     /// # Errors
-    /// [`ServerError::Address`] when it is no address, or the name is not known.
+    /// [`ServerError::Address`] when the address cannot be parsed, or its name cannot be resolved.
     pub fn bind(address: impl ToSocketAddrs + fmt::Debug) -> Result<Self, ServerError> {
         Self::new().listen(address)
     }
 
-    /// A server for a Unix-domain socket; see [`listen_unix`](Self::listen_unix).
+    /// A server that listens on a Unix-domain socket; see [`listen_unix`](Self::listen_unix).
     pub fn bind_unix(path: impl Into<PathBuf>) -> Self {
         Self::new().listen_unix(path)
     }
 
-    /// A server for the sockets that a service manager opened and handed over (socket activation: `LISTEN_FDS` and
-    /// `LISTEN_PID` in the environment, sd_listen_fds(3)), of which there is at least one, TCP or Unix-domain. They stay
-    /// open elsewhere while this process restarts, so that no client is turned away.
+    /// A server that listens on the sockets, TCP or Unix-domain, that a service manager has opened and handed over
+    /// (socket activation: `LISTEN_FDS` and `LISTEN_PID` in the environment, sd_listen_fds(3)). The service manager
+    /// keeps them open while this process restarts, so that no client is refused.
     ///
-    /// Call it early in `main`, before there are other threads: it takes the two variables out of the environment. They
-    /// can be taken once.
+    /// Call it early in `main`, before there are other threads, because it removes the two variables from the
+    /// environment. It can be called successfully only once.
     ///
     /// # Errors
-    /// [`ServerError::Inherited`] when there are none, or when one of them is no listening stream socket.
+    /// [`ServerError::Inherited`] when there are no sockets, or when one of them is not a listening stream socket.
     pub fn inherit() -> Result<Self, ServerError> {
         Ok(inherit::take()?.into_iter().fold(Self::new(), Self::with_listener))
     }
 
-    /// A server that listens nowhere yet: add [`listen`](Self::listen), [`listen_unix`](Self::listen_unix) or
+    /// A server without a listener: add one with [`listen`](Self::listen), [`listen_unix`](Self::listen_unix) or
     /// [`with_listener`](Self::with_listener).
     pub fn new() -> Self {
         let config = Config::new(Vec::new());
         Self { config, signals: false, announce: Announce::Quiet, shared: Shared::new() }
     }
 
-    /// Listens on another address as well, as for [`bind`](Self::bind). There may be
-    /// [8](aurora_http_core::engine::LISTENERS_MAX) listeners. Each worker has a socket of its own on it where the system
-    /// spreads connections over them (Linux, FreeBSD).
+    /// Adds an address to listen on; see [`bind`](Self::bind). There may be up to
+    /// [8](aurora_http_core::engine::LISTENERS_MAX) listeners. Where the system distributes connections over several
+    /// sockets on one address (Linux, FreeBSD), each worker has a socket of its own.
     ///
     /// # Errors
-    /// As for [`bind`](Self::bind).
+    /// As [`bind`](Self::bind).
     pub fn listen(mut self, address: impl ToSocketAddrs + fmt::Debug) -> Result<Self, ServerError> {
         let resolved = address.to_socket_addrs().map(Iterator::collect::<Vec<_>>);
         let failed = |error| ServerError::Address { address: format!("{address:?}"), error };
@@ -125,78 +127,93 @@ impl Server {
         Ok(self)
     }
 
-    /// Listens on a Unix-domain socket as well. Its file is made when the server starts and removed when it stops. What a
-    /// killed server left there is replaced; where somebody listens, the start fails with
-    /// [`ServerError::SocketInUse`], and where something else is, with [`ServerError::SocketFile`].
+    /// Adds a Unix-domain socket to listen on. Its file is created when the server starts and removed when it stops. A
+    /// socket left behind by a killed server is replaced. If another program is listening on it, the start fails with
+    /// [`ServerError::SocketInUse`]; if the path is something other than a socket, with [`ServerError::SocketFile`].
     ///
-    /// Whoever may write to the file may connect, as the process's umask allows (022: its owner alone; 0: everybody). A
-    /// directory that only the right users can enter is the surest way to say who may.
+    /// Users who may write to the file may connect. Its mode follows the process's umask (with 022 only the owner may
+    /// connect, with 0 everybody). The surest way to restrict access is a directory that only the right users can
+    /// enter.
     pub fn listen_unix(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.listeners.push(Source::Unix(path.into()));
         self
     }
 
-    /// Listens on a socket that somebody else opened as well: a stream socket on which listen(2) was called, TCP or
-    /// Unix-domain. `TCP_NODELAY` is set. All workers share it. Its file, if it has one, is not removed.
+    /// Adds a listening socket that was opened elsewhere: a stream socket, TCP or Unix-domain, on which listen(2) has
+    /// been called. `TCP_NODELAY` is set. All workers share it. Its file, if it has one, is not removed.
     ///
-    /// It is closed when the server begins to stop, so that newcomers are refused at once, unless somebody else holds
-    /// another descriptor of it: then they wait for whoever accepts next. (A [`WorkerStorage`] keeps one of its own for
-    /// as long as it is there, since another worker may come.)
+    /// The server closes it when it begins to stop. New connections are then refused, unless there is another
+    /// descriptor of the socket: in that case they wait until another process or server accepts them. (A
+    /// [`WorkerStorage`] keeps a descriptor of its own until it is dropped, since another worker may be made on it.)
     pub fn with_listener(mut self, listener: impl Into<OwnedFd>) -> Self {
         self.config.listeners.push(Source::Given(Arc::new(listener.into())));
         self
     }
 
-    /// Threads that serve, each with memory, a listener and connections of its own. One per available CPU unless set.
+    /// The number of worker threads, each with its own memory, listeners and connections. The default is one per
+    /// available CPU.
     pub const fn workers(mut self, workers: usize) -> Self {
         self.config.workers = workers;
         self
     }
 
-    /// Keeps each worker on one CPU: `true`, or the numbers of the CPUs to deal out. They move freely unless set.
+    /// Keeps each worker on one CPU: pass `true`, or the numbers of the CPUs to assign. By default workers move freely.
     ///
-    /// Worth it when workers and CPUs are as many and nothing else runs; a pinned worker that has to share its CPU is
-    /// slower than one that may move. A worker touches its memory first after it was pinned, so that on machines with
-    /// several memory nodes it lies near (but what an earlier server of this process gave back stays where it is). On
-    /// Linux; elsewhere it is a [`ServerError::Setting`].
+    /// This pays off when there are as many workers as CPUs and nothing else runs; a pinned worker that has to share
+    /// its CPU is slower than one that may move. A worker first touches its memory after it has been pinned, so that on
+    /// machines with several memory nodes its memory is local (except for buffers that an earlier server of this
+    /// process returned, which stay where they are). Linux only; elsewhere the start fails with a
+    /// [`ServerError::Setting`].
     pub fn pin(mut self, pin: impl Into<Pin>) -> Self {
         self.config.pin = pin.into();
         self
     }
 
-    /// What performs the I/O. [`Backend::Auto`] unless set.
+    /// The backend that performs the I/O. The default is [`Backend::Auto`].
     pub const fn backend(mut self, backend: Backend) -> Self {
         self.config.backend = backend;
         self
     }
 
-    /// Most connections per worker; 1024 unless set. Those beyond wait in the [`backlog`](Self::backlog).
+    /// The most connections per worker. The default is 1024. Further ones wait in the [`backlog`](Self::backlog).
     ///
-    /// The soft limit of file descriptors is raised to the hard one when it is too low for them.
+    /// If the soft limit of file descriptors is too low for them, it is raised to the hard limit.
     pub const fn connections(mut self, connections: usize) -> Self {
         self.config.connections = connections;
         self
     }
 
-    /// What a connection may cost, and for how long; [`Limits::default`] unless set.
+    /// Limits on sizes, times and counts. The default is [`Limits::default`].
+    ///
+    /// ```
+    /// use aurora_http::{Limits, Server, Timeouts};
+    ///
+    /// # fn main() -> Result<(), aurora_http::ServerError> {
+    /// let timeouts = Timeouts { idle_timeout_ms: Some(10_000), ..Timeouts::default() };
+    /// let limits = Limits { content_bytes_max: 1 << 30, timeouts, ..Limits::default() };
+    /// let server = Server::bind("127.0.0.1:0")?.limits(limits);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
         self
     }
 
-    /// Buffers per worker; what [`buffers_for`](aurora_http_core::budget::buffers_for) says unless set.
+    /// The number of buffers of each size per worker. The default is given by
+    /// [`buffers_for`](aurora_http_core::budget::buffers_for) for the number of connections.
     pub const fn buffers(mut self, buffers: ClassCounts) -> Self {
         self.config.buffers = Some(buffers);
         self
     }
 
-    /// The value of the `Server` field (RFC 9110 §10.2.4), at most
-    /// [64 bytes](aurora_http_core::preamble::SERVER_BYTES_MAX) of printable ASCII; there is no such field unless set, nor for
-    /// an empty value. Anything else is a [`ServerError::Setting`] at the start.
+    /// The value of the `Server` field (RFC 9110 §10.2.4): at most [64
+    /// bytes](aurora_http_core::preamble::SERVER_BYTES_MAX) of printable ASCII. By default, and for an empty value, no
+    /// such field is sent. For any other value the start fails with a [`ServerError::Setting`].
     ///
     /// ```
     /// # use aurora_http::Server;
-    /// let version = "2.1"; // or what a file says, or the command line
+    /// let version = "2.1"; // from a file or the command line, say
     /// let server = Server::new().server_name(format!("shop/{version}"));
     /// ```
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
@@ -204,69 +221,80 @@ impl Server {
         self
     }
 
-    /// Connections that the system holds for each worker until they are accepted; 1024 unless set. The system has a
-    /// maximum of its own: `net.core.somaxconn` on Linux; `kern.ipc.somaxconn` on macOS, where it is 128 unless raised,
-    /// for all workers together, and on the BSDs.
+    /// The number of connections that the system holds for each worker until they are accepted. The default is 1024.
+    /// The system imposes a maximum: `net.core.somaxconn` on Linux; `kern.ipc.somaxconn` on the BSDs and on macOS,
+    /// where it is 128 by default, for all workers together.
     pub const fn backlog(mut self, backlog: u32) -> Self {
         self.config.backlog = backlog;
         self
     }
 
-    /// Whether IPv6 listeners take IPv6 connections alone. Unless set, they do where the same port is asked for on an IPv4
-    /// address as well, so that `0.0.0.0:80` and `[::]:80` go together; a listener on `[::]` that is alone does as the
-    /// system does, which on Linux and macOS (unless configured otherwise) is to take IPv4 connections too, and on the BSDs
-    /// not to. (OpenBSD cannot do anything else.)
+    /// Whether IPv6 listeners accept only IPv6 connections. By default they do if the server also listens on an IPv4
+    /// address with the same port, so that `0.0.0.0:80` and `[::]:80` can be combined. Otherwise a listener on `[::]`
+    /// follows the system's default: Linux and macOS (unless configured otherwise) accept IPv4 connections too, the
+    /// BSDs do not. (OpenBSD never does.)
     pub const fn only_v6(mut self, only: bool) -> Self {
         self.config.only_v6 = Some(only);
         self
     }
 
-    /// How often within a minute a worker is replaced whose handler panicked; 3 unless set, 0 for never. Beyond that the
-    /// worker ends, as [`WorkerOutcome::Panicked`], and the others serve on.
+    /// How often within a minute a worker is replaced whose handler panicked. The default is 3; 0 means never. When the
+    /// limit is exceeded, the worker ends with [`WorkerOutcome::Panicked`], and the others continue.
     ///
-    /// The connections of a worker that panics are cut. The one that takes its place has the same memory, the same
-    /// listeners, in whose backlogs nobody is lost, and a new handler from the factory; tokens of answers that were
-    /// deferred before are stale. [`Running::restarts`] counts them, and [`Report`] has the last panic's words.
+    /// A panic cuts off the connections of its worker. The replacement has the same memory, the same listeners, so that
+    /// no connection in their backlogs is lost, and a new handler from the factory; tokens of answers that were
+    /// deferred before are stale. [`Running::restarts`] counts replacements, and the [`Report`] has the message of the
+    /// last panic.
     pub const fn restarts_per_minute(mut self, restarts: u32) -> Self {
         self.config.restarts_per_minute = restarts;
         self
     }
 
-    /// Whether SIGINT and SIGTERM stop [`serve`](Self::serve): the first one gracefully, the second one at once. They
-    /// do not unless switched on, since they belong to the program.
+    /// Whether SIGINT and SIGTERM stop [`serve`](Self::serve): the first signal gracefully, the second one immediately.
+    /// Off by default, since signals belong to the program.
     ///
-    /// What these signals did before, by default or by a handler of the program's, they do not do while a server watches
-    /// them, and do again as soon as `serve` has returned. The system may deliver two that come within the same
-    /// milliseconds as one, which is then a graceful stop: a script that wants the end at once waits for a moment in
-    /// between, and one signal is never lost.
+    /// While a server watches these signals, neither their default action nor a handler of the program runs; both are
+    /// restored before `serve` returns. The system may deliver two signals in quick succession as one, which then is a
+    /// graceful stop; so a script that wants to end the server at once must pause between the two. A single signal is
+    /// never lost.
     pub const fn signals(mut self, signals: bool) -> Self {
         self.signals = signals;
         self
     }
 
-    /// Prints the start-up line, an [`Announcement`], to the standard output once the server is ready: from a thread of its
-    /// own, so that a reader who has stopped reading stops no server. For programs that are a server.
+    /// Prints the start-up line, an [`Announcement`], to the standard output once the server is ready. A separate
+    /// thread prints it, so that a stuck reader cannot block the server. Meant for programs whose only job is to serve.
     pub fn announce(mut self) -> Self {
         self.announce = Announce::Print;
         self
     }
 
-    /// Calls `tell` once the server is ready. It is called on the thread that starts the server: signals that come meanwhile
-    /// stop the server when it has returned.
-    pub fn on_start(mut self, tell: impl FnOnce(&Announcement) + Send + 'static) -> Self {
-        self.announce = Announce::Call(Box::new(tell));
+    /// Calls `announce` once the server is ready, on the thread that starts the server. A signal that arrives during
+    /// the call stops the server after it has returned.
+    ///
+    /// ```no_run
+    /// # use aurora_http::{Server, handler_fn};
+    /// # fn main() -> Result<(), aurora_http::ServerError> {
+    /// Server::bind("127.0.0.1:0")?
+    ///     .on_start(|announcement| eprintln!("ready at http://{}", announcement.address))
+    ///     .serve(|_worker| handler_fn(|_request, response| response.body("hello")))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_start(mut self, announce: impl FnOnce(&Announcement) + Send + 'static) -> Self {
+        self.announce = Announce::Call(Box::new(announce));
         self
     }
 }
 
-/// What other threads may have of it before it starts.
+/// Handles for handlers and other threads, available before the server starts.
 ///
-/// A server is started once: [`serve`](Server::serve), [`start`](Server::start) and [`storage`](Server::storage) take it. The
-/// next one has handles of its own.
+/// A server is started at most once: [`serve`](Server::serve), [`start`](Server::start) and
+/// [`storage`](Server::storage) consume it. Handles of one server have no effect on another.
 impl Server {
-    /// What resolves the tokens of deferred answers, for the factory of handlers and for other threads.
+    /// A handle that resolves the tokens of deferred answers, for handlers and other threads.
     ///
-    /// It resolves nothing until the server has been started, nor when it never is.
+    /// It resolves nothing before the server has started.
     ///
     /// ```no_run
     /// use std::sync::mpsc;
@@ -277,8 +305,8 @@ impl Server {
     /// # fn main() -> Result<(), aurora_http::ServerError> {
     /// let server = Server::bind("127.0.0.1:8080")?;
     /// let resumer = server.resumer();
-    /// let (tokens, asked) = mpsc::channel();
-    /// thread::spawn(move || asked.iter().for_each(|token| drop(resumer.resume(token))));
+    /// let (tokens, deferred_tokens) = mpsc::channel();
+    /// thread::spawn(move || deferred_tokens.iter().for_each(|token| drop(resumer.resume(token))));
     /// server.serve(move |_worker| {
     ///     let tokens = tokens.clone();
     ///     handler_fn(move |_request, response| {
@@ -294,15 +322,15 @@ impl Server {
         self.shared.board.resumer()
     }
 
-    /// What reads the counters of all workers, for a page of metrics or another thread. They are zero until the server has
-    /// been started.
+    /// A handle that reads the counters of all workers, for a metrics page or another thread. They are zero until the
+    /// server starts.
     #[must_use]
     pub fn counters(&self) -> ServerCounters {
         ServerCounters::new(&self.shared)
     }
 
-    /// What stops the server, for a handler, or for a thread that is there before the server is. A stop that is asked for
-    /// before the start is not lost: the server then stops as soon as it has started.
+    /// A handle that stops the server, for handlers and other threads. A stop that is requested before the start is not
+    /// lost: the server then stops as soon as it has started.
     #[must_use]
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle::new(&self.shared)
@@ -311,14 +339,14 @@ impl Server {
 
 /// Serving.
 impl Server {
-    /// Hands connections that a handler gives away by [`Flow::Detach`](crate::Flow::Detach) to `take`, which is called with
-    /// the open, non-blocking socket, what had arrived behind the request, and the handler's state. Without it a server
-    /// closes them. The last of the settings: what it returns can be served and started.
+    /// Passes connections that a handler detaches with [`Flow::Detach`](crate::Flow::Detach) to `take`, with the open,
+    /// non-blocking socket, the bytes that had arrived after the request, and the handler's state. Without it a server
+    /// closes such connections. Call it after all other settings: its result can only be served or started.
     ///
-    /// `take` is called by the worker that had the connection, for which it must not block: hand the socket to a thread, or
-    /// to a loop of your own. If it panics, the socket is closed, and the worker is
-    /// [replaced](Self::restarts_per_minute) as if its handler had panicked. A graceful stop waits for a connection until it
-    /// has been handed over, up to its deadline; what happens to the socket then is not its business.
+    /// The worker that had the connection calls `take`, so it must not block: hand the socket to a thread, or to an
+    /// event loop of your own. If it panics, the socket is closed, and the worker is
+    /// [replaced](Self::restarts_per_minute) as if its handler had panicked. A graceful stop waits, up to its deadline,
+    /// until a connection has been handed over, but not for what the program does with the socket afterwards.
     ///
     /// ```no_run
     /// use std::io::Write;
@@ -327,17 +355,17 @@ impl Server {
     ///
     /// use aurora_http::{Flow, Handler, Request, ResponseWriter, Server};
     ///
-    /// /// Gives everybody who asks for it another protocol.
+    /// /// Switches to another protocol when a client asks for it.
     /// struct Switch;
     ///
     /// impl Handler for Switch {
-    ///     /// The path that was asked for.
+    ///     /// The path of the request.
     ///     type Exchange = Vec<u8>;
     ///
     ///     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Vec<u8>> {
     ///         match response.switch_protocols("greeting", &[]) {
     ///             Ok(()) => Flow::Detach(request.path().to_vec()),
-    ///             Err(_) => Flow::Finish, // an error answers, such as 426 to who did not ask for an upgrade
+    ///             Err(_) => Flow::Finish, // the error is answered: 426, say, if no upgrade was requested
     ///         }
     ///     }
     /// }
@@ -362,14 +390,14 @@ impl Server {
         DetachingServer { server: self, take }
     }
 
-    /// Serves until [`WorkerContext::stop_handle`] says otherwise, or a signal where [`signals`](Self::signals) are switched on.
-    /// Prints nothing unless asked to [`announce`](Self::announce).
+    /// Serves until a [`StopHandle`] stops the server, or a signal if [`signals`](Self::signals) are on. Prints nothing
+    /// unless told to [`announce`](Self::announce).
     ///
-    /// `factory` makes the handler of each worker, on the worker's own thread and one worker after another, and again for
-    /// a worker that is [replaced](Self::restarts_per_minute).
+    /// `factory` makes the handler of each worker. It runs on that worker's thread, for one worker after another, and
+    /// again for the replacement of a worker that [panicked](Self::restarts_per_minute).
     ///
     /// # Errors
-    /// What keeps the server from starting, and [`ServerError::AllWorkersFailed`] when it ended without being told to.
+    /// Whatever prevents the server from starting, and [`ServerError::AllWorkersFailed`] when no worker is left.
     pub fn serve<F, H>(self, factory: F) -> Result<Report, ServerError>
     where
         F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
@@ -408,11 +436,12 @@ impl Server {
         }
     }
 
-    /// Serves on threads of its own and returns at once: for programs that do something else meanwhile. Watches no
-    /// signals, and leaves it to the program to print what [`Running::announcement`] says.
+    /// Starts the server on its own threads and returns once it is ready, for programs that do something else
+    /// meanwhile. It watches no signals and prints nothing; see [`Running::announcement`]. `factory` is called as by
+    /// [`serve`](Self::serve).
     ///
     /// # Errors
-    /// What keeps the server from starting; then no thread is left.
+    /// Whatever prevents the server from starting; no thread is left running then.
     pub fn start<F, H>(self, factory: F) -> Result<Running, ServerError>
     where
         F: Fn(&WorkerContext) -> H + Send + Sync + 'static,
@@ -434,11 +463,11 @@ impl Server {
         Ok(running)
     }
 
-    /// Memory for a [`Worker`](super::Worker) on the calling thread, sized by this configuration; the number of
-    /// workers, signals and announcements mean nothing to it.
+    /// Allocates the memory of a [`Worker`](super::Worker) for the calling thread, sized by this configuration. The
+    /// settings for the number of workers, signals and announcements have no effect on it.
     ///
     /// # Errors
-    /// What is wrong with the configuration.
+    /// Whatever is wrong with the configuration, and [`ServerError::Memory`] when the system has too little memory.
     pub fn storage<E>(self) -> Result<WorkerStorage<E>, ServerError> {
         self.config.validate()?;
         let config = Config { workers: 1, ..self.config };
@@ -448,12 +477,12 @@ impl Server {
         WorkerStorage::new(config, chosen, Seat::single(self.shared))
     }
 
-    /// Memory for an [`Engine`](crate::core::engine::Engine) that the program drives itself, sized by this configuration. Only
-    /// connections, limits, buffers and the server's name matter to it; no listener is needed. [`HeapStorage::new`] does the
-    /// same with the defaults.
+    /// Allocates the memory of an [`Engine`](crate::core::engine::Engine) that the program drives itself, sized by this
+    /// configuration. Only connections, limits, buffers and the server's name matter to it; no listener is needed.
+    /// [`HeapStorage::new`] does the same with the defaults.
     ///
     /// # Errors
-    /// What is wrong with the configuration, and [`ServerError::Memory`] when the system has too little memory.
+    /// Whatever is wrong with the configuration, and [`ServerError::Memory`] when the system has too little memory.
     pub fn engine_storage<E>(self) -> Result<HeapStorage<E>, ServerError> {
         HeapStorage::configured(self.config, Seat::single(self.shared))
     }
@@ -471,8 +500,8 @@ impl fmt::Debug for Server {
     }
 }
 
-/// A [`Server`] whose detached connections go to the program: see [`Server::on_detached`].
-#[must_use = "a server serves when it is told to: see `serve` and `start`"]
+/// A [`Server`] that passes detached connections to the program; see [`Server::on_detached`].
+#[must_use = "a server does nothing until `serve` or `start` is called"]
 pub struct DetachingServer<T> {
     server: Server,
     take: T,

@@ -1,5 +1,6 @@
-//! What the threads of one server share. It exists as soon as the server is being configured, so that a program can hand out
-//! counters, stop handles and resumers before it starts anything; what each worker has in it is sized at the start.
+//! The state that the threads of one server share. It exists as soon as the server is being configured, so that a
+//! program can hand out counters, stop handles and resumers before anything starts; the workers' parts are sized at the
+//! start.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -15,10 +16,10 @@ use super::resumer::Board;
 use super::tally::SharedCounters;
 use super::unix::SocketFile;
 
-/// Called when the last worker has ended.
+/// Is called when the last worker has ended.
 pub(super) type OnEnd = Box<dyn Fn() + Send + Sync>;
 
-/// Seen by all threads of one server.
+/// The state that all threads of one server share.
 pub(super) struct Shared {
     pub(super) stop: StopFlag,
     /// For deferred answers, and to wake workers.
@@ -26,18 +27,18 @@ pub(super) struct Shared {
     /// Made when the server starts.
     posts: OnceLock<Posts>,
     pub(super) alive: AtomicUsize,
-    /// When a stop was first asked for.
+    /// When a stop was first requested.
     stopped: OnceLock<Instant>,
     /// When the last worker ended.
     ended: Mutex<Option<Instant>>,
-    /// Of Unix-domain sockets; removed before they are closed, so that nobody connects to what is going to close, and
-    /// the next server does not have to find out that nobody listens.
+    /// The files of Unix-domain sockets. They are removed before the sockets are closed, so that no client connects to
+    /// a socket that is about to close, and the next server need not check whether anything still listens.
     files: Mutex<Vec<SocketFile>>,
     /// Set when the workers begin to serve.
     pub(super) on_end: OnceLock<OnEnd>,
 }
 
-/// One of each per worker.
+/// One of each for every worker.
 struct Posts {
     counters: Vec<Arc<SharedCounters>>,
     places: Vec<Place>,
@@ -97,12 +98,12 @@ impl Shared {
     }
 
     fn stop_by(&self, ask: fn(&StopFlag)) {
-        // The first time counts.
+        // Only the first request sets the time.
         let _ = self.stopped.set(Instant::now());
         ask(&self.stop);
         self.remove_files();
         self.close_places();
-        // A worker that is not there yet, or is just being replaced, looks at the flag before it waits.
+        // A worker that has not started yet, or is just being replaced, checks the flag before it waits.
         for worker in 0..self.places().len() {
             self.board.wake(worker);
         }
@@ -120,7 +121,7 @@ impl Shared {
         lock(&self.files).clear();
     }
 
-    /// The last worker has ended.
+    /// Called when the last worker has ended.
     pub(super) fn end(&self) {
         lock(&self.ended).get_or_insert_with(Instant::now);
         self.remove_files();
@@ -145,8 +146,8 @@ impl fmt::Debug for Shared {
 /// A worker's place, which outlives a worker that is replaced.
 #[derive(Default)]
 pub(super) struct Place {
-    /// Its listeners once more, so that they stay open while it is replaced, and nobody in a backlog is turned away.
-    /// `None` from a stop on: then they are to close.
+    /// Duplicates of its listeners, so that they stay open while it is replaced and no client in a backlog is refused.
+    /// `None` once a stop has been requested, so that they can close.
     listeners: Mutex<Option<Vec<OwnedFd>>>,
     pub(super) restarts: AtomicU64,
     last_panic: Mutex<Option<String>>,
@@ -157,7 +158,7 @@ impl Place {
         *lock(&self.listeners) = Some(listeners);
     }
 
-    /// The listeners for a worker; `None` behind a stop.
+    /// Duplicates the listeners for a worker; `None` once a stop has been requested.
     pub(super) fn listeners(&self) -> Result<Option<Vec<OwnedFd>>, ServerError> {
         let kept = lock(&self.listeners);
         let duplicate = |listener: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(listener, 0);

@@ -1,4 +1,4 @@
-//! What a worker needs of a backend beside its operations: sockets in and out, a waker, a descriptor.
+//! What a worker needs from a backend beyond I/O operations: adding and detaching sockets, a waker, a descriptor.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -10,35 +10,35 @@ use super::error::ServerError;
 use super::storage::PollerTables;
 use super::storage::Tables;
 
-/// A reactor of sockets: what the backends of this crate have in common. It cannot be implemented elsewhere; a reactor of
-/// one's own is driven by [`run`](aurora_http_core::run::run).
+/// A reactor over sockets: the interface that the backends of this crate share. It is sealed; to serve over a reactor
+/// of your own, use [`run`](aurora_http_core::run::run) with a [`HeapStorage`](super::HeapStorage).
 pub trait SocketReactor: Reactor<'static> + sealed::Sealed {
-    /// Ends a wait from another thread.
+    /// Wakes the reactor from another thread.
     type Waker: Wake + 'static;
 
-    /// What ends a wait from another thread.
+    /// Makes a waker, which ends the reactor's wait from another thread.
     ///
     /// # Errors
     /// [`IoError::FileLimit`] when no descriptor is left.
     fn waker(&self) -> Result<Self::Waker, IoError>;
 
-    /// Takes a listening socket in.
+    /// Adds a listening socket.
     ///
     /// # Errors
-    /// [`IoError::FileLimit`] when the table is full, or what the system said. The socket is closed then.
+    /// [`IoError::FileLimit`] when the table is full, or the system's error. The socket is then closed.
     fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError>;
 
-    /// Gives a socket away, still open and non-blocking; `None` for an invalid handle. No operation may be in flight on
-    /// it.
+    /// Removes a socket and returns it, open and non-blocking; `None` for an invalid handle. No operation may be in
+    /// flight on it.
     fn detach(&mut self, io: IoHandle) -> Option<OwnedFd>;
 
-    /// Readable while a turn would find something to do.
+    /// A descriptor for an event loop of the program: it is readable while the reactor has events to handle.
     fn descriptor(&self) -> BorrowedFd<'_>;
 }
 
-/// How a worker gets its reactor.
+/// Opens a worker's reactor.
 pub(super) trait Open<'s>: SocketReactor + Sized {
-    /// The backend that its tables are made for, on a storage that is configured for `configured`.
+    /// The backend that the tables must be made for, on a storage that is configured for `configured`.
     fn backend(configured: Chosen) -> Chosen;
 
     fn open(tables: Tables<'s>) -> Result<Self, ServerError>;
@@ -50,7 +50,7 @@ pub(super) mod sealed {
     use aurora_http_core::engine::Engine;
     use aurora_http_core::handler::Handler;
     use aurora_http_core::reactor::{IoError, Reactor};
-    use aurora_http_core::run::turn_within;
+    use aurora_http_core::run::pass;
     use aurora_http_core::stop::StopFlag;
 
     #[allow(unnameable_types)]
@@ -63,12 +63,12 @@ pub(super) mod sealed {
             stop: &StopFlag,
             wait_max: Option<Duration>,
         ) -> Result<(), IoError> {
-            turn_within(engine, self, stop, wait_max)
+            pass(engine, self, stop, wait_max)
         }
     }
 }
 
-/// The backends that supply non-blocking calls have the same interface.
+/// Implements the traits for the backends over non-blocking calls, which have the same interface.
 #[cfg(any(has_epoll, has_kqueue))]
 macro_rules! over_readiness {
     ($backend:ident, $Poller:ident) => {
@@ -146,7 +146,7 @@ mod uring {
     }
 
     impl<'s> Open<'s> for Uring<'s> {
-        /// What is found of it is not known before it is there.
+        /// The optional kernel features are not known before the ring is set up.
         fn backend(_configured: Chosen) -> Chosen {
             Chosen::Uring(Rungs::NONE)
         }

@@ -1,19 +1,19 @@
-//! Where a server is asked to listen.
+//! The configured listeners.
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Where to listen.
+/// One configured listener.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
-    /// Tried in this order until one can be listened on.
+    /// Addresses to try in order; the first one that works is used.
     Tcp(Vec<SocketAddr>),
     /// A Unix-domain socket in the file system.
     Unix(PathBuf),
-    /// Somebody else opened it.
+    /// A listening socket that was opened elsewhere.
     Given(Arc<OwnedFd>),
-    /// It is open already, and the workers have it.
+    /// A listener that is already open and belongs to the workers.
     Opened,
 }

@@ -1,25 +1,30 @@
-//! Buffer memory between two servers.
+//! Keeps buffer memory between one server and the next.
 //!
-//! Buffers live as long as the process, because a kernel may still write into one when everything else is gone. So
-//! their memory is leaked once; what a server gives back is kept here, and the next one takes from here first.
+//! Buffers live as long as the process, because the kernel may still write into one after its server is gone. So their
+//! memory is leaked once; buffers that a server returns are kept here, and the next server takes them before it
+//! allocates.
 
 use std::sync::{Mutex, PoisonError};
 
 use aurora_http_core::pool::{BUFFER_ALIGNMENT, Buf, BufferPool, Class, ClassCounts, PoolError};
 
-/// Buffer memory of this process.
+/// The buffer memory of this process; see [`buffer_memory`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct BufferMemory {
-    /// Bytes allocated so far; they are never freed, but used again.
+    /// Bytes allocated so far. They are never freed, but reused.
     pub allocated: usize,
-    /// Of those, bytes that no server uses now.
+    /// How many of those no server is using now.
     pub idle: usize,
 }
 
-/// How much buffer memory this process has, and how much of it waits for the next server.
+/// How much buffer memory this process has allocated, and how much of it is idle. A server uses idle memory before it
+/// allocates.
 ///
-/// A server takes what is idle before it allocates.
+/// ```
+/// let memory = aurora_http::buffer_memory();
+/// assert!(memory.idle <= memory.allocated);
+/// ```
 #[must_use]
 pub fn buffer_memory() -> BufferMemory {
     let stash = STASH.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,12 +37,12 @@ static STASH: Mutex<Stash> =
 
 struct Stash {
     blocks: [Vec<&'static mut [u8]>; Class::COUNT],
-    /// Buffers that servers have.
+    /// The number of buffers that servers are using.
     away: [usize; Class::COUNT],
     allocated: usize,
 }
 
-/// Bytes that would have to be allocated for so many workers' buffers.
+/// The bytes that would have to be allocated for the buffers of this many workers.
 pub(super) fn missing_bytes(counts: ClassCounts, workers: usize) -> usize {
     let stash = STASH.lock().unwrap_or_else(PoisonError::into_inner);
     let missing = Class::ALL.iter().map(|class| {
@@ -49,9 +54,9 @@ pub(super) fn missing_bytes(counts: ClassCounts, workers: usize) -> usize {
 
 /// Why a pool cannot be filled.
 pub(super) enum Unfilled {
-    /// The system gives no memory.
+    /// The system has too little memory.
     Memory,
-    /// It does not fit.
+    /// The pool's tables do not fit the buffers.
     Misfit(PoolError),
 }
 
@@ -61,7 +66,7 @@ impl From<PoolError> for Unfilled {
     }
 }
 
-/// Fills a pool that has room for `counts`.
+/// Fills a pool, which has room for `counts`.
 pub(super) fn fill(pool: &mut BufferPool<'_, 'static>, counts: ClassCounts) -> Result<(), Unfilled> {
     let stash = &mut *STASH.lock().unwrap_or_else(PoisonError::into_inner);
     let mut missing = counts;
@@ -69,11 +74,11 @@ pub(super) fn fill(pool: &mut BufferPool<'_, 'static>, counts: ClassCounts) -> R
         let (blocks, wanted) = (&mut stash.blocks[class.index()], counts.of(class));
         let found = (wanted as usize).min(blocks.len());
         missing = missing.with(class, wanted - found as u32);
-        // Room for all of them to come back, so that a worker allocates nothing even at its end.
+        // Reserves room for all of them to be returned, so that a worker allocates nothing even at its end.
         let away = stash.away[class.index()] + wanted as usize;
         blocks.try_reserve((away + found).saturating_sub(blocks.len())).map_err(|_| Unfilled::Memory)?;
     }
-    // It comes untouched from the system; a buffer's pages go to the worker that uses it first.
+    // The system's pages are untouched so far: each is placed near the worker that first uses it.
     let slab_bytes = if missing.total() > 0 { missing.slab_bytes() + BUFFER_ALIGNMENT - 1 } else { 0 };
     let slab = aurora_http_system::zeroed(slab_bytes).ok_or(Unfilled::Memory)?;
     stash.allocated += missing.slab_bytes();

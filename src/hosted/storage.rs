@@ -1,4 +1,4 @@
-//! Everything a worker stands on, allocated before its first accept and never after.
+//! The memory of a worker: allocated before its first accept, and never afterwards.
 
 use std::collections::TryReserveError;
 use std::fmt;
@@ -25,23 +25,37 @@ use super::threads::{SPARE_BYTES, STACK_BYTES};
 
 /// The memory of one [`Worker`](super::Worker), made by [`Server::storage`](super::Server::storage).
 ///
-/// Make it on the thread that will use it, so that the system places it well. Dropping it gives the buffers to the next
-/// server of this process; see [`buffer_memory`](super::buffer_memory).
+/// ```no_run
+/// use aurora_http::{Server, Worker, handler_fn};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::bind("127.0.0.1:8080")?.connections(64);
+/// let stop = server.stop_handle();
+/// let mut storage = server.storage()?;
+/// println!("{} bytes for {}", storage.memory().total(), storage.backend());
+/// let mut worker = Worker::new(&mut storage, handler_fn(|_request, response| response.body("hello\n")))?;
+/// worker.run(stop.flag())?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Make it on the thread that will use it, so that the system places the memory near that thread's CPU. Dropping it
+/// keeps the buffers for the next server of this process; see [`buffer_memory`](super::buffer_memory).
 pub struct WorkerStorage<E> {
-    /// What the configuration asks for, as far as it is there.
+    /// The backend that was chosen when the storage was made.
     pub(super) found: Chosen,
-    /// What the last worker on it was made with.
+    /// The backend of the last worker on it.
     chosen: Chosen,
     pub(super) heap: HeapStorage<E>,
     handles: Handles,
-    /// Of another backend that a worker took because `found` refused to work.
+    /// The tables of another backend, which a worker took because `found` could not be set up.
     spare: Option<Handles>,
 }
 
-/// A backend's tables: those of one, the others empty.
+/// The tables of one backend; those of the others are empty.
 pub(super) struct Handles {
     made_for: Chosen,
-    /// epoll's or kqueue's.
+    /// The tables of epoll or kqueue.
     #[cfg(any(has_epoll, has_kqueue))]
     pub(super) poller: PollerTables,
     #[cfg(has_uring)]
@@ -85,7 +99,7 @@ impl UringTables {
 }
 
 impl Handles {
-    /// The tables of one backend.
+    /// Allocates the tables of one backend.
     fn new(backend: Chosen, budget: &Budget) -> Result<Self, TryReserveError> {
         let (handles, lent) = (handles_max(budget.connections, budget.listeners), budget.lent);
         let mut tables = Self {
@@ -121,16 +135,16 @@ impl Handles {
     }
 }
 
-/// What a reactor is opened on.
+/// The memory that a reactor is opened on.
 pub(super) struct Tables<'s> {
     pub(super) chosen: Chosen,
     pub(super) handles: &'s mut Handles,
-    /// Where another backend may be taken if this one refuses to work, which only io_uring does.
+    /// Present if another backend may be used when this one cannot be set up, which happens only with io_uring.
     #[cfg_attr(not(has_uring), allow(dead_code))]
     pub(super) spare: Option<Spare<'s>>,
 }
 
-/// A place for the tables of another backend.
+/// Room for the tables of another backend.
 #[cfg_attr(not(has_uring), allow(dead_code))]
 pub(super) struct Spare<'s> {
     handles: &'s mut Option<Handles>,
@@ -149,7 +163,7 @@ impl<'s> Spare<'s> {
 }
 
 impl<E> WorkerStorage<E> {
-    /// For a configuration that was validated.
+    /// For a configuration that has been validated.
     pub(super) fn new(config: Config, chosen: Chosen, seat: Seat) -> Result<Self, ServerError> {
         let handles = Handles::new(chosen, &config.budget()).map_err(|_| too_much::<E>(&config, chosen))?;
         let refused = too_much::<E>(&config, chosen);
@@ -157,26 +171,26 @@ impl<E> WorkerStorage<E> {
         Ok(Self { found: chosen, chosen, heap, handles, spare: None })
     }
 
-    /// What resolves tokens of deferred answers, for the handler to be. Also of workers on this storage that come later.
+    /// A handle that resolves tokens of deferred answers, including those of later workers on this storage.
     #[must_use]
     pub fn resumer(&self) -> Resumer {
         self.heap.resumer()
     }
 
-    /// The backend of workers that are made by [`Worker::new`](super::Worker::new), never [`Backend::Auto`]: where that was
-    /// configured, which one was found.
+    /// The backend of workers that are made by [`Worker::new`](super::Worker::new): the one that was configured or, for
+    /// [`Backend::Auto`], the one that was chosen.
     #[must_use]
     pub const fn backend(&self) -> Backend {
         self.found.backend()
     }
 
-    /// The bytes it takes.
+    /// The number of bytes that it takes.
     #[must_use]
     pub fn memory(&self) -> Memory {
         memory::<E>(&self.heap.config, self.chosen)
     }
 
-    /// An engine over a part of it, and what is left for the reactor of `backend`.
+    /// Makes an engine on this memory, and returns it with the tables for a reactor of `backend`.
     pub(super) fn engine<H: Handler<Exchange = E>>(
         &mut self,
         backend: Chosen,
@@ -186,7 +200,7 @@ impl<E> WorkerStorage<E> {
         let Self { chosen, heap, handles, spare, .. } = self;
         let budget = heap.config.budget();
         if handles.made_for.name() != backend.name() {
-            // The program takes another backend than the configuration says.
+            // The program names another backend than the configuration does.
             *handles = Handles::new(backend, &budget).map_err(|_| too_much::<E>(&heap.config, backend))?;
         }
         *spare = None;
@@ -196,7 +210,7 @@ impl<E> WorkerStorage<E> {
         Ok((engine, Tables { chosen: backend, handles, spare }))
     }
 
-    /// Gives the buffers that a reactor has left here to the next server.
+    /// Keeps the buffers that a reactor left here for the next server.
     fn reclaim_handles(&mut self) {
         for handles in [Some(&mut self.handles), self.spare.as_mut()].into_iter().flatten() {
             handles.take_buffers(|buffers| stash::put(buffers));
@@ -216,7 +230,7 @@ impl<E> fmt::Debug for WorkerStorage<E> {
     }
 }
 
-/// The bytes that one worker takes.
+/// The memory of one worker.
 pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
     let budget = config.budget();
     let memory = |handle_bytes| budget.memory::<E>(handle_bytes);
@@ -235,7 +249,7 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
     }
 }
 
-/// Bytes that all workers need and that this process does not have yet.
+/// The bytes that the workers need in addition to the buffers that this process already has.
 fn needed<E>(config: &Config, chosen: Chosen) -> usize {
     let memory = memory::<E>(config, chosen);
     let tables = memory.total().saturating_sub(memory.buffers).saturating_add(STACK_BYTES + SPARE_BYTES);
@@ -248,11 +262,11 @@ fn too_much<E>(config: &Config, chosen: Chosen) -> ServerError {
     ServerError::Memory { connections, workers, needed: needed::<E>(config, chosen) }
 }
 
-/// Asks the system for the memory of all workers at once and gives it back: what it refuses is an error here, while
-/// half-way through a start there are many places where a process ends when there is none.
+/// Reserves the memory of all workers at once and releases it again. A refusal is a clean error here, whereas later in
+/// the start there are many places where the process would abort for lack of memory.
 pub(super) fn ensure<E>(config: &Config, chosen: Chosen) -> Result<(), ServerError> {
     let share = needed::<E>(config, chosen).div_ceil(config.workers);
-    // In pieces: a system may refuse one that is larger than its memory, and give several that are together.
+    // In pieces, because a system may refuse a single one larger than its memory but grant several that add up to it.
     let mut pieces = Vec::new();
     pieces.try_reserve_exact(config.workers).map_err(|_| too_much::<E>(config, chosen))?;
     for _ in 0..config.workers {

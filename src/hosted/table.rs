@@ -1,8 +1,8 @@
-//! Tables in memory that may be refused.
+//! Allocates tables, without a panic when there is too little memory.
 
 use std::collections::TryReserveError;
 
-/// Entries of a table; an error when there is no memory for them.
+/// A table of `len` entries; an error if there is too little memory.
 pub(super) fn table<T>(len: usize, entry: impl FnMut() -> T) -> Result<Vec<T>, TryReserveError> {
     let mut table = Vec::new();
     table.try_reserve_exact(len)?;

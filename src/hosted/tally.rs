@@ -1,4 +1,4 @@
-//! What a worker's thread and the others both see.
+//! Counters that a worker's thread writes and other threads read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,32 +7,33 @@ use aurora_http_core::error::CloseReason;
 use aurora_http_core::pool::CacheAligned;
 use static_assertions::const_assert_eq;
 
-/// A worker's counters, for other threads to read at any time. On cache lines of their own; one thread writes.
+/// A worker's counters, for other threads to read at any time. They have cache lines of their own, and one thread
+/// writes.
 ///
-/// Every number is read whole. They are not all read at the same instant, so that they may be off against each other by
-/// what happens meanwhile.
+/// Each counter is read atomically, but not all of them at the same instant, so they may be slightly inconsistent with
+/// each other.
 #[derive(Debug, Default)]
 pub(super) struct SharedCounters {
     now: CacheAligned<Cells>,
-    /// Of workers in the same place that were replaced.
+    /// The sum of workers in the same place that have been replaced.
     earlier: CacheAligned<Cells>,
 }
 
-// However they lie, no two workers write to the same line.
+// Wherever they are placed, no two workers write to the same cache line.
 const_assert_eq!(align_of::<SharedCounters>(), 64);
 const_assert_eq!(size_of::<SharedCounters>() % 64, 0);
 
 #[derive(Debug, Default)]
 struct Cells {
     plain: [AtomicU64; Counters::PLAIN],
-    /// How many have ended, to see whether the reasons must be written.
+    /// How many connections have ended, which tells whether `closed` must be written.
     ended: AtomicU64,
     closed: [AtomicU64; CloseReason::COUNT],
 }
 
 impl SharedCounters {
-    /// Called by the worker after each turn, so nothing but plain stores, to two or three lines that it has anyway
-    /// unless somebody looked.
+    /// Called by the worker after each turn, so it uses only plain stores, to two or three cache lines that stay in the
+    /// worker's cache unless another thread has read them.
     #[inline]
     pub(super) fn publish(&self, counters: &Counters) {
         let CacheAligned(cells) = &self.now;
@@ -49,8 +50,8 @@ impl SharedCounters {
         }
     }
 
-    /// Keeps what a worker counted that is replaced now: its successor begins with nothing. What was open is not open any
-    /// more, and was not closed for any reason that is counted.
+    /// Keeps the counts of a worker that is being replaced; its successor starts from zero. Its open connections are
+    /// gone, and are counted under no close reason.
     pub(super) fn retire(&self) {
         let CacheAligned(earlier) = &self.earlier;
         let mut last = self.now.0.read();
@@ -87,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_published_is_read_back_every_number_of_it() {
+    fn every_published_counter_is_read_back() {
         let shared = SharedCounters::default();
         let plain = std::array::from_fn(|at| at as u64 + 1);
         let closed: [u64; CloseReason::COUNT] = std::array::from_fn(|reason| u64::MAX >> 8 >> reason);

@@ -1,8 +1,9 @@
-//! Threads that are started only where there is memory for them.
+//! Starts threads, but only if there is enough memory for them.
 //!
-//! At the beginning of a thread the standard library takes a signal stack and the allocator an arena, before any line of
-//! ours runs; where there is none for them the process panics or ends. So whether there is enough is asked first, and
-//! whoever starts a thread waits until it has them, so that nobody takes that memory in between.
+//! At the start of a thread the standard library allocates a signal stack, and the allocator an arena, before any code
+//! of ours runs; if there is too little memory for them, the process panics or aborts. So we check first whether there
+//! is enough, and the starting thread waits until the new one has both, so that no other start uses up that memory
+//! meanwhile.
 
 use std::io;
 use std::sync::{Arc, Barrier};
@@ -10,19 +11,19 @@ use std::thread::{Builder, JoinHandle};
 
 use aurora_http_system::Reservation;
 
-/// The stack of a thread when nobody says otherwise.
+/// The default stack size of a thread.
 pub(super) const STACK_BYTES: usize = 2 << 20;
 
-/// What a thread, a reactor and the program itself take beside tables and buffers.
+/// What a thread, a reactor and the program itself need besides tables and buffers.
 pub(super) const SPARE_BYTES: usize = 1 << 20;
 
-/// The address space that glibc takes for the allocations of a further thread, as long as there is so much.
+/// The address space that glibc reserves for the allocations of each further thread, if that much is available.
 const ARENA_BYTES: usize = if cfg!(all(target_os = "linux", target_env = "gnu")) { 64 << 20 } else { 0 };
 
-/// Starts a thread, and returns when it runs.
+/// Starts a thread, and returns once it is running.
 ///
 /// # Errors
-/// What the system says, and [`io::ErrorKind::OutOfMemory`] when there is too little memory to begin with.
+/// The system's error, or [`io::ErrorKind::OutOfMemory`] if there is too little memory to try.
 pub(super) fn start<T: Send + 'static>(
     name: String,
     stack_bytes: Option<usize>,
@@ -37,7 +38,7 @@ pub(super) fn start<T: Send + 'static>(
     let thread = builder.spawn({
         let runs = Arc::clone(&runs);
         move || {
-            // With the first allocation, if not before, comes the arena.
+            // The first allocation, at the latest, makes the allocator reserve the arena.
             drop(std::hint::black_box(Box::new(0_u8)));
             runs.wait();
             run()
@@ -47,7 +48,7 @@ pub(super) fn start<T: Send + 'static>(
     Ok(thread)
 }
 
-/// Whether there is memory for a thread, also when an arena is taken from it first.
+/// Whether there is enough memory for a thread, even after an arena has been reserved.
 fn has_room(stack_bytes: usize) -> bool {
     let _arena = Reservation::new(ARENA_BYTES);
     Reservation::new(stack_bytes.saturating_add(SPARE_BYTES)).is_some()

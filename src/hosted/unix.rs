@@ -1,4 +1,4 @@
-//! Unix-domain sockets in the file system: made, replaced when nobody listens on them any more, removed.
+//! Unix-domain sockets in the file system: creates them, replaces those that nothing listens on any more, removes them.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -15,7 +15,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix};
 use super::error::ServerError;
 use super::holders;
 
-/// A socket's file, removed when this is dropped unless somebody else's has taken its place.
+/// A socket's file. Dropping this removes it, unless another file has taken its place.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -32,15 +32,15 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|found| self.is_at(&found)) {
-            // Whoever can no longer remove it leaves a file that the next server replaces.
+            // If it cannot be removed, the next server replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Listens on `path`. A socket that is there and that nobody listens on is replaced: it is what a server leaves that was
-/// killed. Anything else that is there stays, and is an error. (Of two servers that start within the same microseconds
-/// over the same left socket, one may take it from the other.)
+/// Listens on `path`. An existing socket that nothing listens on is replaced: a killed server has left it behind.
+/// Anything else at that path is kept, and is an error. (If two servers start within the same microseconds on the same
+/// stale socket, one may take it from the other.)
 pub(super) fn listen(path: &Path, backlog: u32) -> Result<(OwnedFd, SocketFile), ServerError> {
     let failed = |error: io::Error| ServerError::SocketFile { path: path.to_owned(), error };
     let begun = Instant::now();
@@ -51,10 +51,10 @@ pub(super) fn listen(path: &Path, backlog: u32) -> Result<(OwnedFd, SocketFile),
             Err(error) => return Err(failed(error.into())),
         }
         let is_patient = begun.elapsed() < holders::PATIENCE;
-        match look(path)? {
-            There::Nobody if is_patient => {}
-            // What a killed process left may go on taking connections for a while.
-            There::Somebody if is_patient && !holders::holds_path(path) => thread::sleep(holders::PAUSE),
+        match probe(path)? {
+            Occupant::None if is_patient => {}
+            // The remains of a killed process may go on taking connections for a while.
+            Occupant::Listener if is_patient && !holders::holds_path(path) => thread::sleep(holders::PAUSE),
             _ => return Err(ServerError::SocketInUse(path.to_owned())),
         }
     };
@@ -73,46 +73,47 @@ fn open(path: &Path, backlog: u32) -> Result<OwnedFd, Errno> {
     listening.map(|()| socket)
 }
 
-/// What there is behind a path that is in use.
-enum There {
-    /// Nothing any more.
-    Nobody,
-    /// Something that takes connections, or would take them if its backlog were not full.
-    Somebody,
+/// What is at a path that is in use.
+enum Occupant {
+    /// Nothing listens there any more.
+    None,
+    /// A listener that takes connections, or would if its backlog were not full.
+    Listener,
 }
 
-/// Looks whether somebody listens, and removes a socket that refuses connections.
-fn look(path: &Path) -> Result<There, ServerError> {
+/// Finds out whether anything listens at a path, and removes a socket that refuses connections.
+fn probe(path: &Path) -> Result<Occupant, ServerError> {
     let failed = |error| ServerError::SocketFile { path: path.to_owned(), error };
-    let there = match fs::symlink_metadata(path) {
-        // Gone in the meantime: just as well.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(There::Nobody),
-        there => there.map_err(failed)?,
+    let metadata = match fs::symlink_metadata(path) {
+        // It has been removed in the meantime.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::None),
+        metadata => metadata.map_err(failed)?,
     };
-    if !there.file_type().is_socket() {
-        let no_socket = "there is a file of another kind; remove it, or choose another path";
+    if !metadata.file_type().is_socket() {
+        let no_socket = "the path is taken by something other than a socket; remove that, or choose another path";
         return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, no_socket)));
     }
     match connect(path) {
         Err(Errno::CONNREFUSED) => match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-            _ => Ok(There::Nobody),
+            _ => Ok(Occupant::None),
         },
-        Err(Errno::NOENT) => Ok(There::Nobody),
-        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Ok(There::Somebody),
+        Err(Errno::NOENT) => Ok(Occupant::None),
+        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Ok(Occupant::Listener),
         Err(error) => Err(failed(error.into())),
     }
 }
 
-/// Off Linux a server whose backlog is full refuses connections too, but not for long.
+/// On other systems than Linux, a server with a full backlog also refuses connections, so a refusal must be repeated to
+/// count.
 const TRIES: u32 = if cfg!(target_os = "linux") { 1 } else { 10 };
 
-/// Connects without waiting, or says why nobody is there who could be connected to.
+/// Tries to connect, without blocking on a full backlog.
 fn connect(path: &Path) -> Result<(), Errno> {
     let address = SocketAddrUnix::new(path)?;
     let mut tried = 1;
     loop {
-        // It does not block: a server that is stuck, with a full backlog, would keep us waiting.
+        // The socket does not block, because a stuck server with a full backlog would keep us waiting.
         let socket = stream_socket(AddressFamily::UNIX)?;
         match rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address)) {
             Err(Errno::CONNREFUSED) if tried < TRIES => tried += 1,

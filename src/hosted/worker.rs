@@ -1,4 +1,4 @@
-//! One thread's share of a server: storage, engine and reactor.
+//! One thread's part of a server: an engine and a reactor on a storage.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use aurora_http_core::counters::Counters;
 use aurora_http_core::engine::{Detached, Engine};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::reactor::IoError;
-use aurora_http_core::run::run;
+use aurora_http_core::run::{leave, run};
 use aurora_http_core::stop::StopFlag;
 use aurora_http_core::timers::{Fired, Timers};
 
@@ -23,10 +23,11 @@ use super::storage::WorkerStorage;
 use super::tally::SharedCounters;
 use super::unix::SocketFile;
 
-/// Takes connections that a handler gave away: the socket, what had arrived behind the request, and the handler's state.
+/// Takes a detached connection: the socket, the bytes that had arrived after the request, and the handler's state.
 pub(super) type OnDetached<'t, E> = dyn Fn(OwnedFd, &[u8], E) + 't;
 
-/// Serves on the thread that calls it: the one thing that every thread of a [`Server`](super::Server) has.
+/// A server on the calling thread, for programs with their own threads or event loop. A [`Server`](super::Server) has
+/// one on each of its threads.
 ///
 /// ```no_run
 /// use aurora_http::{Server, StopFlag, Worker, handler_fn};
@@ -40,48 +41,49 @@ pub(super) type OnDetached<'t, E> = dyn Fn(OwnedFd, &[u8], E) + 't;
 /// # }
 /// ```
 ///
-/// # In an event loop of the program's own
-/// Call [`poll`](Self::poll) when the worker's descriptor (`AsFd`) is readable, and at the latest after
-/// [`timeout`](Self::timeout), to be asked again after every `poll`: it is zero while the worker holds work that no
-/// descriptor shows, as what had its share of a turn.
+/// # In your own event loop
+/// Call [`poll`](Self::poll) whenever the worker's descriptor (`AsFd`) is readable, and at the latest after
+/// [`timeout`](Self::timeout). Call `timeout` again after every `poll`: it is zero while the worker has work that the
+/// descriptor does not show, such as input that was left over because it exceeded its share of a turn. The examples
+/// `in_poll`, `in_mio` and `in_tokio` show complete loops.
 ///
 /// | backend | the descriptor | level-triggered: poll, select, epoll | edge-triggered: mio, tokio's `AsyncFd`, `EPOLLET` |
 /// |---|---|---|---|
 /// | epoll | the epoll instance | sound | sound |
 /// | kqueue | the kqueue | sound | sound (`EV_CLEAR`) |
-/// | io_uring | one made for this when it is first asked for | sound | sound |
+/// | io_uring | an epoll instance, made on first use | sound | sound |
 ///
-/// Not sound is to wait without the timeout, to forget an edge that came after the last `poll` began, or to watch anything
-/// else than this descriptor: that of the ring, for one, does not become readable. With tokio: wait for `readable` or for the
-/// timeout, clear the readiness that was seen, then `poll`.
-// On cache lines of its own, wherever a program puts several of them.
+/// It is a mistake to wait without the timeout, to discard an edge that arrived after the last `poll` began, or to
+/// watch any other descriptor: the ring's own, for example, does not become readable. With tokio, wait for `readable`
+/// or the timeout, clear the readiness, then `poll`.
+// Aligned so that several workers in one program never share a cache line.
 #[repr(align(64))]
 pub struct Worker<'s, H: Handler, R = AnyReactor<'s>> {
     engine: Engine<'s, 'static, H>,
     reactor: R,
     counters: Arc<SharedCounters>,
     addresses: Vec<ListenAddr>,
-    /// Removed at the end.
+    /// Socket files, removed when the worker is dropped.
     _files: Vec<SocketFile>,
 }
 
 impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
-    /// Serves until `stop` says otherwise and everything is closed.
+    /// Serves until `stop` is set and all connections are closed.
     ///
-    /// Take [`StopHandle::flag`](super::StopHandle::flag) of a [`Server::stop_handle`](super::Server::stop_handle), which
-    /// other threads and the handler can stop it by; or a flag of your own, which the handler may set, or another thread that
-    /// then [wakes](Self::waker) the worker.
+    /// Pass the [`StopHandle::flag`](super::StopHandle::flag) of a [`Server::stop_handle`](super::Server::stop_handle),
+    /// with which handlers and other threads can stop the worker. Or pass a flag of your own: a handler may set it, or
+    /// another thread, which must then [wake](Self::waker) the worker.
     ///
     /// # Errors
-    /// What made the reactor unusable.
+    /// The error that made the reactor unusable.
     pub fn run(&mut self, stop: &StopFlag) -> Result<(), IoError> {
         self.run_with(stop, None)
     }
 
-    /// As [`run`](Self::run), and calls `fire` for each of the program's timers as it falls due, between two turns.
+    /// As [`run`](Self::run), but also calls `fire` for each of the program's timers that is due, between two turns.
     ///
     /// # Errors
-    /// What made the reactor unusable.
+    /// The error that made the reactor unusable.
     pub fn run_with_timers(
         &mut self,
         stop: &StopFlag,
@@ -90,8 +92,12 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
     ) -> Result<(), IoError> {
         while !self.engine.is_drained() {
             let now = self.reactor.now();
-            timers.fire(now, |timers, fired| fire(self.engine.handler_mut(), timers, fired));
-            self.turn_within(stop, timers.poll_timeout().map(|at| now.until(at)))?;
+            if timers.poll_timeout().is_some_and(|at| at <= now) {
+                // The program's timers may take long, so what is queued is submitted first.
+                self.reactor.flush();
+                timers.fire(now, |timers, fired| fire(self.engine.handler_mut(), timers, fired));
+            }
+            self.pass(stop, timers.poll_timeout().map(|at| now.until(at)))?;
             if self.engine.has_detached() {
                 self.engine.close_detached(self.reactor.now());
             }
@@ -99,7 +105,7 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
         run(&mut self.engine, &mut self.reactor, stop)
     }
 
-    /// Has detached connections taken, or closes them.
+    /// Serves until `stop` is set; passes detached connections to `on_detached`, or closes them.
     pub(super) fn run_with(
         &mut self,
         stop: &StopFlag,
@@ -115,44 +121,54 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
             }
             result?;
         }
-        // Nothing is left to do but to take the lent buffers back.
+        // All that is left is to take the lent buffers back.
         run(&mut self.engine, &mut self.reactor, stop)
     }
 
-    /// One pass of the loop. Waits until something happens.
+    /// Runs one pass of the loop, waiting until something happens.
     ///
     /// # Errors
-    /// What made the reactor unusable.
+    /// The error that made the reactor unusable.
     pub fn turn(&mut self, stop: &StopFlag) -> Result<(), IoError> {
-        self.turn_within(stop, None)
+        self.pass(stop, None)
     }
 
-    /// One pass of the loop that does not wait, and hands on what it asked for; `true` when a stop has run its course.
+    /// Runs one pass of the loop without waiting, including the submission of all operations. Returns `true` once a
+    /// stop is complete.
     ///
     /// # Errors
-    /// What made the reactor unusable.
+    /// The error that made the reactor unusable.
     pub fn poll(&mut self, stop: &StopFlag) -> Result<bool, IoError> {
         self.turn_within(stop, Some(Duration::ZERO))?;
         Ok(self.engine.is_drained())
     }
 
-    /// One pass of the loop that waits no longer than `wait_max`: for programs with work of their own between two turns.
+    /// Runs one pass of the loop, waiting no longer than `wait_max`, for programs with work of their own between turns.
     ///
     /// # Errors
-    /// What made the reactor unusable.
+    /// The error that made the reactor unusable.
     pub fn turn_within(&mut self, stop: &StopFlag, wait_max: Option<Duration>) -> Result<(), IoError> {
+        let result = self.pass(stop, wait_max);
+        if wait_max.is_some() {
+            leave(&mut self.engine, &mut self.reactor, stop);
+        }
+        result
+    }
+
+    /// Runs one pass of the loop, and publishes the counters.
+    fn pass(&mut self, stop: &StopFlag, wait_max: Option<Duration>) -> Result<(), IoError> {
         let result = self.reactor.turn(&mut self.engine, stop, wait_max);
         self.publish();
         result
     }
 
-    /// Lets others see the counters.
+    /// Publishes the counters for other threads.
     fn publish(&self) {
         self.counters.publish(self.engine.counters());
     }
 
-    /// How long nothing has to be done unless the descriptor is readable; `None`: for ever. Zero while the worker holds
-    /// work that no descriptor shows.
+    /// How long an event loop may wait for the descriptor before it must [`poll`](Self::poll); `None` means any length
+    /// of time. Zero while the worker has work that the descriptor does not show.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         if self.reactor.has_work() {
@@ -161,26 +177,26 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
         self.engine.poll_timeout().map(|at| self.reactor.now().until(at))
     }
 
-    /// The first address and port it listens on, the real one where 0 was asked for; all zeros when there are Unix-domain
-    /// sockets alone.
+    /// The first IP address and port that it listens on: the actual one if port 0 was configured; all zeros when there
+    /// are only Unix-domain sockets.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         first_ip(&self.addresses)
     }
 
-    /// Where it listens.
+    /// The addresses that it listens on.
     #[must_use]
     pub fn listeners(&self) -> &[ListenAddr] {
         &self.addresses
     }
 
-    /// What happened so far.
+    /// The counters so far.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         self.engine.counters()
     }
 
-    /// The engine: its pool, its handler.
+    /// The engine, with its pool and its handler.
     #[must_use]
     pub const fn engine(&self) -> &Engine<'_, 'static, H> {
         &self.engine
@@ -191,7 +207,7 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
         self.engine.handler_mut()
     }
 
-    /// The reactor: its sockets.
+    /// The reactor, with its sockets.
     #[must_use]
     pub const fn reactor(&self) -> &R {
         &self.reactor
@@ -208,7 +224,7 @@ impl<H: Handler, R> fmt::Debug for Worker<'_, H, R> {
 }
 
 impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
-    /// What ends the worker's wait from another thread.
+    /// Makes a waker, which ends the worker's wait from another thread.
     ///
     /// # Errors
     /// [`IoError::FileLimit`] when no descriptor is left.
@@ -216,10 +232,10 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
         self.reactor.waker()
     }
 
-    /// Takes the connections that the handler gave away by [`Flow::Detach`](crate::Flow::Detach): the open,
-    /// non-blocking socket, what had arrived behind the request, and the handler's state. Call it after every turn;
-    /// [`run`](Self::run) closes such connections, and a [`Server`](crate::Server) does unless it has
-    /// [`on_detached`](crate::Server::on_detached).
+    /// Passes each connection that the handler has detached with [`Flow::Detach`](crate::Flow::Detach) to `take`: the
+    /// open, non-blocking socket, the bytes that had arrived after the request, and the handler's state. Call it after
+    /// every [`turn`](Self::turn) or [`poll`](Self::poll). [`run`](Self::run) closes such connections, and so does a
+    /// [`Server`](crate::Server) without [`on_detached`](crate::Server::on_detached).
     pub fn take_detached(&mut self, mut take: impl FnMut(OwnedFd, &[u8], H::Exchange)) {
         while let Some(Detached { io, leftover, state }) = self.engine.next_detached() {
             if let Some(socket) = self.reactor.detach(io) {
@@ -240,20 +256,21 @@ impl<H: Handler, R: SocketReactor> AsFd for Worker<'_, H, R> {
 }
 
 impl<'s, H: Handler> Worker<'s, H> {
-    /// A worker with listeners of its own, as the storage is configured for, on the backend that the configuration names.
+    /// Makes a worker that opens the configured listeners, on the configured backend.
     ///
-    /// With [`Backend::Auto`](crate::Backend::Auto) it is the one that [`Server::storage`](crate::Server::storage) has found
-    /// ([`WorkerStorage::backend`]), or the next one if that refuses to work now: [`AnyReactor::backend`] tells.
+    /// With [`Backend::Auto`](crate::Backend::Auto) that is the backend that
+    /// [`Server::storage`](crate::Server::storage) chose ([`WorkerStorage::backend`]), or the next one if that cannot
+    /// be set up now; [`AnyReactor::backend`] tells which.
     ///
     /// # Errors
-    /// What [`Server::start`](crate::Server::start) says about listeners, [`ServerError::Reactor`], or
+    /// The errors of [`Server::start`](crate::Server::start) about listeners, [`ServerError::Reactor`], or
     /// [`ServerError::Backend`] with the reason why the backend cannot be used.
     pub fn new(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
         open(storage, handler)
     }
 
-    /// As [`new`](Self::new), with listeners that the program opened, as many as the storage is configured for: `[socket]`
-    /// for one. On io_uring they are made non-blocking. Accepted connections inherit a socket's `TCP_NODELAY`.
+    /// As [`new`](Self::new), but with listeners that the program has opened, as many as are configured: `[socket]` for
+    /// one. On io_uring they are made non-blocking. Accepted connections inherit a socket's `TCP_NODELAY`.
     ///
     /// # Errors
     /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many, or [`ServerError::Backend`] with the
@@ -267,20 +284,20 @@ impl<'s, H: Handler> Worker<'s, H> {
     }
 }
 
-/// For programs that name their reactor, to move a worker to another thread, say, which the one of [`Worker::new`] cannot
-/// be.
+/// For programs that name the type of their reactor, for example to move a worker to another thread, which is not
+/// possible with that of [`Worker::new`].
 #[cfg(has_epoll)]
 impl<'s, H: Handler> Worker<'s, H, aurora_http_epoll::Reactor<'s, 'static>> {
-    /// A worker on epoll, with listeners of its own as the storage is configured for.
+    /// Makes a worker on epoll that opens the configured listeners.
     ///
     /// # Errors
-    /// What [`Server::start`](crate::Server::start) says about listeners, or [`ServerError::Reactor`].
+    /// The errors of [`Server::start`](crate::Server::start) about listeners, or [`ServerError::Reactor`].
     pub fn epoll(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
         open(storage, handler)
     }
 
-    /// A worker on epoll, with listeners that the program opened, as many as the storage is configured for: `[socket]`
-    /// for one. Accepted connections inherit a socket's `TCP_NODELAY`.
+    /// Makes a worker on epoll with listeners that the program has opened, as many as are configured: `[socket]` for
+    /// one. Accepted connections inherit a socket's `TCP_NODELAY`.
     ///
     /// # Errors
     /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many.
@@ -295,16 +312,16 @@ impl<'s, H: Handler> Worker<'s, H, aurora_http_epoll::Reactor<'s, 'static>> {
 
 #[cfg(has_kqueue)]
 impl<'s, H: Handler> Worker<'s, H, aurora_http_kqueue::Reactor<'s, 'static>> {
-    /// A worker on kqueue, with listeners of its own as the storage is configured for.
+    /// Makes a worker on kqueue that opens the configured listeners.
     ///
     /// # Errors
-    /// What [`Server::start`](crate::Server::start) says about listeners, or [`ServerError::Reactor`].
+    /// The errors of [`Server::start`](crate::Server::start) about listeners, or [`ServerError::Reactor`].
     pub fn kqueue(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
         open(storage, handler)
     }
 
-    /// A worker on kqueue, with listeners that the program opened, as many as the storage is configured for: `[socket]`
-    /// for one. Accepted connections inherit a socket's `TCP_NODELAY`.
+    /// Makes a worker on kqueue with listeners that the program has opened, as many as are configured: `[socket]` for
+    /// one. Accepted connections inherit a socket's `TCP_NODELAY`.
     ///
     /// # Errors
     /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many.
@@ -319,18 +336,17 @@ impl<'s, H: Handler> Worker<'s, H, aurora_http_kqueue::Reactor<'s, 'static>> {
 
 #[cfg(has_uring)]
 impl<'s, H: Handler> Worker<'s, H, aurora_http_uring::Uring<'s>> {
-    /// A worker on io_uring, with listeners of its own as the storage is configured for. It stays on the thread that
-    /// makes it.
+    /// Makes a worker on io_uring that opens the configured listeners. It stays on the thread that makes it.
     ///
     /// # Errors
-    /// What [`Server::start`](crate::Server::start) says about listeners, [`ServerError::Reactor`], or
+    /// The errors of [`Server::start`](crate::Server::start) about listeners, [`ServerError::Reactor`], or
     /// [`ServerError::Backend`] with the reason why io_uring cannot be used.
     pub fn uring(storage: &'s mut WorkerStorage<H::Exchange>, handler: H) -> Result<Self, ServerError> {
         open(storage, handler)
     }
 
-    /// A worker on io_uring, with listeners that the program opened, as many as the storage is configured for:
-    /// `[socket]` for one. They are made non-blocking. Accepted connections inherit a socket's `TCP_NODELAY`.
+    /// Makes a worker on io_uring with listeners that the program has opened, as many as are configured: `[socket]` for
+    /// one. They are made non-blocking. Accepted connections inherit a socket's `TCP_NODELAY`.
     ///
     /// # Errors
     /// [`ServerError::Reactor`], with [`IoError::FileLimit`] when there are too many, or [`ServerError::Backend`] with the
@@ -344,7 +360,7 @@ impl<'s, H: Handler> Worker<'s, H, aurora_http_uring::Uring<'s>> {
     }
 }
 
-/// A worker with listeners of its own.
+/// Makes a worker that opens the configured listeners.
 fn open<'s, H: Handler, R: Open<'s>>(
     storage: &'s mut WorkerStorage<H::Exchange>,
     handler: H,
@@ -354,7 +370,7 @@ fn open<'s, H: Handler, R: Open<'s>>(
     Ok(Worker { _files: opened.files, ..open_with(storage, sockets, handler)? })
 }
 
-/// A worker with listeners that are there.
+/// Makes a worker on listeners that are already open.
 fn open_with<'s, H: Handler, R: Open<'s>>(
     storage: &'s mut WorkerStorage<H::Exchange>,
     listeners: impl IntoIterator<Item = OwnedFd>,
@@ -362,7 +378,7 @@ fn open_with<'s, H: Handler, R: Open<'s>>(
 ) -> Result<Worker<'s, H, R>, ServerError> {
     let seat = storage.heap.seat.clone();
     let counters = Arc::clone(seat.counters());
-    counters.retire(); // what an earlier worker here has counted
+    counters.retire(); // keeps the counts of an earlier worker on this storage
     let backend = R::backend(storage.found);
     let failed = |error| ServerError::Reactor { backend: backend.name(), error };
     let (mut engine, tables) = storage.engine(backend, handler)?;

@@ -1,14 +1,15 @@
 //! Graceful stops, aborts.
 
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{Flow, Handler, handler_fn};
+use aurora_http_core::handler::{Around, Either, Exchange, Flow, Handler, Respond, around, collect_fn, handler_fn};
 use aurora_http_core::limits::{Limits, Overload};
 use aurora_http_core::reactor::Reactor;
 use aurora_http_core::request::Request;
 use aurora_http_core::run::turn_within;
 use aurora_http_core::sim::ClientRecv;
 use aurora_http_core::stop::{Mode, StopFlag};
-use aurora_http_core::writer::ResponseWriter;
+use aurora_http_core::writer::{ResponseWriter, WriteError};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::world::World;
@@ -147,6 +148,61 @@ fn a_stop_during_a_turn_is_noticed_before_the_loop_sleeps() {
         assert!(world.engine.is_drained());
         world.finish();
     }
+}
+
+/// Waits for an hour, unless a stop begins.
+struct Waits;
+
+impl Respond for Waits {
+    type Exchange = Self;
+
+    fn respond(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        response.wake_after(3_600_000);
+        Flow::Defer(self)
+    }
+}
+
+impl Exchange for Waits {
+    fn stopping(flow: Flow<Self>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        assert!(matches!(flow, Flow::Defer(Self)) && response.is_stopping());
+        response.body("farewell").unwrap();
+        Flow::Finish
+    }
+}
+
+/// Adds a field to every response.
+struct Adds;
+
+impl Around for Adds {
+    type Note = ();
+
+    fn before(&mut self, _: &Request<'_>, _: &mut ResponseWriter<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn between(&mut self, (): &mut (), response: &mut ResponseWriter<'_>) {
+        response.add_field("X-Added", "1").unwrap();
+    }
+}
+
+#[test]
+fn an_exchange_hears_of_a_stop_whatever_it_is_inside_of() {
+    fn says_farewell(handler: impl Handler + 'static) {
+        let mut world = World::new(8, COUNTS, limits(), around(Adds, handler));
+        let client = world.connect_and_send(GET);
+        assert_eq!(world.recv(client), (String::new(), false));
+        world.stop.drain();
+        let (output, ended) = world.recv(client);
+        assert!(output.contains("X-Added: 1\r\n") && output.ends_with("\r\n\r\nfarewell") && ended, "{output}");
+        world.sim.client_close(client);
+        world.settle();
+        assert!(world.engine.is_drained());
+        world.finish();
+    }
+    says_farewell(handler_fn(|_, _| Waits));
+    says_farewell(collect_fn(|_, _, _| Ok::<_, WriteError>(Waits)));
+    says_farewell(handler_fn(|_, _| Either::<(), _>::Right(Waits)));
+    says_farewell(collect_fn(|_, _, _| Either::<_, ()>::Left(Either::<(), _>::Right(Waits))));
 }
 
 /// Writes without end.

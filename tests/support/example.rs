@@ -25,32 +25,48 @@ pub(crate) struct Example {
 impl Example {
     /// Starts it on a port of the system's choice, and reads its start-up line.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
-        Self::start_as(name, example(name).args(arguments))
+        Self::start_command(name, example(name).args(arguments).args(["--addr", "127.0.0.1:0"]))
+    }
+
+    /// As [`start`](Self::start), with variables in its environment.
+    pub(crate) fn start_with(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = example(name);
+        command.args(arguments).args(["--addr", "127.0.0.1:0"]).envs(variables.iter().copied());
+        Self::start_command(name, &mut command)
     }
 
     /// As [`start`](Self::start), with its standard error for the test to read.
     pub(crate) fn start_logged(name: &str, arguments: &[&str]) -> (Self, ChildStderr) {
-        let mut example = Self::start_as(name, example(name).args(arguments).stderr(Stdio::piped()));
+        let mut command = example(name);
+        command.args(arguments).args(["--addr", "127.0.0.1:0"]).stderr(Stdio::piped());
+        let mut example = Self::start_command(name, &mut command);
         let stderr = example.child.stderr.take().expect("a pipe");
         (example, stderr)
     }
 
-    fn start_as(name: &str, command: &mut Command) -> Self {
+    /// As [`start`](Self::start), with a command line that says everything.
+    pub(crate) fn start_command(name: &str, command: &mut Command) -> Self {
         let mut child = command
-            .args(["--addr", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start ({error}): cargo build --examples"));
         let mut line = String::new();
         let stdout = child.stdout.take().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("a start-up line");
-        let address = line.strip_prefix("listening on ").and_then(|rest| rest.split(' ').next());
-        let address = address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address: {line}"));
+        let address = line.strip_prefix("listening on ").and_then(|rest| rest.split_whitespace().next());
+        let Some(address) = address.and_then(|address| address.parse().ok()) else {
+            let _ = child.kill();
+            panic!("no address: {line}");
+        };
         Self { child, line, address }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a process");
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until it exits.

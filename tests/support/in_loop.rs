@@ -14,10 +14,10 @@ pub(crate) fn greets_with_what_datagrams_say(name: &str, backends: &[Backend]) {
         let datagrams: SocketAddr = program.line.trim_end().rsplit(' ').next().unwrap().parse().expect("an address");
         let own = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut client = Client::connect(program.address);
-        client.get("/");
+        client.get("/hello");
         for greeting in ["good morning\n", "good night\n"] {
             own.send_to(greeting.as_bytes(), datagrams).unwrap();
-            eventually(|| Client::connect(program.address).get("/").text() == greeting, "the greeting");
+            eventually(|| Client::connect(program.address).get("/hello").text() == greeting, "the greeting");
         }
         own.send_to(b"stop", datagrams).unwrap();
         assert!(client.is_ended(), "{name} on {backend}");

@@ -1,4 +1,4 @@
-//! Over blocking streams.
+//! Serving blocking streams.
 
 use embedded_io::{Read, ReadReady, Write};
 
@@ -8,11 +8,10 @@ use crate::error::CloseReason;
 use crate::handler::Handler;
 
 impl<H: Handler> Solo<'_, '_, H> {
-    /// Serves `io` until its connection ends, and tells why it did.
+    /// Serves `io` until its connection ends, and returns the reason.
     ///
-    /// The clock is looked at before and after each call of the stream. How long a call may last is up to the stream:
-    /// see [the module](super#time). What was written is flushed before anything is read, and before a handler produces
-    /// more of it.
+    /// The clock is read before and after each call of the stream. How long a call may take is up to the stream: see
+    /// [the module](super#time). Output is flushed before anything is read, and before a handler produces more.
     ///
     /// ```
     /// # use std::collections::VecDeque;
@@ -29,7 +28,8 @@ impl<H: Handler> Solo<'_, '_, H> {
     /// # struct Uart(VecDeque<u8>, Vec<u8>);
     /// # impl ErrorType for Uart { type Error = ErrorKind; }
     /// # impl Read for Uart {
-    /// #     fn read(&mut self, into: &mut [u8]) -> Result<usize, ErrorKind> { Ok(std::io::Read::read(&mut self.0, into).unwrap()) }
+    /// #     fn read(&mut self, into: &mut [u8]) -> Result<usize, ErrorKind> { Ok(std::io::Read::read(&mut self.0,
+    /// into).unwrap()) }
     /// # }
     /// # impl Write for Uart {
     /// #     fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> { self.1.extend(bytes); Ok(bytes.len()) }
@@ -43,7 +43,7 @@ impl<H: Handler> Solo<'_, '_, H> {
     ///
     /// let answer = handler_fn(|_, response: &mut ResponseWriter<'_>| response.body("21.5 C\n"));
     /// let mut solo = Solo::new(answer, pool, &mut [], &mut [], Limits::small_device(), Preamble::new("device")?);
-    /// // In a loop, for one stream after the other.
+    /// // In a loop, for one stream after another:
     /// let reason = solo.serve(&mut uart, || Instant(uptime_ms()))?;
     /// assert_eq!((reason, solo.counters().requests), (CloseReason::PeerClosed, 2));
     /// # assert!(uart.1.ends_with(b"Content-Length: 7\r\n\r\n21.5 C\n"));
@@ -51,20 +51,20 @@ impl<H: Handler> Solo<'_, '_, H> {
     /// ```
     ///
     /// # Errors
-    /// What the stream said, but for `ErrorKind::Interrupted`, upon which the call is repeated, and `ErrorKind::TimedOut`.
-    /// The connection has ended then, and all buffers are back. A write of 0 bytes is no error of the stream's: it ends as
-    /// [`CloseReason::PeerReset`].
+    /// The stream's error, except for `ErrorKind::Interrupted`, after which the call is repeated, and
+    /// `ErrorKind::TimedOut`. The connection has then ended, and all buffers have been returned. A write of 0 bytes is
+    /// not an error of the stream: it ends the connection with [`CloseReason::PeerReset`].
     pub fn serve<T: Read + Write>(&mut self, io: &mut T, clock: impl Clock) -> Result<CloseReason, T::Error> {
-        // Nobody knows how long a read would wait.
+        // It is unknown whether a read would block.
         self.drive(io, clock, |_| Ok(true), |_| Ok(false))
     }
 
-    /// As [`serve`](Self::serve), for a stream that can tell whether a read would wait: `idle` is called while it would,
-    /// over and over, so that deadlines end a wait, and something else can be done meanwhile. It may sleep for a while,
-    /// until the next interrupt at most.
+    /// Like [`serve`](Self::serve), for a stream that can tell whether a read would block: as long as it would, `idle`
+    /// is called again and again, so that deadlines take effect and the program can do something else. `idle` may sleep
+    /// for a while, at most until the next interrupt.
     ///
     /// # Errors
-    /// As those of [`serve`](Self::serve).
+    /// Same as [`serve`](Self::serve).
     pub fn serve_ready<T: Read + ReadReady + Write>(
         &mut self,
         io: &mut T,

@@ -1,47 +1,55 @@
-//! One connection at a time over a byte stream of `embedded-io` or `embedded-io-async`: a serial line, a USB endpoint, a
-//! socket of somebody's stack. No engine and no reactor: the stream's own calls move the bytes.
+//! One connection at a time over a byte stream of `embedded-io` or `embedded-io-async`: a serial line, a USB endpoint,
+//! a socket of any network stack. No engine and no reactor: the stream's own calls move the bytes.
 //!
-//! [`Solo`] serves a stream until its connection ends, by as many requests as the client makes and the limits allow, and
-//! then the next one in the same memory. `Solo::serve` is for blocking streams (feature `embedded-io`),
-//! `Solo::serve_async` for the others (feature `embedded-io-async`); each has an example.
+//! [`Solo`] serves a stream until its connection ends, with as many requests as the client sends and the limits allow,
+//! and then the next stream with the same memory. `Solo::serve` is for blocking streams (feature `embedded-io`),
+//! `Solo::serve_async` for asynchronous ones (feature `embedded-io-async`); each has an example.
 //!
 //! # Memory
-//! Two buffers of 1 KiB are enough: one to receive into, one to answer in. A third one collects content that does not fit
-//! behind its head, or comes in chunks ([`Flow::Collect`](crate::handler::Flow::Collect)); without it such requests are
-//! answered 503. A head and, without loans, a response that is written whole are no longer than one buffer: 431 and 500
-//! beyond it. All buffers are in the pool between two streams, however the last one ended.
+//! Two buffers of 1 KiB are enough: one to receive into and one to send from. A third one is needed to collect content
+//! that does not fit after its head, or is chunked ([`Flow::Collect`](crate::handler::Flow::Collect)); without it such
+//! requests are answered with 503. A head cannot be longer than one buffer (431), and without loans neither can a
+//! response that is written as a whole (500). Between two streams all buffers are in the pool, however the last stream
+//! ended.
 //!
 //! # Time
-//! Streams have no clock, and a call of theirs may last for ever. What holds of
-//! [`Timeouts`](crate::limits::Timeouts) depends on what the program has:
+//! Streams have no clock, and their calls may block forever. Which [`Timeouts`](crate::limits::Timeouts) take effect
+//! depends on what the program has:
 //!
-//! | the program has | deadlines hold |
+//! | the program has | deadlines take effect |
 //! |---|---|
-//! | a [`Clock`] | between two calls: a client that drips is ended, one that says nothing is waited for |
-//! | a stream whose calls end after a while with `ErrorKind::TimedOut` | that early at least: it counts as the deadline |
+//! | a [`Clock`] | between two calls: against a client that trickles bytes, but not against a silent one |
+//! | a stream whose calls end after a while with `ErrorKind::TimedOut` | at the latest then: `TimedOut` counts as the
+//! deadline
+//! |
 //! | a stream with `ReadReady`, and a clock | while reading: `Solo::serve_ready` |
-//! | a timer | always: `Solo::serve_async_timed` |
+//! | a timer | always: `Solo::serve_async_timed`, `Solo::serve_async_until` |
 //!
-//! A deadline that passed while a handler took its time, or while the machine stood still, ends nobody whose bytes are there:
-//! they are read first, where that does not wait (`serve_ready`, `serve_async`). A blocking stream that cannot tell is not
-//! read any more behind a deadline.
+//! If a deadline expires during a long call of a handler, or while the machine is suspended, bytes that have arrived
+//! still count: they are read first, if that does not block (`serve_ready`, `serve_async`). A blocking stream that
+//! cannot tell is not read any more after a deadline.
 //!
-//! What ends by a deadline is no error: the client gets its 408 where one is due, and the call tells the reason.
-//! A request that comes late on a connection that had nothing to do is answered, unless somebody noticed in time.
+//! A connection that ends because of a deadline is not an error: the client gets its 408 if one is due, and the call
+//! returns the reason. A late request on an idle connection is answered, unless its deadline was noticed in time.
+//!
+//! # Flushing
+//! A stream is flushed before it is read, since the client may be waiting for what is in its buffer. Where a flush waits for
+//! the other side, as embassy-net's does for its acknowledgement, that costs a delay for each buffer of a long exchange: give
+//! such a stream a wrapper whose flush does nothing, if it sends what was written anyhow.
 //!
 //! # The stream's end
-//! A stream is never closed here, nor one of its directions: that is the program's, once serving it has returned. On TCP,
-//! what the client may still be sending would be answered by a reset, which can eat the last response (RFC 9112 §9.6): for
-//! [`BadRequest`](crate::error::CloseReason::BadRequest), [`TooLarge`](crate::error::CloseReason::TooLarge),
-//! [`ContentUnread`](crate::error::CloseReason::ContentUnread) and the timeouts, end the sending direction, and read and
-//! drop for a moment before closing. A serial line has no connections that both sides know of: after anything but an
-//! [orderly](crate::error::CloseReason::is_orderly) end, what arrives belongs to the request that failed, so wait until it
-//! is quiet before serving the line again.
+//! This module never closes a stream or one of its directions: that is up to the program, after serving it has
+//! returned. With TCP, closing would answer bytes that the client is still sending with a reset, which can destroy the
+//! last response (RFC 9112 §9.6). So after [`BadRequest`](crate::error::CloseReason::BadRequest),
+//! [`TooLarge`](crate::error::CloseReason::TooLarge), [`ContentUnread`](crate::error::CloseReason::ContentUnread) and
+//! the timeouts, shut down the sending direction, and read and drop for a moment before closing. A serial line has no
+//! connections that both sides know of: after any end that is not [orderly](crate::error::CloseReason::is_orderly),
+//! input belongs to the request that failed, so wait until the line is quiet before serving it again.
 //!
-//! # What is not here
-//! Answers cannot be deferred: nothing would end a read when they are there. Nobody knows the
-//! [peer](crate::handler::ConnectionInfo::peer) of a stream. There is no graceful stop: a future may be dropped, a blocking
-//! stream may fail.
+//! # What is not supported
+//! Answers cannot be deferred, because nothing would end a read when they are ready. The
+//! [peer](crate::handler::ConnectionInfo::peer) of a stream is unknown. A blocking stream has no graceful stop: it can
+//! fail, or report its end. An asynchronous one has: `Solo::serve_async_until`.
 
 #[cfg(feature = "embedded-io-async")]
 mod asynch;
@@ -49,7 +57,7 @@ mod asynch;
 mod blocking;
 mod session;
 
-// Both have the same errors.
+// Both crates have the same error types.
 #[cfg(feature = "embedded-io")]
 use embedded_io as io;
 #[cfg(not(feature = "embedded-io"))]
@@ -62,14 +70,14 @@ use crate::pool::{Arena, Buf, BufferPool, Class};
 use crate::preamble::Preamble;
 use crate::time::Instant;
 
-/// The program's clock, given by value for each stream. A closure that gives an [`Instant`] is one, without the time of
-/// day; a program that knows that has a small type of its own, around a reference to what it reads.
+/// The program's clock, passed by value for each stream. A closure that returns an [`Instant`] is one, without the time
+/// of day. For the time of day, define a small type that implements this trait.
 pub trait Clock {
-    /// The monotonic clock. Where there is none, any constant will do: no deadline ever passes then.
+    /// The monotonic clock. Without one, return a constant: then no deadline ever expires.
     fn now(&mut self) -> Instant;
 
-    /// The wall clock, in seconds since 1970-01-01 00:00:00 UTC, for `Date`; `None` where there is none, and then
-    /// responses have no `Date` (RFC 9110 §6.6.1). Asked when a connection begins, and then every 250 ms at most.
+    /// The wall clock, in seconds since 1970-01-01 00:00:00 UTC, for `Date`; `None` without one, which leaves out
+    /// `Date` (RFC 9110 §6.6.1). Called when a connection begins, and then at most every 250 ms.
     fn unix_time(&mut self) -> Option<u64> {
         None
     }
@@ -81,10 +89,10 @@ impl<F: FnMut() -> Instant> Clock for F {
     }
 }
 
-/// What a handler gave away: its state, and what had arrived.
-type Given<'p, E> = (E, Option<Buf<'p>>);
+/// What a handler detached: its state, and bytes that had arrived.
+type DetachedState<'p, E> = (E, Option<Buf<'p>>);
 
-/// Serves one stream after the other with the same memory: see [the module](self).
+/// Serves one stream after another with the same memory: see [the module](self).
 pub struct Solo<'s, 'p, H: Handler> {
     handler: H,
     pool: BufferPool<'s, 'p>,
@@ -95,13 +103,14 @@ pub struct Solo<'s, 'p, H: Handler> {
     counters: Counters,
     in_flight: u32,
     generation: u32,
-    detached: Option<Given<'p, H::Exchange>>,
+    detached: Option<DetachedState<'p, H::Exchange>>,
 }
 
 impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
-    /// With two buffers at least in `pool`; with fewer, every connection ends as
-    /// [`Shed`](crate::error::CloseReason::Shed). `loans` and `scratch` are as in [`Storage`](crate::engine::Storage); both
-    /// may be empty, and then a response that is written whole fits into one buffer or is replaced by 500.
+    /// `pool` needs at least two buffers; with fewer, every connection ends with
+    /// [`Shed`](crate::error::CloseReason::Shed). `loans` and `scratch` are those of
+    /// [`Storage`](crate::engine::Storage). Both may be empty; a response that is written as a whole must then fit into
+    /// one buffer, or is replaced by 500.
     pub fn new(
         handler: H,
         pool: BufferPool<'s, 'p>,
@@ -125,13 +134,14 @@ impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
         }
     }
 
-    /// What happened so far, on all streams: each counts as accepted.
+    /// The counters of all streams; each stream counts as accepted.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// The buffers. All are in it between two streams, but for what [`take_detached`](Self::take_detached) gave.
+    /// The pool. Between two streams it has all buffers, except one that [`take_detached`](Self::take_detached)
+    /// returned.
     #[must_use]
     pub const fn pool(&self) -> &BufferPool<'s, 'p> {
         &self.pool
@@ -142,27 +152,27 @@ impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
         &mut self.handler
     }
 
-    /// What came with [`Flow::Detach`](crate::handler::Flow::Detach), once a call has ended with
-    /// [`CloseReason::Detached`](crate::error::CloseReason::Detached): the handler's state, and what had arrived behind the
-    /// request, if anything had, to be given back by [`release`](Self::release). What is not taken before the next
-    /// stream is dropped.
+    /// After a call has returned [`CloseReason::Detached`](crate::error::CloseReason::Detached): the state from
+    /// [`Flow::Detach`](crate::handler::Flow::Detach), and the bytes that had arrived after the request, if any, whose
+    /// buffer has to be returned with [`release`](Self::release). If it is not called before the next stream, both are
+    /// dropped.
     pub fn take_detached(&mut self) -> Option<(H::Exchange, Option<Buf<'p>>)> {
         self.detached.take()
     }
 
-    /// Takes back the buffer of what had arrived on a connection that was given away.
+    /// Takes back the leftover buffer of a detached connection.
     pub fn release(&mut self, buf: Buf<'p>) {
         let foreign = self.pool.release(buf);
-        debug_assert!(foreign.is_ok(), "every buffer in use comes from the pool");
+        debug_assert!(foreign.is_ok(), "every buffer in use must come from the pool");
     }
 
-    /// Names the next connection: there is one slot, and no two connections in it have the same name.
+    /// The id of the next connection: there is one slot, and each connection gets the next generation.
     fn next_id(&mut self) -> ConnectionId {
         self.generation = (self.generation + 1) & 0x00ff_ffff;
         ConnectionId { index: 0, generation: self.generation }
     }
 
-    /// A buffer to receive into, unless the connection brings its own.
+    /// A buffer to receive into: the connection's own, or one from the pool.
     fn receive_buffer(&mut self, into: Option<Buf<'p>>) -> Option<Buf<'p>> {
         into.or_else(|| self.pool.acquire_for(Class::Small.size()))
             .or_else(|| self.pool.acquire_for(Class::Tiny.size()))

@@ -1,9 +1,9 @@
-//! One connection over one stream: everything but the calls of the stream, for both drivers.
+//! One connection over one stream: everything except the calls of the stream, for both drivers.
 
 use core::mem;
 
 use super::{Clock, Solo, io};
-use crate::connection::{Action, Connection, Context, Deadline, Place};
+use crate::connection::{Action, Connection, Context, Place};
 use crate::defer::Deferrals;
 use crate::error::CloseReason;
 use crate::handler::{ConnectionId, ConnectionInfo, Handler};
@@ -12,33 +12,35 @@ use crate::reactor::{IoError, IoHandle, NoPeers, Op};
 use crate::state::State;
 use crate::time::Instant;
 
-/// A stream that does nothing but say that it was interrupted is given up after so many calls in a row.
+/// A stream that only returns "interrupted" is given up after this many calls in a row.
 const INTERRUPTIONS_MAX: u16 = 10_000;
 
-/// So often in a row what has arrived is looked at behind a deadline: one read may not bring all that arrived in time.
+/// The most reads of bytes that have already arrived after a deadline: one may not return everything that arrived in
+/// time.
 const LOOKS_MAX: u8 = 64;
 
-/// How often the wall clock is looked at.
+/// How often the wall clock is read.
 const DATE_INTERVAL_MS: u32 = 250;
 
-/// There is one stream, and no reactor that could name it.
+/// The handle of the only stream; there is no reactor to which it would mean anything.
 const IO: IoHandle = IoHandle(0);
 
-/// What a driver calls its stream for next; the outcome goes to the method that is named like it.
+/// The next call of the stream; its outcome is passed to the method named after it.
 pub(super) enum Step {
     /// Read into [`Session::spare`].
     Read,
-    /// The deadline has passed: read what is there already; without anything, [`Session::handle_timeout`].
+    /// The deadline has passed: read bytes that have already arrived, or if there are none, call
+    /// [`Session::handle_timeout`].
     Look,
     /// Write from [`Session::unsent`].
     Write,
     /// Flush.
     Flush,
-    /// Nothing any more: [`Session::outcome`] tells the rest.
+    /// No further call: [`Session::outcome`] is the result.
     Ended,
 }
 
-/// What a call of the stream works on. It stays here during the call, so that a dropped future does not take it along.
+/// The buffers of a call of the stream. They stay here during the call, so that dropping a future does not lose them.
 #[derive(Default)]
 enum Flight<'p> {
     #[default]
@@ -48,7 +50,7 @@ enum Flight<'p> {
         head: Buf<'p>,
         body: &'p [u8],
     },
-    /// All is written, the last `count` bytes are to be told to the connection.
+    /// Everything has been written; the last `count` bytes have yet to be reported to the connection.
     Flush {
         head: Buf<'p>,
         body: &'p [u8],
@@ -56,7 +58,7 @@ enum Flight<'p> {
     },
 }
 
-/// A connection from its first byte to its end. Dropping it before that ends it, with all buffers back in the pool.
+/// A connection from its first byte to its end. Dropping it ends the connection, and returns all buffers to the pool.
 pub(super) struct Session<'a, 's, 'p, H: Handler, C: Clock, E> {
     solo: &'a mut Solo<'s, 'p, H>,
     clock: C,
@@ -65,16 +67,18 @@ pub(super) struct Session<'a, 's, 'p, H: Handler, C: Clock, E> {
     flight: Flight<'p>,
     now: Instant,
     deadline: Option<Instant>,
-    /// Looks since the deadline began to run.
+    /// The number of [`Step::Look`]s since the deadline was set.
     looks: u8,
     date_due: Option<Instant>,
     interruptions: u16,
     failed: Option<E>,
     reason: Option<CloseReason>,
+    /// Why the next response is the last one, if it is.
+    last: Option<CloseReason>,
 }
 
 impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E> {
-    /// The stream is there: the handler may refuse it.
+    /// Begins to serve a stream, which the handler may refuse.
     pub(super) fn open(solo: &'a mut Solo<'s, 'p, H>, clock: C) -> Self {
         let id = solo.next_id();
         if let Some((_, Some(leftover))) = solo.take_detached() {
@@ -95,8 +99,9 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
             interruptions: 0,
             failed: None,
             reason: None,
+            last: None,
         };
-        session.look_at_clock();
+        session.read_clock();
         if !session.solo.handler.accepted(&ConnectionInfo { peers: &NoPeers, io: IO, id }) {
             session.connection.refuse_new(CloseReason::Shed);
         }
@@ -104,9 +109,9 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
         session
     }
 
-    /// What the connection wants of the stream: the same as before when that has done nothing.
+    /// The next call of the stream: the same as before if its last call did nothing.
     pub(super) fn next_step(&mut self) -> Step {
-        self.look_at_clock();
+        self.read_clock();
         loop {
             let step = match self.flight {
                 Flight::Nothing => self.next_call(),
@@ -117,7 +122,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
             if self.deadline.is_none_or(|at| at > self.now) {
                 return step;
             }
-            // It may be the program that was late: in a handler, or because the machine stood still.
+            // The program itself may have been late, because of a long call of a handler or a suspended machine.
             let may_look = self.may_look();
             match step {
                 Step::Ended => return step,
@@ -128,14 +133,14 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
         }
     }
 
-    /// Whether what is there may be looked at once more though the deadline has passed; counts the look.
+    /// Whether bytes that have already arrived may be read once more after the deadline; counts the attempt.
     pub(super) const fn may_look(&mut self) -> bool {
         let may_look = self.looks < LOOKS_MAX;
         self.looks = self.looks.saturating_add(1);
         may_look
     }
 
-    /// Asks the connection until it wants a call.
+    /// Carries out actions of the connection up to its next call of the stream.
     fn next_call(&mut self) -> Step {
         loop {
             match self.connection.next_action(&mut self.solo.pool) {
@@ -150,8 +155,8 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
                     self.flight = Flight::Write { head, body };
                     return Step::Write;
                 }
-                // A stream has no half to end, and may not end by itself: what comes behind the last response is the
-                // program's. The reason stays that of the response.
+                // A stream cannot be half-closed, and may never signal its end: lingering after the last response is up
+                // to the program. The reason stays that of the response.
                 Some(Action::Shutdown(_)) => self.close(CloseReason::PeerAsked),
                 // Nothing is in flight between two calls.
                 Some(Action::CancelRecv | Action::CancelSend) => {}
@@ -164,12 +169,12 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
                     self.detach();
                     return Step::Ended;
                 }
-                None => self.shed(),
+                None => self.refuse_overloaded(),
             }
         }
     }
 
-    /// Where a read puts its bytes; not empty.
+    /// The room for a read; not empty.
     pub(super) fn spare(&mut self) -> &mut [u8] {
         match &mut self.flight {
             Flight::Read(buf) => buf.spare(),
@@ -177,7 +182,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
         }
     }
 
-    /// What a write takes its bytes from; not empty.
+    /// The bytes for a write; not empty.
     pub(super) fn unsent(&self) -> &[u8] {
         match &self.flight {
             Flight::Write { head, .. } if !head.is_empty() => head.filled(),
@@ -186,7 +191,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
         }
     }
 
-    /// When the call under way is to be given up: [`handle_timeout`](Self::handle_timeout).
+    /// When to give up the current call: see [`handle_timeout`](Self::handle_timeout).
     #[cfg(feature = "embedded-io-async")]
     pub(super) const fn deadline(&self) -> Option<Instant> {
         self.deadline
@@ -194,7 +199,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
 
     /// The outcome of a read.
     pub(super) fn handle_read(&mut self, result: Result<usize, E>) {
-        let Some(result) = self.judge(result) else { return };
+        let Some(result) = self.translate(result) else { return };
         let Flight::Read(mut buf) = mem::take(&mut self.flight) else { return };
         let result = result.map(|count| {
             let count = count.min(buf.spare_len());
@@ -204,9 +209,9 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
         self.with(|connection, cx| connection.handle_received(cx, result, Some(buf)));
     }
 
-    /// The outcome of a write. A part is told to the connection at once, the end of it behind the flush.
+    /// The outcome of a write. A partial write is reported to the connection at once, the last one after the flush.
     pub(super) fn handle_written(&mut self, result: Result<usize, E>) {
-        let Some(result) = self.judge(result) else { return };
+        let Some(result) = self.translate(result) else { return };
         let offered = self.unsent().len();
         let Flight::Write { head, body } = mem::take(&mut self.flight) else { return };
         let result = match result.map(|count| count.min(offered)) {
@@ -223,22 +228,30 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
 
     /// The outcome of a flush.
     pub(super) fn handle_flushed(&mut self, result: Result<(), E>) {
-        let Some(result) = self.judge(result) else { return };
+        let Some(result) = self.translate(result) else { return };
         let Flight::Flush { head, body, count } = mem::take(&mut self.flight) else { return };
         let result = result.map(|()| count as u32);
         self.with(|connection, cx| connection.handle_sent(cx, result, head, body));
     }
 
-    /// The call under way was given up at the [`deadline`](Self::deadline), or nothing was there behind it.
+    /// The current call was given up at the [`deadline`](Self::deadline), or no bytes had arrived by then.
     pub(super) fn handle_timeout(&mut self) {
-        self.look_at_clock();
+        self.read_clock();
         self.end_call();
     }
 
-    /// The deadline that runs has passed, by whoever's clock.
+    /// The deadline has passed, by the program's clock or the stream's.
     fn end_call(&mut self) {
         self.deadline = None;
-        // As if it had not been called: the connection is on its way out, or its handler is called before it reads on.
+        self.undo_call();
+        match self.connection.deadline() {
+            Some(deadline) => self.with(|connection, cx| connection.handle_timeout(cx, deadline)),
+            None => self.close(CloseReason::PeerReset),
+        }
+    }
+
+    /// Undoes the call: the connection either ends, or calls its handler before it reads on.
+    fn undo_call(&mut self) {
         let op = match mem::take(&mut self.flight) {
             Flight::Nothing => None,
             Flight::Read(buf) => Some(Op::Recv { io: IO, into: Some(buf) }),
@@ -247,19 +260,46 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
         if let Some(op) = op {
             self.connection.handle_rejected(&mut self.solo.pool, op);
         }
-        match self.connection.deadline() {
-            Some(deadline) => self.with(|connection, cx| connection.handle_timeout(cx, deadline)),
-            None => self.close(CloseReason::PeerReset),
+    }
+
+    /// A stop was asked for: the next response is the last one.
+    #[cfg(feature = "embedded-io-async")]
+    pub(super) const fn begin_stop(&mut self) {
+        self.last = Some(CloseReason::Stopped);
+    }
+
+    /// Whether a stop would change what a read is waited for.
+    #[cfg(feature = "embedded-io-async")]
+    pub(super) fn hears_stop(&self) -> bool {
+        self.last.is_none() || self.is_idle() || self.connection.wants_stop_notice()
+    }
+
+    #[cfg(feature = "embedded-io-async")]
+    fn is_idle(&self) -> bool {
+        matches!(self.connection.state(), State::New | State::KeepAlive)
+    }
+
+    /// A stop was asked for, and nothing is there to be read: who is idle ends, and a handler that waits is told.
+    #[cfg(feature = "embedded-io-async")]
+    pub(super) fn end_idle(&mut self) {
+        self.begin_stop();
+        self.read_clock();
+        if self.connection.wants_stop_notice() {
+            self.undo_call();
+            self.with(|connection, cx| connection.handle_stopping(cx));
+        } else if self.is_idle() {
+            self.undo_call();
+            self.with(|connection, cx| connection.stop(cx, CloseReason::Stopped));
         }
     }
 
-    /// What to tell whoever called for the connection.
+    /// The result for the caller of `serve`.
     pub(super) fn outcome(&mut self) -> Result<CloseReason, E> {
         let reason = self.reason.unwrap_or(CloseReason::Aborted);
         self.failed.take().map_or(Ok(reason), Err)
     }
 
-    fn look_at_clock(&mut self) {
+    fn read_clock(&mut self) {
         self.now = self.clock.now();
         if self.date_due.is_none_or(|at| at <= self.now) {
             self.date_due = Some(self.now.plus_ms(DATE_INTERVAL_MS));
@@ -267,9 +307,9 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
         }
     }
 
-    /// What a call's outcome means to the connection; `None` when it is to be called again, or was too slow.
-    fn judge<T>(&mut self, result: Result<T, E>) -> Option<Result<T, IoError>> {
-        self.look_at_clock();
+    /// Translates the outcome of a call for the connection; `None` if the call has to be repeated, or timed out.
+    fn translate<T>(&mut self, result: Result<T, E>) -> Option<Result<T, IoError>> {
+        self.read_clock();
         let error = match result {
             Ok(value) => {
                 self.interruptions = 0;
@@ -293,10 +333,10 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
         }
     }
 
-    /// It waits for a buffer. All that are in use are its own: nobody would bring one.
-    fn shed(&mut self) {
+    /// Ends a connection that waits for a buffer: all buffers in use are its own, so it would wait forever.
+    fn refuse_overloaded(&mut self) {
         match self.connection.state() {
-            State::ReadingHead | State::ReadingContent => self.with(|connection, cx| connection.shed(cx)),
+            State::ReadingHead | State::ReadingContent => self.with(|connection, cx| connection.refuse_overloaded(cx)),
             _ => self.close(CloseReason::Shed),
         }
     }
@@ -307,7 +347,7 @@ impl<'p, H: Handler, C: Clock, E> Session<'_, '_, 'p, H, C, E> {
         self.with(|connection, cx| connection.close(cx, reason));
     }
 
-    /// Runs `f` with what the connection needs.
+    /// Calls `f` with the context of the connection.
     fn with(&mut self, f: impl FnOnce(&mut Connection<'p, H::Exchange>, &mut Context<'_, '_, 'p, H>)) {
         let solo = &mut *self.solo;
         let mut cx = Context {
@@ -321,22 +361,18 @@ impl<'p, H: Handler, C: Clock, E> Session<'_, '_, 'p, H, C, E> {
             now: self.now,
             place: &Place { peers: &NoPeers, io: IO, id: self.id, deferrals: Deferrals::NONE },
             in_flight: &mut solo.in_flight,
-            last: None,
+            last: self.last,
         };
         f(&mut self.connection, &mut cx);
-        // The handler may have taken its time, and that is not the client's.
+        // Time that the handler took does not count against the client.
         self.now = self.clock.now();
         self.update_deadline();
     }
 
     fn update_deadline(&mut self) {
-        if let Some(change) = self.connection.deadline_change(self.now) {
+        if let Some(due) = self.connection.due_change(self.now, &self.solo.limits) {
             self.looks = 0;
-            self.deadline = match change {
-                Some(Deadline::Wake) => Some(self.connection.wake_at(self.now)),
-                Some(deadline) => deadline.timeout_ms(&self.solo.limits).map(|ms| self.now.plus_ms(ms)),
-                None => None,
-            };
+            self.deadline = due.map(|(at, _)| at);
         }
     }
 
@@ -344,7 +380,7 @@ impl<'p, H: Handler, C: Clock, E> Session<'_, '_, 'p, H, C, E> {
         self.connection.close_reason().unwrap_or(CloseReason::PeerClosed)
     }
 
-    /// The stream stays open, for the program.
+    /// Hands the connection to the program; the stream stays open.
     fn detach(&mut self) {
         let Some((state, leftover)) = self.connection.take_detached() else { return };
         let leftover = match leftover {
@@ -359,7 +395,7 @@ impl<'p, H: Handler, C: Clock, E> Session<'_, '_, 'p, H, C, E> {
         self.end(CloseReason::Detached);
     }
 
-    /// It is over: counted, and told to the handler.
+    /// Counts the end of the connection, and tells the handler.
     fn end(&mut self, reason: CloseReason) {
         self.reason = Some(reason);
         self.solo.counters.active -= 1;
@@ -382,7 +418,7 @@ impl<H: Handler, C: Clock, E> Drop for Session<'_, '_, '_, H, C, E> {
                 self.with(|connection, cx| connection.handle_sent(cx, failed, head, body));
             }
         }
-        // Of a handler that panicked.
+        // A handler that panicked may have left loans behind.
         return_loans(&mut self.solo.pool, self.solo.loans);
         while let Some(action) = self.connection.next_action(&mut self.solo.pool) {
             if matches!(action, Action::Close) {

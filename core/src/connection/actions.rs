@@ -1,4 +1,4 @@
-//! What a connection wants, as a function of its state.
+//! The next action of a connection, as a function of its state.
 
 use super::exchange::Output;
 use super::{Action, Connection, flag, release};
@@ -6,15 +6,15 @@ use crate::pool::{Buf, BufferPool};
 use crate::reactor::{Op, Shutdown};
 use crate::state::State;
 
-/// What a connection wants next.
+/// The next action, without its buffers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Want {
-    /// Nothing, until something happens.
+    /// Nothing until the next event.
     Nothing,
     Send,
-    /// To receive behind what is there.
+    /// To receive, after the bytes that are there.
     Recv,
-    /// To receive what nobody will look at.
+    /// To receive and drop.
     RecvToDrop,
     Shutdown(Shutdown),
     CancelRecv,
@@ -26,15 +26,16 @@ enum Want {
 pub(crate) struct ControlIsNext;
 
 impl Want {
-    /// Whether it is carried out at once, without a completion.
+    /// Whether it is carried out at once and has no completion.
     const fn is_control(self) -> bool {
         matches!(self, Self::Shutdown(_) | Self::CancelRecv | Self::CancelSend)
     }
 }
 
-/// What a connection wants.
+/// The next action.
 impl<'p, E> Connection<'p, E> {
-    /// The next thing to do, `None` when there is nothing to be done until something happens. Ask again afterwards.
+    /// The next operation to carry out; `None` if there is none until the next event. Call it again after each
+    /// operation.
     #[inline]
     pub fn next_action(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
         match self.want() {
@@ -45,8 +46,8 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// As [`next_action`](Self::next_action), but a control (a shutdown or a cancel), which no completion follows, is left
-    /// for that: [`ControlIsNext`].
+    /// Like [`next_action`](Self::next_action), but leaves a control (a shutdown or a cancel), which has no completion,
+    /// to that: [`ControlIsNext`].
     #[inline]
     pub(crate) fn next_operation(
         &mut self,
@@ -61,7 +62,7 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Whether [`next_action`](Self::next_action) has something: for a caller that can take one action only.
+    /// Whether [`next_action`](Self::next_action) would return an operation: for a caller that can take only one.
     #[inline]
     #[must_use]
     pub fn has_action(&self) -> bool {
@@ -86,12 +87,12 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// While an answer is deferred, one receive notices that the client goes away, behind whatever it has sent as far as
-    /// that fits its buffer; while another protocol is spoken, it brings the bytes.
+    /// While an answer is deferred, one receive is in flight to notice that the client has gone, after whatever it has
+    /// sent, as far as that fits into the buffer. While another protocol is spoken, it receives the bytes.
     #[cold]
     fn want_parked(&self) -> Want {
         let exchange = &self.exchange;
-        let receives = !exchange.has(flag::RECV | flag::STARVED | flag::ENDED);
+        let receives = !exchange.has(flag::RECV | flag::STARVED | flag::FIN_RECEIVED);
         match exchange.state {
             _ if exchange.wants_inbound_back() => Want::CancelRecv,
             State::Switched if exchange.has(flag::DETACHED) => {
@@ -113,7 +114,7 @@ impl<'p, E> Connection<'p, E> {
         if !exchange.has(flag::SHUT) {
             Want::Shutdown(Shutdown::Write)
         } else if exchange.pins_buffer() {
-            // What arrives is dropped; a lent buffer will do for that.
+            // Input is dropped, for which a lent buffer suffices.
             Want::CancelRecv
         } else if exchange.has(flag::RECV | flag::STARVED) {
             Want::Nothing
@@ -122,7 +123,7 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Shutdown, join, close: never a close with an operation in flight.
+    /// Shut down, join, close: never a close with an operation in flight.
     fn want_closing(&self) -> Want {
         let exchange = &self.exchange;
         let is_running = |operation, canceled| exchange.has(operation) && !exchange.has(canceled);
@@ -173,11 +174,11 @@ impl<'p, E> Connection<'p, E> {
         Action::Recv { into }
     }
 
-    /// What is wanted when a connection does not go on as it was.
+    /// All actions except the frequent ones, a send and an ordinary receive.
     #[cold]
     fn act(&mut self, pool: &mut BufferPool<'_, 'p>, want: Want) -> Action<'p> {
         if self.exchange.state == State::Closing {
-            self.release_inbound(pool); // pipelined requests behind a response that broke off
+            self.release_inbound(pool); // pipelined requests after a response that was cut off
         }
         match want {
             Want::Shutdown(how) => {
@@ -197,7 +198,7 @@ impl<'p, E> Connection<'p, E> {
                 self.exchange.set(flag::RECV | flag::LENT);
                 Action::Recv { into: None }
             }
-            // The others are handled where they are frequent.
+            // The others are handled by the caller.
             Want::Close | Want::Nothing | Want::Send | Want::Recv => {
                 self.exchange.set(flag::CLOSE);
                 Action::Close
@@ -205,7 +206,7 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// What a send has left of the output, of which it sent this many bytes, is output again.
+    /// Makes the rest of a send of which `sent` bytes were sent the output again.
     #[inline]
     pub(super) fn put_back(&mut self, mut head: Buf<'p>, mut body: &'p [u8], sent: usize) {
         let exchange = &mut self.exchange;
@@ -228,7 +229,7 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// An action's operation was not taken: everything is as before it.
+    /// The reactor rejected the operation of an action: restores the state before it.
     #[cold]
     pub fn handle_rejected(&mut self, pool: &mut BufferPool<'_, 'p>, op: Op<'p>) {
         match op {

@@ -1,4 +1,4 @@
-//! The way from one state to the next, as far as what is there allows.
+//! Runs the state machine as far as the received bytes and free buffers allow.
 
 use super::calling::Dispatched;
 use super::exchange::NotReady;
@@ -10,12 +10,12 @@ use crate::parse::{HeadError, HeadScan, with_head};
 use crate::state::{Event, State};
 use crate::writer::Stream;
 
-/// What may stand in front of a head, once.
+/// Allowed once before a head.
 const BLANK_LINE: &[u8] = b"\r\n";
 
-/// The way from one state to the next.
+/// The state machine.
 impl<'p, E> Connection<'p, E> {
-    /// Goes on until something outside has to happen first.
+    /// Continues until it needs an event from outside.
     pub(super) fn advance<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         loop {
             let goes_on = match self.exchange.state {
@@ -36,7 +36,7 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Parses the next head and dispatches it. Bytes that are there are parsed before more are asked for.
+    /// Parses the next head and dispatches it. Bytes that have arrived are parsed before more are requested.
     #[inline]
     pub(super) fn read_head<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let Some(inbound) = self.inbound.as_ref().filter(|buf| !buf.is_empty()) else {
@@ -85,11 +85,12 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// What is there is no head of a request.
+    /// Answers a head that is not acceptable.
     #[cold]
     fn refuse_head<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, error: HeadError) -> bool {
         if matches!(self.exchange.reserve(cx.pool, 0), Err(NotReady::Flush)) {
-            // The responses before it, or they would be lost with the connection; then this head once more.
+            // The earlier responses are sent first, or they would be lost with the connection; then this head is read
+            // again.
             self.exchange.go(Event::Respond);
             return true;
         }
@@ -99,9 +100,9 @@ impl<'p, E> Connection<'p, E> {
         true
     }
 
-    /// One empty line in front of a head is skipped (RFC 9112 §2.2), and is no part of it: with nothing behind it the
-    /// connection is idle and holds no buffer. `Some` when there is nothing to parse, with what [`advance`](Self::advance)
-    /// wants to know.
+    /// Skips one empty line before a head (RFC 9112 §2.2). It is not part of the head, so if nothing follows it the
+    /// connection is idle and holds no buffer. `Some` if there is nothing to parse, with the value that
+    /// [`advance`](Self::advance) needs.
     #[cold]
     fn take_blank_line<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> Option<bool> {
         if self.exchange.scan_has_begun() {
@@ -110,17 +111,17 @@ impl<'p, E> Connection<'p, E> {
         loop {
             let inbound = self.inbound.as_mut()?;
             let exchange = &mut self.exchange;
-            let (is_behind_cr, is_behind_line) = (exchange.has(flag::BLANK_CR), exchange.has(flag::BLANK_LINE));
+            let (is_after_cr, is_after_line) = (exchange.has(flag::BLANK_CR), exchange.has(flag::BLANK_LINE));
             let error = match inbound.filled() {
                 [] => return Some(self.finish_input(cx)),
-                [b'\n', ..] if is_behind_cr => {
+                [b'\n', ..] if is_after_cr => {
                     inbound.consume(1);
                     exchange.clear(flag::BLANK_CR);
                     exchange.set(flag::BLANK_LINE);
                     continue;
                 }
-                _ if is_behind_cr => HeadError::BareCr,
-                [b'\r', ..] if is_behind_line => HeadError::BlankLines,
+                _ if is_after_cr => HeadError::BareCr,
+                [b'\r', ..] if is_after_line => HeadError::BlankLines,
                 [b'\r'] => {
                     inbound.consume(1);
                     exchange.set(flag::BLANK_CR);
@@ -140,7 +141,7 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Nothing is left to parse: sends what was gathered, or goes idle without a buffer.
+    /// No input is left: sends the output, or goes idle without a buffer.
     #[inline]
     pub(super) fn finish_input<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         self.drop_inbound(cx);
@@ -148,7 +149,7 @@ impl<'p, E> Connection<'p, E> {
             self.exchange.go(Event::Respond);
             return true;
         }
-        if self.exchange.has(flag::ENDED) {
+        if self.exchange.has(flag::FIN_RECEIVED) {
             self.close(cx, CloseReason::PeerClosed);
         } else if self.exchange.state == State::ReadingHead {
             self.exchange.go(Event::Idle);
@@ -156,14 +157,14 @@ impl<'p, E> Connection<'p, E> {
         false
     }
 
-    /// A part of a head is there: what was gathered goes first, then there must be room for the rest.
+    /// A part of a head has arrived: the output is sent first, then there must be room for the rest.
     #[cold]
     pub(super) fn await_head<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         if self.exchange.has_output() {
             self.exchange.go(Event::Respond);
             return true;
         }
-        if self.exchange.has(flag::ENDED) {
+        if self.exchange.has(flag::FIN_RECEIVED) {
             self.close(cx, CloseReason::PeerClosedEarly);
             return false;
         }
@@ -173,7 +174,7 @@ impl<'p, E> Connection<'p, E> {
         false
     }
 
-    /// What was received fills its buffer: waits for a larger one, if there can ever be one.
+    /// The received bytes fill their buffer: waits for a larger one, or refuses if there can never be one.
     #[cold]
     pub(super) fn await_larger<H: Handler<Exchange = E>>(
         &mut self,
@@ -188,8 +189,9 @@ impl<'p, E> Connection<'p, E> {
         true
     }
 
-    /// Makes room behind what was received: moves it to the front, and grows at 90 % of the class, while `bytes_max`
-    /// allows. Without a larger buffer it goes on until the last byte; `false` when there is none left.
+    /// Makes room after the received bytes: moves them to the front, and exchanges the buffer for a larger one when it
+    /// is 90 % full, up to `bytes_max`. Without a larger buffer it fills the current one to the last byte; `false` if
+    /// that is full.
     pub(super) fn make_room<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
@@ -209,7 +211,7 @@ impl<'p, E> Connection<'p, E> {
         has_room
     }
 
-    /// Sends what is there; then whatever the exchange wants next.
+    /// Waits until the output has been sent; then continues with what the exchange needs next.
     #[inline]
     pub(super) fn write<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let exchange = &mut self.exchange;

@@ -1,35 +1,35 @@
-//! What is left of a message body, and where its content lies in the bytes that were received.
+//! The rest of a message body, and where its content is in the received bytes.
 
 use crate::limits::Limits;
 use crate::parse::{Chunk, ChunkedDecoder};
 use crate::request::BodyLength;
 
-/// What is left of a message body.
+/// The rest of a message body.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Body {
     Finished,
-    /// Another protocol's bytes, to the end of the connection.
+    /// Bytes of another protocol, up to the end of the connection.
     Raw,
     /// Bytes still to come.
     Length(u64),
-    /// `allowed`: content that may still come.
+    /// `allowed`: how much content may still come.
     Chunked {
         decoder: ChunkedDecoder,
         allowed: u64,
     },
 }
 
-/// Where content lies in the received bytes.
+/// Where content is in the received bytes.
 pub(super) struct Slice {
-    /// Content that was offered before, in front of everything; it is framed no more.
+    /// Content that was offered before, at the very front; its framing has been removed.
     pub(super) held: usize,
-    /// Framing behind that.
+    /// Framing after that.
     pub(super) skip: usize,
-    /// New content behind that.
+    /// New content after that.
     pub(super) len: usize,
-    /// Nothing follows behind it.
+    /// Whether the body ends here.
     pub(super) ended: bool,
-    /// Bytes of the trailer section, when it is kept and complete; they stand behind the framing.
+    /// Bytes of the trailer section, if it is kept and complete; it follows the framing.
     pub(super) trailers: Option<usize>,
 }
 
@@ -58,7 +58,7 @@ impl Body {
         matches!(self, Self::Raw)
     }
 
-    /// Bytes of content that are known to be coming; chunked content may be any length.
+    /// Bytes of content that may still come: `u64::MAX` if it is chunked.
     pub(super) const fn announced(&self) -> u64 {
         match self {
             Self::Finished | Self::Raw => 0,
@@ -67,7 +67,7 @@ impl Body {
         }
     }
 
-    /// Sets the most content that may come; `false` when more was announced.
+    /// Sets how much content may still come; `false` if more was announced.
     pub(super) const fn allow(&mut self, bytes_max: u64) -> bool {
         match self {
             Self::Finished | Self::Raw => true,
@@ -79,8 +79,8 @@ impl Body {
         }
     }
 
-    /// Finds the next content in `bytes`, behind the `held` first of them; the refusal's status when the framing is broken
-    /// or a limit is passed.
+    /// Finds the next content in `bytes`, after the first `held` bytes. The error is the status of the refusal if the
+    /// framing is broken or a limit is exceeded.
     pub(super) fn poll(&mut self, bytes: &[u8], held: usize, limits: &Limits) -> Result<Slice, u16> {
         match self {
             Self::Finished => Ok(Slice::new(0, 0, true)),
@@ -90,8 +90,8 @@ impl Body {
                 Ok(Slice::new(0, len, len as u64 == *length))
             }
             Self::Chunked { decoder, allowed } => {
-                let behind = bytes.get(held..).unwrap_or_default();
-                let slice = match decoder.poll(behind, limits).map_err(|error| error.status())? {
+                let following = bytes.get(held..).unwrap_or_default();
+                let slice = match decoder.poll(following, limits).map_err(|error| error.status())? {
                     Chunk::NeedMore { consumed } => Slice::new(consumed, 0, false),
                     Chunk::Data { len, .. } if len as u64 > *allowed => return Err(413),
                     Chunk::Data { skip, len } => Slice::new(skip, len, false),
@@ -107,8 +107,8 @@ impl Body {
         }
     }
 
-    /// As [`poll`](Self::poll), but the trailer section stays in front of the bytes, and is told about once it is
-    /// complete; [`take`](Self::take) ends the content then.
+    /// Like [`poll`](Self::poll), but the trailer section stays in `bytes`, and is reported once it is complete;
+    /// [`take`](Self::take) then ends the content.
     #[cold]
     pub(super) fn poll_keeping_trailers(&mut self, bytes: &[u8], held: usize, limits: &Limits) -> Result<Slice, u16> {
         let Self::Chunked { decoder, allowed } = self else { return self.poll(bytes, held, limits) };
@@ -129,8 +129,8 @@ impl Body {
         Ok(slice)
     }
 
-    /// Counts `count` bytes of content as done with, the `held` ones first. Chunked content is not finished before it is
-    /// all taken: what is held is unread.
+    /// Counts `count` bytes of content as consumed, starting with the `held` ones. Chunked content is finished only
+    /// when all of it has been consumed, including what is held.
     pub(super) fn take(&mut self, count: usize, held: &mut u32) {
         match self {
             Self::Finished | Self::Raw => {}
@@ -152,8 +152,8 @@ impl Body {
         }
     }
 
-    /// Takes the first `count` bytes of content out of their chunks, to be offered again together with more; `false` where
-    /// there are no chunks, and more follows without anything between.
+    /// Takes the first `count` bytes of content out of their chunks, to be offered again together with more. `false` if
+    /// the body is not chunked: more content then follows directly.
     pub(super) fn hold(&mut self, count: usize, held: &mut u32) -> bool {
         if !matches!(self, Self::Chunked { .. }) {
             return false;

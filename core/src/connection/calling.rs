@@ -1,4 +1,4 @@
-//! Calls of the handler for an exchange, and what follows from what it returns.
+//! Calls the handler for an exchange, and acts on what it returns.
 
 use super::body::Body;
 use super::exchange::{Exchange, GATHER_MAX, NotReady, Output};
@@ -11,29 +11,29 @@ use crate::parse::HeadError;
 use crate::pool::{Class, Loans, return_loans};
 use crate::request::{BodyLength, Method, Request, Version};
 use crate::state::Event;
-use crate::writer::{Facts, Failure, Ground, RETRY_AFTER_S, ResponseWriter, Stream, WriteError};
+use crate::writer::{Facts, Failure, RETRY_AFTER_S, ResponseWriter, Stream, WriteError, WriterParts};
 
-/// What lies in front of the received bytes while a call of the handler is settled.
+/// What the received bytes hold while a call of the handler is settled.
 #[derive(Clone, Copy)]
 pub(super) struct Here {
-    /// The request's head: it is its first call.
+    /// The request's head is at their front, as in the first call.
     pub(super) head: bool,
-    /// Some of its content, or the time for an interim response is past.
+    /// Some of its content has arrived, or it is too late for an interim response.
     pub(super) content: bool,
 }
 
 impl Here {
-    /// The head is gone, and the client is sending.
+    /// The head has been consumed, and the client is sending.
     pub(super) const CONTENT: Self = Self { head: false, content: true };
 }
 
-/// What came of trying to answer the head at the front of the received bytes.
+/// The outcome of reading the head at the front of the received bytes.
 pub(super) enum Dispatched {
-    /// The handler ran; this many bytes are done with.
+    /// The handler ran; this many bytes are to be consumed.
     Answered { head_len: usize },
-    /// What was gathered must leave before there is room to answer.
+    /// Earlier responses must be sent before there is room for an answer.
     Flush,
-    /// No buffer to answer in is free.
+    /// No buffer for an answer is free.
     Starved,
     /// The head is not complete.
     Partial,
@@ -43,7 +43,7 @@ pub(super) enum Dispatched {
 
 /// Calling the handler.
 impl<'p, E> Exchange<'p, E> {
-    /// Answers a request whose head is complete: everything that is decided by the head alone is decided here.
+    /// Answers a request whose head is complete. Everything that depends only on the head is decided here.
     #[inline]
     pub(super) fn dispatch<H: Handler<Exchange = E>>(
         &mut self,
@@ -58,8 +58,8 @@ impl<'p, E> Exchange<'p, E> {
         }
         self.go(Event::HeadComplete);
         self.served += 1;
-        self.clear(flag::BEGUN | flag::BLANK_CR | flag::BLANK_LINE | flag::TIMED | flag::TIME);
-        self.set(flag::PROGRESS | flag::COUNTED);
+        self.clear(flag::BEGUN | flag::BLANK_CR | flag::BLANK_LINE | flag::TIMED | flag::DUE);
+        self.set(flag::PROGRESS | flag::IN_FLIGHT);
         *cx.in_flight += 1;
         self.stream = Stream::Unbegun;
         self.windows = Windows::default();
@@ -67,7 +67,7 @@ impl<'p, E> Exchange<'p, E> {
         self.body = Body::of(request.body_length(), cx.limits.content_bytes_max);
         self.facts = self.facts_of(cx, request);
         let head_len = request.head_len();
-        self.front = 0;
+        self.kept_len = 0;
         if cx.limits.in_flight_max.is_some_and(|max| *cx.in_flight > max) {
             cx.counters.shed += 1;
             let answer = Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) };
@@ -82,7 +82,7 @@ impl<'p, E> Exchange<'p, E> {
             self.call(cx, target, |handler, response| handler.request(&request, response));
         let here = Here { head: true, content: available > head_len };
         if self.settle(cx, flow, failure, content_max, here) {
-            self.front = head_len as u32;
+            self.kept_len = head_len as u32;
             Dispatched::Answered { head_len: 0 }
         } else {
             Dispatched::Answered { head_len }
@@ -92,8 +92,8 @@ impl<'p, E> Exchange<'p, E> {
     fn facts_of<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, request: &Request<'_>) -> Facts {
         let mut close = !request.persistent();
         if request.method() == Method::Connect && !planted!(ConnectKept) {
-            // Unless a tunnel is opened, nothing that follows may be looked at: the client may take it to be one already
-            // (RFC 9931 §5).
+            // Unless a tunnel is opened, the bytes that follow must not be interpreted: the client may believe that it
+            // is already open (RFC 9931 §5).
             close = true;
         } else if close {
             self.reason.get_or_insert(CloseReason::PeerAsked);
@@ -122,10 +122,10 @@ impl<'p, E> Exchange<'p, E> {
             .with(Facts::CONTENT, content)
     }
 
-    /// This response is the last one, however long its exchange has been under way: it says so unless its head is
-    /// written.
+    /// Makes this response the last one, however long its exchange has been under way. The response says so unless its
+    /// head has already been written.
     #[cold]
-    fn end_behind_response(&mut self, reason: CloseReason) {
+    fn end_after_response(&mut self, reason: CloseReason) {
         self.facts = self.facts.with(Facts::STOPPING, reason == CloseReason::Stopped);
         if self.stream == Stream::Unbegun && !self.facts.has(Facts::CLOSE) {
             self.facts = self.facts.with(Facts::CLOSE, true);
@@ -133,8 +133,8 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
-    /// Runs one call of the handler with a writer over the send buffer, which must be reserved. What it wrote is replaced
-    /// where it failed.
+    /// Calls the handler once, with a writer for the send buffer, which must be reserved. If the handler fails, its
+    /// output is replaced.
     #[inline]
     pub(super) fn call<H: Handler<Exchange = E>>(
         &mut self,
@@ -143,7 +143,7 @@ impl<'p, E> Exchange<'p, E> {
         call: impl FnOnce(&mut H, &mut ResponseWriter<'_>) -> Flow<E>,
     ) -> (Flow<E>, Option<Failure>, Option<u64>) {
         if let Some(reason) = cx.last {
-            self.end_behind_response(reason);
+            self.end_after_response(reason);
         }
         let (mut called, mut failure) = (Flow::Finish, None);
         let content_max = self.write(cx, |handler, response| {
@@ -160,7 +160,7 @@ impl<'p, E> Exchange<'p, E> {
         (called, failure, content_max)
     }
 
-    /// Lets `write` write behind what was gathered; the most content that it wants from now on, if it said so.
+    /// Lets `write` append to the output; returns the limit for content that the handler set, if any.
     #[inline]
     pub(super) fn write<H: Handler<Exchange = E>>(
         &mut self,
@@ -168,12 +168,12 @@ impl<'p, E> Exchange<'p, E> {
         write: impl FnOnce(&mut H, &mut ResponseWriter<'_>),
     ) -> Option<u64> {
         let Output::Unsent { head, body } = &mut self.output else {
-            debug_assert!(false, "a send buffer was reserved");
+            debug_assert!(false, "a send buffer must be reserved");
             return None;
         };
         let len = head.len();
         let mut loans = Loans::new(cx.pool, cx.loans);
-        let mut response = ResponseWriter::new(Ground {
+        let mut response = ResponseWriter::new(WriterParts {
             out: head.writable(),
             len,
             scope: cx.arena.scope(&mut loans),
@@ -205,7 +205,7 @@ impl<'p, E> Exchange<'p, E> {
         written.content_max
     }
 
-    /// Decides what follows a call. `true` when the head must stay readable.
+    /// Decides what follows a call. `true` if the head has to be kept for a later one.
     pub(super) fn settle<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
@@ -247,8 +247,8 @@ impl<'p, E> Exchange<'p, E> {
             Flow::Upgrade(_) | Flow::Detach(_) | Flow::Receive(_) | Flow::ReceiveOrResume(_) if self.body.is_raw() => {
                 self.switch(cx, flow);
             }
-            // What was declined is gone.
-            Flow::Receive(_) | Flow::ReceiveOrResume(_) | Flow::Collect(_) if self.has(flag::DEAF) => {
+            // The content was declined, and has been dropped.
+            Flow::Receive(_) | Flow::ReceiveOrResume(_) | Flow::Collect(_) if self.has(flag::IGNORES_INPUT) => {
                 self.replace_response(cx, flow, Answer::new(500), RefusalCause::Flow);
             }
             Flow::Receive(_) => return self.want_content(cx, flow, content_max, here),
@@ -258,7 +258,8 @@ impl<'p, E> Exchange<'p, E> {
             Flow::Collect(_) if here.head && !self.body.is_raw() => {
                 return self.want_content(cx, flow, content_max, here);
             }
-            // Nobody has a token, nothing was switched to, or there is no head any more to be shown beside the content.
+            // There is no valid token, no protocol was switched to, or the head that belongs to the content has been
+            // consumed.
             Flow::ReceiveOrResume(_) | Flow::Upgrade(_) | Flow::Detach(_) | Flow::Collect(_) => {
                 self.replace_response(cx, flow, Answer::new(500), RefusalCause::Flow);
             }
@@ -266,16 +267,16 @@ impl<'p, E> Exchange<'p, E> {
         false
     }
 
-    /// The exchange is no longer under way.
+    /// Counts the exchange as no longer under way.
     #[inline]
     pub(super) fn count_out<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        if self.has(flag::COUNTED) {
-            self.clear(flag::COUNTED);
+        if self.has(flag::IN_FLIGHT) {
+            self.clear(flag::IN_FLIGHT);
             *cx.in_flight -= u32::from(!planted!(InFlightKept));
         }
     }
 
-    /// Waits for content, unless there is too much of it. The client is told to go on when it waits for that.
+    /// Waits for content, unless there is too much. A client that waits for 100 (Continue) gets it.
     fn want_content<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
@@ -285,13 +286,13 @@ impl<'p, E> Exchange<'p, E> {
     ) -> bool {
         let collects = matches!(flow, Flow::Collect(_));
         let allowed = match content_max {
-            // Content that no buffer of the pool could hold would wait for one in vain.
+            // For content larger than the pool's buffers it would wait in vain.
             _ if collects => {
                 let bytes_max = largest_class(cx.pool).size().min(cx.limits.content_collected_max as usize);
                 Some(content_max.map_or(bytes_max as u64, |max| max.min(bytes_max as u64)))
             }
             Some(bytes_max) => Some(bytes_max),
-            // Decided in an earlier call, and counted down since.
+            // Set by an earlier call, and counted down since then.
             None if self.facts.has(Facts::LIMITED) => None,
             None => Some(cx.limits.content_bytes_max),
         };
@@ -313,7 +314,7 @@ impl<'p, E> Exchange<'p, E> {
         collects
     }
 
-    /// Puts the interim response in front of whatever was written of the final one.
+    /// Inserts the interim response before what has been written of the final one.
     fn insert_continue(&mut self) {
         let at = self.response_at as usize;
         let Output::Unsent { head, .. } = &mut self.output else { return };
@@ -326,7 +327,7 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
-    /// The response is complete: the next request, or the end.
+    /// The response is complete: continues with the next request, or ends the connection.
     pub(super) fn finish_response<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         self.waiting = None;
         self.count_out(cx);
@@ -334,18 +335,18 @@ impl<'p, E> Exchange<'p, E> {
         if self.body.is_raw() {
             self.stream = Stream::Done;
             self.reason.get_or_insert(CloseReason::UpgradeFinished);
-            self.set(flag::LAST | flag::DEAF);
+            self.set(flag::LAST | flag::IGNORES_INPUT);
             return self.go(Event::Respond);
         }
         self.stream = Stream::Done;
         if self.body.is_finished() && !self.facts.has(Facts::CLOSE) {
             return self.go(Event::Bytes);
         }
-        // Content that is not worth reading ends the connection, even where the response promised otherwise because its
-        // head had left; content that the client holds back until it is asked for would never come.
+        // Content that is not worth reading ends the connection, even if the response promised otherwise because its
+        // head had been sent. Content that the client holds back for a 100 (Continue) would never come.
         let too_long = self.body.announced() > u64::from(cx.limits.discard_bytes_max);
         let held_back = self.facts.has(Facts::EXPECTS) && !self.body.is_finished();
-        if self.facts.has(Facts::CLOSE) || too_long || held_back || self.has(flag::DEAF) {
+        if self.facts.has(Facts::CLOSE) || too_long || held_back || self.has(flag::IGNORES_INPUT) {
             let reason = if !self.body.is_finished() {
                 CloseReason::ContentUnread
             } else if self.facts.has(Facts::CONNECT) {
@@ -354,14 +355,14 @@ impl<'p, E> Exchange<'p, E> {
                 CloseReason::CloseDelimited
             };
             self.reason.get_or_insert(reason);
-            self.set(flag::LAST | flag::DEAF);
+            self.set(flag::LAST | flag::IGNORES_INPUT);
             self.go(Event::Respond);
         } else {
             self.go(Event::NeedContent);
         }
     }
 
-    /// Answers in place of what the handler wrote; breaks the response off when a part of it has left.
+    /// Replaces the handler's response with an answer; cuts it off if a part of it has been sent.
     pub(super) fn replace_response<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
@@ -380,7 +381,7 @@ impl<'p, E> Exchange<'p, E> {
         answer: Answer<'_>,
         cause: RefusalCause,
     ) {
-        // The response that was to switch forgot what the request said about the connection.
+        // A response that switches protocols has dropped what the request said about the connection.
         let raw = self.stream == Stream::Raw;
         let close = raw || self.facts.has(Facts::CLOSE) || self.facts.has(Facts::CLOSE_UNREAD);
         self.facts = self.facts.with(Facts::CLOSE, close);
@@ -390,15 +391,15 @@ impl<'p, E> Exchange<'p, E> {
         self.break_off(cx, CloseReason::ResponseFailed);
     }
 
-    /// Ends the connection in the middle of a response. What has left of it shows that it is not whole, and what was
-    /// answered before still reaches the client, so that the end is a FIN, behind which the connection lingers; but for a
-    /// response that a FIN would complete.
+    /// Ends the connection in the middle of a response. If the client can tell that the response is incomplete, the
+    /// connection ends with a FIN and lingers, so that earlier responses still reach the client; if a FIN would seem to
+    /// complete the response, it ends at once.
     pub(super) fn break_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
         if !self.shows_its_end() {
             return self.cut_off(cx, reason);
         }
         self.forget_response(cx, reason);
-        self.set(flag::LAST | flag::DEAF);
+        self.set(flag::LAST | flag::IGNORES_INPUT);
         self.go(Event::Respond);
     }
 
@@ -409,19 +410,19 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     fn forget_response<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
-        // Whatever was to happen behind the response.
+        // Overrides the reason recorded for after the response.
         self.reason = Some(reason);
         self.abandon(cx, reason);
         self.clear(flag::STARVED);
         self.release_output(cx.pool);
     }
 
-    /// Whether the client can tell that the response is not whole when it ends now.
+    /// Whether the client could tell that the response is incomplete if the connection ended now.
     pub(super) const fn shows_its_end(&self) -> bool {
         !matches!(self.stream, Stream::CloseDelimited | Stream::Raw)
     }
 
-    /// The next piece of a produced response.
+    /// Calls the handler for the next piece of its response.
     pub(super) fn produce<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let wanted = if matches!(self.stream, Stream::Length(_)) { GATHER_MAX } else { Class::Small.size() };
         if self.reserve(cx.pool, wanted).is_err() {
@@ -441,7 +442,7 @@ impl<'p, E> Exchange<'p, E> {
     }
 }
 
-/// Answers in place of a handler that failed in this call; not where its response had begun before.
+/// Writes an answer in place of a handler that failed in this call, unless a part of its response has been sent.
 #[cold]
 fn replace<H: Handler>(
     response: &mut ResponseWriter<'_>,

@@ -1,4 +1,4 @@
-//! Reading content: for the handler in slices or whole, or to drop it.
+//! Reading content: in slices or collected for the handler, or to drop it.
 
 use super::body::{Body, Slice};
 use super::calling::Here;
@@ -13,13 +13,13 @@ use crate::request::Trailers;
 use crate::state::Event;
 use crate::writer::{Facts, Failure, Stream};
 
-/// What became of content that was offered to the handler.
+/// The outcome of offering content to the handler.
 #[derive(Clone, Copy)]
 struct Offer {
     len: usize,
     /// Nothing was consumed.
     is_untouched: bool,
-    /// It was the last, and all of it was consumed.
+    /// It was the last content, and all of it was consumed.
     is_read: bool,
     /// Nothing follows it.
     is_last: bool,
@@ -28,7 +28,7 @@ struct Offer {
 }
 
 impl<'p, E> Connection<'p, E> {
-    /// Reads content for whoever waits for it, as far as it is there.
+    /// Reads the content that has arrived, for the handler or to drop it.
     pub(super) fn read_content<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         match &self.exchange.waiting {
             Some(Flow::Collect(_)) => self.collect(cx),
@@ -37,7 +37,7 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Hands raw bytes to the handler of an upgraded connection, what had already arrived first.
+    /// Passes raw bytes to the handler of an upgraded connection, starting with those that had already arrived.
     #[cold]
     pub(super) fn read_raw<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         match self.exchange.waiting.take() {
@@ -67,11 +67,11 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Hands slices of content to the handler.
+    /// Passes slices of content to the handler.
     fn receive<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
         let keeps_trailers = self.exchange.facts.has(Facts::TRAILERS);
-        let held = self.exchange.front as usize;
+        let held = self.exchange.kept_len as usize;
         let body = &mut self.exchange.body;
         let polled = if keeps_trailers {
             body.poll_keeping_trailers(bytes, held, cx.limits)
@@ -82,7 +82,7 @@ impl<'p, E> Connection<'p, E> {
             Ok(slice) => slice,
             Err(status) => return self.refuse_content(cx, status),
         };
-        slice.ended |= self.exchange.body.is_raw() && self.exchange.has(flag::ENDED);
+        slice.ended |= self.exchange.body.is_raw() && self.exchange.has(flag::FIN_RECEIVED);
         let is_new = slice.len > 0 || slice.ended;
         self.join_held(&mut slice);
         if !is_new {
@@ -100,12 +100,12 @@ impl<'p, E> Connection<'p, E> {
         let Some(state) = self.exchange.waiting.take().and_then(Flow::into_state) else { return false };
         self.exchange.go(Event::CallHandler);
         let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
-        // Trailers have no content behind them, and none in front of them but what was held.
+        // Trailers are at the end of the content, so the only content before them is what was held.
         let (content, rest) = bytes[slice.skip..].split_at(slice.len);
         let trailers = slice.trailers.map(|len| Trailers::new(&rest[..len]));
         let mut content = Content::new(content, slice.ended, trailers);
         let before = self.exchange.unsent();
-        // Who answers now leaves the rest unread.
+        // A handler that answers now leaves the rest unread.
         let rest = self.exchange.body.announced().saturating_sub(slice.len as u64);
         let too_long = !slice.ended && rest > u64::from(cx.limits.discard_bytes_max);
         self.exchange.facts =
@@ -122,7 +122,7 @@ impl<'p, E> Connection<'p, E> {
         };
         let exchange = &mut self.exchange;
         if !is_held_end {
-            exchange.body.take(consumed, &mut exchange.front);
+            exchange.body.take(consumed, &mut exchange.kept_len);
         }
         self.consume(slice.skip + consumed);
         if !is_held_end {
@@ -131,7 +131,8 @@ impl<'p, E> Connection<'p, E> {
         self.settle_receive(cx, flow, failure, content_max, offer)
     }
 
-    /// The section stays where it is until all content in front of it was taken: it is found again with the rest.
+    /// Removes the trailer section once all content before it has been consumed. Until then it stays, and is found
+    /// again with the rest.
     fn cut_trailers(&mut self, slice: &Slice, consumed: usize) {
         let is_taken = consumed == slice.len || planted!(TrailersCutTwice);
         if let (Some(len), Some(inbound)) = (slice.trailers.filter(|_| is_taken), &mut self.inbound) {
@@ -139,7 +140,7 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Brings new content together with what is held in front of it.
+    /// Joins new content with the held content before it.
     fn join_held(&mut self, slice: &mut Slice) {
         if slice.held > 0
             && let Some(inbound) = &mut self.inbound
@@ -167,7 +168,7 @@ impl<'p, E> Connection<'p, E> {
             };
         let waits = wants_more && offer.is_untouched && !offer.is_answered;
         let flow = match flow {
-            // There is nothing more to receive, or no room for it: the token, or the time, is what it waits for.
+            // There is nothing more to receive, or no room for it: it can only wait for the token or the time.
             Flow::ReceiveOrResume(state)
                 if wants_more && (offer.is_last || waits && !self.make_room(cx, Class::Huge.size())) =>
             {
@@ -177,26 +178,26 @@ impl<'p, E> Connection<'p, E> {
             flow => flow,
         };
         if wants_more && raw && (offer.is_read || offer.is_last && waits) {
-            // Nothing more will come; what is left unread waits for more in vain.
+            // Nothing more will come: the handler would wait in vain.
             self.exchange.drop_flow(cx, flow, RefusalCause::Connection(CloseReason::UpgradeFinished));
             self.exchange.finish_response(cx);
             return true;
         }
         if waits {
-            // It waits for more than there is: there must be more to come, and room for it.
+            // It waits for more than has arrived: there must be more to come, and room for it.
             if offer.is_last || !self.make_room(cx, Class::Huge.size()) {
                 self.exchange.give_up_stalled(cx, flow);
                 return true;
             }
             let exchange = &mut self.exchange;
-            if !exchange.body.hold(offer.len, &mut exchange.front) {
+            if !exchange.body.hold(offer.len, &mut exchange.kept_len) {
                 exchange.set(flag::HUNGRY);
             }
         }
         let switches = self.exchange.stream == Stream::Raw;
         if wants_more && !raw && !switches && content_max.is_none_or(|bytes_max| self.exchange.body.allow(bytes_max)) {
             self.exchange.waiting = Some(flow);
-            // Written but not all taken: what was written goes first, then the rest is offered again.
+            // If it wrote something but consumed nothing, its output is sent first, then the content is offered again.
             let written_first = offer.is_answered && offer.is_untouched && !offer.is_read;
             self.exchange.go(if written_first { Event::Respond } else { Event::NeedContent });
             return true;
@@ -205,9 +206,9 @@ impl<'p, E> Connection<'p, E> {
         true
     }
 
-    /// Gathers the whole content, in place behind the head where it fits, else in a buffer of its own.
+    /// Collects the whole content: in place after the head if it fits, otherwise in a separate buffer.
     fn collect<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
-        let head_len = self.exchange.front as usize;
+        let head_len = self.exchange.kept_len as usize;
         let Some(inbound) = &mut self.inbound else { return false };
         if let (Body::Length(length), Output::Empty | Output::Unsent { .. }) =
             (self.exchange.body, &self.exchange.output)
@@ -230,7 +231,7 @@ impl<'p, E> Connection<'p, E> {
         self.collect_aside(cx, head_len)
     }
 
-    /// Copies content from behind the head into a buffer of its own.
+    /// Copies content that follows the head into a separate buffer.
     fn collect_aside<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, head_len: usize) -> bool {
         if !matches!(self.exchange.output, Output::Collected(_)) {
             self.exchange.release_output(cx.pool);
@@ -284,7 +285,8 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// The content is whole: `in_place` tells its length behind the head, else it lies in its own buffer.
+    /// The content is complete: calls the handler. `in_place` is its length if it follows the head; otherwise it is in
+    /// the separate buffer.
     fn call_collected<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
@@ -317,10 +319,10 @@ impl<'p, E> Connection<'p, E> {
         self.exchange.body = Body::Finished;
         let exchange = &mut self.exchange;
         exchange.facts = exchange.facts.with(Facts::CONTENT, false);
-        let behind = in_place.unwrap_or(0);
-        let head_len = core::mem::take(&mut exchange.front) as usize;
+        let content_len = in_place.unwrap_or(0);
+        let head_len = core::mem::take(&mut exchange.kept_len) as usize;
         let (head, rest) = inbound.filled().split_at(head_len);
-        let content = aside.as_ref().map_or(&rest[..behind], |buf| buf.filled());
+        let content = aside.as_ref().map_or(&rest[..content_len], |buf| buf.filled());
         let called = with_head(head, cx.limits, &mut HeadScan::default(), |parsed| match parsed {
             Ok(Some(request)) => {
                 let target = Some(request.target());
@@ -334,9 +336,9 @@ impl<'p, E> Connection<'p, E> {
         if let Some(buf) = aside {
             release(cx.pool, buf);
         }
-        self.consume(head_len + behind);
+        self.consume(head_len + content_len);
         let Some((flow, failure, content_max)) = called else {
-            // The same bytes were accepted before.
+            // Cannot happen: the same bytes were accepted before.
             self.close(cx, CloseReason::ResponseFailed);
             return false;
         };
@@ -344,7 +346,8 @@ impl<'p, E> Connection<'p, E> {
         true
     }
 
-    /// More is needed before there is content, with room for it behind a part of a trailer section that is kept.
+    /// More bytes are needed before there is content, and room for them after the part of the trailer section that is
+    /// kept.
     fn await_trailers<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         if self.inbound.as_ref().is_some_and(|inbound| !inbound.is_empty()) && !self.make_room(cx, Class::Huge.size()) {
             let capacity = self.inbound.as_ref().map_or(0, Buf::capacity);
@@ -357,7 +360,7 @@ impl<'p, E> Connection<'p, E> {
         self.await_content(cx)
     }
 
-    /// More content is needed: what was written goes first.
+    /// More content is needed: the output is sent first.
     fn await_content<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         if self.exchange.has_output() {
             self.exchange.go(Event::Respond);
@@ -366,7 +369,7 @@ impl<'p, E> Connection<'p, E> {
         if !matches!(self.exchange.output, Output::Collected(_)) {
             self.exchange.release_output(cx.pool);
         }
-        if self.exchange.has(flag::ENDED) {
+        if self.exchange.has(flag::FIN_RECEIVED) {
             self.close(cx, CloseReason::PeerClosedEarly);
         }
         false
@@ -386,7 +389,7 @@ impl<'p, E> Connection<'p, E> {
 }
 
 impl<E> Exchange<'_, E> {
-    /// Bytes written and not sent: whether a call wrote anything shows in it.
+    /// Bytes written and not sent: a difference shows that a call wrote something.
     fn unsent(&self) -> usize {
         match &self.output {
             Output::Unsent { head, body } => head.len() + body.len(),

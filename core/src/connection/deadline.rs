@@ -1,4 +1,4 @@
-//! How long a connection may take: which deadline runs when, and when it begins anew.
+//! The deadlines of a connection: which one applies, and when it restarts.
 
 use super::exchange::Output;
 use super::window::Direction;
@@ -7,10 +7,10 @@ use crate::limits::{Limits, RateMin};
 use crate::state::State;
 use crate::time::Instant;
 
-/// How often a lingering connection is looked at: acknowledgements are no event.
-const LINGER_LOOK_MS: u32 = 1_000;
+/// How often a lingering connection is checked, since there is no event for acknowledgements.
+const LINGER_CHECK_MS: u32 = 1_000;
 
-/// Classes of deadlines; within one, every timeout has the same length.
+/// The classes of deadlines. All timeouts of a class have the same length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum Deadline {
@@ -18,11 +18,11 @@ pub enum Deadline {
     FirstByte,
     /// The whole head.
     Head,
-    /// Progress of content.
+    /// Progress of receiving content.
     Content,
-    /// Content in hand that waits for another buffer: nobody may hold one for ever.
+    /// Received content that waits for another buffer, so that its own buffer is not held forever.
     Famine,
-    /// Progress of a send.
+    /// Progress of sending a response.
     Write,
     /// A deferred answer.
     Defer,
@@ -30,17 +30,17 @@ pub enum Deadline {
     Upgraded,
     /// Idle between requests.
     Idle,
-    /// The next look at a lingering connection.
+    /// The next check of a lingering connection.
     Linger,
-    /// A time that the handler set: no timeout, and in no list of deadlines with the same timeout.
+    /// A time that the handler set. It is not a timeout, and in none of the lists of deadlines with equal timeouts.
     Wake,
 }
 
 impl Deadline {
-    /// Number of classes with a timeout.
+    /// The number of classes with a timeout.
     pub const COUNT: usize = 9;
 
-    /// All classes with a timeout, by number.
+    /// All classes with a timeout, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
         Self::FirstByte,
         Self::Head,
@@ -53,7 +53,7 @@ impl Deadline {
         Self::Linger,
     ];
 
-    /// The timeout of this class in milliseconds, `None` when it is switched off.
+    /// The timeout of this class in milliseconds; `None` if it is disabled.
     #[must_use]
     pub fn timeout_ms(self, limits: &Limits) -> Option<u32> {
         let timeouts = &limits.timeouts;
@@ -68,15 +68,15 @@ impl Deadline {
             Self::Upgraded => timeouts.upgraded_timeout_ms,
             Self::Idle if planted!(TimeoutsSwapped) => timeouts.head_timeout_ms,
             Self::Idle => timeouts.idle_timeout_ms,
-            // A look, not an end: see `linger`.
             Self::Wake => None,
-            Self::Linger => Some(timeouts.linger_timeout_ms.map_or(LINGER_LOOK_MS, |ms| ms.clamp(1, LINGER_LOOK_MS))),
+            // When to check, not when to close: see `linger`.
+            Self::Linger => Some(timeouts.linger_timeout_ms.map_or(LINGER_CHECK_MS, |ms| ms.clamp(1, LINGER_CHECK_MS))),
         }
     }
 }
 
-/// Progress timeout and minimum rate as one rule: so many bytes in each window. A window is never longer than the
-/// progress timeout, so a transfer that stands still fails by its rate.
+/// Progress timeout and minimum rate as one rule: a number of bytes per window. A window is never longer than the
+/// progress timeout, so a stalled transfer violates it.
 fn progress_window(timeout_ms: Option<u32>, rate: Option<RateMin>) -> Option<RateMin> {
     match (timeout_ms, rate) {
         (None, None) => None,
@@ -99,8 +99,8 @@ pub(super) fn write_rate(limits: &Limits) -> Option<RateMin> {
 }
 
 impl<E> Connection<'_, E> {
-    /// The deadline that runs now, as a function of the state: the same before and after
-    /// [`next_action`](Self::next_action) hands out the operation that it limits.
+    /// The deadline that applies now, as a function of the state: it is the same before and after
+    /// [`next_action`](Self::next_action) returns the operation that it limits.
     #[inline]
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
@@ -118,21 +118,23 @@ impl<E> Connection<'_, E> {
             State::KeepAlive => Some(Deadline::Idle),
             State::Processing | State::Switched if exchange.is_timed() => Some(Deadline::Wake),
             State::Processing if exchange.is_deferred() => Some(Deadline::Defer),
-            State::Switched if receives(flag::STARVED | flag::ENDED | flag::DETACHED) => Some(Deadline::Upgraded),
+            State::Switched if receives(flag::STARVED | flag::FIN_RECEIVED | flag::DETACHED) => {
+                Some(Deadline::Upgraded)
+            }
             State::Lingering => Some(Deadline::Linger),
             _ => None,
         }
     }
 
-    /// When the handler wants to be called.
+    /// The time that the handler set.
     pub(crate) fn wake_at(&self, now: Instant) -> Instant {
         // At most half of the range of 32 bits away, in either direction.
         let left_ms = self.exchange.wake_at.wrapping_sub(now.0 as u32) as i32 - i32::from(planted!(WakeEarly));
         now.plus_ms(left_ms.max(0) as u32)
     }
 
-    /// Whether the deadline changed since the last call: `Some(None)` when none runs any more, `Some(Some(class))` when
-    /// one of that class begins now, or begins anew.
+    /// Whether the deadline changed since the last call: `Some(None)` if none applies any more, `Some(Some(class))` if
+    /// one of that class starts or restarts now.
     #[inline]
     pub fn deadline_change(&mut self, now: Instant) -> Option<Option<Deadline>> {
         let wanted = self.deadline();
@@ -151,5 +153,15 @@ impl<E> Connection<'_, E> {
         };
         exchange.windows.run(now, direction);
         Some(wanted)
+    }
+
+    /// As [`deadline_change`](Self::deadline_change), with the instant at which the deadline passes: for a driver that keeps
+    /// one deadline for each connection. A class that `limits` switch off never runs.
+    pub fn due_change(&mut self, now: Instant, limits: &Limits) -> Option<Option<(Instant, Deadline)>> {
+        let change = self.deadline_change(now)?;
+        Some(change.and_then(|deadline| match deadline {
+            Deadline::Wake => Some((self.wake_at(now), deadline)),
+            deadline => Some((now.plus_ms(deadline.timeout_ms(limits)?), deadline)),
+        }))
     }
 }

@@ -1,4 +1,4 @@
-//! One exchange: its state, its flags and its buffers.
+//! One exchange: its state, flags and buffers.
 
 use super::body::Body;
 use super::window::Windows;
@@ -11,74 +11,74 @@ use crate::pool::{Buf, BufferPool, Class};
 use crate::state::{Event, State};
 use crate::writer::{Facts, Stream};
 
-/// Room that must be free in the send buffer before a handler is called: then an answer can always be given, and a
-/// full buffer never makes a handler run twice.
+/// Room that must be free in the send buffer before a handler is called. It ensures that an answer can always be
+/// written, and that a full buffer never makes a handler run twice.
 const RESERVE: usize = ANSWER_BYTES_MAX + CONTINUE.len();
 
-/// The largest send buffer a first call gets, however much was received: responses beyond it leave in several sends.
+/// The largest send buffer for a first call, however much was received: more responses leave in several sends.
 pub(super) const GATHER_MAX: usize = Class::Medium.size();
 
-/// What was written and has not left, or the content that is being collected, or how the end goes: never two of them.
+/// The output that is to be sent, or the content that is being collected, or the state of lingering: never two of them.
 #[derive(Debug, Default)]
 pub(super) enum Output<'p> {
     #[default]
     Empty,
-    /// Goes out in this order.
+    /// To be sent in this order.
     Unsent { head: Buf<'p>, body: &'p [u8] },
-    /// The send in flight is that of a 100 (Continue): what follows it, `len` bytes in the same buffer and then `body`, must
-    /// not leave together with it.
+    /// The send in flight has only a 100 (Continue). What follows it, `len` bytes in the same buffer and then `body`,
+    /// must not leave together with it.
     HeldBack { len: u32, body: &'p [u8] },
-    /// Content on its way to [`Handler::collected`].
+    /// Content for [`Handler::collected`](crate::handler::Handler::collected).
     Collected(Buf<'p>),
-    /// All responses are out: what the end behind them depends on.
+    /// All responses have been sent: the state that determines when the connection is closed.
     Lingering(Linger),
 }
 
-/// What a lingering connection knows. Times are the low 32 bits of milliseconds.
+/// The state of a lingering connection. Times are the low 32 bits of milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Linger {
-    /// Bytes of the response that were on their way when it was last looked at; unknown before the first look.
+    /// Unacknowledged bytes at the last check; `None` before the first.
     pub(super) unacknowledged: Option<u32>,
-    /// When the last response left, or was found to be acknowledged.
+    /// When the last response was sent, or later, when it was found to be acknowledged.
     pub(super) since: u32,
-    /// When the client was last heard of.
+    /// When input last arrived.
     pub(super) heard: u32,
-    /// The client has all of the response, or may be taken to have it.
+    /// The client has acknowledged the whole response, or is assumed to have.
     pub(super) is_acknowledged: bool,
 }
 
-/// State of the exchange and of the connection around it, all but the received bytes.
+/// The state of the exchange and of the connection around it, except for the received bytes.
 pub(super) struct Exchange<'p, E> {
     pub(super) output: Output<'p>,
-    /// What the handler waits for.
+    /// What the handler waits for; `None` when there is nothing more to call it for.
     pub(super) waiting: Option<Flow<E>>,
-    /// What is left of the request's body.
+    /// The rest of the request's body.
     pub(super) body: Body,
     pub(super) stream: Stream,
     pub(super) scan: HeadScan,
-    /// Bytes that stay in front of the received ones: the head for [`Flow::Collect`], or content that is out of its
-    /// chunks, for a handler that waits for more of it.
-    pub(super) front: u32,
-    /// Where the response begins in the output, while no part of it has left.
+    /// Bytes that are kept at the front of the received ones: the head for [`Flow::Collect`], or content that has been
+    /// taken out of its chunks, for a handler that waits for more of it.
+    pub(super) kept_len: u32,
+    /// Where the current response begins in the output, as long as no part of it has been passed to a send.
     pub(super) response_at: u32,
     pub(super) served: u32,
-    /// When the handler wants to be called, in the low 32 bits of milliseconds: see [`flag::TIMED`].
+    /// The time that the handler set, as the low 32 bits of milliseconds: see [`flag::TIMED`].
     pub(super) wake_at: u32,
     pub(super) windows: Windows,
     flags: u32,
     pub(super) facts: Facts,
     pub(super) state: State,
     pub(super) reason: Option<CloseReason>,
-    /// The deadline that was last told.
+    /// The deadline that was last reported.
     pub(super) armed: Option<Deadline>,
 }
 
-/// Why no handler can be called now.
+/// Why a handler cannot be called now.
 #[derive(Clone, Copy)]
 pub(super) enum NotReady {
-    /// What was gathered must leave before there is room to answer.
+    /// Earlier responses must be sent before there is room for an answer.
     Flush,
-    /// No buffer to answer in is free.
+    /// No buffer for an answer is free.
     Starved,
 }
 
@@ -90,7 +90,7 @@ impl<E> Default for Exchange<'_, E> {
             body: Body::Finished,
             stream: Stream::Unbegun,
             scan: HeadScan::default(),
-            front: 0,
+            kept_len: 0,
             response_at: 0,
             served: 0,
             wake_at: 0,
@@ -104,7 +104,7 @@ impl<E> Default for Exchange<'_, E> {
     }
 }
 
-/// State, flags, buffers.
+/// State, flags and buffers.
 impl<'p, E> Exchange<'p, E> {
     #[inline]
     pub(super) const fn has(&self, flags: u32) -> bool {
@@ -121,7 +121,7 @@ impl<'p, E> Exchange<'p, E> {
         self.flags &= !flags;
     }
 
-    /// The one place where the state changes.
+    /// The only place where the state changes.
     #[inline]
     pub(super) fn go(&mut self, event: Event) {
         let next = self.state.after(event);
@@ -131,40 +131,40 @@ impl<'p, E> Exchange<'p, E> {
         self.state = next.unwrap_or(State::Closing);
     }
 
-    /// Whether the receive in flight has a buffer of its own, and was not told to end.
+    /// Whether the receive in flight uses a buffer of the connection (not a lent one), and was not cancelled.
     pub(super) const fn pins_buffer(&self) -> bool {
         self.has(flag::RECV) && !self.has(flag::LENT | flag::RECV_CANCELED)
     }
 
-    /// A part of a head was looked at.
+    /// Whether a part of a head has been scanned.
     pub(super) const fn scan_has_begun(&self) -> bool {
         !self.scan.is_fresh()
     }
 
-    /// Something was written, and no send is in flight.
+    /// Whether there is output to send, and no send is in flight.
     #[inline]
     pub(super) const fn wants_send(&self) -> bool {
         !self.has(flag::SEND) && matches!(self.output, Output::Unsent { .. })
     }
 
-    /// While the last response goes out, what still arrives is received and dropped: the client may read nothing before
-    /// it has written everything.
+    /// Whether input is to be received and dropped while the last response is being sent: the client may read nothing
+    /// before it has written everything.
     #[inline]
     pub(super) const fn wants_to_drop(&self) -> bool {
-        self.has(flag::DEAF) && !self.has(flag::RECV | flag::ENDED | flag::UNFED)
+        self.has(flag::IGNORES_INPUT) && !self.has(flag::RECV | flag::FIN_RECEIVED | flag::NO_DROP_BUFFER)
     }
 
-    /// The handler is to be called, and the receive in flight has what had arrived before.
+    /// Whether the handler is to be called, but the receive in flight holds bytes that arrived earlier.
     pub(super) const fn wants_inbound_back(&self) -> bool {
         self.is_woken() && self.pins_buffer()
     }
 
-    /// The receive in flight has a buffer of its own, which may hold what arrived before.
+    /// Whether the receive in flight uses a buffer of the connection, which may hold bytes that arrived earlier.
     pub(super) const fn holds_input_in_flight(&self) -> bool {
         self.has(flag::RECV) && !self.has(flag::LENT)
     }
 
-    /// The handler goes on when more content is there, and there is more to come.
+    /// Whether the handler waits for content, and more is to come.
     pub(super) const fn waits_for_content(&self) -> bool {
         matches!(self.waiting, Some(Flow::Receive(_) | Flow::ReceiveOrResume(_) | Flow::Collect(_)))
             && !self.body.is_finished()
@@ -176,7 +176,7 @@ impl<'p, E> Exchange<'p, E> {
         matches!(&self.output, Output::Unsent { head, body } if !head.is_empty() || !body.is_empty())
     }
 
-    /// What was written leaves the buffer: a response that is not complete can no longer be replaced.
+    /// The output is passed to a send: from now on, a response that is not complete can no longer be replaced.
     #[inline]
     pub(super) const fn leave(&mut self, head_len: usize, body_len: usize) {
         if self.waiting.is_some() && head_len + body_len > self.response_at as usize {
@@ -185,15 +185,15 @@ impl<'p, E> Exchange<'p, E> {
         self.response_at = 0;
     }
 
-    /// A part was sent: what is left of the bytes in front of the response that is not complete still is in front.
+    /// After a partial send: what is left of earlier responses is still before the current one.
     pub(super) const fn keep_rest(&mut self, rest_len: usize) {
         if !self.has(flag::BEGUN) {
             self.response_at = rest_len as u32;
         }
     }
 
-    /// A 100 (Continue) leaves alone, without the beginning of the response behind it: there are clients and proxies that
-    /// take what comes in one segment with it for a part of it.
+    /// Restricts the send to the 100 (Continue), without the beginning of the response after it: some clients and
+    /// proxies take what arrives in one segment with it for a part of it.
     #[cold]
     pub(super) fn hold_back(&mut self, head: &mut Buf<'p>, body: &mut &'p [u8]) {
         self.clear(flag::CONTINUE);
@@ -206,7 +206,7 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
-    /// Puts together again what [`hold_back`](Self::hold_back) took apart, when the first `sent` bytes have left.
+    /// Undoes [`hold_back`](Self::hold_back) after the first `sent` bytes have been sent.
     #[cold]
     pub(super) fn join_held_back(&mut self, head: &mut Buf<'p>, body: &mut &'p [u8], sent: usize) {
         if let Output::HeldBack { len, body: rest } = core::mem::take(&mut self.output) {
@@ -229,8 +229,8 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
-    /// Makes sure that an answer fits behind what was gathered. The buffer is as large as what came in, so that
-    /// pipelined responses leave together.
+    /// Makes sure that there is room for an answer after earlier responses. The buffer is as large as the input, so
+    /// that pipelined responses leave together.
     #[inline]
     pub(super) fn reserve(&mut self, pool: &mut BufferPool<'_, 'p>, available: usize) -> Result<(), NotReady> {
         match &self.output {
@@ -246,8 +246,8 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
-    /// Makes room behind what was gathered while more heads are waiting: a batch of requests that came in one receive is
-    /// answered in one send.
+    /// Moves the earlier responses to a larger buffer while more heads are waiting, so that a batch of requests that
+    /// arrived in one receive is answered in one send.
     #[cold]
     fn grow(&mut self, pool: &mut BufferPool<'_, 'p>) -> Result<(), NotReady> {
         let Output::Unsent { head, body } = core::mem::take(&mut self.output) else { return Err(NotReady::Flush) };
@@ -259,7 +259,8 @@ impl<'p, E> Exchange<'p, E> {
         result
     }
 
-    /// What has to happen before there is room to answer; whether the connection goes on with that at once.
+    /// Arranges for what [`reserve`](Self::reserve) needs; returns whether the connection can continue with that at
+    /// once.
     pub(super) fn await_room(&mut self, not_ready: NotReady) -> bool {
         match not_ready {
             NotReady::Flush => self.go(Event::Respond),
@@ -268,7 +269,7 @@ impl<'p, E> Exchange<'p, E> {
         matches!(not_ready, NotReady::Flush)
     }
 
-    /// A large buffer for the next receive, when much content is still to come and buffers abound.
+    /// A large buffer for the next receive, if much content is still to come and large buffers abound.
     #[cold]
     pub(super) fn bulk_buffer(&self, pool: &mut BufferPool<'_, 'p>) -> Option<Buf<'p>> {
         if self.state != State::ReadingContent || self.body.announced() <= Class::Small.size() as u64 {

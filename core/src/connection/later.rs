@@ -1,4 +1,4 @@
-//! Exchanges that go on later: answers that are deferred, connections that switch to another protocol.
+//! Exchanges that continue later: deferred answers, and connections that switch to another protocol.
 
 use super::body::Body;
 use super::calling::Here;
@@ -12,7 +12,7 @@ use crate::state::Event;
 use crate::writer::Facts;
 
 impl<'p, E> Exchange<'p, E> {
-    /// Waits for the answer, without a buffer. What was written goes out first.
+    /// Waits for the answer, without a buffer. The output is sent first.
     #[cold]
     pub(super) fn defer<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
         if !self.can_be_resolved(cx) && !self.has(flag::TIMED) {
@@ -28,25 +28,26 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
-    /// Whether somebody has a token of this exchange.
+    /// Whether a valid token of this exchange exists.
     pub(super) fn can_be_resolved<H: Handler<Exchange = E>>(&self, cx: &Context<'_, '_, 'p, H>) -> bool {
         let place = cx.place;
         let cell = place.deferrals.cell(place.id.index).filter(|cell| cell.is_armed() && self.facts.has(Facts::TOKEN));
         if cell.is_some_and(DeferCell::is_resolved) && !planted!(OwnResolveUnheard) {
-            // Resolved before it was waited for; the worker has already scanned this cell, so ring again.
+            // Resolved before the exchange began to wait; the worker has already scanned this cell, so ring again.
             place.deferrals.ring(place.id.index);
         }
         cell.is_some()
     }
 
-    /// Nothing is left to send before the deferred answer. The client may have ended its side before that.
+    /// The output before a deferred answer has been sent. The client may have sent its FIN earlier.
     pub(super) fn await_answer<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        if self.has(flag::ENDED) {
+        if self.has(flag::FIN_RECEIVED) {
             self.client_vanished(cx);
         }
     }
 
-    /// The client of a deferred answer has ended its side: the handler may wait on, or the connection closes.
+    /// The client of a deferred answer has sent its FIN: asks the handler whether to keep waiting or close the
+    /// connection.
     #[cold]
     pub(super) fn client_vanished<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         let Some(Flow::Defer(state)) = self.waiting.take() else { return };
@@ -54,14 +55,14 @@ impl<'p, E> Exchange<'p, E> {
             Some(state) => self.waiting = Some(Flow::Defer(state)),
             None => {
                 self.end_deferral(cx);
-                // With all of its input received, the end is no reset.
+                // All input has been received, so closing does not cause a reset.
                 self.cut_off(cx, CloseReason::PeerClosedEarly);
             }
         }
     }
 
-    /// From the response that switches on, nothing is HTTP any more, and the exchange is over; `false` when content is
-    /// left unread as HTTP.
+    /// After the response that switches protocols nothing is HTTP any more, and the exchange is over. `false` if
+    /// content has been left unread as HTTP.
     #[cold]
     pub(super) fn begins_raw<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         if self.body.is_raw() {
@@ -75,12 +76,12 @@ impl<'p, E> Exchange<'p, E> {
         true
     }
 
-    /// Waits for raw bytes, behind the response that switched to them.
+    /// Waits for raw bytes, after the response that switched protocols.
     pub(super) fn switch<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
         match flow {
             Flow::Detach(_) => {
                 self.set(flag::DETACHED);
-                // Its new owner is not this connection, and never calls it.
+                // The program owns it from now on, and no token reaches it.
                 self.end_deferral(cx);
             }
             Flow::ReceiveOrResume(_) if !self.can_be_resolved(cx) && !self.has(flag::TIMED) => {
@@ -106,24 +107,24 @@ impl<'p, E> Exchange<'p, E> {
         matches!(self.waiting, Some(Flow::Defer(_) | Flow::ReceiveOrResume(_)))
     }
 
-    /// Whether the handler waits for a time that it set.
+    /// Whether the handler waits for the time that it set.
     pub(super) const fn is_timed(&self) -> bool {
         self.has(flag::TIMED) && self.waits_for_token()
     }
 
-    /// Whether the handler may wait for long, and was not told of a stop.
-    pub(super) const fn wants_to_be_told(&self) -> bool {
+    /// Whether the handler may wait for long, and has yet to be told of a stop.
+    pub(super) const fn wants_stop_notice(&self) -> bool {
         let waits_for_raw = matches!(self.waiting, Some(Flow::Receive(_) | Flow::Upgrade(_))) && self.body.is_raw();
-        (self.waits_for_token() || waits_for_raw) && !self.has(flag::TOLD)
+        (self.waits_for_token() || waits_for_raw) && !self.has(flag::TOLD_OF_STOP)
     }
 
-    /// Whether the handler is to be called although no bytes have come.
+    /// Whether the handler is to be called for a reason other than received bytes.
     #[inline]
     pub(super) const fn is_woken(&self) -> bool {
         self.has(flag::WOKEN) && (self.has(flag::STOPPING) || self.waits_for_token()) && self.waiting.is_some()
     }
 
-    /// Calls the handler if it is woken.
+    /// Calls the handler if it has been woken.
     pub(super) fn resume<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
@@ -135,14 +136,14 @@ impl<'p, E> Exchange<'p, E> {
         if let Err(not_ready) = self.reserve(cx.pool, 0) {
             return self.await_room(not_ready);
         }
-        let is_due = self.has(flag::RESOLVED | flag::TIME) && self.waits_for_token();
+        let is_due = self.has(flag::RESOLVED | flag::DUE) && self.waits_for_token();
         let Some(flow) = self.waiting.take() else { return false };
-        // The receive that was to notice the client's end may have waited for a buffer: the handler does not.
+        // The receive for noticing the client's FIN may wait for a buffer; the handler does not have to.
         self.clear(flag::STARVED);
-        // What it held back is offered again.
+        // Content that it did not consume is offered again.
         self.clear(flag::HUNGRY);
         self.go(Event::CallHandler);
-        // A call tells of a stop by itself.
+        // Any call tells the handler about a stop.
         self.clear(flag::STOPPING);
         let (flow, failure, content_max) = if !is_due {
             self.call(cx, None, |handler, response| handler.stopping(flow, response))
@@ -152,10 +153,10 @@ impl<'p, E> Exchange<'p, E> {
             if !by_time || planted!(TokenEndsWithTime) {
                 self.end_deferral(cx);
             }
-            self.clear(flag::RESOLVED | flag::TIME);
-            self.facts = self.facts.with(Facts::TIME, by_time);
+            self.clear(flag::RESOLVED | flag::DUE);
+            self.facts = self.facts.with(Facts::WOKEN_BY_TIME, by_time);
             let called = self.call(cx, None, |handler, response| handler.resume(state, response));
-            self.facts = self.facts.with(Facts::TIME, false);
+            self.facts = self.facts.with(Facts::WOKEN_BY_TIME, false);
             called
         };
         let here = Here { head: false, content: content_is_here || self.has(flag::BEGUN) };
@@ -163,7 +164,7 @@ impl<'p, E> Exchange<'p, E> {
         true
     }
 
-    /// Tokens of this exchange are stale from now on, also of one that answered without waiting for them.
+    /// Makes the tokens of this exchange stale, including those of an exchange that answered without waiting for them.
     #[inline]
     pub(super) fn end_deferral<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>) {
         if self.facts.has(Facts::TOKEN) && !planted!(TokensKept) {
@@ -180,7 +181,7 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
-    /// What the handler wants next is not to be: its state goes back to it.
+    /// The handler's flow cannot be followed: returns its state to it.
     pub(super) fn drop_flow<H: Handler<Exchange = E>>(
         &self,
         cx: &mut Context<'_, '_, 'p, H>,
@@ -192,7 +193,7 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
-    /// The exchange ends without the rest of its response.
+    /// Ends the exchange without the rest of its response.
     pub(super) fn abandon<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
         self.end_deferral(cx);
         if let Some(state) = self.waiting.take().and_then(Flow::into_state)

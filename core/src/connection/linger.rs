@@ -1,10 +1,10 @@
-//! The end behind the last response (RFC 9112 §9.6): our FIN goes out, what the client still sends is dropped, and the
-//! socket is closed once the client cannot lose anything by it any more.
+//! The end of a connection after its last response (RFC 9112 §9.6): our FIN goes out, input is dropped, and the socket
+//! is closed once closing can no longer destroy anything that the client has yet to read.
 //!
-//! close(2) on a socket with unread input, or input that arrives behind it, makes the kernel answer with a reset, and a
-//! reset destroys what the client has not received or not read yet. So a connection lingers until the client's FIN; until
-//! the client takes nothing for too long; or, once it has acknowledged everything, until it has been silent for a while
-//! or has gone on sending for far too long.
+//! After close(2), the kernel answers unread or further input with a reset, and a reset destroys what the client has
+//! not received or not read yet. So a connection lingers until the client's FIN; until the client reads nothing for too
+//! long; or, once it has acknowledged everything, until it has been silent for a while or has continued to send for far
+//! too long.
 
 use super::deadline::{content_rate, write_rate};
 use super::exchange::{Exchange, Linger, Output};
@@ -15,17 +15,17 @@ use crate::handler::Handler;
 use crate::state::Event;
 
 impl<'p, E> Connection<'p, E> {
-    /// The last response is out.
+    /// The last response has been sent.
     pub(super) fn end<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         let exchange = &mut self.exchange;
         let reason = *exchange.reason.get_or_insert(CloseReason::PeerAsked);
-        if exchange.has(flag::ENDED) || planted!(NoLingering) {
-            // Nothing more can come, so that closing cannot turn into a reset. The kernel delivers the rest.
+        if exchange.has(flag::FIN_RECEIVED) || planted!(NoLingering) {
+            // Nothing more can arrive, so closing cannot cause a reset. The kernel delivers the rest.
             return self.close(cx, reason);
         }
         exchange.go(Event::Linger);
-        exchange.set(flag::PROGRESS | flag::DEAF);
-        exchange.clear(flag::UNFED);
+        exchange.set(flag::PROGRESS | flag::IGNORES_INPUT);
+        exchange.clear(flag::NO_DROP_BUFFER);
         exchange.release_output(cx.pool);
         exchange.windows = Windows::default();
         let now = cx.now.0 as u32;
@@ -34,7 +34,7 @@ impl<'p, E> Connection<'p, E> {
         self.drop_inbound(cx);
     }
 
-    /// What arrives behind the last response is dropped.
+    /// Drops input that arrived after the last response.
     pub(super) fn drop_late<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) {
         self.drop_inbound(cx);
         let exchange = &mut self.exchange;
@@ -47,8 +47,8 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// A look at a lingering connection, once a second.
-    pub(super) fn look_at_linger<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+    /// Checks a lingering connection, once a second.
+    pub(super) fn check_lingering<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         let Output::Lingering(linger) = &mut self.exchange.output else { return self.end_lingering(cx) };
         let now = cx.now.0 as u32;
         let timeouts = &cx.limits.timeouts;
@@ -66,7 +66,7 @@ impl<'p, E> Connection<'p, E> {
             Some(_) if planted!(UnacknowledgedIgnored) => true,
             Some(left) => {
                 let Some(before) = linger.unacknowledged.replace(left) else {
-                    // What the client took before the first look is not known: the rate counts from here.
+                    // How much the client received before the first check is unknown: the rate counts from here.
                     self.exchange.windows = Windows::default();
                     return;
                 };
@@ -79,7 +79,8 @@ impl<'p, E> Connection<'p, E> {
                 }
                 return;
             }
-            // Nobody can tell: it had as long as it might have taken for a write without progress.
+            // Unknown on this system: it is assumed to have everything after the time that a write may take without
+            // progress.
             None => timeouts.write_timeout_ms.is_none() || passed(linger.since, timeouts.write_timeout_ms),
         };
         if is_acknowledged {
@@ -94,7 +95,7 @@ impl<'p, E> Connection<'p, E> {
 }
 
 impl<E> Exchange<'_, E> {
-    /// The direction whose rate counts while the connection lingers.
+    /// The direction whose rate is measured while the connection lingers.
     pub(super) const fn lingering_direction(&self) -> Direction {
         match &self.output {
             Output::Lingering(linger) if linger.is_acknowledged => Direction::Content,

@@ -1,9 +1,59 @@
-//! One connection: what it does with bytes that came in, what it wants next, when it gives up. No I/O.
+//! One connection: how it handles received bytes, which operation it needs next, and when it gives up. No I/O.
 //!
-//! What a connection wants is a function of its state: [`Connection::next_action`] hands out one operation after the
-//! other and [`Connection::handle_received`], [`Connection::handle_sent`] and [`Connection::handle_closed`] take their
-//! outcome. The [`Engine`](crate::engine::Engine) drives many of them; a program with a single byte stream may drive
-//! one itself.
+//! The next operation is a function of the state: [`Connection::next_action`] returns one after another, and
+//! [`Connection::handle_received`], [`Connection::handle_sent`] and [`Connection::handle_closed`] take their outcomes.
+//! The [`Engine`](crate::engine::Engine) drives many connections; a program with a single byte stream can drive one
+//! itself.
+//!
+//! ```
+//! # use aurora_http_core::connection::{Action, Connection, Context, Place};
+//! # use aurora_http_core::defer::Deferrals;
+//! # use aurora_http_core::handler::handler_fn;
+//! # use aurora_http_core::limits::Limits;
+//! # use aurora_http_core::pool::{Arena, Buffers, BufferPool, Class, ClassCounts, Handle, LOANS_MAX};
+//! # use aurora_http_core::preamble::Preamble;
+//! # use aurora_http_core::reactor::{IoHandle, NoPeers};
+//! # use aurora_http_core::request::Request;
+//! # use aurora_http_core::time::Instant;
+//! # use aurora_http_core::writer::{ResponseWriter, WriteError};
+//! # let (mut memory, mut table) = (Buffers::<2, 1024>::new(), [const { None }; 2]);
+//! # let mut pool = BufferPool::new(&mut table, ClassCounts::NONE.with(Class::Tiny, 2))?;
+//! # pool.add_buffers(&mut memory)?;
+//! # let (mut scratch, mut loans) = ([0; 256], [const { None }; LOANS_MAX]);
+//! # let mut arena = Arena::new(&mut scratch);
+//! # let (id, deferrals) = (Handle { index: 0, generation: 0 }, Deferrals::NONE);
+//! # let place = Place { peers: &NoPeers, io: IoHandle(0), id, deferrals };
+//! let mut handler =
+//!     handler_fn(|_: &Request<'_>, response: &mut ResponseWriter<'_>| -> Result<(), WriteError> {
+//! response.body("hi\n") });
+//! let mut cx = Context {
+//!     handler: &mut handler,
+//!     pool: &mut pool,
+//!     loans: &mut loans,
+//!     arena: &mut arena,
+//!     preamble: &Preamble::new("")?,
+//!     limits: &Limits::default(),
+//!     counters: &mut Default::default(),
+//!     now: Instant(0),
+//!     place: &place,
+//!     in_flight: &mut 0,
+//!     last: None,
+//! };
+//! let mut connection = Connection::new();
+//!
+//! // It asks for bytes, in a buffer of the driver's choice:
+//! assert!(matches!(connection.next_action(cx.pool), Some(Action::Recv { into: None })));
+//! let mut buf = cx.pool.acquire(Class::Tiny).ok_or("no buffer")?;
+//! buf.append(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")?;
+//! connection.handle_received(&mut cx, Ok(buf.len() as u32), Some(buf));
+//!
+//! // The handler was called, and its response is to be sent:
+//! let Some(Action::Send { head, body }) = connection.next_action(cx.pool) else { return Err("no response".into()) };
+//! assert_eq!(head.filled(), b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi\n");
+//! connection.handle_sent(&mut cx, Ok((head.len() + body.len()) as u32), head, body);
+//! assert!(matches!(connection.next_action(cx.pool), Some(Action::Recv { into: None })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod actions;
 mod advance;
@@ -12,6 +62,7 @@ mod calling;
 mod content;
 mod deadline;
 mod exchange;
+mod flag;
 mod later;
 mod linger;
 mod own_answers;
@@ -39,122 +90,64 @@ use deadline::{content_rate, write_rate};
 use exchange::{Exchange, Output};
 use window::{Direction, Progress};
 
-/// What a connection needs from its surroundings during a call.
+/// What a connection needs from its environment during a call.
 pub struct Context<'c, 's, 'p, H: Handler> {
-    /// Answers requests.
+    /// The handler that answers requests.
     pub handler: &'c mut H,
-    /// Where buffers come from and go to.
+    /// The pool that buffers come from and return to.
     pub pool: &'c mut BufferPool<'s, 'p>,
-    /// Room to remember buffers lent to the handler for one call.
+    /// A table for the buffers lent to the handler during one call.
     pub loans: &'c mut [Option<Buf<'p>>],
-    /// Scratch memory for one call.
+    /// Scratch memory for the duration of one call.
     pub arena: &'c mut Arena<'s>,
     /// `Date` and `Server`.
     pub preamble: &'c Preamble,
-    /// Policy.
+    /// Limits and timeouts.
     pub limits: &'c Limits,
-    /// What happened so far.
+    /// The counters to update.
     pub counters: &'c mut Counters,
     /// The current time.
     pub now: Instant,
-    /// Where the connection is.
+    /// The connection's identity, peer and cell for deferred answers.
     pub place: &'c Place<'c>,
-    /// Exchanges under way, on all connections of the engine.
+    /// The number of exchanges under way on all connections of the engine.
     pub in_flight: &'c mut u32,
-    /// Why the next response is the last one on its connection, if it is: a graceful stop, or a newcomer without a slot.
+    /// If the next response is to be the last one on its connection, the reason: a graceful stop, or a newcomer without
+    /// a slot.
     pub last: Option<CloseReason>,
 }
 
 /// One connection and its exchange.
 pub struct Connection<'p, E> {
-    /// Received and not yet consumed; `None` while a receive is in flight, and when idle.
+    /// Bytes received and not yet consumed; `None` while a receive is in flight, and when idle.
     inbound: Option<Buf<'p>>,
     exchange: Exchange<'p, E>,
 }
 
-/// What a connection wants done.
+/// An operation that a connection asks for.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Action<'p> {
-    /// Receive into `into`, or into a lent buffer.
+    /// Receive into `into`, or if it is `None`, into a lent buffer.
     Recv {
-        /// The buffer that holds a part already.
+        /// The buffer, which may hold earlier bytes.
         into: Option<Buf<'p>>,
     },
     /// Send both parts.
     Send {
-        /// Sent first.
+        /// The first part.
         head: Buf<'p>,
-        /// Sent behind it.
+        /// The second part.
         body: &'p [u8],
     },
-    /// End one or both directions.
+    /// Shut down one or both directions.
     Shutdown(Shutdown),
-    /// Ask for the end of the receive in flight.
+    /// Cancel the receive in flight.
     CancelRecv,
-    /// Ask for the end of the send in flight.
+    /// Cancel the send in flight.
     CancelSend,
     /// Close the handle; nothing else is in flight.
     Close,
-}
-
-/// Bits of [`Connection`]'s flag word.
-mod flag {
-    /// A receive is in flight.
-    pub(super) const RECV: u32 = 1;
-    /// A send is in flight.
-    pub(super) const SEND: u32 = 1 << 1;
-    /// The close is in flight.
-    pub(super) const CLOSE: u32 = 1 << 2;
-    /// The receive in flight was told to end.
-    pub(super) const RECV_CANCELED: u32 = 1 << 3;
-    /// The send in flight was told to end.
-    pub(super) const SEND_CANCELED: u32 = 1 << 4;
-    /// The sending direction was shut down.
-    pub(super) const SHUT: u32 = 1 << 5;
-    /// No buffer was free: waits in line.
-    pub(super) const STARVED: u32 = 1 << 6;
-    /// The peer's FIN was seen.
-    pub(super) const ENDED: u32 = 1 << 7;
-    /// The connection ends behind the current response.
-    pub(super) const LAST: u32 = 1 << 8;
-    /// A part of the current response has left the buffer.
-    pub(super) const BEGUN: u32 = 1 << 9;
-    /// The handler wants more bytes than there are before it consumes any.
-    pub(super) const HUNGRY: u32 = 1 << 10;
-    /// The receive in flight uses a lent buffer.
-    pub(super) const LENT: u32 = 1 << 11;
-    /// The deadline starts anew although its class is the same: a window is complete, or an exchange.
-    pub(super) const PROGRESS: u32 = 1 << 12;
-    /// The exchange counts as under way.
-    pub(super) const COUNTED: u32 = 1 << 13;
-    /// The token of the exchange was resolved.
-    pub(super) const RESOLVED: u32 = 1 << 14;
-    /// The embedding program gets the connection.
-    pub(super) const DETACHED: u32 = 1 << 15;
-    /// Nobody will look at what still arrives: it is dropped.
-    pub(super) const DEAF: u32 = 1 << 16;
-    /// No buffer was free to drop input into: not asked for again before the next send completes.
-    pub(super) const UNFED: u32 = 1 << 17;
-    /// The carriage return of an empty line in front of the next head was taken.
-    pub(super) const BLANK_CR: u32 = 1 << 18;
-    /// An empty line in front of the next head was taken: there must not be another one.
-    pub(super) const BLANK_LINE: u32 = 1 << 19;
-    /// The handler set a time.
-    pub(super) const TIMED: u32 = 1 << 20;
-    /// That time has come.
-    pub(super) const TIME: u32 = 1 << 21;
-    /// A stop has begun, and the handler is to be told.
-    pub(super) const STOPPING: u32 = 1 << 22;
-    /// The handler was told of the stop.
-    pub(super) const TOLD: u32 = 1 << 23;
-    /// A 100 (Continue) is in front of the response that is written.
-    pub(super) const CONTINUE: u32 = 1 << 25;
-    /// What the send in flight left out, the response behind a 100 (Continue), stays in its buffer.
-    pub(super) const HELD_BACK: u32 = 1 << 24;
-
-    /// What calls a handler that waits for no bytes.
-    pub(super) const WOKEN: u32 = RESOLVED | TIME | STOPPING;
 }
 
 impl<E> Default for Connection<'_, E> {
@@ -163,48 +156,48 @@ impl<E> Default for Connection<'_, E> {
     }
 }
 
-/// What a connection tells about itself.
+/// Queries.
 impl<'p, E> Connection<'p, E> {
-    /// A connection that was just accepted.
+    /// A newly accepted connection.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where it stands.
+    /// Its phase.
     #[inline]
     #[must_use]
     pub fn state(&self) -> State {
         self.exchange.state
     }
 
-    /// Whether the handle is gone.
+    /// Whether the handle has been closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.exchange.state == State::Closed
     }
 
-    /// Whether it waits for a buffer; [`handle_buffers`](Self::handle_buffers) when there are some.
+    /// Whether it waits for a buffer: call [`handle_buffers`](Self::handle_buffers) when there are some.
     #[inline]
     #[must_use]
     pub fn is_starved(&self) -> bool {
         self.exchange.has(flag::STARVED)
     }
 
-    /// Whether it waits for a lent buffer to receive into, and holds none meanwhile.
+    /// Whether it waits for a lent buffer to receive into, and holds no received bytes.
     #[must_use]
     pub fn is_starved_to_receive(&self) -> bool {
         self.is_starved() && self.inbound.is_none() && !self.exchange.is_woken()
     }
 
-    /// Whether the receive in flight took a lent buffer or waits for one.
+    /// Whether the receive in flight uses a lent buffer, or waits for one.
     #[inline]
     #[must_use]
     pub fn is_receiving_lent(&self) -> bool {
         self.exchange.has(flag::LENT)
     }
 
-    /// Whether a buffer of the pool is in its hands, or in those of its operations.
+    /// Whether it, or one of its operations in flight, holds a buffer of the pool.
     pub(crate) fn holds_buffer(&self) -> bool {
         let exchange = &self.exchange;
         self.inbound.is_some()
@@ -213,31 +206,31 @@ impl<'p, E> Connection<'p, E> {
             || (exchange.has(flag::RECV) && !exchange.has(flag::LENT))
     }
 
-    /// Gives back what is in its hands. It is good for nothing afterwards but to be dropped.
+    /// Returns its buffers to the pool. Afterwards it must only be dropped.
     pub(crate) fn release_buffers(&mut self, pool: &mut BufferPool<'_, 'p>) {
         let output = match core::mem::take(&mut self.exchange.output) {
             Output::Unsent { head: buf, .. } | Output::Collected(buf) => Some(buf),
             Output::Empty | Output::HeldBack { .. } | Output::Lingering(_) => None,
         };
         for buf in self.inbound.take().into_iter().chain(output) {
-            // Refused where the pool has all of its buffers, and then it is none of them.
+            // Refused only if the pool already has all its buffers, so that this one is not the pool's.
             let _ = pool.release(buf);
         }
     }
 
-    /// Whether an exchange is under way: a head was answered to, and not all of the answer is out.
+    /// Whether an exchange is under way: a head has been accepted, and not all of the response has been sent.
     #[must_use]
     pub fn is_exchanging(&self) -> bool {
         matches!(self.exchange.state, State::Processing | State::Writing | State::ReadingContent | State::Switched)
     }
 
-    /// Requests served so far.
+    /// The number of requests served so far.
     #[must_use]
     pub fn requests_served(&self) -> u32 {
         self.exchange.served
     }
 
-    /// Whether the embedding program can have it: [`take_detached`](Self::take_detached).
+    /// Whether the program can take the connection with [`take_detached`](Self::take_detached).
     #[inline]
     #[must_use]
     pub fn is_detached(&self) -> bool {
@@ -246,14 +239,14 @@ impl<'p, E> Connection<'p, E> {
             && !self.exchange.has(flag::RECV | flag::SEND)
     }
 
-    /// Why it ends, once it does.
+    /// Why it ends, once that is known.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.exchange.reason
     }
 }
 
-/// What happens to a connection.
+/// Events.
 impl<'p, E> Connection<'p, E> {
     /// The receive in flight has completed.
     pub fn handle_received<H: Handler<Exchange = E>>(
@@ -274,13 +267,13 @@ impl<'p, E> Connection<'p, E> {
             Ok(0) => self.handle_fin(cx),
             Ok(count) => self.handle_bytes(cx, count),
             Err(IoError::Canceled | IoError::NoBuffers) if self.exchange.has(flag::DETACHED) => {}
-            // Asked for again when it is wanted again: what it does meanwhile does not wait for buffers to receive into.
+            // Retried when it is needed again: sending and closing do not wait for buffers to receive into.
             Err(IoError::NoBuffers) if matches!(self.exchange.state, State::Writing | State::Closing) => {
-                self.exchange.set(flag::UNFED);
+                self.exchange.set(flag::NO_DROP_BUFFER);
             }
             Err(IoError::NoBuffers) => self.exchange.set(flag::STARVED),
-            Err(IoError::Canceled) if self.exchange.has(flag::DEAF) => self.drop_inbound(cx),
-            // The handler is to be called, and what had arrived before is needed back.
+            Err(IoError::Canceled) if self.exchange.has(flag::IGNORES_INPUT) => self.drop_inbound(cx),
+            // Cancelled to get back the earlier bytes for a call of the handler.
             Err(IoError::Canceled) if self.exchange.is_woken() => self.advance(cx),
             Err(_) => self.close(cx, CloseReason::PeerReset),
         }
@@ -297,14 +290,14 @@ impl<'p, E> Connection<'p, E> {
                 match exchange.windows.count(cx.now, Direction::Content, count, content_rate(cx.limits)) {
                     Progress::Going => {}
                     Progress::Complete => exchange.set(flag::PROGRESS),
-                    // As much as there was room for: more may have arrived in time.
+                    // The buffer is full, so more bytes may have arrived in time.
                     Progress::TooSlow if self.inbound.as_ref().is_some_and(|inbound| inbound.spare_len() == 0) => {}
                     Progress::TooSlow => return self.handle_slow_bytes(cx),
                 }
             }
             State::Switched => exchange.set(flag::PROGRESS),
-            _ if exchange.has(flag::DEAF) => return self.drop_late(cx, count),
-            // A receive that was armed before the handler was woken: the bytes wait.
+            _ if exchange.has(flag::IGNORES_INPUT) => return self.drop_late(cx, count),
+            // From a receive that was armed before the handler was woken: the bytes wait.
             State::Writing => {
                 if exchange.waits_for_content() {
                     let _ = exchange.windows.count(cx.now, Direction::Content, count, content_rate(cx.limits));
@@ -317,7 +310,8 @@ impl<'p, E> Connection<'p, E> {
         self.advance(cx);
     }
 
-    /// These were too slow, unless they were the last ones: who knows how long they have been there.
+    /// The bytes came too slowly. If they complete the content that is no error, because they may have been there for
+    /// long.
     #[cold]
     fn handle_slow_bytes<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         let request = self.exchange.served;
@@ -326,7 +320,7 @@ impl<'p, E> Connection<'p, E> {
             return;
         }
         if self.exchange.state == State::Writing && self.exchange.waits_for_content() {
-            // What the handler wrote for them makes them no faster.
+            // The handler's output does not make up for the slow content.
             self.exchange.go(Event::NeedContent);
         }
         if self.exchange.state == State::ReadingContent {
@@ -335,15 +329,16 @@ impl<'p, E> Connection<'p, E> {
     }
 
     fn handle_fin<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        self.exchange.set(flag::ENDED);
+        self.exchange.set(flag::FIN_RECEIVED);
         match self.exchange.state {
             State::New | State::KeepAlive => self.close(cx, CloseReason::PeerClosed),
-            State::Writing if !planted!(HalfCloseEnds) => {} // half-closed: what is being answered goes out first
+            State::Writing if !planted!(HalfCloseEnds) => {} // half-closed: the response is sent first
             State::Switched => self.advance(cx),
             State::Lingering => self.close(cx, CloseReason::PeerClosed),
             State::Processing if self.exchange.is_deferred() && !planted!(FinVanishes) => {
                 self.exchange.client_vanished(cx);
-                // The answer may be there already, and has waited for this receive to give back what it holds.
+                // The answer may have been resolved already, and waited for this receive to return the bytes that it
+                // held.
                 if !planted!(AnswerForgotten) {
                     self.advance(cx);
                 }
@@ -352,12 +347,12 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Whether it waits for a token.
+    /// Whether it waits for a token to be resolved.
     pub(crate) const fn waits_for_token(&self) -> bool {
         self.exchange.waits_for_token()
     }
 
-    /// The token was resolved.
+    /// The token has been resolved.
     pub fn handle_resolved<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         if self.exchange.waits_for_token() {
             self.exchange.set(flag::RESOLVED);
@@ -365,15 +360,15 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Whether a handler that may wait for long has to be told of a stop.
-    pub(crate) const fn wants_to_be_told(&self) -> bool {
-        self.exchange.wants_to_be_told()
+    /// Whether the handler may wait for long and has yet to be told of a stop.
+    pub(crate) const fn wants_stop_notice(&self) -> bool {
+        self.exchange.wants_stop_notice()
     }
 
-    /// A stop has begun: tells a handler that waits for something else than the content of its request.
+    /// A stop has begun: tells a handler that waits for anything other than the content of its request.
     pub fn handle_stopping<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        if self.exchange.wants_to_be_told() {
-            self.exchange.set(flag::STOPPING | flag::TOLD);
+        if self.exchange.wants_stop_notice() {
+            self.exchange.set(flag::STOPPING | flag::TOLD_OF_STOP);
             self.advance(cx);
         }
     }
@@ -386,8 +381,8 @@ impl<'p, E> Connection<'p, E> {
         head: Buf<'p>,
         body: &'p [u8],
     ) {
-        self.exchange.clear(flag::SEND | flag::SEND_CANCELED | flag::UNFED);
-        // Also when it was told to end and was faster.
+        self.exchange.clear(flag::SEND | flag::SEND_CANCELED | flag::NO_DROP_BUFFER);
+        // Even if it was cancelled, but completed first.
         cx.counters.bytes_sent += u64::from(result.unwrap_or(0));
         let count = match result {
             Ok(count) if self.exchange.state == State::Writing => count,
@@ -400,7 +395,7 @@ impl<'p, E> Connection<'p, E> {
         let is_partial = (count as usize) < head.len() + body.len() && !planted!(RestForgotten);
         if is_partial || self.exchange.has(flag::HELD_BACK) {
             self.put_back(head, body, count as usize);
-            // Of all that was to be sent, the client may have had room for more all the time.
+            // Only a partial send can be too slow: otherwise the client may have had room for more all the time.
             if self.count_sent(cx, count) == Progress::TooSlow && is_partial {
                 self.close(cx, CloseReason::WriteTimeout);
             }
@@ -408,13 +403,13 @@ impl<'p, E> Connection<'p, E> {
         }
         release(cx.pool, head);
         if self.exchange.waiting.is_some() {
-            // All of it: the client may have had room for more all the time.
+            // A complete send is never too slow: the client may have had room for more all the time.
             self.count_sent(cx, count);
         }
         self.advance(cx);
     }
 
-    /// Counts what was sent of a response that goes on.
+    /// Counts the bytes sent of a response that is not complete.
     fn count_sent<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) -> Progress {
         let progress = self.exchange.windows.count(cx.now, Direction::Write, count, write_rate(cx.limits));
         if progress == Progress::Complete {
@@ -429,7 +424,7 @@ impl<'p, E> Connection<'p, E> {
         self.exchange.go(Event::Closed);
     }
 
-    /// Buffers may be free again: tries what [`is_starved`](Self::is_starved) waited for.
+    /// Buffers may be free again: retries what [`is_starved`](Self::is_starved) waits for.
     pub fn handle_buffers<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         self.exchange.clear(flag::STARVED);
         self.advance(cx);
@@ -444,10 +439,10 @@ impl<'p, E> Connection<'p, E> {
         match deadline {
             Deadline::FirstByte => self.close(cx, CloseReason::FirstByteTimeout),
             Deadline::Idle => self.close(cx, CloseReason::IdleTimeout),
-            Deadline::Linger => self.look_at_linger(cx),
+            Deadline::Linger => self.check_lingering(cx),
             Deadline::Head => self.refuse(cx, Answer::new(408), CloseReason::HeadTimeout),
             Deadline::Content => self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
-            Deadline::Famine => self.shed(cx),
+            Deadline::Famine => self.refuse_overloaded(cx),
             Deadline::Write => self.close(cx, CloseReason::WriteTimeout),
             Deadline::Defer => {
                 self.exchange.abandon(cx, CloseReason::DeferTimeout);
@@ -457,19 +452,20 @@ impl<'p, E> Connection<'p, E> {
             Deadline::Upgraded => self.close(cx, CloseReason::IdleTimeout),
             Deadline::Wake => {
                 self.exchange.clear(flag::TIMED);
-                self.exchange.set(flag::TIME);
+                self.exchange.set(flag::DUE);
                 self.advance(cx);
             }
         }
     }
 
-    /// Answers 503 to a newcomer before it has said anything, or to what waits for a buffer and holds others.
-    pub(crate) fn shed<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
+    /// Answers 503 and ends the connection: that of a newcomer from which nothing has been read, or one that waits for
+    /// a buffer while it holds others.
+    pub(crate) fn refuse_overloaded<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         let answer = Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) };
         self.refuse(cx, answer, CloseReason::Shed);
     }
 
-    /// Gives state and leftover bytes away; the connection is over without a close.
+    /// Hands out the handler's state and the leftover bytes. The connection is over, without a close.
     pub fn take_detached(&mut self) -> Option<(E, Option<Buf<'p>>)> {
         if !self.is_detached() {
             return None;
@@ -480,12 +476,14 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Ends the connection without an answer. Operations in flight are told to end; the handler's state is dropped.
+    /// Ends the connection without an answer. Operations in flight are cancelled; the handler's state goes to
+    /// [`Handler::abandoned`].
     pub fn close<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
         if matches!(self.exchange.state, State::Closing | State::Closed) {
             return;
         }
-        // A reason that was set with the response counts once the response is out; what cuts it counts instead of it.
+        // A reason that was set with the response takes effect once the response has been sent; if the response is cut
+        // off, the cause of that replaces it.
         if self.exchange.state != State::Lingering || self.exchange.reason.is_none() {
             self.exchange.reason = Some(reason);
         }
@@ -496,8 +494,8 @@ impl<'p, E> Connection<'p, E> {
         self.drop_inbound(cx);
     }
 
-    /// Answers the request at hand with an error and ends the connection behind it; without an answer when a part of
-    /// a response has left already, or no buffer is free.
+    /// Answers the current request with an error, and ends the connection after it; without an answer if a part of a
+    /// response has already been sent, or no buffer is free.
     pub fn refuse<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
@@ -523,20 +521,20 @@ impl<'p, E> Connection<'p, E> {
         }
         self.exchange.reason.get_or_insert(reason);
         self.exchange.abandon(cx, reason);
-        // What is left of the input is never looked at again, so nothing can be answered twice.
-        self.exchange.set(flag::LAST | flag::DEAF);
+        // The rest of the input is never interpreted, so nothing can be answered twice.
+        self.exchange.set(flag::LAST | flag::IGNORES_INPUT);
         self.exchange.clear(flag::STARVED);
         self.drop_inbound(cx);
         self.exchange.go(Event::Respond);
         if !self.exchange.has_output() {
-            // The response has left; only what came behind it was wrong.
+            // The response has been sent; only the input after it was wrong.
             self.exchange.release_output(cx.pool);
             self.end(cx);
         }
     }
 
-    /// Whether a head that no handler is called for is known to be that of a HEAD request. A head that goes on arriving
-    /// lies in the receive in flight: then what was seen of it is remembered.
+    /// Whether a refused head is known to be that of a HEAD request. If it is in the buffer of the receive in flight,
+    /// the scan remembers its method.
     fn refuses_head_request(&self) -> bool {
         match &self.inbound {
             Some(inbound) => is_head_request(inbound.filled()),
@@ -544,14 +542,14 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Ends it before anything was read.
+    /// Ends it before anything has been read.
     pub(crate) fn refuse_new(&mut self, reason: CloseReason) {
         self.exchange.reason.get_or_insert(reason);
         self.exchange.go(Event::Close);
     }
 
-    /// Ends it as soon as nothing is lost: at once when new, or idle with a client that has every response; by lingering
-    /// when the client is still receiving; behind the response otherwise.
+    /// Ends it as soon as nothing can be lost: at once if it is new, or idle with a client that has acknowledged every
+    /// response; by lingering if the client is still receiving; otherwise after the response.
     pub fn stop<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
         match self.exchange.state {
             State::KeepAlive
@@ -571,19 +569,19 @@ impl<'p, E> Connection<'p, E> {
     }
 }
 
-/// Gives a buffer back. The pool refuses only what is not its own, and that is the reactor's to keep.
+/// Returns a buffer to the pool, which refuses only buffers that are not its own.
 #[inline]
 fn release<'p>(pool: &mut BufferPool<'_, 'p>, buf: Buf<'p>) {
     let foreign = pool.release(buf);
-    debug_assert!(foreign.is_ok(), "every buffer comes from the pool");
+    debug_assert!(foreign.is_ok(), "every buffer must come from the pool");
 }
 
-/// The largest class that the pool has any buffers of.
+/// The largest class that the pool can have buffers of.
 fn largest_class(pool: &BufferPool<'_, '_>) -> Class {
     Class::ALL.into_iter().rfind(|class| pool.capacity(*class) > 0).unwrap_or(Class::Tiny)
 }
 
-/// The class that a receive starts with: what a reactor is lent.
+/// The class of the buffers that are lent to the reactor, with which a receive starts.
 pub(crate) fn receive_class(limits: &Limits) -> Class {
     if limits.head_bytes_max as usize <= Class::Tiny.size() { Class::Tiny } else { Class::Small }
 }

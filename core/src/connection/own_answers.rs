@@ -1,4 +1,4 @@
-//! Answers that the connection gives itself, in place of a handler's or where none is called.
+//! Answers that the connection writes itself, in place of a handler's or when no handler is called.
 
 use super::exchange::{Exchange, Output};
 use super::{Context, flag};
@@ -8,9 +8,9 @@ use crate::handler::{Flow, Handler, Refusal, RefusalCause};
 use crate::state::State;
 use crate::writer::{Facts, Stream};
 
-/// Answers that the connection gives itself.
+/// Answers that the connection writes itself.
 impl<'p, E> Exchange<'p, E> {
-    /// Whether the request at hand has its answer, whatever is left of its content.
+    /// Whether the current request has been answered, even if its content has not been read completely.
     pub(super) fn is_answered(&self) -> bool {
         match self.state {
             State::New | State::ReadingHead => false,
@@ -19,7 +19,7 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
-    /// Appends an answer to a request that no handler answers any more; `false` when that is impossible.
+    /// Appends an answer to a request that no handler will answer; `false` if that is impossible.
     pub(super) fn write_refusal<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
@@ -28,7 +28,7 @@ impl<'p, E> Exchange<'p, E> {
         target: Option<&[u8]>,
     ) -> bool {
         if matches!(self.state, State::New | State::ReadingHead) {
-            // No request of this response was dispatched: nothing is known about it, but perhaps its method.
+            // No request was dispatched for this response: nothing is known about it except perhaps its method.
             self.facts = Facts::default().with(Facts::HEAD, answer.head_request);
             self.response_at = self.output_len();
             self.clear(flag::BEGUN);
@@ -46,7 +46,8 @@ impl<'p, E> Exchange<'p, E> {
         self.write_answer(cx, answer, cause, target)
     }
 
-    /// Replaces what was written of the current response; `false` when a part of it has left already, or there is no room.
+    /// Replaces what has been written of the current response; `false` if a part of it has been sent, or there is no
+    /// room.
     #[cold]
     pub(super) fn write_answer<H: Handler<Exchange = E>>(
         &mut self,
@@ -66,8 +67,8 @@ impl<'p, E> Exchange<'p, E> {
         is_answered
     }
 
-    /// The handler neither took nor wrote anything when it was its turn, and never will: 500 while nothing of the response
-    /// has left.
+    /// The handler neither consumed nor wrote anything, so it never will: 500, unless a part of the response has been
+    /// sent.
     #[cold]
     pub(super) fn give_up_stalled<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, flow: Flow<E>) {
         cx.counters.failed += 1;
@@ -80,7 +81,7 @@ impl<'p, E> Exchange<'p, E> {
         self.break_off(cx, CloseReason::HandlerStalled);
     }
 
-    /// Drops what was written of the current response, of which nothing has left.
+    /// Drops what has been written of the current response, of which nothing has been sent.
     fn take_back(&mut self) {
         if let Output::Unsent { head, body } = &mut self.output {
             head.truncate(self.response_at as usize);

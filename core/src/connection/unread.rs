@@ -1,4 +1,4 @@
-//! Content that nobody asks for, and what the response says about the end of the connection then.
+//! Content that the handler does not read, and what the response then says about the connection.
 
 use super::exchange::{Exchange, Output};
 use super::flag;
@@ -7,18 +7,18 @@ use crate::pool::Buf;
 use crate::writer::{Facts, Stream};
 
 impl<E> Exchange<'_, E> {
-    /// A response is produced, and nobody has asked for the content, which is too long to keep the connection for: it is
-    /// dropped as it comes, because a client may write all of it before it reads.
+    /// Called when a response is produced. If the handler did not ask for the content, and it is too long to keep the
+    /// connection, it is dropped as it arrives, because a client may write all of it before it reads.
     pub(super) fn decline_content(&mut self) {
         let begun = !matches!(self.stream, Stream::Unbegun | Stream::Raw);
         if begun && self.facts.has(Facts::CLOSE_UNREAD) && !self.facts.has(Facts::LIMITED) && !self.body.is_finished() {
-            self.set(flag::DEAF);
+            self.set(flag::IGNORES_INPUT);
             self.announce_close();
         }
     }
 
-    /// A streamed response whose head has not left leaves content unread that is not worth reading: its head says that the
-    /// connection ends (RFC 9112 §9.6), which could not be known when it was written.
+    /// If a streamed response leaves content unread that is not worth reading, and its head has not been sent yet, adds
+    /// to its head that the connection ends (RFC 9112 §9.6). That could not be known when it was written.
     pub(super) fn announce_close(&mut self) {
         let is_told = self.facts.has(Facts::CLOSE) || self.has(flag::BEGUN) || self.stream == Stream::Unbegun;
         if !self.facts.has(Facts::CLOSE_UNREAD)
@@ -36,7 +36,7 @@ impl<E> Exchange<'_, E> {
     }
 }
 
-/// Puts `Connection: close` into the head that begins at `at`, for which the writer has left room.
+/// Inserts `Connection: close` into the head that begins at `at`. The writer has left room for it.
 #[cold]
 fn insert_close(head: &mut Buf<'_>, at: usize, http10: bool) {
     let find = |head: &Buf<'_>, what: &[u8]| head.filled()[at..].windows(what.len()).position(|part| part == what);

@@ -1,4 +1,4 @@
-//! The minimum rate of transfers, in windows of time in which an operation was in flight.
+//! The minimum rate of transfers, in windows of the time during which an operation was in flight.
 
 use crate::limits::RateMin;
 use crate::time::Instant;
@@ -7,17 +7,17 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(super) enum Direction {
-    /// Content comes in.
+    /// Content is received.
     Content,
-    /// A response goes out.
+    /// A response is sent.
     Write,
 }
 
-/// The current window of each direction, of which one runs at a time. Times are the low 32 bits of milliseconds: a
-/// window is far shorter.
+/// The current window of each direction, of which at most one runs at a time. Times are the low 32 bits of
+/// milliseconds: a window is far shorter.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Windows {
-    /// When the operation in flight began to count.
+    /// From when the operation in flight counts.
     since: u32,
     windows: [Window; 2],
     running: Option<Direction>,
@@ -25,24 +25,25 @@ pub(super) struct Windows {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
-    /// Time that counted before the operation in flight.
+    /// The time that counted before the operation in flight.
     elapsed_ms: u32,
     bytes: u32,
 }
 
-/// How a transfer does.
+/// The state of a transfer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Progress {
-    /// The window goes on.
+    /// The window is not over.
     Going,
-    /// The window has enough bytes: the next one begins.
+    /// The window had enough bytes; the next one begins.
     Complete,
-    /// The window has passed without enough of them.
+    /// The window is over and did not have enough bytes.
     TooSlow,
 }
 
 impl Windows {
-    /// An operation of this direction is in flight now, or of none; the time of the other one does not count.
+    /// From `now` on, an operation of this direction is in flight, or none. Time does not count for the other
+    /// direction.
     pub(super) fn run(&mut self, now: Instant, direction: Option<Direction>) {
         if self.running == direction {
             return;
@@ -55,9 +56,10 @@ impl Windows {
         self.running = direction;
     }
 
-    /// Bytes moved.
+    /// Counts transferred bytes.
     ///
-    /// The deadline sees a transfer that stands still; this sees one that drips, however often it is interrupted.
+    /// The deadline catches a transfer that has stalled; this catches one that trickles, however often it is
+    /// interrupted.
     pub(super) fn count(&mut self, now: Instant, direction: Direction, bytes: u32, rate: Option<RateMin>) -> Progress {
         let Some(rate) = rate else { return Progress::Going };
         let running_ms = if self.running == Some(direction) { (now.0 as u32).wrapping_sub(self.since) } else { 0 };
@@ -97,9 +99,9 @@ mod tests {
     }
 
     #[test]
-    fn each_direction_has_a_window_of_its_own() {
+    fn each_direction_has_its_own_window() {
         let mut windows = Windows::default();
-        // A drip into an echo: one byte in, one byte out, over and over.
+        // Content that trickles into an echo: one byte in, one byte out, over and over.
         for second in 0..9_u64 {
             windows.run(Instant(second * 100), CONTENT);
             assert_eq!(windows.count(Instant(second * 100 + 99), Direction::Content, 1, RATE), Progress::Going);

@@ -1,16 +1,16 @@
-//! Times that differ from slot to slot: a pairing heap through the nodes that the slots carry for their deadlines.
+//! Times that differ from slot to slot: a pairing heap through the nodes that the slots have for their deadlines.
 //!
-//! Inserting is O(1), taking out O(log n) amortised, and it takes no memory beside the nodes (Fredman, Sedgewick, Sleator,
-//! Tarjan: The pairing heap, 1986).
+//! Inserting is O(1), removing O(log n) amortised, and it needs no memory other than the nodes (Fredman, Sedgewick,
+//! Sleator, Tarjan: The pairing heap, 1986).
 
 use super::{DeadlineNode, DeadlineSlots, NEVER, NONE, WAKE};
 use crate::time::Instant;
 
-/// Of a node in the heap, `prev` is its parent or the sibling before it, `next` the sibling behind it, and `child` the first
-/// of those below it, none of which is earlier.
+/// In a node of the heap, `prev` is its parent or the previous sibling, `next` the next sibling, and `child` the first
+/// of its children, none of which is earlier.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wakes {
-    /// The earliest time, to be asked without touching a slot.
+    /// The earliest time, cached so that reading it touches no slot.
     pub(super) first_at: Instant,
     root: u32,
 }
@@ -25,14 +25,14 @@ impl Wakes {
         if self.root == NONE { None } else { Some(self.root) }
     }
 
-    /// Puts in a slot whose node is in no list.
+    /// Inserts a slot whose node is in no list.
     pub(super) fn insert(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, at: Instant) {
         *slots.node(index) = DeadlineNode { at, prev: NONE, next: NONE, child: NONE, class: WAKE };
         let root = meld(slots, self.root, index);
         self.set_root(slots, root);
     }
 
-    /// Takes a slot out, whose node is in no list afterwards.
+    /// Removes a slot and resets its node.
     #[cold]
     pub(super) fn remove(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) {
         let node = core::mem::take(slots.node(index));
@@ -60,7 +60,7 @@ impl Wakes {
     }
 }
 
-/// One heap of two, given by their roots, which have no siblings; its root.
+/// Merges two heaps, given by their roots, which have no siblings; returns the new root.
 fn meld(slots: &mut (impl DeadlineSlots + ?Sized), one: u32, other: u32) -> u32 {
     if one == NONE || other == NONE {
         return if one == NONE { other } else { one };
@@ -76,19 +76,18 @@ fn meld(slots: &mut (impl DeadlineSlots + ?Sized), one: u32, other: u32) -> u32 
     above
 }
 
-/// One heap of a row of siblings: in pairs from front to back, then all of those from back to front, which is what bounds
-/// the cost.
+/// Merges a row of siblings: in pairs from front to back, then all of those from back to front, which bounds the cost.
 fn merge_siblings(slots: &mut (impl DeadlineSlots + ?Sized), first: u32) -> u32 {
     // Roots of pairs, the last one first, linked by `next`.
     let mut pairs = NONE;
     let mut at = first;
     while at != NONE {
         let other = cut(slots, at);
-        let behind = if other == NONE { NONE } else { cut(slots, other) };
+        let following = if other == NONE { NONE } else { cut(slots, other) };
         let pair = meld(slots, at, other);
         slots.node(pair).next = pairs;
         pairs = pair;
-        at = behind;
+        at = following;
     }
     let mut root = NONE;
     while pairs != NONE {
@@ -99,7 +98,7 @@ fn merge_siblings(slots: &mut (impl DeadlineSlots + ?Sized), first: u32) -> u32 
     root
 }
 
-/// Takes a node off its parent and its siblings; the one behind it.
+/// Detaches a node from its parent and siblings; returns the next sibling.
 fn cut(slots: &mut (impl DeadlineSlots + ?Sized), index: u32) -> u32 {
     let node = slots.node(index);
     node.prev = NONE;

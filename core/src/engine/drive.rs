@@ -1,4 +1,4 @@
-//! The engine's side of the loop: completions in, operations out.
+//! The engine's side of the event loop: completions in, operations out.
 
 use super::{Control, Detached, Engine};
 use crate::connection::{Action, Context, ControlIsNext, Deadline, Place};
@@ -9,7 +9,7 @@ use crate::reactor::{Completion, IoHandle, NoPeers, Op, OpKind, OpToken, Outcome
 use crate::stop::Mode;
 use crate::time::Instant;
 
-/// What a connection needs, out of the engine's other fields.
+/// The context of a connection, made of the engine's other fields.
 macro_rules! context {
     ($engine:expr, $now:expr, $peers:expr, $handle:expr, $io:expr) => {
         Context {
@@ -35,10 +35,10 @@ macro_rules! context {
 }
 pub(super) use context;
 
-/// What the loop calls.
+/// The calls of the loop.
 impl<'p, H: Handler> Engine<'_, 'p, H> {
-    /// A turn begins: a stop, resolved tokens, connections that wait for buffers. `now` is the clock as it is before the
-    /// reactor waits.
+    /// Begins a turn: handles a stop, resolved tokens, times that handlers set, and connections that wait for buffers.
+    /// `now` is the time before the reactor waits.
     #[inline]
     pub fn begin_turn(&mut self, now: Instant, mode: Mode, peers: &dyn Peers) {
         self.turn = self.turn.wrapping_add(1);
@@ -67,31 +67,32 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// A turn ends, all of its completions are handled: judges what should have arrived by now. `now` is the clock as it
-    /// is behind the wait, `seen` what that has told. `true` when there may be something for
-    /// [`next_control`](Self::next_control).
+    /// Ends a turn after all its completions have been handled: acts on what should have arrived by now. `now` is the
+    /// time after the wait, `seen` whether the wait returned all events. Returns `true` if
+    /// [`next_control`](Self::next_control) may have something.
     ///
-    /// What counts is the time at which the turn began, because what arrived before has been looked at now: after a long
-    /// call of a handler, or when the process or the machine was stopped, nobody is late whose bytes are there. Without
-    /// this call no deadline ever passes.
+    /// Deadlines are compared with the time at which the turn began, because everything that arrived before has been
+    /// handled. So a client whose bytes have arrived in time is never late, even after a long call of a handler or a
+    /// suspended process. Without this call no deadline ever expires.
     #[inline]
     pub fn end_turn(&mut self, now: Instant, seen: Seen, peers: &dyn Peers) -> bool {
+        self.arm_sends(now);
         if seen == Seen::All && !self.rejected {
-            self.looked_at = if planted!(JudgedBeforeLooked) { now } else { self.turn_began };
+            self.seen_until = if planted!(JudgedBeforeLooked) { now } else { self.turn_began };
             self.turns_blind = 0;
         } else if !self.is_blind_for_long() {
             return false;
         }
-        let is_due = self.deadlines.first_at().is_some_and(|at| at <= self.looked_at);
+        let is_due = self.deadlines.first_at().is_some_and(|at| at <= self.seen_until);
         if is_due || self.famine_due.is_some() || !self.lobby.is_empty() || self.mode != Mode::Run {
-            self.judge(now, is_due, seen, peers);
+            self.act_on_time(now, is_due, seen, peers);
             return true;
         }
         false
     }
 
-    /// An operation has completed. Hands back the connection's next operation, if it has one; everything else waits in
-    /// a list for [`next_control`](Self::next_control).
+    /// Handles the completion of an operation. Returns the connection's next operation, if it has one; everything else
+    /// is left to [`next_control`](Self::next_control).
     #[inline]
     pub fn handle_completion(
         &mut self,
@@ -127,7 +128,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.settle(now, handle)
     }
 
-    /// A submission was refused because the reactor is full: it is tried again in the next turn.
+    /// Takes back a submission that the reactor rejected because it is full; it is retried in the next turn.
     #[cold]
     pub fn handle_rejected(&mut self, submission: Submission<'p>) {
         let index = submission.token.slot();
@@ -141,7 +142,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// The next buffer to lend to the reactor, while there are enough.
+    /// The next buffer to lend to the reactor, as long as there are enough.
     #[inline]
     pub fn next_provision(&mut self) -> Option<Buf<'p>> {
         if self.lent >= self.lent_max || self.held.pool.available(self.receive_class) <= self.send_reserve {
@@ -152,21 +153,21 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         Some(buf)
     }
 
-    /// The reactor has no room for another lent buffer.
+    /// Takes back a buffer for which the reactor has no room; it will be lent no more than it holds now.
     #[cold]
     pub fn handle_unprovided(&mut self, buf: Buf<'p>) {
         self.handle_reclaimed(buf);
         self.lent_max = self.lent.max(1);
     }
 
-    /// A lent buffer came back unused.
+    /// Takes back a lent buffer that was not used.
     pub fn handle_reclaimed(&mut self, buf: Buf<'p>) {
         self.lent = self.lent.saturating_sub(1);
         let foreign = self.held.pool.release(buf);
-        debug_assert!(foreign.is_ok(), "every lent buffer comes from the pool");
+        debug_assert!(foreign.is_ok(), "every lent buffer must come from the pool");
     }
 
-    /// The next thing that the reactor should do.
+    /// The next operation or control for the reactor.
     #[inline]
     pub fn next_control(&mut self) -> Option<Control<'p>> {
         if self.listeners_due
@@ -177,8 +178,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.ready.is_empty() { None } else { self.next_ready_control() }
     }
 
-    /// The next connection that a handler gave away; its slot is free again. A loop that does not ask for them closes
-    /// them by [`close_detached`](Self::close_detached).
+    /// The next connection that a handler detached; its slot is free again. A loop that does not use detached
+    /// connections closes them with [`close_detached`](Self::close_detached).
     pub fn next_detached(&mut self) -> Option<Detached<'p, H::Exchange>> {
         while let Some(index) = self.detached.pop(self.nodes) {
             let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
@@ -209,13 +210,13 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         None
     }
 
-    /// Takes back the leftover buffer of a connection that was given away.
+    /// Takes back the leftover buffer of a detached connection.
     pub fn release(&mut self, buf: Buf<'p>) {
         let foreign = self.held.pool.release(buf);
-        debug_assert!(foreign.is_ok(), "every leftover buffer comes from the pool");
+        debug_assert!(foreign.is_ok(), "every leftover buffer must come from the pool");
     }
 
-    /// Closes the connections that handlers gave away and nobody took.
+    /// Closes the connections that handlers detached and the program did not take.
     #[cold]
     pub fn close_detached(&mut self, now: Instant) {
         while let Some(index) = self.detached.pop(self.nodes) {
@@ -230,14 +231,14 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// Whether [`next_detached`](Self::next_detached) may have one.
+    /// Whether [`next_detached`](Self::next_detached) may return a connection.
     #[inline]
     #[must_use]
     pub fn has_detached(&self) -> bool {
         !self.detached.is_empty()
     }
 
-    /// The next thing for a connection in the ready list. It stays in front until it wants no more.
+    /// The next operation of a connection in the ready list. A connection stays at the front until it has no more.
     fn next_ready_control(&mut self) -> Option<Control<'p>> {
         while let Some(index) = self.ready.pop(self.nodes) {
             let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
@@ -252,27 +253,28 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     }
 }
 
-/// One connection.
+/// Single connections.
 impl<'p, H: Handler> Engine<'_, 'p, H> {
-    /// After anything happened to a connection: its deadline, its place in the lists, its next operation.
+    /// Called after every event of a connection: updates its deadline and its place in the lists, and returns its next
+    /// operation.
     #[inline]
     fn settle(&mut self, now: Instant, handle: Handle) -> Option<Submission<'p>> {
         let index = handle.index;
-        self.update_deadline(now, index);
         if !self.lobby.is_empty() {
             self.mark_leaving(index);
         }
         let slot = self.held.slots.by_index_mut(index)?;
-        if slot.connection.is_starved() {
-            self.wait_in_line(index);
-            return None;
+        let is_starved = slot.connection.is_starved();
+        let next = if is_starved { Ok(None) } else { slot.connection.next_operation(&mut self.held.pool) };
+        let (io, has_more) = (slot.io, slot.connection.has_action());
+        let is_send = matches!(next, Ok(Some(Action::Send { .. })));
+        if !is_send || self.sending.push(index).is_err() {
+            self.update_deadline(now, index);
         }
-        let action = match slot.connection.next_operation(&mut self.held.pool) {
+        let action = match next {
             Ok(Some(action)) => action,
             Ok(None) => {
-                if slot.connection.is_detached() {
-                    self.detached.push(self.nodes, index);
-                }
+                self.settle_idle(index);
                 return None;
             }
             Err(ControlIsNext) => {
@@ -280,18 +282,39 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
                 return None;
             }
         };
-        let io = slot.io;
-        if slot.connection.has_action() && !planted!(FurtherActionForgotten) {
+        if has_more && !planted!(FurtherActionForgotten) {
             self.ready.push(self.nodes, index);
         }
         match control(action, handle, io) {
             Control::Submit(submission) => Some(submission),
-            // It is an operation.
+            // next_operation() returns no control.
             Control::Shutdown { .. } | Control::Cancel { .. } => None,
         }
     }
 
-    /// As [`settle`](Self::settle), for what happens outside of a completion.
+    /// The connection has no operation to submit: it waits for a buffer, for the program, or for an operation in
+    /// flight.
+    fn settle_idle(&mut self, index: u32) {
+        let Some(slot) = self.held.slots.by_index(index) else { return };
+        if slot.connection.is_starved() {
+            self.join_queue(index);
+        } else if slot.connection.is_detached() {
+            self.detached.push(self.nodes, index);
+        }
+    }
+
+    /// Arms the deadlines of the sends of this turn that have not completed: most complete in the turn in which they
+    /// are
+    /// submitted, and never need one.
+    pub(super) fn arm_sends(&mut self, now: Instant) {
+        while let Some(index) = self.sending.pop() {
+            if !planted!(SendsNotArmed) {
+                self.update_deadline(now, index);
+            }
+        }
+    }
+
+    /// Like [`settle`](Self::settle), for events other than completions.
     pub(super) fn settle_later(&mut self, now: Instant, index: u32) {
         self.update_deadline(now, index);
         if !self.lobby.is_empty() {
@@ -301,7 +324,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if slot.connection.is_detached() {
             self.detached.push(self.nodes, index);
         } else if slot.connection.is_starved() {
-            self.wait_in_line(index);
+            self.join_queue(index);
         }
         self.ready.push(self.nodes, index);
     }
@@ -318,14 +341,14 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             Some(class) => {
                 let at = Instant(now.0.saturating_add(self.timeouts[class as usize]));
                 self.deadlines.arm(self.nodes, index, class as usize, at);
-                // A response that said nothing of a stop was its last one, unless another request has arrived.
+                // Its response did not announce the stop but was its last one, unless another request has arrived.
                 self.sweep_due |= class == Deadline::Idle && self.mode == Mode::Drain;
             }
             None => self.deadlines.cancel(self.nodes, index),
         }
     }
 
-    /// The handle is gone: so is the slot.
+    /// Frees the slot of a connection whose handle has been closed.
     fn free(&mut self, now: Instant, handle: Handle, peers: &dyn Peers) {
         self.deadlines.cancel(self.nodes, handle.index);
         let Some(slot) = self.held.slots.remove(handle) else { return };
@@ -348,12 +371,12 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// Ends one connection so that its slot becomes free.
+    /// Ends a connection so that its slot becomes free.
     pub(super) fn evict(&mut self, now: Instant, index: u32) {
         self.end(now, index, CloseReason::Evicted);
     }
 
-    /// Ends one connection without a word.
+    /// Ends a connection without an answer.
     pub(super) fn end(&mut self, now: Instant, index: u32, reason: CloseReason) {
         let handle = self.handle_of(index);
         if let Some(slot) = self.held.slots.by_index_mut(index) {
@@ -365,7 +388,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
 /// Rare events.
 impl<'p, H: Handler> Engine<'_, 'p, H> {
-    /// A completion that belongs to a listener, or to nobody: what it brings is taken, then released.
+    /// A completion that belongs to a listener, or to no connection: its buffer is released.
     #[cold]
     fn handle_other(&mut self, now: Instant, completion: Completion<'p>, peers: &dyn Peers) {
         match completion.outcome {
@@ -373,13 +396,13 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             Outcome::Close => self.handle_closed_listener(completion.token),
             Outcome::Recv { buf: Some(buf), .. } | Outcome::Send { head: buf, .. } => {
                 let foreign = self.held.pool.release(buf);
-                debug_assert!(foreign.is_ok(), "every buffer in flight comes from the pool");
+                debug_assert!(foreign.is_ok(), "every buffer in flight must come from the pool");
             }
             Outcome::Recv { buf: None, .. } => {}
         }
     }
 
-    /// Calls the handlers whose deferred answers are there.
+    /// Calls the handlers whose tokens have been resolved.
     #[cold]
     pub(super) fn resume(&mut self, now: Instant, peers: &dyn Peers) {
         let mut from = 0;
@@ -398,7 +421,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// Calls the handlers whose time has come.
+    /// Calls the handlers at the times that they set.
     #[cold]
     fn wake(&mut self, now: Instant, peers: &dyn Peers) {
         while let Some(index) = self.deadlines.pop_wake(self.nodes, now) {

@@ -1,4 +1,4 @@
-//! Taking connections, and when not to.
+//! Accepting connections, and when not to.
 
 use super::pressure::{receiving_until, stale_at};
 use super::{Control, Engine, Slot, mark};
@@ -11,35 +11,36 @@ use crate::state::State;
 use crate::stop::Mode;
 use crate::time::Instant;
 
-/// How long accepting rests after an error such as too many open files, unless a connection closes before.
+/// How long accepting is paused after an error such as too many open files, unless a connection closes earlier.
 const ACCEPT_PAUSE_MS: u32 = 100;
 
-/// Connections that died in the backlog, one after another, before accepting rests for them too: more than a backlog
-/// holds, so that it is the listener which is broken.
+/// After this many failed connections in a row accepting is paused for them, too. They are more than a backlog holds,
+/// so the listener itself must be broken.
 const ACCEPT_RESETS_MAX: u16 = 1024;
 
-/// How long newcomers wait for a slot that was promised to them before one more is.
+/// How long newcomers wait for the slots that were promised to them before one more is promised.
 const PROMISE_MS: u32 = 500;
 
-/// How often it is asked what clients have received, while a newcomer waits.
+/// How often the unacknowledged bytes of clients are checked while a newcomer waits.
 const LOOK_MS: u32 = 20;
 
-/// Those that wait for a buffer to receive into, or whose client is still receiving, are passed over, but no more of them
-/// at once: they get theirs in order.
+/// The most connections that are skipped in one search, because they wait for a buffer to receive into or because their
+/// clients are still receiving.
 const PASSED_OVER_MAX: usize = 64;
 
-/// Connections that a stop takes from one listener at most: those who were in its backlog, when others come all the time.
+/// The most connections that a stop still accepts from one listener: enough for all that were in its backlog, even if
+/// others keep coming.
 const DRAINED_MAX: u16 = 4_096;
 
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) io: IoHandle,
     pub(super) state: Listening,
-    /// The turn in which an accept was submitted last.
+    /// The turn of the last submitted accept.
     pub(super) turn: u16,
-    /// Connections that came while stopping.
+    /// The number of connections accepted while stopping.
     pub(super) drained: u16,
-    /// While stopping: nobody waits in its backlog any more.
+    /// While stopping: its backlog is empty.
     pub(super) is_empty: bool,
 }
 
@@ -55,26 +56,26 @@ pub(super) enum Listening {
     Paused,
     /// An accept is in flight.
     Accepting,
-    /// It was told to end.
+    /// The accept in flight was cancelled.
     Canceled,
     /// The close is in flight.
     Closing,
-    /// The handle is gone.
+    /// The handle has been closed.
     Closed,
 }
 
-/// What there is among connections on which everything was answered.
+/// The outcome of a search among connections on which everything has been answered.
 enum Answered {
-    /// One whose client has received everything.
+    /// A connection whose client has received everything.
     Received(u32),
-    /// It is not known before this time whether something of the client's is unread.
+    /// Before this time it is unknown whether the client has sent something that has not been received.
     Unseen(Instant),
-    /// None but those whose clients are still receiving: the oldest one, and since when.
+    /// Only connections whose clients are still receiving: since when the oldest one is in its phase, and its index.
     Receiving(Instant, u32),
 }
 
 impl<'p, H: Handler> Engine<'_, 'p, H> {
-    /// Accepts when there is room; when stopping, until nobody is left in the backlog.
+    /// Accepts when there is room; when stopping, until the backlog is empty.
     pub(super) fn next_listener_control(&mut self) -> Option<Control<'p>> {
         let stopping = self.mode != Mode::Run;
         let accepts = self.mode != Mode::Abort && self.lobby.is_empty() && self.accept_paused_until.is_none();
@@ -119,7 +120,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
                 listener.state = Listening::Paused;
             }
             if stopping && result.is_ok() {
-                // It came while the accept was being cancelled: there may be more.
+                // It arrived before the stop was complete: there may be more.
                 listener.drained += 1;
                 listener.is_empty = listener.drained >= DRAINED_MAX;
             }
@@ -133,7 +134,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             Err(error) => {
                 self.counters.accept_errors += 1;
                 self.accept_resets += 1;
-                // One connection died; the next one may be alive.
+                // This connection failed; the next one may be fine.
                 if error != IoError::ConnectionReset || self.accept_resets >= ACCEPT_RESETS_MAX {
                     self.accept_resets = 0;
                     self.accept_paused_until = Some(now.plus_ms(ACCEPT_PAUSE_MS));
@@ -142,10 +143,10 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// Serves a connection that the program accepted itself.
+    /// Takes over a connection that the program accepted itself.
     ///
     /// # Errors
-    /// Hands the handle back when no slot is free, or while stopping.
+    /// Returns the handle if no slot is free, or when stopping.
     pub fn adopt(&mut self, now: Instant, io: IoHandle) -> Result<(), IoHandle> {
         if self.mode != Mode::Run {
             return Err(io);
@@ -155,7 +156,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         Ok(())
     }
 
-    /// A connection came: into a slot, else into the lobby, for which room is made.
+    /// Puts an accepted connection into a slot, or else into the lobby, and makes room for it.
     fn adopt_accepted(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) {
         self.counters.accepted += 1;
         let newcomer = if self.servable_slots() > 0 {
@@ -170,16 +171,19 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
                 self.promise_due = now.plus_ms(PROMISE_MS);
             }
             let full = self.lobby.push_back(io);
-            debug_assert!(full.is_ok(), "one place per listener, and no accept while someone waits");
+            debug_assert!(
+                full.is_ok(),
+                "the lobby has a place per listener, and nothing is accepted while one is taken"
+            );
             self.admit(now, peers);
         }
     }
 
-    /// A new connection into a slot; one that nobody wants is closed there.
+    /// Puts a new connection into a slot, where it is closed if it is not wanted.
     fn insert_new(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) -> Result<(), IoHandle> {
         let mut connection = Connection::new();
         if self.mode == Mode::Abort {
-            // It came while the accept was being cancelled, or waited in the lobby: taken, then closed.
+            // It arrived before the accept was cancelled, or waited in the lobby: accepted, then closed.
             connection.refuse_new(CloseReason::Stopped);
         }
         let id = self.insert(now, connection, io)?;
@@ -200,7 +204,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.held.slots.capacity() - self.held.slots.len()
     }
 
-    /// Free slots that newcomers may be served in.
+    /// The number of free slots in which newcomers can be served.
     fn servable_slots(&self) -> usize {
         self.free_slots().saturating_sub(usize::from(self.refuses && self.mode == Mode::Run))
     }
@@ -222,15 +226,15 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         Ok(handle)
     }
 
-    /// Serves those who wait in the lobby as far as there are slots, makes room for the others, and refuses them where
-    /// there will be none.
+    /// Moves connections from the lobby into free slots, makes room for the others, and refuses those for which there
+    /// will be none.
     #[cold]
     pub(super) fn admit(&mut self, now: Instant, peers: &dyn Peers) {
         while self.servable_slots() > 0
             && let Some(io) = self.lobby.pop_front()
         {
             let refused = self.insert_new(now, io, peers);
-            debug_assert!(refused.is_ok(), "a slot is free");
+            debug_assert!(refused.is_ok(), "a free slot was counted");
         }
         self.make_room(now, peers);
         while self.refuses
@@ -240,41 +244,44 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             && let Some(io) = self.lobby.pop_back()
         {
             if let Ok(id) = self.insert(now, Connection::new(), io) {
-                self.shed(now, id);
+                self.refuse_overloaded(now, id);
             }
         }
         if self.lobby.is_empty() {
-            (self.lobby_due, self.promised_more) = (None, 0);
+            (self.lobby_check_at, self.promised_more) = (None, 0);
         } else if self.promise_due <= now {
             self.promise_due = now.plus_ms(PROMISE_MS);
             self.promised_more = (self.promised_more + 1).min(self.held.slots.capacity());
         }
     }
 
-    /// For each one in the lobby ends the connection that is missed least: one that lingers, else the longest idle one, both
-    /// only when their client has received everything; else the oldest head that is not complete after a while; else, after
-    /// a longer while, one whose client is still receiving. With none of them, as many responses as newcomers wait say
-    /// `Connection: close`, and the time is noted when one of them will be old enough.
+    /// For each connection in the lobby ends the one that is missed least: one that lingers, or else the one that has
+    /// been idle the longest, both only if their client has acknowledged everything; else the oldest head that has been
+    /// incomplete for too long; else, after newcomers have waited longer, one whose client is still receiving. If there
+    /// is none, as many responses as newcomers wait say `Connection: close`, and `lobby_check_at` is when the first one
+    /// will be old enough.
     fn make_room(&mut self, now: Instant, peers: &dyn Peers) {
-        self.lobby_due = None;
+        self.lobby_check_at = None;
+        // First, so that connections that are sending are no longer in the list of idle ones.
+        self.arm_sends(now);
         if !self.lobby.is_empty() {
             self.slot_pressure.press(now);
         }
         while self.mode == Mode::Run && self.lobby.len() > self.leaving {
-            let Some(index) = self.least_missed(now, peers) else { return };
+            let Some(index) = self.next_to_end(now, peers) else { return };
             self.evict(now, index);
         }
     }
 
-    /// The one that goes now; else the time is noted when one will.
-    fn least_missed(&mut self, now: Instant, peers: &dyn Peers) -> Option<u32> {
-        let since = self.slot_pressure.since(self.looked_at);
+    /// The connection to end now; otherwise sets the time of the next check.
+    fn next_to_end(&mut self, now: Instant, peers: &dyn Peers) -> Option<u32> {
+        let since = self.slot_pressure.since(self.seen_until);
         let mut receiving = None;
         for class in [Deadline::Linger, Deadline::Idle] {
             match self.oldest_answered(class, peers) {
                 Some(Answered::Received(index)) => return Some(index),
-                Some(Answered::Unseen(looked_at)) => {
-                    self.lobby_due = Some(looked_at);
+                Some(Answered::Unseen(known_at)) => {
+                    self.lobby_check_at = Some(known_at);
                     return None;
                 }
                 Some(Answered::Receiving(began, index)) => {
@@ -286,29 +293,29 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let heads = [Deadline::FirstByte, Deadline::Head].map(|class| self.oldest_heard(class));
         let head = heads.into_iter().flatten().min_by_key(|(began, _)| *began);
         let head = head.map(|(began, index)| (stale_at(began, since), index));
-        let due = [head, receiving].into_iter().flatten().find(|(at, _)| *at <= self.looked_at);
+        let due = [head, receiving].into_iter().flatten().find(|(at, _)| *at <= self.seen_until);
         if due.is_none() {
-            // Acknowledgements are no event.
+            // There is no event for acknowledgements.
             let look = receiving.map(|(at, _)| at.min(now.plus_ms(LOOK_MS)));
-            self.lobby_due = [head.map(|(at, _)| at), look].into_iter().flatten().min();
+            self.lobby_check_at = [head.map(|(at, _)| at), look].into_iter().flatten().min();
         }
         due.map(|(_, index)| index)
     }
 
-    /// Of those that linger, or idle, the oldest one whose client has received every response, or else the oldest of all.
-    /// While the client is still receiving, the end could become a reset by whatever it sends next, and that destroys what
-    /// is on its way.
+    /// The oldest of the lingering or idle connections whose client has received every response, or if there is none,
+    /// the oldest of all. While the client is still receiving, ending the connection could cause a reset when the
+    /// client sends anything, and a reset destroys what is on its way.
     fn oldest_answered(&mut self, class: Deadline, peers: &dyn Peers) -> Option<Answered> {
         let oldest = self.deadlines.oldest(class as usize)?;
         let mut index = oldest;
         for _ in 0..PASSED_OVER_MAX {
-            // What has arrived behind a last response is received first: with that unread, the end would be a reset.
-            let looked_at = Instant(self.began(index)?.0 + 1);
-            if class == Deadline::Linger && looked_at > self.looked_at {
+            // Input after a last response is received first: while some is unread, closing would cause a reset.
+            let known_at = Instant(self.began(index)?.0 + 1);
+            if class == Deadline::Linger && known_at > self.seen_until {
                 if index == oldest {
-                    return Some(Answered::Unseen(looked_at));
+                    return Some(Answered::Unseen(known_at));
                 }
-                break; // those behind it are younger still
+                break; // the following ones are even younger
             }
             let io = self.held.slots.by_index(index)?.io;
             if peers.unacknowledged(io).is_none_or(|count| count == 0 || planted!(NewcomerDestroys)) {
@@ -322,7 +329,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         Some(Answered::Receiving(self.began(oldest)?, oldest))
     }
 
-    /// The oldest of its class of which everything has been received that was sent, and since when it has been in it.
+    /// The oldest connection of the class from which everything that arrived has been received, and since when it has
+    /// been in the class.
     fn oldest_heard(&mut self, class: Deadline) -> Option<(Instant, u32)> {
         let mut index = self.deadlines.oldest(class as usize)?;
         for _ in 0..PASSED_OVER_MAX {
@@ -334,7 +342,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         None
     }
 
-    /// Marks a connection whose slot becomes free, so that no other one has to go for the newcomer who gets it.
+    /// Marks a connection whose slot will become free, so that no other one is ended for the newcomer that gets it.
     #[cold]
     pub(super) fn mark_leaving(&mut self, index: u32) {
         let Some(slot) = self.held.slots.by_index_mut(index) else { return };
@@ -350,7 +358,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.leaving += usize::from(new & mark::LEAVING != 0);
     }
 
-    /// A slot is free.
+    /// Updates the counts for a slot that has become free.
     pub(super) fn unmark(&mut self, slot: &Slot<'p, H::Exchange>) {
         self.promised -= usize::from(slot.marks & mark::PROMISED != 0 && !planted!(PromiseKept));
         self.leaving -= usize::from(slot.marks & mark::LEAVING != 0 && !planted!(LeavingKept));
@@ -371,7 +379,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
-    /// A slot or a descriptor was freed, or the pause is over.
+    /// Accepts again: a slot or a descriptor was freed, or the pause is over.
     pub(super) fn resume_accepting(&mut self) {
         self.accept_paused_until = None;
         self.listeners_due = true;

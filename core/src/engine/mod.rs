@@ -1,4 +1,4 @@
-//! Many connections: slots, buffers, deadlines, listeners. It asks for operations and is told their outcome; no I/O.
+//! Many connections: slots, buffers, deadlines, listeners. It requests operations and is told their outcome; no I/O.
 
 mod drive;
 mod due;
@@ -24,31 +24,56 @@ use crate::time::Instant;
 use listener::{Listener, Listening};
 use pressure::{Marks, Pressure};
 
-/// Most listeners of one engine.
+/// The most listeners of one engine.
 pub const LISTENERS_MAX: usize = 8;
 
-/// How often the wall clock is looked at.
+/// How often the wall clock is read.
 const DATE_INTERVAL_MS: u32 = 250;
 
-/// Most buffers lent to the reactor: it lends fewer while fewer are free.
+/// The most sends of a turn that get their deadlines at its end; further ones get them at once.
+const UNARMED_MAX: usize = 32;
+
+/// The most buffers lent to the reactor; fewer are lent while few are free.
 pub const LENT_MAX: usize = 64;
 
-/// Memory that an engine stands on, provided by the program. Its length sets the number of connections.
+/// The memory of an engine, provided by the program. The length of `slots` is the number of connections. After an
+/// engine has been dropped, another one can use it.
+///
+/// ```
+/// use aurora_http_core::defer::Deferrals;
+/// use aurora_http_core::engine::{SlotNode, Storage};
+/// use aurora_http_core::pool::Slots;
+///
+/// // Sixteen connections, for a handler that keeps a u32 per exchange and defers no answers:
+/// let mut slots = Slots::<_, 16>::new();
+/// let mut nodes = [SlotNode::new(); 16];
+/// let mut loans = [const { None }; 4];
+/// let mut scratch = [0; 512];
+/// let storage: Storage<'_, '_, u32> = Storage {
+///     slots: slots.entries(),
+///     nodes: &mut nodes,
+///     loans: &mut loans,
+///     deferrals: Deferrals::NONE,
+///     scratch: &mut scratch,
+/// };
+/// # let _ = storage;
+/// ```
 pub struct Storage<'s, 'p, E> {
-    /// One per connection.
+    /// One entry per connection.
     pub slots: &'s mut [Entry<Slot<'p, E>>],
-    /// One per connection.
+    /// One node per connection.
     pub nodes: &'s mut [SlotNode],
-    /// Buffers that one call of the handler may borrow; a handful, at most 128.
+    /// A table for the buffers that one call of the handler may borrow: a handful of entries, at most 128.
     pub loans: &'s mut [Option<Buf<'p>>],
-    /// Cells for deferred answers, one per connection; [`Deferrals::NONE`] when no handler defers.
+    /// Cells for deferred answers, one per connection; [`Deferrals::NONE`] if the handler never defers.
     pub deferrals: Deferrals<'s>,
-    /// Scratch memory for one call of the handler; any size.
+    /// Scratch memory for one call of the handler, of any size.
     pub scratch: &'s mut [u8],
 }
 
 impl<'p, E> Storage<'_, 'p, E> {
-    /// Makes it as good as new: list nodes, tokens, and what an engine left that was forgotten, or a handler that panicked.
+    /// Prepares it for a new engine: resets list nodes and tokens, and removes what a forgotten engine or a panicking
+    /// handler left behind.
     fn refresh(&mut self, pool: &mut BufferPool<'_, 'p>) {
         if !planted!(NodesKept) {
             self.nodes.fill_with(SlotNode::new);
@@ -58,36 +83,36 @@ impl<'p, E> Storage<'_, 'p, E> {
             slot.connection.release_buffers(pool);
         }
         for loan in self.loans.iter_mut().filter_map(Option::take) {
-            // Refused where the pool has all of its buffers, and then it is none of them.
+            // Refused only if the pool already has all its buffers, so that this one is not the pool's.
             let _ = pool.release(loan);
         }
     }
 }
 
-/// What an engine keeps per connection.
+/// The state that an engine keeps per connection.
 #[derive(Debug)]
 pub struct Slot<'p, E> {
     connection: Connection<'p, E>,
     io: IoHandle,
-    /// The turn in which it came, or in which something was received or sent last.
+    /// The last turn in which something was received or sent; at first, the turn in which it was accepted.
     turn: u16,
-    /// For how many turns its deadline has passed while more of what had arrived came in.
+    /// The number of turns that its deadline has been overdue while each turn received or sent something.
     grace: u8,
     marks: u8,
 }
 
 /// Bits of [`Slot::marks`].
 mod mark {
-    /// Its response is its last one, so that its slot becomes free for a newcomer.
+    /// Its current response is the last one, so its slot will become free for a newcomer.
     pub(super) const PROMISED: u8 = 1;
-    /// It is being closed: its slot is free as soon as nothing is in flight.
+    /// It is being closed: its slot becomes free when nothing is in flight on it any more.
     pub(super) const LEAVING: u8 = 1 << 1;
-    /// A stop ended it because nothing was under way on it.
+    /// A stop closed it because nothing was under way on it.
     pub(super) const STOPPED_IDLE: u8 = 1 << 2;
 }
 
-/// What owns buffers: those that are in the hands of connections go back to the pool, and so to its table, however the
-/// engine ends.
+/// Everything that owns buffers. However the engine ends, those that connections hold go back to the pool, and so into
+/// its table.
 struct Holdings<'s, 'p, E> {
     slots: ObjectPool<'s, Slot<'p, E>>,
     pool: BufferPool<'s, 'p>,
@@ -114,11 +139,11 @@ impl<E> Drop for Holdings<'_, '_, E> {
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(
     size_of::<Entry<Slot<'static, [u64; 2]>>>() + size_of::<SlotNode>() <= 256,
-    "what an idle connection costs, with sixteen bytes of the handler's"
+    "an idle connection must take at most 256 bytes, including 16 bytes of the handler's"
 );
 
-/// A connection's places in the engine's lists; in a table of their own, so that a slot can be used again while a list
-/// still names it.
+/// A connection's links in the engine's lists. They are in a separate table, so that a slot can be reused while a list
+/// still refers to it.
 #[derive(Clone, Copy, Debug)]
 pub struct SlotNode {
     deadline: DeadlineNode,
@@ -126,7 +151,7 @@ pub struct SlotNode {
 }
 
 impl SlotNode {
-    /// In no list.
+    /// A node that is in no list.
     #[must_use]
     pub const fn new() -> Self {
         Self { deadline: DeadlineNode::new(), links: Links::new() }
@@ -153,19 +178,19 @@ impl Linked for [SlotNode] {
     }
 }
 
-/// What the engine wants from the reactor besides lent buffers.
+/// What the engine asks of the reactor, apart from taking lent buffers.
 #[derive(Debug)]
 pub enum Control<'p> {
     /// Start an operation.
     Submit(Submission<'p>),
-    /// End one or both directions of a connection.
+    /// Shut down one or both directions of a connection.
     Shutdown {
         /// The connection.
         io: IoHandle,
-        /// Which directions.
+        /// The directions.
         how: Shutdown,
     },
-    /// Ask for the end of an operation in flight.
+    /// Cancel an operation in flight.
     Cancel {
         /// The operation.
         token: OpToken,
@@ -174,21 +199,24 @@ pub enum Control<'p> {
     },
 }
 
-/// A connection that left the engine: [`Flow::Detach`](crate::handler::Flow::Detach).
+/// A connection that was handed to the program: [`Flow::Detach`](crate::handler::Flow::Detach).
 #[derive(Debug)]
 pub struct Detached<'p, E> {
-    /// Its handle; nothing is in flight on it.
+    /// Its handle; no operation is in flight on it.
     pub io: IoHandle,
-    /// What had arrived behind the request, if anything had; give it back by [`Engine::release`].
+    /// Bytes that had arrived after the request, if any; return the buffer with [`Engine::release`].
     pub leftover: Option<Buf<'p>>,
     /// The handler's state.
     pub state: E,
 }
 
-/// N connections in slots, with their buffers and deadlines.
+/// Connections in slots, with their buffers and deadlines.
 ///
-/// Dropping it drops the connections and the handlers' states in them; their buffers are back in the tables of pool and
-/// storage. What is in the reactor's hands is the reactor's to give back: see
+/// [`run`](crate::run::run) is the loop that drives it. Errors of set-up are [`EngineError`]; later, everything that
+/// goes wrong concerns one connection and is counted.
+///
+/// Dropping an engine drops the connections and the handler's states in them, and returns their buffers to the tables
+/// of pool and storage. Buffers held by the reactor must be returned by the reactor: see
 /// [`Reactor::reclaim`](crate::reactor::Reactor::reclaim).
 pub struct Engine<'s, 'p, H: Handler> {
     held: Holdings<'s, 'p, H::Exchange>,
@@ -201,77 +229,82 @@ pub struct Engine<'s, 'p, H: Handler> {
     preamble: Preamble,
     counters: Counters,
     deadlines: Deadlines<{ Deadline::COUNT }>,
-    /// Slots that want something which no completion brings along.
+    /// Slots whose sends were submitted in this turn, and have no deadline yet.
+    sending: heapless::Vec<u32, UNARMED_MAX>,
+    /// Slots whose next operation is not returned as the follow-up of a completion.
     ready: Fifo,
-    /// Slots that hold input and wait for a buffer to answer in, or for a larger one.
+    /// Slots that hold input and wait for a buffer for the answer, or for a larger one.
     starved: Fifo,
-    /// Slots that wait for a lent buffer, in order; they hold none.
+    /// Slots that wait for a lent buffer to receive into, in order; they hold no buffer.
     starved_to_receive: Fifo,
-    /// Since when the first of them does.
+    /// Since when the first of them has been waiting.
     starved_marks: Marks,
-    /// Slots whose connection the program can have.
+    /// Slots whose connection can be handed to the program.
     detached: Fifo,
     deferrals: Deferrals<'s>,
-    /// Exchanges under way.
+    /// The number of exchanges under way.
     in_flight: u32,
     listeners: heapless::Vec<Listener, LISTENERS_MAX>,
-    /// A listener may have something to do.
+    /// Whether a listener may have something to do.
     listeners_due: bool,
     accept_paused_until: Option<Instant>,
-    /// Accepts that failed since one succeeded.
+    /// Accepts that failed since the last success.
     accept_resets: u16,
-    /// Accepted, and waiting for a slot: at most one per listener.
+    /// Accepted connections that wait for a slot: at most one per listener.
     lobby: heapless::Deque<IoHandle, LISTENERS_MAX>,
-    /// Newcomers without a slot are told so in the last one, which serves nobody.
+    /// Whether newcomers without a slot get a 503, for which the last slot is reserved.
     refuses: bool,
-    /// When the oldest partial head becomes old enough to make room for the lobby.
-    lobby_due: Option<Instant>,
-    /// Of newcomers who find no slot.
+    /// When to check again whether a connection can be ended for the lobby.
+    lobby_check_at: Option<Instant>,
+    /// For how long newcomers have found no slot.
     slot_pressure: Pressure,
-    /// Slots marked as [`mark::PROMISED`].
+    /// The number of slots marked as [`mark::PROMISED`].
     promised: usize,
-    /// Slots marked as [`mark::LEAVING`].
+    /// The number of slots marked as [`mark::LEAVING`].
     leaving: usize,
-    /// Slots that may be promised beyond one for each newcomer, because the promised ones let them wait.
+    /// How many more slots than newcomers may be promised, because the promised ones take too long to become free.
     promised_more: usize,
-    /// When newcomers have waited long enough for a promised slot.
+    /// When newcomers will have waited long enough for a promised slot.
     promise_due: Instant,
-    /// When to look who can give up a buffer, while somebody waits for one.
+    /// When to check which connection can be ended for its buffer; `Some` while a connection waits for a buffer.
     famine_due: Option<Instant>,
-    /// Connections that were given a turn to receive may leave their buffers unused: the next ones come after them.
+    /// Whether connections were given their turn to receive; buffers that they do not use are for the next ones in the
+    /// queue.
     feed_again: bool,
-    /// When a head that is incomplete becomes old enough to be ended for its buffer.
+    /// When an incomplete head will be old enough to be ended for its buffer.
     heads_due: Option<Instant>,
-    /// Since when nobody who waits for a buffer has got one but by somebody else's end.
-    standing_since: Option<Instant>,
-    /// Who was ended for a buffer that nobody has got yet.
-    shed_for_buffers: usize,
+    /// Since when the queues for buffers have been stuck: no waiting connection got a buffer except through the end of
+    /// another one.
+    stuck_since: Option<Instant>,
+    /// The number of connections that were ended for their buffers, less the waiting connections that have got one
+    /// since then.
+    ended_for_buffers: usize,
     /// When their buffers should have come back.
-    shed_due: Instant,
-    /// When this turn began: what arrived before has been looked at when the turn ends.
+    ended_due: Instant,
+    /// When this turn began: when it ends, everything that arrived before has been handled.
     turn_began: Instant,
-    /// Everything that arrived before has been looked at.
-    looked_at: Instant,
-    /// Numbers the turns.
+    /// Everything that arrived before this instant has been handled.
+    seen_until: Instant,
+    /// The number of the turn.
     turn: u16,
-    /// Turns since the last one that looked at everything.
+    /// The number of turns since the last one that saw all events.
     turns_blind: u16,
-    /// An operation was refused in this turn, so that what it asked for was not looked at.
+    /// Whether the reactor rejected an operation in this turn, so that its input may not have been seen.
     rejected: bool,
     lent: usize,
     lent_max: usize,
     receive_class: Class,
-    /// Buffers of the receiving class that are never lent, where sends use the same class.
+    /// The number of buffers of the receiving class that are never lent, if sends use the same class.
     send_reserve: usize,
     date_due: Instant,
     mode: Mode,
     stop_deadline: Option<Instant>,
-    /// While stopping: connections on which nothing may be under way have to be looked at.
+    /// While stopping: whether connections have to be checked for being idle.
     sweep_due: bool,
 }
 
-/// In place of a deadline that is switched off: connections stay in line, so that whoever needs room knows how long each
-/// has been where it is.
+/// Takes the place of a disabled timeout: the connection is still in its class's list, so that its time in the phase is
+/// known when room is needed.
 const NEVER_MS: u64 = 1 << 62;
 
 /// The list numbers of [`Links`].
@@ -280,8 +313,8 @@ const STARVED: usize = 1;
 const STARVED_TO_RECEIVE: usize = 2;
 const DETACHED: usize = 3;
 
-/// Buffers of the receiving class that are never lent, where sends use the same class. One must be left to receive into
-/// and one to answer in, or nothing ever moves.
+/// The number of buffers of the receiving class that are never lent, if sends use the same class. Unless one is left to
+/// receive into and one for the answer, nothing ever moves.
 fn send_reserve(pool: &BufferPool<'_, '_>, receive_class: Class) -> Result<usize, EngineError> {
     let receive_buffers = pool.capacity(receive_class);
     let shared = pool.capacity(Class::Tiny) == 0 || receive_class == Class::Tiny;
@@ -289,12 +322,12 @@ fn send_reserve(pool: &BufferPool<'_, '_>, receive_class: Class) -> Result<usize
     if receive_buffers > reserve { Ok(reserve) } else { Err(EngineError::NoBuffers) }
 }
 
-/// Setting up, and looking in.
+/// Set-up and queries.
 impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// An engine over `storage` and `pool`.
     ///
     /// # Errors
-    /// [`EngineError`] says what the storage lacks.
+    /// [`EngineError`] if the storage or the pool is too small.
     pub fn new(
         mut storage: Storage<'s, 'p, H::Exchange>,
         mut pool: BufferPool<'s, 'p>,
@@ -309,7 +342,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         let send_reserve = send_reserve(&pool, receive_class)?;
         storage.refresh(&mut pool);
         let lent_max = LENT_MAX.min(pool.capacity(receive_class) - send_reserve);
-        // With a single slot nobody would be served.
+        // With a single slot, no connection would ever be served.
         let refuses = limits.overload == Overload::Refuse && storage.slots.len() > 1;
         Ok(Self {
             held: Holdings { slots: ObjectPool::new(storage.slots), pool },
@@ -322,6 +355,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             preamble,
             counters: Counters::default(),
             deadlines: Deadlines::new(),
+            sending: heapless::Vec::new(),
             ready: Fifo::new(READY),
             starved: Fifo::new(STARVED),
             starved_to_receive: Fifo::new(STARVED_TO_RECEIVE),
@@ -335,7 +369,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             accept_resets: 0,
             lobby: heapless::Deque::new(),
             refuses,
-            lobby_due: None,
+            lobby_check_at: None,
             slot_pressure: Pressure::new(),
             promised: 0,
             leaving: 0,
@@ -344,11 +378,11 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             famine_due: None,
             feed_again: false,
             heads_due: None,
-            standing_since: None,
-            shed_for_buffers: 0,
-            shed_due: Instant(0),
+            stuck_since: None,
+            ended_for_buffers: 0,
+            ended_due: Instant(0),
             turn_began: Instant(0),
-            looked_at: Instant(0),
+            seen_until: Instant(0),
             turn: 0,
             turns_blind: 0,
             rejected: false,
@@ -373,7 +407,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         Ok(())
     }
 
-    /// What happened so far.
+    /// The counters.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
@@ -391,12 +425,12 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         &self.handler
     }
 
-    /// The program's handler.
+    /// The program's handler, mutably.
     pub const fn handler_mut(&mut self) -> &mut H {
         &mut self.handler
     }
 
-    /// Gives the handler and the buffers back, those too that connections hold which are still open.
+    /// Returns the handler, the pool with all buffers, including those of open connections, and the counters.
     #[must_use]
     pub fn into_parts(self) -> (H, BufferPool<'s, 'p>, Counters) {
         let Self { mut held, handler, counters, .. } = self;
@@ -404,7 +438,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         (handler, core::mem::replace(&mut held.pool, BufferPool::empty()), counters)
     }
 
-    /// Whether a stop has run its course: no connection, no listener, nothing in flight.
+    /// Whether a stop is complete: no connection, no listener, nothing in flight.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.mode != Mode::Run
@@ -413,28 +447,32 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             && self.listeners.iter().all(|listener| listener.state == Listening::Closed)
     }
 
-    /// When the loop must turn again though nothing happens.
+    /// When the loop must turn again even if no event occurs; `None` if it need not.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        // A handler may have resolved a token of its own worker, and then nobody wakes the loop.
+        // A handler may have resolved a token of its own worker, which does not wake the loop.
         let is_due = !self.ready.is_empty() || self.listeners_due || self.deferrals.is_rung();
-        if is_due || self.looks_around() || self.looks_at_lines() {
+        if is_due || self.must_turn_to_stop() || self.must_serve_queues() {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
-        let due =
-            [deadline, self.accept_paused_until, self.lobby_due, self.famine_due, self.heads_due, self.stop_deadline];
-        due.into_iter().flatten().min()
+        let others =
+            [self.accept_paused_until, self.lobby_check_at, self.famine_due, self.heads_due, self.stop_deadline];
+        // Usually none of these is set.
+        if others.iter().all(Option::is_none) {
+            return deadline;
+        }
+        others.into_iter().chain([deadline]).flatten().min()
     }
 
-    /// Whether the wall clock should be told again.
+    /// Whether [`set_unix_time`](Self::set_unix_time) should be called.
     #[inline]
     #[must_use]
     pub fn needs_date(&self, now: Instant) -> bool {
         now >= self.date_due
     }
 
-    /// Tells the wall clock, in seconds since 1970, for `Date`; `None` where there is none.
+    /// Sets the time of the wall clock for `Date`, in seconds since 1970; `None` if there is none.
     pub fn set_unix_time(&mut self, now: Instant, unix_time: Option<u64>) {
         self.date_due = now.plus_ms(DATE_INTERVAL_MS);
         self.preamble.set_unix_time(unix_time);
@@ -452,13 +490,13 @@ impl<H: Handler> fmt::Debug for Engine<'_, '_, H> {
     }
 }
 
-/// Why an engine cannot be set up.
+/// Why an engine could not be set up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// No slot, or fewer nodes than slots.
+    /// There are no slots, or fewer nodes than slots.
     NoSlots,
-    /// The pool has too few buffers to receive into and to answer in.
+    /// The pool has too few buffers to receive into and to send from.
     NoBuffers,
     /// More listeners than [`LISTENERS_MAX`].
     TooManyListeners,
@@ -468,7 +506,7 @@ impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSlots => f.write_str("an engine needs at least one slot, and a node for each"),
-            Self::NoBuffers => f.write_str("the pool needs at least one buffer to receive into and one to answer in"),
+            Self::NoBuffers => f.write_str("the pool needs at least one buffer to receive into and one to send from"),
             Self::TooManyListeners => write!(f, "an engine serves at most {LISTENERS_MAX} listeners"),
         }
     }

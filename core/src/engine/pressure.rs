@@ -1,48 +1,50 @@
-//! How long others have gone without what an incomplete head holds, and how old such a head may become meanwhile.
+//! How long other connections have lacked a slot or a buffer that an incomplete head holds, and how old such a head may
+//! become meanwhile.
 
 use heapless::Deque;
 
 use crate::time::Instant;
 
-/// How old an incomplete head must be before its connection may be ended for somebody else.
+/// How old an incomplete head must be before its connection may be ended for another one, at first.
 const STALE_MS: u64 = 2_000;
 
-/// How long others go without until the youngest head is old enough.
+/// How long others must have waited until any head is old enough.
 const PRESSURE_MS: u64 = 250;
 
-/// What a client has for receiving its response, however long newcomers wait.
+/// The least time that a client has to receive its response, however long newcomers wait.
 const RECEIVING_MS: u64 = 25;
 
-/// How much of that one takes off who is served without anybody's end.
+/// How much of the waiting time is taken off by one that is served without another's end.
 const EASED_MS: u64 = PRESSURE_MS / 16;
 
-/// For so long nobody has waited when the next one does: it does not find the pressure that was before.
+/// If none has waited for this long, the pressure starts from nothing again.
 const RELIEF_MS: u64 = 1_000;
 
-/// When a head that began at `began` is old enough to be ended for others, who have gone without since `since`: after
-/// [`STALE_MS`], of which less and less is left the longer they do. What it sent at once has been looked at by then.
+/// When a head that began at `began` is old enough to be ended for others, who have been waiting since `since`: after
+/// [`STALE_MS`], minus a multiple of their waiting time. At least 1 ms, so that what the client sent at once has been
+/// handled.
 pub(super) fn stale_at(began: Instant, since: Instant) -> Instant {
     const SHRINKS: u64 = STALE_MS / PRESSURE_MS;
     if planted!(NoPressure) {
         return Instant(began.0 + 20 * STALE_MS);
     }
-    // Where `at - began == STALE_MS - SHRINKS * (at - since)`, but not before all of it has shrunk away.
+    // The time at which `at - began == STALE_MS - SHRINKS * (at - since)`, limited to where the right-hand side is 0.
     let while_it_shrinks = (STALE_MS + began.0 + SHRINKS * since.0).div_ceil(1 + SHRINKS);
     let at = while_it_shrinks.min(since.0 + PRESSURE_MS).min(began.0 + STALE_MS);
     Instant(at.max(began.0 + 1))
 }
 
-/// When a connection goes for a newcomer although its client is still receiving, and it has lingered or been idle since
-/// `began`: long after any head, but not so long that newcomers would wait for a second.
+/// When a connection that has lingered or been idle since `began` may be ended for a newcomer although its client is
+/// still receiving: long after any head, but before newcomers have waited for a second.
 pub(super) fn receiving_until(began: Instant, since: Instant) -> Instant {
     Instant((since.0 + 2 * PRESSURE_MS).max(began.0 + RECEIVING_MS))
 }
 
-/// Of newcomers without a slot, most of whom are in a backlog and cannot be seen: grows while one is there, and shrinks
-/// with those who find a slot.
+/// The pressure of newcomers without a slot, most of whom are in a backlog and cannot be counted. It grows while one
+/// waits, and shrinks with each one that finds a slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pressure {
-    /// Since when somebody waits, and when it was so last.
+    /// Since when newcomers have been waiting, and when one was last seen waiting.
     waits: Option<(Instant, Instant)>,
 }
 
@@ -51,7 +53,7 @@ impl Pressure {
         Self { waits: None }
     }
 
-    /// Somebody waits.
+    /// A newcomer waits.
     pub(super) fn press(&mut self, now: Instant) {
         let since = match self.waits {
             Some((since, last)) if now.ms_since(last) < RELIEF_MS => since,
@@ -60,26 +62,26 @@ impl Pressure {
         self.waits = Some((since, now));
     }
 
-    /// Somebody is served without another's end: some of them, and the pressure is gone.
+    /// A newcomer is served without another connection's end. After a few of them the pressure is gone.
     pub(super) fn ease(&mut self, now: Instant) {
         let eased = |since: Instant| Instant(since.0.max(now.0.saturating_sub(PRESSURE_MS)) + EASED_MS);
         self.waits = self.waits.map(|(since, last)| (eased(since), last)).filter(|(since, _)| *since < now);
     }
 
-    /// Since when they go without; `now` if nobody has said so yet.
+    /// Since when newcomers have been waiting; `now` if none is.
     pub(super) fn since(&self, now: Instant) -> Instant {
         self.waits.map_or(now, |(since, _)| since)
     }
 }
 
-/// Marks that a line can have.
+/// The number of marks of a queue.
 const MARKS: usize = 8;
 
-/// Between two marks.
+/// The least time between two marks.
 const MARK_MS: u64 = PRESSURE_MS / MARKS as u64;
 
-/// Since when the first in a line has been in it, without a note for each one: who was last in line now and then, and when
-/// that was.
+/// Tells since when the first connection in a queue has been waiting, without a note for each one: it records from time
+/// to time which one was last in the queue.
 #[derive(Debug)]
 pub(super) struct Marks(Deque<(u32, Instant), MARKS>);
 
@@ -88,13 +90,13 @@ impl Marks {
         Self(Deque::new())
     }
 
-    /// Somebody is in line, `last` behind all others.
+    /// The queue is not empty, and `last` is at its end.
     pub(super) fn mark(&mut self, last: u32, now: Instant) {
         if self.0.back().is_some_and(|(index, since)| *index == last || now.ms_since(*since) < MARK_MS) {
             return;
         }
         if self.0.is_full() {
-            // Every second one will do: the longer they wait, the less it matters how long exactly.
+            // Every other mark is enough: the longer they wait, the less precision is needed.
             for _ in 0..MARKS / 2 {
                 let kept = self.0.pop_front();
                 self.0.pop_front();
@@ -106,22 +108,22 @@ impl Marks {
 
     fn push(&mut self, mark: (u32, Instant)) {
         let pushed = self.0.push_back(mark);
-        debug_assert!(pushed.is_ok(), "there is room");
+        debug_assert!(pushed.is_ok(), "there must be room");
     }
 
-    /// This one has left the line, in its turn.
+    /// The slot has left the queue, at its front.
     pub(super) fn left(&mut self, index: u32) {
         if self.0.front().is_some_and(|(front, _)| *front == index) {
             self.0.pop_front();
         }
     }
 
-    /// Nobody is in line.
+    /// The queue is empty.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Since when the first one has waited, or a little later; `now` where nobody waits.
+    /// Since when the first one has been waiting, or slightly later; `now` if none is.
     pub(super) fn since(&self, now: Instant) -> Instant {
         self.0.front().map_or(now, |(_, since)| *since)
     }
@@ -135,17 +137,17 @@ mod tests {
     use std::collections::VecDeque;
 
     #[test]
-    fn the_time_of_a_head_shrinks_with_the_time_that_others_go_without() {
+    fn the_time_of_a_head_shrinks_with_the_time_that_others_wait() {
         let at = |began, since| stale_at(Instant(began), Instant(since)).0;
         assert_eq!(at(5_000, 9_000), 7_000, "2 s at first");
-        assert_eq!(at(8_000, 9_000), 9_112, "at the same time as the others came: 1 112 ms of 2 000 - 8 * 112");
-        assert_eq!(at(9_000, 9_000), 9_223, "2 000 - 8 * 222 are left");
+        assert_eq!(at(8_000, 9_000), 9_112, "1 112 ms old, when 2 000 - 8 * 112 ms are allowed");
+        assert_eq!(at(9_000, 9_000), 9_223, "223 ms old, when 2 000 - 8 * 223 ms are allowed");
         assert_eq!(at(9_240, 9_000), 9_249);
-        assert_eq!(at(9_600, 9_000), 9_601, "nothing is left of it; what it sent at once is looked at");
+        assert_eq!(at(9_600, 9_000), 9_601, "no time is allowed, but what it sent at once is handled");
     }
 
     #[test]
-    fn one_who_is_served_takes_a_part_of_the_pressure_off_and_a_second_without_anybody_takes_all() {
+    fn being_served_reduces_the_pressure_and_a_second_without_newcomers_resets_it() {
         let mut pressure = Pressure::new();
         pressure.press(Instant(1_000));
         pressure.press(Instant(1_999));
@@ -163,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn marks_tell_since_when_the_first_in_line_waits(
+        fn marks_tell_since_when_the_first_in_the_queue_waits(
             steps in prop::collection::vec((0_u64..30, 0_u32..4, 0_usize..4), 0..200),
         ) {
             let (mut marks, mut line, mut now, mut next) = (Marks::new(), VecDeque::new(), Instant(1_000), 0);

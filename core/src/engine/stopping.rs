@@ -1,4 +1,4 @@
-//! A stop: what has come is served, what is idle ends.
+//! A stop: what has arrived is served, what is idle is closed.
 
 use super::drive::context;
 use super::listener::Listening;
@@ -12,10 +12,10 @@ use crate::stop::Mode;
 use crate::time::Instant;
 
 impl<H: Handler> Engine<'_, '_, H> {
-    /// Ends what is idle and finishes what is under way; an abort closes everything.
+    /// Begins a stop: idle connections are closed, exchanges under way are finished; an abort closes everything.
     ///
-    /// What waits in the backlogs of the listeners is still taken and served, and what had arrived on a connection that
-    /// seems to be idle is looked at before it is closed: both by the end of a turn that has looked at everything.
+    /// Connections in the backlogs of the listeners are still accepted and served, and input of a connection that seems
+    /// idle is read before it is closed. Both take until the end of a turn that has seen all events.
     #[cold]
     pub fn stop(&mut self, now: Instant, mode: Mode) {
         if mode <= self.mode {
@@ -27,7 +27,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             _ => None,
         };
         self.accept_paused_until = None;
-        self.lobby_due = None;
+        self.lobby_check_at = None;
         self.listeners_due = true;
         self.sweep_due = mode == Mode::Drain;
         let mut at = None;
@@ -39,18 +39,18 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
     }
 
-    /// Whether the next turn must come at once, to look at what is left of a stop.
-    pub(super) fn looks_around(&self) -> bool {
+    /// Whether the next turn must follow at once to complete a stop.
+    pub(super) fn must_turn_to_stop(&self) -> bool {
         self.mode == Mode::Drain
             && (self.sweep_due || self.listeners.iter().any(|listener| listener.state == Listening::Accepting))
     }
 
-    /// Behind a turn that has looked at everything: listeners without anybody in their backlog are closed, and connections
-    /// on which nothing has begun.
+    /// After a turn that has seen all events: closes listeners with an empty backlog, and connections on which nothing
+    /// is under way.
     #[cold]
     pub(super) fn sweep(&mut self, now: Instant, peers: &dyn Peers) {
         for listener in &mut self.listeners {
-            // It was in flight before this turn's wait, and is still: nobody is there.
+            // The accept was in flight before this turn's wait and still is, so the backlog is empty.
             let looked =
                 planted!(BacklogForgotten) || listener.state == Listening::Accepting && listener.turn != self.turn;
             listener.is_empty |= looked;
@@ -64,13 +64,13 @@ impl<H: Handler> Engine<'_, '_, H> {
             at = Some(index);
             let handle = self.handle_of(index);
             let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
-            if slot.connection.wants_to_be_told() {
+            if slot.connection.wants_stop_notice() {
                 slot.connection.handle_stopping(&mut context!(self, now, peers, handle, slot.io));
                 self.settle_later(now, index);
                 continue;
             }
             let is_unused = matches!(slot.connection.state(), State::New | State::KeepAlive);
-            // One that waits for a buffer has a request to be read.
+            // A connection that waits for a buffer has a request that has yet to be read.
             if !is_unused || slot.connection.is_starved() {
                 continue;
             }
@@ -85,7 +85,7 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
     }
 
-    /// A connection has ended while stopping: the report tells those that were idle from those that were finished.
+    /// Counts a connection that ended while stopping, as idle or as finished.
     #[cold]
     pub(super) fn count_stopped(&mut self, reason: CloseReason, marks: u8) {
         if marks & mark::STOPPED_IDLE != 0 {

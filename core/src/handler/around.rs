@@ -1,4 +1,4 @@
-//! What stands around a handler: logs, request numbers, authentication, CORS.
+//! Wrappers around handlers: logs, request ids, authentication, CORS.
 
 use core::ops::ControlFlow;
 
@@ -7,8 +7,8 @@ use crate::error::CloseReason;
 use crate::request::Request;
 use crate::writer::ResponseWriter;
 
-/// Sees every request before a handler does, and every response behind it. Put together by [`around`], several of them by
-/// putting one around the other.
+/// A wrapper around a handler: it sees every request before the handler does, and every response after it. Apply it
+/// with [`around`]; wrap the result again for several wrappers.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -17,7 +17,7 @@ use crate::writer::ResponseWriter;
 /// use aurora_http_core::request::Request;
 /// use aurora_http_core::writer::ResponseWriter;
 ///
-/// /// Lets nobody in without the word.
+/// /// Requires a password.
 /// struct Guard;
 ///
 /// impl Around for Guard {
@@ -35,57 +35,58 @@ use crate::writer::ResponseWriter;
 /// let handler = around(Guard, handler_fn(|_request, response| response.body("come in\n")));
 /// ```
 pub trait Around {
-    /// What is kept for an exchange, from its request to the end of its response.
+    /// What the wrapper keeps for an exchange, from its request to the end of its response.
     type Note;
 
-    /// A request is there. To answer it, write a response and break: then the handler is not called. What is
-    /// [added](ResponseWriter::add_field) here is in the response if the handler writes its head in this call;
-    /// [`between`](Self::between) adds it to those that come later.
+    /// Called before the handler's [`request`](Handler::request). To answer without calling the handler, write a
+    /// response and break. Fields that are [added](ResponseWriter::add_field) here are in the response if the handler
+    /// writes its head in this call; [`between`](Self::between) can add them in later calls.
     fn before(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> ControlFlow<(), Self::Note>;
 
-    /// Another call of the handler for the exchange comes next.
+    /// Called before each further call of the handler for the exchange.
     fn between(&mut self, note: &mut Self::Note, response: &mut ResponseWriter<'_>) {
         let _ = (note, response);
     }
 
-    /// A call of the handler is over, and the exchange goes on. [`ResponseWriter::written`] tells what it wrote.
+    /// Called after a call of the handler if the exchange continues. [`ResponseWriter::written`] tells how much it
+    /// wrote.
     fn wrote(&mut self, note: &mut Self::Note, response: &ResponseWriter<'_>) {
         let _ = (note, response);
     }
 
-    /// The handler has finished its response in the call that is over.
+    /// Called after the call in which the handler finished its response.
     fn finished(&mut self, note: Self::Note, response: &ResponseWriter<'_>) {
         let _ = (note, response);
     }
 
-    /// The exchange ends before its response is complete; as [`Handler::abandoned`].
+    /// The exchange ends before its response is complete: see [`Handler::abandoned`].
     fn abandoned(&mut self, note: Self::Note, reason: CloseReason) {
         let _ = (note, reason);
     }
 
-    /// As [`Handler::refused`], in front of that of the handler inside.
+    /// See [`Handler::refused`]. Called before that of the inner handler.
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
         let _ = (refusal, response);
     }
 
-    /// As [`Handler::accepted`]. The handler inside is not asked when this answers `false`.
+    /// See [`Handler::accepted`]. If this returns `false`, the inner handler is not asked.
     fn accepted(&mut self, connection: &ConnectionInfo<'_>) -> bool {
         let _ = connection;
         true
     }
 
-    /// As [`Handler::closed`], in front of that of the handler inside.
+    /// See [`Handler::closed`]. Called before that of the inner handler.
     fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests_served: u32) {
         let _ = (id, reason, requests_served);
     }
 }
 
-/// Puts `outer` around `inner`.
+/// Wraps `inner` in `outer`.
 pub const fn around<A: Around, H: Handler>(outer: A, inner: H) -> Wrapped<A, H> {
     Wrapped { outer, inner }
 }
 
-/// The handler that [`around`] makes.
+/// The handler that [`around`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Wrapped<A, H> {
     outer: A,
@@ -93,7 +94,7 @@ pub struct Wrapped<A, H> {
 }
 
 impl<A: Around, H: Handler> Wrapped<A, H> {
-    /// Behind a call of the handler inside.
+    /// After a call of the inner handler.
     fn settle<E>(&mut self, mut note: A::Note, flow: Flow<E>, response: &ResponseWriter<'_>) -> Flow<(A::Note, E)> {
         if matches!(flow, Flow::Finish) {
             self.outer.finished(note, response);
@@ -157,9 +158,7 @@ impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
     }
 
     fn stopping(&mut self, flow: Flow<Self::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        let mut parts = None;
-        let flow = flow.map(|exchange| parts = Some(exchange));
-        let Some((mut note, state)) = parts else { return Flow::Finish };
+        let (flow, Some((mut note, state))) = flow.split() else { return Flow::Finish };
         self.outer.between(&mut note, response);
         let flow = self.inner.stopping(flow.map(|()| state), response);
         self.settle(note, flow, response)

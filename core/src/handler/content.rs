@@ -1,15 +1,40 @@
-//! Content of a request, as a handler is offered it.
+//! Content of a request, as it is offered to a handler.
 
 use crate::request::Trailers;
 
-/// Content offered to [`Handler::receive`](super::Handler::receive).
+/// Content that is offered to [`Handler::receive`](super::Handler::receive).
+///
+/// ```
+/// use aurora_http_core::handler::{handler_fn, receiving};
+/// use aurora_http_core::writer::WriteError;
+///
+/// // Counts lines. A line that is not complete is held, and offered again together with what follows it.
+/// let handler = handler_fn(|_request, _response| {
+///     let mut lines = 0;
+///     receiving(move |content, response| {
+///         while let Some(at) = content.bytes().iter().position(|&byte| byte == b'\n') {
+///             content.consume(at + 1);
+///             lines += 1;
+///         }
+///         if !content.ended() {
+///             content.hold();
+///             return Ok(());
+///         }
+///         content.consume(content.bytes().len());
+///         response.body_fmt(format_args!("{lines} lines\n"))
+///     })
+/// });
+/// # fn check<H: aurora_http_core::handler::Handler>(_: H) {}
+/// # check(handler);
+/// # let _ = WriteError::Order;
+/// ```
 #[derive(Debug)]
 pub struct Content<'a> {
     bytes: &'a [u8],
     consumed: usize,
-    /// The handler said what it leaves; until it does, it takes everything.
+    /// The handler consumed a part or held it; unless it does, everything counts as consumed.
     is_partial: bool,
-    /// The handler holds what is there, be it the end alone.
+    /// The handler holds the content, which may be only its end.
     is_held: bool,
     ended: bool,
     trailers: Option<Trailers<'a>>,
@@ -20,46 +45,45 @@ impl<'a> Content<'a> {
         Self { bytes, consumed: 0, is_partial: false, is_held: false, ended, trailers }
     }
 
-    /// What is there, but for what was [consumed](Self::consume) in this call.
+    /// The content that is offered, without what was [consumed](Self::consume) in this call.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         &self.bytes[self.consumed..]
     }
 
-    /// Takes the first `count` of [`bytes`](Self::bytes), and holds what is behind them for the next call; more than
-    /// there are is all of them. A handler that never calls this or [`hold`](Self::hold) takes everything.
+    /// Consumes the first `count` of [`bytes`](Self::bytes), or all if there are fewer, and holds the rest for the next
+    /// call. If neither this nor [`hold`](Self::hold) is called, everything counts as consumed.
     pub fn consume(&mut self, count: usize) {
         self.consumed += count.min(self.bytes.len() - self.consumed);
         self.is_partial = true;
     }
 
-    /// Holds [`bytes`](Self::bytes) for the next call, which has them in front of what arrives until then; the end and its
-    /// trailers as well.
+    /// Holds [`bytes`](Self::bytes) for the next call, which offers them before what arrives until then. The end of the
+    /// content and its trailers are held, too.
     pub const fn hold(&mut self) {
         self.is_partial = true;
         self.is_held = true;
     }
 
-    /// Nothing follows behind [`bytes`](Self::bytes): they are the end of the content.
+    /// Whether [`bytes`](Self::bytes) are the end of the content.
     #[must_use]
     pub const fn ended(&self) -> bool {
         self.ended
     }
 
-    /// The trailer fields behind chunked content, once it has [`ended`](Self::ended), for handlers that
-    /// [asked](crate::writer::ResponseWriter::keep_trailers) for them. `None` when it did not, and for content that is
-    /// not chunked.
+    /// The trailer fields of chunked content, once it has [`ended`](Self::ended). `None` unless the handler
+    /// [asked](crate::writer::ResponseWriter::keep_trailers) for them, and for content that is not chunked.
     #[must_use]
     pub const fn trailers(&self) -> Option<Trailers<'a>> {
         self.trailers
     }
 
-    /// Whether nothing of it is held.
+    /// Whether all of it was consumed.
     pub(super) const fn is_taken(&self) -> bool {
         self.consumed() == self.bytes.len()
     }
 
-    /// Whether it is an end without content, and held.
+    /// Whether it is an end without content that was held.
     pub(crate) const fn is_held_end(&self) -> bool {
         self.is_held && self.bytes.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Exchanges that go on by themselves, each with a state of its own.
+//! States of exchanges that have the methods to continue them.
 
 use core::convert::Infallible;
 
@@ -6,32 +6,71 @@ use super::{Content, Flow};
 use crate::error::CloseReason;
 use crate::writer::ResponseWriter;
 
-/// The state of an exchange that goes on by itself, for programs in which every route has a state of its own.
+/// The state of an exchange, with the methods to continue it: for programs in which every route has its own state.
+/// [`Respond::Exchange`](super::Respond::Exchange) is one.
 ///
-/// The methods are those of [`Handler`](super::Handler) with the same names, and so is what they do unless implemented.
+/// The methods and their defaults are those of [`Handler`](super::Handler) with the same names.
+///
+/// ```
+/// use aurora_http_core::handler::{Exchange, Flow, Respond, handler_fn};
+/// use aurora_http_core::writer::ResponseWriter;
+///
+/// /// Counts down, one line per send.
+/// struct CountDown(u32);
+///
+/// impl Exchange for CountDown {
+///     fn produce(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+///         if self.0 == 0 || response.write(b"tick\n").is_err() {
+///             return Flow::Finish;
+///         }
+///         self.0 -= 1;
+///         Flow::Produce(self)
+///     }
+/// }
+///
+/// /// What a function returns to begin it.
+/// impl Respond for CountDown {
+///     type Exchange = Self;
+///
+///     fn respond(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+///         match response.stream(None) {
+///             Ok(()) => self.produce(response),
+///             Err(_) => Flow::Finish, // the error is kept, and answered
+///         }
+///     }
+/// }
+///
+/// let handler = handler_fn(|_request, _response| CountDown(10));
+/// ```
 pub trait Exchange: Sized {
-    /// As [`Handler::receive`](super::Handler::receive).
+    /// See [`Handler::receive`](super::Handler::receive).
     fn receive(self, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
         let _ = content;
         unexpected(response)
     }
 
-    /// As [`Handler::produce`](super::Handler::produce).
+    /// See [`Handler::produce`](super::Handler::produce).
     fn produce(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
         unexpected(response)
     }
 
-    /// As [`Handler::resume`](super::Handler::resume).
+    /// See [`Handler::resume`](super::Handler::resume).
     fn resume(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
         unexpected(response)
     }
 
-    /// As [`Handler::half_closed`](super::Handler::half_closed).
+    /// See [`Handler::stopping`](super::Handler::stopping).
+    fn stopping(flow: Flow<Self>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        let _ = response;
+        flow
+    }
+
+    /// See [`Handler::half_closed`](super::Handler::half_closed).
     fn half_closed(self) -> Option<Self> {
         Some(self)
     }
 
-    /// As [`Handler::abandoned`](super::Handler::abandoned).
+    /// See [`Handler::abandoned`](super::Handler::abandoned).
     fn abandoned(self, reason: CloseReason) {
         let _ = reason;
     }
@@ -66,6 +105,13 @@ impl<X: Exchange> Exchange for Option<X> {
         }
     }
 
+    fn stopping(flow: Flow<Self>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match flow.split() {
+            (flow, Some(Some(state))) => X::stopping(flow.map(|()| state), response).map(Some),
+            (flow, _) => flow.map(|()| None),
+        }
+    }
+
     fn half_closed(self) -> Option<Self> {
         match self {
             Some(state) => state.half_closed().map(Some),
@@ -80,12 +126,25 @@ impl<X: Exchange> Exchange for Option<X> {
     }
 }
 
-/// One of two: for handlers and functions whose branches go on in different ways. More than two nest.
+/// One of two types: for handlers and functions whose branches continue in different ways. Nest it for more than two.
+///
+/// ```
+/// use aurora_http_core::handler::{Either, deferred, handler_fn, whole};
+/// use aurora_http_core::writer::WriteError;
+///
+/// let handler = handler_fn(|request, response| {
+///     if request.target() == b"/later" {
+///         response.wake_after(1_000);
+///         return Ok::<_, WriteError>(Either::Left(deferred(|response| response.body("late\n"))));
+///     }
+///     Ok(Either::Right(whole("now\n")))
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Either<A, B> {
-    /// The first one.
+    /// The first type.
     Left(A),
-    /// The second one.
+    /// The second type.
     Right(B),
 }
 
@@ -108,6 +167,14 @@ impl<A: Exchange, B: Exchange> Exchange for Either<A, B> {
         match self {
             Self::Left(state) => state.resume(response).map(Self::Left),
             Self::Right(state) => state.resume(response).map(Self::Right),
+        }
+    }
+
+    fn stopping(flow: Flow<Self>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        match flow.split() {
+            (flow, Some(Self::Left(state))) => A::stopping(flow.map(|()| state), response).map(Self::Left),
+            (flow, Some(Self::Right(state))) => B::stopping(flow.map(|()| state), response).map(Self::Right),
+            (_, None) => Flow::Finish,
         }
     }
 

@@ -1,55 +1,58 @@
-//! What an exchange wants next.
+//! What an exchange needs next.
 
-/// What an exchange wants next.
+/// What an exchange needs next. [`Handler`](super::Handler) has an example.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Flow<E> {
-    /// The response is complete. A response that was not begun becomes an empty 200; content that was not read is
-    /// dropped when it is short, or else the connection closes behind the response.
+    /// The response is complete. If it was not begun, it becomes an empty 200. Content that was not read is dropped if
+    /// it is short; otherwise the connection is closed after the response.
     Finish,
-    /// Call [`Handler::collected`](super::Handler::collected) once the whole content is there in one buffer; 413 beyond
+    /// Call [`Handler::collected`](super::Handler::collected) when the whole content is in one buffer; content beyond
     /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max) or
-    /// [`ResponseWriter::limit_content`](crate::writer::ResponseWriter::limit_content). Only from
-    /// [`Handler::request`](super::Handler::request), because the head has to stay: 500 from any other call.
+    /// [`ResponseWriter::limit_content`](crate::writer::ResponseWriter::limit_content) is answered with 413. Only from
+    /// [`Handler::request`](super::Handler::request), because the head has to be kept: any other call is answered with
+    /// 500.
     Collect(E),
-    /// Call [`Handler::receive`](super::Handler::receive) with the content as it arrives; 413 beyond
+    /// Call [`Handler::receive`](super::Handler::receive) with the content as it arrives; content beyond
     /// [`Limits::content_bytes_max`](crate::limits::Limits::content_bytes_max) or
-    /// [`ResponseWriter::limit_content`](crate::writer::ResponseWriter::limit_content).
+    /// [`ResponseWriter::limit_content`](crate::writer::ResponseWriter::limit_content) is answered with 413.
     Receive(E),
     /// Call [`Handler::produce`](super::Handler::produce) whenever the send buffer is empty.
     ///
-    /// Content that was not asked for when the response has begun, and that is longer than
-    /// [`Limits::discard_bytes_max`](crate::limits::Limits::discard_bytes_max) or of unknown length, is dropped from then
-    /// on, because a client may write all of it before it reads: asking for it later breaks the response off. To read and
-    /// write at the same time, ask for the content first.
+    /// If the handler begins a response without having asked for the content, and the content is longer than
+    /// [`Limits::discard_bytes_max`](crate::limits::Limits::discard_bytes_max) or of unknown length, it is dropped from
+    /// then on, because a client may write all of it before it reads; asking for it later cuts the response off. To
+    /// read and write at the same time, ask for the content first.
     Produce(E),
-    /// What was written goes out; call [`Handler::resume`](super::Handler::resume) once the token from
-    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) was resolved, or the time of
-    /// [`ResponseWriter::wake_after`](crate::writer::ResponseWriter::wake_after) has come. Without such a time, 503 when the
-    /// token takes longer than [`Timeouts::defer_timeout_ms`](crate::limits::Timeouts::defer_timeout_ms), which begins anew
-    /// with every deferral; 500 when there is neither token nor time.
+    /// Send what was written, and call [`Handler::resume`](super::Handler::resume) when the token from
+    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) has been resolved, or the time of
+    /// [`ResponseWriter::wake_after`](crate::writer::ResponseWriter::wake_after) has come. Without such a time, 503 if
+    /// the token takes longer than [`Timeouts::defer_timeout_ms`](crate::limits::Timeouts::defer_timeout_ms), which
+    /// restarts with every deferral. 500 if there is neither a token nor a time.
     Defer(E),
-    /// As [`Flow::Receive`], and call [`Handler::resume`](super::Handler::resume) as soon as the token from
-    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) is resolved, or on an upgraded connection the time of
-    /// [`ResponseWriter::wake_after`](crate::writer::ResponseWriter::wake_after) comes: for protocols in which both sides
-    /// speak when they like, and for content that is taken when there is room for it elsewhere. The token stays valid across
-    /// calls of `receive`; what is [held](super::Content::hold) is offered again behind `resume`. When the content has ended,
-    /// or what is held leaves no room for more, this means [`Flow::Defer`]. 500 when there is neither token nor time.
+    /// Like [`Flow::Receive`], but also call [`Handler::resume`](super::Handler::resume) as soon as the token from
+    /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) is resolved, or on an upgraded connection when
+    /// the time of [`ResponseWriter::wake_after`](crate::writer::ResponseWriter::wake_after) comes. For protocols in
+    /// which both sides speak at any time, and for content that is consumed when there is room for it elsewhere. The
+    /// token stays valid across calls of `receive`; [held](super::Content::hold) content is offered again after
+    /// `resume`. If the content has ended, or held content leaves no room for more, this is the same as
+    /// [`Flow::Defer`]. 500 if there is neither a token nor a time.
     ReceiveOrResume(E),
-    /// Behind [`ResponseWriter::switch_protocols`](crate::writer::ResponseWriter::switch_protocols) or
+    /// After [`ResponseWriter::switch_protocols`](crate::writer::ResponseWriter::switch_protocols) or
     /// [`ResponseWriter::open_tunnel`](crate::writer::ResponseWriter::open_tunnel): the connection carries raw bytes
-    /// from now on, what had already arrived first. [`Handler::receive`](super::Handler::receive) gets them (the client's end is
-    /// [`Content::ended`](super::Content::ended)) and writes without framing; [`Flow::Produce`] and [`Flow::Defer`] work as before, and
-    /// [`Flow::Finish`] closes.
+    /// from now on, beginning with those that have already arrived. [`Handler::receive`](super::Handler::receive) is
+    /// called with them (the client's FIN is [`Content::ended`](super::Content::ended)) and writes without framing.
+    /// [`Flow::Produce`] and [`Flow::Defer`] work as before, and [`Flow::Finish`] closes the connection.
     Upgrade(E),
-    /// As [`Flow::Upgrade`], but the socket and what had already arrived are given to the embedding program, which takes
-    /// them by [`Engine::next_detached`](crate::engine::Engine::next_detached); a loop that does not closes the
-    /// connection. The client's end may be seen already: the socket tells it again.
+    /// Like [`Flow::Upgrade`], but the socket and the bytes that have already arrived are handed to the program, which
+    /// takes them with [`Engine::next_detached`](crate::engine::Engine::next_detached); a loop that does not do this
+    /// closes the connection. The client's FIN may have been received already; receiving from the socket reports it
+    /// again.
     Detach(E),
 }
 
 impl<E> Flow<E> {
-    /// The state inside; `None` of [`Flow::Finish`].
+    /// The state; `None` for [`Flow::Finish`].
     pub fn into_state(self) -> Option<E> {
         match self {
             Self::Finish => None,
@@ -63,7 +66,13 @@ impl<E> Flow<E> {
         }
     }
 
-    /// The same flow with another state: for handlers around other handlers.
+    /// The flow without its state, and the state; `None` for [`Flow::Finish`]. [`map`](Self::map) puts another state in.
+    pub fn split(self) -> (Flow<()>, Option<E>) {
+        let mut state = None;
+        (self.map(|inner| state = Some(inner)), state)
+    }
+
+    /// The same flow with another state: for handlers that wrap others.
     pub fn map<T>(self, f: impl FnOnce(E) -> T) -> Flow<T> {
         match self {
             Self::Finish => Flow::Finish,

@@ -1,4 +1,4 @@
-//! Exchanges that are closures: a response in pieces, content in pieces, an answer that comes later, another protocol.
+//! Exchanges made of closures: a response in pieces, content in pieces, an answer that comes later, another protocol.
 
 use core::convert::Infallible;
 
@@ -7,7 +7,7 @@ use super::respond::fail;
 use super::{Content, ErrorResponse, Flow, Respond};
 use crate::writer::ResponseWriter;
 
-/// Whether something goes on.
+/// Whether an exchange continues.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Progress {
     /// There is more to come.
@@ -16,9 +16,9 @@ pub enum Progress {
     Done,
 }
 
-/// Goes on with a response piece by piece: `step` is called now, and again whenever the send buffer is empty, until it says
-/// [`Progress::Done`]. Call [`ResponseWriter::stream`] before. A step that says [`Progress::More`] must have written
-/// something.
+/// Writes a response piece by piece: `step` is called now, and again whenever the send buffer is empty, until it
+/// returns [`Progress::Done`]. Call [`ResponseWriter::stream`] first. A step that returns [`Progress::More`] must have
+/// written something.
 ///
 /// ```
 /// use aurora_http_core::handler::{Progress, handler_fn, producing};
@@ -41,7 +41,7 @@ where
     Producing(step)
 }
 
-/// What [`producing`] makes.
+/// The value that [`producing`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Producing<F>(F);
 
@@ -71,9 +71,9 @@ where
     }
 }
 
-/// Answers with a body that the program made and gives away, of any length: a `Vec<u8>`, a `String`, an `Arc<[u8]>`.
-/// Set status and fields before. What does not fit into the send buffer is kept with the exchange and sent when there is
-/// room, so that [`Limits::response_bytes_max`](crate::limits::Limits::response_bytes_max) does not count here.
+/// Answers with an owned body of any length: a `Vec<u8>`, a `String`, an `Arc<[u8]>`. Set status and fields first. The
+/// part that does not fit into the send buffer is kept with the exchange and sent when there is room, so
+/// [`Limits::response_bytes_max`](crate::limits::Limits::response_bytes_max) does not apply.
 ///
 /// ```
 /// use aurora_http_core::handler::{handler_fn, whole};
@@ -88,11 +88,11 @@ pub const fn whole<B: AsRef<[u8]>>(body: B) -> Whole<B> {
     Whole { body, sent: 0 }
 }
 
-/// What [`whole`] makes.
+/// The value that [`whole`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Whole<B> {
     body: B,
-    /// Bytes of it that were written.
+    /// Bytes of the body that have been written.
     sent: usize,
 }
 
@@ -115,14 +115,14 @@ impl<B: AsRef<[u8]>> Exchange for Whole<B> {
                 self.sent += count;
                 Flow::Produce(self)
             }
-            // Done, or the writer has latched what is wrong.
+            // Done, or the writer has recorded an error.
             _ => Flow::Finish,
         }
     }
 }
 
-/// Receives the content piece by piece: `step` is called for each piece as it arrives, until the one that
-/// [ended](Content::ended) it was taken. The response is written in the last call, or in any before.
+/// Receives the content piece by piece: `step` is called for each piece as it arrives, until the [end](Content::ended)
+/// has been consumed. The response is written in the last call or an earlier one.
 ///
 /// ```
 /// use aurora_http_core::handler::{handler_fn, receiving};
@@ -147,7 +147,7 @@ where
     Receiving(step)
 }
 
-/// What [`receiving`] makes.
+/// The value that [`receiving`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Receiving<F>(F);
 
@@ -177,14 +177,15 @@ where
     }
 }
 
-/// Answers later: `answer` is called once the token from [`ResponseWriter::defer`] was resolved.
+/// Answers later: `answer` is called when the token from [`ResponseWriter::defer`] has been resolved, or the time of
+/// [`ResponseWriter::wake_after`] has come.
 ///
 /// ```
 /// use aurora_http_core::handler::{deferred, handler_fn};
 /// use aurora_http_core::writer::WriteError;
 ///
 /// let handler = handler_fn(|_request, response| {
-///     let token = response.defer()?; // for whoever does the work
+///     let token = response.defer()?; // pass it to the thread that does the work
 ///     # let _ = token;
 ///     Ok::<_, WriteError>(deferred(|response| response.body("done\n")))
 /// });
@@ -197,7 +198,7 @@ where
     Deferred(answer)
 }
 
-/// What [`deferred`] makes.
+/// The value that [`deferred`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Deferred<F>(F);
 
@@ -219,14 +220,15 @@ where
     R: Respond<Exchange = Infallible>,
 {
     fn resume(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
-        // What answers with nothing to follow has finished.
+        // Nothing can follow this answer: its exchange is `Infallible`.
         let _: Flow<Infallible> = (self.0)(response).respond(response);
         Flow::Finish
     }
 }
 
-/// Speaks another protocol, behind [`ResponseWriter::switch_protocols`] or [`ResponseWriter::open_tunnel`]: `step` is called
-/// with what arrives, and writes without framing, until it says [`Progress::Done`] or the client's end was taken.
+/// Speaks another protocol, after [`ResponseWriter::switch_protocols`] or [`ResponseWriter::open_tunnel`]: `step` is
+/// called with the bytes that arrive, and writes without framing, until it returns [`Progress::Done`] or the client's
+/// FIN has been consumed.
 ///
 /// ```
 /// use aurora_http_core::handler::{Progress, handler_fn, upgraded};
@@ -249,7 +251,7 @@ where
     Upgraded(step)
 }
 
-/// What [`upgraded`] makes.
+/// The value that [`upgraded`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Upgraded<F>(F);
 

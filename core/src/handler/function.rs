@@ -1,4 +1,4 @@
-//! Handlers that are functions.
+//! Handlers made of functions.
 
 use super::exchange::Exchange;
 use super::{Content, Flow, Handler, Respond};
@@ -8,8 +8,9 @@ use crate::writer::ResponseWriter;
 
 /// Makes a [`Handler`] of a function: `handler_fn(|request, response| …)`.
 ///
-/// The function returns what implements [`Respond`]: nothing, a `Result` whose error is an [`ErrorResponse`](super::ErrorResponse), or what goes
-/// on with the exchange, such as [`producing`](super::producing) and [`receiving`](super::receiving).
+/// The function returns a type that implements [`Respond`]: `()`, a `Result` whose error is an
+/// [`ErrorResponse`](super::ErrorResponse), or something that continues the exchange, such as
+/// [`producing`](super::producing) and [`receiving`](super::receiving).
 ///
 /// ```
 /// use aurora_http_core::handler::handler_fn;
@@ -31,8 +32,8 @@ where
     HandlerFn { function }
 }
 
-/// Makes a [`Handler`] of a function that is called once the whole content is there:
-/// `collect_fn(|request, content, response| …)`. Without content it is called at once, with an empty slice.
+/// Makes a [`Handler`] of a function that is called with the whole content: `collect_fn(|request, content, response|
+/// …)`. For a request without content it is called at once, with an empty slice.
 ///
 /// Content beyond [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max) is answered with 413.
 ///
@@ -53,7 +54,7 @@ where
     CollectFn { function }
 }
 
-/// The handler that [`handler_fn`] makes.
+/// The handler that [`handler_fn`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct HandlerFn<F> {
     function: F,
@@ -88,6 +89,10 @@ where
         state.resume(response)
     }
 
+    fn stopping(&mut self, flow: Flow<R::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<R::Exchange> {
+        R::Exchange::stopping(flow, response)
+    }
+
     fn half_closed(&mut self, state: R::Exchange) -> Option<R::Exchange> {
         state.half_closed()
     }
@@ -97,7 +102,7 @@ where
     }
 }
 
-/// The handler that [`collect_fn`] makes.
+/// The handler that [`collect_fn`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct CollectFn<F> {
     function: F,
@@ -108,7 +113,7 @@ where
     F: FnMut(&Request<'_>, &[u8], &mut ResponseWriter<'_>) -> R,
     R: Respond,
 {
-    /// `None` while the content arrives.
+    /// `None` while the content is being collected.
     type Exchange = Option<R::Exchange>;
 
     #[inline]
@@ -146,6 +151,14 @@ where
 
     fn resume(&mut self, state: Option<R::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<Option<R::Exchange>> {
         state.resume(response)
+    }
+
+    fn stopping(
+        &mut self,
+        flow: Flow<Option<R::Exchange>>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Option<R::Exchange>> {
+        Option::stopping(flow, response)
     }
 
     fn half_closed(&mut self, state: Option<R::Exchange>) -> Option<Option<R::Exchange>> {

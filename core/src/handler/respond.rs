@@ -1,4 +1,4 @@
-//! What becomes of the value that a function returns: nothing more, an exchange that goes on, or an error's response.
+//! Return values of handler functions: nothing, an exchange that continues, or an error that becomes a response.
 
 use core::convert::Infallible;
 
@@ -6,7 +6,7 @@ use super::Flow;
 use super::exchange::{Either, Exchange};
 use crate::writer::{ResponseWriter, WriteError};
 
-/// What a function for [`handler_fn`](super::handler_fn) may return.
+/// What a function for [`handler_fn`](super::handler_fn) can return.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a response",
     label = "a handler cannot return this",
@@ -15,26 +15,62 @@ use crate::writer::{ResponseWriter, WriteError};
     note = "an `async fn` cannot be a handler: answer later with `ResponseWriter::defer` and `Flow::Defer`"
 )]
 pub trait Respond {
-    /// What goes on after the call; [`Infallible`] where nothing does.
+    /// The state if the exchange continues after the call; [`Infallible`] if it never does.
     type Exchange: Exchange;
 
-    /// Completes the response, or says what follows.
+    /// Completes the response, or returns what follows.
     fn respond(self, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange>;
 }
 
-/// An error of the program's that becomes a response: `?` in a handler returns it.
+/// An error type of the program that can become a response, so that a handler can use `?`.
 ///
-/// What was written of the response before is discarded. When a part of it has left already, the response breaks off.
+/// What was written of the response before is discarded. If a part of it has been sent, the response is cut off.
+///
+/// ```
+/// use aurora_http_core::handler::{ErrorResponse, handler_fn};
+/// use aurora_http_core::request::Request;
+/// use aurora_http_core::writer::{ResponseWriter, WriteError};
+///
+/// enum Error {
+///     NoSuchItem,
+///     Write(WriteError),
+/// }
+///
+/// impl From<WriteError> for Error {
+///     fn from(error: WriteError) -> Self {
+///         Self::Write(error)
+///     }
+/// }
+///
+/// impl ErrorResponse for Error {
+///     fn respond(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+///         match self {
+///             Self::NoSuchItem => {
+///                 response.status(404)?;
+///                 response.body("no such item\n")
+///             }
+///             Self::Write(error) => error.respond(response),
+///         }
+///     }
+/// }
+///
+/// fn item(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<(), Error> {
+///     let name = request.target().strip_prefix(b"/items/").ok_or(Error::NoSuchItem)?;
+///     Ok(response.body(name)?)
+/// }
+///
+/// let handler = handler_fn(item);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot become a response",
     label = "this error has no response",
-    note = "implement `ErrorResponse` for an error type of your own, and convert other errors into it with `From`"
+    note = "implement `ErrorResponse` for your own error type, and convert other errors into it with `From`"
 )]
 pub trait ErrorResponse {
     /// Writes the response: status, fields, content.
     ///
     /// # Errors
-    /// What the writer says; then the server answers in its place.
+    /// Those of the writer; the server then answers instead.
     fn respond(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError>;
 }
 

@@ -1,14 +1,14 @@
-//! Which bytes may stand where, as one table of bit sets.
+//! Which bytes are allowed where, as one table of bit sets.
 
 /// A byte of a token (RFC 9110 §5.6.2): methods, field names, chunk extensions.
 pub(super) const TOKEN: u8 = 1;
-/// A byte of a path: RFC 3986 `pchar` and `/`, `%`, and what browsers send raw, `[` `]` `|`.
+/// A byte of a path: RFC 3986 `pchar`, `/` and `%`, and also `[` `]` `|`, which browsers send unescaped.
 pub(super) const PATH: u8 = 1 << 1;
-/// A byte that may stand in a request target at all; also those of a query: visible ASCII without `"` `#` `<` `>`.
+/// A byte allowed anywhere in a request target, queries included: visible ASCII without `"` `#` `<` `>`.
 pub(super) const TARGET: u8 = 1 << 2;
 /// A byte of a registered name without escapes (RFC 3986 §3.2.2).
 pub(super) const REG_NAME: u8 = 1 << 3;
-/// A byte of a field value (RFC 9110 §5.5), white space around it included.
+/// A byte of a field value (RFC 9110 §5.5) or of the white space around it.
 pub(super) const VALUE: u8 = 1 << 4;
 /// A byte of a quoted string other than `"` and `\` (RFC 9110 §5.6.4).
 pub(super) const QUOTED: u8 = 1 << 5;
@@ -21,11 +21,11 @@ pub(super) fn is(byte: u8, class: u8) -> bool {
     CLASSES[byte as usize] & class != 0
 }
 
-/// How many bytes at the front of `bytes` are in `class`.
+/// The number of leading bytes of `bytes` that are in `class`.
 #[inline(always)]
 pub(super) fn span(bytes: &[u8], class: u8) -> usize {
     let mut at = 0;
-    // Four look-ups and one branch per round.
+    // Four look-ups and one branch per iteration.
     for &[a, b, c, d] in bytes.as_chunks::<4>().0 {
         let all = CLASSES[a as usize] & CLASSES[b as usize] & CLASSES[c as usize] & CLASSES[d as usize];
         if all & class == 0 {
@@ -47,7 +47,7 @@ pub(super) fn span(bytes: &[u8], class: u8) -> usize {
 pub(super) fn all(bytes: &[u8], class: u8) -> bool {
     let four =
         |&[a, b, c, d]: &[u8; 4]| CLASSES[a as usize] & CLASSES[b as usize] & CLASSES[c as usize] & CLASSES[d as usize];
-    // The last four may overlap those before them: no loop over what is left.
+    // The last four may overlap those before them, which saves a loop over the remainder.
     let Some(last) = bytes.last_chunk() else {
         return bytes.iter().all(|&byte| is(byte, class));
     };
@@ -101,9 +101,9 @@ const fn classes_of(byte: u8) -> u8 {
 mod tests {
     use super::*;
 
-    /// Every class, written out as the RFCs list it.
+    /// Every class, spelled out as in the RFCs.
     #[test]
-    fn classes_hold_what_the_grammar_lists() {
+    fn classes_match_the_grammar() {
         let alphanumeric = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let rows: [(u8, &[u8]); 4] = [
             (TOKEN, b"!#$%&'*+-.^_`|~"),

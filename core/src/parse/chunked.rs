@@ -1,9 +1,9 @@
 //! The chunked transfer coding (RFC 9112 §7.1), in any number of pieces.
 //!
-//! Every byte of framing is looked at once, and none has to be kept: a chunk size, an extension and a trailer field may
-//! be split anywhere. Trailer fields are checked by the rules of the head and dropped, unless the caller keeps the bytes of
-//! their section ([`ChunkedDecoder::poll_content`]). They are never merged into the fields of the head (RFC 9110 §6.5.1),
-//! so that none of them can change framing, routing or authentication.
+//! Every byte of framing is examined once and none has to be kept: a chunk size, an extension or a trailer field may be
+//! split anywhere. Trailer fields are checked by the rules for the head and dropped, unless the caller keeps the bytes
+//! of their section ([`ChunkedDecoder::poll_content`]). They are never merged into the fields of the head (RFC 9110
+//! §6.5.1), so none of them can change framing, routing or authentication.
 
 use core::fmt;
 
@@ -11,7 +11,7 @@ use super::bytes::{QUOTED, TOKEN, VALUE, is};
 use super::field_line::{FieldLineError, Place};
 use crate::limits::Limits;
 
-/// Most hexadecimal digits of a chunk size, leading zeros included: what a `u64` holds.
+/// The most hexadecimal digits of a chunk size, including leading zeros: as many as fit into a `u64`.
 const SIZE_DIGITS_MAX: u8 = 16;
 
 /// Finds the content in a chunked message body.
@@ -31,7 +31,7 @@ const SIZE_DIGITS_MAX: u8 = 16;
 ///             decoder.consume_data(len);
 ///             body = &body[skip + len..];
 ///         }
-///         Chunk::NeedMore { .. } => unreachable!("all of it is here"),
+///         Chunk::NeedMore { .. } => unreachable!("the whole message body is here"),
 ///         Chunk::End { consumed } => {
 ///             body = &body[consumed..];
 ///             break;
@@ -43,13 +43,13 @@ const SIZE_DIGITS_MAX: u8 = 16;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ChunkedDecoder {
-    /// While a size is read: its value so far. Then: bytes of the chunk that have not been consumed.
+    /// While a size is being read, its value so far; afterwards, the bytes of the chunk that have not been consumed.
     remaining: u64,
-    /// Bytes of chunk extensions in this message.
+    /// Bytes of chunk extensions in this message so far.
     extension_bytes: u16,
-    /// Bytes of the trailer section.
+    /// Bytes of the trailer section so far.
     trailer_bytes: u16,
-    /// Digits of the size that is being read.
+    /// Digits of the chunk size so far.
     digits: u8,
     state: State,
 }
@@ -59,12 +59,12 @@ const _: () = assert!(size_of::<ChunkedDecoder>() <= 16);
 /// What [`ChunkedDecoder::poll`] found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Chunk {
-    /// Drop the first `consumed` bytes, which is all of them; more are needed.
+    /// Drop the first `consumed` bytes, which are usually all of them; more are needed.
     NeedMore {
         /// Bytes of framing.
         consumed: usize,
     },
-    /// Drop the first `skip` bytes; the next `len` are content. Take any number of them, tell
+    /// Drop the first `skip` bytes; the next `len` are content. Take any number of them, pass that number to
     /// [`ChunkedDecoder::consume_data`], and poll with what follows.
     Data {
         /// Bytes of framing.
@@ -79,23 +79,24 @@ pub enum Chunk {
     },
 }
 
-/// What was wrong with a chunked message body. It ends the connection: where the next message starts is unknown.
+/// What was wrong with a chunked message body. Each of these ends the connection, because it is unknown where the next
+/// message starts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ChunkError {
-    /// A chunk size that does not start with a hexadecimal digit, or has another byte in it.
+    /// A chunk size that does not start with a hexadecimal digit, or is followed by an invalid byte.
     Size,
     /// A chunk size of more than 16 digits.
     SizeTooLong,
-    /// White space behind a chunk size, an extension name or its value with nothing behind it.
+    /// White space at the end of a chunk's line: after the size, the name of an extension or its value.
     TrailingBlank,
-    /// A chunk extension outside the grammar.
+    /// A malformed chunk extension.
     Extension,
     /// More chunk extensions than [`Limits::chunk_extension_bytes_max`] in one message.
     ExtensionsTooLong,
     /// A line feed without a carriage return, or a carriage return without a line feed, in a chunk's line.
     LineEnd,
-    /// A chunk's data not followed by CRLF.
+    /// Chunk data that is not followed by CRLF.
     DataEnd,
     /// A malformed trailer field.
     Trailer(FieldLineError),
@@ -123,7 +124,7 @@ impl fmt::Display for ChunkError {
             Self::Extension => "a malformed chunk extension",
             Self::ExtensionsTooLong => "chunk extensions over the limit",
             Self::LineEnd => "a line end other than CRLF in a chunk's line",
-            Self::DataEnd => "chunk data without CRLF behind it",
+            Self::DataEnd => "chunk data that is not followed by CRLF",
             Self::Trailer(error) => return write!(f, "in the trailer section: {error}"),
             Self::TrailersTooLong => "a trailer section over the limit",
         })
@@ -136,7 +137,7 @@ impl core::error::Error for ChunkError {}
 #[derive(Clone, Copy, Debug)]
 enum State {
     Size,
-    /// White space behind the size: an extension has to follow.
+    /// After white space after the size: an extension has to follow.
     BlankAfterSize,
     Extension(Extension),
     SizeLineFeed,
@@ -145,26 +146,26 @@ enum State {
     DataLineFeed,
     Trailers(Place),
     Finished,
-    /// For good: nothing behind a fault is taken for content.
+    /// A final state, so that nothing after a fault is taken for content.
     Failed(ChunkError),
 }
 
-/// Where in `*( BWS ";" BWS name [ BWS "=" BWS value ] )` the next byte stands (RFC 9112 §7.1.1).
+/// The position of the next byte in `*( BWS ";" BWS name [ BWS "=" BWS value ] )` (RFC 9112 §7.1.1).
 #[derive(Clone, Copy, Debug)]
 enum Extension {
-    /// Behind `;`, perhaps with white space.
+    /// After `;` and any white space.
     BeforeName,
     Name,
     BlankAfterName,
-    /// Behind `=`, perhaps with white space.
+    /// After `=` and any white space.
     BeforeValue,
     TokenValue,
     QuotedValue,
-    /// Behind a backslash in a quoted string.
+    /// After a backslash in a quoted string.
     QuotedPair,
     AfterQuoted,
     BlankAfterValue,
-    /// Behind the CR.
+    /// After the CR.
     LineEnd,
 }
 
@@ -175,13 +176,13 @@ impl Default for ChunkedDecoder {
 }
 
 impl ChunkedDecoder {
-    /// At the start of a message body.
+    /// A decoder at the start of a message body.
     #[must_use]
     pub const fn new() -> Self {
         Self { remaining: 0, extension_bytes: 0, trailer_bytes: 0, digits: 0, state: State::Size }
     }
 
-    /// Whether the whole message body was seen.
+    /// Whether the end of the message body has been reached.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         matches!(self.state, State::Finished)
@@ -189,43 +190,43 @@ impl ChunkedDecoder {
 
     /// Reads framing up to the next content, the end of the message body, or the end of `bytes`.
     ///
-    /// `bytes` starts where the last answer left off. Content that was offered and not consumed is offered again.
+    /// `bytes` must start where the last call left off. Content that was offered and not consumed is offered again.
     ///
     /// # Errors
-    /// What is wrong with the message body, with the [status](ChunkError::status) of its answer; once failed, always
-    /// the same.
+    /// What is wrong with the message body, with the [status](ChunkError::status) of the answer. All later calls return
+    /// the same error.
     #[inline]
     pub fn poll(&mut self, bytes: &[u8], limits: &Limits) -> Result<Chunk, ChunkError> {
         self.poll_to::<false>(bytes, limits)
     }
 
-    /// As [`poll`](Self::poll), but ends before the trailer section: [`Chunk::NeedMore`] then tells where it begins, and
-    /// [`is_at_trailers`](Self::is_at_trailers) says so. Go on with [`poll_trailers`](Self::poll_trailers), and with that
-    /// alone.
+    /// Like [`poll`](Self::poll), but stops before the trailer section: [`Chunk::NeedMore`] then tells where it begins,
+    /// and [`is_at_trailers`](Self::is_at_trailers) returns true. From then on, call only
+    /// [`poll_trailers`](Self::poll_trailers).
     ///
     /// # Errors
-    /// As [`poll`](Self::poll).
+    /// Same as [`poll`](Self::poll).
     pub fn poll_content(&mut self, bytes: &[u8], limits: &Limits) -> Result<Chunk, ChunkError> {
         self.poll_to::<true>(bytes, limits)
     }
 
-    /// Whether what follows, or was seen of late, is the trailer section.
+    /// Whether the trailer section is next, being read, or complete.
     #[must_use]
     pub const fn is_at_trailers(&self) -> bool {
         matches!(self.state, State::Trailers(_) | State::Finished)
     }
 
-    /// Checks the trailer section at the front of `bytes`, which must hold all of it that was there in earlier calls:
-    /// its length with the empty line behind it once it is complete, `None` while it is not. No byte is looked at
-    /// twice.
+    /// Checks the trailer section at the front of `bytes`, which must again hold all bytes of it that earlier calls
+    /// were given. Returns its length, including the empty line at its end, once it is complete, and `None` until then.
+    /// Each byte is examined once.
     ///
     /// # Errors
-    /// As [`poll`](Self::poll).
+    /// Same as [`poll`](Self::poll).
     pub fn poll_trailers(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, ChunkError> {
         let seen =
             usize::from(self.trailer_bytes) + usize::from(matches!(self.state, State::Trailers(Place::LastLineFeed)));
         let polled = self.poll_to::<false>(bytes.get(seen..).unwrap_or_default(), limits)?;
-        // Everything but the empty line is counted.
+        // `trailer_bytes` does not count the empty line.
         Ok(matches!(polled, Chunk::End { .. }).then_some(usize::from(self.trailer_bytes) + 2))
     }
 
@@ -258,8 +259,8 @@ impl ChunkedDecoder {
         }
     }
 
-    /// Counts `count` bytes of the content that [`poll`](Self::poll) offered as taken; more than there are count as all
-    /// of the chunk.
+    /// Marks `count` bytes of the content that [`poll`](Self::poll) offered as taken. A larger number than the rest of
+    /// the chunk counts as all of it.
     pub fn consume_data(&mut self, count: usize) {
         if matches!(self.state, State::Data) {
             self.remaining = self.remaining.saturating_sub(count as u64);
@@ -309,7 +310,7 @@ impl ChunkedDecoder {
         }
     }
 
-    /// White space behind the size, or the semicolon of the first extension.
+    /// White space after the size, or the semicolon of the first extension.
     fn extension_start(&mut self, byte: u8, limits: &Limits) -> Result<State, ChunkError> {
         self.count_extension_byte(limits)?;
         Ok(if byte == b';' { State::Extension(Extension::BeforeName) } else { State::BlankAfterSize })
@@ -332,7 +333,7 @@ impl ChunkedDecoder {
         Ok(())
     }
 
-    /// Behind the line of a chunk: its data, or the trailer section when it is the last one.
+    /// The state after a chunk's line: its data, or the trailer section if it is the last chunk.
     fn size_end(&mut self) -> State {
         self.digits = 0;
         if self.remaining == 0 { State::Trailers(Place::LineStart) } else { State::Data }
@@ -354,7 +355,7 @@ impl ChunkedDecoder {
 }
 
 impl Extension {
-    /// Whether `byte` may stand here, and where the next one stands.
+    /// The position after `byte`, or what is wrong with it.
     fn step(self, byte: u8) -> Result<Self, ChunkError> {
         match (self, byte) {
             (Self::BeforeName, b' ' | b'\t') => Ok(Self::BeforeName),

@@ -1,36 +1,36 @@
-//! Why a head is refused.
+//! The errors for which a head is refused.
 
 use core::fmt;
 
 use super::field_line::FieldLineError;
 use super::framing::FramingError;
 
-/// What was wrong with a head. Every one of them ends the connection: where the next message starts is unknown.
+/// What was wrong with a head. Each of them ends the connection, because it is unknown where the next message starts.
 ///
-/// The first fault by position is the one that is named; once the whole head is well-formed, the order is Host,
-/// framing, Expect. It does not depend on how the bytes arrived.
+/// The error is the first one by position; in a head that is well-formed as a whole, the rules are checked in the order
+/// Host, framing, Expect. It does not depend on how the bytes were split on arrival.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum HeadError {
     /// More than one empty line before the request line (RFC 9112 §2.2).
     BlankLines,
-    /// A byte outside the token set in the method, or no method.
+    /// A byte in the method that is not a token character, or no method.
     Method,
     /// A method longer than [`METHOD_BYTES_MAX`](super::METHOD_BYTES_MAX).
     MethodTooLong,
-    /// A byte that stands in no request target, or one that its form does not allow; a fragment; a malformed authority.
+    /// A byte that no request target allows, or not this form of it; a fragment; a malformed authority.
     Target,
-    /// A form of request target that this method does not have (RFC 9112 §3.2).
+    /// A form of request target that this method does not allow (RFC 9112 §3.2).
     TargetForm,
     /// A request target longer than [`Limits::target_bytes_max`](crate::limits::Limits::target_bytes_max).
     TargetTooLong,
-    /// Not exactly `HTTP/` digit `.` digit behind a single space, up to the end of the line.
+    /// Not exactly a single space, `HTTP/`, a digit, `.`, a digit and the end of the line.
     Version,
-    /// A well-formed version of another major, the HTTP/2 preface among them.
+    /// A well-formed version with a major other than 1, as in the HTTP/2 preface.
     VersionUnsupported,
     /// A line feed without a carriage return before it, in or before the request line.
     BareLf,
-    /// A carriage return without a line feed behind it, in or before the request line.
+    /// A carriage return without a line feed after it, in or before the request line.
     BareCr,
     /// A malformed field line.
     FieldLine(FieldLineError),
@@ -44,7 +44,7 @@ pub enum HeadError {
     HostRepeated,
     /// A Host that is empty or not `uri-host [ ":" port ]`.
     Host,
-    /// The length of the content is not certain.
+    /// The length of the content cannot be determined with certainty.
     Framing(FramingError),
     /// An expectation other than `100-continue` (RFC 9110 §10.1.1).
     Expectation,
@@ -58,7 +58,7 @@ impl HeadError {
             Self::TargetTooLong => 414,
             Self::Expectation => 417,
             Self::TooManyFields | Self::HeadTooLong => 431,
-            // RFC 9112 §3: a method longer than any that is implemented.
+            // RFC 9112 §3: a method longer than any implemented one.
             Self::MethodTooLong => 501,
             Self::Framing(error) => error.status(),
             Self::VersionUnsupported => 505,
@@ -84,12 +84,12 @@ impl fmt::Display for HeadError {
         f.write_str(match self {
             Self::BlankLines => "more than one empty line before the request line",
             Self::Method => "a malformed method",
-            Self::MethodTooLong => "a method longer than any that is implemented",
+            Self::MethodTooLong => "a method longer than any implemented one",
             Self::Target => "a malformed request target",
-            Self::TargetForm => "a form of request target that the method does not have",
+            Self::TargetForm => "a form of request target that the method does not allow",
             Self::TargetTooLong => "a request target over the limit",
             Self::Version => "a malformed HTTP version",
-            Self::VersionUnsupported => "an HTTP version that is not served",
+            Self::VersionUnsupported => "an unsupported HTTP version",
             Self::BareLf => "a line feed without a carriage return",
             Self::BareCr => "a carriage return without a line feed",
             Self::FieldLine(error) => return error.fmt(f),

@@ -9,13 +9,13 @@ use super::bytes::{TOKEN, VALUE, is};
 pub enum FieldLineError {
     /// A line feed without a carriage return before it.
     BareLf,
-    /// A carriage return without a line feed behind it.
+    /// A carriage return without a line feed after it.
     BareCr,
     /// White space at the start of a line: obsolete line folding (RFC 9112 §5.2), or a disguised first field.
     LeadingBlank,
     /// A colon at the start of a line.
     EmptyName,
-    /// A byte outside the token set in a name.
+    /// A byte in a name that is not a token character.
     Name,
     /// White space between name and colon (RFC 9112 §5.1).
     BlankBeforeColon,
@@ -32,7 +32,7 @@ impl fmt::Display for FieldLineError {
             Self::BareCr => "a carriage return without a line feed",
             Self::LeadingBlank => "white space at the start of a field line",
             Self::EmptyName => "an empty field name",
-            Self::Name => "a byte in a field name that is none of a token",
+            Self::Name => "a byte in a field name that is not a token character",
             Self::BlankBeforeColon => "white space between a field name and its colon",
             Self::NoColon => "a field line without a colon",
             Self::Value => "a control byte in a field value",
@@ -42,25 +42,25 @@ impl fmt::Display for FieldLineError {
 
 impl core::error::Error for FieldLineError {}
 
-/// Where in a section of field lines the next byte stands.
+/// The position of the next byte in a section of field lines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place {
     /// At the start of a line.
     LineStart,
-    /// In a name that has a byte already.
+    /// In a name, after its first byte.
     Name,
-    /// Behind the colon.
+    /// After the colon.
     Value,
-    /// Behind the carriage return that ends a field line.
+    /// After the carriage return of a field line.
     LineFeed,
-    /// Behind the carriage return of the empty line.
+    /// After the carriage return of the empty line.
     LastLineFeed,
-    /// Behind the empty line.
+    /// After the empty line.
     End,
 }
 
 impl Place {
-    /// Whether `byte` may stand here, and where the next one stands. A field is complete when this goes from
+    /// The position after `byte`, or what is wrong with it. A field is complete when this goes from
     /// [`LineFeed`](Self::LineFeed) to [`LineStart`](Self::LineStart).
     #[inline]
     pub(super) fn step(self, byte: u8) -> Result<Self, FieldLineError> {

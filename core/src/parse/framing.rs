@@ -1,4 +1,4 @@
-//! How long the content of a request is (RFC 9112 §6.3), as one table.
+//! The length of the content of a request (RFC 9112 §6.3), as one table.
 
 use core::fmt;
 
@@ -10,9 +10,9 @@ use crate::request::Version;
 pub enum BodyLength {
     /// No content was announced: the next request follows the head.
     None,
-    /// Exactly so many bytes, 0 included.
+    /// Exactly this many bytes, possibly 0.
     Length(u64),
-    /// The chunked coding delimits it: see [`ChunkedDecoder`](super::ChunkedDecoder).
+    /// Delimited by the chunked coding: see [`ChunkedDecoder`](super::ChunkedDecoder).
     Chunked,
 }
 
@@ -24,7 +24,7 @@ impl BodyLength {
     }
 }
 
-/// How often a field that may stand once was there.
+/// How often a field occurred that may occur only once.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Occurrence<'a> {
     Never,
@@ -32,22 +32,22 @@ pub(super) enum Occurrence<'a> {
     Repeated,
 }
 
-/// Why the length of the content is not certain.
+/// Why the length of the content cannot be determined with certainty.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FramingError {
-    /// Content-Length and Transfer-Encoding together: a smuggling attempt or a broken client.
+    /// Both Content-Length and Transfer-Encoding: a smuggling attempt or a broken client.
     BothLengths,
     /// A Content-Length that is not one or more digits, or more than `u64::MAX`.
     ContentLength,
-    /// More than one Content-Length, equal ones too.
+    /// More than one Content-Length, even if they are equal.
     ContentLengthRepeated,
-    /// Transfer-Encoding on HTTP/1.0, which has none.
+    /// Transfer-Encoding on HTTP/1.0, which does not define it.
     TransferEncodingOnHttp10,
     /// A Transfer-Encoding that is not `chunked`.
     TransferEncoding,
     /// More than one Transfer-Encoding.
     TransferEncodingRepeated,
-    /// Codings that are not served in front of a final `chunked`.
+    /// Codings other than `chunked` before a final `chunked`: valid, but not supported.
     TransferCodingUnsupported,
 }
 
@@ -71,14 +71,14 @@ impl fmt::Display for FramingError {
             Self::TransferEncodingOnHttp10 => "Transfer-Encoding on HTTP/1.0",
             Self::TransferEncoding => "a Transfer-Encoding that is not chunked",
             Self::TransferEncodingRepeated => "more than one Transfer-Encoding",
-            Self::TransferCodingUnsupported => "a transfer coding that is not served",
+            Self::TransferCodingUnsupported => "an unsupported transfer coding",
         })
     }
 }
 
 impl core::error::Error for FramingError {}
 
-/// The table. It does not ask for the method: content is legal on every one of them (RFC 9110 §6.4).
+/// The table. The method does not matter: content is legal with every one (RFC 9110 §6.4).
 #[inline]
 pub(super) fn body_length(
     transfer_encoding: Occurrence<'_>,
@@ -93,15 +93,16 @@ pub(super) fn body_length(
         (Never, Never, _) => Ok(BodyLength::None),
         // Rule 6: a valid Content-Length is the length.
         (Never, Once(value), _) => digits(value).map(BodyLength::Length).ok_or(E::ContentLength),
-        // Rule 5: several are invalid. Equal ones may be merged by a recipient; a peer may have merged them otherwise.
+        // Rule 5: several are invalid. A recipient may merge equal ones, but an intermediary may have treated them
+        // differently.
         (Never, Repeated, _) => Err(E::ContentLengthRepeated),
-        // Rule 3: both ought to be handled as an error, whatever their values and order.
+        // Rule 3: both together ought to be handled as an error, whatever their values and order.
         (Once(_) | Repeated, Once(_) | Repeated, _) => Err(E::BothLengths),
-        // §6.1: on HTTP/1.0 the framing is faulty; a 1.0 peer in between did not understand it.
+        // §6.1: on HTTP/1.0 the framing is faulty; a 1.0 intermediary would not have understood it.
         (Once(_) | Repeated, Never, Version::Http10) => Err(E::TransferEncodingOnHttp10),
-        // Two lists are one list of several codings, and one coding is all that is served.
+        // Several fields are one list of several codings, and only a single coding is supported.
         (Repeated, Never, Version::Http11) => Err(E::TransferEncodingRepeated),
-        // Rule 4: chunked as the only coding delimits the content; anything else does not.
+        // Rule 4: chunked delimits the content; it is supported as the only coding.
         (Once(value), Never, Version::Http11) => transfer_coding(value),
     }
 }
@@ -117,8 +118,8 @@ fn transfer_coding(value: &[u8]) -> Result<BodyLength, FramingError> {
     Err(FramingError::TransferEncoding)
 }
 
-/// Whether `value` lists other codings, as plain tokens, in front of one final `chunked`: well-formed, but a coding
-/// that a server without it answers 501 (RFC 9112 §6.1).
+/// Whether `value` lists other codings, as plain tokens, before one final `chunked`: well-formed, but a server that
+/// does not support the coding answers it with 501 (RFC 9112 §6.1).
 #[cold]
 fn is_unsupported_list(value: &[u8]) -> bool {
     let mut codings = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).rev();

@@ -1,8 +1,8 @@
-//! Heads: in one shot when they are whole, by the line scanner when they are not.
+//! Heads: parsed in one shot when they are complete, by the line scanner otherwise.
 //!
-//! The one shot reads the request line, lets httparse lex the field lines, and applies our rules on top in one pass
-//! over the fields. It only ever accepts. Whatever it does not accept goes to the line scanner ([`super::scan`]), which
-//! says whether the head is incomplete, what is wrong with it, or that an empty line before it was to be skipped.
+//! The one-shot parser reads the request line, lets httparse lex the field lines, and applies our rules in one pass
+//! over the fields. It only ever accepts. Any head that it does not accept goes to the line scanner ([`super::scan`]),
+//! which decides whether the head is incomplete, malformed, or preceded by an empty line that has to be skipped.
 
 use super::FIELDS_CAPACITY;
 use super::error::HeadError;
@@ -16,24 +16,24 @@ use crate::request::{Facts, Request};
 /// Storage for one parsed field.
 pub type FieldSlot<'a> = httparse::Header<'a>;
 
-/// An unused [`FieldSlot`], to make arrays of.
+/// An unused [`FieldSlot`], to initialise arrays.
 pub const EMPTY_FIELD: FieldSlot<'static> = httparse::EMPTY_HEADER;
 
-/// Fields that are tried first: nearly every head has fewer, and 16 slots are 512 bytes of stack (64-bit).
+/// Slots for the first attempt: nearly every head has fewer fields, and 16 slots take 512 bytes of stack (64-bit).
 const FEW: usize = 16;
-/// Fields that are tried next: the default limit.
+/// Slots for the second attempt: the default limit.
 const MANY: usize = 64;
 
 /// Parses the head at the front of `bytes`; `None` while it is incomplete.
 ///
-/// Only the first [`Limits::head_bytes_max`] bytes are looked at. At most `fields.len()`, [`Limits::fields_max`] and
-/// [`FIELDS_CAPACITY`] fields are accepted. While the answer is `None`, call again with the same bytes, more behind
-/// them, and the same `scan`: however the bytes are split, the answer is the same and each one is scanned a bounded
-/// number of times. The slots are borrowed as long as the request, so every call needs new ones; [`with_head`] brings
-/// its own.
+/// Only the first [`Limits::head_bytes_max`] bytes are examined. The number of fields is limited by `fields.len()`,
+/// [`Limits::fields_max`] and [`FIELDS_CAPACITY`]. While the result is `None`, call again with the same bytes, followed
+/// by more, and the same `scan`. The result does not depend on how the bytes were split, and each byte is scanned a
+/// bounded number of times. The slots are borrowed as long as the request, so every call needs new ones; [`with_head`]
+/// provides them itself.
 ///
 /// # Errors
-/// What is wrong with the head, with the [status](HeadError::status) of its answer.
+/// What is wrong with the head, with the [status](HeadError::status) of the answer.
 #[inline]
 pub fn parse_head<'a>(
     bytes: &'a [u8],
@@ -44,16 +44,16 @@ pub fn parse_head<'a>(
     let fields_max = fields_max(limits).min(fields.len() as u16);
     match attempt(bytes, fields, fields_max, limits, scan) {
         Attempt::Settled(result) => result,
-        // Cannot be: no more than the slots' number was asked for.
+        // Cannot happen: the limit is at most the number of slots.
         Attempt::MoreSlots => Err(HeadError::TooManyFields),
     }
 }
 
-/// Parses the head at the front of `bytes` as [`parse_head`] does, and hands the result to `f`.
+/// Parses the head at the front of `bytes` as [`parse_head`] does, and passes the result to `f`.
 ///
-/// Storage for the fields is on the stack: 16 slots first, then 64, then [`FIELDS_CAPACITY`], the larger ones only when
-/// a head needs them and [`Limits::fields_max`] allows it, and in functions of their own: a device that keeps the limit
-/// at 16 never pays for more stack.
+/// The slots for the fields are on the stack: 16 at first, then 64, then [`FIELDS_CAPACITY`]. The larger numbers are
+/// used only if a head needs them and [`Limits::fields_max`] allows it, and in separate functions: a device that keeps
+/// the limit at 16 never pays for more stack.
 #[inline]
 pub fn with_head<R>(
     bytes: &[u8],
@@ -97,10 +97,10 @@ fn fields_max(limits: &Limits) -> u16 {
     limits.fields_max.min(FIELDS_CAPACITY as u16)
 }
 
-/// What came of parsing with a number of slots.
+/// The result of parsing with a certain number of slots.
 enum Attempt<'a> {
     Settled(Result<Option<Request<'a>>, HeadError>),
-    /// More fields than slots, though not more than the limit.
+    /// There are more fields than slots, but not more than the limit.
     MoreSlots,
 }
 
@@ -118,7 +118,7 @@ fn attempt<'a>(
     if scan.is_fresh() {
         match OneShot::read(window, 0, slots, limits.target_bytes_max) {
             Ok(shot) => {
-                if let Ok(facts) = shot.judge(&slots[..shot.fields]) {
+                if let Ok(facts) = shot.check(&slots[..shot.fields]) {
                     let request = Request::new(&window[..shot.head_len], &slots[..shot.fields], facts);
                     return Attempt::Settled(Ok(Some(request)));
                 }
@@ -130,7 +130,7 @@ fn attempt<'a>(
     by_lines(window, slots, limits, fields_max, scan)
 }
 
-/// The line scanner's verdict; a head that is complete by now is read in one shot.
+/// Lets the line scanner decide; a head that is complete by now is then parsed in one shot.
 #[cold]
 #[inline(never)]
 fn by_lines<'a>(
@@ -149,19 +149,19 @@ fn by_lines<'a>(
         return Attempt::MoreSlots;
     }
     let head = &window[..head_len];
-    let judged = OneShot::read(head, scan.line_at(), slots, limits.target_bytes_max)
-        .and_then(|shot| Ok((shot.judge(&slots[..shot.fields])?, shot.fields)));
-    Attempt::Settled(judged.map(|(facts, count)| Some(Request::new(head, &slots[..count], facts))))
+    let checked = OneShot::read(head, scan.line_at(), slots, limits.target_bytes_max)
+        .and_then(|shot| Ok((shot.check(&slots[..shot.fields])?, shot.fields)));
+    Attempt::Settled(checked.map(|(facts, count)| Some(Request::new(head, &slots[..count], facts))))
 }
 
-/// A complete, well-formed head, not yet judged.
+/// A complete head with well-formed lines, whose known fields have not been checked yet.
 #[derive(Clone, Copy)]
 struct OneShot {
-    /// 2 behind a skipped CRLF.
+    /// Where the request line starts: 2 if an empty line was skipped, otherwise 0.
     line_at: usize,
     line: RequestLine,
     known: Known,
-    /// Fields parsed into the slots.
+    /// The number of fields in the slots.
     fields: usize,
     head_len: usize,
 }
@@ -170,8 +170,8 @@ impl OneShot {
     /// Reads a complete head at the front of `window`, whose request line is at `line_at`.
     ///
     /// # Errors
-    /// Of any kind when it is incomplete or malformed; [`HeadError::TooManyFields`] when there are too few slots, which
-    /// may also be said of an incomplete head.
+    /// Of any kind if the head is incomplete or malformed. [`HeadError::TooManyFields`] if there are too few slots,
+    /// which may also be reported for an incomplete head.
     #[inline(always)]
     fn read<'a>(
         window: &'a [u8],
@@ -188,7 +188,8 @@ impl OneShot {
             Ok(httparse::Status::Partial) | Err(_) => return Err(HeadError::HeadTooLong),
         };
         let head_len = lines_at + lines_len;
-        // httparse takes a bare LF for a line end. The last two line ends are here, the others before each name.
+        // httparse accepts a bare LF as a line end. The last two line ends are checked here, the others before each
+        // name.
         if !window[..head_len].ends_with(b"\r\n\r\n") {
             return Err(HeadError::FieldLine(FieldLineError::BareLf));
         }
@@ -206,9 +207,9 @@ impl OneShot {
         Ok(Self { line_at, line, known, fields: fields.len(), head_len })
     }
 
-    /// What the known fields say together, in a fixed order: Host, framing, Expect.
+    /// Checks the known fields in a fixed order: Host, framing, Expect.
     #[inline(always)]
-    fn judge(&self, fields: &[FieldSlot<'_>]) -> Result<Facts, HeadError> {
+    fn check(&self, fields: &[FieldSlot<'_>]) -> Result<Facts, HeadError> {
         let line = &self.line;
         self.known.check_host(fields, line.version)?;
         let body_length = self.known.body_length(fields, line.version)?;

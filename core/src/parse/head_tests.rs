@@ -1,11 +1,11 @@
-//! How much work a head costs, counted in bytes that are looked at.
+//! How much work a head costs, counted in bytes examined.
 
 use std::vec::Vec;
 
 use super::super::scan::SCANNED;
 use super::*;
 
-/// Bytes that are looked at when `head` arrives in pieces of `piece` bytes.
+/// Bytes examined when `head` arrives in pieces of `piece` bytes.
 fn scanned(head: &[u8], piece: usize, limits: &Limits) -> usize {
     SCANNED.set(0);
     let mut scan = HeadScan::default();
@@ -35,17 +35,17 @@ fn head_of(len: usize, fields: usize) -> Vec<u8> {
     head
 }
 
-/// S22: a head of 64 KiB one byte at a time, or in any other pieces, costs a small multiple of its length.
+/// S22: a head of 64 KiB, in pieces of one byte or of any other size, costs a small multiple of its length.
 #[test]
-fn work_is_linear_however_a_head_arrives() {
+fn work_is_linear_however_a_head_is_split() {
     let limits = Limits { fields_max: 128, ..Limits::default() };
     for fields in [1, 10, 60, 127] {
         for len in [16 * 1024, 64 * 1024] {
             let head = head_of(len, fields);
             for piece in [1, 2, 3, 100, 1460, 4096, len / 2 + 1, len - 1] {
                 let scanned = scanned(&head, piece, &limits);
-                // The scanner once and its request line again, the one shot at the end with up to three sizes of
-                // storage, and with as many on the first piece.
+                // The scanner reads every byte once and the request line twice. The one-shot parse is tried on the
+                // first piece and at the end, in up to three sizes of storage.
                 let first = piece * 3;
                 assert!(scanned <= 2 * len + 9000 + first, "{scanned} for {len} bytes by {piece}, {fields} fields");
             }
@@ -53,9 +53,9 @@ fn work_is_linear_however_a_head_arrives() {
     }
 }
 
-/// A head that arrives whole is lexed once per size of storage that is tried, and never scanned.
+/// A head that arrives whole is lexed once for each size of storage that is tried, and never scanned.
 #[test]
-fn a_whole_head_is_looked_at_once() {
+fn a_whole_head_is_lexed_once_per_size_of_storage() {
     let limits = Limits { fields_max: 128, ..Limits::default() };
     for (fields, attempts) in [(1, 1), (15, 1), (16, 2), (63, 2), (64, 3), (127, 3)] {
         let head = head_of(16 * 1024, fields);
@@ -63,7 +63,7 @@ fn a_whole_head_is_looked_at_once() {
     }
 }
 
-/// What is refused is not looked at beyond the fault more than once, whatever its length.
+/// In a refused head, the bytes after the fault are examined at most once.
 #[test]
 fn work_on_a_refused_head_is_bounded() {
     let limits = Limits::default();

@@ -10,16 +10,17 @@ use super::bytes::{REG_NAME, all, is, span};
 pub(super) enum Port {
     /// No colon.
     Absent,
-    /// A colon with nothing behind it, which RFC 3986 §3.2.3 allows.
+    /// A colon without digits, which RFC 3986 §3.2.3 allows.
     Empty,
     /// A number.
     Number(u16),
 }
 
-/// Whether `value` is a well-formed authority with a host that is not empty.
+/// Whether `value` is a well-formed authority with a non-empty host.
 #[inline]
 pub(super) fn is_authority(value: &[u8]) -> bool {
-    // From the end: a port, then a registered name or an IPv4 address without escapes, which is nearly every host.
+    // Fast path, from the end: an optional port, then a registered name or an IPv4 address without escapes. Nearly
+    // every host looks like that.
     let digits = trailing_digits(value);
     let before = &value[..value.len() - digits];
     let name = match before.split_last() {
@@ -29,20 +30,20 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
     (!name.is_empty() && all(name, REG_NAME)) || authority(value).is_some()
 }
 
-/// How many digits are at the end of `value`; eight may also stand for more.
+/// The number of digits at the end of `value`; 8 means 8 or more.
 #[inline(always)]
 fn trailing_digits(value: &[u8]) -> usize {
     const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
     let Some(last) = value.last_chunk() else {
         return value.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     };
-    // Digits become 0 to 9; then all others, and only they, have their highest bit set.
+    // Digits become 0 to 9; then the highest bit is set in all other bytes, and only in them.
     let word = u64::from_le_bytes(*last) ^ 0x3030_3030_3030_3030;
     let others = (((word & LOW_BITS) + 0x7676_7676_7676_7676) | word) & !LOW_BITS;
     others.leading_zeros() as usize / 8
 }
 
-/// The port of an authority; `None` when it is malformed or its host is empty.
+/// The port of an authority; `None` if the authority is malformed or its host is empty.
 #[cold]
 pub(super) fn authority(value: &[u8]) -> Option<Port> {
     let host_len = if value.first() == Some(&b'[') { literal_len(value)? } else { name_len(value) };
@@ -73,7 +74,7 @@ fn port(digits: &[u8]) -> Option<Port> {
     u16::try_from(number).ok().map(Port::Number)
 }
 
-/// Length of a registered name at the front, `%` with two hexadecimal digits included.
+/// Length of the registered name at the front, including escapes: `%` and two hexadecimal digits.
 fn name_len(value: &[u8]) -> usize {
     let mut at = 0;
     loop {
@@ -85,7 +86,7 @@ fn name_len(value: &[u8]) -> usize {
     }
 }
 
-/// Length of `"[" ( IPv6address / IPvFuture ) "]"` at the front (RFC 3986 §3.2.2). Zone identifiers are not part of it.
+/// Length of `"[" ( IPv6address / IPvFuture ) "]"` at the front (RFC 3986 §3.2.2). Zone identifiers are not allowed.
 fn literal_len(value: &[u8]) -> Option<usize> {
     let close = value.iter().position(|&byte| byte == b']')?;
     let inside = value.get(1..close)?;
@@ -96,7 +97,7 @@ fn literal_len(value: &[u8]) -> Option<usize> {
     valid.then_some(close + 1)
 }
 
-/// `1*HEXDIG "." 1*( unreserved / sub-delims / ":" )`, behind the `v`.
+/// `1*HEXDIG "." 1*( unreserved / sub-delims / ":" )`: what follows the `v`.
 fn is_future(bytes: &[u8]) -> bool {
     let version_len = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     match &bytes[version_len..] {
@@ -124,7 +125,7 @@ mod tests {
             (b"example.com:65535", Port::Number(65535)),
             (b"127.0.0.1", Port::Absent),
             (b"127.0.0.1:8080", Port::Number(8080)),
-            (b"999.999.999.999", Port::Absent), // no IPv4 address, but a registered name
+            (b"999.999.999.999", Port::Absent), // not an IPv4 address, but a registered name
             (b"sub_domain.example:80", Port::Number(80)),
             (b"caf%C3%A9.example:1", Port::Number(1)),
             (b"%41", Port::Absent),

@@ -1,4 +1,5 @@
-//! The fields that decide what a message is: recognised by length first, then by folded words.
+//! The fields that determine framing, persistence and the like: recognised by length first, then by comparing whole
+//! words with letters in lower case.
 
 use super::error::HeadError;
 use super::framing::{self, BodyLength, Occurrence};
@@ -6,7 +7,7 @@ use super::host;
 use super::{FIELDS_CAPACITY, FieldSlot};
 use crate::request::Version;
 
-/// What the known fields of a head say, as bits of [`Known::flags`].
+/// Bits of [`Known::flags`]: what the known fields of a head say.
 pub(crate) mod flag {
     /// Connection lists `close`.
     pub(crate) const CLOSE: u8 = 1;
@@ -14,7 +15,7 @@ pub(crate) mod flag {
     pub(crate) const KEEP_ALIVE: u8 = 1 << 1;
     /// Connection lists `upgrade`.
     pub(crate) const UPGRADE_LISTED: u8 = 1 << 2;
-    /// An Upgrade field names something.
+    /// An Upgrade field names a protocol.
     pub(crate) const UPGRADE: u8 = 1 << 3;
     /// Expect lists `100-continue`.
     pub(crate) const EXPECT_CONTINUE: u8 = 1 << 4;
@@ -22,7 +23,7 @@ pub(crate) mod flag {
     pub(crate) const EXPECT_OTHER: u8 = 1 << 5;
 }
 
-/// Where a field that may stand once is: an index among the fields, or one of two marks beyond them.
+/// Where a field is that may occur only once: an index into the fields, or one of two marks that are no index.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Place(u8);
 
@@ -62,14 +63,14 @@ impl Known {
         Self { host: Place::NOWHERE, content_length: Place::NOWHERE, transfer_encoding: Place::NOWHERE, flags: 0 }
     }
 
-    /// Index of Host, when there is one; else out of range.
+    /// Index of Host if there is exactly one; otherwise out of range.
     #[inline(always)]
     pub(super) const fn host_index(&self) -> u8 {
         self.host.0
     }
 
-    /// Takes note of the field at `index`. Its name is a token: setting bit 5 lowers letters, and makes a letter or a
-    /// hyphen of no other token byte.
+    /// Records the field at `index`. Its name is a token, so setting bit 5 maps letters to lower case, and maps no
+    /// other token byte to a letter or a hyphen.
     #[inline(always)]
     pub(super) fn add(&mut self, index: usize, name: &[u8], value: &[u8]) {
         match name.len() {
@@ -114,7 +115,8 @@ impl Known {
         }
     }
 
-    /// What stands beside `100-continue` is something else, however it is quoted.
+    /// Any member besides `100-continue` counts as something else, even if quoting would make it part of another
+    /// member.
     #[cold]
     fn add_expect(&mut self, value: &[u8]) {
         for expectation in members(value) {
@@ -130,7 +132,7 @@ impl Known {
         }
     }
 
-    /// Checks Host, which may be missing on HTTP/1.0 only.
+    /// Checks Host, which may be missing only on HTTP/1.0.
     ///
     /// # Errors
     /// Missing on HTTP/1.1; repeated or malformed on any version.
@@ -148,7 +150,7 @@ impl Known {
     /// How the content is delimited.
     ///
     /// # Errors
-    /// As the table in [`framing`] says.
+    /// See the table in [`framing`].
     #[inline(always)]
     pub(super) fn body_length(&self, fields: &[FieldSlot<'_>], version: Version) -> Result<BodyLength, HeadError> {
         if self.transfer_encoding == Place::NOWHERE && self.content_length == Place::NOWHERE {
@@ -159,7 +161,7 @@ impl Known {
         Ok(framing::body_length(transfer_encoding, content_length, version)?)
     }
 
-    /// Refuses what is expected beyond `100-continue`. HTTP/1.0 has no Expect: it is ignored there (RFC 9110 §10.1.1).
+    /// Refuses expectations other than `100-continue`. HTTP/1.0 has no Expect: it is ignored there (RFC 9110 §10.1.1).
     #[inline(always)]
     pub(super) fn check_expectation(&self, version: Version) -> Result<(), HeadError> {
         if self.flags & flag::EXPECT_OTHER != 0 && version == Version::Http11 {
@@ -169,19 +171,20 @@ impl Known {
     }
 }
 
-/// The members of a list (RFC 9110 §5.6.1) without the white space around them; empty ones are skipped. A comma inside a
-/// quoted string separates as well: for lists in which no member that matters has one.
+/// The members of a list (RFC 9110 §5.6.1) without white space around them; empty ones are skipped. A comma in a quoted
+/// string separates as well, so this is only for lists whose relevant members are tokens.
 fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
 }
 
-/// Four bytes from `at` on as a word, letters in lower case. The caller has compared the length: no check remains.
+/// Four bytes starting at `at` as a word, letters in lower case. The caller has compared the length, so the bounds
+/// check is optimised away.
 #[inline(always)]
 fn fold4(name: &[u8], at: usize) -> u32 {
     name[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes) | 0x2020_2020)
 }
 
-/// Eight bytes from `at` on as a word, letters in lower case.
+/// Eight bytes starting at `at` as a word, letters in lower case.
 #[inline(always)]
 fn fold8(name: &[u8], at: usize) -> u64 {
     name[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes) | 0x2020_2020_2020_2020)
@@ -199,32 +202,32 @@ const fn word8(bytes: &[u8; 8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn is_noted(name: &[u8]) -> bool {
+    fn is_recognised(name: &[u8]) -> bool {
         let mut known = Known::new();
         known.add(0, name, b"close");
         let places = [known.host, known.content_length, known.transfer_encoding];
         known.flags != 0 || places.iter().any(|place| *place != Place::NOWHERE)
     }
 
-    /// Each name in any case is recognised, and no name that differs in one byte is.
+    /// Each name is recognised in any case; names that differ in one byte are not.
     #[test]
-    fn only_the_very_names_are_recognised() {
+    fn only_the_exact_names_are_recognised() {
         let names: [&[u8]; 6] =
             [b"host", b"expect", b"upgrade", b"connection", b"content-length", b"transfer-encoding"];
         for name in names {
-            assert!(is_noted(name), "{:?}", name.escape_ascii());
-            assert!(is_noted(&name.to_ascii_uppercase()));
+            assert!(is_recognised(name), "{:?}", name.escape_ascii());
+            assert!(is_recognised(&name.to_ascii_uppercase()));
             for at in 0..name.len() {
                 for byte in (0..=255).filter(|&byte| super::super::bytes::is(byte, super::super::bytes::TOKEN)) {
                     let mut other = name.to_vec();
                     other[at] = byte;
                     let same = other.eq_ignore_ascii_case(name);
-                    assert_eq!(is_noted(&other), same, "{:?}", other.escape_ascii());
+                    assert_eq!(is_recognised(&other), same, "{:?}", other.escape_ascii());
                 }
             }
         }
         for name in [&b"content_length"[..], b"transfer_encoding", b"content-type", b"cookie", b"x", b"te"] {
-            assert!(!is_noted(name), "{:?}", name.escape_ascii());
+            assert!(!is_recognised(name), "{:?}", name.escape_ascii());
         }
     }
 }

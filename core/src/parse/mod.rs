@@ -1,8 +1,8 @@
-//! From bytes to requests: the adapter around httparse and our own rules on top of its lexing.
+//! From bytes to requests: an adapter around httparse, with our own rules on top of its lexing.
 //!
-//! httparse is a fast lexer for field lines. What HTTP/1.1 demands of a server stands here: the request line
-//! ([RFC 9112 §3]), line ends ([§2.2]), field lines ([§5]), the framing of the content ([§6.3]) as one table, and the
-//! chunked coding ([§7.1]). No rule can be switched off.
+//! httparse is a fast lexer for field lines. This module adds what HTTP/1.1 demands of a server: the request line ([RFC
+//! 9112 §3]), line ends ([§2.2]), field lines ([§5]), the framing of the content ([§6.3]) as one table, and the chunked
+//! coding ([§7.1]). No rule can be switched off.
 //!
 //! - [`with_head`] and [`parse_head`] turn received bytes into a [`Request`](crate::request::Request).
 //! - [`ChunkedDecoder`] finds the content in a chunked message body.
@@ -35,5 +35,5 @@ pub use request_line::METHOD_BYTES_MAX;
 pub use scan::HeadScan;
 pub(crate) use scan::{is_head_request, target_in};
 
-/// Most fields that any configuration can allow.
+/// The most fields in a head that any configuration can allow.
 pub const FIELDS_CAPACITY: usize = 128;

@@ -5,10 +5,10 @@ use super::error::HeadError;
 use super::target::Target;
 use crate::request::{MethodKind, TargetForm, Version};
 
-/// Longest method in bytes: 501 beyond it (RFC 9112 §3). The longest registered one has 17.
+/// Bytes of the longest method; a longer one is answered with 501 (RFC 9112 §3). The longest registered method has 17.
 pub const METHOD_BYTES_MAX: usize = 32;
 
-/// A request line taken apart.
+/// A parsed request line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestLine {
     pub(super) method: MethodKind,
@@ -26,13 +26,13 @@ impl RequestLine {
     }
 }
 
-/// Bytes from the space behind the target to the end of the line.
+/// Bytes from the space after the target to the end of the line.
 const VERSION_LEN: usize = b" HTTP/1.1\r\n".len();
 
 /// Reads the request line at the front of `bytes`.
 ///
-/// An incomplete line is an error too, of whatever kind: only for a complete line that the scanner found well-shaped is
-/// the error the answer.
+/// An incomplete line is also an error, of any kind. The kind is meaningful only for a complete line that the scanner
+/// found well-formed.
 #[inline(always)]
 pub(super) fn request_line(bytes: &[u8], target_bytes_max: u32) -> Result<RequestLine, HeadError> {
     let (method, method_len) = method(bytes)?;
@@ -50,7 +50,7 @@ pub(super) fn request_line(bytes: &[u8], target_bytes_max: u32) -> Result<Reques
     Ok(RequestLine { method, method_len, target_len, target, version })
 }
 
-/// The method and its length; a space stands behind it.
+/// The method and its length; it is followed by a space.
 #[inline(always)]
 fn method(bytes: &[u8]) -> Result<(MethodKind, usize), HeadError> {
     const fn word(method: &[u8]) -> u64 {
@@ -99,9 +99,9 @@ fn extension_method(bytes: &[u8]) -> Result<(MethodKind, usize), HeadError> {
     Ok((MethodKind::Extension, len))
 }
 
-/// Length of the target at the front, and of its path when it is in origin-form (else 0).
+/// Length of the target at the front, and of its path if it is in origin-form (0 otherwise).
 ///
-/// The target may end at a byte that is none of its form: then no version stands behind it.
+/// The target may end at a byte that its form does not allow; then `version` fails, because no space follows.
 #[inline(always)]
 fn target_len(bytes: &[u8]) -> (usize, usize) {
     if bytes.first() != Some(&b'/') {
@@ -114,7 +114,7 @@ fn target_len(bytes: &[u8]) -> (usize, usize) {
     }
 }
 
-/// The version, from the space in front of it to the end of the line.
+/// The version, from the space before it to the end of the line.
 #[inline(always)]
 fn version(bytes: &[u8]) -> Result<Version, HeadError> {
     let tail: &[u8; VERSION_LEN] = bytes.first_chunk().ok_or(HeadError::Version)?;
@@ -127,14 +127,14 @@ fn version(bytes: &[u8]) -> Result<Version, HeadError> {
 #[cold]
 fn other_version(tail: &[u8; VERSION_LEN]) -> Result<Version, HeadError> {
     match tail {
-        // HTTP/1.0 differs in what it can do.
+        // Distinguished from 1.1, because it has neither chunked coding nor persistence by default.
         b" HTTP/1.0\r\n" => Ok(Version::Http10),
-        // RFC 9110 §2.5: a higher minor is served as the highest that is known.
+        // RFC 9110 §2.5: a higher minor version is treated as the highest one known.
         [b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9', b'\r', b'\n'] => Ok(Version::Http11),
         [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9', b'\r', b'\n'] => {
             Err(HeadError::VersionUnsupported)
         }
-        // The target ended at a byte that its form does not have.
+        // The target ended at a byte that its form does not allow.
         [first, ..] if *first != b' ' => Err(HeadError::Target),
         _ => Err(HeadError::Version),
     }

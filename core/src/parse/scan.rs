@@ -1,7 +1,7 @@
-//! The line scanner: the one authority on what is wrong with a head, byte by byte, in any number of pieces.
+//! The line scanner: it alone decides what is wrong with a head, byte by byte, in any number of pieces.
 //!
-//! The answer is a function of the bytes up to the first fault, never of how they arrived. Each byte is looked at once;
-//! a request line once more when it is complete.
+//! The answer depends only on the bytes up to the first fault, not on how they were split. Each byte is examined once,
+//! and those of the request line once more when it is complete.
 
 use super::bytes::{TARGET, TOKEN, VALUE, is, span};
 use super::error::HeadError;
@@ -9,17 +9,17 @@ use super::field_line::Place;
 use super::request_line::{METHOD_BYTES_MAX, request_line};
 use crate::limits::Limits;
 
-/// How far a head that arrives in pieces has been looked at.
+/// The progress of scanning a head that arrives in pieces.
 ///
-/// `HeadScan::default()` is a fresh head. Pass the same value with the same bytes and more behind them; start with a
-/// fresh one for the next head.
+/// Start each head with `HeadScan::default()`. While the head is incomplete, pass the same value again with the same
+/// bytes, followed by more.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadScan {
-    /// Bytes looked at.
+    /// Bytes examined.
     at: u32,
-    /// Where the current element of the request line began.
+    /// Where the current element of the request line starts.
     mark: u32,
-    /// Complete field lines.
+    /// Complete field lines so far.
     fields: u16,
     /// Bits of [`seen`].
     seen: u8,
@@ -30,7 +30,7 @@ const _: () = assert!(size_of::<HeadScan>() == 12);
 
 /// What was seen of a head.
 mod seen {
-    /// An empty line in front of the request line, which RFC 9112 §2.2 has skipped.
+    /// An empty line before the request line, to be skipped (RFC 9112 §2.2).
     pub(super) const BLANK_LINE: u8 = 1;
     /// The method is HEAD.
     pub(super) const HEAD: u8 = 1 << 1;
@@ -44,7 +44,7 @@ enum State {
     Start,
     /// The line feed of an empty line before the request line.
     BlankLineFeed,
-    /// The first byte behind that empty line.
+    /// The first byte after that empty line.
     AfterBlankLine,
     Method,
     Target,
@@ -54,7 +54,7 @@ enum State {
 }
 
 impl HeadScan {
-    /// Whether nothing has been looked at.
+    /// Whether nothing has been examined yet.
     #[inline]
     pub(crate) const fn is_fresh(&self) -> bool {
         self.at == 0
@@ -65,7 +65,7 @@ impl HeadScan {
         if self.seen & seen::BLANK_LINE == 0 { 0 } else { BLANK_LINE_LEN }
     }
 
-    /// Whether the method of the head that was looked at is known, and is HEAD.
+    /// Whether the method is complete and is HEAD.
     pub(crate) const fn is_head_request(&self) -> bool {
         self.seen & seen::HEAD != 0
     }
@@ -75,11 +75,11 @@ impl HeadScan {
         self.fields as usize
     }
 
-    /// Looks at the bytes of `window` that are new; `Some` is the length of the complete head. The window ends at
-    /// [`Limits::head_bytes_max`] at the latest; `fields_max` is the limit that counts.
+    /// Examines the new bytes of `window`, and returns the length of the head once it is complete. The window must not
+    /// exceed [`Limits::head_bytes_max`]. `fields_max` applies instead of the limit in `limits`.
     ///
     /// # Errors
-    /// The first fault. Asked again, the answer is the same.
+    /// The first fault; repeated calls return the same one.
     pub(super) fn advance(
         &mut self,
         window: &[u8],
@@ -89,7 +89,7 @@ impl HeadScan {
         while !matches!(self.state, State::Fields(Place::End)) {
             let rest = window.get(self.at as usize..).unwrap_or_default();
             if matches!(self.state, State::Fields(Place::Value)) {
-                // Most bytes of a large head are in values: they change nothing.
+                // Most bytes of a large head are in values and do not change the state.
                 let skipped = span(rest, VALUE);
                 if skipped > 0 {
                     count_scanned(skipped);
@@ -143,7 +143,7 @@ impl HeadScan {
         }
     }
 
-    /// Whether the next byte is where the line feed of the request line belongs.
+    /// Whether the next byte has to be the line feed of the request line.
     fn ends_line(&self, length: usize) -> bool {
         matches!(self.state, State::Version) && length == VERSION_AND_CR_LEN
     }
@@ -175,7 +175,7 @@ impl HeadScan {
         }
     }
 
-    /// Compares with the shape of a version; with its line feed the request line is complete and is judged as a whole.
+    /// Compares with the form of a version; at its line feed the request line is complete and is checked as a whole.
     fn version_byte(&mut self, byte: u8, length: usize, window: &[u8], limits: &Limits) -> Result<State, HeadError> {
         match (length, byte) {
             (0..5, _) if byte == b"HTTP/"[length] => Ok(State::Version),
@@ -192,12 +192,12 @@ impl HeadScan {
     }
 }
 
-/// Whether the method of the head at the front of `bytes` is there, and is HEAD, whatever is behind it.
+/// Whether the head at the front of `bytes`, which may be incomplete or malformed, has the method HEAD.
 pub(crate) fn is_head_request(bytes: &[u8]) -> bool {
     bytes.strip_prefix(b"\r\n").unwrap_or(bytes).starts_with(b"HEAD ")
 }
 
-/// The target of the head at the front of `bytes`, as far as it is there, for reports: nothing of it was checked.
+/// The target of the head at the front of `bytes`, as far as it has arrived, unchecked: for reports only.
 pub(crate) fn target_in(bytes: &[u8]) -> Option<&[u8]> {
     let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
@@ -210,7 +210,7 @@ const BLANK_LINE_LEN: usize = b"\r\n".len();
 /// Bytes between the second space of the request line and its line feed.
 const VERSION_AND_CR_LEN: usize = b"HTTP/1.1\r".len();
 
-/// Counts the bytes that are looked at, in this crate's own tests.
+/// Counts the bytes examined, in this crate's own tests.
 #[inline(always)]
 pub(super) fn count_scanned(bytes: usize) {
     #[cfg(test)]
@@ -220,7 +220,7 @@ pub(super) fn count_scanned(bytes: usize) {
 
 #[cfg(test)]
 std::thread_local! {
-    /// Bytes looked at by this thread: every byte that the line scanner steps over or reads again, and the whole input
+    /// Bytes examined by this thread: every byte that the line scanner steps over or reads again, and the whole input
     /// of every one-shot attempt.
     pub(super) static SCANNED: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
 }

@@ -9,14 +9,14 @@ use crate::request::{MethodKind, TargetForm};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target {
     pub(super) form: TargetForm,
-    /// The authority of absolute- and authority-form ends here.
+    /// Where the path starts; the authority of absolute- and authority-form ends here.
     pub(super) path_at: usize,
-    /// A query follows behind the next byte, unless the target ends here.
+    /// Unless the target ends with the path, `?` follows it, and then the query.
     pub(super) path_len: usize,
 }
 
 impl Target {
-    /// Takes apart what is not in origin-form: `target` is whole, and every byte of it may stand in a target.
+    /// Parses a target that is not in origin-form. `target` is complete, and all its bytes are allowed in a target.
     #[cold]
     #[inline(never)]
     pub(super) fn other_form(method: MethodKind, target: &[u8]) -> Result<Self, HeadError> {
@@ -29,7 +29,7 @@ impl Target {
         }
     }
 
-    /// `uri-host ":" port`, for CONNECT alone; a port is required and cannot be empty or 0 (RFC 9110 §9.3.6).
+    /// `uri-host ":" port`, for CONNECT only; the port is required and cannot be empty or 0 (RFC 9110 §9.3.6).
     fn authority_form(target: &[u8]) -> Result<Self, HeadError> {
         match host::authority(target) {
             Some(Port::Number(1..)) => Ok(Self { form: TargetForm::Authority, path_at: target.len(), path_len: 0 }),
@@ -37,8 +37,8 @@ impl Target {
         }
     }
 
-    /// `scheme "://" authority path-abempty [ "?" query ]`. A target without `//` behind its scheme has no authority
-    /// that a request could be for.
+    /// `scheme "://" authority path-abempty [ "?" query ]`. A target without `//` after its scheme has no authority, so
+    /// no server could be meant by it.
     fn absolute_form(target: &[u8]) -> Result<Self, HeadError> {
         let scheme_len = target.iter().position(|&byte| byte == b':').ok_or(HeadError::Target)?;
         let (scheme, rest) = target.split_at(scheme_len);

@@ -5,7 +5,7 @@ use core::mem;
 
 use super::{Buf, Lend};
 
-/// Scratch memory that is handed out in pieces during one call and is free again afterwards.
+/// Scratch memory that is handed out in pieces during one call and is free again after it.
 ///
 /// ```
 /// use aurora_http_core::pool::{Arena, Loans, return_loans};
@@ -36,8 +36,8 @@ impl<'p> Arena<'p> {
         Self { base }
     }
 
-    /// Everything allocated from the scope is gone when the scope and the slices from it are: the arena is whole
-    /// again, which is checked when the program is compiled. What `overflow` lent goes back by its owner
+    /// Starts a scope. When the scope and the slices from it are gone, the whole arena is free again; the borrow
+    /// checker enforces this. What `overflow` lent has to be returned by its owner
     /// ([`return_loans`](super::return_loans)).
     #[inline]
     #[must_use]
@@ -45,13 +45,13 @@ impl<'p> Arena<'p> {
         Scope { rest: self.base, overflow }
     }
 
-    /// Bytes it has before anything overflows.
+    /// Bytes that can be allocated before the arena overflows.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.base.len()
     }
 
-    /// Gives the memory back.
+    /// Returns the memory.
     #[must_use]
     pub fn into_memory(self) -> &'p mut [u8] {
         self.base
@@ -65,11 +65,11 @@ impl<'p> From<Buf<'p>> for Arena<'p> {
     }
 }
 
-/// Where an allocation starts: at a multiple of so many bytes.
+/// The alignment of an allocation.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(u8)]
 pub enum Align {
-    /// What [`Scope::alloc`] uses.
+    /// The alignment that [`Scope::alloc`] uses.
     #[default]
     Bytes8 = 8,
     /// For 128-bit vectors.
@@ -81,7 +81,7 @@ pub enum Align {
 }
 
 impl Align {
-    /// As a number of bytes.
+    /// The alignment in bytes.
     #[inline]
     #[must_use]
     pub const fn bytes(self) -> usize {
@@ -89,30 +89,30 @@ impl Align {
     }
 }
 
-/// Neither the arena nor the pool behind it has this many bytes left.
+/// Neither the arena nor the pool that backs it has this many bytes left.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ArenaFull;
 
 impl fmt::Display for ArenaFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the arena is full, and so is the pool behind it")
+        f.write_str("the arena is full, and so is the pool that backs it")
     }
 }
 
 impl core::error::Error for ArenaFull {}
 
-/// Hands out scratch memory for the time of one call: first the arena's own, then blocks that the overflow lends.
+/// Hands out scratch memory for the duration of one call: first the arena's own, then blocks that the overflow lends.
 ///
-/// The slices do not overlap, and live as long as `'a`. They hold whatever was there before, possibly of another
-/// request: write before you read.
+/// The slices do not overlap, and live as long as `'a`. They are not cleared and may contain bytes of another request:
+/// write before you read.
 pub struct Scope<'a> {
-    /// Not yet handed out, of the base or of the latest block.
+    /// The unused rest of the base or of the latest block.
     rest: &'a mut [u8],
     overflow: &'a mut dyn Lend<'a>,
 }
 
 impl<'a> Scope<'a> {
-    /// `len` bytes, aligned to 8 bytes.
+    /// Allocates `len` bytes, aligned to 8 bytes.
     ///
     /// # Errors
     /// [`ArenaFull`]; smaller allocations may still succeed.
@@ -121,7 +121,7 @@ impl<'a> Scope<'a> {
         self.alloc_aligned(len, Align::Bytes8)
     }
 
-    /// `len` bytes, aligned as asked for. An empty slice starts anywhere.
+    /// Allocates `len` bytes with the given alignment. Empty slices are not aligned.
     ///
     /// # Errors
     /// [`ArenaFull`]; smaller allocations may still succeed.
@@ -136,7 +136,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The lender behind it: for blocks of a whole class, such as a larger send buffer.
+    /// The lender that backs the scope: for blocks of a whole class, such as a larger send buffer.
     #[inline]
     #[must_use]
     pub fn lender(&mut self) -> &mut (dyn Lend<'a> + 'a) {
@@ -147,7 +147,7 @@ impl<'a> Scope<'a> {
     fn alloc_from_overflow(&mut self, len: usize, align: Align) -> Result<&'a mut [u8], ArenaFull> {
         let mut block = self.overflow.lend(len).ok_or(ArenaFull)?;
         let slice = cut(&mut block, len, align).ok_or(ArenaFull)?;
-        // The smaller remainder is given up: one place to look at keeps the common path short.
+        // Only the larger remainder is kept: checking a single one keeps the common path short.
         if block.len() > self.rest.len() {
             self.rest = block;
         }
@@ -155,7 +155,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Cuts an aligned slice off the front of `rest`; `None`, and `rest` as it was, when it is too short.
+/// Cuts an aligned slice off the front of `rest`; `None`, with `rest` unchanged, if it is too short.
 #[inline]
 fn cut<'a>(rest: &mut &'a mut [u8], len: usize, align: Align) -> Option<&'a mut [u8]> {
     let padding = rest.as_ptr().addr().wrapping_neg() & (align.bytes() - 1);

@@ -2,10 +2,21 @@
 
 use core::fmt;
 
-/// Sole owner of one pool buffer; moving it into an operation gives up access to it.
+/// The only owner of one pool buffer; moving it into an operation gives up access to it.
 ///
-/// A `Buf` cannot be cloned, so a double release or a use after release cannot be written. Its bytes are split into
+/// A `Buf` cannot be cloned, so a double release or a use after release does not compile. Its bytes are split into
 /// three parts: consumed `[..start]`, filled `[start..end]` and spare `[end..]`.
+///
+/// ```
+/// use aurora_http_core::pool::Buf;
+///
+/// let mut memory = [0; 8];
+/// let mut buf = Buf::new(&mut memory);
+/// buf.append(b"hello")?;
+/// buf.consume(1);
+/// assert_eq!((buf.filled(), buf.spare_len()), (&b"ello"[..], 3));
+/// # Ok::<(), aurora_http_core::error::BufferFull>(())
+/// ```
 pub struct Buf<'p> {
     bytes: &'p mut [u8],
     start: u32,
@@ -15,7 +26,7 @@ pub struct Buf<'p> {
 static_assertions::assert_eq_size!(Buf<'static>, Option<Buf<'static>>);
 
 impl<'p> Buf<'p> {
-    /// An empty buffer over `bytes`. What lies beyond `u32::MAX` bytes is not used.
+    /// An empty buffer over `bytes`, of which at most the first `u32::MAX` are used.
     #[inline]
     #[must_use]
     pub fn new(bytes: &'p mut [u8]) -> Self {
@@ -23,7 +34,7 @@ impl<'p> Buf<'p> {
         Self { bytes: &mut bytes[..length], start: 0, end: 0 }
     }
 
-    /// Bytes the memory behind it can hold.
+    /// Bytes of its memory: consumed, filled and spare.
     #[inline]
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -36,28 +47,28 @@ impl<'p> Buf<'p> {
         self.bytes.as_ptr().addr()
     }
 
-    /// What was written and not yet consumed.
+    /// The bytes that were written and not yet consumed.
     #[inline]
     #[must_use]
     pub fn filled(&self) -> &[u8] {
         &self.bytes[self.start as usize..self.end as usize]
     }
 
-    /// What was written and not yet consumed, to be changed in place.
+    /// The bytes that were written and not yet consumed, mutably.
     #[inline]
     #[must_use]
     pub fn filled_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start as usize..self.end as usize]
     }
 
-    /// Room behind the filled part.
+    /// The room after the filled part.
     #[inline]
     #[must_use]
     pub fn spare(&mut self) -> &mut [u8] {
         &mut self.bytes[self.end as usize..]
     }
 
-    /// The filled part and the room behind it, at the same time.
+    /// The filled part and the room after it, at the same time.
     #[inline]
     #[must_use]
     pub fn split_mut(&mut self) -> (&mut [u8], &mut [u8]) {
@@ -65,35 +76,35 @@ impl<'p> Buf<'p> {
         (&mut written[self.start as usize..], spare)
     }
 
-    /// Bytes filled.
+    /// The number of filled bytes.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         (self.end - self.start) as usize
     }
 
-    /// Whether nothing is filled.
+    /// Whether no bytes are filled.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Bytes of room behind the filled part.
+    /// Bytes of room after the filled part.
     #[inline]
     #[must_use]
     pub fn spare_len(&self) -> usize {
         self.bytes.len() - self.end as usize
     }
 
-    /// Counts the first `count` spare bytes as filled; more than there are counts as all of them.
+    /// Counts the first `count` spare bytes as filled, or all of them if there are fewer.
     #[inline]
     pub fn advance(&mut self, count: usize) {
         self.end += count.min(self.spare_len()) as u32;
     }
 
-    /// Drops the first `count` filled bytes; more than there are counts as all of them. Emptied, it starts over at the
-    /// front of its memory.
+    /// Drops the first `count` filled bytes, or all of them if there are fewer. Once empty, the buffer starts over at
+    /// the front of its memory.
     #[inline]
     pub fn consume(&mut self, count: usize) {
         self.start += count.min(self.len()) as u32;
@@ -102,7 +113,7 @@ impl<'p> Buf<'p> {
         }
     }
 
-    /// Keeps the first `count` filled bytes.
+    /// Drops all filled bytes except the first `count`.
     #[inline]
     pub fn truncate(&mut self, count: usize) {
         if count < self.len() {
@@ -110,14 +121,14 @@ impl<'p> Buf<'p> {
         }
     }
 
-    /// Makes it empty.
+    /// Empties the buffer.
     #[inline]
     pub fn clear(&mut self) {
         self.start = 0;
         self.end = 0;
     }
 
-    /// Moves the filled part to the front of the memory, so that all room is behind it.
+    /// Moves the filled part to the front of the memory, so that all room is after it.
     #[inline]
     pub fn compact(&mut self) {
         if self.start > 0 {
@@ -130,7 +141,7 @@ impl<'p> Buf<'p> {
     /// Appends all of `data`, or nothing.
     ///
     /// # Errors
-    /// [`BufferFull`](crate::error::BufferFull) when the spare part is shorter than `data`.
+    /// [`BufferFull`](crate::error::BufferFull) if the spare part is shorter than `data`.
     #[inline]
     pub fn append(&mut self, data: &[u8]) -> Result<(), crate::error::BufferFull> {
         let spare = self.spare().get_mut(..data.len()).ok_or(crate::error::BufferFull)?;
@@ -139,21 +150,21 @@ impl<'p> Buf<'p> {
         Ok(())
     }
 
-    /// The filled part and the room behind it as one piece, for writing both; [`set_len`](Self::set_len) then tells how
-    /// much of it is filled.
+    /// The filled part and the room after it as one slice, for writing; then tell [`set_len`](Self::set_len) how much
+    /// of it is filled.
     #[inline]
     #[must_use]
     pub fn writable(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start as usize..]
     }
 
-    /// Counts the first `len` bytes of [`writable`](Self::writable) as filled; more than there are counts as all.
+    /// Counts the first `len` bytes of [`writable`](Self::writable) as filled, or all of them if there are fewer.
     #[inline]
     pub fn set_len(&mut self, len: usize) {
         self.end = self.start + len.min(self.bytes.len() - self.start as usize) as u32;
     }
 
-    /// Takes `count` bytes out of the filled part, behind its first `at`: what follows moves up.
+    /// Removes `count` bytes from the filled part, starting at offset `at`; the bytes after them move up.
     pub fn cut(&mut self, at: usize, count: usize) {
         let filled = self.filled_mut();
         let at = at.min(filled.len());
@@ -162,7 +173,7 @@ impl<'p> Buf<'p> {
         self.end -= count as u32;
     }
 
-    /// Gives the memory back.
+    /// Returns the memory.
     #[inline]
     #[must_use]
     pub fn into_memory(self) -> &'p mut [u8] {

@@ -1,4 +1,4 @@
-//! Buffers in size classes: fixed capacity, O(1), exhaustion is a value.
+//! Buffers in size classes: fixed capacity, O(1), with exhaustion reported as a value.
 
 use core::fmt;
 use core::mem;
@@ -10,9 +10,9 @@ pub const BUFFER_ALIGNMENT: usize = 64;
 
 /// Memory for `COUNT` buffers of `LEN` bytes each, aligned to 64 bytes; `LEN` must be the size of a [`Class`].
 ///
-/// For programs that know their sizes when they are compiled. It is all zeros, so a `static` of it (in whichever cell
-/// the program uses to get a `&'static mut` once) lies in `.bss` and costs no flash. Large ones do not belong on the
-/// stack; a hosted program rather gives one slab to [`BufferPool::carve`].
+/// For programs that know their sizes at compile time. It is all zeros, so a `static` of it (in whichever cell the
+/// program uses to get a `&'static mut` once) is in `.bss` and takes no flash. Large ones do not belong on the stack;
+/// hosted programs should rather pass one slab to [`BufferPool::carve`].
 ///
 /// ```
 /// use aurora_http_core::pool::{BufferPool, Buffers, Class, ClassCounts};
@@ -40,7 +40,7 @@ pub struct Buffers<const COUNT: usize, const LEN: usize> {
 impl<const COUNT: usize, const LEN: usize> Buffers<COUNT, LEN> {
     const LEN_IS_A_CLASS_SIZE: () = assert!(Class::of_size(LEN).is_some(), "LEN must be the size of a class");
 
-    /// All zeros.
+    /// Blocks of zeros.
     #[must_use]
     pub const fn new() -> Self {
         let () = Self::LEN_IS_A_CLASS_SIZE;
@@ -62,32 +62,32 @@ impl<const COUNT: usize, const LEN: usize> Default for Buffers<COUNT, LEN> {
 static_assertions::const_assert_eq!(align_of::<Buffers<3, 1024>>(), BUFFER_ALIGNMENT);
 static_assertions::const_assert_eq!(size_of::<Buffers<3, 1024>>(), 3 * 1024);
 
-/// Free buffers of five [classes](Class), with a capacity per class that is fixed at creation.
+/// A pool of buffers of five [classes](Class), with a fixed capacity for each.
 ///
-/// The table (`'s`) holds the buffers that are free; their memory (`'p`) is the program's. What was acquired is owned
-/// by whoever holds the [`Buf`]: it cannot be released twice, and the pool need not exist while it is in use.
+/// The table (`'s`) holds the free buffers; their memory (`'p`) is the program's. An acquired buffer is owned by the
+/// holder of its [`Buf`]: it cannot be released twice, and it may outlive the pool.
 pub struct BufferPool<'s, 'p> {
     lists: [FreeList<'s, 'p>; Class::COUNT],
-    /// A buffer was released since [`forget_released`](Self::forget_released).
+    /// A buffer was released after the last [`forget_released`](Self::forget_released).
     released: bool,
     stats: CacheAligned<[ClassStats; Class::COUNT]>,
 }
 
 /// A stack: the buffer that was released last is acquired first, because it is most likely still in the cache.
 struct FreeList<'s, 'p> {
-    /// `Some` below `free`; what lies above is never read.
+    /// `Some` below `free`; the others are never read.
     entries: &'s mut [Option<Buf<'p>>],
     free: usize,
 }
 
-/// What happened to one class of a pool.
+/// Counters of one class of a pool.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ClassStats {
     /// Buffers acquired and not yet released.
     pub in_use: u32,
-    /// The most that were ever in use at once.
+    /// The most that have been in use at once.
     pub high_water: u32,
-    /// How often one was asked for and none was free, also when a larger class served instead.
+    /// How often a buffer was requested and none was free, including when a larger class served instead.
     pub refused: u64,
 }
 
@@ -95,22 +95,22 @@ static_assertions::const_assert_eq!(core::mem::offset_of!(BufferPool<'static, 's
 static_assertions::const_assert_eq!(align_of::<BufferPool<'static, 'static>>(), 64);
 static_assertions::const_assert_eq!(size_of::<BufferPool<'static, 'static>>() % 64, 0);
 
-/// Why a pool could not be made or filled.
+/// Why a pool could not be created or filled.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// The table has fewer entries than buffers were asked for.
+    /// The table has fewer entries than the requested number of buffers.
     TableTooShort {
         /// Entries needed.
         needed: usize,
-        /// Entries there.
+        /// Entries of the table.
         has: usize,
     },
-    /// The slab does not hold all buffers.
+    /// The slab is too short for all buffers.
     SlabTooShort {
-        /// Bytes needed, the ones in front of the first 64-byte boundary included.
+        /// Bytes needed, including those before the first 64-byte boundary.
         needed: usize,
-        /// Bytes there.
+        /// Bytes of the slab.
         has: usize,
     },
     /// The memory is not exactly as long as a buffer of some class.
@@ -120,7 +120,7 @@ pub enum PoolError {
     },
     /// The memory does not start at a multiple of 64 bytes.
     Misaligned,
-    /// The class has all the buffers that its capacity allows.
+    /// The class already has as many buffers as its capacity.
     ClassFull(Class),
 }
 
@@ -139,8 +139,8 @@ impl fmt::Display for PoolError {
 impl core::error::Error for PoolError {}
 
 impl<'s, 'p> BufferPool<'s, 'p> {
-    /// A pool of the given capacities without any buffer yet. The first [`ClassCounts::total`] entries of `table` are
-    /// used; what they hold is overwritten.
+    /// A pool of the given capacities, without any buffers yet. It uses the first [`ClassCounts::total`] entries of
+    /// `table`, and overwrites them.
     ///
     /// # Errors
     /// [`PoolError::TableTooShort`].
@@ -158,14 +158,14 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         Ok(Self { lists, released: false, stats: CacheAligned::default() })
     }
 
-    /// A pool without a table, which never has a buffer.
+    /// A pool without a table, which can never have a buffer.
     #[must_use]
     pub fn empty() -> Self {
         let lists = Class::ALL.map(|_| FreeList { entries: &mut [], free: 0 });
         Self { lists, released: false, stats: CacheAligned::default() }
     }
 
-    /// Adds one buffer; its length says its class.
+    /// Adds one buffer, whose length determines its class.
     ///
     /// # Errors
     /// [`PoolError::NotAClassSize`], [`PoolError::Misaligned`] or [`PoolError::ClassFull`].
@@ -184,7 +184,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     /// Adds all blocks of a [`Buffers`].
     ///
     /// # Errors
-    /// [`PoolError::ClassFull`] when they do not all fit; those before stay in the pool.
+    /// [`PoolError::ClassFull`] if they do not all fit; those added until then stay in the pool.
     pub fn add_buffers<const COUNT: usize, const LEN: usize>(
         &mut self,
         memory: &'p mut Buffers<COUNT, LEN>,
@@ -192,14 +192,14 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         memory.blocks().try_for_each(|block| self.add(block))
     }
 
-    /// Cuts one slab into all buffers that the pool still has room for, the largest class first, and hands back what
-    /// is left. No byte of the slab is touched, so each page goes to the worker that uses it first.
+    /// Cuts all buffers that the pool still has room for from one slab, the largest class first, and returns the rest
+    /// of the slab. The slab is not written to, so each page ends up on the node of the worker that uses it first.
     ///
-    /// [`ClassCounts::slab_bytes`] says how long the slab must be. When it does not start at a multiple of 64 bytes,
-    /// the bytes in front of the first one (at most 63) are skipped.
+    /// [`ClassCounts::slab_bytes`] tells how long the slab must be. If it does not start at a multiple of 64 bytes, the
+    /// bytes before the first one (at most 63) are skipped.
     ///
     /// # Errors
-    /// [`PoolError::SlabTooShort`]; then nothing was added.
+    /// [`PoolError::SlabTooShort`]; nothing was added then.
     pub fn carve(&mut self, slab: &'p mut [u8]) -> Result<&'p mut [u8], PoolError> {
         let skipped = misalignment(slab).min(slab.len());
         let missing = ClassCounts::new(Class::ALL.map(|class| self.missing(class)));
@@ -213,13 +213,13 @@ impl<'s, 'p> BufferPool<'s, 'p> {
                 let (block, tail) = mem::take(&mut rest).split_at_mut(class.size());
                 rest = tail;
                 let added = self.push(class, Buf::new(block));
-                debug_assert!(added.is_ok(), "room for it was counted");
+                debug_assert!(added.is_ok(), "the class must have room, it was counted above");
             }
         }
         Ok(rest)
     }
 
-    /// An empty buffer of exactly this class; `None`, and counted as refused, when none is free.
+    /// An empty buffer of exactly this class. `None` if none is free, which is counted as refused.
     #[inline]
     pub fn acquire(&mut self, class: Class) -> Option<Buf<'p>> {
         let list = &mut self.lists[class.index()];
@@ -233,8 +233,8 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         Some(buf)
     }
 
-    /// An empty buffer for `len` bytes: of the smallest class that holds them, else of the next larger one that has
-    /// one free. Classes without any capacity are passed over. `None` when there is none, or none so large.
+    /// An empty buffer for `len` bytes: of the smallest class that holds them, or of the next larger one that has one
+    /// free. Classes with a capacity of 0 are skipped. `None` if none is free or no class is that large.
     #[inline]
     pub fn acquire_for(&mut self, len: usize) -> Option<Buf<'p>> {
         let mut next = Class::for_len(len);
@@ -249,13 +249,13 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         None
     }
 
-    /// Takes a buffer back, empty; its capacity says its class.
+    /// Takes a buffer back and empties it. Its capacity determines its class.
     ///
-    /// A foreign buffer of a class that is not complete becomes one of the pool's.
+    /// A foreign buffer becomes the pool's if there is room for it in its class.
     ///
     /// # Errors
-    /// Hands back a foreign buffer: its class is full or absent, or it is not aligned to 64 bytes; it may have been
-    /// emptied. One that was acquired here is always taken, unless a foreign one took its place.
+    /// Returns a foreign buffer whose class is full or absent, or which is not aligned to 64 bytes; it may have been
+    /// emptied. A buffer that was acquired from this pool is always taken, unless a foreign one has taken its place.
     #[inline]
     pub fn release(&mut self, mut buf: Buf<'p>) -> Result<(), Buf<'p>> {
         let Some(class) = class_of(&buf) else { return Err(buf) };
@@ -267,45 +267,45 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         Ok(())
     }
 
-    /// Exchanges a buffer for one of the next larger class that has one free, with the filled bytes at its front; the
-    /// old one is released.
+    /// Exchanges a buffer for one of the next larger class that has one free, copies the filled bytes to its front, and
+    /// releases the old one.
     ///
     /// # Errors
-    /// Hands the buffer back as it was when no larger one is free, or when it is a foreign one that
-    /// [`release`](Self::release) would not take.
+    /// Returns the buffer unchanged if no larger one is free, or if it is a foreign one that [`release`](Self::release)
+    /// would not take.
     pub fn grow(&mut self, buf: Buf<'p>) -> Result<Buf<'p>, Buf<'p>> {
-        // Asked first: once the larger one is acquired, nothing may fail.
+        // Checked first: once the larger one has been acquired, nothing may fail.
         if class_of(&buf).is_none_or(|class| self.available(class) == self.capacity(class)) {
             return Err(buf);
         }
         let Some(mut larger) = self.acquire_for(buf.capacity() + 1) else { return Err(buf) };
         let copied = larger.append(buf.filled());
-        debug_assert!(copied.is_ok(), "a larger class holds what a smaller one held");
+        debug_assert!(copied.is_ok(), "the contents of a smaller buffer must fit");
         self.release(buf).map(|()| larger)
     }
 
-    /// Takes a free buffer out of the pool for good, the largest classes first: at the end, so that the program can
+    /// Removes a free buffer from the pool permanently, the largest classes first: at the end, so that the program can
     /// use the memory again. It does not count as in use.
     pub fn pop_any(&mut self) -> Option<Buf<'p>> {
         self.lists.iter_mut().rev().find_map(FreeList::pop)
     }
 
-    /// Takes all free buffers out of the pool, as [`pop_any`](Self::pop_any) does.
+    /// Removes all free buffers from the pool, like [`pop_any`](Self::pop_any).
     pub fn drain(&mut self) -> impl Iterator<Item = Buf<'p>> {
         core::iter::from_fn(|| self.pop_any())
     }
 
-    /// From here on [`has_released`](Self::has_released) counts.
+    /// Resets [`has_released`](Self::has_released).
     pub(crate) const fn forget_released(&mut self) {
         self.released = false;
     }
 
-    /// Whether a buffer was released since [`forget_released`](Self::forget_released).
+    /// Whether a buffer was released after the last [`forget_released`](Self::forget_released).
     pub(crate) const fn has_released(&self) -> bool {
         self.released
     }
 
-    /// Buffers of this class that are free now.
+    /// The number of free buffers of this class.
     #[inline]
     #[must_use]
     pub fn available(&self, class: Class) -> usize {
@@ -319,7 +319,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         self.lists[class.index()].entries.len()
     }
 
-    /// Buffers of all classes that were acquired and not yet released.
+    /// The number of buffers of all classes that were acquired and not yet released.
     #[must_use]
     pub fn in_use(&self) -> usize {
         self.stats.iter().map(|stats| stats.in_use as usize).sum()
@@ -331,7 +331,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         self.stats[class.index()]
     }
 
-    /// How many buffers the class lacks: neither free nor in use.
+    /// The number of buffers that the class lacks: its capacity less those free or in use.
     fn missing(&self, class: Class) -> u32 {
         let known = self.available(class) + self.stats(class).in_use as usize;
         self.capacity(class).saturating_sub(known) as u32
@@ -367,13 +367,13 @@ impl fmt::Debug for BufferPool<'_, '_> {
     }
 }
 
-/// The class that a buffer belongs to; `None` when its length or alignment is not that of a pool's buffer.
+/// The class that a buffer belongs to; `None` if its length or alignment is not that of a pool's buffer.
 #[inline]
 fn class_of(buf: &Buf<'_>) -> Option<Class> {
     if buf.address().is_multiple_of(BUFFER_ALIGNMENT) { Class::of_size(buf.capacity()) } else { None }
 }
 
-/// Bytes from the start of `memory` to the next multiple of 64.
+/// Bytes from the start of `memory` to the next address that is a multiple of 64.
 fn misalignment(memory: &[u8]) -> usize {
     memory.as_ptr().addr().wrapping_neg() % BUFFER_ALIGNMENT
 }

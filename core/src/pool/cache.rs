@@ -1,11 +1,12 @@
-//! Data on cache lines of its own.
+//! Keeping data on separate cache lines.
 
 use core::ops::{Deref, DerefMut};
 
-/// Puts `T` on cache lines that it shares with nothing: aligned to 64 bytes, its size rounded up to a multiple of 64.
+/// Puts `T` on cache lines that it does not share with anything: aligned to 64 bytes, its size rounded up to a multiple
+/// of 64.
 ///
-/// For counters that one thread writes and another reads, and for what is written at every request beside what is
-/// only read.
+/// For counters that one thread writes and another reads, and to keep data that every request writes apart from data
+/// that is only read.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[repr(align(64))]
 pub struct CacheAligned<T>(pub T);

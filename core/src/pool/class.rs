@@ -1,6 +1,6 @@
-//! Size classes, and how many buffers of each a program wants.
+//! Size classes, and the number of buffers of each.
 
-/// A size of buffer. Each is four times the one before it.
+/// A size of buffers. Each is four times the one before it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]
 pub enum Class {
@@ -17,20 +17,20 @@ pub enum Class {
 }
 
 impl Class {
-    /// How many classes there are.
+    /// The number of classes.
     pub const COUNT: usize = 5;
 
-    /// All of them, the smallest first.
+    /// All classes, the smallest first.
     pub const ALL: [Self; Self::COUNT] = [Self::Tiny, Self::Small, Self::Medium, Self::Large, Self::Huge];
 
-    /// Bytes in a buffer of this class.
+    /// Bytes of a buffer of this class.
     #[inline]
     #[must_use]
     pub const fn size(self) -> usize {
         1024 << (2 * self as u32)
     }
 
-    /// Its place in [`ALL`](Self::ALL): 0 to 4.
+    /// Its index in [`ALL`](Self::ALL): 0 to 4.
     #[inline]
     #[must_use]
     pub const fn index(self) -> usize {
@@ -80,10 +80,10 @@ impl Class {
 pub struct ClassCounts([u32; Class::COUNT]);
 
 impl ClassCounts {
-    /// No buffers at all; the start of a chain of [`with`](Self::with).
+    /// No buffers of any class, as the start of a chain of [`with`](Self::with).
     pub const NONE: Self = Self([0; Class::COUNT]);
 
-    /// From counts in the order of [`Class::ALL`]: the smallest class first.
+    /// Takes counts in the order of [`Class::ALL`]: the smallest class first.
     #[must_use]
     pub const fn new(counts: [u32; Class::COUNT]) -> Self {
         Self(counts)
@@ -96,14 +96,14 @@ impl ClassCounts {
         self
     }
 
-    /// The number for `class`.
+    /// The count for `class`.
     #[must_use]
     pub const fn of(self, class: Class) -> u32 {
         self.0[class.index()]
     }
 
-    /// Buffers of all classes together: the length of the table that [`BufferPool::new`](super::BufferPool::new)
-    /// wants. `usize::MAX` when it does not fit a `usize`.
+    /// The number of buffers of all classes together: the length of the table that
+    /// [`BufferPool::new`](super::BufferPool::new) needs. `usize::MAX` if it does not fit into a `usize`.
     #[must_use]
     pub const fn total(self) -> usize {
         let mut sum = 0_usize;
@@ -115,8 +115,8 @@ impl ClassCounts {
         sum
     }
 
-    /// Bytes of all buffers together: what [`BufferPool::carve`](super::BufferPool::carve) needs of a slab that is
-    /// aligned to 64 bytes; add 63 for one that may not be. `usize::MAX` when it does not fit a `usize`.
+    /// Bytes of all buffers together: the length of slab that [`BufferPool::carve`](super::BufferPool::carve) needs if
+    /// it is aligned to 64 bytes; add 63 if it may not be. `usize::MAX` if it does not fit into a `usize`.
     #[must_use]
     pub const fn slab_bytes(self) -> usize {
         let mut sum = 0_usize;

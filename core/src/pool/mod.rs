@@ -1,7 +1,7 @@
 //! Fixed-capacity memory: move-only buffers in size classes, a slot table with generations, an arena for one call.
 //!
-//! Nothing here allocates. Every table and every byte comes from the program, every exhaustion is a value, and every
-//! operation on a hot path takes the same few instructions however full the pool is.
+//! Nothing here allocates. The program provides every table and every byte, exhaustion is reported as a value, and
+//! operations on hot paths take the same few instructions however full the pool is.
 
 mod arena;
 mod buf;

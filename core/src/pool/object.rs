@@ -1,34 +1,35 @@
-//! A table of objects with generations: a stale handle finds nothing.
+//! A table of objects with generations, so that stale handles are detected.
 
 use core::fmt;
 
 use crate::reactor::OpToken;
 
-/// No entry. A table never has so many.
+/// Means "no entry"; a table never has this many.
 const NONE: u32 = u32::MAX;
 
-/// Generations wrap where an [`OpToken`] stops carrying them, so that a token names an entry as well as a handle does.
+/// Generations wrap at the number of bits that an [`OpToken`] has for them, so that a token identifies an entry as well
+/// as a handle does.
 const GENERATION_MASK: u32 = (1 << OpToken::GENERATION_BITS) - 1;
 
-/// Names one object of an [`ObjectPool`] for as long as it is in there.
+/// Identifies one object of an [`ObjectPool`] as long as it is in the pool.
 ///
-/// After the object was removed, the handle is stale and finds nothing, in release builds too, even when the entry is
-/// in use again. The check has a limit: generations have 24 bits, so a handle that is kept while its own entry is
-/// used 2²⁴ (16.7 million) more times names a stranger. Keep handles no longer than the objects.
+/// Once the object has been removed the handle is stale and finds nothing, in release builds too, even if the entry is
+/// in use again. The check has a limit: generations have 24 bits, so a handle that is kept while its entry is reused
+/// 2²⁴ (16.7 million) times finds another object. Do not keep handles much longer than the objects.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Handle {
-    /// Place in the table.
+    /// Index into the table.
     pub index: u32,
-    /// How often the entry was vacated before, modulo 2²⁴; as in [`OpToken::generation`].
+    /// How often the entry had been vacated before, modulo 2²⁴; as in [`OpToken::generation`].
     pub generation: u32,
 }
 
 static_assertions::const_assert_eq!(size_of::<Handle>(), 8);
 
-/// One place in the table of an [`ObjectPool`].
+/// One entry in the table of an [`ObjectPool`].
 pub struct Entry<T> {
     generation: u32,
-    /// While vacant: the next vacant entry.
+    /// While the entry is vacant: the next vacant entry.
     link: u32,
     value: Option<T>,
 }
@@ -42,15 +43,16 @@ impl<T> Entry<T> {
         Self { generation: 0, link: NONE, value: None }
     }
 
-    /// A vacant entry that was vacated so often before: to come near the end of what a generation counts.
+    /// A vacant entry that counts as vacated this many times before: for tests of the wrap-around.
     #[cfg(feature = "sim")]
     #[must_use]
     pub const fn with_generation(generation: u32) -> Self {
         Self { generation: generation & GENERATION_MASK, link: NONE, value: None }
     }
 
-    /// Takes out what a pool left that was forgotten instead of dropped; handles to it are stale then. `None`, and nothing
-    /// changed, when the entry is vacant, as every entry is that no pool uses and that was not forgotten.
+    /// Removes an object left behind by a pool that was forgotten (`mem::forget`) instead of dropped; handles to it
+    /// become stale. Returns `None`, and changes nothing, if the entry is vacant, as it is unless a pool uses it or was
+    /// forgotten.
     pub fn vacate(&mut self) -> Option<T> {
         let value = self.value.take()?;
         self.generation = (self.generation + u32::from(!planted!(GenerationKept))) & GENERATION_MASK;
@@ -64,13 +66,13 @@ impl<T> Default for Entry<T> {
     }
 }
 
-/// The table of an [`ObjectPool`] for programs that know its size when they are compiled.
+/// The table of an [`ObjectPool`] for programs that know its size at compile time.
 pub struct Slots<T, const COUNT: usize> {
     entries: [Entry<T>; COUNT],
 }
 
 impl<T, const COUNT: usize> Slots<T, COUNT> {
-    /// All vacant.
+    /// A table of vacant entries.
     #[must_use]
     pub const fn new() -> Self {
         Self { entries: [const { Entry::new() }; COUNT] }
@@ -88,32 +90,45 @@ impl<T, const COUNT: usize> Default for Slots<T, COUNT> {
     }
 }
 
-/// Objects in a table of fixed size, found by [`Handle`] in O(1).
+/// Objects in a table of fixed size, looked up by [`Handle`] in O(1).
 ///
-/// What is left in the pool when it is dropped is dropped with it, and the table is vacant again; its generations go
-/// on, so that handles of the old pool stay stale in the next one.
+/// Dropping the pool drops its objects and leaves the table vacant. Generations continue, so handles of the old pool
+/// stay stale in the next one.
+///
+/// ```
+/// use aurora_http_core::pool::{ObjectPool, Slots};
+///
+/// let mut slots = Slots::<&str, 2>::new();
+/// let mut pool = ObjectPool::new(slots.entries());
+/// let handle = pool.insert("first")?;
+/// assert_eq!(pool.remove(handle), Some("first"));
+/// let next = pool.insert("second")?;
+/// assert_eq!((pool.get(handle), pool.get(next)), (None, Some(&"second")));
+/// # Ok::<(), &str>(())
+/// ```
 pub struct ObjectPool<'s, T> {
     entries: &'s mut [Entry<T>],
-    /// Most recently vacated entry, the head of a stack through the links: its memory is most likely still cached.
+    /// The most recently vacated entry, which is the top of a stack through the links: its memory is most likely still
+    /// in the cache.
     vacated: u32,
-    /// Entries at this index and above were never used: not linked, and not touched by creating the pool.
+    /// Entries from this index on have never been used: they are not linked, and creating the pool does not touch them.
     fresh: u32,
     len: u32,
 }
 
 impl<'s, T> ObjectPool<'s, T> {
-    /// An empty pool over a table of vacant entries, in O(1): no entry is touched before its first use. Entries of a pool
-    /// that was forgotten instead of dropped have to be [vacated](Entry::vacate) before.
+    /// An empty pool over a table of vacant entries, in O(1): no entry is touched before its first use. Entries of a
+    /// pool that was forgotten instead of dropped must be [vacated](Entry::vacate) first.
     #[must_use]
     pub fn new(entries: &'s mut [Entry<T>]) -> Self {
         let capacity = entries.len().min(NONE as usize);
         Self { entries: &mut entries[..capacity], vacated: NONE, fresh: 0, len: 0 }
     }
 
-    /// Puts an object in: where one was removed last, else where none ever was, in the order of the table.
+    /// Inserts an object: into the entry that was vacated last, or else into the first unused one.
     ///
     /// # Errors
-    /// Hands the object back when the table is full.
+    /// Returns the object if the table is full.
     #[inline]
     pub fn insert(&mut self, value: T) -> Result<Handle, T> {
         let index = if self.vacated == NONE { self.fresh } else { self.vacated };
@@ -136,7 +151,7 @@ impl<'s, T> ObjectPool<'s, T> {
         if entry.generation == handle.generation { entry.value.as_ref() } else { None }
     }
 
-    /// The object, to be changed; `None` for a stale handle.
+    /// The object, mutably; `None` for a stale handle.
     #[inline]
     #[must_use]
     pub fn get_mut(&mut self, handle: Handle) -> Option<&mut T> {
@@ -144,8 +159,7 @@ impl<'s, T> ObjectPool<'s, T> {
         if entry.generation == handle.generation { entry.value.as_mut() } else { None }
     }
 
-    /// Takes the object out, and makes every handle to it stale; `None` for a stale handle, so a second removal is
-    /// harmless.
+    /// Removes the object and makes every handle to it stale. `None` for a stale handle, so removing twice is harmless.
     #[inline]
     pub fn remove(&mut self, handle: Handle) -> Option<T> {
         let entry = self.entries.get_mut(handle.index as usize)?;
@@ -159,29 +173,29 @@ impl<'s, T> ObjectPool<'s, T> {
         Some(value)
     }
 
-    /// The object at a place in the table, whatever its generation.
+    /// The object at an index of the table, whatever its generation.
     #[inline]
     #[must_use]
     pub fn by_index(&self, index: u32) -> Option<&T> {
         self.entries.get(index as usize)?.value.as_ref()
     }
 
-    /// The object at a place in the table, to be changed, whatever its generation.
+    /// The object at an index of the table, mutably, whatever its generation.
     #[inline]
     #[must_use]
     pub fn by_index_mut(&mut self, index: u32) -> Option<&mut T> {
         self.entries.get_mut(index as usize)?.value.as_mut()
     }
 
-    /// The generation that a handle to this place has, or will have when it is vacant now; `None` beyond the table.
+    /// The generation of a handle to this entry, or if it is vacant, of the next one; `None` beyond the table.
     #[inline]
     #[must_use]
     pub fn generation_of(&self, index: u32) -> Option<u32> {
         self.entries.get(index as usize).map(|entry| entry.generation)
     }
 
-    /// The first occupied place behind `index`, or of the whole table for `None`. For rare scans that change the pool
-    /// on their way, such as a graceful stop: O(capacity) over the whole table.
+    /// The index of the first occupied entry after `index`, or of the first one for `None`. For rare scans that change
+    /// the pool as they go, such as a graceful stop: O(capacity) for the whole table.
     #[must_use]
     pub fn next_occupied_after(&self, index: Option<u32>) -> Option<u32> {
         let start = index.map_or(0, |index| index.saturating_add(1));
@@ -206,28 +220,28 @@ impl<'s, T> ObjectPool<'s, T> {
         }
     }
 
-    /// Objects in the pool.
+    /// The number of objects in the pool.
     #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.len as usize
     }
 
-    /// Whether there is none.
+    /// Whether the pool has no objects.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The most objects that fit.
+    /// The number of objects that fit.
     #[inline]
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether the next insertion fails.
+    /// Whether the next insertion will fail.
     #[inline]
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -252,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn generations_wrap_where_tokens_stop_carrying_them() {
+    fn generations_have_as_many_bits_as_in_tokens() {
         let mut slots = Slots::<(), 1>::new();
         slots.entries[0].generation = GENERATION_MASK;
         let mut pool = ObjectPool::new(slots.entries());

@@ -1,30 +1,30 @@
-//! What batches of events have seen together.
+//! Whether consecutive batches of events have seen everything together.
 
 use crate::reactor::Seen;
 
-/// Counts full batches, for a poller that takes a bounded number of events per wait from a list in which each of its
-/// registrations stands at most once and that is taken in order, as epoll's and kqueue's are.
+/// Counts full batches, for a poller that takes a bounded number of events per wait from a list, in order, in which
+/// each registration occurs at most once. The lists of epoll and kqueue are like that.
 ///
-/// A batch with room left is the end of the list. Behind enough full ones in a row everything has been taken that was in
-/// the list before the first of them.
+/// A batch with room left has reached the end of the list. After enough full batches in a row, everything has been
+/// taken that was in the list before the first of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Batches {
     /// Events per batch.
     size: usize,
-    /// Full ones in a row since the last that had seen everything.
+    /// Full batches in a row since everything had been seen.
     full: usize,
-    /// The last one was full.
+    /// Whether the last batch was full.
     more: bool,
 }
 
 impl Batches {
-    /// None so far; of at most `size` events each.
+    /// A counter for batches of at most `size` events.
     #[must_use]
     pub const fn new(size: usize) -> Self {
         Self { size, full: 0, more: false }
     }
 
-    /// What has been seen behind a batch of `events`, by a poller with at most `registrations`.
+    /// What has been seen after a batch of `events`, by a poller with at most `registrations`.
     #[inline]
     pub fn taken(&mut self, events: usize, registrations: usize) -> Seen {
         self.more = events >= self.size;
@@ -68,7 +68,7 @@ mod tests {
                 let needed = (1..).find(|_| batches.taken(256, registrations) == Seen::All).unwrap();
                 assert!(needed * 256 > registrations, "{registrations}");
                 assert!((needed - 1) * 256 <= registrations, "{registrations}");
-                assert!(batches.was_full(), "there may be more all the same");
+                assert!(batches.was_full(), "there may be more nevertheless");
             }
         }
     }

@@ -1,50 +1,50 @@
-//! Operations that are parked, entries that are queued, buffers that are lent.
+//! Parked operations, queued entries and lent buffers.
 
 use super::ACCEPTS_PER_TURN;
 use crate::pool::Buf;
 use crate::reactor::{OpKind, OpToken};
 
-/// "No entry" in a link. Beyond the end of every table, so that looking it up is the test for it.
+/// Means "no entry" in a link. It is beyond the end of every table, so looking it up is the test for it.
 pub(super) const NONE: u32 = u32::MAX;
 
-// The two readiness flags, and two bits further up the operations that wait for them: `flags & flags >> 2` is what can
-// be tried.
+// Two readiness flags, and two bits higher the operations that wait for them: `flags & flags >> 2` is what can be
+// tried.
 pub(super) const READABLE: u16 = 1;
 pub(super) const WRITABLE: u16 = 1 << 1;
-/// A receive is here, or (with `ACCEPT`) an accept.
+/// A receive is parked, or (with `ACCEPT`) an accept.
 pub(super) const RECV: u16 = 1 << 2;
 pub(super) const SEND: u16 = 1 << 3;
-/// The end was reported: no event will follow.
+/// The end was reported: no further event will follow.
 pub(super) const ENDED: u16 = 1 << 4;
 pub(super) const QUEUED_NOW: u16 = 1 << 5;
 pub(super) const ACCEPT: u16 = 1 << 7;
 pub(super) const CANCEL_RECV: u16 = 1 << 8;
 pub(super) const CANCEL_SEND: u16 = 1 << 9;
 pub(super) const CLOSE: u16 = 1 << 10;
-// Two more bits, `flags >> 11` of the same kind: what had its receive, or its send, in this turn. An entry with one of
-// them is served, and the next turn begins by taking them away.
+// Two more such bits, `flags >> 11`: the entry had its receive, or its send, in this turn. An entry with one of them is
+// in the stack of served ones, and the next turn begins by clearing them.
 pub(super) const HAD_RECV: u16 = 1 << 11;
 pub(super) const HAD_SEND: u16 = 1 << 12;
 pub(super) const HAD: u16 = HAD_RECV | HAD_SEND;
 
-/// What is set on a handle that nothing is known of.
+/// The flags of a handle about which nothing is known.
 pub(super) const FRESH: u16 = READABLE | WRITABLE;
-/// Ends an operation whatever the readiness is.
+/// Flags that complete an operation whatever the readiness is.
 pub(super) const FORCED: u16 = CANCEL_RECV | CANCEL_SEND | CLOSE;
-/// What the hot path leaves to `Readiness::complete_rare`.
+/// Flags that the hot path leaves to `Readiness::complete_rare`.
 pub(super) const RARE: u16 = FORCED | ACCEPT;
 
-/// What [`Readiness`](super::Readiness) keeps per handle: 88 bytes where pointers have 64 bits.
+/// The state that [`Readiness`](super::Readiness) keeps per handle: 88 bytes with 64-bit pointers.
 pub struct Parked<'p> {
-    /// Of the receive; `None` for a lent one.
+    /// The buffer of the receive; `None` for a lent one.
     pub(super) into: Option<Buf<'p>>,
-    /// Of the send.
+    /// The buffer of the send.
     pub(super) head: Option<Buf<'p>>,
     pub(super) body: &'p [u8],
-    /// Names the slot and generation of every operation on this handle; its kind means nothing.
+    /// The slot and generation of every operation on this handle; its kind is meaningless.
     pub(super) owner: OpToken,
     pub(super) flags: u16,
-    /// Accepts in this turn, or in the last one that had any.
+    /// The number of accepts in this turn, or in the last turn that had any.
     pub(super) accepted: u16,
     pub(super) next_now: u32,
     pub(super) next_served: u32,
@@ -69,23 +69,23 @@ impl<'p> Parked<'p> {
         }
     }
 
-    /// Takes out the buffers of operations that were in flight when the reactor over this table was dropped.
+    /// Removes the buffers of operations that were in flight when the reactor over this table was dropped.
     ///
-    /// A buffer is moved into an operation and comes back with its completion; after a reactor that was dropped early, as
-    /// by a panic, this is how. The entry is as good as new then. [`Readiness::new`](super::Readiness::new) drops what
-    /// is still there, and the lent buffers are where they were provided.
+    /// Normally a buffer comes back with the completion of its operation; after a reactor that was dropped early, as by
+    /// a panic, this returns it. The entry is then as good as new. [`Readiness::new`](super::Readiness::new) drops
+    /// buffers that are still there; lent buffers stay in the places of their storage.
     pub fn take_buffers(&mut self) -> impl Iterator<Item = Buf<'p>> + use<'p> {
         let Self { into, head, .. } = core::mem::take(self);
         into.into_iter().chain(head)
     }
 
-    /// The operations whose handle is ready for them, as `READABLE` and `WRITABLE`.
+    /// The parked operations for which the handle is ready, as `READABLE` and `WRITABLE`.
     #[inline(always)]
     pub(super) fn due(&self) -> u16 {
         self.flags & (self.flags >> 2) & (READABLE | WRITABLE)
     }
 
-    /// Those of them that had no share of this turn yet; not for a listener, which has more than one.
+    /// Those of them that had no share of this turn yet; not for a listener, which gets more than one.
     #[inline(always)]
     pub(super) fn due_now(&self) -> u16 {
         self.due() & !(self.flags >> 11)
@@ -96,8 +96,8 @@ impl<'p> Parked<'p> {
         self.flags & HAD_RECV == 0 || (self.flags & ACCEPT != 0 && self.accepted < ACCEPTS_PER_TURN)
     }
 
-    /// Whether an operation may take the place `seat`: it is free, nothing is being closed, and what else is in flight
-    /// has the same owner.
+    /// Whether an operation may take the place `seat`: it is free, the handle is not being closed, and other operations
+    /// in flight have the same owner.
     #[inline(always)]
     pub(super) fn admits(&self, seat: u16, token: OpToken) -> bool {
         self.flags & (seat | CLOSE) == 0 && (self.flags & (RECV | SEND) == 0 || self.is_owned_by(token))
@@ -117,10 +117,10 @@ impl Default for Parked<'_> {
 
 const _: () = assert!(HAD_RECV >> 11 == READABLE && HAD_SEND >> 11 == WRITABLE);
 
-/// The entries that this turn works through, linked by `next_now`.
+/// The entries to try in this turn, linked by `next_now`.
 pub(super) struct Queue {
     pub(super) first: u32,
-    /// Means nothing without a first one.
+    /// Meaningless if `first` is `NONE`.
     pub(super) last: u32,
 }
 
@@ -142,13 +142,13 @@ impl Queue {
     }
 }
 
-/// A stack of the entries that had a share of this turn, those with `HAD`, linked by `next_served`.
+/// A stack of the entries that had a share of this turn (those with `HAD`), linked by `next_served`.
 pub(super) struct Served {
     pub(super) top: u32,
 }
 
 impl Served {
-    /// Notes that the operation `done` has completed, as the share `had` of this turn.
+    /// Records that the operation `done` has completed, as the share `had` of this turn.
     #[inline(always)]
     pub(super) fn push(&mut self, entry: &mut Parked<'_>, index: u32, done: u16, had: u16) {
         if entry.flags & HAD == 0 {
@@ -158,7 +158,7 @@ impl Served {
         entry.flags = entry.flags & !done | had;
     }
 
-    /// Whether the next turn has work to begin with.
+    /// Whether one of them can be tried in the next turn.
     pub(super) fn is_due(&self, parked: &[Parked<'_>]) -> bool {
         let mut index = self.top;
         while let Some(entry) = parked.get(index as usize) {
@@ -171,7 +171,7 @@ impl Served {
     }
 }
 
-/// A stack of lent buffers; what was given back last is warm.
+/// A stack of lent buffers, so that the one that was returned last, which is warm in the cache, is used first.
 pub(super) struct Lent<'s, 'p> {
     pub(super) places: &'s mut [Option<Buf<'p>>],
     pub(super) count: usize,

@@ -4,6 +4,7 @@ use core::fmt;
 use core::slice;
 use core::str::{self, FromStr};
 
+use crate::encode::is_reserved;
 use crate::parse::FieldSlot;
 
 /// One field line (RFC 9112 §5).
@@ -43,8 +44,10 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// Over fields that httparse has parsed: those of another server's response, say.
     #[inline(always)]
-    pub(crate) const fn new(slots: &'a [FieldSlot<'a>]) -> Self {
+    #[must_use]
+    pub const fn new(slots: &'a [FieldSlot<'a>]) -> Self {
         Self { slots }
     }
 
@@ -104,6 +107,28 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn iter(&self) -> Iter<'a> {
         Iter { slots: self.slots.iter() }
+    }
+
+    /// The fields that a proxy passes on: not those of one connection (RFC 9110 §7.6.1), which `Connection` itself may name,
+    /// and neither `Date` nor the framing fields, which whoever sends the message writes [anew](crate::encode::is_reserved), nor
+    /// `Expect`, which the engine has met. To be added are `Via` (§7.6.3) and perhaps `Forwarded` (RFC 7239).
+    ///
+    /// ```
+    /// use aurora_http_core::parse::FieldSlot;
+    /// use aurora_http_core::request::Fields;
+    ///
+    /// let slot = |name, value: &'static str| FieldSlot { name, value: value.as_bytes() };
+    /// let slots = [slot("Host", "a"), slot("Connection", "close, X-Hop"), slot("X-Hop", "1"), slot("Accept", "*/*")];
+    /// let passed_on: Vec<&str> = Fields::new(&slots).forwarded().map(|field| field.name).collect();
+    /// assert_eq!(passed_on, ["Host", "Accept"]);
+    /// ```
+    pub fn forwarded(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
+        let fields = *self;
+        self.iter().filter(move |field| {
+            let name = field.name.as_bytes();
+            let mut hops = fields.list("Connection").chain([&b"TE"[..], b"Expect"]);
+            !is_reserved(name) && !hops.any(|hop| hop.eq_ignore_ascii_case(name))
+        })
     }
 
     /// The value of the field at `index`.

@@ -1,4 +1,4 @@
-//! The network as non-blocking calls with edge-triggered events, like epoll: what [`Readiness`] makes a reactor of.
+//! The network as non-blocking calls with edge-triggered events, like epoll, of which [`Readiness`] makes a reactor.
 //!
 //! [`Readiness`]: crate::readiness::Readiness
 
@@ -12,14 +12,14 @@ use super::wake::{SimWaker, Woken};
 use crate::reactor::{Attempt, IoError, IoHandle, NonBlocking, Ready, ReadyFn, Seen, Shutdown};
 use crate::time::Instant;
 
-/// Most events of one wait, so that a batch is full now and then.
+/// The most events of one wait; small, so that batches are sometimes full.
 const EVENTS_MAX: usize = 64;
 
-/// A [`Network`] with non-blocking calls on top, which it dereferences to the network of.
+/// Non-blocking calls over a [`Network`], to which it dereferences.
 #[derive(Debug)]
 pub struct SimCalls {
     network: Network,
-    /// Events that are owed, and when they come.
+    /// Delayed events, and when they are due.
     late: Vec<(Instant, IoHandle, Ready)>,
     woken: Woken,
     has_more: bool,
@@ -33,45 +33,45 @@ impl SimCalls {
         Self { network, late: Vec::new(), woken: Woken::default(), has_more: false, refusals: 0 }
     }
 
-    /// Gives the network back.
+    /// Returns the network.
     #[must_use]
     pub fn into_network(self) -> Network {
         self.network
     }
 
-    /// As [`Sim::waker`](super::Sim::waker).
+    /// See [`Sim::waker`](super::Sim::waker).
     #[must_use]
     pub fn waker(&self) -> SimWaker {
         self.woken.waker()
     }
 
-    /// Calls so far on handles that are not open.
+    /// The number of calls so far on handles that are not open.
     #[must_use]
     pub const fn refusals(&self) -> u32 {
         self.refusals
     }
 
-    /// Whether the descriptor that the events come from would be readable.
+    /// Whether the descriptor of the poller would be readable.
     #[must_use]
     pub fn is_readable(&self) -> bool {
         let is_due = self.next_due().is_some_and(|at| at <= self.network.now());
         is_due || self.woken.is_set() || !self.network.changes.is_empty()
     }
 
-    /// When the next event that is held back comes.
+    /// When the next delayed event is due.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
         self.late.iter().map(|(at, ..)| *at).min()
     }
 
-    /// An event comes later.
+    /// Adds a delayed event.
     fn owe(&mut self, io: IoHandle, ready: Ready) {
         let Network { faults, dice, .. } = &mut self.network;
         let delay = dice.below(faults.delay_ms_max as usize + 1) as u32;
         self.late.push((self.network.now().plus_ms(delay), io, ready));
     }
 
-    /// By chance, a call would block though it need not.
+    /// By chance, makes a call block although it need not.
     fn blocks_by_chance(&mut self, io: IoHandle, ready: Ready) -> bool {
         let blocks = self.network.dice.per_mille(self.network.faults.would_block);
         if blocks {
@@ -80,7 +80,7 @@ impl SimCalls {
         blocks
     }
 
-    /// What a call gave: an event is owed when it moved less than it was asked for, and more can be moved.
+    /// The outcome of a call. If it moved less than requested and more can be moved, an event follows.
     fn moved(&mut self, io: IoHandle, moved: Moved, asked: usize, ready: Ready) -> Attempt {
         match moved {
             Ok(count) => {
@@ -100,7 +100,7 @@ impl SimCalls {
         Attempt::Failed(IoError::Unsupported)
     }
 
-    /// Events that are due from now on stand among the others.
+    /// Adds delayed events that are due to the others.
     fn bring_late(&mut self) {
         let now = self.network.now();
         let mut at = 0;
@@ -118,7 +118,7 @@ impl SimCalls {
         }
     }
 
-    /// Hands events out; whether there were any.
+    /// Reports events; returns whether there were any.
     fn report(&mut self, ready: &mut ReadyFn<'_>) -> bool {
         let mut any = false;
         for _ in 0..EVENTS_MAX {
@@ -167,7 +167,7 @@ impl NonBlocking for SimCalls {
         }
         match self.network.accept(listener) {
             Ok(io) => {
-                // As a socket that is added to epoll: reported as what it is.
+                // Like a socket that is added to epoll, it is reported with its current state.
                 if let Some(socket) = self.network.handle_mut(io) {
                     let ended = socket.client_fin || socket.reset;
                     socket.edge = Ready { readable: socket.can_recv(), writable: true, ended };
@@ -225,7 +225,7 @@ impl NonBlocking for SimCalls {
             }
         }
         self.has_more = !self.network.changes.is_empty();
-        // What is held back has not arrived yet.
+        // Delayed events count as not arrived yet.
         Ok(if self.has_more { Seen::Part } else { Seen::All })
     }
 

@@ -1,4 +1,4 @@
-//! The clients' end: what a test does to the server.
+//! The clients' ends of connections, which the test plays.
 
 use super::NONE;
 use super::network::Network;
@@ -7,8 +7,8 @@ use crate::reactor::IoHandle;
 
 /// The client's end of a simulated connection.
 ///
-/// Its socket is in use until the client closes or resets it, even when the server has closed. A client that has done
-/// so is stale: it sends nothing and receives [`ClientRecv::Reset`].
+/// Its socket is in use until the client closes or resets it, even if the server has closed. After that the client is
+/// stale: it sends nothing and receives [`ClientRecv::Reset`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Client {
     socket: u32,
@@ -18,18 +18,18 @@ pub struct Client {
 /// What a client received.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ClientRecv {
-    /// So many bytes.
+    /// This many bytes.
     Bytes(usize),
-    /// Nothing is there yet.
+    /// Nothing has arrived.
     Nothing,
-    /// The server's FIN: nothing will come any more.
+    /// The server's FIN: nothing more will arrive.
     Fin,
-    /// The connection was reset; what had not been read is lost.
+    /// The connection was reset; unread bytes are lost.
     Reset,
 }
 
 impl Network {
-    /// Connects to a listener; `None` when it does not listen or all sockets are in use.
+    /// Connects to a listener; `None` if it does not listen or all sockets are in use.
     ///
     /// The client may send at once, before the connection is accepted.
     pub fn connect(&mut self, listener: IoHandle) -> Option<Client> {
@@ -55,9 +55,10 @@ impl Network {
             .filter(|socket| socket.generation == client.generation && !socket.client_gone)
     }
 
-    /// Sends, and says how many bytes were taken: fewer when the server does not read, none when the connection is over.
+    /// Sends, and returns how many bytes were taken: fewer if the server does not read, none if the connection has
+    /// ended.
     ///
-    /// Bytes that reach a server which has closed reset the connection.
+    /// Bytes that reach a server that has closed reset the connection.
     pub fn client_send(&mut self, client: Client, bytes: &[u8]) -> usize {
         let window = self.window();
         let Some(socket) = self.client(client) else { return 0 };
@@ -94,12 +95,12 @@ impl Network {
         ClientRecv::Bytes(count)
     }
 
-    /// Bytes that had arrived at a client and were destroyed by a reset before it read them.
+    /// The number of bytes that had arrived at a client and were destroyed by a reset before it read them.
     pub fn client_lost(&mut self, client: Client) -> usize {
         self.client(client).map_or(0, |socket| socket.lost)
     }
 
-    /// Sends FIN and goes on reading: a half-close.
+    /// Sends FIN and continues to read: a half-close.
     pub fn client_finish(&mut self, client: Client) {
         let Some(socket) = self.client(client) else { return };
         socket.client_fin = true;
@@ -108,8 +109,8 @@ impl Network {
         self.change(client.socket);
     }
 
-    /// Closes the client's end: FIN, and what the server sends from now on is answered by a reset. With unread bytes it
-    /// is a reset at once.
+    /// Closes the client's end: sends FIN, and answers what the server sends from now on with a reset. With unread
+    /// bytes, this is a reset at once.
     pub fn client_close(&mut self, client: Client) {
         let Some(socket) = self.client(client) else { return };
         if socket.to_client.filled() > 0 {
@@ -119,7 +120,7 @@ impl Network {
         self.end(client.socket);
     }
 
-    /// Breaks the connection: RST. What the server has not read yet can still be read.
+    /// Resets the connection (RST). The server can still read bytes that it has not read yet.
     pub fn client_reset(&mut self, client: Client) {
         let Some(socket) = self.client(client) else { return };
         socket.break_up();
@@ -132,14 +133,14 @@ impl Network {
         self.release_if_over(index);
     }
 
-    /// Whether [`next_news`](Self::next_news) may have one.
+    /// Whether [`next_news`](Self::next_news) may return a client.
     #[must_use]
     pub fn has_news(&self) -> bool {
         !self.news.is_empty()
     }
 
-    /// A client for whom something changed: bytes came or were taken, the server's FIN, a reset. Each once, however much
-    /// changed.
+    /// The next client for which something changed: bytes arrived or were taken, the server's FIN, a reset. Each client
+    /// is returned once, however much changed.
     pub fn next_news(&mut self) -> Option<Client> {
         while let Some(index) = self.news.pop_front() {
             let socket = &mut self.sockets[index as usize];

@@ -16,13 +16,13 @@ use crate::time::Instant;
 /// How a [`Sim`] treats operations.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct SimOptions {
-    /// Most bytes that one receive gets.
+    /// The most bytes that one receive returns.
     pub recv_bytes_max: usize,
-    /// Most bytes that one send passes on.
+    /// The most bytes that one send takes.
     pub send_bytes_max: usize,
-    /// Virtual milliseconds before an operation submitted from now on can complete, except by being cancelled.
+    /// Virtual milliseconds until an operation that is submitted from now on can complete, unless it is cancelled.
     pub delay_ms: u32,
-    /// Submissions taken per turn; further ones are handed back.
+    /// The most submissions per turn; further ones are rejected.
     pub submissions_per_turn_max: usize,
 }
 
@@ -37,7 +37,7 @@ impl Default for SimOptions {
     }
 }
 
-/// A [`Network`] with a completion-style reactor on top, which it dereferences to the network of.
+/// A completion-style reactor over a [`Network`], to which it dereferences.
 #[derive(Debug)]
 pub struct Sim<'p> {
     network: Network,
@@ -45,16 +45,16 @@ pub struct Sim<'p> {
     lent: Vec<Buf<'p>>,
     lent_max: usize,
     woken: Woken,
-    /// A queue of sockets on which something may complete.
+    /// A queue of sockets on which an operation may complete.
     ready: u32,
     ready_last: u32,
     /// A stack of sockets whose operations may complete, but not in this turn.
     later: u32,
     turn: u32,
     submissions: usize,
-    /// What was submitted since the last wait was handed on.
+    /// Whether submissions since the last wait have been flushed.
     is_flushed: bool,
-    /// The last wait did not look at everything.
+    /// Whether the last wait did not see everything.
     is_behind: bool,
     refused: Option<Completion<'p>>,
     refusals: u32,
@@ -65,46 +65,46 @@ pub struct Sim<'p> {
 #[derive(Clone, Copy, Debug)]
 struct Stamp {
     token: OpToken,
-    /// The turn it was submitted in; it completes in a later one.
+    /// The turn of its submission; it completes in a later one.
     turn: u32,
     due: Instant,
     cancelled: bool,
 }
 
-/// What is in flight on one socket.
+/// The operations in flight on one socket.
 #[derive(Debug, Default)]
 struct Operations<'p> {
-    /// By [`OpKind`].
+    /// Indexed by [`OpKind`].
     stamps: [Option<Stamp>; 4],
-    /// The receive is for a lent buffer.
+    /// Whether the receive uses a lent buffer.
     lent: bool,
     into: Option<Buf<'p>>,
     head: Option<Buf<'p>>,
     body: &'p [u8],
-    /// In one of the reactor's two lists, linked by `next`.
+    /// Whether it is in one of the reactor's two lists, linked by `next`.
     queued: bool,
     next: u32,
 }
 
-/// What can be done for a socket.
+/// What can happen on a socket.
 enum Look {
     /// This operation completes now.
     Now(OpKind),
-    /// Something completes, but in a later turn.
+    /// An operation can complete, but in a later turn.
     Later,
     /// Nothing, until something changes.
     Nothing,
 }
 
-/// In this order: sent bytes free the submitter's buffer, and a close comes last.
+/// In order of preference: a send frees the submitter's buffer, and a close comes last.
 const KINDS: [OpKind; 4] = [OpKind::Send, OpKind::Recv, OpKind::Accept, OpKind::Close];
 
-/// How many sockets a completion may overtake.
+/// The most sockets that a completion can overtake.
 const OVERTAKES_MAX: usize = 8;
 
 impl<'p> Sim<'p> {
-    /// A reactor over a network of so many sockets, listeners included, with windows of so many bytes in each direction
-    /// of each connection.
+    /// A reactor over a network of `sockets` sockets, including listeners, with a window of `window` bytes in each
+    /// direction of a connection.
     #[must_use]
     pub fn new(sockets: usize, window: usize) -> Self {
         Self::over(Network::new(sockets, window))
@@ -134,7 +134,7 @@ impl<'p> Sim<'p> {
         }
     }
 
-    /// Gives the network back, and every buffer that was in flight or lent: as when a process ends, nothing completes.
+    /// Returns the network, and every buffer that was in flight or lent. As at the end of a process, nothing completes.
     #[must_use]
     pub fn into_parts(self) -> (Network, Vec<Buf<'p>>) {
         let Self { network, mut operations, mut lent, .. } = self;
@@ -144,30 +144,31 @@ impl<'p> Sim<'p> {
         (network, lent)
     }
 
-    /// How operations are treated, to be changed at any time.
+    /// The options, which can be changed at any time.
     pub fn options_mut(&mut self) -> &mut SimOptions {
         &mut self.options
     }
 
-    /// What ends a wait from another thread. As a simulated wait never blocks, it makes the next one return without
+    /// A waker, for use from another thread. Since a simulated wait never blocks, it makes the next one return without
     /// moving the clock.
     #[must_use]
     pub fn waker(&self) -> SimWaker {
         self.woken.waker()
     }
 
-    /// Submissions so far that broke the contract: invalid and stale handles, a second operation of a kind, …
+    /// The number of submissions so far that broke the contract: invalid and stale handles, a second operation of a
+    /// kind, …
     #[must_use]
     pub const fn refusals(&self) -> u32 {
         self.refusals
     }
 
-    /// Whether a descriptor of this reactor's would be readable: something can complete, or it was woken.
+    /// Whether a descriptor of this reactor would be readable: an operation can complete, or it was woken.
     pub fn is_readable(&mut self) -> bool {
         self.woken.is_set() || self.next_due().is_some_and(|at| at <= self.network.now())
     }
 
-    /// When the next operation completes that can complete, if nothing changes.
+    /// When the next operation will complete, if nothing changes.
     pub fn next_due(&mut self) -> Option<Instant> {
         self.take_changes();
         self.promote_later();
@@ -264,8 +265,8 @@ impl<'p> Sim<'p> {
         }
     }
 
-    /// The earliest instant at which an operation that could complete is due, once the queue is empty: then all of them
-    /// are in the stack.
+    /// The earliest instant at which an operation that could complete is due. The queue must be empty, so that all of
+    /// them are in the stack.
     fn earliest_due(&self) -> Option<Instant> {
         let mut earliest: Option<Instant> = None;
         let mut index = self.later;
@@ -282,7 +283,7 @@ impl<'p> Sim<'p> {
         earliest
     }
 
-    /// By chance, lets others go first.
+    /// By chance, lets other sockets go first.
     fn reorder(&mut self) {
         if self.ready == NONE
             || self.ready == self.ready_last
@@ -345,7 +346,7 @@ impl<'p> Sim<'p> {
         Some(Outcome::Send { result, head, body })
     }
 
-    /// Takes an operation that cannot be carried out, to complete it with an error.
+    /// Keeps an operation that cannot be carried out, to complete it with an error.
     #[allow(clippy::result_large_err)]
     fn refuse(&mut self, token: OpToken, op: Op<'p>) -> Result<(), Submission<'p>> {
         if self.refused.is_some() {
@@ -378,7 +379,7 @@ impl<'p> Sim<'p> {
         fits && same_owner && !closing && stamps[kind as usize].is_none() && token.kind() == kind
     }
 
-    /// When an operation that is submitted now can complete.
+    /// When an operation that is submitted now will be able to complete.
     fn due(&mut self) -> Instant {
         let Network { faults, dice, .. } = &mut self.network;
         let chance = if dice.per_mille(faults.delay) { dice.below(faults.delay_ms_max as usize + 1) as u32 } else { 0 };
@@ -429,7 +430,7 @@ impl<'p> Reactor<'p> for Sim<'p> {
                 operations.body = body;
             }
             Op::Accept { .. } => {}
-            // Nothing may be in flight. If something is, its buffers come back before the handle goes.
+            // Nothing may be in flight. If something is, its buffers come back before the handle is closed.
             Op::Close { .. } => {
                 let in_flight = operations.stamps.iter().any(Option::is_some);
                 self.refusals = self.refusals.saturating_add(u32::from(in_flight));
@@ -486,7 +487,7 @@ impl<'p> Reactor<'p> for Sim<'p> {
             return Ok(if partial { Seen::Part } else { Seen::All });
         }
         let end = timeout.map(|timeout| super::end_of_wait(self.network.now(), timeout));
-        // What is due and has not completed yet was found out of reach above.
+        // An operation that is due and has not completed cannot complete in this turn: see above.
         if let Some(until) = end.into_iter().chain(self.earliest_due()).min() {
             self.network.advance_to(until);
             self.promote_later();
@@ -498,7 +499,7 @@ impl<'p> Reactor<'p> for Sim<'p> {
         self.is_flushed = true;
     }
 
-    /// What can complete shows by its [descriptor](Self::is_readable).
+    /// Operations that can complete are signalled by the [descriptor](Self::is_readable).
     fn has_work(&self) -> bool {
         self.refused.is_some() || self.is_behind
     }
@@ -525,13 +526,13 @@ impl<'p> Reactor<'p> for Sim<'p> {
     }
 }
 
-/// Nobody has an address here.
+/// Peers have no addresses here.
 impl Peers for Sim<'_> {
     fn peer(&self, _io: IoHandle) -> Option<Peer> {
         None
     }
 
-    /// What is in the pipe to the client; nothing on a connection that is broken.
+    /// The bytes in the pipe to the client; none on a broken connection.
     fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
         self.network.unacknowledged(io)
     }

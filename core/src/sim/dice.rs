@@ -1,11 +1,11 @@
-//! Chance that is the same in every run.
+//! Randomness that is the same in every run.
 
-/// A small generator (SplitMix64): all of a simulation's chance comes from one seed.
+/// A small generator (SplitMix64): all randomness of a simulation comes from one seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// A generator that gives the same numbers for the same seed.
+    /// A generator, which returns the same numbers for the same seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
@@ -20,36 +20,36 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`; 0 when `end` is 0.
+    /// A number below `end`; 0 if `end` is 0.
     pub const fn below(&mut self, end: usize) -> usize {
-        // The top 32 bits, scaled: no division, and no bias that matters here.
+        // Scales the top 32 bits: no division, and no bias that matters here.
         (((self.roll() >> 32) * end as u64) >> 32) as usize
     }
 
-    /// A number from `first` to `last`, both included.
+    /// A number from `first` to `last`, inclusive.
     pub const fn between(&mut self, first: usize, last: usize) -> usize {
         first + self.below(last - first + 1)
     }
 
-    /// True in so many of 1000 cases.
+    /// True in `chance` of 1000 cases.
     pub const fn per_mille(&mut self, chance: u16) -> bool {
         chance > 0 && self.below(1_000) < chance as usize
     }
 
-    /// True once in so many cases.
+    /// True in one of `cases` cases.
     pub const fn once_in(&mut self, cases: usize) -> bool {
         self.below(cases) == 0
     }
 
-    /// One of these.
+    /// One of `choices`.
     ///
     /// # Panics
-    /// When there is none.
+    /// If `choices` is empty.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
     }
 
-    /// Another generator, whose numbers have nothing to do with what this one gives from now on.
+    /// Another generator, whose numbers are independent of the next ones of this one.
     pub const fn fork(&mut self) -> Self {
         Self(self.roll())
     }

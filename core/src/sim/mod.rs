@@ -1,10 +1,10 @@
 //! A network in memory with a virtual clock, to test servers without sockets, threads or sleeps (feature `sim`; it
 //! allocates, unlike the rest of the core).
 //!
-//! - [`Network`]: sockets whose clients the test plays, a clock that moves only when it is told to, and [`Faults`] that
-//!   happen by chance, the same in every run.
-//! - [`Sim`]: a [`Reactor`](crate::reactor::Reactor) over it, completion-style like io_uring. [`SimCalls`]: non-blocking
-//!   calls with edge-triggered events over it, like epoll, for [`Readiness`](crate::readiness::Readiness).
+//! - [`Network`]: sockets whose clients are played by the test, a clock that moves only when told to, and [`Faults`]
+//!   that happen by chance, the same in every run.
+//! - [`Sim`]: a [`Reactor`](crate::reactor::Reactor) over it, completion-style like io_uring. [`SimCalls`]:
+//!   non-blocking calls with edge-triggered events over it, like epoll, for [`Readiness`](crate::readiness::Readiness).
 //! - [`with_server`]: a whole server over a [`Sim`], to test a handler.
 //!
 //! # Testing a handler
@@ -23,21 +23,21 @@
 //!     let client = server.connect();
 //!     server.send(client, b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n");
 //!     assert!(server.receive(client).starts_with(b"HTTP/1.1 404 Not Found\r\n"));
-//!     // An idle connection is closed after 75 s, which take no time.
+//!     // An idle connection is closed after 75 s, which pass at once.
 //!     server.pass_ms(75_000);
 //!     assert!(server.has_ended(client));
 //! });
 //! ```
 //!
-//! # What holds in the network
-//! - Nothing sleeps. A [`wait`](crate::reactor::Reactor::wait) in which nothing can complete moves the clock to the end of
-//!   its timeout, so that deadlines run in virtual time; without a timeout it returns at once, since only the caller could
-//!   change anything.
+//! # Properties of the network
+//! - Nothing sleeps. A [`wait`](crate::reactor::Reactor::wait) in which nothing can complete moves the clock to the end
+//!   of its timeout, so that deadlines run in virtual time; without a timeout it returns at once, since only the caller
+//!   could change anything.
 //! - Completions are native: an operation completes in a turn after the one that submitted it, like on io_uring, and in
 //!   the same order in every run.
-//! - TCP's manners are kept where a server depends on them: bytes before FIN, bytes before a reset from the client, and
-//!   above all that closing with unread input, or receiving after the close, resets the connection and takes what the
-//!   client has not read yet with it.
+//! - It behaves like TCP where a server depends on it: bytes before FIN, and bytes before a reset from the client.
+//!   Closing with unread input, or input after the close, resets the connection and destroys what the client has not
+//!   read yet.
 //!
 //! ```
 //! use aurora_http_core::pool::Buf;
@@ -58,7 +58,8 @@
 //! let recv = Op::Recv { io, into: Some(Buf::new(&mut memory)) };
 //! sim.submit(Submission { token: OpToken::new(1, 0, OpKind::Recv), op: recv }).unwrap();
 //! sim.wait(None).unwrap();
-//! let Some(Outcome::Recv { result: Ok(5), buf: Some(buf) }) = sim.next_completion().map(|completion| completion.outcome)
+//! let Some(Outcome::Recv { result: Ok(5), buf: Some(buf) }) = sim.next_completion().map(|completion|
+//! completion.outcome)
 //! else {
 //!     panic!()
 //! };
@@ -90,10 +91,10 @@ pub use wake::SimWaker;
 
 use crate::time::Instant;
 
-/// No socket, in a link.
+/// Means "no socket" in a link.
 const NONE: u32 = u32::MAX;
 
-/// When a wait that begins now ends, in whole milliseconds, rounded up.
+/// The end of a wait that begins now, rounded up to whole milliseconds.
 fn end_of_wait(now: Instant, timeout: Duration) -> Instant {
     Instant(now.0.saturating_add(timeout.as_nanos().div_ceil(1_000_000) as u64))
 }

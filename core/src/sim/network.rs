@@ -1,4 +1,4 @@
-//! The sockets, the clock, and what the server's end can do with them.
+//! The sockets, the clock, and the operations of the server's end.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -20,14 +20,14 @@ pub struct Network {
     free: Vec<u32>,
     window: usize,
     now: Instant,
-    /// The wall clock's seconds, and when it had them.
+    /// A time of the wall clock in seconds, and the instant at which it was set.
     unix: Option<(u64, Instant)>,
     accept_error: Option<IoError>,
     pub(super) faults: Faults,
     pub(super) dice: Dice,
     /// Sockets on which something changed for the server.
     pub(super) changes: VecDeque<u32>,
-    /// How often something changed for the server.
+    /// The number of changes for the server.
     pub(super) announced: u64,
     /// Sockets on which something changed for the client.
     pub(super) news: VecDeque<u32>,
@@ -36,13 +36,13 @@ pub struct Network {
     turned_away: u64,
 }
 
-/// What came of receiving or sending.
+/// The outcome of receiving or sending.
 pub(super) type Moved = Result<usize, IoError>;
 
-/// Setting up, and time.
+/// Set-up, time and counters.
 impl Network {
-    /// A network of so many sockets, listeners included, with windows of so many bytes in each direction of each
-    /// connection. It is the instant 0, and nothing goes wrong.
+    /// A network of `sockets` sockets, including listeners, with a window of `window` bytes in each direction of a
+    /// connection. Its clock is at instant 0, and there are no faults.
     #[must_use]
     pub fn new(sockets: usize, window: usize) -> Self {
         Self {
@@ -63,19 +63,19 @@ impl Network {
         }
     }
 
-    /// Opens a listening socket; `None` when all sockets are in use.
+    /// Opens a listening socket; `None` if all sockets are in use.
     pub fn listen(&mut self) -> Option<IoHandle> {
         let index = self.free.pop()?;
         self.sockets[index as usize].server = Server::Listening;
         Some(IoHandle(index))
     }
 
-    /// What goes wrong from now on, by chance.
+    /// Sets the faults that happen from now on, and the dice that decide.
     pub fn set_faults(&mut self, faults: Faults, dice: Dice) {
         (self.faults, self.dice) = (faults, dice);
     }
 
-    /// Has the next accept of a waiting connection fail; the connection goes on waiting.
+    /// Makes the next accept of a waiting connection fail; the connection continues to wait.
     pub fn fail_next_accept(&mut self, error: IoError) {
         self.accept_error = Some(error);
         for index in 0..self.sockets.len() as u32 {
@@ -84,23 +84,23 @@ impl Network {
         }
     }
 
-    /// The clock.
+    /// The time of the clock.
     #[must_use]
     pub const fn now(&self) -> Instant {
         self.now
     }
 
-    /// Moves the clock on.
+    /// Moves the clock forward.
     pub fn advance_ms(&mut self, milliseconds: u32) {
         self.now = self.now.plus_ms(milliseconds);
     }
 
-    /// Moves the clock to an instant, unless that is over.
+    /// Moves the clock forward to an instant, unless that has passed.
     pub fn advance_to(&mut self, at: Instant) {
         self.now = self.now.max(at);
     }
 
-    /// Sets the wall clock, which goes on with the monotonic one.
+    /// Sets the wall clock, which advances with the monotonic one.
     pub fn set_unix_time(&mut self, seconds: u64) {
         self.unix = Some((seconds, self.now));
     }
@@ -110,13 +110,13 @@ impl Network {
         Some(seconds + self.now.ms_since(since) / 1000)
     }
 
-    /// The server's open sockets, listeners included: what has to be closed.
+    /// The number of the server's open sockets, including listeners.
     #[must_use]
     pub fn open_handles(&self) -> usize {
         self.sockets.iter().filter(|socket| socket.is_handle()).count()
     }
 
-    /// The server's process dies: every one of its sockets is closed, as the system would do it.
+    /// Closes all of the server's sockets, as the system does when a process dies.
     pub fn kill_server(&mut self) {
         for index in 0..self.sockets.len() as u32 {
             if self.sockets[index as usize].is_handle() {
@@ -128,25 +128,25 @@ impl Network {
         }
     }
 
-    /// Bytes that the server has received and sent so far.
+    /// The numbers of bytes that the server has received and sent so far.
     #[must_use]
     pub const fn transferred(&self) -> (u64, u64) {
         (self.received, self.sent)
     }
 
-    /// Connections that waited in a backlog when its listener was closed.
+    /// The number of connections that were in a backlog when its listener was closed.
     #[must_use]
     pub const fn turned_away(&self) -> u64 {
         self.turned_away
     }
 
-    /// Bytes that have arrived on a connection, and that the server has not received.
+    /// The number of bytes that have arrived on a connection and have not been received by the server.
     #[must_use]
     pub fn unread(&self, io: IoHandle) -> usize {
         self.handle(io).map_or(0, |socket| socket.to_server.filled())
     }
 
-    /// How often something has happened that the server is told of: what an edge-triggered descriptor counts.
+    /// The number of changes so far that the server is told about, as an edge-triggered descriptor would count them.
     #[must_use]
     pub const fn announced(&self) -> u64 {
         self.announced
@@ -155,7 +155,7 @@ impl Network {
 
 /// The server's end.
 impl Network {
-    /// The socket behind a handle of the server's.
+    /// The socket of a handle of the server.
     pub(super) fn handle(&self, io: IoHandle) -> Option<&Socket> {
         self.sockets.get(io.0 as usize).filter(|socket| socket.is_handle())
     }
@@ -172,7 +172,7 @@ impl Network {
         self.handle(io).is_some_and(|socket| socket.can_send(self.window))
     }
 
-    /// The connection that waits longest; to be called while [`can_accept`](Self::can_accept).
+    /// Accepts the connection that has been waiting the longest; only while [`can_accept`](Self::can_accept).
     pub(super) fn accept(&mut self, listener: IoHandle) -> Result<IoHandle, IoError> {
         let faults = self.faults;
         let chance = if self.dice.per_mille(faults.file_limit) {
@@ -190,7 +190,7 @@ impl Network {
         Ok(IoHandle(waiting))
     }
 
-    /// Receives at most `most`: 0 bytes at the client's FIN.
+    /// Receives at most `most` bytes: 0 for the client's FIN.
     pub(super) fn recv(&mut self, io: IoHandle, into: &mut [u8], most: usize) -> Moved {
         if self.dice.per_mille(self.faults.no_buffers) {
             return Err(IoError::NoBuffers);
@@ -201,13 +201,13 @@ impl Network {
         let is_broken = count == 0 && socket.reset;
         if count > 0 {
             self.received += count as u64;
-            // There is room again.
+            // The client has room to send again.
             self.tell(io.0);
         }
         if is_broken { Err(IoError::ConnectionReset) } else { Ok(count) }
     }
 
-    /// Sends at most `most`, the parts in order.
+    /// Sends at most `most` bytes of the parts, in order.
     pub(super) fn send(&mut self, io: IoHandle, parts: [&[u8]; 2], most: usize) -> Moved {
         if self.dice.per_mille(self.faults.no_buffers) {
             return Err(IoError::NoBuffers);
@@ -220,7 +220,7 @@ impl Network {
             return Err(IoError::ConnectionReset);
         }
         let count = if socket.client_gone {
-            // The first bytes leave, and the answer to them is a reset.
+            // The first bytes are sent, and answered with a reset.
             socket.break_up();
             most
         } else {
@@ -233,7 +233,7 @@ impl Network {
         Ok(count)
     }
 
-    /// By chance, a part of so many bytes.
+    /// By chance, fewer than `most` bytes.
     fn shorten(&mut self, chance: u16, most: usize) -> usize {
         if most > 1 && self.dice.per_mille(chance) { self.dice.between(1, most - 1) } else { most }
     }
@@ -265,13 +265,13 @@ impl Network {
         self.release_if_over(io.0);
     }
 
-    /// Bytes in the pipe to the client; `None` on a connection that is gone.
+    /// The bytes in the pipe to the client; `None` if the connection is closed.
     pub(super) fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
         let socket = self.handle(io).filter(|socket| socket.server == Server::Open)?;
         u32::try_from(socket.to_client.filled()).ok()
     }
 
-    /// The next socket on which something changed, with what an event would say of it.
+    /// The next socket on which something changed, with the flags of its event.
     pub(super) fn take_change(&mut self) -> Option<(IoHandle, Ready)> {
         let index = self.changes.pop_front()?;
         let socket = &mut self.sockets[index as usize];
@@ -290,7 +290,7 @@ impl Network {
         self.free.pop()
     }
 
-    /// Something changed for the server.
+    /// Records a change for the server.
     pub(super) fn change(&mut self, index: u32) {
         self.announced += 1;
         let socket = &mut self.sockets[index as usize];
@@ -300,7 +300,7 @@ impl Network {
         }
     }
 
-    /// Something changed for the client.
+    /// Records a change for the client.
     pub(super) fn tell(&mut self, index: u32) {
         let socket = &mut self.sockets[index as usize];
         if !socket.has_news {

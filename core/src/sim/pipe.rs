@@ -1,4 +1,4 @@
-//! One direction of a simulated connection: bytes under way, up to a window.
+//! One direction of a simulated connection: bytes on their way, up to a window.
 
 use alloc::collections::VecDeque;
 
@@ -14,19 +14,19 @@ impl Pipe {
         self.0.clear();
     }
 
-    /// Takes as many bytes as the window has room for, at most `most`, and says how many.
+    /// Takes as many bytes as the window has room for, at most `most`, and returns how many.
     pub(super) fn write(&mut self, window: usize, bytes: &[u8], most: usize) -> usize {
         let room = window.saturating_sub(self.0.len());
         let count = bytes.len().min(room).min(most);
         if self.0.capacity() < window {
-            // Once and for all, so that a server that is watched for allocations causes none.
+            // Once for the whole window, so that it does not disturb tests that count a server's allocations.
             self.0.reserve_exact(window - self.0.len());
         }
         self.0.extend(&bytes[..count]);
         count
     }
 
-    /// Hands over as many bytes as `into` has room for, at most `most`, and says how many.
+    /// Copies as many bytes as `into` has room for, at most `most`, and returns how many.
     pub(super) fn read(&mut self, into: &mut [u8], most: usize) -> usize {
         let count = into.len().min(self.0.len()).min(most);
         let (front, back) = self.0.as_slices();

@@ -17,14 +17,14 @@ use crate::reactor::{IoHandle, Reactor};
 use crate::run::turn_within;
 use crate::stop::StopFlag;
 
-/// Connections of a [`with_server`].
+/// The number of connections of a [`with_server`].
 const CONNECTIONS: usize = 64;
-/// Bytes under way in one direction of a connection.
+/// The window of one direction of a connection, in bytes.
 const WINDOW: usize = 64 * 1024;
-/// Turns without time passing until everything has happened that can; a turn moves each connection on.
+/// The most turns of one [`SimServer::settle`].
 const TURNS_MAX: usize = 100_000;
 
-/// A server with a handler and clients, all in the memory of a test: see the [module](super).
+/// A server with a handler, and its clients, all in the memory of a test: see the [module](super).
 pub struct SimServer<'s, 'p, H: Handler> {
     engine: Engine<'s, 'p, H>,
     sim: Sim<'p>,
@@ -33,10 +33,10 @@ pub struct SimServer<'s, 'p, H: Handler> {
     deferrals: Deferrals<'s>,
 }
 
-/// Runs `test` against a server with `handler`, with room for 64 connections at a time. Everything is gone afterwards.
+/// Runs `test` against a server with `handler`, with room for 64 connections at a time, and tears it down afterwards.
 ///
 /// # Panics
-/// When the server leaks a buffer or breaks the contract of the [reactor](crate::reactor): that is a fault of this crate.
+/// If the server leaks a buffer or breaks the contract of the [reactor](crate::reactor), which is a bug of this crate.
 pub fn with_server<H: Handler, R>(handler: H, limits: Limits, test: impl FnOnce(&mut SimServer<'_, '_, H>) -> R) -> R {
     let counts = buffers_for(CONNECTIONS);
     let mut memory = vec![0; counts.slab_bytes() + 63];
@@ -47,12 +47,12 @@ pub fn with_server<H: Handler, R>(handler: H, limits: Limits, test: impl FnOnce(
     let cells: Vec<_> = (0..CONNECTIONS).map(|_| DeferCell::new()).collect();
     let mut scratch = vec![0; 4096];
     let bell = AtomicBool::new(false);
-    let mut pool = BufferPool::new(&mut table, counts).expect("the table has room for all");
-    pool.carve(&mut memory).expect("the memory is as long as the buffers");
+    let mut pool = BufferPool::new(&mut table, counts).expect("the table has an entry for each buffer");
+    pool.carve(&mut memory).expect("the memory has room for all buffers");
     let deferrals = Deferrals::new(0, &cells, &bell);
     let storage = Storage { slots: &mut slots, nodes: &mut nodes, loans: &mut loans, deferrals, scratch: &mut scratch };
-    let preamble = Preamble::new("").expect("a server without a name");
-    let engine = Engine::new(storage, pool, handler, limits, preamble).expect("enough of everything");
+    let preamble = Preamble::new("").expect("an empty server name is valid");
+    let engine = Engine::new(storage, pool, handler, limits, preamble).expect("the storage is large enough");
     // Clients may keep their end of a connection open longer than the server.
     let mut server = SimServer::over(engine, Sim::new(4 * CONNECTIONS, WINDOW), deferrals);
     let result = test(&mut server);
@@ -61,28 +61,28 @@ pub fn with_server<H: Handler, R>(handler: H, limits: Limits, test: impl FnOnce(
 }
 
 impl<'s, 'p, H: Handler> SimServer<'s, 'p, H> {
-    /// Over an engine and a network of the test's own, which gets a listener.
+    /// A server over the test's own engine and network. Opens a listener on the network.
     ///
     /// # Panics
-    /// When the network has no socket left for it.
+    /// If the network has no free socket for it.
     pub fn over(mut engine: Engine<'s, 'p, H>, mut sim: Sim<'p>, deferrals: Deferrals<'s>) -> Self {
-        let listener = sim.listen().expect("a socket is left");
-        engine.listen(listener).expect("it is the first");
+        let listener = sim.listen().expect("a socket for the listener");
+        engine.listen(listener).expect("the first listener");
         Self { engine, sim, listener, stop: StopFlag::new(), deferrals }
     }
 
     /// Connects a client.
     ///
     /// # Panics
-    /// When all sockets are in use: clients use theirs until they [close](super::Network::client_close).
+    /// If all sockets are in use: clients use theirs until they [close](super::Network::client_close).
     pub fn connect(&mut self) -> Client {
-        self.sim.connect(self.listener).expect("sockets are left")
+        self.sim.connect(self.listener).expect("a socket for the client")
     }
 
-    /// Sends all of `bytes`, and lets happen what they give rise to without time passing.
+    /// Sends all of `bytes`, and turns until the server has handled them, without time passing.
     ///
     /// # Panics
-    /// When the server does not take them all: it does not read any more, or time has to pass first.
+    /// If the server does not take all of them, because it no longer reads, or because time has to pass first.
     pub fn send(&mut self, client: Client, bytes: &[u8]) {
         let mut sent = 0;
         loop {
@@ -92,11 +92,11 @@ impl<'s, 'p, H: Handler> SimServer<'s, 'p, H> {
             if sent == bytes.len() {
                 return;
             }
-            assert!(count > 0, "{sent} of {} bytes were taken", bytes.len());
+            assert!(count > 0, "the server took only {sent} of {} bytes", bytes.len());
         }
     }
 
-    /// All that the client receives without time passing. What was lost by a reset is not there.
+    /// Everything that the client receives without time passing, except bytes that a reset has destroyed.
     pub fn receive(&mut self, client: Client) -> Vec<u8> {
         let mut received = Vec::new();
         let mut part = vec![0; WINDOW];
@@ -107,20 +107,20 @@ impl<'s, 'p, H: Handler> SimServer<'s, 'p, H> {
         }
     }
 
-    /// Whether the server has ended the connection, or it was reset, and everything that came before was received.
+    /// Whether the client has received everything, and then a FIN or a reset.
     pub fn has_ended(&mut self, client: Client) -> bool {
         self.settle();
         matches!(self.sim.client_recv(client, &mut []), ClientRecv::Fin | ClientRecv::Reset)
     }
 
-    /// Resolves a deferred answer, as another thread would. `false` when the token is stale.
+    /// Resolves a deferred answer, as another thread would. `false` if the token is stale.
     pub fn resolve(&mut self, token: DeferToken) -> bool {
         let resolved = self.deferrals.resolve(token);
         self.settle();
         resolved
     }
 
-    /// Lets so much time pass, in steps that no deadline is missed by.
+    /// Lets time pass, in steps that end at each deadline.
     pub fn pass_ms(&mut self, milliseconds: u32) {
         let end = self.sim.now().plus_ms(milliseconds);
         loop {
@@ -129,12 +129,12 @@ impl<'s, 'p, H: Handler> SimServer<'s, 'p, H> {
             if left.is_zero() {
                 return;
             }
-            // No further than to the next deadline.
+            // A turn moves the clock no further than to the next deadline.
             turn_within(&mut self.engine, &mut self.sim, &self.stop, Some(left)).expect("a simulated wait");
         }
     }
 
-    /// Turns until everything has happened that can happen without time passing.
+    /// Turns until nothing more can happen without time passing.
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             turn_within(&mut self.engine, &mut self.sim, &self.stop, Some(Duration::ZERO)).expect("a simulated wait");
@@ -155,17 +155,17 @@ impl<'s, 'p, H: Handler> SimServer<'s, 'p, H> {
         &mut self.engine
     }
 
-    /// The network with its reactor.
+    /// The network and its reactor.
     pub const fn sim(&mut self) -> &mut Sim<'p> {
         &mut self.sim
     }
 
-    /// What tells the server to stop.
+    /// The flag that tells the server to stop.
     pub const fn stop(&self) -> &StopFlag {
         &self.stop
     }
 
-    /// Ends everything, and checks that nothing is left of it.
+    /// Stops the server, and checks that nothing has leaked.
     fn finish(&mut self) {
         self.stop.abort();
         while !self.engine.is_drained() {
@@ -175,8 +175,8 @@ impl<'s, 'p, H: Handler> SimServer<'s, 'p, H> {
         while let Some(buf) = self.sim.reclaim() {
             self.engine.handle_reclaimed(buf);
         }
-        assert_eq!(self.engine.pool().in_use(), 0, "every buffer comes back");
-        assert_eq!(self.sim.open_handles(), 0, "every socket is closed");
-        assert_eq!(self.sim.refusals(), 0, "the contract is kept");
+        assert_eq!(self.engine.pool().in_use(), 0, "every buffer must come back");
+        assert_eq!(self.sim.open_handles(), 0, "every socket must be closed");
+        assert_eq!(self.sim.refusals(), 0, "the contract must be kept");
     }
 }

@@ -4,14 +4,14 @@ use super::NONE;
 use super::pipe::Pipe;
 use crate::reactor::Ready;
 
-/// State of the server's end.
+/// The state of the server's end.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum Server {
     /// The socket is not in use.
     #[default]
     Free,
     Listening,
-    /// A connection that was not accepted yet.
+    /// A connection that has not been accepted yet.
     Waiting,
     Open,
     Closed,
@@ -22,28 +22,28 @@ pub(super) struct Socket {
     pub(super) server: Server,
     /// The client has closed or reset its end.
     pub(super) client_gone: bool,
-    /// Tells the connections apart that use this socket one after another.
+    /// Distinguishes the connections that use this socket one after another.
     pub(super) generation: u32,
     pub(super) to_server: Pipe,
     pub(super) to_client: Pipe,
-    /// No bytes will come from this side.
+    /// The client has sent its FIN.
     pub(super) client_fin: bool,
     pub(super) server_fin: bool,
-    /// The server's own end of reading.
+    /// The server has shut down receiving.
     pub(super) read_ended: bool,
-    /// The connection is broken.
+    /// The connection has been reset.
     pub(super) reset: bool,
-    /// Bytes that the client had not read when it broke.
+    /// The number of bytes that the client had not read at the reset.
     pub(super) lost: usize,
-    /// Of a listener: the connections to accept, oldest first, linked by `next_waiting`.
+    /// For a listener: the connections to accept, oldest first, linked by `next_waiting`.
     pub(super) first_waiting: u32,
     pub(super) last_waiting: u32,
     pub(super) next_waiting: u32,
-    /// In the network's list of changes for the server.
+    /// Whether it is in the network's list of changes for the server.
     pub(super) changed: bool,
-    /// In the network's list of news for clients.
+    /// Whether it is in the network's list of news for clients.
     pub(super) has_news: bool,
-    /// What an event would say of it.
+    /// The flags of its pending event.
     pub(super) edge: Ready,
 }
 
@@ -69,7 +69,7 @@ impl Socket {
         }
     }
 
-    /// Whether the server may use it.
+    /// Whether it is a handle of the server.
     pub(super) fn is_handle(&self) -> bool {
         matches!(self.server, Server::Listening | Server::Open)
     }
@@ -83,7 +83,8 @@ impl Socket {
         over || self.to_client.filled() < window
     }
 
-    /// A reset: what the client has not read is lost; what the server has not read can still be read.
+    /// Resets the connection: bytes that the client has not read are lost; those that the server has not read can still
+    /// be read.
     pub(super) fn break_up(&mut self) {
         self.reset = true;
         self.lost += self.to_client.filled();
@@ -91,7 +92,7 @@ impl Socket {
         self.edge = Ready { readable: true, writable: true, ended: true };
     }
 
-    /// Closes the server's end. With unread input that is a reset.
+    /// Closes the server's end; with unread input, this is a reset.
     pub(super) fn close_server(&mut self) {
         if self.to_server.filled() > 0 {
             self.break_up();
@@ -111,12 +112,12 @@ impl Socket {
         self.edge.ended = true;
     }
 
-    /// Whether nobody uses it any more.
+    /// Whether both ends are closed.
     pub(super) fn is_over(&self) -> bool {
         self.server == Server::Closed && self.client_gone
     }
 
-    /// Makes it free for another connection.
+    /// Frees it for another connection.
     pub(super) fn release(&mut self) {
         self.to_server.clear();
         self.to_client.clear();

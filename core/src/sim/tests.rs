@@ -1,4 +1,4 @@
-//! What the contract suite cannot know: the virtual clock, the options, TCP's manners.
+//! What the contract suite does not cover: the virtual clock, the options, and behaviour like TCP's.
 
 use std::vec;
 use std::vec::Vec;
@@ -84,7 +84,7 @@ fn delayed_operations_complete_in_virtual_time() {
     assert!(sim.next_completion().is_none());
     assert_eq!(sim.now(), Instant(10));
     assert!(matches!(turn(&mut sim), Outcome::Recv { result: Ok(1), .. }));
-    assert_eq!(sim.now(), Instant(30), "without a timeout the clock moves on to what is due");
+    assert_eq!(sim.now(), Instant(30), "without a timeout, the clock moves to the next due operation");
 
     submit(&mut sim, OpKind::Send, io);
     sim.cancel(token(io.0, OpKind::Send), io);
@@ -93,7 +93,7 @@ fn delayed_operations_complete_in_virtual_time() {
 }
 
 #[test]
-fn transfers_are_cut_as_the_options_say() {
+fn transfers_are_limited_by_the_options() {
     let mut sim = Sim::new(4, 8);
     let (client, io) = connected(&mut sim);
     *sim.options_mut() = SimOptions { recv_bytes_max: 1, send_bytes_max: 3, ..SimOptions::default() };
@@ -145,13 +145,13 @@ fn a_failing_accept_leaves_the_connection_waiting() {
     }
 }
 
-/// What a client that had not read the answer yet gets, after the server's close.
+/// What a client that had not read the answer receives after the server's close.
 #[test]
-fn closing_with_unread_input_takes_the_answer_with_it() {
+fn closing_with_unread_input_destroys_the_answer() {
     for (row, before, after, expected) in [
         ("clean", &b""[..], &b""[..], [ClientRecv::Bytes(8), ClientRecv::Fin]),
         ("unread input", b"more", b"", [ClientRecv::Reset; 2]),
-        ("input behind the close", b"", b"more", [ClientRecv::Reset; 2]),
+        ("input after the close", b"", b"more", [ClientRecv::Reset; 2]),
     ] {
         let mut sim = Sim::new(4, 8);
         let (client, io) = connected(&mut sim);
@@ -189,7 +189,7 @@ fn a_socket_is_free_again_when_both_ends_have_closed_it() {
 }
 
 #[test]
-fn a_server_that_writes_to_a_closed_client_learns_it_with_the_second_send() {
+fn the_second_send_to_a_closed_client_fails() {
     let mut sim = Sim::new(4, 8);
     let (client, io) = connected(&mut sim);
     sim.client_send(client, b"x");
@@ -205,7 +205,7 @@ fn a_server_that_writes_to_a_closed_client_learns_it_with_the_second_send() {
 }
 
 #[test]
-fn closing_a_listener_resets_who_waits() {
+fn closing_a_listener_resets_waiting_connections() {
     let mut sim = Sim::new(4, 8);
     let listener = sim.listen().unwrap();
     let client = sim.connect(listener).unwrap();

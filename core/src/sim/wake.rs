@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::reactor::Wake;
 
-/// Whether somebody has woken it.
+/// Whether the reactor has been woken.
 #[derive(Debug, Default)]
 pub(super) struct Woken(Arc<AtomicBool>);
 

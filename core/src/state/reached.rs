@@ -1,4 +1,4 @@
-//! How often each transition was taken in this process: for tests that want to have been everywhere.
+//! Counts how often each transition was taken in this process, for tests that must cover all of them.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,8 +12,8 @@ pub(crate) fn count(state: State, event: Event) {
     COUNTS[state as usize][event as usize].fetch_add(1, Ordering::Relaxed);
 }
 
-/// Every legal transition, and how often it was taken so far, by all engines of the process. Counted in builds with debug
-/// assertions alone, so that no measurement is disturbed.
+/// Every legal transition, and how often all engines of the process have taken it so far. Counted only in builds with
+/// debug assertions, so that measurements are not disturbed.
 pub fn transitions() -> impl Iterator<Item = (State, Event, u64)> {
     let all = State::ALL.into_iter().flat_map(|state| Event::ALL.into_iter().map(move |event| (state, event)));
     all.filter(|(state, event)| state.after(*event).is_some())

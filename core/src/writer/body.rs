@@ -9,7 +9,7 @@ impl<'a> ResponseWriter<'a> {
     /// Completes the response with a copy of `data`.
     ///
     /// # Errors
-    /// What [`WriteError`] says about room and order.
+    /// [`WriteError`]s about room and order.
     #[inline]
     pub fn body(&mut self, data: impl AsRef<[u8]>) -> Result<(), WriteError> {
         let data = data.as_ref();
@@ -20,16 +20,17 @@ impl<'a> ResponseWriter<'a> {
         if follows { self.put(data) } else { Ok(()) }
     }
 
-    /// What HEAD is answered is what GET would be: a body that is too long is an error although it is not written.
+    /// Whether a HEAD is answered whose GET would have a body: a body that is too long is an error even though it is
+    /// not written.
     #[cold]
     pub(super) fn is_omitted(&self) -> bool {
         self.facts.has(Facts::HEAD) && !matches!(self.status, 204 | 205 | 304)
     }
 
-    /// Completes the response with `data`, sent in place when it is long.
+    /// Completes the response with `data`, which is sent without a copy if it is long.
     ///
     /// # Errors
-    /// What [`WriteError`] says about room and order.
+    /// [`WriteError`]s about room and order.
     pub fn static_body(&mut self, data: &'static [u8]) -> Result<(), WriteError> {
         if !self.begin_body(data.len())? {
             return Ok(());
@@ -41,7 +42,7 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
-    /// The head for a body of `length` bytes; whether the body is to follow.
+    /// Writes the head for a body of `length` bytes; returns whether the body is to follow.
     #[inline]
     pub(super) fn begin_body(&mut self, length: usize) -> Result<bool, WriteError> {
         self.check()?;
@@ -57,7 +58,7 @@ impl<'a> ResponseWriter<'a> {
         Ok(matches!(framing, BodyFraming::Length(_)))
     }
 
-    /// Whether the connection ends behind a response that is not the usual one: content stays unread, or the client takes
+    /// Decides whether the connection ends after the response: if content stays unread, or if the client would take
     /// what follows a 2xx to CONNECT for its tunnel, which only [`open_tunnel`](Self::open_tunnel) opens.
     #[cold]
     pub(super) fn decide_close(&mut self, unread: bool) {
@@ -66,11 +67,11 @@ impl<'a> ResponseWriter<'a> {
         }
     }
 
-    /// Begins a response whose body follows in pieces: `Some(bytes)` when its length is known, `None` for chunked (or,
-    /// on HTTP/1.0, the end of the connection).
+    /// Begins a response whose body follows in pieces: `Some(bytes)` if its length is known, `None` for the chunked
+    /// coding (or with HTTP/1.0, for a body that the end of the connection delimits).
     ///
     /// # Errors
-    /// What [`WriteError`] says about room and order.
+    /// [`WriteError`]s about room and order.
     pub fn stream(&mut self, length: Option<u64>) -> Result<(), WriteError> {
         self.check()?;
         if self.phase as u8 >= Phase::Body as u8 {
@@ -90,9 +91,10 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
-    /// Writes as much of `data` as there is room for and tells how much that was: 0 when the buffer is full, and then
-    /// the rest belongs into the next [`produce`](crate::handler::Handler::produce) or
-    /// [`receive`](crate::handler::Handler::receive) call. [`Flow::Finish`](crate::handler::Flow::Finish) ends it.
+    /// Writes as much of `data` as there is room for, and returns how much that was: 0 if the buffer is full. The rest
+    /// belongs in the next [`produce`](crate::handler::Handler::produce) or
+    /// [`receive`](crate::handler::Handler::receive) call. [`Flow::Finish`](crate::handler::Flow::Finish) completes the
+    /// body.
     ///
     /// # Errors
     /// [`WriteError::Order`] before [`stream`](Self::stream), [`WriteError::LengthMismatch`] beyond the announced
@@ -112,11 +114,11 @@ impl<'a> ResponseWriter<'a> {
         Ok(count)
     }
 
-    /// Lets `fill` write into the buffer itself: it gets the room there is, all zeros, and returns how much of it it used.
-    /// Nothing is written when it fails.
+    /// Lets `fill` write directly into the send buffer: it gets all room that there is, filled with zeros, and returns
+    /// how much it used. If it fails, nothing is written.
     ///
     /// # Errors
-    /// As [`write`](Self::write), and what `fill` returns.
+    /// Those of [`write`](Self::write) and of `fill`.
     pub fn write_with<E: From<WriteError>>(
         &mut self,
         fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
@@ -135,7 +137,7 @@ impl<'a> ResponseWriter<'a> {
         let chunk_before = (self.chunk, self.len);
         self.open_chunk();
         let spare = &mut self.out[self.len..self.len + room];
-        // What another response left here is nobody's business.
+        // The room may contain bytes of another response, which must not leak.
         spare.fill(0);
         let filled = fill(spare).map(|count| count.min(room));
         let count = *filled.as_ref().unwrap_or(&0);
@@ -146,11 +148,11 @@ impl<'a> ResponseWriter<'a> {
         filled
     }
 
-    /// Writes `data` without copying it where that is possible (a known length, nothing written in place yet in this
-    /// call); tells how much was taken.
+    /// Writes `data` without copying it where that is possible (not with the chunked coding, and once per call);
+    /// returns how much was taken.
     ///
     /// # Errors
-    /// As [`write`](Self::write).
+    /// Same as [`write`](Self::write).
     pub fn write_static(&mut self, data: &'static [u8]) -> Result<usize, WriteError> {
         let in_place = match self.stream {
             Stream::Length(_) | Stream::CloseDelimited => data.len() >= IN_PLACE_MIN && self.static_body.is_empty(),
@@ -165,13 +167,13 @@ impl<'a> ResponseWriter<'a> {
         Ok(data.len())
     }
 
-    /// Throws away what was written of this response and answers with a short text for `status` instead. Breaks the
-    /// connection off when a part of the response has left already. The error is there to be returned, like that of the
-    /// other methods, so that arms of a `match` mix.
+    /// Discards what has been written of this response, and answers with a short text for `status` instead. If a part
+    /// of the response has been sent, the connection is cut off. It always returns an error, so that it can be the
+    /// value of a `match` arm next to other methods.
     ///
-    /// 500 in place of a status that is no error, or that [demands](crate::status::demand) a field which was not
-    /// [added](Self::add_field) before: `Allow` for 405, `WWW-Authenticate` for 401, `Proxy-Authenticate` for 407. Write a 426
-    /// by [`status`](Self::status), [`field`](Self::field) and a body.
+    /// 500 replaces a status that is not an error, or that [requires](crate::status::demand) a field which was not
+    /// [added](Self::add_field) before: `Allow` for 405, `WWW-Authenticate` for 401, `Proxy-Authenticate` for 407. Write a
+    /// 426 with [`status`](Self::status), [`field`](Self::field) and a body.
     ///
     /// # Errors
     /// Always: [`WriteError::Failed`], or an earlier error.
@@ -179,7 +181,7 @@ impl<'a> ResponseWriter<'a> {
         self.latch(WriteError::Failed(status))
     }
 
-    /// As the error's own answer, unless an earlier one was latched: what a handler returned.
+    /// Records the error that a handler returned, unless there was an earlier one.
     #[cold]
     pub(crate) fn fail_with(&mut self, error: WriteError) {
         self.error.get_or_insert(error);
@@ -196,7 +198,7 @@ impl<'a> ResponseWriter<'a> {
         }
     }
 
-    /// Bytes of body that fit; nothing fits behind what is sent in place.
+    /// How many bytes of body fit: none after a part that is sent in place.
     pub(super) fn room(&self) -> usize {
         if !self.static_body.is_empty() {
             return 0;
@@ -220,7 +222,7 @@ impl<'a> ResponseWriter<'a> {
         let Some(at) = self.chunk.take() else { return };
         let data = self.len - at - CHUNK_HEAD;
         let digits = format_hex_padded(data as u64, CHUNK_DIGITS, &mut self.out[at..at + CHUNK_DIGITS]);
-        debug_assert!(digits.is_ok(), "the largest class has five digits");
+        debug_assert!(digits.is_ok(), "five digits suffice for the largest class");
         self.out[at + CHUNK_DIGITS..at + CHUNK_HEAD].copy_from_slice(b"\r\n");
         self.out[self.len..self.len + 2].copy_from_slice(b"\r\n");
         self.len += 2;

@@ -1,4 +1,4 @@
-//! Why a response could not be written as the handler wanted it.
+//! Why a response could not be written.
 
 use core::fmt;
 
@@ -7,44 +7,44 @@ use crate::answer::{self, Answer};
 use crate::encode::FieldError;
 use crate::request::{InvalidField, QueryError};
 
-/// What a handler did that the response cannot have.
+/// Why a call of the [`ResponseWriter`](super::ResponseWriter) failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum WriteError {
     /// The response is longer than [`Limits::response_bytes_max`](crate::limits::Limits::response_bytes_max); answered
-    /// 500 unless handled. [`ResponseWriter::stream`](super::ResponseWriter::stream) has no such limit.
+    /// with 500 unless handled. [`ResponseWriter::stream`](super::ResponseWriter::stream) has no such limit.
     TooLarge,
-    /// No larger buffer is free; answered 503 unless handled.
+    /// No larger buffer is free; answered with 503 unless handled.
     PoolExhausted,
     /// The field name is not a token.
     InvalidName,
-    /// The field value holds CR, LF, NUL or another control byte.
+    /// The field value contains CR, LF, NUL or another control character.
     InvalidValue,
-    /// The core decides this field.
+    /// Only the core may set this field.
     Reserved,
     /// The status is outside 200..=599.
     InvalidStatus,
-    /// The status [demands](crate::status::demand) a field that is not there: 401, 405, 407, 426.
+    /// The status [requires](crate::status::demand) a field that is missing: 401, 405, 407, 426.
     FieldMissing,
-    /// The call does not fit here: a status behind a field, a field behind the head, a write before `stream`.
+    /// The call is not allowed at this point: a status after a field, a field after the head, a write before `stream`.
     Order,
-    /// More or fewer bytes than the announced length.
+    /// The body has more or fewer bytes than announced.
     LengthMismatch,
     /// The request does not offer to switch protocols.
     NotOffered,
-    /// The connection cannot be switched while content of the request is to come, or was left unread; answered 413: there
-    /// may be none.
+    /// The protocol cannot be switched because content of the request has yet to be taken, or was left unread. Answered
+    /// with 413 unless handled: the request must not have content.
     ContentUnread,
-    /// The engine was not set up for it.
+    /// The engine was not set up for deferred answers.
     Unsupported,
     /// A value could not be formatted.
     Format,
-    /// The handler asked for this status by [`ResponseWriter::fail`](super::ResponseWriter::fail).
+    /// The handler called [`ResponseWriter::fail`](super::ResponseWriter::fail) with this status.
     Failed(u16),
 }
 
 impl WriteError {
-    /// The answer in place of the response, while nothing of it has left.
+    /// The answer that replaces the response, unless a part of it has been sent.
     pub(crate) const fn answer(self) -> Answer<'static> {
         match self {
             Self::TooLarge => Answer { text: Some(answer::RESPONSE_TOO_LONG), ..Answer::new(500) },
@@ -94,14 +94,14 @@ impl fmt::Display for WriteError {
             Self::TooLarge => "the response exceeds the maximum size",
             Self::PoolExhausted => "no buffer is free",
             Self::InvalidName => "the field name is not a token",
-            Self::InvalidValue => "the field value holds a control byte",
-            Self::Reserved => "the field is decided by the server",
+            Self::InvalidValue => "the field value contains a control character",
+            Self::Reserved => "only the server may set this field",
             Self::InvalidStatus => "the status is outside 200 to 599",
-            Self::FieldMissing => "a field that the status demands is missing",
-            Self::Order => "the call comes too early or too late in the response",
+            Self::FieldMissing => "a field that the status requires is missing",
+            Self::Order => "the call is too early or too late in the response",
             Self::LengthMismatch => "the body does not have the announced length",
             Self::NotOffered => "the request does not offer to switch protocols",
-            Self::ContentUnread => "content of the request is to come in front of the other protocol",
+            Self::ContentUnread => "the protocol cannot be switched before all content of the request has been taken",
             Self::Unsupported => "the engine was set up without cells for deferred answers",
             Self::Format => "a value could not be formatted",
             Self::Failed(status) => return write!(f, "the handler failed with status {status}"),

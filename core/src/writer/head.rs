@@ -1,19 +1,19 @@
-//! The head of a response: status line, fields, and what the server says itself.
+//! The head of a response: status line, fields, and what the server adds.
 
 use super::{Facts, HEAD_END_MAX, Phase, ResponseWriter, WriteError};
 use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, FieldLine, connection_field, response_body};
 use crate::status;
 
-/// A status line with the longest registered reason.
+/// Bytes that suffice for a status line with any registered reason.
 const STATUS_LINE_MAX: usize = 64;
 
 /// The head.
 impl<'a> ResponseWriter<'a> {
-    /// Sets the status; 200 unless called. Interim responses are the core's business: 200 to 599. Some statuses
-    /// [demand](crate::status::demand) a field: 401, 405, 407, 426.
+    /// Sets the status, 200 to 599; it is 200 unless set. Interim responses are sent by the core. Some statuses
+    /// [require](crate::status::demand) a field: 401, 405, 407, 426.
     ///
     /// # Errors
-    /// [`WriteError::Order`] behind the first field, [`WriteError::InvalidStatus`] outside 200..=599.
+    /// [`WriteError::Order`] after the first field, [`WriteError::InvalidStatus`] outside 200..=599.
     pub fn status(&mut self, status: u16) -> Result<(), WriteError> {
         self.check()?;
         if self.phase != Phase::Start {
@@ -26,22 +26,22 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
-    /// Adds a field. Repeated ones all reach the wire, in order. `Upgrade` is the handler's in a 426 alone (RFC 9110
-    /// §15.5.22), and the connection option that goes with it is added.
+    /// Adds a field. Repeated fields are all sent, in order. A handler may set `Upgrade` only in a 426 (RFC 9110
+    /// §15.5.22), for which the connection option is then added.
     ///
     /// # Errors
-    /// [`WriteError::InvalidName`] or [`WriteError::InvalidValue`] for what would break the message (RFC 9110
-    /// §5.1, §5.5), [`WriteError::Reserved`] for what the core decides, [`WriteError::Order`] behind the head,
-    /// and what [`WriteError`] says about room.
+    /// [`WriteError::InvalidName`] or [`WriteError::InvalidValue`] if it would break the message (RFC 9110 §5.1, §5.5),
+    /// [`WriteError::Reserved`] if only the core may set it, [`WriteError::Order`] after the head, and those about
+    /// room.
     #[inline]
     pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), WriteError> {
         self.put_field(name, value.as_ref())
     }
 
-    /// Adds a field that was checked when it was made, usually by the compiler: a copy, and nothing else.
+    /// Adds a field that was checked when it was created, usually at compile time: it is only copied.
     ///
     /// # Errors
-    /// [`WriteError::Order`] behind the head, and what [`WriteError`] says about room.
+    /// [`WriteError::Order`] after the head, and those about room.
     #[inline]
     pub fn field_line(&mut self, line: FieldLine<'_>) -> Result<(), WriteError> {
         self.begin_field()?;
@@ -54,7 +54,7 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
-    /// The status line must stand before a field.
+    /// Writes the status line before the first field.
     #[inline]
     fn begin_field(&mut self) -> Result<(), WriteError> {
         self.check()?;
@@ -79,7 +79,7 @@ impl<'a> ResponseWriter<'a> {
         }
     }
 
-    /// A field that is the core's, but for one that a status demands.
+    /// Refuses a field that only the core may set, except `Upgrade` in a 426.
     #[cold]
     fn put_reserved(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
         if self.status != 426 || planted!(UpgradeRefused) || !name.eq_ignore_ascii_case("Upgrade") {
@@ -95,16 +95,16 @@ impl<'a> ResponseWriter<'a> {
         }
     }
 
-    /// Whether the head, written up to its last field, has what its status demands.
+    /// Checks that the head, which is written up to its last field, has the field that its status requires.
     #[cold]
     fn check_demand(&mut self) -> Result<(), WriteError> {
-        self.facts = self.facts.with(Facts::DEMANDS, false);
+        self.facts = self.facts.with(Facts::NEEDS_FIELD, false);
         let Some(demand) = status::demand(self.status) else { return Ok(()) };
         let is_met = demand.is_met_in(&self.out[self.begin..self.len]);
         if is_met { Ok(()) } else { self.latch(WriteError::FieldMissing) }
     }
 
-    /// Status line, `Date`, `Server`.
+    /// Writes the status line, `Date` and `Server`.
     #[inline]
     pub(super) fn put_begin(&mut self) -> Result<(), WriteError> {
         self.phase = Phase::Fields;
@@ -113,7 +113,7 @@ impl<'a> ResponseWriter<'a> {
             return self.put(preamble.ok());
         }
         if status::demand(self.status).is_some() {
-            self.facts = self.facts.with(Facts::DEMANDS, true);
+            self.facts = self.facts.with(Facts::NEEDS_FIELD, true);
         }
         self.ensure(STATUS_LINE_MAX)?;
         let mut encoder = Encoder::new(&mut self.out[self.len..]);
@@ -124,7 +124,7 @@ impl<'a> ResponseWriter<'a> {
         self.put(preamble.fields())
     }
 
-    /// `Connection`, the framing fields and the empty line.
+    /// Writes `Connection`, the framing field and the empty line.
     #[inline]
     pub(super) fn put_head_end(&mut self, kind: BodyKind) -> Result<BodyFraming, WriteError> {
         if self.phase == Phase::Start {
@@ -133,7 +133,7 @@ impl<'a> ResponseWriter<'a> {
         if !self.added.is_empty() {
             self.put_added()?;
         }
-        if self.facts.has(Facts::DEMANDS) {
+        if self.facts.has(Facts::NEEDS_FIELD) {
             self.check_demand()?;
         }
         let facts = self.facts;

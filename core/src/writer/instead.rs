@@ -1,4 +1,4 @@
-//! Another response in place of the one that was begun: by the handler itself, or by the server.
+//! Replacing a response that has been begun: by the handler itself, or by the server.
 
 use super::{Facts, Phase, ResponseWriter, Stream, WriteError};
 use crate::answer::{Answer, write_answer};
@@ -74,19 +74,18 @@ impl<'a> ResponseWriter<'a> {
     }
 }
 
-/// What outlasts the response as it is written now.
+/// Replacing the response, and fields that outlast it.
 impl<'a> ResponseWriter<'a> {
-    /// Adds a field to the head, whenever that is written in this call and whatever status it will have: also when the
-    /// response is [reset](Self::reset), [fails](Self::fail), or is replaced by an error's. For what stands around a
-    /// handler: a request's number, CORS, security.
+    /// Adds a field to the head that is written in this call, whatever its status will be: also if the response is
+    /// [reset](Self::reset), [fails](Self::fail), or is replaced by an error's. For what wraps a handler: request ids,
+    /// CORS, security.
     ///
-    /// Each call of the handler adds its own; [`Handler::refused`] is the place for
-    /// answers that the server gives without asking a handler.
+    /// The field is only for the current call of the handler. For answers that the server sends without calling a
+    /// handler, use [`Handler::refused`].
     ///
     /// # Errors
-    /// As [`field`](Self::field), but that it needs no status before it; [`WriteError::PoolExhausted`] without
-    /// [memory](Self::scratch) for all that was added. None of them latches: a response without the field can still be
-    /// written.
+    /// Same as [`field`](Self::field); also [`WriteError::PoolExhausted`] if there is no [memory](Self::scratch) for
+    /// all added fields. These errors are not kept: a response without the field can still be written.
     pub fn add_field(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), WriteError> {
         let value = value.as_ref();
         if self.phase as u8 >= Phase::Body as u8 {
@@ -101,18 +100,19 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
-    /// Throws away what was written of this response, its status, and the error that it ran into: the next call begins
-    /// another one. What was [added](Self::add_field) stays.
+    /// Discards what has been written of this response, its status, and its error: the next call begins another one.
+    /// [Added](Self::add_field) fields are kept.
     ///
     /// # Errors
-    /// [`WriteError::Order`], which latches, when the response was begun in an earlier call, a part of which may have left.
+    /// [`WriteError::Order`], which is kept, if the response was begun in an earlier call, because a part of it may
+    /// have been sent.
     pub fn reset(&mut self) -> Result<(), WriteError> {
         let Some(facts) = self.origin else { return self.latch(WriteError::Order) };
         self.len = self.begin;
         self.static_body = &[];
         self.chunk = None;
         self.stream = Stream::Unbegun;
-        // What was asked for besides the response was meant.
+        // What the handler asked for apart from the response stays.
         let kept = self.facts.has(Facts::TRAILERS) || facts.has(Facts::TRAILERS);
         let token = self.facts.has(Facts::TOKEN) || facts.has(Facts::TOKEN);
         self.facts = facts.with(Facts::TRAILERS, kept).with(Facts::TOKEN, token);
@@ -120,10 +120,11 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
-    /// Answers in place of the handler, in the form that it gives to that, or in the server's own.
+    /// Answers in place of the handler, with the response that [`Handler::refused`] writes, or else with the server's
+    /// own.
     ///
     /// # Errors
-    /// [`WriteError::Order`] when the response has begun before this call, or there is no room.
+    /// [`WriteError::Order`] if the response has begun before this call; an error if there is no room.
     #[cold]
     pub(crate) fn refuse<H: Handler>(
         &mut self,
@@ -145,7 +146,7 @@ impl<'a> ResponseWriter<'a> {
         if is_whole { Ok(()) } else { self.put_answer(answer) }
     }
 
-    /// The server's own answer, with what was [added](Self::add_field).
+    /// Writes the server's own answer, with [added](Self::add_field) fields.
     pub(super) fn put_answer(&mut self, answer: Answer<'_>) -> Result<(), WriteError> {
         self.reset()?;
         let answer = Answer {
@@ -157,7 +158,7 @@ impl<'a> ResponseWriter<'a> {
         };
         let count = match write_answer(&mut self.out[self.len..], &answer, self.added) {
             Ok(count) => count,
-            // No room for more than the answer itself.
+            // There is no room for the added fields.
             Err(_) => match write_answer(&mut self.out[self.len..], &answer, &[]) {
                 Ok(count) => count,
                 Err(_) => return self.latch(WriteError::TooLarge),

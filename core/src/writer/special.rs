@@ -1,17 +1,17 @@
-//! Answers that are not the usual kind: those that come later, and those behind which HTTP ends.
+//! Unusual responses: answers that come later, and responses after which HTTP ends.
 
 use super::{Facts, HEAD_END_MAX, Phase, ResponseWriter, Stream, WriteError};
 use crate::defer::DeferToken;
 use crate::encode::{BodyKind, Encoder, FieldError, connection_field};
 
-/// Answers that are not the usual kind.
+/// Unusual responses.
 impl ResponseWriter<'_> {
-    /// A token for the answer to this exchange: resolve it from anywhere, and return
-    /// [`Flow::Defer`](crate::handler::Flow::Defer). It is stale once the answer came, the exchange is over, or another
-    /// token was taken.
+    /// A token for this exchange: resolve it from any thread or interrupt when the answer is ready, and return
+    /// [`Flow::Defer`](crate::handler::Flow::Defer) now. It becomes stale once it was resolved, when the exchange is
+    /// over, or when another token is taken.
     ///
     /// # Errors
-    /// [`WriteError::Unsupported`] when the engine was set up without cells for deferred answers.
+    /// [`WriteError::Unsupported`] if the engine was set up without cells for deferred answers.
     pub fn defer(&mut self) -> Result<DeferToken, WriteError> {
         self.check()?;
         let Some(token) = self.place.deferrals.defer(self.place.id.index) else {
@@ -21,14 +21,14 @@ impl ResponseWriter<'_> {
         Ok(token)
     }
 
-    /// Has the handler called again in `ms` milliseconds, by [`Handler::resume`](crate::handler::Handler::resume): return
+    /// Asks for a call of [`Handler::resume`](crate::handler::Handler::resume) in `ms` milliseconds: return
     /// [`Flow::Defer`](crate::handler::Flow::Defer), or on an upgraded connection
-    /// [`Flow::ReceiveOrResume`](crate::handler::Flow::ReceiveOrResume). The time stays set over other calls of the exchange
-    /// until it comes or is set anew, and it stands in place of the engine's own timeout for what is waited for
+    /// [`Flow::ReceiveOrResume`](crate::handler::Flow::ReceiveOrResume). The time outlasts other calls for the
+    /// exchange, until it comes or is set again. While it is set, it replaces the engine's own timeout for the wait
     /// ([`defer_timeout_ms`](crate::limits::Timeouts::defer_timeout_ms),
     /// [`upgraded_timeout_ms`](crate::limits::Timeouts::upgraded_timeout_ms)). It does not interrupt a send.
     ///
-    /// 1 ms at least, 24 days at most. With a token as well, whichever is first counts:
+    /// At least 1 ms, at most 24 days. If there is a token as well, the first of the two counts: see
     /// [`is_woken_by_time`](Self::is_woken_by_time).
     ///
     /// ```
@@ -44,22 +44,23 @@ impl ResponseWriter<'_> {
         self.wake_after_ms = Some(ms);
     }
 
-    /// Whether this call of [`Handler::resume`](crate::handler::Handler::resume) comes because the time of
+    /// Whether [`Handler::resume`](crate::handler::Handler::resume) is called because the time of
     /// [`wake_after`](Self::wake_after) has come, and not because the token was resolved.
     #[must_use]
     pub const fn is_woken_by_time(&self) -> bool {
-        self.facts.has(Facts::TIME)
+        self.facts.has(Facts::WOKEN_BY_TIME)
     }
 
-    /// Answers 101 (Switching Protocols) to `protocol`, one that the request's `Upgrade` field
-    /// [offers](crate::request::Request::upgrades_to), with the fields that the protocol asks for. Return
-    /// [`Flow::Upgrade`](crate::handler::Flow::Upgrade) or `Detach` then.
+    /// Answers 101 (Switching Protocols) with `protocol`, which must be one that the request's `Upgrade` field
+    /// [offers](crate::request::Request::upgrades_to), and with the fields that the protocol requires. Then return
+    /// [`Flow::Upgrade`](crate::handler::Flow::Upgrade) or `Detach`.
     ///
-    /// The request's content is HTTP still: take all of it first, and switch in the call that brings its end, or later.
+    /// The request's content is still HTTP: take all of it first, and switch in the call that is given its end, or
+    /// later.
     ///
     /// # Errors
-    /// [`WriteError::NotOffered`] when the request does not ask for an upgrade (RFC 9110 §7.8),
-    /// [`WriteError::ContentUnread`] when some of its content is to come, else what [`WriteError`] says.
+    /// [`WriteError::NotOffered`] if the request does not offer an upgrade (RFC 9110 §7.8),
+    /// [`WriteError::ContentUnread`] if some of its content has yet to be taken, and other [`WriteError`]s.
     pub fn switch_protocols(&mut self, protocol: &str, fields: &[(&str, &[u8])]) -> Result<(), WriteError> {
         self.check()?;
         if !self.facts.has(Facts::UPGRADE) {
@@ -89,12 +90,12 @@ impl ResponseWriter<'_> {
         Ok(())
     }
 
-    /// Answers 200, or the 2xx that [`status`](Self::status) set, to CONNECT. Return
-    /// [`Flow::Upgrade`](crate::handler::Flow::Upgrade) or `Detach` then.
+    /// Answers CONNECT with 200, or the 2xx that [`status`](Self::status) set. Then return
+    /// [`Flow::Upgrade`](crate::handler::Flow::Upgrade) or `Detach`.
     ///
     /// # Errors
-    /// [`WriteError::NotOffered`] when the method is not CONNECT, [`WriteError::ContentUnread`] when it has content and
-    /// some of it is to come, else what [`WriteError`] says.
+    /// [`WriteError::NotOffered`] if the method is not CONNECT, [`WriteError::ContentUnread`] if some of its content
+    /// has yet to be taken, and other [`WriteError`]s.
     pub fn open_tunnel(&mut self) -> Result<(), WriteError> {
         self.check()?;
         if !self.facts.has(Facts::CONNECT) {
@@ -104,14 +105,14 @@ impl ResponseWriter<'_> {
             return self.latch(WriteError::Order);
         }
         self.check_content()?;
-        // No Connection field: HTTP ends here, whatever was asked of the connection.
+        // No Connection field: HTTP ends here, whatever the request said about the connection.
         self.facts = self.facts.with(Facts::CLOSE, false).with(Facts::HTTP10, false);
         self.put_head_end(BodyKind::Unknown)?;
         self.begin_raw();
         Ok(())
     }
 
-    /// Content that is still to come as HTTP would be taken for the other protocol's.
+    /// Content that is still to come would be taken for bytes of the other protocol.
     fn check_content(&mut self) -> Result<(), WriteError> {
         if self.facts.has(Facts::CONTENT) { self.latch(WriteError::ContentUnread) } else { Ok(()) }
     }

@@ -1,9 +1,9 @@
-//! Bodies as something to write to, and errors of the standard library as responses.
+//! Bodies and raw connections as `std::io::Write` and `Read`, and `std::io::Error` as a response.
 
-use std::io::{Error, ErrorKind, Result, Write};
+use std::io::{Error, ErrorKind, Read, Result, Write};
 
 use super::{BodyWriter, ResponseWriter, WriteError};
-use crate::handler::ErrorResponse;
+use crate::handler::{ErrorResponse, Wire};
 
 impl Write for BodyWriter<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
@@ -18,8 +18,35 @@ impl Write for BodyWriter<'_, '_> {
     }
 }
 
-/// A writer's error that went through this type answers as it did before. Any other is the server's own trouble and none of
-/// the client's business: 507 where storage is full, else 500.
+impl Read for Wire<'_, '_> {
+    /// 0 at the client's end; an error of [`ErrorKind::WouldBlock`] when nothing is there.
+    fn read(&mut self, into: &mut [u8]) -> Result<usize> {
+        if self.received().is_empty() && !self.ended() {
+            return Err(Error::from(ErrorKind::WouldBlock));
+        }
+        let count = self.received().read(into)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl Write for Wire<'_, '_> {
+    /// An error of [`ErrorKind::WouldBlock`] when there is no room.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+        match Wire::write(self, bytes)? {
+            0 if !bytes.is_empty() => Err(Error::from(ErrorKind::WouldBlock)),
+            count => Ok(count),
+        }
+    }
+
+    /// Everything leaves by itself when the step is over.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A [`WriteError`] inside is answered like itself. Any other error is internal, and its details are not for the
+/// client: 507 if the storage is full, otherwise 500.
 impl ErrorResponse for Error {
     fn respond(&self, response: &mut ResponseWriter<'_>) -> core::result::Result<(), WriteError> {
         let inner = self.get_ref().and_then(|inner| inner.downcast_ref::<WriteError>());

@@ -1,19 +1,19 @@
-//! Bodies that are written piece by piece into memory, and sent with their length when they are whole.
+//! Bodies that are written piece by piece into memory, and sent with their length once they are complete.
 
 use core::fmt::{self, Write as _};
 
 use super::{HEAD_END_MAX, Phase, ResponseWriter, WriteError};
 
-/// A body that is being written: `write!` and serializers append to it. For [`ResponseWriter::body_with`].
+/// A body that is being written, for [`ResponseWriter::body_with`]: `write!` and serializers append to it.
 ///
-/// It implements [`core::fmt::Write`], `embedded_io::Write` with the feature `embedded-io`, and `std::io::Write` with the
-/// feature `std`. The first piece that does not fit makes all further ones fail.
+/// It implements [`core::fmt::Write`], with the feature `embedded-io` `embedded_io::Write`, and with the feature `std`
+/// `std::io::Write`. After a piece that does not fit, all further ones fail.
 pub struct BodyWriter<'r, 'a> {
     pub(super) response: &'r mut ResponseWriter<'a>,
 }
 
 impl<'a> ResponseWriter<'a> {
-    /// Completes the response with the body that `write` writes, whose length need not be known before.
+    /// Completes the response with the body that `write` writes. Its length need not be known in advance.
     ///
     /// ```
     /// use std::fmt::Write;
@@ -33,8 +33,8 @@ impl<'a> ResponseWriter<'a> {
     /// ```
     ///
     /// # Errors
-    /// What [`WriteError`] says about room and order, else what `write` returns: then nothing of the body is written, and
-    /// the response can be [reset](Self::reset).
+    /// [`WriteError`]s about room and order, and those of `write`. If `write` fails, nothing of the body is written,
+    /// and the response can be [reset](Self::reset).
     pub fn body_with<E: From<WriteError>>(
         &mut self,
         write: impl FnOnce(&mut BodyWriter<'_, 'a>) -> Result<(), E>,
@@ -45,7 +45,7 @@ impl<'a> ResponseWriter<'a> {
             Phase::Fields => {}
             Phase::Body | Phase::Done => return Ok(self.latch(WriteError::Order)?),
         }
-        // The end of the head, which says how long the body is, comes into a gap in front of it.
+        // The end of the head, with the length of the body, is written later, into a gap before the body.
         let gap = HEAD_END_MAX + self.added.len();
         self.ensure(gap)?;
         let head_len = self.len;
@@ -70,7 +70,7 @@ impl<'a> ResponseWriter<'a> {
     /// Completes the response with formatted text: `response.body_fmt(format_args!("{count} items\n"))`.
     ///
     /// # Errors
-    /// As [`body_with`](Self::body_with).
+    /// Same as [`body_with`](Self::body_with).
     pub fn body_fmt(&mut self, text: fmt::Arguments<'_>) -> Result<(), WriteError> {
         self.body_with(|body| Ok(body.write_fmt(text)?))
     }

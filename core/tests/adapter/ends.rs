@@ -1,4 +1,4 @@
-//! Ends that are not in the rows: too few buffers, a handler that refuses, a future that is dropped.
+//! Ends that the rows do not cover: too few buffers, a handler that refuses, a future that is dropped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -19,7 +19,7 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 #[test]
-fn a_dropped_future_takes_no_buffer_along_and_the_next_stream_is_served() {
+fn a_dropped_future_leaks_no_buffer() {
     with_solo(3, limits(), |solo| {
         for row in rows() {
             for polls_max in 0.. {
@@ -41,10 +41,10 @@ fn a_dropped_future_takes_no_buffer_along_and_the_next_stream_is_served() {
 }
 
 #[test]
-fn too_few_buffers_are_an_answer_or_an_end() {
+fn too_few_buffers_cause_an_answer_or_an_end() {
     let chunked = b"POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
     for driver in DRIVERS {
-        // To collect what does not fit behind its head takes a third one.
+        // Collecting content that does not fit after its head needs a third one.
         with_solo(2, limits(), |solo| {
             let mut stream = Stream::new(&[chunked]);
             assert_eq!(serve(solo, &mut stream, driver), Ok(CloseReason::Shed));
@@ -73,7 +73,7 @@ fn with_growing_solo(f: impl FnOnce(&mut Solo<'_, '_, Paths>)) {
 }
 
 #[test]
-fn content_and_responses_grow_with_the_buffers_there_are() {
+fn content_and_responses_use_larger_buffers() {
     let content = "0123456789".repeat(300);
     let chunks: String =
         content.as_bytes().chunks(100).map(|chunk| format!("64\r\n{}\r\n", str::from_utf8(chunk).unwrap())).collect();
@@ -106,7 +106,7 @@ fn a_handler_may_refuse_a_connection() {
 }
 
 #[test]
-fn the_client_is_told_to_go_on_before_its_content_is_read() {
+fn continue_is_sent_before_content_is_read() {
     let head = b"POST /receive HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
     for driver in DRIVERS {
         with_solo(2, limits(), |solo| {
@@ -119,12 +119,12 @@ fn the_client_is_told_to_go_on_before_its_content_is_read() {
 }
 
 #[test]
-fn a_stream_that_is_interrupted_for_ever_is_given_up() {
+fn a_stream_that_is_always_interrupted_is_given_up() {
     for driver in DRIVERS {
         with_solo(2, limits(), |solo| {
             let mut stream = Stream { interrupts: usize::MAX, ..Stream::new(&[GET]) };
             assert_eq!(serve(solo, &mut stream, driver), Err(ErrorKind::Interrupted));
-            // In a row: what gets on in between is not.
+            // Only interruptions in a row count: a stream that makes progress in between is served.
             let mut stream = Stream { interrupts: 9_000, ..Stream::new(&[GET]) };
             assert_eq!(serve(solo, &mut stream, driver), Ok(CloseReason::PeerClosed));
         });
@@ -132,10 +132,10 @@ fn a_stream_that_is_interrupted_for_ever_is_given_up() {
 }
 
 #[test]
-fn a_stream_that_counts_more_than_there_is_is_not_believed() {
+fn a_stream_that_counts_too_much_does_no_harm() {
     for driver in DRIVERS {
         with_solo(2, limits(), |solo| {
-            // The whole buffer counts as received: no head.
+            // The whole buffer counts as received, and is not a head.
             let mut stream = Stream { read_fault: Some((0, Fault::Excess)), ..Stream::new(&[GET]) };
             assert!(serve(solo, &mut stream, driver).is_ok());
             assert_eq!(solo.counters().bytes_received, 1024);
@@ -148,7 +148,7 @@ fn a_stream_that_counts_more_than_there_is_is_not_believed() {
 }
 
 #[test]
-fn a_detached_stream_is_the_programs_with_what_had_arrived() {
+fn a_detached_stream_comes_with_its_leftover_bytes() {
     let head = "GET /detach HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\n";
     let input = format!("{head}raw bytes");
     let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\n";
@@ -170,7 +170,7 @@ fn a_detached_stream_is_the_programs_with_what_had_arrived() {
                         assert_eq!((state, &*raw), (7, &b"raw bytes"[..]));
                         leftover.into_iter().for_each(|buf| solo.release(buf));
                     }
-                    // What nobody took is gone with the next stream, its buffer is not.
+                    // A state that was not taken is dropped with the next stream; its buffer is returned.
                     assert_eq!(serve(solo, &mut Stream::new(&[GET]), driver), Ok(CloseReason::PeerClosed));
                     assert!(solo.take_detached().is_none());
                 }
@@ -181,7 +181,7 @@ fn a_detached_stream_is_the_programs_with_what_had_arrived() {
 }
 
 #[test]
-fn a_handler_that_panics_takes_no_buffer_along() {
+fn a_panicking_handler_leaks_no_buffer() {
     let input = b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n";
     for driver in DRIVERS {
         let check = |solo: &mut Solo<'_, '_, Paths>| {

@@ -1,4 +1,4 @@
-//! One handler for all rows: the path says what it does.
+//! One handler for all rows: the path selects what it does.
 
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Handler};
@@ -15,12 +15,12 @@ pub(crate) struct Paths {
     pub(crate) refuses: bool,
     pub(crate) open: Vec<ConnectionId>,
     pub(crate) ends: [u64; CloseReason::COUNT],
-    /// The last end: whose, why, and after how many requests.
+    /// The last end: of which connection, why, and after how many requests.
     pub(crate) last: Option<(ConnectionId, CloseReason, u32)>,
 }
 
 impl Handler for Paths {
-    /// Bytes received, pieces produced, or what else it does.
+    /// Bytes received, pieces produced, or the like.
     type Exchange = u32;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<u32> {
@@ -48,15 +48,15 @@ impl Handler for Paths {
                 Flow::Detach(7)
             }
             b"/panic" => {
-                let _ = response.body(LONG); // in a loan, where there are any
-                panic!("as a handler may");
+                let _ = response.body(LONG); // in a loan, if there are any
+                panic!("a panic in a handler");
             }
             b"/static" => {
                 response.static_body(&LONG).unwrap();
                 Flow::Finish
             }
             b"/full" => {
-                assert!(response.body(LONG).is_err(), "two buffers, and no loan");
+                assert!(response.body(LONG).is_err(), "with two buffers and no loan it cannot fit");
                 Flow::Finish
             }
             b"/stall" => Flow::Produce(STALLS),
@@ -72,7 +72,7 @@ impl Handler for Paths {
         Flow::Finish
     }
 
-    /// Content is counted; raw lines come back in capitals, until one is empty.
+    /// Counts content; answers raw lines in capitals, until one is empty.
     fn receive(&mut self, count: u32, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<u32> {
         if count == LINES {
             while let Some(end) = content.bytes().iter().position(|byte| *byte == b'\n') {
@@ -110,8 +110,16 @@ impl Handler for Paths {
         Flow::Finish
     }
 
+    /// An upgraded connection's line of its own.
+    fn stopping(&mut self, flow: Flow<u32>, response: &mut ResponseWriter<'_>) -> Flow<u32> {
+        if matches!(flow, Flow::Receive(LINES) | Flow::Upgrade(LINES)) {
+            response.write(b"stopping\n").unwrap();
+        }
+        flow
+    }
+
     fn accepted(&mut self, connection: &ConnectionInfo<'_>) -> bool {
-        assert_ne!(self.last.map(|(id, ..)| id), Some(connection.id()), "each connection has a name of its own");
+        assert_ne!(self.last.map(|(id, ..)| id), Some(connection.id()), "each connection has its own id");
         self.open.push(connection.id());
         !self.refuses
     }

@@ -1,10 +1,11 @@
-//! A connection over byte streams of embedded-io, blocking and not: the same rows for both.
+//! A connection over byte streams of embedded-io, with the same rows for blocking and asynchronous ones.
 #![cfg(all(feature = "embedded-io", feature = "embedded-io-async"))]
 
 mod ends;
 mod handler;
 mod rows;
 mod slow;
+mod stops;
 mod stream;
 
 use aurora_http_core::adapter::Solo;
@@ -23,10 +24,10 @@ type Served = Result<CloseReason, ErrorKind>;
 /// More polls than any row needs.
 const POLLS_MAX: usize = 1_000_000;
 
-/// Both drivers, by name.
+/// The names of both drivers.
 const DRIVERS: [&str; 2] = ["blocking", "async"];
 
-/// Runs `f` with a `Solo` over so many tiny buffers, small limits and no loans.
+/// Runs `f` with a `Solo` over this many tiny buffers, without loans.
 fn with_solo(buffers: u32, limits: Limits, f: impl FnOnce(&mut Solo<'_, '_, Paths>)) {
     let (mut memory, mut table) = (Buffers::<4, 1024>::new(), [const { None }; 4]);
     let mut pool = BufferPool::new(&mut table, ClassCounts::NONE.with(Class::Tiny, buffers)).unwrap();
@@ -44,11 +45,11 @@ fn serve(solo: &mut Solo<'_, '_, Paths>, stream: &mut Stream, driver: &str) -> S
     served
 }
 
-/// Every buffer is back, every count is right, and the handler knows.
+/// Asserts that all buffers are back, the counters are right, and the handler has been told.
 fn assert_is_over(solo: &mut Solo<'_, '_, Paths>) {
     let counters = *solo.counters();
     assert_eq!((solo.pool().in_use(), counters.active), (0, 0));
     let handler = solo.handler_mut();
-    assert!(handler.open.is_empty(), "the handler was told of the end");
+    assert!(handler.open.is_empty(), "the handler was not told of the end");
     assert_eq!((counters.closed.to_array(), counters.closed.total()), (handler.ends, counters.accepted));
 }

@@ -1,4 +1,4 @@
-//! What leaves for what comes in, however both are cut.
+//! The output for an input, however both are split.
 
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::limits::Limits;
@@ -8,7 +8,7 @@ use crate::handler::LONG;
 use crate::stream::{Fault, Stream};
 use crate::{DRIVERS, serve, with_solo};
 
-/// Input, its end behind it; what leaves; why it ends; how many requests were served.
+/// The input, followed by a FIN; the output; why the connection ends; how many requests were served.
 pub(crate) struct Row {
     pub(crate) input: String,
     pub(crate) output: String,
@@ -36,7 +36,7 @@ fn last(content: &str) -> String {
     ok(content).replace("\r\nContent-L", "\r\nConnection: close\r\nContent-L")
 }
 
-/// An answer of the connection's own, with the text of its status unless there is more to say.
+/// An answer that the connection writes itself, with `text` or else the reason phrase.
 fn refusal(status: &str, text: Option<&str>, close: bool) -> String {
     let text = text.unwrap_or(&status[4..]);
     let connection = if close { "Connection: close\r\n" } else { "" };
@@ -116,14 +116,14 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Every way to cut `input`: in two at every byte, and into single bytes.
+/// Every split of `input`: in two at every byte, and into single bytes.
 pub(crate) fn cuts(input: &[u8]) -> Vec<Vec<&[u8]>> {
     let in_two = (0..=input.len()).map(|at| vec![&input[..at], &input[at..]]);
     in_two.chain([input.chunks(1).collect()]).collect()
 }
 
 #[test]
-fn the_same_leaves_however_it_comes_in_and_goes_out() {
+fn the_output_is_the_same_however_input_and_output_are_split() {
     for driver in DRIVERS {
         with_solo(3, limits(), |solo| {
             for (at, row) in rows().iter().enumerate() {
@@ -145,7 +145,7 @@ fn the_same_leaves_however_it_comes_in_and_goes_out() {
 }
 
 #[test]
-fn what_was_promised_leaves_before_the_stream_fails() {
+fn output_up_to_a_fault_of_the_stream_is_sent() {
     let faults = [Fault::Error(ErrorKind::ConnectionReset), Fault::Error(ErrorKind::Other), Fault::Zero];
     for driver in DRIVERS {
         with_solo(3, limits(), |solo| {
@@ -166,7 +166,7 @@ fn what_was_promised_leaves_before_the_stream_fails() {
 }
 
 #[test]
-fn a_stream_that_ends_or_fails_at_any_byte_of_the_input_takes_no_buffer_along() {
+fn a_stream_that_ends_or_fails_at_any_input_byte_leaks_no_buffer() {
     for driver in DRIVERS {
         with_solo(3, limits(), |solo| {
             for row in rows() {
@@ -177,7 +177,7 @@ fn a_stream_that_ends_or_fails_at_any_byte_of_the_input_takes_no_buffer_along() 
                         let served = serve(solo, &mut stream, driver);
                         assert!(row.output.starts_with(stream.text()), "{at} {driver} {fault:?}: {}", stream.text());
                         match fault {
-                            // Unless it was over before that.
+                            // Unless it ended earlier.
                             Fault::Error(kind) => {
                                 assert!(served == Err(kind) || served == Ok(row.reason), "{served:?}");
                             }

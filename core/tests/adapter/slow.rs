@@ -1,4 +1,4 @@
-//! Deadlines: of a stream with a time limit, of one that tells whether it is ready, of a timer.
+//! Deadlines: with a stream whose calls time out, with one that tells whether it is ready, and with a timer.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -17,14 +17,15 @@ use crate::{POLLS_MAX, assert_is_over, with_solo};
 /// One step of the clock, in milliseconds.
 const STEP_MS: u64 = 100;
 
-/// Bytes that arrive after a while, on a clock that goes on while somebody waits; behind the last ones, nothing comes.
+/// A stream of bytes that arrive after a while, on a clock that advances while a call waits. After the last ones,
+/// nothing arrives.
 struct Slow<'c> {
     now_ms: &'c Cell<u64>,
     /// When they arrive.
     pieces: VecDeque<(u64, Vec<u8>)>,
-    /// How long a blocking call lasts at most, in milliseconds.
+    /// The longest that a blocking call takes, in milliseconds.
     timeout_ms: u64,
-    /// Bytes it takes; then none.
+    /// The number of bytes that it takes; then it takes no more.
     room: usize,
     written: Vec<u8>,
 }
@@ -54,7 +55,7 @@ impl Slow<'_> {
                 return Err(ErrorKind::TimedOut);
             }
             self.now_ms.update(|now| now + STEP_MS);
-            assert!(self.now_ms.get() < 10_000_000, "waits for ever");
+            assert!(self.now_ms.get() < 10_000_000, "waits forever");
         }
         Ok(())
     }
@@ -106,15 +107,16 @@ impl embedded_io_async::Write for Slow<'_> {
     }
 }
 
-/// Milliseconds, and what comes behind them.
+/// Milliseconds, and the bytes that arrive after them.
 type Pieces = Vec<(u64, &'static str)>;
 
-/// Serves what comes after so many milliseconds each; tells what leaves, why it ends, and when.
+/// Serves pieces that arrive after a number of milliseconds each; returns the output, why the connection ends, and
+/// when.
 fn serve(driver: &str, pieces: &[(u64, &str)], room: usize) -> (String, CloseReason, u64) {
     serve_by(STEP_MS, driver, pieces, room)
 }
 
-/// As [`serve`], on a clock that goes on by such steps while nobody calls.
+/// Like [`serve`], on a clock that advances by steps of `step_ms` while no call is made.
 fn serve_by(step_ms: u64, driver: &str, pieces: &[(u64, &str)], room: usize) -> (String, CloseReason, u64) {
     let now_ms = Cell::new(0);
     let mut at = 0;
@@ -171,7 +173,7 @@ fn each_phase_has_its_deadline() {
         for driver in ["limited", "ready", "timer"] {
             let (written, why, when) = serve(driver, &pieces, room);
             assert_eq!((&*written, why), (output, reason), "{driver}");
-            // A stream's own limit ends a call before that; a timer is exact.
+            // The stream's own timeout ends a call earlier; a timer is exact.
             assert!(when <= at_ms + 1_000, "{driver}: {reason} after {when} ms");
             assert!(driver != "timer" || when.abs_diff(at_ms) <= STEP_MS, "{driver}: {reason} after {when} ms");
         }
@@ -182,7 +184,7 @@ fn each_phase_has_its_deadline() {
 fn a_handler_is_called_at_the_time_that_it_set() {
     let nap = GET.replace("GET /", "GET /nap");
     for driver in ["limited", "ready", "timer"] {
-        // What the client sends meanwhile waits for its turn.
+        // Meanwhile the client sends its next request, which waits.
         let (output, reason, _) = serve(driver, &[(0, &nap), (1_000, GET)], usize::MAX);
         let rested = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nrested";
         assert_eq!((output, reason), (format!("{rested}{HELLO}"), CloseReason::IdleTimeout), "{driver}");
@@ -190,17 +192,17 @@ fn a_handler_is_called_at_the_time_that_it_set() {
 }
 
 #[test]
-fn a_stream_without_a_limit_is_held_to_the_deadlines_between_its_calls() {
+fn deadlines_are_checked_between_blocking_calls() {
     let drip = [vec![(0, "GET /")], vec![(900, "x"); 99]].concat();
     let (written, reason, _) = serve("unlimited", &drip, 9999);
     assert_eq!((&*written, reason), (TIMEOUT, CloseReason::HeadTimeout));
-    // Late is better than never, where nothing else could be done meanwhile.
+    // A late request is still answered, because the program could not do anything else meanwhile.
     let last = GET.replace("x\r\n", "x\r\nConnection: close\r\n");
     let (written, reason, _) = serve("unlimited", &[(60_000, GET), (60_000, &last)], 9999);
     assert_eq!((written.matches("hello").count(), reason), (2, CloseReason::PeerAsked));
 }
 
-/// Tells the time of day as well.
+/// A clock with the time of day.
 struct WallClock<'c>(&'c Cell<u64>);
 
 impl Clock for WallClock<'_> {
@@ -214,7 +216,7 @@ impl Clock for WallClock<'_> {
 }
 
 #[test]
-fn each_response_has_the_date_of_its_own_second() {
+fn each_response_has_the_current_date() {
     let now_ms = Cell::new(0);
     with_solo(2, limits(), |solo| {
         let pieces = [0, 1_500].map(|at| (at, GET.as_bytes().to_vec()));
@@ -228,11 +230,12 @@ fn each_response_has_the_date_of_its_own_second() {
 }
 
 #[test]
-fn what_arrived_while_the_machine_stood_still_is_served() {
+fn input_that_arrives_during_a_suspension_is_served() {
     let content = "c".repeat(100);
     let head = &GET[..9];
     for driver in ["ready", "timer"] {
-        // At once, in the middle of a head, between two requests, in content: then a minute, in which all of it came.
+        // At once, in the middle of a head, between two requests, or within content; then a minute passes, in which
+        // everything arrives.
         for (pieces, expected) in [
             (vec![(3_000, GET)], HELLO.to_owned()),
             (vec![(0, head), (3_000, &GET[9..])], HELLO.to_owned()),
@@ -247,7 +250,7 @@ fn what_arrived_while_the_machine_stood_still_is_served() {
 }
 
 #[test]
-fn who_drips_while_the_machine_stands_still_again_and_again_is_ended_all_the_same() {
+fn trickling_through_repeated_suspensions_is_ended() {
     for driver in ["ready", "timer"] {
         let drips: Pieces = [(0, "GET /")].into_iter().chain(std::iter::repeat_n((1, "x"), 200)).collect();
         let (output, reason, _) = serve_by(60_000, driver, &drips, usize::MAX);

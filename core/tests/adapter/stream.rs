@@ -1,4 +1,4 @@
-//! A stream that does what its script says, blocking and not, and checks how it is used.
+//! A scripted stream, blocking and asynchronous, which checks how it is used.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -7,28 +7,28 @@ use std::task::{Context, Poll, Waker};
 
 use embedded_io::ErrorKind;
 
-/// What happens once so many bytes have passed.
+/// A fault after a number of bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
     Error(ErrorKind),
-    /// `write` takes nothing, which it must not do.
+    /// `write` returns 0, which the contract forbids.
     Zero,
-    /// More than there was room for, or was offered, is said to have passed, and nothing has.
+    /// Calls return a larger count than the room or the offered bytes, and transfer nothing.
     Excess,
 }
 
 pub(crate) struct Stream {
-    /// Each read gets a part of one of them; then the end.
+    /// Each read returns a part of one of them; then comes the end.
     pub(crate) pieces: VecDeque<Vec<u8>>,
     pub(crate) read: usize,
     pub(crate) written: Vec<u8>,
     pub(crate) write_max: usize,
     pub(crate) read_fault: Option<(usize, Fault)>,
     pub(crate) write_fault: Option<(usize, Fault)>,
-    /// So many calls in a row are interrupted before one is not.
+    /// The number of calls in a row that are interrupted before one is not.
     pub(crate) interrupts: usize,
     pub(crate) interrupted: usize,
-    /// Asynchronous calls are not ready at once.
+    /// Whether asynchronous calls are not ready at once.
     pub(crate) waits: bool,
     pub(crate) unflushed: usize,
     pub(crate) ended: bool,
@@ -55,7 +55,7 @@ impl Stream {
         std::str::from_utf8(&self.written).unwrap()
     }
 
-    /// Nothing is left in the stream's own buffer.
+    /// Whether the stream's own buffer is empty.
     pub(crate) fn is_flushed(&self) -> bool {
         self.unflushed == 0
     }
@@ -71,8 +71,8 @@ impl Stream {
 
     fn take(&mut self, into: &mut [u8]) -> Result<usize, ErrorKind> {
         assert!(!into.is_empty(), "a read without room would look like the end");
-        assert!(self.is_flushed(), "the peer waits for what was never flushed");
-        assert!(!self.ended, "read behind the end");
+        assert!(self.is_flushed(), "a read before the output was flushed");
+        assert!(!self.ended, "a read after the end");
         self.interrupt()?;
         let mut count = self.pieces.front().map_or(0, Vec::len).min(into.len());
         if let Some((at, fault)) = self.read_fault {
@@ -98,7 +98,7 @@ impl Stream {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
-        assert!(!bytes.is_empty(), "nothing to write");
+        assert!(!bytes.is_empty(), "a write of nothing");
         self.interrupt()?;
         let mut count = bytes.len().min(self.write_max);
         if let Some((at, fault)) = self.write_fault {
@@ -164,7 +164,7 @@ impl embedded_io_async::Write for Stream {
     }
 }
 
-/// Polls at most so often; `None` when it was not ready by then, and is dropped.
+/// Polls at most `polls` times; `None` if it was not ready by then, and is dropped.
 pub(crate) fn poll<T>(future: impl Future<Output = T>, polls_max: usize) -> Option<T> {
     let mut future = pin!(future);
     let mut cx = Context::from_waker(Waker::noop());

@@ -1,4 +1,4 @@
-//! Answers that come later.
+//! Deferred answers.
 
 use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
@@ -10,10 +10,10 @@ use aurora_http_core::writer::ResponseWriter;
 
 use crate::harness::Bench;
 
-/// The state of an exchange that writes its head, then defers once more.
+/// The state of an exchange that writes its head, then defers again.
 const PART: u32 = 99;
 
-/// Defers every answer; `/twice` once more, `/head-first` behind its head.
+/// Defers every answer; `/twice` a second time, `/head-first` after its head.
 #[derive(Default)]
 struct Later {
     tokens: Vec<DeferToken>,
@@ -78,7 +78,7 @@ fn a_deferred_answer_holds_no_buffer_and_comes_once() {
     bench.send(&get("/"));
     assert_eq!((bench.state(), bench.take_output().as_str()), (State::Processing, ""));
     assert_eq!((bench.pool.in_use(), bench.in_flight), (0, 1));
-    assert!(bench.is_receiving(), "to notice that the client goes away");
+    assert!(bench.is_receiving(), "a receive notices if the client goes away");
     let token = bench.handler.tokens[0];
     assert!(bench.deferrals.resolve(token));
     bench.resolved();
@@ -93,10 +93,10 @@ fn a_deferred_answer_holds_no_buffer_and_comes_once() {
 }
 
 #[test]
-fn what_is_pipelined_behind_a_deferred_request_waits_for_it() {
+fn requests_pipelined_after_a_deferred_one_wait_for_it() {
     let mut bench = Bench::new(Later::default());
     bench.send(&[get("/now"), get("/"), get("/now")].concat());
-    assert!(bench.take_output().ends_with("now"), "what was answered before leaves at once");
+    assert!(bench.take_output().ends_with("now"), "earlier responses are sent at once");
     assert!(bench.deferrals.resolve(bench.handler.tokens[0]));
     bench.resolved();
     let output = bench.take_output();
@@ -118,7 +118,7 @@ fn bytes_that_arrive_meanwhile_are_the_next_request() {
 }
 
 #[test]
-fn each_deferral_has_a_token_of_its_own() {
+fn each_deferral_has_its_own_token() {
     let mut bench = Bench::new(Later::default());
     bench.send(&get("/twice"));
     let first = bench.handler.tokens[0];
@@ -140,7 +140,7 @@ fn a_head_may_go_ahead_of_a_deferred_body() {
 }
 
 #[test]
-fn too_late_is_503_and_drops_the_state() {
+fn a_late_answer_is_503_and_abandons_the_state() {
     let mut bench = Bench::new(Later::default());
     bench.send(&get("/"));
     bench.pass(60_000);
@@ -155,7 +155,7 @@ fn too_late_is_503_and_drops_the_state() {
 }
 
 #[test]
-fn a_vanished_client_drops_the_state_unless_the_handler_keeps_it() {
+fn a_fin_during_a_deferral_asks_the_handler() {
     let mut bench = Bench::new(Later::default());
     bench.send(&get("/"));
     bench.fin();
@@ -172,9 +172,9 @@ fn a_vanished_client_drops_the_state_unless_the_handler_keeps_it() {
     assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0));
 }
 
-/// The receive that holds what arrived meanwhile is told to give it back; what comes of it may be something else.
+/// The receive that holds earlier bytes is cancelled to get them back, but may complete in another way.
 #[test]
-fn an_answer_that_is_there_is_given_whatever_the_receive_in_flight_comes_to() {
+fn a_resolved_answer_is_sent_whatever_becomes_of_the_receive() {
     type Comes = fn(&mut Bench<Later>);
     let rows: [(&str, Comes); 3] = [
         ("FIN", |bench| bench.fin()),
@@ -188,13 +188,13 @@ fn an_answer_that_is_there_is_given_whatever_the_receive_in_flight_comes_to() {
         bench.hold_cancels = true;
         assert!(bench.deferrals.resolve(bench.handler.tokens[0]));
         bench.resolved();
-        assert_eq!(bench.take_output(), "", "{what}: the bytes are needed back first");
+        assert_eq!(bench.take_output(), "", "{what}: the bytes have to come back first");
         comes(&mut bench);
         assert_eq!(bench.take_output(), LATER, "{what}");
     }
 }
 
-/// Defers every answer and says nothing of clients that end their side.
+/// Defers every answer, and has the default for half-closed clients.
 struct Unasked(Vec<DeferToken>);
 
 impl Handler for Unasked {
@@ -213,7 +213,7 @@ impl Handler for Unasked {
 
 /// S30: a client that has closed its sending half still reads.
 #[test]
-fn a_half_closed_client_gets_its_deferred_answers_all_of_them() {
+fn a_half_closed_client_gets_all_its_deferred_answers() {
     for requests in 1..4 {
         let mut bench = Bench::new(Unasked(Vec::new()));
         bench.send(&get("/").repeat(requests));
@@ -237,9 +237,9 @@ fn a_reset_ends_a_deferral() {
     assert!(!bench.deferrals.resolve(bench.handler.0[0]));
 }
 
-/// What the client sends behind its request neither hides its end nor is lost, as far as one buffer goes.
+/// Bytes that the client sends after its request neither hide its FIN nor are lost, as far as they fit into one buffer.
 #[test]
-fn the_end_is_seen_behind_bytes_that_wait_and_they_are_served_afterwards() {
+fn a_fin_after_waiting_bytes_is_noticed_and_they_are_served() {
     let mut bench = Bench::new(Unasked(Vec::new()));
     bench.send(&get("/"));
     for byte in get("/") {
@@ -253,7 +253,7 @@ fn the_end_is_seen_behind_bytes_that_wait_and_they_are_served_afterwards() {
     }
     assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0));
 
-    // More than a buffer holds stays with the client until there is room.
+    // Bytes beyond one buffer stay with the client until there is room.
     let mut bench = Bench::new(Unasked(Vec::new()));
     bench.send(&get("/"));
     let flood = get("/").repeat(1_000);
@@ -262,7 +262,7 @@ fn the_end_is_seen_behind_bytes_that_wait_and_they_are_served_afterwards() {
 }
 
 #[test]
-fn a_client_that_ended_while_a_part_was_sent_is_noticed_when_the_rest_is_deferred() {
+fn a_fin_during_a_partial_response_is_noticed_when_the_rest_is_deferred() {
     for keeps in [false, true] {
         let mut bench = Bench::new(Later { waits_for_half_closed: keeps, ..Later::default() });
         bench.send(&get("/part-later"));
@@ -271,7 +271,7 @@ fn a_client_that_ended_while_a_part_was_sent_is_noticed_when_the_rest_is_deferre
         bench.resolved();
         assert!(bench.is_sending() && bench.is_receiving());
         bench.fin();
-        assert_eq!((bench.handler.vanished, bench.state()), (0, State::Writing), "the part goes out first");
+        assert_eq!((bench.handler.vanished, bench.state()), (0, State::Writing), "the part is sent first");
         bench.complete_send(usize::MAX);
         assert_eq!(bench.handler.vanished, 1);
         assert_eq!(bench.state(), if keeps { State::Processing } else { State::Closed });
@@ -281,7 +281,7 @@ fn a_client_that_ended_while_a_part_was_sent_is_noticed_when_the_rest_is_deferre
 }
 
 #[test]
-fn each_deferral_has_a_deadline_of_its_own() {
+fn each_deferral_has_its_own_deadline() {
     let mut bench = Bench::new(Later::default());
     bench.send(&get("/twice"));
     bench.elapse(40_000);
@@ -294,7 +294,7 @@ fn each_deferral_has_a_deadline_of_its_own() {
 }
 
 #[test]
-fn a_deferral_that_nobody_could_resolve_is_500_at_once() {
+fn a_deferral_without_a_token_is_500_at_once() {
     let mut bench = Bench::new(Later::default());
     bench.send(&get("/no-token"));
     assert!(bench.take_output().starts_with("HTTP/1.1 500 "));
@@ -302,7 +302,7 @@ fn a_deferral_that_nobody_could_resolve_is_500_at_once() {
 }
 
 #[test]
-fn a_receive_without_a_buffer_holds_no_answer_back() {
+fn a_receive_without_a_buffer_does_not_delay_an_answer() {
     let mut bench = Bench::new(Later::default());
     bench.send(&get("/"));
     bench.fail_receive(IoError::NoBuffers);
@@ -310,13 +310,13 @@ fn a_receive_without_a_buffer_holds_no_answer_back() {
     assert!(bench.deferrals.resolve(bench.handler.tokens[0]));
     bench.send_max = 10;
     bench.resolved();
-    assert!(!bench.connection.is_starved(), "nothing is in its way any more");
+    assert!(!bench.connection.is_starved(), "it no longer waits for a buffer");
     assert_eq!((bench.take_output().as_str(), bench.state()), (LATER, State::KeepAlive));
     assert!(bench.is_receiving());
 }
 
 #[test]
-fn an_answer_without_a_buffer_waits_among_those_who_answer() {
+fn an_answer_without_a_buffer_waits_for_one() {
     let mut bench = Bench::new(Later::default());
     bench.send(&get("/"));
     let held: Vec<_> = std::iter::from_fn(|| bench.pool.pop_any()).collect();
@@ -331,16 +331,16 @@ fn an_answer_without_a_buffer_waits_among_those_who_answer() {
 }
 
 #[test]
-fn what_was_answered_before_may_leave_in_parts_without_being_taken_for_a_part_of_the_deferred_answer() {
+fn earlier_responses_sent_in_parts_do_not_count_as_the_deferred_one() {
     let mut bench = Bench::new(Later::default());
     bench.send_max = 7;
     bench.send(&[get("/now"), get("/")].concat());
     assert!(bench.take_output().ends_with("now"));
     bench.pass(60_000);
-    assert!(bench.take_output().starts_with("HTTP/1.1 503 "), "nothing of the deferred answer had left");
+    assert!(bench.take_output().starts_with("HTTP/1.1 503 "), "nothing of the deferred answer had been sent");
 }
 
-/// Defers in the middle of content: before it, and behind each slice.
+/// Defers before the content, and after each slice of it.
 #[derive(Default)]
 struct Slices {
     token: Option<DeferToken>,
@@ -385,7 +385,7 @@ impl Bench<Slices> {
 }
 
 #[test]
-fn content_may_be_asked_for_behind_a_deferral_and_the_client_is_told_to_go_on() {
+fn content_may_be_requested_after_a_deferral_with_a_continue() {
     let mut bench = Bench::new(Slices::default());
     bench.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(bench.take_output(), "");
@@ -400,7 +400,7 @@ fn content_may_be_asked_for_behind_a_deferral_and_the_client_is_told_to_go_on() 
 }
 
 #[test]
-fn deferring_does_not_lift_the_limit_of_content_nor_forget_a_handlers_own() {
+fn deferring_keeps_the_limits_of_content() {
     for (own_limit, chunks, refused) in [(false, 2, false), (false, 3, true), (true, 5, false), (true, 6, true)] {
         let mut bench = Bench::new(Slices { own_limit, ..Slices::default() });
         bench.limits.content_bytes_max = 8;
@@ -422,13 +422,13 @@ fn deferring_does_not_lift_the_limit_of_content_nor_forget_a_handlers_own() {
     bench.send(b"0123456789");
     bench.resolve_all();
     bench.send(b"0123456789");
-    assert!(bench.take_output().starts_with("HTTP/1.1 200 "), "the limit of its own is remembered");
+    assert!(bench.take_output().starts_with("HTTP/1.1 200 "), "the handler's limit still applies");
 }
 
 #[test]
-fn content_cannot_be_collected_once_the_head_is_gone() {
+fn content_cannot_be_collected_after_the_head_was_consumed() {
     let mut bench = Bench::new(Slices::default());
-    // What comes as content looks like a head, and must never be taken for one.
+    // The content looks like a head, and must not be taken for one.
     let head = "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n";
     bench.send(head.as_bytes());
     bench.resolve_all();

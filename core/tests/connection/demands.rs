@@ -1,4 +1,4 @@
-//! Statuses that demand a field: they have it, or do not go out.
+//! Statuses that require a field: responses have it, or are not sent.
 
 use aurora_http_core::handler::handler_fn;
 use aurora_http_core::request::Request;
@@ -8,7 +8,7 @@ use aurora_http_core::writer::{ResponseWriter, WriteError};
 
 use crate::harness::Bench;
 
-/// What RFC 9110 demands, said once more: status, field, a value, and whether an empty one will do.
+/// The requirements of RFC 9110: status, field, a value, and whether an empty value is allowed.
 const ROWS: [(u16, &str, &str, bool); 4] = [
     (401, "WWW-Authenticate", "Basic realm=\"x\"", false),
     (405, "Allow", "GET, HEAD", true),
@@ -28,7 +28,7 @@ const ENDS: [End; 3] = [
     },
 ];
 
-/// What is sent for a request, and what the handler was told at the end.
+/// The response to a request, and the handler's last error.
 fn answer(request: &str, status: u16, fields: &[(&str, &str)], end: End) -> (String, Option<WriteError>) {
     let mut told = None;
     let mut bench = Bench::new(handler_fn(|_: &Request<'_>, response: &mut ResponseWriter<'_>| {
@@ -50,7 +50,7 @@ fn answer(request: &str, status: u16, fields: &[(&str, &str)], end: End) -> (Str
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 #[test]
-fn a_response_has_the_field_that_its_status_demands_or_is_500() {
+fn a_response_has_the_field_that_its_status_requires_or_is_500() {
     for (status, name, value, may_be_empty) in ROWS {
         for end in ENDS {
             let sent = |fields: &[(&str, &str)]| answer(GET, status, fields, end);
@@ -74,7 +74,7 @@ fn a_response_has_the_field_that_its_status_demands_or_is_500() {
 }
 
 #[test]
-fn the_table_is_the_same_for_a_response_as_a_value_and_no_other_status_is_in_it() {
+fn no_other_status_requires_a_field_and_response_agrees() {
     for status in 200..=599 {
         let row = ROWS.iter().find(|row| row.0 == status);
         assert_eq!(demand(status).map(|demand| demand.name), row.map(|row| row.1), "{status}");
@@ -92,7 +92,7 @@ fn the_table_is_the_same_for_a_response_as_a_value_and_no_other_status_is_in_it(
 }
 
 #[test]
-fn a_426_tells_the_connection_option_that_goes_with_upgrade() {
+fn a_426_has_the_connection_option_for_upgrade() {
     for (fields, line) in [
         ("", "Connection: upgrade\r\n"),
         ("Connection: close\r\n", "Connection: close, upgrade\r\n"),
@@ -105,13 +105,13 @@ fn a_426_tells_the_connection_option_that_goes_with_upgrade() {
     }
     let (output, _) = answer("GET / HTTP/1.0\r\n\r\n", 426, &[("Upgrade", "websocket")], ENDS[0]);
     assert!(output.contains("\r\nConnection: close, upgrade\r\n"), "{output}");
-    // Everywhere else Upgrade is the core's.
+    // With any other status only the core may set Upgrade.
     let (output, told) = answer(GET, 400, &[("Upgrade", "websocket")], ENDS[0]);
     assert_eq!((told, &output[..13]), (Some(WriteError::Reserved), "HTTP/1.1 500 "));
 }
 
 #[test]
-fn failing_with_a_status_that_demands_a_field_is_500() {
+fn failing_with_a_status_that_requires_a_field_is_500() {
     for (status, ..) in ROWS {
         let mut bench = Bench::new(handler_fn(|_: &Request<'_>, response: &mut ResponseWriter<'_>| {
             let _ = response.fail(status);

@@ -1,4 +1,4 @@
-//! Handlers that return the wrong thing, requests that are wrong at a bad moment, buffers that do not exist.
+//! Handlers that return the wrong flow, requests that are malformed at a bad moment, buffers that do not exist.
 
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler, handler_fn};
@@ -18,7 +18,8 @@ static LONG: [u8; 20_000] = [b's'; 20_000];
 type First = fn(&Request<'_>, &mut ResponseWriter<'_>) -> Flow<()>;
 type Next = fn(&[u8], bool, &mut ResponseWriter<'_>) -> (usize, Flow<()>);
 
-/// The first call, and all later ones: content if there is any, whether it has ended; how much of it is consumed.
+/// Functions for the first call, and for all later ones. These get the content, if any, and whether it has ended, and
+/// return how much of it is consumed.
 struct Steps(First, Next);
 
 impl Handler for Steps {
@@ -53,7 +54,7 @@ fn answers(content: &[u8], _: bool, response: &mut ResponseWriter<'_>) -> (usize
 }
 
 #[test]
-fn a_head_that_was_begun_and_left_is_an_error_and_not_two_heads() {
+fn an_unfinished_head_is_an_error() {
     let later: [First; 4] = [
         |_, response| {
             let _ = response.field("X-A", "b");
@@ -82,7 +83,7 @@ fn a_head_that_was_begun_and_left_is_an_error_and_not_two_heads() {
 }
 
 #[test]
-fn what_was_answered_before_a_malformed_request_is_not_lost() {
+fn responses_before_a_malformed_request_are_not_lost() {
     for length in [5, 511, 512, 4_000, 20_000] {
         let mut bench = Bench::new(handler_fn(move |_: &Request<'_>, response: &mut ResponseWriter<'_>| {
             response.static_body(&LONG[..length])
@@ -96,7 +97,7 @@ fn what_was_answered_before_a_malformed_request_is_not_lost() {
 }
 
 #[test]
-fn a_response_that_fills_the_buffer_is_replaced_while_it_has_not_left() {
+fn a_response_that_fills_the_buffer_can_be_replaced_until_it_is_sent() {
     let mut bench = Bench::new(Steps(
         |request, response| {
             if request.path() == b"/first" {
@@ -116,12 +117,12 @@ fn a_response_that_fills_the_buffer_is_replaced_while_it_has_not_left() {
 }
 
 #[test]
-fn an_answer_that_is_complete_before_its_request_is_not_lost_when_the_rest_is_wrong() {
+fn an_early_answer_is_not_lost_when_the_content_is_malformed() {
     let early: First = |_, response| {
         let _ = response.body("early");
         Flow::Receive(())
     };
-    // Some of it leaves before the content goes wrong, all of it, or nothing.
+    // Before the fault in the content, nothing of the answer is sent, a part, or all of it.
     for send_max in [usize::MAX, 10] {
         for hold in [false, true] {
             let mut bench = Bench::new(Steps(early, |content, _, _| (content.len(), Flow::Receive(()))));
@@ -138,14 +139,18 @@ fn an_answer_that_is_complete_before_its_request_is_not_lost_when_the_rest_is_wr
             let output = bench.take_output();
             assert!(output.ends_with("\r\n\r\nearly"), "{output}");
             assert_eq!(output.matches("HTTP/1.1").count(), 1, "{output}");
-            assert_eq!((bench.state(), bench.shut), (State::Lingering, Some(Shutdown::Write)), "a reset would eat it");
+            assert_eq!(
+                (bench.state(), bench.shut),
+                (State::Lingering, Some(Shutdown::Write)),
+                "a reset would destroy it"
+            );
             assert_eq!(bench.connection.close_reason(), Some(CloseReason::BadRequest));
         }
     }
 }
 
 #[test]
-fn a_limit_set_in_the_middle_of_the_content_counts_from_there() {
+fn a_limit_set_during_the_content_applies_to_the_rest() {
     let steps = Steps(
         |_, _| Flow::Receive(()),
         |content, ended, response| {
@@ -157,7 +162,7 @@ fn a_limit_set_in_the_middle_of_the_content_counts_from_there() {
     bench.send(&[CHUNKED, b"5\r\nabcde\r\n"].concat());
     assert_eq!(bench.state(), State::ReadingContent);
     bench.send(b"4\r\nabcd\r\n");
-    assert!(bench.take_output().starts_with("HTTP/1.1 413 "), "one more than was allowed");
+    assert!(bench.take_output().starts_with("HTTP/1.1 413 "), "one byte more than allowed");
     assert_eq!(bench.connection.close_reason(), Some(CloseReason::TooLarge));
 }
 
@@ -188,12 +193,12 @@ fn a_head_that_no_buffer_could_ever_hold_is_refused() {
 }
 
 #[test]
-fn a_receive_that_found_no_buffer_does_not_hold_up_the_close() {
+fn a_receive_without_a_buffer_does_not_delay_the_close() {
     let mut bench = Bench::new(handler_fn(|_, _: &mut ResponseWriter<'_>| ()));
     bench.with(|connection, cx| {
         connection.close(cx, CloseReason::Aborted);
         connection.handle_received(cx, Err(IoError::NoBuffers), None);
-        assert!(!connection.is_starved(), "whoever waits for a buffer is not asked what it wants");
+        assert!(!connection.is_starved(), "while it waits for a buffer, the engine does not ask for its next action");
     });
 }
 
@@ -216,7 +221,7 @@ fn a_response_is_as_long_as_the_limit_allows_and_no_longer() {
 }
 
 #[test]
-fn the_client_is_told_to_go_on_however_much_was_written_before() {
+fn continue_is_sent_however_much_was_written_before() {
     let mut bench = Bench::new(Steps(
         |_, response| {
             let _ = response.stream(None);
@@ -233,7 +238,7 @@ fn the_client_is_told_to_go_on_however_much_was_written_before() {
 }
 
 #[test]
-fn a_handler_that_waits_for_more_behind_its_head_is_not_asked_again_before_there_is_more() {
+fn a_handler_that_waits_for_more_is_called_only_when_more_arrives() {
     let mut bench = Bench::new(Steps(
         |_, response| {
             let _ = response.stream(Some(4));
@@ -274,7 +279,7 @@ fn a_handler_that_waits_for_more_gets_it_across_chunks() {
 }
 
 #[test]
-fn a_request_that_is_shed_is_counted_as_that_and_nothing_else() {
+fn a_shed_request_is_counted_only_as_shed() {
     let mut bench = Bench::new(handler_fn(|_, _: &mut ResponseWriter<'_>| ()));
     bench.limits.in_flight_max = Some(0);
     bench.send(GET);
@@ -285,7 +290,7 @@ fn a_request_that_is_shed_is_counted_as_that_and_nothing_else() {
 }
 
 #[test]
-fn a_send_that_is_faster_than_its_cancel_is_counted() {
+fn a_send_that_completes_before_its_cancel_is_counted() {
     let mut bench = Bench::new(handler_fn(|_, response: &mut ResponseWriter<'_>| response.static_body(&LONG)));
     (bench.hold_sends, bench.hold_cancels) = (true, true);
     bench.send(GET);

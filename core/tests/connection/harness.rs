@@ -1,6 +1,6 @@
 //! Drives one [`Connection`] as an engine and a perfect network would.
 
-// Every test crate uses its own part of this.
+// Each test uses only a part of this.
 #![allow(dead_code)]
 
 use aurora_http_core::connection::{Action, Connection, Context, Deadline, Place};
@@ -31,20 +31,20 @@ pub(crate) struct Bench<H: Handler> {
     receiving: Option<Option<Buf<'static>>>,
     /// Sends wait for [`complete_send`](Self::complete_send) instead of completing at once.
     pub(crate) hold_sends: bool,
-    /// An operation that is told to end completes as it would have, if it does before.
+    /// A cancelled operation completes as it would have, if it can.
     pub(crate) hold_cancels: bool,
     sending: Option<(Buf<'static>, &'static [u8])>,
-    /// The deadline that runs, and when it passes.
+    /// The current deadline, and when it expires.
     due: Option<(Deadline, Instant)>,
     pub(crate) sends: usize,
     pub(crate) shut: Option<Shutdown>,
     pub(crate) output: Vec<u8>,
-    /// Most bytes that one send takes.
+    /// The most bytes that one send takes.
     pub(crate) send_max: usize,
     pub(crate) link: Link,
 }
 
-/// What the system knows of the connection.
+/// What the system knows about the connection.
 pub(crate) struct Link {
     /// Bytes on their way to the client.
     pub(crate) unacknowledged: Option<u32>,
@@ -99,7 +99,7 @@ impl<H: Handler> Bench<H> {
         bench
     }
 
-    /// A new connection on the same memory; the one before must be gone.
+    /// Starts a new connection on the same memory; the previous one must be closed.
     pub(crate) fn reopen(&mut self) {
         assert_eq!(self.state(), State::Closed);
         assert_eq!(self.pool.in_use(), 0);
@@ -132,9 +132,9 @@ impl<H: Handler> Bench<H> {
         f(&mut self.connection, &mut cx)
     }
 
-    /// Does what the connection wants, until it wants nothing or a receive without input.
+    /// Carries out the connection's actions, until it has none or waits for input.
     ///
-    /// In the order of an engine: the deadline is looked at when something happened, before the next operation begins.
+    /// In the same order as an engine: the deadline is read after an event, before the next operation begins.
     pub(crate) fn act(&mut self) {
         loop {
             self.settle();
@@ -173,14 +173,14 @@ impl<H: Handler> Bench<H> {
         }
     }
 
-    /// Delivers bytes as far as the connection takes them; tells how many that were.
+    /// Delivers bytes as far as the connection takes them; returns how many it took.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while taken < bytes.len() {
             let Some(into) = self.receiving.take() else { break };
             let mut buf = into.unwrap_or_else(|| self.pool.acquire(Class::Small).expect("a lent buffer"));
             let count = buf.spare_len().min(bytes.len() - taken);
-            assert!(count > 0, "never a receive without room");
+            assert!(count > 0, "a receive must have room");
             buf.append(&bytes[taken..taken + count]).unwrap();
             taken += count;
             self.with(|connection, cx| connection.handle_received(cx, Ok(count as u32), Some(buf)));
@@ -189,7 +189,7 @@ impl<H: Handler> Bench<H> {
         taken
     }
 
-    /// The send in flight takes at most `count_max` bytes; tells how many it took.
+    /// The send in flight takes at most `count_max` bytes; returns how many it took.
     pub(crate) fn complete_send(&mut self, count_max: usize) -> usize {
         let (head, body) = self.sending.take().expect("a send is in flight");
         let all = [head.filled(), body].concat();
@@ -200,7 +200,7 @@ impl<H: Handler> Bench<H> {
         count
     }
 
-    /// Someone resolved a token.
+    /// A token has been resolved.
     pub(crate) fn resolved(&mut self) {
         self.with(|connection, cx| connection.handle_resolved(cx));
         self.act();
@@ -212,7 +212,7 @@ impl<H: Handler> Bench<H> {
         self.act();
     }
 
-    /// The reactor has no room for the send that was to be in flight.
+    /// The reactor rejects the send.
     pub(crate) fn reject_send(&mut self) {
         let (head, body) = self.sending.take().expect("a send is in flight");
         let op = Op::Send { io: IoHandle(0), head, body };
@@ -240,7 +240,7 @@ impl<H: Handler> Bench<H> {
         }
     }
 
-    /// Lets time pass, and the deadline that runs with it.
+    /// Lets time pass until the current deadline expires.
     pub(crate) fn pass(&mut self, ms: u64) {
         self.now = Instant(self.now.0 + ms);
         let deadline = self.connection.deadline().expect("a deadline runs");
@@ -248,15 +248,15 @@ impl<H: Handler> Bench<H> {
         self.act();
     }
 
-    /// Notes when the deadline passes that runs now.
+    /// Records when the current deadline expires.
     fn settle(&mut self) {
         let now = self.now;
-        if let Some(change) = self.connection.deadline_change(now) {
-            self.due = change.and_then(|class| Some((class, now.plus_ms(class.timeout_ms(&self.limits)?))));
+        if let Some(due) = self.connection.due_change(now, &self.limits) {
+            self.due = due.map(|(at, class)| (class, at));
         }
     }
 
-    /// Lets time pass; deadlines pass when they are due, and not otherwise.
+    /// Lets time pass; deadlines expire when they are due.
     pub(crate) fn elapse(&mut self, ms: u64) {
         let end = Instant(self.now.0 + ms);
         while let Some((class, at)) = self.due.filter(|(_, at)| *at <= end) {

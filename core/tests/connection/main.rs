@@ -3,6 +3,7 @@
 mod deferred;
 mod demands;
 mod disorder;
+mod duplex;
 mod harness;
 mod replies;
 mod states;

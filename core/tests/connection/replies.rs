@@ -1,5 +1,5 @@
-//! What a handler can do besides writing a response straight through: begin again, add fields, write a body whose length is
-//! not known, return an error of its own, go on as a closure, and have a say in the server's own answers.
+//! What a handler can do apart from writing a response from start to end: start over, add fields, write a body of
+//! unknown length, return its own error type, continue as a closure, and format the server's own answers.
 
 use std::fmt::Write as _;
 
@@ -34,7 +34,7 @@ fn plain(status: &str, fields: &str) -> String {
 }
 
 #[test]
-fn a_field_that_was_added_is_in_whatever_response_there_is() {
+fn an_added_field_is_in_every_kind_of_response() {
     type Write = fn(&mut ResponseWriter<'_>) -> Result<(), WriteError>;
     let ok = "HTTP/1.1 200 OK\r\nB: 2\r\nA: 1\r\nContent-Length: 2\r\n\r\nhi";
     let rows: [(&str, Write, String); 8] = [
@@ -80,7 +80,7 @@ fn a_field_that_was_added_is_in_whatever_response_there_is() {
 }
 
 #[test]
-fn a_field_that_cannot_be_added_harms_nothing() {
+fn a_field_that_cannot_be_added_does_no_harm() {
     let handler = handler_fn(|_, response| {
         assert_eq!(response.add_field("A b", "1"), Err(WriteError::InvalidName));
         assert_eq!(response.add_field("A", "1\r\n"), Err(WriteError::InvalidValue));
@@ -98,7 +98,7 @@ fn a_field_that_cannot_be_added_harms_nothing() {
 }
 
 #[test]
-fn a_response_that_has_begun_in_an_earlier_call_cannot_be_reset() {
+fn a_response_that_began_in_an_earlier_call_cannot_be_reset() {
     let handler = handler_fn(|_, response| {
         response.stream(Some(4))?;
         let mut calls = 0;
@@ -114,7 +114,7 @@ fn a_response_that_has_begun_in_an_earlier_call_cannot_be_reset() {
     });
     let mut bench = Bench::new(handler);
     bench.send(GET.as_bytes());
-    // The error latches, and a part has left.
+    // The error is kept, and a part has been sent.
     assert_eq!(bench.take_output(), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
     assert_eq!(bench.connection.close_reason(), Some(CloseReason::ResponseFailed));
 }
@@ -137,14 +137,14 @@ fn a_body_of_unknown_length_is_sent_with_its_length() {
 }
 
 #[test]
-fn a_body_that_is_too_long_or_fails_leaves_nothing_behind() {
+fn a_body_that_is_too_long_or_fails_is_discarded() {
     let too_long = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 30\r\nContent-Type: text/plain\r\n\r\n\
                     Response exceeds maximum size\n";
     for length in [65_536, 70_000, 200_000] {
         let handler = handler_fn(move |_, response| response.body_fmt(format_args!("{}", "x".repeat(length))));
         assert_eq!(get(handler), too_long, "{length}");
     }
-    // The serializer's own error counts, and another response takes the place of this one.
+    // The serializer's error is returned, and another response replaces this one.
     let handler = handler_fn(|_, response| {
         let written = response.body_with(|body| {
             write!(body, "some of it")?;
@@ -155,7 +155,7 @@ fn a_body_that_is_too_long_or_fails_leaves_nothing_behind() {
         response.body("another")
     });
     assert_eq!(get(handler), "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nanother");
-    // Where no larger buffer is free.
+    // If no larger buffer is free.
     let mut bench = Bench::with_buffers(
         handler_fn(|_, response| response.body_fmt(format_args!("{:5000}", 1))),
         ClassCounts::new([4, 4, 0, 0, 0]),
@@ -165,14 +165,14 @@ fn a_body_that_is_too_long_or_fails_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_is_written_in_place_shows_nothing_of_other_responses() {
+fn write_with_shows_no_bytes_of_other_responses() {
     let handler = handler_fn(|request: &Request<'_>, response| {
         if request.path() == b"/secret" {
             return response.body("secret".repeat(50));
         }
         response.stream(None)?;
         let count = response.write_with(|room| {
-            assert!(room.iter().all(|byte| *byte == 0), "all zeros");
+            assert!(room.iter().all(|byte| *byte == 0), "the room is not all zeros");
             Ok::<_, WriteError>(3)
         })?;
         assert_eq!(count, 3);
@@ -241,7 +241,7 @@ fn an_error_of_the_program_replaces_what_was_written() {
     assert_eq!(post(""), "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nnothing");
 }
 
-/// A different way to go on for each path.
+/// Continues in a different way for each path.
 fn routes(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<impl Respond + use<>, ShopError> {
     Ok(match request.path() {
         b"/count" => Either::Left({
@@ -269,7 +269,7 @@ fn routes(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<im
 }
 
 #[test]
-fn functions_go_on_as_closures_each_in_its_own_way() {
+fn functions_continue_as_different_closures() {
     let mut bench = Bench::new(handler_fn(routes));
     bench.send(b"GET /count HTTP/1.1\r\nHost: x\r\n\r\n");
     let chunks = "00001\r\n3\r\n00001\r\n2\r\n00001\r\n1\r\n0\r\n\r\n";
@@ -287,7 +287,7 @@ fn functions_go_on_as_closures_each_in_its_own_way() {
 }
 
 #[test]
-fn a_body_that_is_given_away_may_be_of_any_length() {
+fn an_owned_body_may_have_any_length() {
     for length in [0, 1, 700, 20_000, 300_000] {
         let handler = handler_fn(move |_, response| {
             response.field("A", "b")?;
@@ -332,11 +332,11 @@ fn a_closure_speaks_another_protocol() {
     assert_eq!(bench.connection.close_reason(), Some(CloseReason::UpgradeFinished));
 }
 
-/// Gives the server's own answers a form, and notes them.
+/// Formats the server's own answers, and records them.
 #[derive(Default)]
 struct Formed {
     seen: Vec<(u16, RefusalCause, Option<String>)>,
-    /// What it writes cannot be a response.
+    /// What it writes is not a response.
     is_broken: bool,
     /// It only adds a field.
     is_shy: bool,
@@ -374,7 +374,7 @@ impl Handler for Formed {
 }
 
 #[test]
-fn the_servers_own_answers_have_the_form_that_the_handler_gives_them() {
+fn the_handler_formats_the_servers_own_answers() {
     use RefusalCause::{Connection, Handler, Stalled};
     let rows = [
         ("GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", 400, Connection(CloseReason::BadRequest), Some("/a"), true),
@@ -408,11 +408,11 @@ fn the_servers_own_answers_have_the_form_that_the_handler_gives_them() {
 }
 
 #[test]
-fn a_request_that_comes_too_late_is_refused_in_the_handlers_form() {
+fn a_late_request_is_refused_in_the_handlers_format() {
     let mut bench = Bench::new(Formed::default());
     bench.send(b"GET /slow HTTP/1.1\r\nHo");
     bench.pass(30_000);
-    // What was received of the head is in the hands of the system, to be gone on with.
+    // The received part of the head is in the receive in flight.
     let seen = (408, RefusalCause::Connection(CloseReason::HeadTimeout), None);
     assert_eq!(bench.handler.seen, [seen]);
     let expected =

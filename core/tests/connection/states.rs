@@ -19,7 +19,7 @@ fn hello() -> Bench<impl Handler> {
     }))
 }
 
-/// Echoes content: whole with `/collect`, in slices otherwise.
+/// Echoes content: as a whole with `/collect`, otherwise in slices.
 struct Echo;
 
 impl Handler for Echo {
@@ -102,7 +102,7 @@ fn a_bad_request_gets_one_answer_and_a_lingering_close() {
 }
 
 #[test]
-fn connection_close_closes_behind_the_response() {
+fn connection_close_closes_after_the_response() {
     let mut bench = hello();
     bench.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert_eq!(bench.take_output(), "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello");
@@ -115,7 +115,7 @@ fn connection_close_closes_behind_the_response() {
 }
 
 #[test]
-fn content_is_collected_in_place_aside_and_from_chunks() {
+fn content_is_collected_in_place_in_a_separate_buffer_and_from_chunks() {
     for length in [0, 1, 100, 3_000, 4_096, 5_000, 70_000, 262_144] {
         let content: Vec<u8> = (0..length).map(|at| b'a' + (at % 26) as u8).collect();
         let plain =
@@ -135,7 +135,7 @@ fn content_is_collected_in_place_aside_and_from_chunks() {
             let output = bench.take_output();
             let (head, body) = output.split_once("\r\n\r\n").unwrap();
             if length > 260_000 {
-                // Content and response cannot both have the largest class: the response is too large for what is left.
+                // Content and response cannot both have a buffer of the largest class, so the response is too large.
                 continue;
             }
             assert_eq!(head, format!("HTTP/1.1 200 OK\r\nContent-Length: {length}"));
@@ -169,7 +169,7 @@ fn an_echo_of_any_size_runs_in_two_buffers() {
 }
 
 #[test]
-fn continue_is_sent_when_content_is_wanted_and_not_there() {
+fn continue_is_sent_when_content_is_wanted_and_has_not_arrived() {
     let head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
     let mut bench = Bench::new(Echo);
     bench.send(head);
@@ -177,7 +177,7 @@ fn continue_is_sent_when_content_is_wanted_and_not_there() {
     assert!(output.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"), "{output}");
     bench.send(b"ok");
     assert_eq!(bench.take_output(), "ok");
-    // Already there: no interim response.
+    // No interim response if content has already arrived.
     bench.send(&[&head[..], b"ok"].concat());
     let output = bench.take_output();
     assert!(output.starts_with("HTTP/1.1 200 OK\r\n") && output.ends_with("\r\n\r\nok"), "{output}");
@@ -197,7 +197,7 @@ fn a_slow_head_is_answered_408() {
     assert_eq!(bench.pool.in_use(), 0);
 }
 
-/// What the connection itself answers to a head that it does not accept, or that does not get whole (RFC 9110 §9.3.2).
+/// The connection's own answer to a head that is not acceptable, or never complete (RFC 9110 §9.3.2).
 #[test]
 fn no_error_answer_to_head_has_content() {
     let long = "x".repeat(70_000);
@@ -244,7 +244,7 @@ fn no_error_answer_to_head_has_content() {
 }
 
 #[test]
-fn a_head_request_that_is_shed_gets_no_content() {
+fn a_head_request_that_is_refused_for_overload_gets_no_content() {
     for (method, is_head) in [("HEAD", true), ("GET", false)] {
         let mut bench = hello();
         bench.send(format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());

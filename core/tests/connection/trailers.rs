@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::harness::{Bench, COUNTS};
 
-/// Notes content and trailers; echoes the content on `/echo`.
+/// Records content and trailers; echoes the content on `/echo`.
 #[derive(Default)]
 struct Notes {
     drops: bool,
@@ -24,7 +24,7 @@ impl Handler for Notes {
     type Exchange = bool;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<bool> {
-        assert!(request.fields().get("a").is_none(), "never merged");
+        assert!(request.fields().get("a").is_none(), "trailers must not be merged into the head");
         if !self.drops {
             response.keep_trailers();
         }
@@ -57,12 +57,12 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n
 const NEXT: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi";
 
 fn kept(bench: &Bench<Notes>) -> Vec<(&str, &[u8])> {
-    let trailers = bench.handler.trailers.as_deref().expect("it asked for them");
+    let trailers = bench.handler.trailers.as_deref().expect("the handler asked for trailers");
     trailers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
 }
 
 #[test]
-fn a_handler_that_asks_gets_them_at_the_end_and_what_is_forbidden_is_not_among_them() {
+fn a_handler_that_asks_gets_trailers_but_no_forbidden_ones() {
     let body = "3\r\nabc\r\n0\r\nA: 1\r\nHost: evil\r\nContent-Length: 3\r\nAuthorization: b\r\na:  2 \r\n\r\n";
     let all = [POST, body].concat();
     for split in 0..all.len() {
@@ -76,7 +76,7 @@ fn a_handler_that_asks_gets_them_at_the_end_and_what_is_forbidden_is_not_among_t
 }
 
 #[test]
-fn without_asking_and_without_chunks_there_are_none() {
+fn without_asking_or_without_chunks_there_are_no_trailers() {
     let mut bench = Bench::new(Notes { drops: true, ..Notes::default() });
     bench.send([POST, "0\r\nA: 1\r\n\r\n"].concat().as_bytes());
     assert_eq!((bench.handler.ends, bench.handler.trailers.is_none()), (1, true));
@@ -90,7 +90,7 @@ fn without_asking_and_without_chunks_there_are_none() {
 #[test]
 fn a_section_at_the_limit_is_kept_and_one_byte_more_is_431() {
     for (past, grows) in [(0, true), (1, true), (0, false), (1, false)] {
-        // Without a class that holds the section in one piece, it cannot be kept.
+        // Without a class for the whole section, it cannot be kept.
         let counts =
             if grows { COUNTS } else { COUNTS.with(Class::Medium, 0).with(Class::Large, 0).with(Class::Huge, 0) };
         let mut bench = Bench::with_buffers(Notes::default(), counts);
@@ -115,7 +115,7 @@ fn a_section_at_the_limit_is_kept_and_one_byte_more_is_431() {
 }
 
 #[test]
-fn a_section_that_waits_for_a_larger_buffer_goes_on_where_it_stood() {
+fn a_section_that_waits_for_a_larger_buffer_continues() {
     let mut bench = Bench::with_buffers(Notes::default(), ClassCounts::new([2, 2, 1, 0, 0]));
     let held = bench.pool.acquire(Class::Medium).unwrap();
     let value = "v".repeat(6000);
@@ -130,7 +130,7 @@ fn a_section_that_waits_for_a_larger_buffer_goes_on_where_it_stood() {
     assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
 }
 
-/// Status of the answer, content, trailers, and whether the next request was served too.
+/// The status of the answer, content, trailers, and whether the next request was served, too.
 type Verdict = (String, Vec<u8>, Option<Vec<(String, Vec<u8>)>>, usize);
 
 fn verdict(body: &[u8], path: &str, drops: bool, mut ends: Vec<usize>) -> Verdict {
@@ -167,7 +167,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_split_is_the_same_and_keeping_accepts_what_dropping_accepts(
+    fn every_split_gives_the_same_verdict_and_so_does_keeping_trailers(
         chunks in vec("[a-z]{1,9}", 0..4),
         section in section(),
         echoes in any::<bool>(),
@@ -184,7 +184,7 @@ proptest! {
         let mut split = verdict(&body, path, false, ends.clone());
         let mut dropped = verdict(&body, path, true, ends);
         if echoes && whole.3 == 0 {
-            // How much of the echo has left when the fault comes depends on the split.
+            // How much of the echo has been sent at the time of the fault depends on the split.
             for verdict in [&mut whole, &mut split, &mut dropped] {
                 verdict.0.clear();
             }
@@ -194,7 +194,7 @@ proptest! {
     }
 }
 
-/// Asks for trailers, waits until everything is there, then answers in pieces of two bytes.
+/// Asks for trailers, waits for all content, then answers in pieces of two bytes.
 struct Holds {
     trailers_seen: usize,
 }
@@ -224,7 +224,7 @@ impl Handler for Holds {
 }
 
 #[test]
-fn content_that_is_held_may_be_taken_in_pieces_in_front_of_trailers() {
+fn held_content_before_trailers_may_be_consumed_in_pieces() {
     for (tail, trailers) in [("0\r\nA: 1\r\n\r\n", 2), ("0\r\n\r\n", 0)] {
         for next in ["", NEXT] {
             for split in 0..=tail.len() {
@@ -233,7 +233,7 @@ fn content_that_is_held_may_be_taken_in_pieces_in_front_of_trailers() {
                 bench.send([&tail[split..], next].concat().as_bytes());
                 let output = bench.take_output();
                 assert!(output.contains("2\r\nab\r\n") && output.contains("1\r\nc\r\n0\r\n\r\n"), "{split} {output}");
-                assert_eq!(bench.handler.trailers_seen, trailers, "with each piece of the end");
+                assert_eq!(bench.handler.trailers_seen, trailers, "trailers come with each piece of the end");
                 assert_eq!(
                     (bench.connection.requests_served(), bench.pool.in_use()),
                     if next.is_empty() { (1, 0) } else { (2, bench.pool.in_use()) }

@@ -1,4 +1,4 @@
-//! Other protocols behind 101 and CONNECT.
+//! Other protocols after 101 and CONNECT.
 
 use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
@@ -48,7 +48,7 @@ const SWITCHED: &str =
     "HTTP/1.1 101 Switching Protocols\r\nX-Lines: yes\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\n";
 
 #[test]
-fn leftovers_come_first_and_lines_may_be_split_anywhere() {
+fn leftover_bytes_come_first_and_lines_may_be_split_anywhere() {
     for split in 0..12 {
         let mut bench = Bench::new(Lines);
         let lines = b"abc\ndefg\nhi";
@@ -76,7 +76,7 @@ fn connect_opens_a_tunnel_without_framing_fields() {
 }
 
 #[test]
-fn what_was_not_offered_is_not_switched_to() {
+fn a_protocol_that_was_not_offered_is_refused() {
     let mut bench = Bench::new(Lines);
     for request in [
         "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -89,7 +89,7 @@ fn what_was_not_offered_is_not_switched_to() {
 }
 
 #[test]
-fn an_upgraded_connection_may_not_idle_for_ever() {
+fn an_idle_upgraded_connection_is_closed() {
     let mut bench = Bench::new(Lines);
     bench.send(UPGRADE.as_bytes());
     bench.pass(60_000);
@@ -106,18 +106,18 @@ fn a_detached_connection_waits_to_be_taken() {
 }
 
 #[test]
-fn the_end_behind_half_a_line_is_the_end() {
-    for behind in ["", "hi", "a\nhi"] {
+fn a_fin_after_an_incomplete_line_ends_the_connection() {
+    for extra in ["", "hi", "a\nhi"] {
         let mut bench = Bench::new(Lines);
-        bench.send(&[UPGRADE.as_bytes(), behind.as_bytes()].concat());
+        bench.send(&[UPGRADE.as_bytes(), extra.as_bytes()].concat());
         bench.take_output();
         bench.fin();
-        assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0), "{behind:?}");
-        assert_eq!(bench.connection.close_reason(), Some(CloseReason::UpgradeFinished), "{behind:?}");
+        assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0), "{extra:?}");
+        assert_eq!(bench.connection.close_reason(), Some(CloseReason::UpgradeFinished), "{extra:?}");
     }
 }
 
-/// Switches, then does what the path says; what is not HTTP any more is never given to `request`.
+/// Switches, then does what the path says. Raw bytes must never reach `request`.
 #[derive(Default)]
 struct Switches {
     requests: usize,
@@ -169,14 +169,14 @@ impl Handler for Switches {
 
 const SWITCHED_TO_X: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
 
-/// An upgrade request with a whole HTTP request behind it, which is the other protocol's bytes once 101 went out.
+/// An upgrade request followed by a whole HTTP request, which are raw bytes once 101 has been sent.
 fn upgrade_to_x(path: &str, fields: &str) -> Vec<u8> {
     let next = "GET /next HTTP/1.1\r\nHost: x\r\n\r\n";
     format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n{fields}\r\n{next}").into_bytes()
 }
 
 #[test]
-fn behind_101_nothing_is_http_whatever_the_handler_does_next() {
+fn after_101_nothing_is_http_whatever_the_handler_returns() {
     for (path, raw) in [("/finish", ""), ("/produce", "raw"), ("/defer", "raw")] {
         let mut bench = Bench::new(Switches::default());
         bench.send(&upgrade_to_x(path, ""));
@@ -193,7 +193,7 @@ fn behind_101_nothing_is_http_whatever_the_handler_does_next() {
 }
 
 #[test]
-fn a_token_of_a_connection_that_was_given_away_is_stale() {
+fn a_token_of_a_detached_connection_is_stale() {
     let mut bench = Bench::new(Switches::default());
     bench.send(&upgrade_to_x("/detach", ""));
     assert!(bench.connection.is_detached());
@@ -203,7 +203,7 @@ fn a_token_of_a_connection_that_was_given_away_is_stale() {
 
 #[test]
 fn a_switch_that_fails_is_the_last_response() {
-    // What the request said about the connection was forgotten when the switch began.
+    // Switching drops what the request said about the connection, so it must be closed.
     let rows = [("/fail", "", "503"), ("/collect", "", "500"), ("/body", "Content-Length: 1\r\n", "413")];
     for (path, fields, status) in rows {
         let mut bench = Bench::new(Switches::default());
@@ -218,7 +218,7 @@ fn a_switch_that_fails_is_the_last_response() {
 }
 
 #[test]
-fn an_upgraded_connection_is_no_exchange_under_way() {
+fn an_upgraded_connection_does_not_count_as_in_flight() {
     for path in ["/", "/detach"] {
         let mut bench = Bench::new(Lines);
         bench.send(UPGRADE.replace(" / ", &format!(" {path} ")).as_bytes());
@@ -229,7 +229,7 @@ fn an_upgraded_connection_is_no_exchange_under_way() {
     }
 }
 
-/// Switches once it was given all content, or before that.
+/// Switches after it was given all content, or earlier.
 struct Reads {
     token: Option<DeferToken>,
 }
@@ -257,7 +257,7 @@ impl Handler for Reads {
 
     fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
         match content.bytes() {
-            // Of the content.
+            // Content.
             b"early" => return Self::switch(response),
             b"unread" => {
                 content.hold();
@@ -276,7 +276,7 @@ impl Handler for Reads {
             }
             _ => {}
         }
-        // Of the other protocol.
+        // Raw bytes.
         let count = response.write(content.bytes()).unwrap();
         content.consume(count);
         Flow::Receive(())
@@ -288,7 +288,7 @@ impl Handler for Reads {
 }
 
 #[test]
-fn content_that_is_read_first_may_stand_in_front_of_another_protocol() {
+fn content_that_is_read_first_may_precede_another_protocol() {
     let chunks = |content: &str| format!("{:x}\r\n{content}\r\n0\r\n\r\n", content.len());
     for (path, content) in [("/collect", "hello"), ("/receive", "hello"), ("/receive", "later")] {
         for (framing, body) in
@@ -297,7 +297,7 @@ fn content_that_is_read_first_may_stand_in_front_of_another_protocol() {
             let head =
                 format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n{framing}\r\n\r\n");
             let input = [head.as_bytes(), body.as_bytes(), b"raw bytes"].concat();
-            // Whatever arrives together; content in one piece, which is what the handler tells its order by.
+            // However the bytes are split, except within the content, from which the handler tells what to do.
             for at in [head.len(), head.len() + body.len(), input.len()] {
                 let mut bench = Bench::new(Reads { token: None });
                 bench.send(&input[..at]);
@@ -314,7 +314,7 @@ fn content_that_is_read_first_may_stand_in_front_of_another_protocol() {
 }
 
 #[test]
-fn content_that_is_not_read_in_front_of_another_protocol_is_413() {
+fn unread_content_before_another_protocol_is_413() {
     for (content, length) in [("early", 9), ("unread", 9), ("unread", 6)] {
         let mut bench = Bench::new(Reads { token: None });
         let fields = format!("Connection: upgrade\r\nUpgrade: x\r\nContent-Length: {length}");
@@ -328,7 +328,7 @@ fn content_that_is_not_read_in_front_of_another_protocol_is_413() {
     assert!(bench.take_output().starts_with("HTTP/1.1 413 "), "a tunnel");
 }
 
-/// Switches at the end of its content, and wants to receive more in the same breath.
+/// Switches in the call with the end of its content, and returns `Receive` from the same call.
 struct SwitchesAtTheEnd;
 
 impl Handler for SwitchesAtTheEnd {
@@ -356,7 +356,7 @@ impl Handler for SwitchesAtTheEnd {
 }
 
 #[test]
-fn a_handler_that_switches_at_the_end_of_content_receives_the_other_protocols_bytes_next() {
+fn a_handler_that_switches_at_the_end_of_content_then_receives_raw_bytes() {
     for (field, body) in [("Content-Length: 2", "hi"), ("Transfer-Encoding: chunked", "2\r\nhi\r\n0\r\n\r\n")] {
         for raw in ["raw", ""] {
             let mut bench = Bench::new(SwitchesAtTheEnd);
@@ -371,7 +371,7 @@ fn a_handler_that_switches_at_the_end_of_content_receives_the_other_protocols_by
     }
 }
 
-/// Switches and defers, before it was given a byte or behind the first ones; then takes what there is.
+/// Switches and defers, before or after it was given the first bytes; then consumes everything.
 #[derive(Default)]
 struct Pauses {
     token: Option<DeferToken>,
@@ -412,14 +412,14 @@ impl Handler for Pauses {
 }
 
 #[test]
-fn what_arrives_while_an_upgraded_connection_is_deferred_is_given_to_the_handler_with_its_end() {
-    for (path, behind) in [("/at-once", ""), ("/at-once", "lo"), ("/later", "lo")] {
-        // How much arrives before the answer comes; the rest, and the end, arrive behind it.
+fn input_of_a_deferred_upgraded_connection_reaches_the_handler_with_its_end() {
+    for (path, extra) in [("/at-once", ""), ("/at-once", "lo"), ("/later", "lo")] {
+        // How much arrives before the answer; the rest and the FIN arrive after it.
         for before in 0..=4 {
             let mut bench = Bench::new(Pauses { waits_for_half_closed: true, ..Pauses::default() });
             let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
-            bench.send(format!("{head}{behind}").as_bytes());
-            assert_eq!(bench.take_output(), SWITCHED_TO_X, "{path} {behind:?}");
+            bench.send(format!("{head}{extra}").as_bytes());
+            assert_eq!(bench.take_output(), SWITCHED_TO_X, "{path} {extra:?}");
             for (at, piece) in ["abc", "d", "efghi", ""].into_iter().enumerate() {
                 if at == before {
                     resolve(&mut bench);
@@ -433,7 +433,7 @@ fn what_arrives_while_an_upgraded_connection_is_deferred_is_given_to_the_handler
                 resolve(&mut bench);
             }
             let taken = String::from_utf8_lossy(&bench.handler.taken);
-            assert_eq!((taken, bench.handler.ended), (format!("{behind}abcdefghi").into(), true), "{path} {before}");
+            assert_eq!((taken, bench.handler.ended), (format!("{extra}abcdefghi").into(), true), "{path} {before}");
             assert_eq!((bench.state(), bench.pool.in_use(), bench.in_flight), (State::Closed, 0, 0), "{path} {before}");
             assert_eq!(bench.connection.close_reason(), Some(CloseReason::UpgradeFinished), "{path} {before}");
         }

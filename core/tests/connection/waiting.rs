@@ -1,4 +1,4 @@
-//! Handlers that wait for a time, or for bytes and a token at once, and what they hear of an end.
+//! Handlers that wait for a time, or for bytes and a token at once, and what they are told about an end.
 
 use aurora_http_core::connection::Deadline;
 use aurora_http_core::defer::DeferToken;
@@ -10,7 +10,7 @@ use aurora_http_core::writer::ResponseWriter;
 
 use crate::harness::Bench;
 
-/// What a handler was called for, in order.
+/// A call of the handler.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Call {
     Received(String),
@@ -19,18 +19,18 @@ enum Call {
     Abandoned(CloseReason),
 }
 
-/// Does what the path says, and writes down what it is called for.
+/// Does what the path says, and records its calls.
 #[derive(Default)]
 struct Waits {
     calls: Vec<Call>,
     token: Option<DeferToken>,
-    /// Holds what it is offered.
+    /// Whether it holds what it is offered.
     holds: bool,
-    /// It writes back what it is offered.
+    /// Whether it writes back what it is offered.
     is_upgraded: bool,
-    /// What `stopping` answers with.
+    /// The response of `stopping`, if any.
     farewell: Option<&'static str>,
-    /// Milliseconds that it sets in every call, if any.
+    /// The time in milliseconds that it sets in every call, if any.
     again_ms: Option<u32>,
 }
 
@@ -96,7 +96,7 @@ impl Handler for Waits {
             return Flow::Defer(());
         }
         if self.holds {
-            // Now there is room for it.
+            // Now it has room for it.
             self.holds = false;
             self.token = None;
             return Flow::Receive(());
@@ -140,13 +140,13 @@ fn a_handler_is_called_at_the_time_that_it_set() {
     assert_eq!(bench.handler.calls, [Call::Woken { by_time: true }]);
     assert!(bench.take_output().ends_with("awake"));
     assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
-    // Of the next exchange, no time is left over.
+    // The time does not carry over to the next exchange.
     bench.send(&get("/token"));
     assert_eq!(bench.connection.deadline(), Some(Deadline::Defer));
 }
 
 #[test]
-fn a_token_may_come_before_the_time_and_outlives_it() {
+fn a_token_may_be_resolved_before_the_time_or_after_it() {
     let mut bench = Bench::new(Waits::default());
     bench.send(&get("/both"));
     assert!(bench.deferrals.resolve(bench.handler.token.unwrap()));
@@ -158,7 +158,7 @@ fn a_token_may_come_before_the_time_and_outlives_it() {
     bench.pass(5_000);
     bench.pass(70_000);
     bench.handler.again_ms = None;
-    assert!(bench.deferrals.resolve(bench.handler.token.unwrap()), "still");
+    assert!(bench.deferrals.resolve(bench.handler.token.unwrap()), "the token is still valid");
     bench.resolved();
     let by_time = [true, true, false].map(|by_time| Call::Woken { by_time });
     assert_eq!(bench.handler.calls, by_time);
@@ -166,20 +166,20 @@ fn a_token_may_come_before_the_time_and_outlives_it() {
 }
 
 #[test]
-fn an_upgraded_connection_hears_bytes_and_tokens() {
+fn an_upgraded_connection_is_called_for_bytes_and_tokens() {
     let mut bench = Bench::new(Waits::default());
     bench.send(&get("/up"));
     bench.send(b"one");
     assert!(bench.take_output().ends_with("\r\n\r\none"));
     bench.send(b"two");
     assert_eq!(bench.take_output(), "two");
-    assert!(bench.deferrals.resolve(bench.handler.token.unwrap()), "it is the same all the time");
+    assert!(bench.deferrals.resolve(bench.handler.token.unwrap()), "the token stays the same");
     bench.resolved();
     assert_eq!(bench.handler.calls.last(), Some(&Call::Woken { by_time: false }));
 }
 
 #[test]
-fn without_a_token_or_a_time_nobody_could_wake_it() {
+fn waiting_without_a_token_or_a_time_is_refused() {
     for path in ["/nothing", "/content"] {
         let mut bench = Bench::new(Waits::default());
         bench.send(&post(path, 5));
@@ -191,19 +191,19 @@ fn without_a_token_or_a_time_nobody_could_wake_it() {
 }
 
 #[test]
-fn what_is_held_is_offered_again_when_the_handler_was_woken() {
+fn held_content_is_offered_again_after_a_wake() {
     let mut bench = Bench::new(Waits { holds: true, ..Waits::default() });
     bench.send(&[post("/content", 10), b"12345".to_vec()].concat());
     assert!(bench.deferrals.resolve(bench.handler.token.unwrap()));
     bench.resolved();
     let held = Call::Received("12345".into());
     assert_eq!(bench.handler.calls, [held.clone(), Call::Woken { by_time: false }, held]);
-    // Also where no more can come, or there is no room for more.
+    // Even if no more can come, or there is no room for more.
     for length in [5, 1_000_000] {
         let mut bench = Bench::new(Waits { holds: true, ..Waits::default() });
         bench.send(&post("/content", length));
         let sent = bench.send(&vec![b'x'; length]);
-        assert_eq!(bench.connection.deadline(), Some(Deadline::Defer), "{length}: it waits for the token alone");
+        assert_eq!(bench.connection.deadline(), Some(Deadline::Defer), "{length}: it waits only for the token");
         let offered = bench.handler.calls.len();
         assert!(bench.deferrals.resolve(bench.handler.token.unwrap()));
         bench.resolved();
@@ -214,7 +214,7 @@ fn what_is_held_is_offered_again_when_the_handler_was_woken() {
 }
 
 #[test]
-fn a_stop_is_told_once_to_those_that_may_wait_for_long() {
+fn handlers_that_may_wait_for_long_are_told_once_of_a_stop() {
     for (path, hears) in [("/time", true), ("/token", true), ("/up", true), ("/up/plain", true), ("/begun", false)] {
         let mut bench = Bench::new(Waits::default());
         bench.send(&if hears { get(path) } else { post(path, 10) });
@@ -223,7 +223,7 @@ fn a_stop_is_told_once_to_those_that_may_wait_for_long() {
         bench.stopping();
         bench.stopping();
         assert_eq!(bench.handler.calls, if hears { &[Call::Stopping][..] } else { &[] }, "{path}");
-        assert_eq!(bench.take_output(), "", "{path} goes on");
+        assert_eq!(bench.take_output(), "", "{path} continues");
     }
     let mut bench = Bench::new(Waits { farewell: Some("bye"), ..Waits::default() });
     bench.send(&get("/time"));
@@ -234,7 +234,7 @@ fn a_stop_is_told_once_to_those_that_may_wait_for_long() {
 }
 
 #[test]
-fn a_state_that_is_given_up_tells_why() {
+fn abandoned_is_called_with_the_reason() {
     let mut bench = Bench::new(Waits::default());
     bench.send(&get("/token"));
     bench.pass(60_000);
@@ -244,7 +244,7 @@ fn a_state_that_is_given_up_tells_why() {
     bench.send(&post("/begun", 10));
     bench.fin();
     assert_eq!(bench.handler.calls, [Call::Abandoned(CloseReason::PeerClosedEarly)]);
-    // Once its connection has broken, no time comes.
+    // After its connection has broken, it is not called at its time.
     let mut bench = Bench::new(Waits::default());
     bench.send(&get("/time"));
     bench.with(|connection, cx| connection.close(cx, CloseReason::Aborted));
@@ -254,7 +254,7 @@ fn a_state_that_is_given_up_tells_why() {
 }
 
 #[test]
-fn an_interim_response_leaves_alone() {
+fn an_interim_response_is_sent_separately() {
     const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
     let head = "POST /begun HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
     for sent_at_once in [1, 24, 25, usize::MAX] {
@@ -271,13 +271,13 @@ fn an_interim_response_leaves_alone() {
         let output = bench.take_output();
         assert!(output.starts_with(&format!("{CONTINUE}HTTP/1.1 200 OK\r\n")) && output.ends_with("begun"), "{output}");
         bench.send(b"0123456789");
-        assert_eq!(bench.take_output(), "after", "the response goes on");
+        assert_eq!(bench.take_output(), "after", "the response continues");
         assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
     }
 }
 
 #[test]
-fn an_interim_response_that_a_full_reactor_refuses_still_leaves_alone() {
+fn a_rejected_interim_response_is_still_sent_separately() {
     let head = "POST /begun HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
     let mut bench = Bench::new(Waits::default());
     bench.hold_sends = true;

@@ -20,7 +20,7 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn allocations_are_disjoint_and_aligned_and_the_pool_is_whole_afterwards(
+    fn allocations_are_disjoint_and_aligned_and_all_loans_return(
         calls in prop::collection::vec(
             prop::collection::vec((0_usize..3000, prop::sample::select(ALIGNS.to_vec())), 1..20), 1..4),
         start in 0_usize..64,
@@ -46,12 +46,12 @@ proptest! {
                             slice.fill(mark);
                             slices.push((mark, slice));
                         }
-                        Err(ArenaFull) => prop_assert_eq!(scope.lender().lent_count(), lent_before, "nothing is lost"),
+                        Err(ArenaFull) => prop_assert_eq!(scope.lender().lent_count(), lent_before, "a failed allocation must not lend a block"),
                     }
                     prop_assert!(scope.lender().lent_count() <= loans_max);
                 }
                 for (mark, slice) in slices {
-                    prop_assert!(slice.iter().all(|&byte| byte == mark), "nobody else wrote there");
+                    prop_assert!(slice.iter().all(|&byte| byte == mark), "slices overlap");
                 }
             }
             return_loans(&mut pool, &mut loans_table);
@@ -66,7 +66,7 @@ proptest! {
 }
 
 #[test]
-fn the_base_serves_to_its_last_byte_before_anything_is_lent() {
+fn the_base_is_used_up_before_anything_is_lent() {
     let (mut memory, mut base) = (slab(COUNTS), vec![0; 1024 + 7]);
     let (mut free, mut loans_table) = (table(COUNTS.total()), table(8));
     let mut pool = BufferPool::new(&mut free, COUNTS).unwrap();
@@ -80,7 +80,7 @@ fn the_base_serves_to_its_last_byte_before_anything_is_lent() {
         assert_eq!(scope.alloc(1000).unwrap().as_ptr(), first, "a new scope starts over");
         assert_eq!(scope.alloc(24).unwrap().len(), 24);
         assert_eq!(scope.lender().lent_count(), 0);
-        // Behind the base: the first block serves several, the rest of it included.
+        // After the base, one block serves several allocations, up to its end.
         assert_eq!((scope.alloc(1).unwrap().len(), scope.alloc(1016).unwrap().len()), (1, 1016));
         assert_eq!(scope.lender().lent_count(), 1);
         assert_eq!((scope.alloc(16 * 1024 + 1), scope.lender().lent_count()), (Err(ArenaFull), 1));
@@ -89,12 +89,12 @@ fn the_base_serves_to_its_last_byte_before_anything_is_lent() {
     return_loans(&mut pool, &mut loans_table);
     let mut without = NoLoans;
     let mut scope = arena.scope(&mut without);
-    assert_eq!(scope.alloc(1025), Err(ArenaFull), "exhaustion is a value");
+    assert_eq!(scope.alloc(1025), Err(ArenaFull), "exhaustion is reported");
     assert_eq!(scope.alloc(1024).unwrap().len(), 1024, "and leaves the rest usable");
 }
 
 #[test]
-fn an_arena_over_a_buffer_gives_it_back() {
+fn an_arena_returns_its_buffer() {
     let (mut memory, mut free) = (slab(COUNTS), table(COUNTS.total()));
     let mut pool = BufferPool::new(&mut free, COUNTS).unwrap();
     pool.carve(&mut memory).unwrap();
@@ -147,11 +147,11 @@ fn forgotten_loans_return_when_their_entry_is_needed() {
     }
 }
 
-/// What a handler would write to: one lifetime, though pool, table and memory have their own.
+/// A writer like that of handlers: it has one lifetime, although pool, table and memory have different ones.
 struct Writer<'a> {
     out: &'a mut [u8],
     len: usize,
-    /// The loan that `out` is, once it has grown.
+    /// The loan that `out` is in, once it has grown.
     grown: Option<usize>,
     scope: Scope<'a>,
 }
@@ -173,7 +173,7 @@ impl Writer<'_> {
 }
 
 #[test]
-fn a_writer_of_one_lifetime_grows_past_its_buffer_and_keeps_it() {
+fn a_writer_with_one_lifetime_can_grow_and_keep_its_loan() {
     let (mut memory, mut free, mut loans_table) = (slab(COUNTS), table(COUNTS.total()), table(4));
     let mut pool = BufferPool::new(&mut free, COUNTS).unwrap();
     pool.carve(&mut memory).unwrap();
@@ -193,5 +193,5 @@ fn a_writer_of_one_lifetime_grows_past_its_buffer_and_keeps_it() {
     return_loans(&mut pool, &mut loans_table);
     pool.release(send).unwrap();
     assert_eq!((larger.capacity(), larger.filled()), (16 << 10, &[b'x'; 5000][..]));
-    assert_eq!(pool.in_use(), 1, "only what goes out");
+    assert_eq!(pool.in_use(), 1, "only the buffer to be sent is in use");
 }

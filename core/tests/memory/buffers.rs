@@ -9,13 +9,13 @@ fn table(counts: ClassCounts) -> Vec<Option<Buf<'static>>> {
     std::iter::repeat_with(|| None).take(counts.total()).collect()
 }
 
-/// Memory for `counts` at whatever address the allocator says, so that carving has to align it.
+/// Memory for `counts` that need not be aligned, so that carving has to align it.
 fn slab(counts: ClassCounts) -> Vec<u8> {
     vec![0; counts.slab_bytes() + 63]
 }
 
 #[test]
-fn classes_are_four_times_each_other_and_chosen_by_length() {
+fn each_class_is_four_times_the_previous_one() {
     let sizes = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10];
     assert_eq!(Class::ALL.map(Class::size), sizes);
     assert_eq!(Class::for_len(0), Some(Class::Tiny));
@@ -31,7 +31,7 @@ fn classes_are_four_times_each_other_and_chosen_by_length() {
 }
 
 #[test]
-fn counts_say_what_they_need_and_saturate() {
+fn counts_add_up_and_saturate() {
     const COUNTS: ClassCounts = ClassCounts::NONE.with(Class::Tiny, 2).with(Class::Huge, 1);
     assert_eq!(COUNTS, ClassCounts::new([2, 0, 0, 0, 1]));
     assert_eq!((COUNTS.total(), COUNTS.slab_bytes()), (3, 2 * 1024 + 256 * 1024));
@@ -57,14 +57,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a pool should say.
+/// The expected state of a pool.
 struct Model {
     free: [u32; 5],
     stats: [ClassStats; 5],
 }
 
 impl Model {
-    /// The class that `acquire_for` would serve from, if any; counts refusals on its way.
+    /// The class that the pool should serve from, if any; counts refusals on the way.
     fn acquire(&mut self, first: Option<Class>, only: bool) -> Option<Class> {
         let candidates = Class::ALL.into_iter().filter(|&class| Some(class) >= first && first.is_some());
         for class in candidates {
@@ -92,8 +92,8 @@ impl Model {
 fn assert_disjoint_and_aligned(live: &mut [Buf<'_>]) {
     let mut ranges: Vec<_> = live.iter_mut().map(whole).collect();
     ranges.sort_by_key(|range| range.start);
-    assert!(ranges.iter().all(|range| range.start % 64 == 0), "aligned to a cache line: {ranges:?}");
-    assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start), "no overlap: {ranges:?}");
+    assert!(ranges.iter().all(|range| range.start % 64 == 0), "not aligned to a cache line: {ranges:?}");
+    assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start), "overlap: {ranges:?}");
 }
 
 fn whole(buf: &mut Buf<'_>) -> std::ops::Range<usize> {
@@ -133,7 +133,7 @@ proptest! {
                     buf.advance(7);
                     let (class, place) = (Class::of_size(buf.capacity()).unwrap(), whole(&mut buf));
                     prop_assert!(pool.release(buf).is_ok());
-                    // The one that was released last is the first to go out again, and empty.
+                    // The buffer that was released last is acquired first, and is empty.
                     let mut again = pool.acquire(class).unwrap();
                     prop_assert_eq!(whole(&mut again), place);
                     prop_assert!(again.is_empty());
@@ -173,7 +173,7 @@ proptest! {
 }
 
 #[test]
-fn a_pool_is_carved_to_the_byte() {
+fn carving_uses_the_slab_to_the_last_byte() {
     let mut memory = slab(COUNTS);
     let start = memory.as_ptr().addr().wrapping_neg() % 64;
     let aligned = &mut memory[start..][..COUNTS.slab_bytes()];
@@ -193,7 +193,7 @@ fn a_pool_is_carved_to_the_byte() {
 }
 
 #[test]
-fn carving_skips_to_a_boundary_and_completes_what_is_there() {
+fn carving_skips_to_a_boundary_and_adds_missing_buffers() {
     let counts = ClassCounts::NONE.with(Class::Tiny, 2).with(Class::Small, 1);
     let mut memory = vec![0; 1024 + 64 + 4096 + 64];
     let mut tiny = Buffers::<1, 1024>::new();
@@ -204,11 +204,11 @@ fn carving_skips_to_a_boundary_and_completes_what_is_there() {
     let rest = pool.carve(&mut memory[start + 1..][..63 + 4096 + 1024 + 5]).unwrap();
     assert_eq!(rest.len(), 5);
     assert_eq!((pool.available(Class::Tiny), pool.available(Class::Small)), (2, 1));
-    assert_eq!(pool.carve(rest).unwrap().len(), 5, "nothing was missing");
+    assert_eq!(pool.carve(rest).unwrap().len(), 5, "no buffer was missing");
 }
 
 #[test]
-fn what_does_not_belong_into_a_pool_is_refused() {
+fn unsuitable_memory_is_refused() {
     let counts = ClassCounts::NONE.with(Class::Tiny, 1);
     let mut short = [];
     let error = BufferPool::new(&mut short, counts).unwrap_err();
@@ -226,12 +226,12 @@ fn what_does_not_belong_into_a_pool_is_refused() {
     assert_eq!(pool.add_buffers(&mut one), Ok(()));
     let taken = pool.acquire(Class::Tiny).unwrap();
     let full = pool.add_buffers(&mut two);
-    assert_eq!(full, Err(PoolError::ClassFull(Class::Tiny)), "the one in use will come back");
+    assert_eq!(full, Err(PoolError::ClassFull(Class::Tiny)), "the buffer in use will come back");
     pool.release(taken).unwrap();
 }
 
 #[test]
-fn a_foreign_buffer_is_taken_where_one_is_missing_and_handed_back_elsewhere() {
+fn a_foreign_buffer_is_taken_only_if_one_is_missing() {
     let counts = ClassCounts::NONE.with(Class::Tiny, 2).with(Class::Small, 1);
     let (mut own, mut small) = (Buffers::<1, 1024>::new(), Buffers::<1, 4096>::new());
     let (mut foreign, mut medium) = (Buffers::<4, 1024>::new(), Buffers::<1, { 16 << 10 }>::new());
@@ -241,7 +241,7 @@ fn a_foreign_buffer_is_taken_where_one_is_missing_and_handed_back_elsewhere() {
     pool.add_buffers(&mut own).unwrap();
     pool.add_buffers(&mut small).unwrap();
 
-    assert!(pool.release(foreign.next().unwrap()).is_ok(), "there is room for a second one");
+    assert!(pool.release(foreign.next().unwrap()).is_ok(), "the class lacks a buffer");
     assert_eq!((pool.available(Class::Tiny), pool.in_use()), (2, 0));
     assert!(pool.release(foreign.next().unwrap()).is_err(), "the class is full");
     let absent = pool.release(Buf::new(medium.blocks().next().unwrap())).unwrap_err();
@@ -249,7 +249,7 @@ fn a_foreign_buffer_is_taken_where_one_is_missing_and_handed_back_elsewhere() {
     let memory = foreign.next().unwrap().into_memory();
     assert!(pool.release(Buf::new(&mut memory[..1000])).is_err(), "no class has this length");
 
-    // One that the pool cannot take back is not grown either, and stays as it was.
+    // A buffer that the pool cannot take back is not grown either, and stays unchanged.
     let mut buf = foreign.next().unwrap();
     buf.append(b"kept").unwrap();
     let buf = pool.grow(buf).unwrap_err();
@@ -257,7 +257,7 @@ fn a_foreign_buffer_is_taken_where_one_is_missing_and_handed_back_elsewhere() {
 }
 
 #[test]
-fn a_misaligned_buffer_never_gets_in() {
+fn a_misaligned_buffer_is_refused() {
     let counts = ClassCounts::NONE.with(Class::Tiny, 1);
     let mut memory = Buffers::<1, 4096>::new();
     let mut free = table(counts);
@@ -280,7 +280,7 @@ fn drained_memory_fills_the_next_pool() {
         next.add(buf.into_memory()).unwrap();
     }
     assert!(pool.pop_any().is_none());
-    assert_eq!(pool.in_use(), 1, "what is out stays out");
+    assert_eq!(pool.in_use(), 1, "the acquired buffer stays in use");
     pool.release(held).unwrap();
     next.add(pool.pop_any().unwrap().into_memory()).unwrap();
     assert_eq!(next.drain().count(), COUNTS.total());

@@ -1,4 +1,4 @@
-//! `Deadlines` against a list that is searched from end to end.
+//! `Deadlines` against a list that is searched linearly.
 
 use aurora_http_core::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
 use aurora_http_core::time::Instant;
@@ -9,18 +9,18 @@ const TIMEOUTS_MS: [u32; 3] = [10, 25, 10];
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// As the engine does it: the class's timeout from now.
+    /// Like the engine: after the timeout of the class.
     Arm {
         index: u32,
         class: usize,
     },
-    /// As after a change of clock or configuration.
+    /// As after a change of the clock or the configuration.
     ArmAt {
         index: u32,
         class: usize,
         at: u64,
     },
-    /// A time of the slot's own.
+    /// A time in the heap.
     ArmWake {
         index: u32,
         at: u64,
@@ -48,11 +48,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What is armed: (instant, class, order of arming, slot), so that the least is the next.
+/// The armed deadlines: (instant, class, order of arming, slot), so that the smallest is the next.
 #[derive(Default)]
 struct Model {
     armed: Vec<(Instant, usize, u64, u32)>,
-    /// Times of their own: (instant, slot).
+    /// The times in the heap: (instant, slot).
     wakes: Vec<(Instant, u32)>,
     sequence: u64,
 }
@@ -95,7 +95,7 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn lists_keep_the_order_of_time(steps in prop::collection::vec(step(), 1..120)) {
+    fn deadlines_expire_in_order_of_time(steps in prop::collection::vec(step(), 1..120)) {
         let mut nodes = [DeadlineNode::new(); SLOTS];
         let nodes = &mut nodes[..];
         let mut deadlines = Deadlines::<3>::new();
@@ -121,7 +121,7 @@ proptest! {
                 }
                 Step::Pop => prop_assert_eq!(deadlines.pop_expired(nodes, now), model.pop(now)),
                 Step::PopWake => {
-                    // Of equal times, any may come first.
+                    // Equal times may come in any order.
                     let first = model.wakes.iter().map(|wake| wake.0).min().filter(|at| *at <= now);
                     let popped = deadlines.pop_wake(nodes, now);
                     let its = popped.and_then(|index| model.wakes.iter().find(|wake| wake.1 == index));
@@ -153,7 +153,7 @@ proptest! {
         let mut last = Instant(0);
         while let Some(index) = deadlines.pop_wake(nodes, end) {
             let at = model.wakes.iter().find(|wake| wake.1 == index).map(|wake| wake.0);
-            prop_assert!(at.is_some_and(|at| at >= last), "{:?} behind {:?}", at, last);
+            prop_assert!(at.is_some_and(|at| at >= last), "{:?} after {:?}", at, last);
             last = at.unwrap();
             model.cancel(index);
         }
@@ -197,15 +197,15 @@ fn ten_thousand_deadlines_cost_no_more_than_ten() {
 }
 
 #[test]
-fn a_deadline_expires_at_its_millisecond_and_not_before() {
+fn a_deadline_expires_at_its_millisecond_not_before() {
     let mut nodes = [DeadlineNode::new(); 1];
     let nodes = &mut nodes[..];
     let mut deadlines = Deadlines::<1>::new();
     deadlines.arm(nodes, 0, 0, Instant(100));
     assert_eq!(deadlines.pop_expired(nodes, Instant(99)), None);
     assert_eq!(deadlines.pop_expired(nodes, Instant(100)), Some((0, 0)));
-    assert_eq!(deadlines.pop_expired(nodes, Instant(100)), None, "once");
+    assert_eq!(deadlines.pop_expired(nodes, Instant(100)), None, "expired twice");
     deadlines.arm(nodes, 0, 0, Instant(u64::MAX));
-    assert_eq!(deadlines.poll_timeout(), None, "the end of time never comes");
+    assert_eq!(deadlines.poll_timeout(), None, "a deadline at the end of time counts as none");
     assert_eq!(deadlines.pop_expired(nodes, Instant(u64::MAX)), None);
 }

@@ -8,7 +8,7 @@ mod timers;
 
 use proptest::test_runner::{Config, RngSeed};
 
-/// The same cases in every run, and no files left behind by a failing one.
+/// Deterministic: the same cases in every run, and failures leave no files behind.
 fn config() -> Config {
     Config { cases: 300, rng_seed: RngSeed::Fixed(0x000a_0704_0a00), failure_persistence: None, ..Config::default() }
 }

@@ -40,7 +40,7 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn only_live_handles_find_anything(steps in prop::collection::vec(step(), 1..80)) {
+    fn only_live_handles_find_objects(steps in prop::collection::vec(step(), 1..80)) {
         let mut slots = Slots::<usize, CAPACITY>::new();
         let mut pool = ObjectPool::new(slots.entries());
         let (mut live, mut stale): (Vec<(Handle, usize)>, Vec<Handle>) = (Vec::new(), Vec::new());
@@ -50,7 +50,7 @@ proptest! {
             match step {
                 Step::Insert => {
                     let inserted = pool.insert(value);
-                    // Last in, first out; untouched entries only when no other is vacant, in the table's order.
+                    // Last in, first out; unused entries follow in table order when no other is vacant.
                     let expected = vacated.pop().or_else(|| fresh.next()).ok_or(value);
                     prop_assert_eq!(inserted.map(|handle| handle.index), expected);
                     live.extend(inserted.ok().map(|handle| (handle, value)));
@@ -80,7 +80,7 @@ proptest! {
 }
 
 #[test]
-fn a_handle_that_was_never_given_out_finds_nothing() {
+fn a_handle_that_was_never_returned_finds_nothing() {
     let mut slots = Slots::<u8, 2>::new();
     let mut pool = ObjectPool::new(slots.entries());
     let handle = pool.insert(1).unwrap();

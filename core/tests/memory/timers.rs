@@ -1,4 +1,4 @@
-//! `Timers` against a list that is searched from end to end.
+//! `Timers` against a list that is searched linearly.
 
 use aurora_http_core::time::Instant;
 use aurora_http_core::timers::{Fired, TimerEntry, TimerId, Timers, TimersFull};
@@ -25,7 +25,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What is armed: (instant, order of arming, interval, id).
+/// The armed timers: (instant, order of arming, interval, id).
 #[derive(Default)]
 struct Model {
     armed: Vec<(Instant, u64, u64, TimerId)>,
@@ -115,7 +115,7 @@ fn a_hundred_at_once_fire_in_the_order_of_their_creation() {
     assert_eq!(timers.pop_expired(Instant(6)), None);
     for id in ids {
         assert_eq!(timers.pop_expired(Instant(7)), Some(Fired { id, at: Instant(7), missed: 0 }));
-        assert!(!timers.cancel(id), "a dead id is harmless");
+        assert!(!timers.cancel(id), "cancelling a stale id has no effect");
     }
     assert_eq!((timers.pop_expired(Instant(7)), timers.is_empty()), (None, true));
 }
@@ -138,7 +138,7 @@ fn a_recurring_timer_neither_drifts_nor_bursts() {
 }
 
 #[test]
-fn ids_of_an_earlier_use_of_the_table_stay_dead() {
+fn ids_of_an_earlier_use_of_the_table_stay_stale() {
     let mut table = [TimerEntry::new(); 2];
     let old = Timers::new(&mut table).create(Instant(0), 1).unwrap();
     let mut timers = Timers::new(&mut table);

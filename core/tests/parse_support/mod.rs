@@ -1,11 +1,11 @@
-//! What the tests of the parser share: a verdict that can be compared, and the ways in which bytes can arrive.
-#![allow(dead_code)] // each test binary uses a part of it
+//! Shared by the tests of the parser: verdicts that can be compared, and the ways in which bytes can arrive.
+#![allow(dead_code)] // each test binary uses only a part of it
 
 use aurora_http_core::limits::Limits;
 use aurora_http_core::parse::{HeadError, HeadScan, with_head};
 use aurora_http_core::request::Request;
 
-/// What the parser said, comparable and without borrows.
+/// The parser's result, comparable and without borrows.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
     Partial,
@@ -13,7 +13,7 @@ pub(crate) enum Verdict {
     Complete(String),
 }
 
-/// Everything a request says about itself.
+/// All properties of a request.
 pub(crate) fn describe(request: &Request<'_>) -> String {
     let query: Option<Vec<_>> = request.query().map(|query| {
         query.map(|(key, value)| format!("{}={}", key.escape_ascii(), value.escape_ascii())).collect::<Vec<_>>()
@@ -37,7 +37,7 @@ pub(crate) fn describe(request: &Request<'_>) -> String {
     )
 }
 
-/// The verdict on `bytes`, going on from `scan`.
+/// The verdict on `bytes`, continuing from `scan`.
 pub(crate) fn step(bytes: &[u8], limits: &Limits, scan: &mut HeadScan) -> Verdict {
     with_head(bytes, limits, scan, |parsed| match parsed {
         Ok(Some(request)) => Verdict::Complete(describe(&request)),
@@ -51,7 +51,7 @@ pub(crate) fn whole(bytes: &[u8], limits: &Limits) -> Verdict {
     step(bytes, limits, &mut HeadScan::default())
 }
 
-/// The verdict when `bytes` arrive up to each of `ends` in turn, and then whole. It ends with the first that is final.
+/// The verdict when `bytes` arrive up to each of `ends` in turn, and then whole. Stops at the first final verdict.
 pub(crate) fn pieces(bytes: &[u8], ends: impl IntoIterator<Item = usize>, limits: &Limits) -> Verdict {
     let mut scan = HeadScan::default();
     for end in ends {
@@ -63,8 +63,7 @@ pub(crate) fn pieces(bytes: &[u8], ends: impl IntoIterator<Item = usize>, limits
     step(bytes, limits, &mut scan)
 }
 
-/// Asserts that every way in which `bytes` can be split in two, and byte by byte, gives the verdict of the whole, and
-/// returns that.
+/// Asserts that `bytes` give the same verdict whole, split in two anywhere, and byte by byte; returns it.
 pub(crate) fn every_split(bytes: &[u8], limits: &Limits) -> Verdict {
     let expected = whole(bytes, limits);
     for at in 0..bytes.len() {

@@ -1,0 +1,50 @@
+//! A server on a serial line: `Solo` over a UART, in 16 KiB of RAM.
+//!
+//! A line carries one connection at a time and never says that the client is gone. So the connection goes on from one client
+//! to the next as long as both sides agree on where a request ends, and after anything else the line has to fall silent
+//! before it is served again.
+#![no_std]
+#![no_main]
+
+mod line;
+
+use aurora_bare_metal_device::board::{Board, NAME, Once, Uart, entry, give_up, now, start};
+use aurora_bare_metal_device::pages::Pages;
+use aurora_http_core::adapter::Solo;
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::limits::Limits;
+use aurora_http_core::pool::{Buf, BufferPool, Buffers, Class, ClassCounts};
+use aurora_http_core::preamble::Preamble;
+use line::Line;
+
+/// One to receive into, one to answer in, and one for content that is collected.
+const BUFFERS: usize = 3;
+
+static BYTES: Once<Buffers<BUFFERS, 1024>> = Once::new(Buffers::new());
+static TABLE: Once<[Option<Buf<'static>>; BUFFERS]> = Once::new([const { None }; BUFFERS]);
+
+/// How long the line has to be silent behind what could not be read.
+const SILENCE_MS: u64 = 50;
+
+/// A line has no connections to be closed after so many requests.
+const LIMITS: Limits = Limits { requests_per_connection_max: None, ..Limits::small_device() };
+
+#[entry]
+fn main() -> ! {
+    start();
+    let mut line = Line::new(Uart::start());
+    let Some(mut solo) = server() else { give_up() };
+    loop {
+        let Ok(reason) = solo.serve_ready(&mut line, now, Uart::sleep);
+        // Where nothing came there is nothing to be skipped, and what comes next is a request.
+        if !reason.is_orderly() && reason != CloseReason::FirstByteTimeout {
+            line.skip_to_silence(SILENCE_MS);
+        }
+    }
+}
+
+fn server() -> Option<Solo<'static, 'static, Pages<Board>>> {
+    let mut pool = BufferPool::new(TABLE.take()?, ClassCounts::NONE.with(Class::Tiny, BUFFERS as u32)).ok()?;
+    pool.add_buffers(BYTES.take()?).ok()?;
+    Some(Solo::new(Pages::new(Board), pool, &mut [], &mut [], LIMITS, Preamble::new(NAME).ok()?))
+}
