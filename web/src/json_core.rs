@@ -1,14 +1,11 @@
 //! JSON without an allocator (feature `json-core`), by serde-json-core.
 
-use core::fmt;
-
-use aurora_http_core::handler::ErrorResponse;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 use serde::{Deserialize, Serialize};
 use serde_json_core::de::Error;
 
 use crate::Call;
-use crate::media::is_json;
+use crate::json_error::{self, JsonFault, is_json};
 
 /// The content of a request, which must be declared as JSON: `Content-Type: application/json`, or a type that ends in `+json`.
 /// `scratch` is for strings with escapes: as long as the longest of them. Text with escapes cannot be borrowed, only copied: into
@@ -61,29 +58,15 @@ pub fn write<T: Serialize + ?Sized>(
     response.body(&scratch[..len])
 }
 
-/// Why content is not what was asked for. Its response says what is wrong, as text.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum JsonError {
-    /// The content is not declared as JSON: 415.
-    MediaType,
-    /// It is no JSON: 400. It is JSON and does not fit: 422.
-    Content(Error),
-    /// The response could not be written.
-    Write(WriteError),
-}
+/// Why content is not what was asked for.
+pub type JsonError = json_error::JsonError<Error>;
 
-impl JsonError {
-    /// What it is answered with.
-    #[must_use]
-    pub const fn status(self) -> u16 {
+impl JsonFault for Error {
+    fn status(&self) -> u16 {
         match self {
-            Self::MediaType => 415,
-            Self::Content(Error::CustomError | Error::InvalidType) => 422,
-            Self::Content(Error::EscapedStringIsTooLong) => 413,
-            Self::Content(_) => 400,
-            Self::Write(WriteError::Failed(status)) => status,
-            Self::Write(_) => 500,
+            Error::CustomError | Error::InvalidType => 422,
+            Error::EscapedStringIsTooLong => 413,
+            _ => 400,
         }
     }
 }
@@ -93,41 +76,3 @@ impl From<Error> for JsonError {
         Self::Content(error)
     }
 }
-
-impl From<WriteError> for JsonError {
-    fn from(error: WriteError) -> Self {
-        Self::Write(error)
-    }
-}
-
-impl From<JsonError> for WriteError {
-    fn from(error: JsonError) -> Self {
-        match error {
-            JsonError::Write(error) => error,
-            error => Self::Failed(error.status()),
-        }
-    }
-}
-
-impl ErrorResponse for JsonError {
-    fn respond(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-        if let Self::Write(error) = self {
-            return Err(*error);
-        }
-        response.status(self.status())?;
-        response.field("Content-Type", "text/plain")?;
-        response.body_fmt(format_args!("{self}\n"))
-    }
-}
-
-impl fmt::Display for JsonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MediaType => f.write_str("JSON is expected: application/json"),
-            Self::Content(error) => error.fmt(f),
-            Self::Write(error) => error.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for JsonError {}

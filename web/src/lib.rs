@@ -91,7 +91,7 @@ pub mod json;
 #[cfg(feature = "json-core")]
 pub mod json_core;
 #[cfg(any(feature = "json", feature = "json-core"))]
-mod media;
+mod json_error;
 pub mod middleware;
 mod problem;
 mod routes;
@@ -100,6 +100,8 @@ mod table;
 
 pub use call::{Call, ParamError, Params};
 pub use endpoint::{Behind, Each, Endpoint, Function, Mounted, NoEndpoint, Pair, Streaming, handler, streaming};
+#[cfg(any(feature = "json", feature = "json-core"))]
+pub use json_error::{JsonError, JsonFault};
 pub use problem::Problem;
 pub use routes::Routes;
 pub use site::Site;

@@ -22,6 +22,7 @@ mod access_log;
 mod auth;
 mod cors;
 mod etag;
+mod forward;
 mod functions;
 mod limits;
 mod request_id;

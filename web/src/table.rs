@@ -134,6 +134,13 @@ impl<const N: usize> Table<N> {
     fn descend<const DECODES: bool>(&self, mut at: u16, path: &[u8], mut from: usize) -> Result<Option<u16>, Special> {
         loop {
             let node = &self.nodes[at as usize];
+            if let Some((next, end)) = self.only_child(node, path, from) {
+                if end == path.len() {
+                    return Ok((self.nodes[next as usize].route != NONE).then_some(next));
+                }
+                (at, from) = (next, end + 1);
+                continue;
+            }
             let segment = segment(path, from);
             if !DECODES && segment.is_special {
                 return Err(Special);
@@ -175,6 +182,18 @@ impl<const N: usize> Table<N> {
         }
     }
 
+    /// The child of a node that has no other, if the path goes on with just that, and where its segment ends: there is nothing
+    /// to search, and nothing to decode.
+    #[inline]
+    fn only_child(&self, node: &Node, path: &[u8], from: usize) -> Option<(u16, usize)> {
+        if node.count != 1 || node.param != NONE || node.rest != NONE {
+            return None;
+        }
+        let text = self.nodes[node.first as usize].text.as_bytes();
+        let left = path[from..].strip_prefix(text)?;
+        matches!(left.first(), None | Some(b'/')).then_some((node.first, from + text.len()))
+    }
+
     /// The child that is this text, decoded.
     #[inline]
     fn child<const DECODES: bool>(&self, node: &Node, path: &[u8], from: usize, found: Segment) -> u16 {
@@ -189,21 +208,28 @@ impl<const N: usize> Table<N> {
 
     #[inline]
     fn text_child(&self, node: &Node, text: &[u8], hash: u32) -> u16 {
+        if node.count == 0 {
+            return NONE;
+        }
         let children = &self.nodes[node.first as usize..][..node.count as usize];
         // The last one whose hash is not greater, without a branch that could be mispredicted.
         let (mut at, mut size) = (0, children.len());
-        if size == 0 {
-            return NONE;
-        }
         while size > 1 {
             let half = size / 2;
             at = if children[at + half].hash <= hash { at + half } else { at };
             size -= half;
         }
         // Different texts may have the same hash.
-        let mut same = children[..=at].iter().rev().take_while(|child| child.hash == hash);
-        let skipped = same.position(|child| child.text.as_bytes() == text);
-        skipped.map_or(NONE, |skipped| node.first + (at - skipped) as u16)
+        while children[at].hash == hash {
+            if children[at].text.as_bytes() == text {
+                return node.first + at as u16;
+            }
+            if at == 0 {
+                break;
+            }
+            at -= 1;
+        }
+        NONE
     }
 
     /// The route of a node for a method.

@@ -6,7 +6,8 @@ use aurora_http_core::request::Request;
 use aurora_http_core::writer::WriteError;
 use aurora_http_web::cookie::{self, SameSite, SetCookie};
 use aurora_http_web::form::Form;
-use aurora_http_web::{Routes, accept};
+use aurora_http_web::{Problem, Routes, accept};
+use proptest::prelude::*;
 
 /// What a request with this field is answered by a function that says what it would take.
 fn chosen(name: &str, value: Option<&str>, choose: fn(&Request<'_>) -> Option<&'static str>) -> String {
@@ -220,5 +221,65 @@ impl aurora_http_core::handler::ErrorResponse for Error {
             Self::Form(error) => error.respond(response),
             Self::Write(error) => Err(*error),
         }
+    }
+}
+
+#[test]
+fn problems_are_json_whatever_they_say_and_whoever_answers() {
+    let routes = Routes::new()
+        .get("/own", |_: &mut (), _, _| Err::<(), _>(Problem::new(409, "a \"quote\", a \\ and\nlines\u{1} of e")))
+        .get("/begun/:id", |_, call, response| {
+            response.field("X-Begun", "1")?;
+            response.body(call.param::<u8>("id")?.to_string())?;
+            Err::<(), Problem>(Problem::new(503, "too late"))
+        })
+        .get("/writes", |_, _, response| Ok::<_, Problem>(response.body(vec![0; 70_000])?));
+    let mut client = Client::new(routes.with_state(()).on_refusal(Problem::refused));
+    let own = r#"{"status":409,"title":"Conflict","detail":"a \"quote\", a \\ and\u000alines\u0001 of e"}"#;
+    let param = r#"{"status":404,"title":"Not Found","detail":"a parameter of the path cannot be parsed"}"#;
+    for (method, target, status, expected) in [
+        ("GET", "/own", 409, own),
+        ("GET", "/begun/x", 404, param),
+        ("GET", "/begun/1", 503, r#"{"status":503,"title":"Service Unavailable","detail":"too late"}"#),
+        ("GET", "/writes", 500, r#"{"status":500,"title":"Internal Server Error"}"#),
+        ("GET", "/nowhere", 404, r#"{"status":404,"title":"Not Found"}"#),
+        ("PUT", "/own", 405, r#"{"status":405,"title":"Method Not Allowed"}"#),
+        ("BREW", "/own", 501, r#"{"status":501,"title":"Not Implemented"}"#),
+    ] {
+        let response = client.send(method, target, &[], b"");
+        assert_eq!((response.status(), response.text()), (status, expected), "{method} {target}");
+        assert_eq!(response.field("Content-Type"), Some("application/problem+json"));
+        assert_eq!(response.field("X-Begun"), None, "what was begun is gone");
+    }
+}
+
+proptest! {
+    /// Whatever fields hold, and whatever a form is, nothing panics; and what is chosen was offered.
+    #[test]
+    fn no_field_and_no_form_makes_it_panic(
+        value in "[a-z*/;=,q.0-9\"\\\\ \u{e9}-]{0,40}",
+        content in "[a-b%0-9&=+\u{e9}]{0,40}",
+    ) {
+        let routes = Routes::new().post("/", |_: &mut (), call, response| {
+            let types = ["text/html", "a/b;c=d", ""];
+            let chosen = [
+                accept::media_type(call, types),
+                accept::language(call, ["en", "de-CH", ""]),
+                accept::encoding(call, ["gzip", "br", ""]),
+            ];
+            let cookies = cookie::all(call).map(|(name, value)| name.len() + value.len()).sum::<usize>();
+            let form = Form::of(call)?;
+            let found = form.text("a", &mut [0; 8]).is_ok() | form.pairs(&mut [0; 8]).all(|pair| pair.is_ok());
+            Ok::<_, Problem>(response.body(format!("{chosen:?} {cookies} {found}"))?)
+        });
+        let fields = [
+            ("Accept", &*value),
+            ("Accept-Language", &value),
+            ("Accept-Encoding", &value),
+            ("Cookie", &value),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+        ];
+        let response = Client::new(routes.with_state(())).send("POST", "/", &fields, content.as_bytes());
+        prop_assert_eq!(response.status(), 200);
     }
 }

@@ -1,7 +1,7 @@
 //! Routes as a client sees them.
 
 use aurora_http::testing::Client;
-use aurora_http_core::handler::{Progress, handler_fn, producing, receiving};
+use aurora_http_core::handler::{Handler, Progress, handler_fn, producing, receiving};
 use aurora_http_core::request::Method;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 use aurora_http_web::{Call, Routes, handler, streaming};
@@ -281,10 +281,10 @@ fn many_routes_of_one_type_and_refusals_in_a_form_of_the_programs_own() {
 }
 
 #[test]
-fn a_hundred_routes_in_a_chain_compile_and_are_found() {
+fn routes_in_a_long_chain_compile_and_are_found() {
     macro_rules! chain {
         ($($digit:literal)*) => {
-            Routes::<(), _, 128>::with_room()$(
+            Routes::<(), _, 256>::with_room()$(
                 .get(concat!("/a", $digit), says!($digit))
                 .get(concat!("/b", $digit, "/:x"), says!($digit, "x"))
                 .post(concat!("/c", $digit), says!($digit))
@@ -292,12 +292,31 @@ fn a_hundred_routes_in_a_chain_compile_and_are_found() {
             )*
         };
     }
-    let routes = chain!("0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11" "12" "13" "14" "15" "16" "17" "18" "19");
+    // In a `const` block, which takes no stack for the steps.
+    let routes = const {
+        chain!("0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11" "12" "13" "14" "15" "16" "17" "18" "19" "20" "21" "22" "23" "24" "25" "26" "27" "28" "29")
+    };
     let mut client = Client::new(routes.with_state(()));
-    for digit in 0..20 {
+    for digit in 0..30 {
         assert_eq!(client.get(&format!("/a{digit}")).text(), digit.to_string());
         assert_eq!(client.get(&format!("/b{digit}/q")).text(), format!("{digit} x=q"));
         assert_eq!(client.post(&format!("/c{digit}"), "x").text(), digit.to_string());
         assert_eq!(client.get(&format!("/d{digit}")).text(), digit.to_string());
     }
+}
+
+#[test]
+fn an_exchange_takes_the_room_that_its_largest_route_needs() {
+    fn exchange_bytes<H: Handler>(_: &H) -> usize {
+        size_of::<H::Exchange>()
+    }
+    let few = || Routes::<(), _>::new().get("/a", says!("a")).post("/b", says!("b")).put("/c", says!("c"));
+    let many = few().mount("/1", few()).mount("/2", few()).mount("/3", few());
+    assert!(exchange_bytes(&many.with_state(())) <= 2, "functions that answer at once");
+    let sized = few().get("/pieces", |_, _, _| {
+        let state = [0_u64; 8];
+        producing(move |_| Ok::<_, WriteError>(if state[0] == 0 { Progress::Done } else { Progress::More }))
+    });
+    let bytes = exchange_bytes(&sized.with_state(()));
+    assert!((64..=80).contains(&bytes), "{bytes}");
 }

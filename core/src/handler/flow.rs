@@ -66,8 +66,8 @@ impl<E> Flow<E> {
         }
     }
 
-    /// The flow without its state, and the state.
-    pub(super) fn split(self) -> (Flow<()>, Option<E>) {
+    /// The flow without its state, and the state; `None` for [`Flow::Finish`]. [`map`](Self::map) puts another state in.
+    pub fn split(self) -> (Flow<()>, Option<E>) {
         let mut state = None;
         (self.map(|inner| state = Some(inner)), state)
     }

@@ -50,7 +50,7 @@ where
 #[derive(Clone, Copy, Debug)]
 pub struct Streaming<F>(F);
 
-/// What goes on by itself goes on without the endpoint. `wrap` is what its state is in.
+/// What continues by itself continues without the endpoint.
 macro_rules! exchanges_go_on {
     () => {
         fn receive(
@@ -79,6 +79,15 @@ macro_rules! exchanges_go_on {
             response: &mut ResponseWriter<'_>,
         ) -> Flow<Self::Exchange> {
             exchange.resume(response)
+        }
+
+        fn stopping(
+            &mut self,
+            flow: Flow<Self::Exchange>,
+            _: &mut S,
+            response: &mut ResponseWriter<'_>,
+        ) -> Flow<Self::Exchange> {
+            Exchange::stopping(flow, response)
         }
 
         fn half_closed(&mut self, exchange: Self::Exchange, _: &mut S) -> Option<Self::Exchange> {

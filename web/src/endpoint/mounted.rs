@@ -161,9 +161,7 @@ impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
         state: &mut S,
         response: &mut ResponseWriter<'_>,
     ) -> Flow<Self::Exchange> {
-        let mut parts = None;
-        let flow = flow.map(|exchange| parts = Some(exchange));
-        let Some((mut note, exchange)) = parts else { return Flow::Finish };
+        let (flow, Some((mut note, exchange))) = flow.split() else { return Flow::Finish };
         self.outer.between(&mut note, response);
         let flow = self.inner.stopping(flow.map(|()| exchange), state, response);
         self.settle(note, flow, response)

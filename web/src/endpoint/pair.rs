@@ -102,10 +102,12 @@ impl<S, A: Endpoint<S>, B: Endpoint<S>> Endpoint<S> for Pair<A, B> {
         state: &mut S,
         response: &mut ResponseWriter<'_>,
     ) -> Flow<Self::Exchange> {
-        match part(flow) {
-            None => Flow::Finish,
-            Some(Either::Left(flow)) => self.0.stopping(flow, state, response).map(Either::Left),
-            Some(Either::Right(flow)) => self.1.stopping(flow, state, response).map(Either::Right),
+        match flow.split() {
+            (flow, Some(Either::Left(left))) => self.0.stopping(flow.map(|()| left), state, response).map(Either::Left),
+            (flow, Some(Either::Right(right))) => {
+                self.1.stopping(flow.map(|()| right), state, response).map(Either::Right)
+            }
+            (_, None) => Flow::Finish,
         }
     }
 
@@ -121,14 +123,4 @@ impl<S, A: Endpoint<S>, B: Endpoint<S>> Endpoint<S> for Pair<A, B> {
             Either::Right(right) => self.1.abandoned(right, state, reason),
         }
     }
-}
-
-/// The flow of the one that it is of; `None` of [`Flow::Finish`].
-fn part<A, B>(flow: Flow<Either<A, B>>) -> Option<Either<Flow<A>, Flow<B>>> {
-    let mut exchange = None;
-    let flow = flow.map(|either| exchange = Some(either));
-    Some(match exchange? {
-        Either::Left(left) => Either::Left(flow.map(|()| left)),
-        Either::Right(right) => Either::Right(flow.map(|()| right)),
-    })
 }

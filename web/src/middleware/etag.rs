@@ -7,6 +7,8 @@ use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Han
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::writer::ResponseWriter;
 
+use super::forward::passes_on_the_rest;
+
 /// Gives the 200s to GET an `ETag`, and answers 304 without the content where the client has it already (`If-None-Match`, RFC
 /// 9110 §13.1.2). The program makes its content as before: what is spared is the way to the client.
 ///
@@ -108,56 +110,11 @@ impl<H: Handler> Handler for ETags<H> {
         flow
     }
 
-    fn collected(
-        &mut self,
-        exchange: H::Exchange,
-        request: &Request<'_>,
-        content: &[u8],
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<H::Exchange> {
-        self.inner.collected(exchange, request, content, response)
-    }
-
-    fn receive(
-        &mut self,
-        exchange: H::Exchange,
-        content: &mut Content<'_>,
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<H::Exchange> {
-        self.inner.receive(exchange, content, response)
-    }
-
-    fn produce(&mut self, exchange: H::Exchange, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
-        self.inner.produce(exchange, response)
-    }
-
     fn resume(&mut self, exchange: H::Exchange, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
         self.inner.resume(exchange, response)
     }
 
-    fn stopping(&mut self, flow: Flow<H::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
-        self.inner.stopping(flow, response)
-    }
-
-    fn half_closed(&mut self, exchange: H::Exchange) -> Option<H::Exchange> {
-        self.inner.half_closed(exchange)
-    }
-
-    fn abandoned(&mut self, exchange: H::Exchange, reason: CloseReason) {
-        self.inner.abandoned(exchange, reason);
-    }
-
-    fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
-        self.inner.refused(refusal, response);
-    }
-
-    fn accepted(&mut self, connection: &ConnectionInfo<'_>) -> bool {
-        self.inner.accepted(connection)
-    }
-
-    fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests_served: u32) {
-        self.inner.closed(id, reason, requests_served);
-    }
+    passes_on_the_rest!();
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use aurora_http_core::handler::{Around, ConnectionId, ConnectionInfo, Content, F
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::ResponseWriter;
 
+use super::forward::passes_on_the_rest;
+
 /// Refuses content that is longer, in bytes: 413, before any of it was read where its length is announced. For a part of the
 /// routes; for all of them there is [`Limits`](aurora_http_core::limits::Limits). A handler that calls
 /// [`ResponseWriter::limit_content`] itself has a limit of its own.
@@ -124,29 +126,6 @@ impl<H: Handler> Handler for TimeLimit<H> {
         self.inner.request(request, response)
     }
 
-    fn collected(
-        &mut self,
-        exchange: H::Exchange,
-        request: &Request<'_>,
-        content: &[u8],
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<H::Exchange> {
-        self.inner.collected(exchange, request, content, response)
-    }
-
-    fn receive(
-        &mut self,
-        exchange: H::Exchange,
-        content: &mut Content<'_>,
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<H::Exchange> {
-        self.inner.receive(exchange, content, response)
-    }
-
-    fn produce(&mut self, exchange: H::Exchange, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
-        self.inner.produce(exchange, response)
-    }
-
     fn resume(&mut self, exchange: H::Exchange, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
         if !response.is_woken_by_time() {
             return self.inner.resume(exchange, response);
@@ -156,27 +135,5 @@ impl<H: Handler> Handler for TimeLimit<H> {
         Flow::Finish
     }
 
-    fn stopping(&mut self, flow: Flow<H::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
-        self.inner.stopping(flow, response)
-    }
-
-    fn half_closed(&mut self, exchange: H::Exchange) -> Option<H::Exchange> {
-        self.inner.half_closed(exchange)
-    }
-
-    fn abandoned(&mut self, exchange: H::Exchange, reason: CloseReason) {
-        self.inner.abandoned(exchange, reason);
-    }
-
-    fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
-        self.inner.refused(refusal, response);
-    }
-
-    fn accepted(&mut self, connection: &ConnectionInfo<'_>) -> bool {
-        self.inner.accepted(connection)
-    }
-
-    fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests_served: u32) {
-        self.inner.closed(id, reason, requests_served);
-    }
+    passes_on_the_rest!();
 }
