@@ -559,7 +559,7 @@ fn body_start(rest: &str) -> Option<usize> {
 }
 
 /// Directories and files that may contain `unsafe`, each use with its reason.
-const UNSAFE_ALLOWED: [&str; 8] = [
+const UNSAFE_ALLOWED: [&str; 9] = [
     "backend-",
     "embedding/ffi/",
     "sockets/",
