@@ -559,13 +559,12 @@ fn body_start(rest: &str) -> Option<usize> {
 }
 
 /// Directories and files that may contain `unsafe`, each use with its reason.
-const UNSAFE_ALLOWED: [&str; 9] = [
+const UNSAFE_ALLOWED: [&str; 8] = [
     "backend-",
     "embedding/ffi/",
     "sockets/",
     "system/",
     "tests/no_alloc.rs",
-    "web/tests/no_alloc.rs",
     "tests/uring_refused.rs",
     "web/tests/no_alloc.rs",
     "examples/bare-metal-device/src/board/", // registers
