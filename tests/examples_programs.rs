@@ -11,6 +11,7 @@ mod http;
 mod in_loop;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 
 use backends::backends;
 use example::Example;
@@ -39,19 +40,58 @@ fn json_api_keeps_items_and_reports_errors() {
         ("POST", "/items", "{\"name\":\"cup\",\"price\":12}", 201, "2"),
         ("GET", "/items/1", "", 200, "{\"name\":\"tea\",\"price\":3}"),
         ("DELETE", "/items/1", "", 204, ""),
-        ("GET", "/items/1", "", 404, "{\"error\":\"no such item\"}"),
+        ("GET", "/items/1", "", 404, "\"detail\":\"there is no such item\"}"),
         ("GET", "/items", "", 200, "{\"2\":{\"name\":\"cup\",\"price\":12}}"),
         ("POST", "/items", "{\"name\":1}", 422, "invalid type"),
-        ("PATCH", "/items/2", "", 405, "{\"error\":\"method not allowed\"}"),
-        ("GET", "/%ff/1", "", 404, "{\"error\":\"no such item\"}"),
+        ("POST", "/items", "{", 400, "EOF while parsing"),
+        ("PATCH", "/items/2", "", 405, "{\"status\":405,\"title\":\"Method Not Allowed\"}"),
+        ("GET", "/items/x", "", 404, "a parameter of the path cannot be parsed"),
+        ("GET", "/%ff/1", "", 404, "{\"status\":404,\"title\":\"Not Found\"}"),
     ];
     for (method, target, content, status, expected) in rows {
-        let response = ask(&mut client, method, target, "", content);
+        let response = ask(&mut client, method, target, "Content-Type: application/json\r\n", content);
         assert_eq!(response.status, status, "{method} {target}");
         assert!(response.text().contains(expected), "{method} {target}: {}", response.text());
-        let allowed = (status == 405).then_some("GET, HEAD, DELETE");
+        let allowed = (status == 405).then_some("GET, HEAD, DELETE, OPTIONS");
         assert_eq!(response.field("Allow"), allowed, "{method} {target}");
     }
+    drop(client);
+    ends_well(server);
+}
+
+#[test]
+fn web_is_a_shop_with_a_form_a_cookie_and_a_door() {
+    let (server, log) = Example::start_logged("web", &["--workers", "1"]);
+    let mut client = Client::connect(server.address);
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let basic = "Authorization: Basic bWU6c2VzYW1l\r\n";
+    let rows = [
+        ("GET", "/", "", "", 200, "2 goods; you looked at nothing yet\n"),
+        ("GET", "/", "Cookie: last=tea\r\n", "", 200, "2 goods; you looked at tea\n"),
+        ("GET", "/goods/1", "", "", 200, "cup for 12\n"),
+        ("GET", "/goods/1", "If-None-Match: *\r\n", "", 304, ""),
+        ("GET", "/goods/2", "", "", 404, "there is no such thing"),
+        ("POST", "/orders", form, "id=0&count=3", 201, "order 1: 3 of tea\n"),
+        ("POST", "/orders", form, "count=3", 422, "the form has no id"),
+        ("POST", "/orders", "", "id=0", 415, "a form is expected"),
+        ("GET", "/admin", "", "", 401, "Unauthorized"),
+        ("GET", "/admin", basic, "", 200, "visits of this worker: 2, orders: 1\n"),
+    ];
+    let mut lines = BufReader::new(log).lines();
+    for (method, target, fields, content, status, expected) in rows {
+        let response = ask(&mut client, method, target, fields, content);
+        assert_eq!(response.status, status, "{method} {target}");
+        assert!(response.text().contains(expected), "{method} {target}: {}", response.text());
+        assert!(response.field("X-Request-Id").is_some() && response.field("X-Frame-Options") == Some("DENY"));
+        let line = lines.next().expect("a line").expect("of text");
+        assert!(
+            line.starts_with("127.0.0.1 - - [")
+                && line.contains(&format!("] \"{method} {target} HTTP/1.1\" {status} ")),
+            "{line}"
+        );
+    }
+    let cookie = ask(&mut client, "GET", "/goods/0", "", "").field("Set-Cookie").map(str::to_owned);
+    assert_eq!(cookie.as_deref(), Some("last=tea; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax"));
     drop(client);
     ends_well(server);
 }

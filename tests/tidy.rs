@@ -73,7 +73,7 @@ fn scan(path: &str, text: String) -> Source {
 
 /// The directories whose code is shipped.
 fn shipped_folders() -> Vec<String> {
-    let mut folders = ["core/src", "src", "sockets/src", "system/src"].map(str::to_owned).to_vec();
+    let mut folders = ["core/src", "src", "sockets/src", "system/src", "web/src"].map(str::to_owned).to_vec();
     folders.extend(backends().iter().map(|backend| format!("{backend}/src")));
     folders
 }
@@ -317,6 +317,28 @@ fn the_core_uses_no_system_and_no_allocator() {
     assert!(source(&root().join("src/lib.rs")).code.contains("#![forbid(unsafe_code)]"), "src/lib.rs lacks its forbid");
 }
 
+#[test]
+fn routes_and_middleware_use_no_system_and_no_allocator() {
+    let mut findings = Vec::new();
+    for source in shipped_sources().iter().filter(|source| source.path.starts_with("web/src/")) {
+        for word in ["std::", "alloc::", "extern crate", "rustix", "libc"] {
+            findings.extend(places(source, word));
+        }
+    }
+    findings.retain(|finding| {
+        let is_its_crate = finding.contains("web/src/lib.rs") && finding.ends_with("extern crate");
+        let of_a_hosted_log = finding.contains("web/src/middleware/access_log/hosted.rs") && finding.ends_with("std::");
+        !is_its_crate && !of_a_hosted_log
+    });
+    check("only the core library outside web/src/middleware/access_log/hosted.rs", &findings);
+    let lib = source(&root().join("web/src/lib.rs"));
+    for attribute in
+        ["#![no_std]", "#![forbid(unsafe_code)]", "#[cfg(any(test, feature = \"std\"))]\nextern crate std;"]
+    {
+        assert!(lib.text.contains(attribute), "web/src/lib.rs lacks {attribute}");
+    }
+}
+
 /// A layer and the modules of the core above it, which it must not name.
 const ABOVE: [(&str, &[&str]); 11] = [
     (
@@ -537,19 +559,20 @@ fn body_start(rest: &str) -> Option<usize> {
 }
 
 /// Directories and files that may contain `unsafe`, each use with its reason.
-const UNSAFE_ALLOWED: [&str; 7] = [
+const UNSAFE_ALLOWED: [&str; 8] = [
     "backend-",
     "embedding/ffi/",
     "sockets/",
     "system/",
     "tests/no_alloc.rs",
     "tests/uring_refused.rs",
+    "web/tests/no_alloc.rs",
     "examples/bare-metal-device/src/board/", // registers
 ];
 
 #[test]
 fn unsafe_is_confined_and_has_reasons() {
-    let mut folders = ["core", "src", "sockets", "system", "tests"].map(str::to_owned).to_vec();
+    let mut folders = ["core", "src", "sockets", "system", "web", "tests"].map(str::to_owned).to_vec();
     folders.extend(["benches", "embedding", "examples", "fuzz"].map(str::to_owned));
     folders.extend(backends());
     let mut findings = Vec::new();

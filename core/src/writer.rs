@@ -341,7 +341,9 @@ impl<'a> ResponseWriter<'a> {
 
     /// Sets the most content, in bytes, that [`Flow::Receive`](crate::handler::Flow::Receive) accepts from now on, in
     /// place of [`Limits::content_bytes_max`](crate::limits::Limits::content_bytes_max). It takes effect in the call
-    /// that returns `Receive`, and stays for the rest of the request.
+    /// that returns `Receive`, and stays for the rest of the request. It also applies to
+    /// [`Flow::Collect`](crate::handler::Flow::Collect) from the same call, if it is less than
+    /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max).
     pub fn limit_content(&mut self, bytes_max: u64) {
         self.content_max = Some(bytes_max);
     }

@@ -289,7 +289,7 @@ impl<'p, E> Exchange<'p, E> {
             // For content larger than the pool's buffers it would wait in vain.
             _ if collects => {
                 let bytes_max = largest_class(cx.pool).size().min(cx.limits.content_collected_max as usize);
-                Some(bytes_max as u64)
+                Some(content_max.map_or(bytes_max as u64, |max| max.min(bytes_max as u64)))
             }
             Some(bytes_max) => Some(bytes_max),
             // Set by an earlier call, and counted down since then.

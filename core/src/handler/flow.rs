@@ -8,7 +8,8 @@ pub enum Flow<E> {
     /// it is short; otherwise the connection is closed after the response.
     Finish,
     /// Call [`Handler::collected`](super::Handler::collected) when the whole content is in one buffer; content beyond
-    /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max) is answered with 413. Only from
+    /// [`Limits::content_collected_max`](crate::limits::Limits::content_collected_max) or
+    /// [`ResponseWriter::limit_content`](crate::writer::ResponseWriter::limit_content) is answered with 413. Only from
     /// [`Handler::request`](super::Handler::request), because the head has to be kept: any other call is answered with
     /// 500.
     Collect(E),
@@ -65,8 +66,8 @@ impl<E> Flow<E> {
         }
     }
 
-    /// The flow without its state, and the state.
-    pub(super) fn split(self) -> (Flow<()>, Option<E>) {
+    /// The flow without its state, and the state; `None` for [`Flow::Finish`]. [`map`](Self::map) puts another state in.
+    pub fn split(self) -> (Flow<()>, Option<E>) {
         let mut state = None;
         (self.map(|inner| state = Some(inner)), state)
     }

@@ -14,7 +14,9 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    pub(super) const fn new(raw: &'a [u8]) -> Self {
+    /// Over bytes that have the form of a query: those of a form in the content of a request, for one.
+    #[must_use]
+    pub const fn new(raw: &'a [u8]) -> Self {
         Self { rest: raw }
     }
 
@@ -66,7 +68,8 @@ pub struct QueryPairs<'s> {
 }
 
 impl<'s> QueryPairs<'s> {
-    pub(super) const fn new(query: Query<'s>, scratch: &'s mut [u8]) -> Self {
+    /// As [`Request::query_pairs`](super::Request::query_pairs), of any query.
+    pub const fn new(query: Query<'s>, scratch: &'s mut [u8]) -> Self {
         Self { query, scratch }
     }
 

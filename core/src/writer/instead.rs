@@ -5,6 +5,75 @@ use crate::answer::{Answer, write_answer};
 use crate::encode::{Encoder, check_field};
 use crate::handler::{Handler, Refusal};
 
+/// Looking at and changing a complete response, for what wraps its handler.
+impl<'a> ResponseWriter<'a> {
+    /// The content of a response that was written as a whole in this call; `None` while it is not complete, for one in pieces
+    /// and for one without content, such as any to HEAD.
+    #[must_use]
+    pub fn whole_content(&self) -> Option<&[u8]> {
+        let head_len = self.whole_head_len()?;
+        let content = &self.out[self.begin + head_len..self.len];
+        Some(if self.static_body.is_empty() { content } else { self.static_body })
+    }
+
+    /// The value of the first field of this name, in any case, in the head of a response that has a
+    /// [`whole_content`](Self::whole_content).
+    #[must_use]
+    pub fn whole_field(&self, name: &str) -> Option<&[u8]> {
+        let head = &self.out[self.begin..self.begin + self.whole_head_len()?];
+        head.split(|&byte| byte == b'\n').skip(1).find_map(|line| {
+            let value = line.get(name.len()..)?.strip_prefix(b":")?;
+            line[..name.len()].eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())
+        })
+    }
+
+    /// Adds a field to the head of a response that has a [`whole_content`](Self::whole_content).
+    ///
+    /// # Errors
+    /// As [`add_field`](Self::add_field); [`WriteError::Order`] without such a content. What says that there is no room latches.
+    pub fn amend(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), WriteError> {
+        let value = value.as_ref();
+        let head_len = self.whole_head_len().ok_or(WriteError::Order)?;
+        check_field(name.as_bytes(), value)?;
+        // In front of the empty line: name, colon, space, value, CRLF.
+        let line_len = name.len() + value.len() + 4;
+        self.ensure(line_len)?;
+        let at = self.begin + head_len - 2;
+        self.out.copy_within(at..self.len, at + line_len);
+        self.len += line_len;
+        Ok(Encoder::new(&mut self.out[at..at + line_len]).field(name, value)?)
+    }
+
+    /// Makes a 304 (Not Modified) of a 200 that has a [`whole_content`](Self::whole_content): with the same fields, and no
+    /// content (RFC 9110 §15.4.5). The client must have asked for that by a condition that this response meets.
+    ///
+    /// # Errors
+    /// [`WriteError::Order`] without such a content, or with another status. What says that there is no room latches.
+    pub fn make_not_modified(&mut self) -> Result<(), WriteError> {
+        const STATUS_LINE: &[u8] = b"HTTP/1.1 304 Not Modified\r\n";
+        let head_len = self.whole_head_len().filter(|_| self.status == 200).ok_or(WriteError::Order)?;
+        self.ensure(STATUS_LINE.len())?;
+        let head = self.begin..self.begin + head_len;
+        let old_len = self.out[head.clone()].iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        self.out.copy_within(head.start + old_len..head.end, head.start + STATUS_LINE.len());
+        self.out[head.start..head.start + STATUS_LINE.len()].copy_from_slice(STATUS_LINE);
+        self.len = head.end - old_len + STATUS_LINE.len();
+        (self.status, self.static_body) = (304, &[]);
+        Ok(())
+    }
+
+    /// Bytes of the head, the empty line included.
+    fn whole_head_len(&self) -> Option<usize> {
+        let is_whole = self.phase == Phase::Done && self.stream == Stream::Done && self.error.is_none();
+        let has_content = !self.facts.has(Facts::HEAD) && !matches!(self.status, 204 | 205 | 304);
+        if !is_whole || !has_content || self.origin.is_none() {
+            return None;
+        }
+        let end = self.out[self.begin..self.len].windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+        Some(end + 4)
+    }
+}
+
 /// Replacing the response, and fields that outlast it.
 impl<'a> ResponseWriter<'a> {
     /// Adds a field to the head that is written in this call, whatever its status will be: also if the response is

@@ -10,3 +10,4 @@ mod states;
 mod trailers;
 mod upgraded;
 mod waiting;
+mod whole;

@@ -1,0 +1,194 @@
+//! Cookies (RFC 6265): those of a request, and those that a response sets.
+
+use core::fmt::{self, Write};
+use core::str;
+
+use aurora_http_core::request::Request;
+use aurora_http_core::writer::{ResponseWriter, WriteError};
+
+/// The value of the first cookie of this name; `None` without one. Names are compared exactly.
+///
+/// ```
+/// use aurora_http_core::handler::handler_fn;
+/// use aurora_http_web::cookie::{self, SetCookie};
+///
+/// let handler = handler_fn(|request, response| {
+///     let visits: u32 = cookie::get(request, "visits").and_then(|count| count.parse().ok()).unwrap_or(0);
+///     SetCookie::new("visits", format_args!("{}", visits + 1)).max_age_s(86_400).write(response)?;
+///     response.body_fmt(format_args!("visit {}\n", visits + 1))
+/// });
+/// ```
+#[must_use]
+pub fn get<'a>(request: &Request<'a>, name: &str) -> Option<&'a str> {
+    all(request).find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// Names and values of all cookies, as the client sends them; the quotes around a value are not a part of it. What has no `=`,
+/// or is no text, is left out.
+pub fn all<'a>(request: &Request<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let values = request.fields().get_all("Cookie");
+    values.flat_map(|value| value.split(|&byte| byte == b';')).filter_map(|pair| {
+        let (name, value) = str::from_utf8(pair).ok()?.split_once('=')?;
+        let value = value.trim();
+        let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        Some((name.trim(), quoted.unwrap_or(value)))
+    })
+}
+
+/// When a browser sends a cookie along with what another site's page makes it ask.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SameSite {
+    /// Never.
+    Strict,
+    /// With links that its user follows.
+    Lax,
+    /// Always; browsers demand [`SetCookie::secure`].
+    None,
+}
+
+/// A cookie to be set. Unless it is told otherwise it is for all paths, hidden from scripts, and not sent along by other sites'
+/// pages but for links: `Path=/; HttpOnly; SameSite=Lax`.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a cookie is set by `write`"]
+pub struct SetCookie<'c, V> {
+    name: &'c str,
+    value: V,
+    path: Option<&'c str>,
+    domain: Option<&'c str>,
+    max_age_s: Option<u32>,
+    same_site: SameSite,
+    is_secure: bool,
+    is_http_only: bool,
+}
+
+/// Longest cookie with all of its attributes, in bytes: browsers keep no longer ones.
+const COOKIE_BYTES_MAX: usize = 4096;
+
+impl<'c, V: fmt::Display> SetCookie<'c, V> {
+    /// A cookie that lasts as long as the browser is open.
+    pub const fn new(name: &'c str, value: V) -> Self {
+        Self {
+            name,
+            value,
+            path: Some("/"),
+            domain: None,
+            max_age_s: None,
+            same_site: SameSite::Lax,
+            is_secure: false,
+            is_http_only: true,
+        }
+    }
+
+    /// For this path and those below it.
+    pub const fn path(mut self, path: &'c str) -> Self {
+        self.path = Some(path);
+        self
+    }
+
+    /// For this domain and those below it; unless called, for the host of the request alone.
+    pub const fn domain(mut self, domain: &'c str) -> Self {
+        self.domain = Some(domain);
+        self
+    }
+
+    /// How long it lasts, in seconds; 0 deletes it.
+    pub const fn max_age_s(mut self, seconds: u32) -> Self {
+        self.max_age_s = Some(seconds);
+        self
+    }
+
+    /// When other sites' pages send it along.
+    pub const fn same_site(mut self, same_site: SameSite) -> Self {
+        self.same_site = same_site;
+        self
+    }
+
+    /// Only over TLS.
+    pub const fn secure(mut self) -> Self {
+        self.is_secure = true;
+        self
+    }
+
+    /// Scripts of a page may read it.
+    pub const fn readable_by_scripts(mut self) -> Self {
+        self.is_http_only = false;
+        self
+    }
+
+    /// Adds the field `Set-Cookie` to a response whose head is not complete.
+    ///
+    /// # Errors
+    /// [`WriteError::InvalidName`] for a name that is no token, or whose prefix promises what is not so: `__Secure-` is secure,
+    /// and `__Host-` also has the path `/` and no domain. [`WriteError::InvalidValue`] for a value with white space, quotes,
+    /// commas, semicolons, backslashes or bytes that are not printable ASCII (RFC 6265 §4.1.1), for a path or domain with
+    /// semicolons or control bytes, and for `SameSite=None` that is not secure. [`WriteError::TooLarge`] beyond 4096 bytes, and
+    /// what [`ResponseWriter::add_field`] says. None of them latches.
+    pub fn write(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if self.name.is_empty() || !self.name.bytes().all(is_token) || !self.keeps_promise() {
+            return Err(WriteError::InvalidName);
+        }
+        let is_plain = |text: &str| text.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b';');
+        if ![self.path, self.domain].into_iter().flatten().all(is_plain)
+            || self.same_site == SameSite::None && !self.is_secure
+        {
+            return Err(WriteError::InvalidValue);
+        }
+        let mut line = Line { bytes: response.scratch(COOKIE_BYTES_MAX)?, len: 0 };
+        write!(line, "{}=", self.name).map_err(|_| WriteError::TooLarge)?;
+        let value_at = line.len;
+        write!(line, "{}", self.value).map_err(|_| WriteError::TooLarge)?;
+        let is_octet = |byte: &u8| matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e);
+        if !line.bytes[value_at..line.len].iter().all(is_octet) {
+            return Err(WriteError::InvalidValue);
+        }
+        self.write_attributes(&mut line).map_err(|_| WriteError::TooLarge)?;
+        response.add_field("Set-Cookie", &line.bytes[..line.len])
+    }
+
+    /// What the prefix of the name says of the rest (RFC 6265bis §4.1.3), in any case.
+    fn keeps_promise(&self) -> bool {
+        let begins =
+            |prefix: &str| self.name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix));
+        let is_host = self.is_secure && self.path == Some("/") && self.domain.is_none();
+        (!begins("__Secure-") || self.is_secure) && (!begins("__Host-") || is_host)
+    }
+
+    fn write_attributes(&self, line: &mut Line<'_>) -> fmt::Result {
+        if let Some(path) = self.path {
+            write!(line, "; Path={path}")?;
+        }
+        if let Some(domain) = self.domain {
+            write!(line, "; Domain={domain}")?;
+        }
+        if let Some(seconds) = self.max_age_s {
+            write!(line, "; Max-Age={seconds}")?;
+        }
+        if self.is_secure {
+            line.write_str("; Secure")?;
+        }
+        if self.is_http_only {
+            line.write_str("; HttpOnly")?;
+        }
+        line.write_str(match self.same_site {
+            SameSite::Strict => "; SameSite=Strict",
+            SameSite::Lax => "; SameSite=Lax",
+            SameSite::None => "; SameSite=None",
+        })
+    }
+}
+
+/// A field's value that is being written.
+struct Line<'b> {
+    bytes: &'b mut [u8],
+    len: usize,
+}
+
+impl Write for Line<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! Endpoints that are handlers, and endpoints behind middleware.
+
+use core::ops::ControlFlow;
+
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{Around, Content, Flow, Handler};
+use aurora_http_core::writer::ResponseWriter;
+
+use super::Endpoint;
+use crate::call::Call;
+
+/// A handler as an endpoint, with a state of its own; it sees the request, and not the parameters of its route. It is not told
+/// of connections, nor of refusals.
+///
+/// ```
+/// use aurora_http_core::handler::handler_fn;
+/// use aurora_http_core::request::Method;
+/// use aurora_http_web::{Routes, handler};
+///
+/// let hello = handler_fn(|_request, response| response.body("hello\n"));
+/// let site = Routes::new().on(Method::Get, "/hello", handler(hello)).with_state(());
+/// ```
+pub const fn handler<H: Handler>(handler: H) -> Mounted<H> {
+    Mounted(handler)
+}
+
+/// What [`handler`] makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Mounted<H>(H);
+
+impl<S, H: Handler> Endpoint<S> for Mounted<H> {
+    type Exchange = H::Exchange;
+
+    fn call(&mut self, _: &mut S, call: &Call<'_>, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
+        self.0.request(call, response)
+    }
+
+    fn collected(
+        &mut self,
+        exchange: H::Exchange,
+        _: &mut S,
+        call: &Call<'_>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<H::Exchange> {
+        self.0.collected(exchange, call, call.content(), response)
+    }
+
+    fn receive(
+        &mut self,
+        exchange: H::Exchange,
+        _: &mut S,
+        content: &mut Content<'_>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<H::Exchange> {
+        self.0.receive(exchange, content, response)
+    }
+
+    fn produce(&mut self, exchange: H::Exchange, _: &mut S, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
+        self.0.produce(exchange, response)
+    }
+
+    fn resume(&mut self, exchange: H::Exchange, _: &mut S, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
+        self.0.resume(exchange, response)
+    }
+
+    fn stopping(&mut self, flow: Flow<H::Exchange>, _: &mut S, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
+        self.0.stopping(flow, response)
+    }
+
+    fn half_closed(&mut self, exchange: H::Exchange, _: &mut S) -> Option<H::Exchange> {
+        self.0.half_closed(exchange)
+    }
+
+    fn abandoned(&mut self, exchange: H::Exchange, _: &mut S, reason: CloseReason) {
+        self.0.abandoned(exchange, reason);
+    }
+}
+
+/// Endpoints with something around them: see [`Routes::behind`](crate::Routes::behind).
+#[derive(Clone, Copy, Debug)]
+pub struct Behind<A, E> {
+    pub(crate) outer: A,
+    pub(crate) inner: E,
+}
+
+impl<A: Around, E> Behind<A, E> {
+    /// After a call of the endpoint.
+    fn settle<X>(&mut self, mut note: A::Note, flow: Flow<X>, response: &ResponseWriter<'_>) -> Flow<(A::Note, X)> {
+        if matches!(flow, Flow::Finish) {
+            self.outer.finished(note, response);
+            return Flow::Finish;
+        }
+        self.outer.wrote(&mut note, response);
+        flow.map(|exchange| (note, exchange))
+    }
+}
+
+impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
+    type Exchange = (A::Note, E::Exchange);
+    const ROUTES: usize = E::ROUTES;
+
+    fn call(&mut self, state: &mut S, call: &Call<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
+        match self.outer.before(call, response) {
+            ControlFlow::Break(()) => Flow::Finish,
+            ControlFlow::Continue(note) => {
+                let flow = self.inner.call(state, call, response);
+                self.settle(note, flow, response)
+            }
+        }
+    }
+
+    fn collected(
+        &mut self,
+        (mut note, exchange): Self::Exchange,
+        state: &mut S,
+        call: &Call<'_>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Self::Exchange> {
+        self.outer.between(&mut note, response);
+        let flow = self.inner.collected(exchange, state, call, response);
+        self.settle(note, flow, response)
+    }
+
+    fn receive(
+        &mut self,
+        (mut note, exchange): Self::Exchange,
+        state: &mut S,
+        content: &mut Content<'_>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Self::Exchange> {
+        self.outer.between(&mut note, response);
+        let flow = self.inner.receive(exchange, state, content, response);
+        self.settle(note, flow, response)
+    }
+
+    fn produce(
+        &mut self,
+        (mut note, exchange): Self::Exchange,
+        state: &mut S,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Self::Exchange> {
+        self.outer.between(&mut note, response);
+        let flow = self.inner.produce(exchange, state, response);
+        self.settle(note, flow, response)
+    }
+
+    fn resume(
+        &mut self,
+        (mut note, exchange): Self::Exchange,
+        state: &mut S,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Self::Exchange> {
+        self.outer.between(&mut note, response);
+        let flow = self.inner.resume(exchange, state, response);
+        self.settle(note, flow, response)
+    }
+
+    fn stopping(
+        &mut self,
+        flow: Flow<Self::Exchange>,
+        state: &mut S,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<Self::Exchange> {
+        let (flow, Some((mut note, exchange))) = flow.split() else { return Flow::Finish };
+        self.outer.between(&mut note, response);
+        let flow = self.inner.stopping(flow.map(|()| exchange), state, response);
+        self.settle(note, flow, response)
+    }
+
+    fn half_closed(&mut self, (note, exchange): Self::Exchange, state: &mut S) -> Option<Self::Exchange> {
+        match self.inner.half_closed(exchange, state) {
+            Some(exchange) => Some((note, exchange)),
+            None => {
+                self.outer.abandoned(note, CloseReason::PeerClosedEarly);
+                None
+            }
+        }
+    }
+
+    fn abandoned(&mut self, (note, exchange): Self::Exchange, state: &mut S, reason: CloseReason) {
+        self.outer.abandoned(note, reason);
+        self.inner.abandoned(exchange, state, reason);
+    }
+}

@@ -1,0 +1,89 @@
+//! What JSON by either crate has in common.
+
+use core::fmt;
+
+use aurora_http_core::handler::ErrorResponse;
+use aurora_http_core::request::Request;
+use aurora_http_core::writer::{ResponseWriter, WriteError};
+
+/// Why content is not the JSON that was asked for, or a response could not be written. Its own response says what is wrong, as
+/// text; [`Problem`](crate::Problem) says it as JSON.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum JsonError<E> {
+    /// The content is not declared as JSON: 415.
+    MediaType,
+    /// It is no JSON: 400. It is JSON and does not fit: 422. A string is longer than the room to decode it: 413.
+    Content(E),
+    /// The response could not be written.
+    Write(WriteError),
+}
+
+/// An error of one of the crates that read JSON.
+pub trait JsonFault: fmt::Display {
+    /// What it is answered with.
+    fn status(&self) -> u16;
+}
+
+impl<E: JsonFault> JsonError<E> {
+    /// What it is answered with.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::MediaType => 415,
+            Self::Content(error) => error.status(),
+            Self::Write(WriteError::Failed(status)) => *status,
+            Self::Write(_) => 500,
+        }
+    }
+}
+
+impl<E> From<WriteError> for JsonError<E> {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl<E: JsonFault> From<JsonError<E>> for WriteError {
+    fn from(error: JsonError<E>) -> Self {
+        match error {
+            JsonError::Write(error) => error,
+            error => Self::Failed(error.status()),
+        }
+    }
+}
+
+impl<E: JsonFault> ErrorResponse for JsonError<E> {
+    fn respond(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+        if let Self::Write(error) = self {
+            return Err(*error);
+        }
+        response.status(self.status())?;
+        response.field("Content-Type", "text/plain")?;
+        response.body_fmt(format_args!("{self}\n"))
+    }
+}
+
+impl<E: JsonFault> fmt::Display for JsonError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MediaType => f.write_str("JSON is expected: application/json"),
+            Self::Content(error) => error.fmt(f),
+            Self::Write(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: JsonFault + fmt::Debug> core::error::Error for JsonError<E> {}
+
+/// Whether the content is JSON: `application/json`, or a type that ends in `+json` (RFC 6839 §3.1).
+pub(crate) fn is_json(request: &Request<'_>) -> bool {
+    if request.has_content_type("application/json") {
+        return true;
+    }
+    let value = request.fields().get("Content-Type").unwrap_or_default();
+    let essence = value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    let ends = |end: &[u8]| essence.len() > end.len() && essence[essence.len() - end.len()..].eq_ignore_ascii_case(end);
+    let begins = |front: &[u8]| essence.get(..front.len()).is_some_and(|bytes| bytes.eq_ignore_ascii_case(front));
+    begins(b"application/") && ends(b"+json")
+}

@@ -1,0 +1,251 @@
+//! A line for each request.
+
+mod date;
+mod format;
+#[cfg(feature = "std")]
+mod hosted;
+
+use core::ops::ControlFlow;
+use core::str;
+
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{Around, ConnectionId, Refusal, RefusalCause};
+use aurora_http_core::reactor::Peer;
+use aurora_http_core::request::{Request, Version};
+use aurora_http_core::writer::ResponseWriter;
+
+use super::{Id, RequestId};
+pub use format::{Combined, Common};
+
+/// Tells a function about each request, once its response is written: put it around everything else.
+///
+/// ```
+/// use aurora_http_web::Routes;
+/// use aurora_http_web::middleware::{AccessLog, Wrap};
+///
+/// fn unix_ms() -> u64 {
+///     std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_millis() as u64)
+/// }
+///
+/// let log = AccessLog::new(unix_ms, |entry| eprintln!("{}", entry.combined()));
+/// let handler = Routes::new().get("/", |_, _, response| response.body("hello\n")).with_state(()).wrap(log);
+/// ```
+///
+/// With the feature `std` there is `AccessLog::to_stderr`, with `log` `AccessLog::to_log`, and with `tracing`
+/// `AccessLog::to_tracing`.
+///
+/// `TEXT` is how much is kept of a request until its response is complete, in bytes: its target, `Referer`, `User-Agent`, in
+/// this order; what does not fit is cut. Every connection has room for one.
+#[derive(Clone, Debug)]
+pub struct AccessLog<F, const TEXT: usize = 256> {
+    clock: fn() -> u64,
+    sink: F,
+    ids: Option<RequestId>,
+    /// An exchange that the handler was told the end of, which the server may answer yet.
+    ended: Option<(LogNote<TEXT>, CloseReason)>,
+}
+
+/// What is known of a request, and of its response so far.
+#[derive(Clone, Copy, Debug)]
+pub struct LogNote<const TEXT: usize> {
+    began_unix_ms: u64,
+    peer: Option<Peer>,
+    id: Option<Id>,
+    method: [u8; METHOD_BYTES],
+    text: [u8; TEXT],
+    target_end: u16,
+    referer_end: u16,
+    agent_end: u16,
+    version: Version,
+    status: u16,
+    bytes: u64,
+}
+
+/// How much is kept of a method.
+const METHOD_BYTES: usize = 16;
+
+/// A request that was answered, or not.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Entry<'a> {
+    /// When its head was there, in milliseconds since 1970.
+    pub began_unix_ms: u64,
+    /// From then on until its last byte was written by the handler, in milliseconds.
+    pub took_ms: u64,
+    /// Who asked; `None` where it is not known.
+    pub peer: Option<Peer>,
+    /// The request's id, of [`AccessLog::with_ids`].
+    pub id: Option<&'a str>,
+    /// The method; empty when there was no request that could be read.
+    pub method: &'a str,
+    /// The target, as it was sent.
+    pub target: &'a [u8],
+    /// The version that it was served as.
+    pub version: Version,
+    /// Of the response; 0 when there was none.
+    pub status: u16,
+    /// What the handler wrote of the response, heads and framing included; 0 where the server answered in its place.
+    pub bytes: u64,
+    /// The field `Referer`; empty without one.
+    pub referer: &'a [u8],
+    /// The field `User-Agent`; empty without one.
+    pub user_agent: &'a [u8],
+    /// Why the exchange ended before its response was complete.
+    pub broken_off: Option<CloseReason>,
+}
+
+impl<F: FnMut(&Entry<'_>)> AccessLog<F> {
+    /// `clock` gives milliseconds since 1970, `sink` is told about each request.
+    pub const fn new(clock: fn() -> u64, sink: F) -> Self {
+        Self::with_text(clock, sink)
+    }
+}
+
+impl<F: FnMut(&Entry<'_>), const TEXT: usize> AccessLog<F, TEXT> {
+    /// As [`new`](AccessLog::new), with room for another number of bytes of each request, 65535 at most.
+    pub const fn with_text(clock: fn() -> u64, sink: F) -> Self {
+        assert!(TEXT <= u16::MAX as usize, "at most 65535 bytes of a request");
+        Self { clock, sink, ids: None, ended: None }
+    }
+
+    /// Has each request's id in its entry, and in its response: in place of a [`RequestId`] of its own.
+    #[must_use]
+    pub fn with_ids(self, ids: RequestId) -> Self {
+        Self { ids: Some(ids), ..self }
+    }
+
+    fn tell(&mut self, note: &LogNote<TEXT>, broken_off: Option<CloseReason>) {
+        let took_ms = (self.clock)().saturating_sub(note.began_unix_ms);
+        (self.sink)(&note.entry(took_ms, broken_off));
+    }
+
+    /// What the server has not answered by now stays without an answer.
+    fn tell_ended(&mut self) {
+        if let Some((note, reason)) = self.ended.take() {
+            self.tell(&note, Some(reason));
+        }
+    }
+}
+
+impl<const TEXT: usize> LogNote<TEXT> {
+    fn new(began_unix_ms: u64, peer: Option<Peer>) -> Self {
+        Self {
+            began_unix_ms,
+            peer,
+            id: None,
+            method: [0; METHOD_BYTES],
+            text: [0; TEXT],
+            target_end: 0,
+            referer_end: 0,
+            agent_end: 0,
+            version: Version::Http11,
+            status: 0,
+            bytes: 0,
+        }
+    }
+
+    fn of(request: &Request<'_>, began_unix_ms: u64) -> Self {
+        let mut note = Self::new(began_unix_ms, request.peer());
+        let method = request.method();
+        let token = method.as_str().as_bytes();
+        let len = token.len().min(METHOD_BYTES);
+        note.method[..len].copy_from_slice(&token[..len]);
+        note.version = request.version();
+        note.target_end = note.keep(0, request.target());
+        note.referer_end = note.keep(note.target_end, request.fields().get("Referer").unwrap_or_default());
+        note.agent_end = note.keep(note.referer_end, request.fields().get("User-Agent").unwrap_or_default());
+        note
+    }
+
+    fn keep(&mut self, from: u16, bytes: &[u8]) -> u16 {
+        let room = &mut self.text[from as usize..];
+        let len = room.len().min(bytes.len());
+        room[..len].copy_from_slice(&bytes[..len]);
+        from + len as u16
+    }
+
+    fn add(&mut self, response: &ResponseWriter<'_>) {
+        if self.bytes == 0 || response.status_so_far() >= 400 {
+            self.status = response.status_so_far();
+        }
+        self.bytes += response.written() as u64;
+    }
+
+    fn entry(&self, took_ms: u64, broken_off: Option<CloseReason>) -> Entry<'_> {
+        let (target_end, referer_end) = (self.target_end as usize, self.referer_end as usize);
+        let method = self.method.split(|&byte| byte == 0).next().unwrap_or_default();
+        Entry {
+            began_unix_ms: self.began_unix_ms,
+            took_ms,
+            peer: self.peer,
+            id: self.id.as_ref().map(Id::as_str),
+            // A token is ASCII.
+            method: str::from_utf8(method).unwrap_or_default(),
+            target: &self.text[..target_end],
+            version: self.version,
+            status: self.status,
+            bytes: self.bytes,
+            referer: &self.text[target_end..referer_end],
+            user_agent: &self.text[referer_end..self.agent_end as usize],
+            broken_off,
+        }
+    }
+}
+
+impl<F: FnMut(&Entry<'_>), const TEXT: usize> Around for AccessLog<F, TEXT> {
+    type Note = LogNote<TEXT>;
+
+    fn before(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> ControlFlow<(), Self::Note> {
+        self.tell_ended();
+        let mut note = LogNote::of(request, (self.clock)());
+        note.id = self.ids.as_mut().map(|ids| ids.id(Some(request)));
+        self.between(&mut note, response);
+        ControlFlow::Continue(note)
+    }
+
+    fn between(&mut self, note: &mut Self::Note, response: &mut ResponseWriter<'_>) {
+        if let Some(id) = &note.id {
+            // A response whose head has left has it already.
+            let _ = response.add_field("X-Request-Id", id.as_str());
+        }
+    }
+
+    fn wrote(&mut self, note: &mut Self::Note, response: &ResponseWriter<'_>) {
+        if response.written() > 0 || response.status_so_far() >= 400 {
+            note.add(response);
+        }
+    }
+
+    fn finished(&mut self, mut note: Self::Note, response: &ResponseWriter<'_>) {
+        self.tell_ended();
+        note.add(response);
+        self.tell(&note, None);
+    }
+
+    fn abandoned(&mut self, note: Self::Note, reason: CloseReason) {
+        self.tell_ended();
+        self.ended = Some((note, reason));
+    }
+
+    fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
+        // What a handler did to its response is in that one's entry.
+        if matches!(refusal.cause(), RefusalCause::Handler(_)) {
+            return self.tell_ended();
+        }
+        let (mut note, reason) = match self.ended.take() {
+            Some((note, reason)) => (note, Some(reason)),
+            None => {
+                let mut note = LogNote::new((self.clock)(), response.connection().peer());
+                note.target_end = note.keep(0, refusal.target().unwrap_or_default());
+                (note.referer_end, note.agent_end) = (note.target_end, note.target_end);
+                (note, None)
+            }
+        };
+        note.status = refusal.status();
+        self.tell(&note, reason);
+    }
+
+    fn closed(&mut self, _: ConnectionId, _: CloseReason, _: u32) {
+        self.tell_ended();
+    }
+}

@@ -1,0 +1,206 @@
+//! Routes and what stands around them never allocate.
+//!
+//! An allocator counts what is allocated while the handler is called; the server and the client around it are in memory, and
+//! may.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use aurora_http::testing::Client;
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{Content, Flow, Handler, Progress, Refusal, producing, receiving};
+use aurora_http_core::request::{Method, Request};
+use aurora_http_core::writer::{ResponseWriter, WriteError};
+use aurora_http_web::cookie::{self, SetCookie};
+use aurora_http_web::form::Form;
+use aurora_http_web::middleware::{
+    AccessLog, Authenticate, BodyLimit, Cors, ETags, Entry, InFlightLimit, RequestId, SecurityFields, TimeLimit, Wrap,
+    basic_credentials,
+};
+use aurora_http_web::{Call, Endpoint, Problem, Routes, accept, streaming};
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+thread_local! {
+    static IS_CALLED: Cell<bool> = const { Cell::new(false) };
+    static ALLOCATIONS: Cell<u32> = const { Cell::new(0) };
+}
+
+fn count() {
+    if IS_CALLED.try_with(Cell::get).unwrap_or(false) {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+    }
+}
+
+// SAFETY: every call is passed on unchanged to the system's allocator; counting neither allocates nor touches the memory.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same one.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `realloc`, and `pointer` is from the same allocator.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`, and `pointer` is from the same allocator.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// A handler during whose calls allocations count.
+struct Counted<H>(H);
+
+fn counted<R>(call: impl FnOnce() -> R) -> R {
+    IS_CALLED.set(true);
+    let result = call();
+    IS_CALLED.set(false);
+    result
+}
+
+impl<H: Handler> Handler for Counted<H> {
+    type Exchange = H::Exchange;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
+        counted(|| self.0.request(request, response))
+    }
+
+    fn collected(
+        &mut self,
+        exchange: H::Exchange,
+        request: &Request<'_>,
+        content: &[u8],
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<H::Exchange> {
+        counted(|| self.0.collected(exchange, request, content, response))
+    }
+
+    fn receive(
+        &mut self,
+        exchange: H::Exchange,
+        content: &mut Content<'_>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<H::Exchange> {
+        counted(|| self.0.receive(exchange, content, response))
+    }
+
+    fn produce(&mut self, exchange: H::Exchange, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
+        counted(|| self.0.produce(exchange, response))
+    }
+
+    fn abandoned(&mut self, exchange: H::Exchange, reason: CloseReason) {
+        counted(|| self.0.abandoned(exchange, reason));
+    }
+
+    fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
+        counted(|| self.0.refused(refusal, response));
+    }
+}
+
+type Answer = Result<(), Problem>;
+
+fn show(visits: &mut u32, call: &Call<'_>, response: &mut ResponseWriter<'_>) -> Answer {
+    *visits += 1;
+    let id: u64 = call.param("id")?;
+    SetCookie::new("last", id).write(response)?;
+    let kind = accept::media_type(call, ["text/plain", "text/html"]).unwrap_or("text/plain");
+    response.field("Content-Type", kind)?;
+    Ok(response.body_fmt(format_args!("{id} {:?} {visits}", cookie::get(call, "last")))?)
+}
+
+fn order(_: &mut u32, call: &Call<'_>, response: &mut ResponseWriter<'_>) -> Answer {
+    let count: u32 = Form::of(call)?.parse("count")?;
+    Ok(response.body_fmt(format_args!("{count}"))?)
+}
+
+fn routes() -> Routes<u32, impl Endpoint<u32>> {
+    let guard = Authenticate::new("Basic realm=\"x\"", |request| {
+        basic_credentials(request, &mut [0; 64]).is_some_and(|login| login.password == "sesame")
+    });
+    let upload = streaming(|_: &mut u32, _: &Call<'_>, _: &mut ResponseWriter<'_>| {
+        let mut bytes = 0;
+        receiving(move |content, response| {
+            bytes += content.bytes().len();
+            if content.ended() { response.body_fmt(format_args!("{bytes}")) } else { Ok(()) }
+        })
+    });
+    Routes::new()
+        .get("/items/:id", show)
+        .post("/orders", order)
+        .get("/pieces", |_, _, response| {
+            response.stream(None)?;
+            let mut left = 50;
+            Ok::<_, WriteError>(producing(move |response| {
+                response.write(&[b'p'; 500])?;
+                left -= 1;
+                Ok::<_, WriteError>(if left == 0 { Progress::Done } else { Progress::More })
+            }))
+        })
+        .on(Method::Put, "/files/*path", upload)
+        .mount("/admin", Routes::new().get("/", |_, _, response| response.body("in")).behind(guard))
+        .get("/allocates", |_, _, response| response.body(vec![b'v'; 10]))
+}
+
+#[test]
+fn no_request_of_any_kind_allocates() {
+    let mut lines = 0;
+    let site = routes().with_state(0).on_refusal(Problem::refused);
+    let handler = TimeLimit::new(1_000, ETags::new(site))
+        .wrap(BodyLimit::new(50_000))
+        .wrap(InFlightLimit::new(10))
+        .wrap(Cors::new(&["https://a.example"]).with_credentials())
+        .wrap(SecurityFields::STRICT)
+        .wrap(
+            AccessLog::new(|| 0, |entry: &Entry<'_>| lines += u32::from(entry.status > 0)).with_ids(RequestId::new(1)),
+        );
+    let mut client = Client::new(Counted(handler));
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let basic = [("Authorization", "Basic bWU6c2VzYW1l")];
+    let browser =
+        [("Origin", "https://a.example"), ("Accept", "text/html;q=0.9, */*;q=0.1"), ("Cookie", "last=1; a=b")];
+    let preflight = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "PUT")];
+    // Method, target, fields, bytes of content, status.
+    type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], usize, u16);
+    let rows: [Row<'_>; 18] = [
+        ("GET", "/items/7", &browser, 0, 200),
+        ("GET", "/items/%37", &[("If-None-Match", "*")], 0, 304),
+        ("GET", "/items/x", &[], 0, 404),
+        ("GET", "/items/%ff", &[], 0, 400),
+        ("GET", "/items/%", &[], 0, 400),
+        ("HEAD", "/items/7", &[], 0, 200),
+        ("DELETE", "/items/7", &[], 0, 405),
+        ("BREW", "/items/7", &[], 0, 501),
+        ("OPTIONS", "/items/7", &[], 0, 204),
+        ("OPTIONS", "*", &[], 0, 204),
+        ("OPTIONS", "/items/7", &preflight, 0, 204),
+        ("GET", "/nothing", &[], 0, 404),
+        ("POST", "/orders", &form, 10_000, 200),
+        ("POST", "/orders", &[], 10, 415),
+        ("POST", "/orders", &form, 60_000, 413),
+        ("PUT", "/files/a/b", &[], 40_000, 200),
+        ("GET", "/pieces", &[], 0, 200),
+        ("GET", "/admin", &basic, 0, 200),
+    ];
+    let content = format!("count=3&{}", "x".repeat(60_000));
+    for (method, target, fields, length, status) in rows {
+        for _ in 0..3 {
+            let response = client.send(method, target, fields, &content.as_bytes()[..length]);
+            assert_eq!(response.status(), status, "{method} {target}: {:?}", response.fields());
+            assert_eq!(ALLOCATIONS.get(), 0, "{method} {target}");
+        }
+    }
+    client.exchange(b"no request\r\n\r\n");
+    assert_eq!((client.get("/admin").status(), ALLOCATIONS.get()), (401, 0));
+    // The count works.
+    client.get("/allocates");
+    assert_eq!(ALLOCATIONS.take(), 1);
+    drop(client);
+    assert_eq!(lines, 3 * rows.len() as u32 + 3, "each of them is in the log");
+}
