@@ -54,7 +54,8 @@ fn a_whole_response_is_amended_and_its_content_stays_what_it_is() {
 #[test]
 fn a_200_becomes_a_304_with_the_same_fields_and_nothing_else_does() {
     static LONG: [u8; 3_000] = [b's'; 3_000];
-    let bodies: [fn(&mut ResponseWriter<'_>) -> Result<(), WriteError>; 3] = [
+    type Write = fn(&mut ResponseWriter<'_>) -> Result<(), WriteError>;
+    let bodies: [Write; 3] = [
         |response| response.body("content"),
         |response| response.static_body(&LONG),
         |response| response.body_with(|body| Ok::<_, WriteError>(std::fmt::Write::write_str(body, "text")?)),
