@@ -16,7 +16,7 @@ struct Item {
     price: u32,
 }
 
-/// The items by their numbers, for all workers.
+/// The items by number, shared by all workers.
 type Items = Arc<RwLock<BTreeMap<u64, Item>>>;
 
 const NOT_FOUND: Problem = Problem::new(404, "there is no such item");

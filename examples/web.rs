@@ -1,4 +1,4 @@
-//! A small shop on routes: pages, a form, a cookie, a part behind a password, and middleware around all of it.
+//! A small shop: routes, a form, a cookie, a password-protected part, and middleware.
 //! `cargo run --release --example web`, then `curl -i http://127.0.0.1:8080/`.
 
 mod support;
@@ -14,8 +14,8 @@ use aurora_http_web::middleware::{
 };
 use aurora_http_web::{Call, Problem, Routes};
 
-/// What each worker has. Nothing in it has a lock: the goods never change, each worker counts its own visits, and orders are
-/// counted by an atomic number that all of them share.
+/// The state of a worker. It needs no lock: the goods never change, visits are counted per worker, and the number of orders is an
+/// atomic that all workers share.
 struct Shop {
     goods: Arc<[(&'static str, u32)]>,
     visits: u64,

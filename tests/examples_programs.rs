@@ -45,7 +45,7 @@ fn json_api_keeps_items_and_reports_errors() {
         ("POST", "/items", "{\"name\":1}", 422, "invalid type"),
         ("POST", "/items", "{", 400, "EOF while parsing"),
         ("PATCH", "/items/2", "", 405, "{\"status\":405,\"title\":\"Method Not Allowed\"}"),
-        ("GET", "/items/x", "", 404, "a parameter of the path cannot be parsed"),
+        ("GET", "/items/x", "", 404, "a path parameter is invalid"),
         ("GET", "/%ff/1", "", 404, "{\"status\":404,\"title\":\"Not Found\"}"),
     ];
     for (method, target, content, status, expected) in rows {

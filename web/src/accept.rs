@@ -1,14 +1,14 @@
-//! What a client would rather have (RFC 9110 §12): which media type, which coding, which language.
+//! Content negotiation (RFC 9110 §12): media types, codings and languages.
 
 use core::str;
 
 use aurora_http_core::request::Request;
 
-/// The best weight, in thousandths.
+/// The greatest weight, in thousandths.
 const FULL: u16 = 1000;
 
-/// Which of these media types the client likes best; `None` when it accepts none of them, for 406 or for whatever the program
-/// has. The first one where it says nothing, and among those that it likes equally.
+/// The media type that the client prefers among the offered ones; of equal ones, the first. The first one if the request has no
+/// `Accept`. `None` if the client accepts none of them: answer 406, or ignore the preference.
 ///
 /// ```
 /// use aurora_http_core::handler::handler_fn;
@@ -25,7 +25,7 @@ pub fn media_type<'o>(request: &Request<'_>, offers: impl IntoIterator<Item = &'
     best(request, "Accept", offers, |offer, range| {
         let (offer_type, offer_params) = halves(offer, b';');
         let (range_type, params) = halves(range, b';');
-        // A range is as specific as it says much: its parameters count unless they are the weight.
+        // All parameters before the weight must match; each makes the range more specific.
         let params = params.split(';').map(str::trim).take_while(|param| !is_weight(param));
         let mut matched = 0;
         for param in params.filter(|param| !param.is_empty()) {
@@ -45,8 +45,8 @@ pub fn media_type<'o>(request: &Request<'_>, offers: impl IntoIterator<Item = &'
     })
 }
 
-/// Which of these content codings, such as `br` and `gzip`, the client likes best; `None` when the content is sent as it is:
-/// where the client says nothing about codings, accepts none of these, or likes `identity` better.
+/// The content coding, such as `br` or `gzip`, that the client prefers among the offered ones. `None` to send the content as it
+/// is: if the request has no `Accept-Encoding`, accepts none of the codings, or prefers `identity`.
 #[must_use]
 pub fn encoding<'o>(request: &Request<'_>, offers: impl IntoIterator<Item = &'o str>) -> Option<&'o str> {
     request.fields().get("Accept-Encoding")?;
@@ -58,8 +58,9 @@ pub fn encoding<'o>(request: &Request<'_>, offers: impl IntoIterator<Item = &'o 
     })
 }
 
-/// Which of these languages, such as `en` and `de-CH`, the client likes best; `None` when it accepts none of them. The first
-/// one where it says nothing. A range has all languages that begin with it (RFC 4647 §3.3.1).
+/// The language, such as `en` or `de-CH`, that the client prefers among the offered ones. The first one if the request has no
+/// `Accept-Language`; `None` if the client accepts none of them. A range matches all languages that it is a prefix of (RFC 4647
+/// §3.3.1).
 #[must_use]
 pub fn language<'o>(request: &Request<'_>, offers: impl IntoIterator<Item = &'o str>) -> Option<&'o str> {
     best(request, "Accept-Language", offers, |offer, range| {
@@ -80,7 +81,7 @@ fn token_fits(offer: &str, range: &str) -> Option<usize> {
     }
 }
 
-/// The offer of the greatest weight.
+/// The offer with the greatest weight.
 fn best<'o>(
     request: &Request<'_>,
     field: &'static str,
@@ -102,7 +103,7 @@ fn best<'o>(
     best.map(|(_, offer)| offer)
 }
 
-/// The weight of the most specific range that an offer fits, and how specific that is.
+/// The weight of the most specific range that matches an offer, and how specific that is.
 fn weight_of(
     request: &Request<'_>,
     field: &'static str,
@@ -121,7 +122,7 @@ fn weight_of(
     found
 }
 
-/// The elements of a list, in which quoted strings may have commas.
+/// The elements of a list, whose quoted strings may contain commas.
 fn elements(mut list: &str) -> impl Iterator<Item = &str> {
     core::iter::from_fn(move || {
         if list.is_empty() {
@@ -141,7 +142,7 @@ fn elements(mut list: &str) -> impl Iterator<Item = &str> {
     .filter(|element| !element.is_empty())
 }
 
-/// The weight of a range in thousandths (RFC 9110 §12.4.2); nothing for one that is malformed.
+/// The weight of a range in thousandths (RFC 9110 §12.4.2); 0 if it is malformed.
 fn weight(range: &str) -> u16 {
     let Some(param) = range.split(';').skip(1).map(str::trim).find(|param| is_weight(param)) else { return FULL };
     let digits = param[2..].trim().as_bytes();
@@ -159,7 +160,7 @@ fn is_weight(param: &str) -> bool {
     param.get(..2).is_some_and(|name| name.eq_ignore_ascii_case("q="))
 }
 
-/// What is in front of and behind a separator, without white space around either.
+/// The parts before and after a separator, without surrounding white space.
 fn halves(text: &str, separator: u8) -> (&str, &str) {
     match text.split_once(char::from(separator)) {
         Some((front, back)) => (front.trim(), back.trim()),

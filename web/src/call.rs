@@ -1,4 +1,4 @@
-//! A request as a routed function sees it: with its parameters and its content.
+//! A request with its path parameters and its content.
 
 use core::fmt;
 use core::ops::Deref;
@@ -13,14 +13,14 @@ use crate::table::{Node, value};
 /// Longest parameter with escapes that [`Call::param`] decodes, in bytes.
 const PARAM_BYTES_MAX: usize = 512;
 
-/// A request that was routed: everything that [`Request`] has, the parameters of its path, and its content.
+/// A routed request: dereferences to [`Request`], and adds the parameters of its path and its content.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
     request: &'a Request<'a>,
     content: &'a [u8],
     nodes: &'a [Node],
     node: u16,
-    /// The number of the route, below the endpoint that is asked.
+    /// The number of the route within the endpoint that is called.
     pub(crate) route: u16,
 }
 
@@ -33,12 +33,12 @@ impl<'a> Call<'a> {
         Self { content, ..self }
     }
 
-    /// For the endpoint whose routes begin behind as many others.
+    /// The same call for an endpoint whose routes come after `routes` others.
     pub(crate) const fn behind(self, routes: usize) -> Self {
         Self { route: self.route - routes as u16, ..self }
     }
 
-    /// The whole content; empty when there is none, and for functions that take it in [pieces](crate::streaming).
+    /// The whole content. Empty if there is none, and for [`streaming`](crate::streaming) functions.
     #[must_use]
     pub const fn content(&self) -> &'a [u8] {
         self.content
@@ -50,8 +50,8 @@ impl<'a> Call<'a> {
         self.request
     }
 
-    /// The parameter `:name` of the path, decoded, as whatever it can be parsed to: a number, a `String`, a type of the
-    /// program's with a `FromStr`. Of `*name` it is all that is left of the path.
+    /// The decoded value of the parameter `:name` or `*name`, parsed: as a number, a `String`, or any other type with
+    /// `FromStr`.
     ///
     /// ```
     /// use aurora_http_core::writer::{ResponseWriter, WriteError};
@@ -64,17 +64,17 @@ impl<'a> Call<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`ParamError`]: by `?` it answers 404 for what cannot be parsed, because no such resource can be there.
+    /// [`ParamError`]. With `?`, a value that cannot be parsed answers 404: no such resource can exist.
     pub fn param<T: FromStr>(&self, name: &str) -> Result<T, ParamError> {
         let mut buffer = [0; PARAM_BYTES_MAX];
         self.param_text(name, &mut buffer)?.parse().map_err(|_| ParamError::Invalid)
     }
 
-    /// The parameter `:name` or `*name` of the path as text, decoded into `scratch` where it has escapes: as many bytes as
-    /// the path has are always enough.
+    /// The value of the parameter `:name` or `*name` as text. `scratch` is only used for values with escapes; the length of
+    /// the path is always enough.
     ///
     /// # Errors
-    /// As [`param`](Self::param).
+    /// Same as [`param`](Self::param).
     pub fn param_text<'s>(&self, name: &str, scratch: &'s mut [u8]) -> Result<&'s str, ParamError>
     where
         'a: 's,
@@ -84,8 +84,8 @@ impl<'a> Call<'a> {
         str::from_utf8(decoded).map_err(|_| ParamError::NotText)
     }
 
-    /// The parameter `:name` or `*name` of the path as it was sent, escapes and all; `None` when the route has none of that
-    /// name.
+    /// The value of the parameter `:name` or `*name` as it was sent, with its escapes. `None` if the route has no such
+    /// parameter.
     #[must_use]
     pub fn raw_param(&self, name: &str) -> Option<&'a [u8]> {
         value(self.nodes, self.node, name, self.request.path())
@@ -94,13 +94,13 @@ impl<'a> Call<'a> {
     /// Several parameters at once: `let (user, post): (String, u32) = call.params(["user", "post"])?`.
     ///
     /// # Errors
-    /// As [`param`](Self::param), for the first one that has one.
+    /// Same as [`param`](Self::param), for the first parameter that fails.
     pub fn params<P: Params<N>, const N: usize>(&self, names: [&str; N]) -> Result<P, ParamError> {
         P::of(self, names)
     }
 }
 
-/// Everything that a request has.
+/// All methods of the request.
 impl<'a> Deref for Call<'a> {
     type Target = Request<'a>;
 
@@ -115,12 +115,12 @@ impl fmt::Debug for Call<'_> {
     }
 }
 
-/// Tuples of what can be parsed: see [`Call::params`].
+/// Tuples of types with `FromStr`: see [`Call::params`].
 pub trait Params<const N: usize>: Sized {
-    /// The parameters of these names.
+    /// Parses the parameters with these names.
     ///
     /// # Errors
-    /// That of the first one that has one.
+    /// [`ParamError`] of the first one that fails.
     fn of(call: &Call<'_>, names: [&str; N]) -> Result<Self, ParamError>;
 }
 
@@ -139,23 +139,23 @@ params!(2: A a, B b);
 params!(3: A a, B b, C c);
 params!(4: A a, B b, C c, D d);
 
-/// Why a parameter is not what was asked for. As a [`WriteError`], and returned from a function that is routed, it answers
-/// with the status that is said here.
+/// Why a parameter could not be read. Returned from a routed function, also as a [`WriteError`], it answers with the given
+/// status.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ParamError {
-    /// It cannot be parsed, so that there is no such resource: 404.
+    /// It cannot be parsed, so there is no such resource: 404.
     Invalid,
-    /// Its decoded bytes are not UTF-8: 400.
+    /// The decoded bytes are not UTF-8: 400.
     NotText,
-    /// It has escapes, and is longer than the room to decode it: 414.
+    /// It has escapes, and its decoded value does not fit the buffer: 414.
     TooLong,
-    /// The route has no parameter of that name; a mistake in the program: 500.
+    /// The route has no parameter with that name, which is a mistake in the program: 500.
     Unknown,
 }
 
 impl ParamError {
-    /// What it is answered with.
+    /// The status that it answers with.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -191,10 +191,10 @@ impl ErrorResponse for ParamError {
 impl fmt::Display for ParamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Invalid => "a parameter of the path cannot be parsed",
-            Self::NotText => "a parameter of the path is not UTF-8",
-            Self::TooLong => "a parameter of the path is too long",
-            Self::Unknown => "the route has no parameter of that name",
+            Self::Invalid => "a path parameter is invalid",
+            Self::NotText => "a path parameter is not UTF-8",
+            Self::TooLong => "a path parameter is too long",
+            Self::Unknown => "the route has no such parameter",
         })
     }
 }

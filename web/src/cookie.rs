@@ -1,4 +1,4 @@
-//! Cookies (RFC 6265): those of a request, and those that a response sets.
+//! Cookies (RFC 6265): reading them from requests, and setting them in responses.
 
 use core::fmt::{self, Write};
 use core::str;
@@ -6,7 +6,7 @@ use core::str;
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
-/// The value of the first cookie of this name; `None` without one. Names are compared exactly.
+/// The value of the first cookie with this name, compared exactly.
 ///
 /// ```
 /// use aurora_http_core::handler::handler_fn;
@@ -23,8 +23,7 @@ pub fn get<'a>(request: &Request<'a>, name: &str) -> Option<&'a str> {
     all(request).find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// Names and values of all cookies, as the client sends them; the quotes around a value are not a part of it. What has no `=`,
-/// or is no text, is left out.
+/// Names and values of all cookies, without quotes around the values. Cookies without `=`, or that are not UTF-8, are skipped.
 pub fn all<'a>(request: &Request<'a>) -> impl Iterator<Item = (&'a str, &'a str)> {
     let values = request.fields().get_all("Cookie");
     values.flat_map(|value| value.split(|&byte| byte == b';')).filter_map(|pair| {
@@ -35,21 +34,20 @@ pub fn all<'a>(request: &Request<'a>) -> impl Iterator<Item = (&'a str, &'a str)
     })
 }
 
-/// When a browser sends a cookie along with what another site's page makes it ask.
+/// Whether a browser sends a cookie with requests that other sites cause.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SameSite {
     /// Never.
     Strict,
-    /// With links that its user follows.
+    /// Only when the user follows a link.
     Lax,
-    /// Always; browsers demand [`SetCookie::secure`].
+    /// Always. Browsers require [`SetCookie::secure`].
     None,
 }
 
-/// A cookie to be set. Unless it is told otherwise it is for all paths, hidden from scripts, and not sent along by other sites'
-/// pages but for links: `Path=/; HttpOnly; SameSite=Lax`.
+/// A cookie to set. By default it has the attributes `Path=/; HttpOnly; SameSite=Lax`.
 #[derive(Clone, Copy, Debug)]
-#[must_use = "a cookie is set by `write`"]
+#[must_use = "`write` sets the cookie"]
 pub struct SetCookie<'c, V> {
     name: &'c str,
     value: V,
@@ -61,11 +59,11 @@ pub struct SetCookie<'c, V> {
     is_http_only: bool,
 }
 
-/// Longest cookie with all of its attributes, in bytes: browsers keep no longer ones.
+/// Longest cookie with its attributes, in bytes: the limit of browsers.
 const COOKIE_BYTES_MAX: usize = 4096;
 
 impl<'c, V: fmt::Display> SetCookie<'c, V> {
-    /// A cookie that lasts as long as the browser is open.
+    /// A cookie that is kept until the browser is closed.
     pub const fn new(name: &'c str, value: V) -> Self {
         Self {
             name,
@@ -79,50 +77,54 @@ impl<'c, V: fmt::Display> SetCookie<'c, V> {
         }
     }
 
-    /// For this path and those below it.
+    /// Limits it to this path and those below it.
     pub const fn path(mut self, path: &'c str) -> Self {
         self.path = Some(path);
         self
     }
 
-    /// For this domain and those below it; unless called, for the host of the request alone.
+    /// Extends it to this domain and its subdomains. By default it is only for the host of the request.
     pub const fn domain(mut self, domain: &'c str) -> Self {
         self.domain = Some(domain);
         self
     }
 
-    /// How long it lasts, in seconds; 0 deletes it.
+    /// Sets how long it is kept, in seconds; 0 deletes it.
     pub const fn max_age_s(mut self, seconds: u32) -> Self {
         self.max_age_s = Some(seconds);
         self
     }
 
-    /// When other sites' pages send it along.
+    /// Sets whether requests that other sites cause include it.
     pub const fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
         self
     }
 
-    /// Only over TLS.
+    /// Restricts it to TLS.
     pub const fn secure(mut self) -> Self {
         self.is_secure = true;
         self
     }
 
-    /// Scripts of a page may read it.
+    /// Allows scripts to read it.
     pub const fn readable_by_scripts(mut self) -> Self {
         self.is_http_only = false;
         self
     }
 
-    /// Adds the field `Set-Cookie` to a response whose head is not complete.
+    /// Adds the field `Set-Cookie` to the response, whose head must not be complete yet.
     ///
     /// # Errors
-    /// [`WriteError::InvalidName`] for a name that is no token, or whose prefix promises what is not so: `__Secure-` is secure,
-    /// and `__Host-` also has the path `/` and no domain. [`WriteError::InvalidValue`] for a value with white space, quotes,
-    /// commas, semicolons, backslashes or bytes that are not printable ASCII (RFC 6265 §4.1.1), for a path or domain with
-    /// semicolons or control bytes, and for `SameSite=None` that is not secure. [`WriteError::TooLarge`] beyond 4096 bytes, and
-    /// what [`ResponseWriter::add_field`] says. None of them latches.
+    /// - [`WriteError::InvalidName`] if the name is not a token, or lacks the attributes that its prefix requires: `__Secure-`
+    ///   requires [`secure`](Self::secure), `__Host-` also the path `/` and no domain.
+    /// - [`WriteError::InvalidValue`] if the value contains white space, quotes, commas, semicolons, backslashes or anything but
+    ///   printable ASCII (RFC 6265 §4.1.1), if the path or domain contains semicolons or control bytes, and for
+    ///   [`SameSite::None`] without [`secure`](Self::secure).
+    /// - [`WriteError::TooLarge`] if it is longer than 4096 bytes.
+    /// - The errors of [`ResponseWriter::add_field`].
+    ///
+    /// These errors are not kept: the response can still be written.
     pub fn write(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if self.name.is_empty() || !self.name.bytes().all(is_token) || !self.keeps_promise() {
@@ -146,7 +148,7 @@ impl<'c, V: fmt::Display> SetCookie<'c, V> {
         response.add_field("Set-Cookie", &line.bytes[..line.len])
     }
 
-    /// What the prefix of the name says of the rest (RFC 6265bis §4.1.3), in any case.
+    /// Whether it has the attributes that the prefix of its name requires (RFC 6265bis §4.1.3).
     fn keeps_promise(&self) -> bool {
         let begins =
             |prefix: &str| self.name.get(..prefix.len()).is_some_and(|front| front.eq_ignore_ascii_case(prefix));
@@ -178,7 +180,7 @@ impl<'c, V: fmt::Display> SetCookie<'c, V> {
     }
 }
 
-/// A field's value that is being written.
+/// A field value that is being written.
 struct Line<'b> {
     bytes: &'b mut [u8],
     len: usize,

@@ -1,4 +1,4 @@
-//! What routes lead to: functions, handlers, and others below them.
+//! What answers the requests of a route: functions, handlers, and groups of them.
 
 mod function;
 mod mounted;
@@ -14,10 +14,10 @@ pub use function::{Each, Function, Streaming, streaming};
 pub use mounted::{Behind, Mounted, handler};
 pub use pair::{NoEndpoint, Pair};
 
-/// Answers the requests of a route. As [`Handler`](aurora_http_core::handler::Handler), whose methods it has, but with the
-/// program's state `S`, and with a [`Call`] in place of a request.
+/// Answers the requests of a route. It has the methods of [`Handler`](aurora_http_core::handler::Handler), with the state `S`
+/// as an additional argument, and a [`Call`] in place of the request.
 ///
-/// Most programs need functions only; this is for exchanges that use the state while they go on.
+/// Most programs only need functions. Implement this for exchanges that use the state in later calls.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot answer a route with the state `{S}`",
     label = "not an `Endpoint<{S}>`",
@@ -28,14 +28,14 @@ pub trait Endpoint<S> {
     /// What an exchange keeps between two calls.
     type Exchange;
 
-    /// How many routes lead here.
+    /// The number of routes that this answers.
     #[doc(hidden)]
     const ROUTES: usize = 1;
 
-    /// The head of a request is there; its content is not.
+    /// The head of a request has arrived.
     fn call(&mut self, state: &mut S, call: &Call<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange>;
 
-    /// The whole content is there, after [`Flow::Collect`]: [`Call::content`].
+    /// The whole content has arrived, after [`Flow::Collect`]: [`Call::content`].
     fn collected(
         &mut self,
         exchange: Self::Exchange,
@@ -47,7 +47,7 @@ pub trait Endpoint<S> {
         unexpected(response)
     }
 
-    /// As [`Handler::receive`](aurora_http_core::handler::Handler::receive).
+    /// See [`Handler::receive`](aurora_http_core::handler::Handler::receive).
     fn receive(
         &mut self,
         exchange: Self::Exchange,
@@ -59,7 +59,7 @@ pub trait Endpoint<S> {
         unexpected(response)
     }
 
-    /// As [`Handler::produce`](aurora_http_core::handler::Handler::produce).
+    /// See [`Handler::produce`](aurora_http_core::handler::Handler::produce).
     fn produce(
         &mut self,
         exchange: Self::Exchange,
@@ -70,7 +70,7 @@ pub trait Endpoint<S> {
         unexpected(response)
     }
 
-    /// As [`Handler::resume`](aurora_http_core::handler::Handler::resume).
+    /// See [`Handler::resume`](aurora_http_core::handler::Handler::resume).
     fn resume(
         &mut self,
         exchange: Self::Exchange,
@@ -81,7 +81,7 @@ pub trait Endpoint<S> {
         unexpected(response)
     }
 
-    /// As [`Handler::stopping`](aurora_http_core::handler::Handler::stopping).
+    /// See [`Handler::stopping`](aurora_http_core::handler::Handler::stopping).
     fn stopping(
         &mut self,
         flow: Flow<Self::Exchange>,
@@ -92,13 +92,13 @@ pub trait Endpoint<S> {
         flow
     }
 
-    /// As [`Handler::half_closed`](aurora_http_core::handler::Handler::half_closed).
+    /// See [`Handler::half_closed`](aurora_http_core::handler::Handler::half_closed).
     fn half_closed(&mut self, exchange: Self::Exchange, state: &mut S) -> Option<Self::Exchange> {
         let _ = state;
         Some(exchange)
     }
 
-    /// As [`Handler::abandoned`](aurora_http_core::handler::Handler::abandoned).
+    /// See [`Handler::abandoned`](aurora_http_core::handler::Handler::abandoned).
     fn abandoned(&mut self, exchange: Self::Exchange, state: &mut S, reason: CloseReason) {
         let _ = (exchange, state, reason);
     }

@@ -1,4 +1,4 @@
-//! Forms in the content of a request: `application/x-www-form-urlencoded`.
+//! Forms: `application/x-www-form-urlencoded`.
 
 use core::fmt;
 use core::str::FromStr;
@@ -12,7 +12,7 @@ use crate::Call;
 /// Longest value that [`Form::parse`] decodes, in bytes.
 const VALUE_BYTES_MAX: usize = 512;
 
-/// A form that was sent.
+/// A form in the content of a request.
 ///
 /// ```
 /// use aurora_http_core::writer::{ResponseWriter, WriteError};
@@ -30,10 +30,10 @@ pub struct Form<'a> {
 }
 
 impl<'a> Form<'a> {
-    /// The form in the content of a request.
+    /// The form of a request.
     ///
     /// # Errors
-    /// [`FormError::MediaType`] when the request says that its content is something else, or nothing.
+    /// [`FormError::MediaType`] if the request has another `Content-Type`, or none.
     pub fn of(call: &Call<'a>) -> Result<Self, FormError> {
         if call.has_content_type("application/x-www-form-urlencoded") {
             return Ok(Self { content: call.content() });
@@ -41,7 +41,7 @@ impl<'a> Form<'a> {
         Err(FormError::MediaType)
     }
 
-    /// All pairs of it, decoded into `scratch` where they have escapes: as many bytes as the content has are always enough.
+    /// All decoded pairs. `scratch` is only used for those with escapes; the length of the content is always enough.
     pub fn pairs<'s>(&self, scratch: &'s mut [u8]) -> QueryPairs<'s>
     where
         'a: 's,
@@ -49,10 +49,10 @@ impl<'a> Form<'a> {
         QueryPairs::new(Query::new(self.content), scratch)
     }
 
-    /// The first value of this name, decoded into `scratch`; `None` without one.
+    /// The first value with this name, decoded into `scratch`.
     ///
     /// # Errors
-    /// [`FormError::Malformed`] where the form cannot be decoded up to that value.
+    /// [`FormError::Malformed`] if the form cannot be decoded up to that value.
     pub fn text<'s>(&self, name: &str, scratch: &'s mut [u8]) -> Result<Option<&'s str>, FormError>
     where
         'a: 's,
@@ -61,7 +61,7 @@ impl<'a> Form<'a> {
         for (raw_key, raw_value) in Query::new(self.content) {
             let is_it = match Query::decode_into(raw_key, scratch) {
                 Ok(key) => key == name.as_bytes(),
-                // Longer than what is looked for.
+                // It is longer than the name that is looked for.
                 Err(QueryError::BufferFull) if is_short => false,
                 Err(error) => return Err(error.into()),
             };
@@ -73,20 +73,20 @@ impl<'a> Form<'a> {
         Ok(None)
     }
 
-    /// The first value of this name, of at most 512 bytes, as whatever it can be parsed to.
+    /// The first value with this name, of at most 512 bytes, parsed.
     ///
     /// # Errors
-    /// [`FormError::Missing`] and [`FormError::Invalid`], besides what [`text`](Self::text) says.
+    /// [`FormError::Missing`], [`FormError::Invalid`], and the errors of [`text`](Self::text).
     pub fn parse<T: FromStr>(&self, name: &'static str) -> Result<T, FormError> {
         let mut buffer = [0; VALUE_BYTES_MAX];
         let text = self.text(name, &mut buffer)?.ok_or(FormError::Missing { name })?;
         text.parse().map_err(|_| FormError::Invalid { name })
     }
 
-    /// As [`parse`](Self::parse); `default` when it is not there, or empty.
+    /// Same as [`parse`](Self::parse), or `default` if the value is missing or empty.
     ///
     /// # Errors
-    /// [`FormError::Invalid`], besides what [`text`](Self::text) says.
+    /// [`FormError::Invalid`], and the errors of [`text`](Self::text).
     pub fn parse_or<T: FromStr>(&self, name: &'static str, default: T) -> Result<T, FormError> {
         let mut buffer = [0; VALUE_BYTES_MAX];
         match self.text(name, &mut buffer)? {
@@ -96,20 +96,20 @@ impl<'a> Form<'a> {
     }
 }
 
-/// Why a form is not what was asked for. As a [`WriteError`] it answers with the status that is said here.
+/// Why a form could not be read. Also as a [`WriteError`], it answers with the given status.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum FormError {
-    /// The content is no form: 415.
+    /// The content is not a form: 415.
     MediaType,
-    /// It cannot be decoded: 400, or 413 for a value that is too long.
+    /// It cannot be decoded: 400, or 413 if a value is too long.
     Malformed(QueryError),
-    /// It has no value of this name: 422.
+    /// There is no value with this name: 422.
     Missing {
         /// The name.
         name: &'static str,
     },
-    /// The value of this name cannot be parsed: 422.
+    /// The value with this name cannot be parsed: 422.
     Invalid {
         /// The name.
         name: &'static str,
@@ -117,7 +117,7 @@ pub enum FormError {
 }
 
 impl FormError {
-    /// What it is answered with.
+    /// The status that it answers with.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -141,7 +141,7 @@ impl From<FormError> for WriteError {
     }
 }
 
-/// Says what is wrong.
+/// Answers with the message as text.
 impl ErrorResponse for FormError {
     fn respond(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
         response.status(self.status())?;

@@ -1,4 +1,4 @@
-//! JSON on systems with an allocator (feature `json`), by serde_json.
+//! JSON with serde_json (feature `json`): for systems with an allocator.
 
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 use serde::{Deserialize, Serialize};
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::Call;
 use crate::json_error::{self, JsonFault, is_json};
 
-/// The content of a request, which must be declared as JSON: `Content-Type: application/json`, or a type that ends in `+json`.
-/// Pages of other sites can only send that when they may: see [`Cors`](crate::middleware::Cors).
+/// Parses the content of a request, whose `Content-Type` must be `application/json` or another type that ends in `+json`. Pages of
+/// other origins can only send those types if [`Cors`](crate::middleware::Cors) allows it.
 ///
 /// ```
 /// use aurora_http_core::writer::ResponseWriter;
@@ -35,11 +35,11 @@ pub fn read<'a, T: Deserialize<'a>>(call: &Call<'a>) -> Result<T, JsonError> {
     Ok(serde_json::from_slice(call.content())?)
 }
 
-/// Answers with a value as JSON. Allocates nothing, unless the value does.
+/// Answers with a value as JSON. It does not allocate, unless the `Serialize` of the value does.
 ///
 /// # Errors
-/// What [`WriteError`] says about room and order; [`WriteError::Format`] when the value cannot be JSON, such as a map whose keys
-/// are no text.
+/// [`WriteError::Format`] if the value has no representation in JSON, such as a map with keys that are not text, and the other
+/// errors of [`ResponseWriter::body_with`].
 pub fn write<T: Serialize + ?Sized>(
     response: &mut ResponseWriter<'_>,
     status: u16,
@@ -53,7 +53,7 @@ pub fn write<T: Serialize + ?Sized>(
     })
 }
 
-/// Why content is not what was asked for.
+/// Why content could not be parsed, or a response not written.
 pub type JsonError = json_error::JsonError<serde_json::Error>;
 
 impl JsonFault for serde_json::Error {

@@ -1,4 +1,4 @@
-//! JSON without an allocator (feature `json-core`), by serde-json-core.
+//! JSON with serde-json-core (feature `json-core`): without an allocator.
 
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 use serde::{Deserialize, Serialize};
@@ -7,9 +7,9 @@ use serde_json_core::de::Error;
 use crate::Call;
 use crate::json_error::{self, JsonFault, is_json};
 
-/// The content of a request, which must be declared as JSON: `Content-Type: application/json`, or a type that ends in `+json`.
-/// `scratch` is for strings with escapes: as long as the longest of them. Text with escapes cannot be borrowed, only copied: into
-/// a `heapless::String`, for one.
+/// Parses the content of a request, whose `Content-Type` must be `application/json` or another type that ends in `+json`.
+/// `scratch` must have room for the longest string with escapes. Such strings cannot be borrowed, only copied, for example into a
+/// `heapless::String`.
 ///
 /// ```
 /// use aurora_http_core::writer::ResponseWriter;
@@ -38,13 +38,13 @@ pub fn read<'a, T: Deserialize<'a>>(call: &Call<'a>, scratch: &mut [u8]) -> Resu
     Ok(value)
 }
 
-/// Answers with a value as JSON of at most `bytes_max` bytes, which are [scratch](ResponseWriter::scratch) memory meanwhile.
+/// Answers with a value as JSON of at most `bytes_max` bytes, for which [scratch](ResponseWriter::scratch) memory is used.
 ///
 /// # Panics
-/// When the value's `Serialize` makes an error of its own, which serde-json-core has no room for. Derived ones make none.
+/// If the `Serialize` of the value returns a custom error, which serde-json-core does not support. Derived ones never do.
 ///
 /// # Errors
-/// [`WriteError::TooLarge`] when it is longer, and what [`WriteError`] says about room and order.
+/// [`WriteError::TooLarge`] if it is longer than `bytes_max`, and the errors of [`ResponseWriter::body`].
 pub fn write<T: Serialize + ?Sized>(
     response: &mut ResponseWriter<'_>,
     status: u16,
@@ -58,7 +58,7 @@ pub fn write<T: Serialize + ?Sized>(
     response.body(&scratch[..len])
 }
 
-/// Why content is not what was asked for.
+/// Why content could not be parsed, or a response not written.
 pub type JsonError = json_error::JsonError<Error>;
 
 impl JsonFault for Error {

@@ -1,4 +1,4 @@
-//! What JSON by either crate has in common.
+//! What both JSON crates share.
 
 use core::fmt;
 
@@ -6,27 +6,27 @@ use aurora_http_core::handler::ErrorResponse;
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
-/// Why content is not the JSON that was asked for, or a response could not be written. Its own response says what is wrong, as
-/// text; [`Problem`](crate::Problem) says it as JSON.
+/// Why JSON content could not be parsed, or a response not written. It answers with its message as text;
+/// [`Problem`](crate::Problem) answers with JSON.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum JsonError<E> {
     /// The content is not declared as JSON: 415.
     MediaType,
-    /// It is no JSON: 400. It is JSON and does not fit: 422. A string is longer than the room to decode it: 413.
+    /// It is not valid JSON (400), does not match the type (422), or has a string that is too long to decode (413).
     Content(E),
     /// The response could not be written.
     Write(WriteError),
 }
 
-/// An error of one of the crates that read JSON.
+/// An error of one of the JSON crates.
 pub trait JsonFault: fmt::Display {
-    /// What it is answered with.
+    /// The status that it answers with.
     fn status(&self) -> u16;
 }
 
 impl<E: JsonFault> JsonError<E> {
-    /// What it is answered with.
+    /// The status that it answers with.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {

@@ -1,5 +1,4 @@
-//! Routes, middleware and typed requests for [aurora-http](https://docs.rs/aurora-http): what most programs put between the
-//! engine and their own functions.
+//! Routes, middleware and typed requests for [aurora-http](https://docs.rs/aurora-http).
 //!
 //! ```
 //! use aurora_http_core::writer::{ResponseWriter, WriteError};
@@ -33,13 +32,12 @@
 //!     .with_state(Shop { names: Vec::new() });
 //! ```
 //!
-//! What this makes is a [`Handler`](aurora_http_core::handler::Handler) like any other, and a server makes one for each of its
-//! workers. In a `const` block around the routes, up to `with_state`, the compiler checks them; without one a mistake is a panic
-//! when the program starts.
+//! The result is a [`Handler`](aurora_http_core::handler::Handler) like any other; a server creates one for each worker. If the
+//! routes are built in a `const` block, up to `with_state`, the compiler checks them. Otherwise a mistake is a panic at start-up.
 //!
 //! # State
-//! Each worker has a state of its own, which its functions get as `&mut S`: what they count and keep there needs no lock, because
-//! a worker is one thread. What workers share is inside the states, and a function that does not touch it does not pay for it:
+//! Each worker has its own state, which functions receive as `&mut S`. A worker is one thread, so nothing in its state needs a
+//! lock. Data that workers share is referenced from the states, and only the functions that use it pay for its synchronisation:
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -47,34 +45,38 @@
 //! use std::sync::{Arc, RwLock};
 //!
 //! struct Shop {
-//!     /// Of this worker.
+//!     /// This worker's own.
 //!     visits: u64,
-//!     /// Never changes: shared without a lock.
+//!     /// Never changes, so it needs no lock.
 //!     goods: Arc<[&'static str]>,
-//!     /// A number that all workers add to: no lock either.
+//!     /// Counted by all workers, without a lock.
 //!     orders: Arc<AtomicU64>,
-//!     /// Only who reads or writes these takes the lock.
+//!     /// Only functions that use these take the lock.
 //!     notes: Arc<RwLock<BTreeMap<u64, String>>>,
 //! }
 //! ```
 //!
-//! The values are made before the server starts, and cloned into the state of each worker: see `examples/web.rs` and
-//! `examples/json_api.rs`.
+//! Create the shared values before the server starts, and clone them into the state of each worker. `examples/web.rs` and
+//! `examples/json_api.rs` do that.
 //!
-//! # What is answered without the program
-//! - 404 where no route has the path, 405 with `Allow` where none has the method, 501 for a method that no route knows.
-//! - HEAD by the GET route, OPTIONS by 204 with `Allow`, and `OPTIONS *` for the program as a whole, unless it is routed.
-//! - 400 for a path with a malformed escape, or with a segment `.` or `..` in any spelling.
+//! # Requests that no route answers
+//! - 404 if no route has the path; 405 with `Allow` if none of its routes has the method; 501 if the method is neither a standard
+//!   one nor used by any route.
+//! - HEAD is answered by the GET route, OPTIONS with 204 and `Allow`, and `OPTIONS *` with the methods of the whole table, unless
+//!   there are routes for them.
+//! - 400 for a path with a malformed escape, or with a segment `.` or `..`, in any spelling.
 //!
-//! [`Site::on_refusal`] gives these, and whatever else the server answers by itself, a form of the program's own.
+//! [`Site::on_refusal`] gives these answers, and all others that the server sends by itself, a form of your own.
 //!
-//! # How a path is read
-//! It is split at `/`, and then each segment is decoded: `/%69tems` is `/items`, while `%2f` in a segment is a part of its
-//! value, and never splits it. Segments are compared exactly, byte for byte: `/items/` is not `/items`, and `//` has an empty
-//! segment. Text is preferred to `:param`, and that to `*rest`, segment by segment from the left, with a step back where
-//! nothing matches further on. `:param` stands for one segment that is not empty; `*rest` for all that is left, which may be
-//! empty: `/files/*path` has `/files/` and not `/files`. The path decides on its own, and then the method: a GET of `/a/b` is
-//! 405 where there are `POST /a/b` and `GET /a/:x`.
+//! # How paths are matched
+//! A path is split at `/`, and then each segment is decoded: `/%69tems` matches `/items`, and `%2f` is part of a value but never
+//! splits a segment. Segments are compared byte for byte: `/items/` differs from `/items`, and `//` contains an empty segment.
+//! In each segment from left to right, literal text takes precedence over `:param`, and `:param` over `*rest`; if the rest of the
+//! path does not match, the next alternative is tried. `:param` matches one non-empty segment. `*rest` matches the remaining path,
+//! which may be empty: `/files/*path` matches `/files/`, but not `/files`.
+//!
+//! The path selects the routes before the method does: with the routes `POST /a/b` and `GET /a/:x`, `GET /a/b` is answered with
+//! 405.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
-//! What stands around handlers, each an [`Around`](aurora_http_core::handler::Around): put around a whole handler by
-//! [`Wrap::wrap`], or around a part of the routes by [`Routes::behind`](crate::Routes::behind).
+//! Middleware. Each is an [`Around`](aurora_http_core::handler::Around): [`Wrap::wrap`] applies it to a whole handler,
+//! [`Routes::behind`](crate::Routes::behind) to a part of the routes.
 //!
-//! The last one that was put around is the first one that sees a request:
+//! The outermost one, which is applied last, sees a request first:
 //!
 //! ```
 //! use aurora_http_web::Routes;
@@ -16,7 +16,7 @@
 //!     .wrap(RequestId::new(1));
 //! ```
 //!
-//! One of a program's own is an `Around`, or a function by [`before`] or [`after`].
+//! For your own, implement `Around`, or pass a function to [`before`] or [`after`].
 
 mod access_log;
 mod auth;

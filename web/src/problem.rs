@@ -1,4 +1,4 @@
-//! Errors as responses that programs understand: problem details (RFC 9457).
+//! Error responses in JSON: problem details (RFC 9457).
 
 use core::fmt::{self, Write};
 
@@ -9,11 +9,10 @@ use aurora_http_core::writer::{ResponseWriter, WriteError};
 use crate::call::ParamError;
 use crate::form::FormError;
 
-/// What is wrong, as `application/problem+json`: `{"status":404,"title":"Not Found","detail":"there is no such item"}`.
+/// An error response in `application/problem+json`: `{"status":404,"title":"Not Found","detail":"there is no such item"}`.
 ///
-/// Everything that is read from a request becomes one by `?`, with the status that it has by itself, so that functions which
-/// return it need no error type of their own. With [`Site::on_refusal`](crate::Site::on_refusal) the server's own answers have
-/// the same form, and there is one place for all of them:
+/// With `?`, all errors of this crate become a `Problem` with their own status, so most functions need no other error type. With
+/// [`Site::on_refusal`](crate::Site::on_refusal), the server's own answers have the same form:
 ///
 /// ```
 /// use aurora_http_core::writer::ResponseWriter;
@@ -28,14 +27,14 @@ use crate::form::FormError;
 /// let handler = Routes::new().get("/names/:number", show).with_state(vec!["tea"]).on_refusal(Problem::refused);
 /// ```
 ///
-/// A program with an error type of its own implements [`ErrorResponse`] for that, in one place as well.
+/// For an error type of your own, implement [`ErrorResponse`].
 #[derive(Debug)]
 pub struct Problem {
     status: u16,
     cause: Cause,
 }
 
-/// What it is about.
+/// What went wrong.
 #[derive(Debug)]
 enum Cause {
     Text(&'static str),
@@ -49,22 +48,22 @@ enum Cause {
 }
 
 impl Problem {
-    /// A problem of this status, 400 to 599.
+    /// A problem with this status, 400 to 599.
     #[must_use]
     pub const fn new(status: u16, detail: &'static str) -> Self {
         Self { status, cause: Cause::Text(detail) }
     }
 
-    /// The status that it answers with, unless the response could not be written.
+    /// The status that it answers with.
     #[must_use]
     pub const fn status(&self) -> u16 {
         self.status
     }
 
-    /// Answers in place of the server, in this form: for [`Site::on_refusal`](crate::Site::on_refusal).
+    /// Writes one of the server's own answers in this form: for [`Site::on_refusal`](crate::Site::on_refusal).
     ///
     /// # Errors
-    /// What [`WriteError`] says about room.
+    /// The errors of [`ResponseWriter::body_with`].
     pub fn refused(refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
         write(response, refusal.status(), None)
     }
@@ -93,7 +92,7 @@ fn write(response: &mut ResponseWriter<'_>, status: u16, detail: Option<&Problem
     })
 }
 
-/// Writes text into a string of JSON (RFC 8259 §7).
+/// Escapes text for a JSON string (RFC 8259 §7).
 struct Escaping<'w, W>(&'w mut W);
 
 impl<W: Write> Write for Escaping<'_, W> {

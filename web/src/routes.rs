@@ -1,4 +1,4 @@
-//! Putting routes together.
+//! The builder of routes.
 
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
@@ -12,10 +12,10 @@ use crate::endpoint::{Behind, Each, Endpoint, Function, NoEndpoint, Pair};
 use crate::site::Site;
 use crate::table::Table;
 
-/// Routes of a program, or of a part of it: see the [crate](crate) for what they mean.
+/// A table of routes, or a part of one. The [crate documentation](crate) describes how paths are matched.
 ///
-/// `S` is the state that all functions are called with. Each call adds a route and gives another type, so that functions of
-/// routes may go on with their exchanges in different ways. In a `const` block the compiler looks for mistakes:
+/// `S` is the state that all functions receive. Every method adds a route and returns a new type, so functions can return
+/// different kinds of exchanges. In a `const` block, mistakes are compile errors:
 ///
 /// ```compile_fail
 /// # use aurora_http_core::writer::WriteError;
@@ -28,19 +28,19 @@ use crate::table::Table;
 /// .with_state(());
 /// ```
 ///
-/// Without it the program says so when it starts, by a panic that names the line. With more than 120 routes in one chain the
-/// compiler demands a higher `recursion_limit`: [mount](Self::mount) them in groups, or add [many at once](Self::each).
+/// Without the `const` block, the program panics at start-up with the line of the wrong route. More than 120 routes in one chain
+/// need a higher `recursion_limit`; alternatively, [mount](Self::mount) them in groups, or add [many at once](Self::each).
 #[must_use = "routes do nothing until `with_state` makes a handler of them"]
 pub struct Routes<S, E, const N: usize = 64> {
     table: Table<N>,
-    /// Only so that these functions can be `const`: taken out by the next one, or by `with_state`. The endpoints of routes
-    /// that are dropped before that are not dropped, but forgotten.
+    /// `ManuallyDrop` allows the methods to be `const`. `with_state` takes the endpoints out; if a builder is dropped
+    /// before that, its endpoints are leaked.
     endpoints: ManuallyDrop<E>,
     state: PhantomData<fn(&mut S)>,
 }
 
 impl<S> Routes<S, NoEndpoint> {
-    /// No route yet, and room for 63 of them.
+    /// No routes yet, and room for 63.
     pub const fn new() -> Self {
         Self::with_room()
     }
@@ -53,20 +53,21 @@ impl<S> Default for Routes<S, NoEndpoint> {
 }
 
 impl<S, const N: usize> Routes<S, NoEndpoint, N> {
-    /// No route yet, and room for others than 63: `Routes::<_, _, 256>::with_room()` has it for 255 routes, and as many
-    /// different segments. That takes about 70 bytes for each, and where the compiler does not optimise, twice as much of the
-    /// stack for each step of a chain: put large ones in a `const` block, which takes none.
+    /// No routes yet, and room for another number of them: `Routes::<_, _, 256>::with_room()` has room for 255 routes and 255
+    /// different segments, at about 70 bytes each. Without optimisation, each step of a chain needs twice the size of the whole
+    /// table on the stack; build large tables in a `const` block, which needs none.
     pub const fn with_room() -> Self {
         Self { table: Table::empty(), endpoints: ManuallyDrop::new(NoEndpoint), state: PhantomData }
     }
 }
 
 impl<S, E, const N: usize> Routes<S, E, N> {
-    /// Answers GET, and HEAD unless that has a route of its own, by a function. Where there is content it is called once that
-    /// is there: [`Call::content`].
+    /// Adds a function for GET, and for HEAD unless that has its own route. If the request has content, the function is called
+    /// when all of it has arrived: [`Call::content`].
     ///
     /// # Panics
-    /// When the path is malformed, is there already, contradicts another one, or has no room. So do the other methods.
+    /// If the path is malformed, duplicate, in conflict with another one, or if there is no room. The same applies to the other
+    /// methods.
     #[track_caller]
     pub const fn get<F, R>(self, path: &'static str, function: F) -> Routes<S, Pair<E, Function<F>>, N>
     where
@@ -76,7 +77,7 @@ impl<S, E, const N: usize> Routes<S, E, N> {
         self.on(Method::Get, path, Function(function))
     }
 
-    /// Answers POST by a function, which is called once the content is there: [`Call::content`].
+    /// Adds a function for POST. It is called when all the content has arrived: [`Call::content`].
     #[track_caller]
     pub const fn post<F, R>(self, path: &'static str, function: F) -> Routes<S, Pair<E, Function<F>>, N>
     where
@@ -86,7 +87,7 @@ impl<S, E, const N: usize> Routes<S, E, N> {
         self.on(Method::Post, path, Function(function))
     }
 
-    /// Answers PUT by a function, which is called once the content is there.
+    /// Adds a function for PUT. It is called when all the content has arrived.
     #[track_caller]
     pub const fn put<F, R>(self, path: &'static str, function: F) -> Routes<S, Pair<E, Function<F>>, N>
     where
@@ -96,7 +97,7 @@ impl<S, E, const N: usize> Routes<S, E, N> {
         self.on(Method::Put, path, Function(function))
     }
 
-    /// Answers PATCH by a function, which is called once the content is there.
+    /// Adds a function for PATCH. It is called when all the content has arrived.
     #[track_caller]
     pub const fn patch<F, R>(self, path: &'static str, function: F) -> Routes<S, Pair<E, Function<F>>, N>
     where
@@ -106,7 +107,7 @@ impl<S, E, const N: usize> Routes<S, E, N> {
         self.on(Method::Patch, path, Function(function))
     }
 
-    /// Answers DELETE by a function, which is called once the content, if there is any, is there.
+    /// Adds a function for DELETE. It is called when all the content, if there is any, has arrived.
     #[track_caller]
     pub const fn delete<F, R>(self, path: &'static str, function: F) -> Routes<S, Pair<E, Function<F>>, N>
     where
@@ -116,8 +117,8 @@ impl<S, E, const N: usize> Routes<S, E, N> {
         self.on(Method::Delete, path, Function(function))
     }
 
-    /// Answers any method by any endpoint: a [`streaming`](crate::streaming) function, a [`handler`](crate::handler), or an
-    /// [`Endpoint`](crate::Endpoint) of the program's own.
+    /// Adds an endpoint for any method: a [`streaming`](crate::streaming) function, a [`handler`](crate::handler), or your own
+    /// [`Endpoint`](crate::Endpoint).
     #[track_caller]
     pub const fn on<F: Endpoint<S>>(
         mut self,
@@ -131,7 +132,7 @@ impl<S, E, const N: usize> Routes<S, E, N> {
         Routes { table, endpoints, state }
     }
 
-    /// Adds many routes whose functions have one type: function pointers, or what a function that makes closures returns.
+    /// Adds many routes whose functions have the same type, such as function pointers.
     ///
     /// ```
     /// use aurora_http_core::request::Method;
@@ -162,8 +163,7 @@ impl<S, E, const N: usize> Routes<S, E, N> {
         Routes { table: self.table, endpoints, state: self.state }
     }
 
-    /// Adds the routes of another part of the program below a path, which may have parameters. Their path `/` is that path
-    /// itself.
+    /// Adds other routes below a path, which may contain parameters. Their path `/` becomes that path itself.
     #[track_caller]
     pub const fn mount<F, const M: usize>(
         mut self,
@@ -177,15 +177,15 @@ impl<S, E, const N: usize> Routes<S, E, N> {
         Routes { table, endpoints: ManuallyDrop::new(endpoints), state }
     }
 
-    /// Puts `outer` around the routes so far, and around no answer but theirs: [mounted](Self::mount), they have a guard or a
-    /// limit of their own.
+    /// Wraps all routes that were added so far in `outer`. [Mount](Self::mount) the result to give a part of the table its own
+    /// guard or limit. Answers such as 404, which no route gives, are not wrapped.
     pub const fn behind<A: Around>(self, outer: A) -> Routes<S, Behind<A, E>, N> {
         let Self { table, endpoints, state } = self;
         let endpoints = ManuallyDrop::new(Behind { outer, inner: ManuallyDrop::into_inner(endpoints) });
         Routes { table, endpoints, state }
     }
 
-    /// A handler that answers by these routes.
+    /// Creates the handler for these routes.
     pub const fn with_state(self, state: S) -> Site<S, E, N>
     where
         E: Endpoint<S>,

@@ -1,4 +1,4 @@
-//! The handler that routes make.
+//! The handler of a table of routes.
 
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler, Refusal};
@@ -9,7 +9,7 @@ use crate::call::Call;
 use crate::endpoint::Endpoint;
 use crate::table::{NoRoute, Table};
 
-/// Answers by [`Routes`](crate::Routes), with a state: see the [crate](crate) for what it does by itself.
+/// The handler of [`Routes`](crate::Routes), with its state. The [crate documentation](crate) lists what it answers by itself.
 pub struct Site<S, E, const N: usize> {
     table: Table<N>,
     endpoints: E,
@@ -17,7 +17,7 @@ pub struct Site<S, E, const N: usize> {
     refusal: Option<RefusalFn>,
 }
 
-/// Gives an answer of the server's a form of the program's own.
+/// Writes an answer in place of the server.
 type RefusalFn = fn(&Refusal<'_>, &mut ResponseWriter<'_>) -> Result<(), WriteError>;
 
 impl<S, E, const N: usize> Site<S, E, N> {
@@ -25,8 +25,8 @@ impl<S, E, const N: usize> Site<S, E, N> {
         Self { table, endpoints, state, refusal: None }
     }
 
-    /// Has `respond` write the answers that are given without a function of the program's: 404 and 405, 413, 400 for what is
-    /// no request, and all others of the server's own. What it does not write, or cannot, is answered in the server's form.
+    /// Calls `respond` for every answer that no function of the program gives: 404, 405, 413, 400 for malformed requests, and
+    /// all other answers of the server. If it writes nothing, or fails, the server sends its own form.
     ///
     /// ```
     /// use aurora_http_web::Routes;
@@ -51,7 +51,7 @@ impl<S, E, const N: usize> Site<S, E, N> {
         &mut self.state
     }
 
-    /// The route for a request and the node that its path ends at; `None` when it was answered.
+    /// The node that the path of a request ends at, and its route; `None` if the request was answered here.
     fn find(&self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Option<(u16, u16)> {
         match self.table.node(request.path()) {
             Ok(node) => match self.table.route_at(node, request.method()) {
@@ -63,7 +63,7 @@ impl<S, E, const N: usize> Site<S, E, N> {
         None
     }
 
-    /// No route has the path.
+    /// Answers a request whose path has no route.
     #[cold]
     fn answer_path(&self, error: NoRoute, request: &Request<'_>, response: &mut ResponseWriter<'_>) {
         let is_whole_site = request.target_form() == TargetForm::Asterisk || request.path() == b"*";
@@ -78,7 +78,7 @@ impl<S, E, const N: usize> Site<S, E, N> {
         };
     }
 
-    /// Routes have the path, and none of them the method.
+    /// Answers a request whose path has routes, but none for its method.
     #[cold]
     fn answer_method(&self, node: u16, request: &Request<'_>, response: &mut ResponseWriter<'_>) {
         let _ = if request.method() == Method::Options {
@@ -102,13 +102,14 @@ impl<S, E, const N: usize> Site<S, E, N> {
         response.body([])
     }
 
-    /// A method that neither HTTP nor the program knows: RFC 9110 §9.1 has 501 for it. A tunnel is what only a route opens.
+    /// Whether the method is neither a standard one nor used by any route (501: RFC 9110 §9.1). CONNECT counts as unknown unless
+    /// it is routed.
     fn is_unknown(&self, method: Method<'_>) -> bool {
         let is_known = !matches!(method, Method::Extension(_) | Method::Connect);
         !is_known && !(0..self.table.len()).any(|route| self.table.method(route) == method)
     }
 
-    /// The value of `Allow` for these routes: each method once, those that are answered without a route behind the others.
+    /// The value of `Allow` for these routes, each method once, with HEAD and OPTIONS.
     fn allow<'a>(
         &self,
         routes: impl Iterator<Item = u16>,
@@ -161,7 +162,7 @@ impl<S, E: Endpoint<S>, const N: usize> Handler for Site<S, E, N> {
         content: &[u8],
         response: &mut ResponseWriter<'_>,
     ) -> Flow<E::Exchange> {
-        // The same route as before: nothing of the request is kept meanwhile.
+        // Routing again is cheaper than keeping the route with every exchange.
         let Some((node, route)) = self.find(request, response) else { return Flow::Finish };
         let call = Call::new(request, self.table.nodes(), node, route).with_content(content);
         self.endpoints.collected(exchange, &mut self.state, &call, response)
@@ -198,7 +199,7 @@ impl<S, E: Endpoint<S>, const N: usize> Handler for Site<S, E, N> {
 
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
         if let Some(respond) = self.refusal {
-            // What it could not write is answered in the server's own form.
+            // If this fails, the server sends its own form.
             let _ = respond(refusal, response);
         }
     }

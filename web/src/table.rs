@@ -1,7 +1,7 @@
-//! The table of paths: which of them a request asks for, at a cost that hardly depends on how many there are.
+//! The table of paths. The cost of a look-up hardly depends on the number of routes.
 //!
-//! Paths are kept as a tree of segments. Children that are text lie side by side, in the order of their hashes, so that one is
-//! found by a binary search over numbers. Nothing is kept of a match but the node it ended at: a parameter is found again by the
+//! Paths are stored as a tree of segments. The text children of a node are adjacent and sorted by hash, so a child is found by a
+//! binary search over numbers. The result of a match is only the node where the path ends; a parameter is found later through the
 //! depth of its node.
 
 mod build;
@@ -61,10 +61,10 @@ struct Route {
     next: u16,
 }
 
-/// Methods and paths, and which of them a request means; for programs that call their handlers themselves. Others use
-/// [`Routes`](crate::Routes), which stands on it.
+/// A table of methods and paths, for programs that call their handlers themselves. Others use [`Routes`](crate::Routes), which
+/// is built on it.
 ///
-/// `N` is the room: so many routes, and so many different segments less one.
+/// There is room for `N - 1` routes and `N - 1` different segments.
 ///
 /// ```
 /// use aurora_http_core::request::Method;
@@ -83,27 +83,27 @@ pub struct Table<const N: usize> {
     routes_len: u16,
 }
 
-/// A segment that has to be decoded, or to be refused.
+/// A segment has to be decoded or rejected.
 struct Special;
 
 /// Why there is no route for a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum NoRoute {
-    /// No route has this path: 404.
+    /// There is no route with this path: 404.
     NotFound,
-    /// Routes have this path, but with other methods: 405.
+    /// The routes with this path have other methods: 405.
     OtherMethods,
-    /// The path has an escape that is none, or a segment `.` or `..` in any spelling: 400.
+    /// The path has a malformed escape, or a segment `.` or `..`, in any spelling: 400.
     Malformed,
 }
 
 impl<const N: usize> Table<N> {
-    /// The number of the route for this method and path: its place among those that the table was made of. HEAD is taken for
-    /// GET where it has no route of its own. `path` is as it was sent, in front of any `?`.
+    /// The route for this method and path, as its index in the list that the table was made from. HEAD falls back to GET. `path`
+    /// is the path as it was sent, without the query.
     ///
     /// # Errors
-    /// [`NoRoute`] when there is none.
+    /// [`NoRoute`] if there is none.
     pub fn find(&self, method: Method<'_>, path: &[u8]) -> Result<usize, NoRoute> {
         let node = self.node(path)?;
         self.route_at(node, method).map(usize::from).ok_or(NoRoute::OtherMethods)

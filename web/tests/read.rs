@@ -236,7 +236,7 @@ fn problems_are_json_whatever_they_say_and_whoever_answers() {
         .get("/writes", |_, _, response| Ok::<_, Problem>(response.body(vec![0; 70_000])?));
     let mut client = Client::new(routes.with_state(()).on_refusal(Problem::refused));
     let own = r#"{"status":409,"title":"Conflict","detail":"a \"quote\", a \\ and\u000alines\u0001 of e"}"#;
-    let param = r#"{"status":404,"title":"Not Found","detail":"a parameter of the path cannot be parsed"}"#;
+    let param = r#"{"status":404,"title":"Not Found","detail":"a path parameter is invalid"}"#;
     for (method, target, status, expected) in [
         ("GET", "/own", 409, own),
         ("GET", "/begun/x", 404, param),

@@ -115,24 +115,24 @@ fn what_contradicts_itself_is_refused_at_the_start() {
     let long = "/x".repeat(33).leak();
     let wide = format!("/{}", "x".repeat(129)).leak();
     let rows: [(&[(Method<'static>, &'static str)], &str); 19] = [
-        (&[(get, "")], "starts with a slash"),
-        (&[(get, "items")], "starts with a slash"),
-        (&[(get, "/a"), (get, "/a")], "have a route already"),
-        (&[(get, "/:a"), (Method::Put, "/:a"), (get, "/:a")], "have a route already"),
-        (&[(get, "/:a"), (get, "/:b/x")], "a parameter of another name"),
-        (&[(get, "/x/*a"), (get, "/x/*b")], "a parameter of another name"),
+        (&[(get, "")], "must start with a slash"),
+        (&[(get, "items")], "must start with a slash"),
+        (&[(get, "/a"), (get, "/a")], "already a route"),
+        (&[(get, "/:a"), (Method::Put, "/:a"), (get, "/:a")], "already a route"),
+        (&[(get, "/:a"), (get, "/:b/x")], "a parameter with another name"),
+        (&[(get, "/x/*a"), (get, "/x/*b")], "a parameter with another name"),
         (&[(get, "/:a/x/:a")], "the same name"),
         (&[(get, "/:a/*a")], "the same name"),
-        (&[(get, "/*a/x")], "behind a *rest"),
+        (&[(get, "/*a/x")], "can follow a `*rest`"),
         (&[(get, "/:")], "needs a name"),
         (&[(get, "/*")], "needs a name"),
-        (&[(get, "/:a.json")], "letters, digits and _"),
-        (&[(get, "/caf%C3%A9")], "written decoded"),
-        (&[(get, "/a?b=c")], "written decoded"),
+        (&[(get, "/:a.json")], "letters, digits and `_`"),
+        (&[(get, "/caf%C3%A9")], "write it decoded"),
+        (&[(get, "/a?b=c")], "write it decoded"),
         (&[(get, "/a/../b")], "a segment `.` or `..`"),
         (&[(get, long)], "at most 32 segments"),
         (&[(get, wide)], "at most 128 bytes"),
-        (&[(Method::Extension("NO SPACE"), "/")], "a method is a token"),
+        (&[(Method::Extension("NO SPACE"), "/")], "a method must be a token"),
         (&[(get, "/1"), (get, "/2"), (get, "/3"), (get, "/4"), (get, "/5"), (get, "/6")], "no room"),
     ];
     for (routes, expected) in rows {
@@ -147,5 +147,5 @@ fn what_contradicts_itself_is_refused_at_the_start() {
         let part = Routes::<(), _>::new().get("/", |_, _, _| {});
         let _ = Routes::new().get("/a", |_, _, _| {}).mount("/a", part);
     }));
-    assert!(message(mounted.expect_err("a conflict")).contains("have a route already"));
+    assert!(message(mounted.expect_err("a conflict")).contains("already a route"));
 }

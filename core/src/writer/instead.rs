@@ -5,10 +5,10 @@ use crate::answer::{Answer, write_answer};
 use crate::encode::{Encoder, check_field};
 use crate::handler::{Handler, Refusal};
 
-/// Looking at and changing a complete response, for what wraps its handler.
+/// Complete responses, for wrappers that look at them or change them.
 impl<'a> ResponseWriter<'a> {
-    /// The content of a response that was written as a whole in this call; `None` while it is not complete, for one in pieces
-    /// and for one without content, such as any to HEAD.
+    /// The content of a complete response, if it was written as a whole in this call. `None` if it is not complete, is
+    /// streamed, or has no content, such as a response to HEAD.
     #[must_use]
     pub fn whole_content(&self) -> Option<&[u8]> {
         let head_len = self.whole_head_len()?;
@@ -16,8 +16,8 @@ impl<'a> ResponseWriter<'a> {
         Some(if self.static_body.is_empty() { content } else { self.static_body })
     }
 
-    /// The value of the first field of this name, in any case, in the head of a response that has a
-    /// [`whole_content`](Self::whole_content).
+    /// The value of the first field with this name in the head of a response with [`whole_content`](Self::whole_content).
+    /// Names are compared without regard to case.
     #[must_use]
     pub fn whole_field(&self, name: &str) -> Option<&[u8]> {
         let head = &self.out[self.begin..self.begin + self.whole_head_len()?];
@@ -27,15 +27,16 @@ impl<'a> ResponseWriter<'a> {
         })
     }
 
-    /// Adds a field to the head of a response that has a [`whole_content`](Self::whole_content).
+    /// Adds a field to the head of a response with [`whole_content`](Self::whole_content).
     ///
     /// # Errors
-    /// As [`add_field`](Self::add_field); [`WriteError::Order`] without such a content. What says that there is no room latches.
+    /// [`WriteError::Order`] if there is no such content, and the errors of [`field`](Self::field). Only those about room are
+    /// kept.
     pub fn amend(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), WriteError> {
         let value = value.as_ref();
         let head_len = self.whole_head_len().ok_or(WriteError::Order)?;
         check_field(name.as_bytes(), value)?;
-        // In front of the empty line: name, colon, space, value, CRLF.
+        // Before the empty line: name, colon, space, value, CRLF.
         let line_len = name.len() + value.len() + 4;
         self.ensure(line_len)?;
         let at = self.begin + head_len - 2;
@@ -44,11 +45,11 @@ impl<'a> ResponseWriter<'a> {
         Ok(Encoder::new(&mut self.out[at..at + line_len]).field(name, value)?)
     }
 
-    /// Makes a 304 (Not Modified) of a 200 that has a [`whole_content`](Self::whole_content): with the same fields, and no
-    /// content (RFC 9110 §15.4.5). The client must have asked for that by a condition that this response meets.
+    /// Turns a 200 with [`whole_content`](Self::whole_content) into a 304 (Not Modified) with the same fields and no content
+    /// (RFC 9110 §15.4.5). Only call it if the request has a condition that the response meets.
     ///
     /// # Errors
-    /// [`WriteError::Order`] without such a content, or with another status. What says that there is no room latches.
+    /// [`WriteError::Order`] if there is no such content, or the status is not 200, and errors about room, which are kept.
     pub fn make_not_modified(&mut self) -> Result<(), WriteError> {
         const STATUS_LINE: &[u8] = b"HTTP/1.1 304 Not Modified\r\n";
         let head_len = self.whole_head_len().filter(|_| self.status == 200).ok_or(WriteError::Order)?;
@@ -62,7 +63,7 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
-    /// Bytes of the head, the empty line included.
+    /// The length of the head, including the empty line, in bytes.
     fn whole_head_len(&self) -> Option<usize> {
         let is_whole = self.phase == Phase::Done && self.stream == Stream::Done && self.error.is_none();
         let has_content = !self.facts.has(Facts::HEAD) && !matches!(self.status, 204 | 205 | 304);

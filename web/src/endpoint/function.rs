@@ -8,17 +8,16 @@ use aurora_http_core::writer::ResponseWriter;
 use super::Endpoint;
 use crate::call::Call;
 
-/// Answers by a function, once the content is there.
+/// A function that is called when all the content has arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct Function<F>(pub(crate) F);
 
-/// Answers by one of several functions of a type.
+/// Several functions of the same type.
 #[derive(Clone, Copy, Debug)]
 pub struct Each<F, const M: usize>(pub(crate) [F; M]);
 
-/// A function that is called as soon as the head is there, and takes the content, if it wants it, in pieces: by
-/// [`receiving`](aurora_http_core::handler::receiving), or an
-/// [`Exchange`](aurora_http_core::handler::Exchange) of its own.
+/// A function that is called as soon as the head has arrived. It can take the content in pieces, with
+/// [`receiving`](aurora_http_core::handler::receiving) or its own [`Exchange`].
 ///
 /// ```
 /// use aurora_http_core::handler::receiving;
@@ -46,7 +45,7 @@ where
     Streaming(function)
 }
 
-/// What [`streaming`] makes.
+/// The endpoint that [`streaming`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Streaming<F>(F);
 

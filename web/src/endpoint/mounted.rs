@@ -9,8 +9,8 @@ use aurora_http_core::writer::ResponseWriter;
 use super::Endpoint;
 use crate::call::Call;
 
-/// A handler as an endpoint, with a state of its own; it sees the request, and not the parameters of its route. It is not told
-/// of connections, nor of refusals.
+/// Makes an endpoint of a handler. The handler gets the request, but neither the parameters nor the state, and its methods
+/// `accepted`, `closed` and `refused` are not called.
 ///
 /// ```
 /// use aurora_http_core::handler::handler_fn;
@@ -24,7 +24,7 @@ pub const fn handler<H: Handler>(handler: H) -> Mounted<H> {
     Mounted(handler)
 }
 
-/// What [`handler`] makes.
+/// The endpoint that [`handler`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Mounted<H>(H);
 
@@ -76,7 +76,7 @@ impl<S, H: Handler> Endpoint<S> for Mounted<H> {
     }
 }
 
-/// Endpoints with something around them: see [`Routes::behind`](crate::Routes::behind).
+/// Wrapped endpoints: see [`Routes::behind`](crate::Routes::behind).
 #[derive(Clone, Copy, Debug)]
 pub struct Behind<A, E> {
     pub(crate) outer: A,

@@ -1,4 +1,4 @@
-//! Two endpoints that are one, of which a request's route says which one it is for.
+//! Two endpoints as one; the number of the route selects one of them.
 
 use core::convert::Infallible;
 
@@ -9,7 +9,7 @@ use aurora_http_core::writer::ResponseWriter;
 use super::{Endpoint, unexpected};
 use crate::call::Call;
 
-/// What no route leads to.
+/// The endpoint of a table without routes.
 #[derive(Clone, Copy, Debug)]
 pub struct NoEndpoint;
 
@@ -26,7 +26,7 @@ impl<S> Endpoint<S> for NoEndpoint {
 #[derive(Clone, Copy, Debug)]
 pub struct Pair<A, B>(pub(crate) A, pub(crate) B);
 
-/// Goes on in the one of the two that the exchange is of.
+/// Continues in the endpoint that the exchange belongs to.
 macro_rules! either {
     ($exchange:expr, $left:ident => $in_left:expr, $right:ident => $in_right:expr) => {
         match $exchange {

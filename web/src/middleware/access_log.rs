@@ -1,4 +1,4 @@
-//! A line for each request.
+//! Access logs.
 
 mod date;
 mod format;
@@ -17,7 +17,7 @@ use aurora_http_core::writer::ResponseWriter;
 use super::{Id, RequestId};
 pub use format::{Combined, Common};
 
-/// Tells a function about each request, once its response is written: put it around everything else.
+/// Calls a function with an entry for each request, after its response was written. Make it the outermost middleware.
 ///
 /// ```
 /// use aurora_http_web::Routes;
@@ -31,21 +31,20 @@ pub use format::{Combined, Common};
 /// let handler = Routes::new().get("/", |_, _, response| response.body("hello\n")).with_state(()).wrap(log);
 /// ```
 ///
-/// With the feature `std` there is `AccessLog::to_stderr`, with `log` `AccessLog::to_log`, and with `tracing`
-/// `AccessLog::to_tracing`.
+/// The features `std`, `log` and `tracing` add `AccessLog::to_stderr`, `AccessLog::to_log` and `AccessLog::to_tracing`.
 ///
-/// `TEXT` is how much is kept of a request until its response is complete, in bytes: its target, `Referer`, `User-Agent`, in
-/// this order; what does not fit is cut. Every connection has room for one.
+/// `TEXT` is the number of bytes that each exchange keeps of its request: target, `Referer` and `User-Agent`, in this order. What
+/// does not fit is cut off. Every connection has memory for one exchange.
 #[derive(Clone, Debug)]
 pub struct AccessLog<F, const TEXT: usize = 256> {
     clock: fn() -> u64,
     sink: F,
     ids: Option<RequestId>,
-    /// An exchange that the handler was told the end of, which the server may answer yet.
+    /// The last abandoned exchange, until it is known whether the server answered it.
     ended: Option<(LogNote<TEXT>, CloseReason)>,
 }
 
-/// What is known of a request, and of its response so far.
+/// What is known about a request and its response so far.
 #[derive(Clone, Copy, Debug)]
 pub struct LogNote<const TEXT: usize> {
     began_unix_ms: u64,
@@ -61,54 +60,54 @@ pub struct LogNote<const TEXT: usize> {
     bytes: u64,
 }
 
-/// How much is kept of a method.
+/// Longest method that is kept, in bytes.
 const METHOD_BYTES: usize = 16;
 
-/// A request that was answered, or not.
+/// A request, and how it ended.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Entry<'a> {
-    /// When its head was there, in milliseconds since 1970.
+    /// When its head had arrived, in milliseconds since 1970.
     pub began_unix_ms: u64,
-    /// From then on until its last byte was written by the handler, in milliseconds.
+    /// Milliseconds until the handler finished the response.
     pub took_ms: u64,
-    /// Who asked; `None` where it is not known.
+    /// The client's address; `None` if it is not known.
     pub peer: Option<Peer>,
-    /// The request's id, of [`AccessLog::with_ids`].
+    /// The request's id, with [`AccessLog::with_ids`].
     pub id: Option<&'a str>,
-    /// The method; empty when there was no request that could be read.
+    /// The method; empty if the request could not be parsed.
     pub method: &'a str,
     /// The target, as it was sent.
     pub target: &'a [u8],
     /// The version that it was served as.
     pub version: Version,
-    /// Of the response; 0 when there was none.
+    /// The status of the response; 0 if there was none.
     pub status: u16,
-    /// What the handler wrote of the response, heads and framing included; 0 where the server answered in its place.
+    /// Bytes of the response that the handler wrote, with head and framing; 0 if the server answered in its place.
     pub bytes: u64,
-    /// The field `Referer`; empty without one.
+    /// The field `Referer`; empty if there is none.
     pub referer: &'a [u8],
-    /// The field `User-Agent`; empty without one.
+    /// The field `User-Agent`; empty if there is none.
     pub user_agent: &'a [u8],
-    /// Why the exchange ended before its response was complete.
+    /// Why the exchange ended early, if it did.
     pub broken_off: Option<CloseReason>,
 }
 
 impl<F: FnMut(&Entry<'_>)> AccessLog<F> {
-    /// `clock` gives milliseconds since 1970, `sink` is told about each request.
+    /// `clock` returns milliseconds since 1970; `sink` is called for each request.
     pub const fn new(clock: fn() -> u64, sink: F) -> Self {
         Self::with_text(clock, sink)
     }
 }
 
 impl<F: FnMut(&Entry<'_>), const TEXT: usize> AccessLog<F, TEXT> {
-    /// As [`new`](AccessLog::new), with room for another number of bytes of each request, 65535 at most.
+    /// Same as [`new`](AccessLog::new), with another `TEXT`, at most 65535.
     pub const fn with_text(clock: fn() -> u64, sink: F) -> Self {
         assert!(TEXT <= u16::MAX as usize, "at most 65535 bytes of a request");
         Self { clock, sink, ids: None, ended: None }
     }
 
-    /// Has each request's id in its entry, and in its response: in place of a [`RequestId`] of its own.
+    /// Adds request ids to the entries and the responses. This replaces a separate [`RequestId`].
     #[must_use]
     pub fn with_ids(self, ids: RequestId) -> Self {
         Self { ids: Some(ids), ..self }
@@ -119,7 +118,7 @@ impl<F: FnMut(&Entry<'_>), const TEXT: usize> AccessLog<F, TEXT> {
         (self.sink)(&note.entry(took_ms, broken_off));
     }
 
-    /// What the server has not answered by now stays without an answer.
+    /// Reports an abandoned exchange that the server did not answer.
     fn tell_ended(&mut self) {
         if let Some((note, reason)) = self.ended.take() {
             self.tell(&note, Some(reason));
@@ -205,7 +204,7 @@ impl<F: FnMut(&Entry<'_>), const TEXT: usize> Around for AccessLog<F, TEXT> {
 
     fn between(&mut self, note: &mut Self::Note, response: &mut ResponseWriter<'_>) {
         if let Some(id) = &note.id {
-            // A response whose head has left has it already.
+            // Fails if the head has been sent, which then has the field.
             let _ = response.add_field("X-Request-Id", id.as_str());
         }
     }
@@ -228,7 +227,7 @@ impl<F: FnMut(&Entry<'_>), const TEXT: usize> Around for AccessLog<F, TEXT> {
     }
 
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
-        // What a handler did to its response is in that one's entry.
+        // A failed handler has an entry of its own.
         if matches!(refusal.cause(), RefusalCause::Handler(_)) {
             return self.tell_ended();
         }

@@ -1,4 +1,4 @@
-//! Who may come in.
+//! Authentication.
 
 use core::ops::ControlFlow;
 use core::str;
@@ -8,7 +8,7 @@ use aurora_http_core::request::Request;
 use aurora_http_core::writer::ResponseWriter;
 use base64ct::{Base64, Encoding};
 
-/// Asks a function about each request, and answers 401 with a challenge where it says no (RFC 9110 §11).
+/// Calls a function for each request, and answers 401 with a challenge if it returns `false` (RFC 9110 §11).
 ///
 /// ```
 /// use aurora_http_web::Routes;
@@ -29,8 +29,8 @@ pub struct Authenticate<F> {
 }
 
 impl<F: FnMut(&Request<'_>) -> bool> Authenticate<F> {
-    /// `challenge` is the value of `WWW-Authenticate`, such as `Basic realm="shop"` or `Bearer`; `allows` tells whether a
-    /// request may come in.
+    /// `challenge` is the value of `WWW-Authenticate`, such as `Basic realm="shop"` or `Bearer`; `allows` returns whether a
+    /// request is authorised.
     pub const fn new(challenge: &'static str, allows: F) -> Self {
         Self { challenge, allows }
     }
@@ -49,24 +49,23 @@ impl<F: FnMut(&Request<'_>) -> bool> Around for Authenticate<F> {
     }
 }
 
-/// A name and a password: see [`basic_credentials`].
+/// A user name and a password: see [`basic_credentials`].
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct BasicCredentials<'s> {
-    /// Who it claims to be.
+    /// The user name.
     pub user: &'s str,
-    /// What only they should know.
+    /// The password.
     pub password: &'s str,
 }
 
-/// Passwords stay out of logs.
+/// Without the password.
 impl core::fmt::Debug for BasicCredentials<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("BasicCredentials").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
-/// Name and password of the scheme `Basic` (RFC 7617), decoded into `scratch`; `None` without them, or when they are longer than
-/// it.
+/// The credentials of the scheme `Basic` (RFC 7617), decoded into `scratch`. `None` if there are none, or if they do not fit.
 pub fn basic_credentials<'s>(request: &Request<'_>, scratch: &'s mut [u8]) -> Option<BasicCredentials<'s>> {
     let encoded = credentials(request, "Basic")?;
     let decoded = str::from_utf8(Base64::decode(encoded, scratch).ok()?).ok()?;
@@ -74,13 +73,13 @@ pub fn basic_credentials<'s>(request: &Request<'_>, scratch: &'s mut [u8]) -> Op
     Some(BasicCredentials { user, password })
 }
 
-/// The token of the scheme `Bearer` (RFC 6750); `None` without one.
+/// The token of the scheme `Bearer` (RFC 6750). `None` if there is none.
 #[must_use]
 pub fn bearer_token<'a>(request: &Request<'a>) -> Option<&'a str> {
     credentials(request, "Bearer")
 }
 
-/// What stands behind the name of the scheme, in any case. More than one field is none: which of them counts is not said.
+/// The credentials after the name of the scheme. Several fields count as none, because it is undefined which one applies.
 fn credentials<'a>(request: &Request<'a>, scheme: &str) -> Option<&'a str> {
     let mut values = request.fields().get_all("Authorization");
     let value = values.next().filter(|_| values.next().is_none())?;
@@ -88,8 +87,8 @@ fn credentials<'a>(request: &Request<'a>, scheme: &str) -> Option<&'a str> {
     name.eq_ignore_ascii_case(scheme).then(|| token.trim_start_matches(' '))
 }
 
-/// Whether two secrets are the same, in a time that depends on their lengths only: so that nobody can find out one byte after
-/// another how much of a guess is right.
+/// Compares two secrets in a time that only depends on their lengths, so that the time does not tell how much of a guess is
+/// right.
 #[must_use]
 pub fn is_same_secret(given: &[u8], secret: &[u8]) -> bool {
     if given.len() != secret.len() {

@@ -1,4 +1,4 @@
-//! Pages of other sites (the CORS protocol of the Fetch standard).
+//! Cross-origin requests (the CORS protocol of the Fetch standard).
 
 use core::ops::ControlFlow;
 
@@ -6,10 +6,10 @@ use aurora_http_core::handler::Around;
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
-/// Lets pages of other origins read responses, and answers their browsers' preflight requests.
+/// Allows pages of other origins to read responses, and answers preflight requests, which never reach the handler.
 ///
-/// A request of another origin is answered like any other, without the fields that would let its page read the answer: it is the
-/// browser that keeps pages apart. Preflights never reach the handler.
+/// Requests from origins that are not allowed are handled as well, but without the fields that would let the page read the
+/// response: it is the browser that enforces CORS.
 #[derive(Clone, Copy, Debug)]
 pub struct Cors {
     origins: Origins,
@@ -26,12 +26,12 @@ enum Origins {
     These(&'static [&'static str]),
 }
 
-/// What is said of one exchange.
+/// What an exchange keeps: the origin that it is answered with.
 #[derive(Clone, Copy, Debug)]
 pub struct CorsNote(Option<&'static str>);
 
 impl Cors {
-    /// For pages of these origins, such as `https://example.org`: scheme, name and, where it is not the usual one, port.
+    /// Allows these origins, such as `https://example.org`: scheme, host and, if it is not the default one, port.
     #[must_use]
     pub const fn new(origins: &'static [&'static str]) -> Self {
         Self {
@@ -44,49 +44,49 @@ impl Cors {
         }
     }
 
-    /// For pages of any origin: what everybody may read.
+    /// Allows any origin: for public data.
     #[must_use]
     pub const fn any_origin() -> Self {
         Self { origins: Origins::Any, ..Self::new(&[]) }
     }
 
-    /// Methods that pages may use, as a list: `GET, POST`. All the usual ones unless called.
+    /// Sets the methods that pages may use, as a list: `GET, POST`. By default all common ones.
     #[must_use]
     pub const fn methods(self, methods: &'static str) -> Self {
         Self { methods, ..self }
     }
 
-    /// Fields that pages may send besides the harmless ones, as a list: `Content-Type, Authorization`. `Content-Type` unless
-    /// called.
+    /// Sets the fields that pages may send besides those that are always allowed, as a list: `Content-Type, Authorization`.
+    /// The default is `Content-Type`.
     #[must_use]
     pub const fn fields(self, fields: &'static str) -> Self {
         Self { fields, ..self }
     }
 
-    /// Fields of responses that pages may read besides the harmless ones, as a list.
+    /// Sets the fields of responses that pages may read besides those that are always allowed, as a list.
     #[must_use]
     pub const fn exposed_fields(self, fields: &'static str) -> Self {
         Self { exposed: fields, ..self }
     }
 
-    /// Pages may send what the browser knows of its user: cookies, passwords.
+    /// Allows pages to send credentials, such as cookies.
     ///
     /// # Panics
-    /// For any origin: no browser accepts that.
+    /// If any origin is allowed, because browsers reject that.
     #[must_use]
     #[track_caller]
     pub const fn with_credentials(self) -> Self {
-        assert!(matches!(self.origins, Origins::These(_)), "credentials are for origins that are named");
+        assert!(matches!(self.origins, Origins::These(_)), "credentials require a list of allowed origins");
         Self { with_credentials: true, ..self }
     }
 
-    /// How long a browser may remember the answer to a preflight, in seconds. 600 unless called.
+    /// Sets how long browsers may cache the answer to a preflight, in seconds. The default is 600.
     #[must_use]
     pub const fn max_age_s(self, seconds: &'static str) -> Self {
         Self { max_age_s: seconds, ..self }
     }
 
-    /// What the origin of a request is answered; `None` where it may not read.
+    /// The allowed origin for a request; `None` if it is not allowed.
     fn allowed(&self, request: &Request<'_>) -> Option<&'static str> {
         match self.origins {
             Origins::Any => Some("*"),
@@ -98,13 +98,13 @@ impl Cors {
     }
 
     fn add(&self, note: CorsNote, response: &mut ResponseWriter<'_>) {
-        // A response whose head has left has them already.
+        // Fails if the head has been sent, which then has the fields.
         let _ = self.try_add(note, response);
     }
 
     fn try_add(&self, CorsNote(allowed): CorsNote, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
         if matches!(self.origins, Origins::These(_)) {
-            // A cache must not give one origin what another one was answered, allowed or not.
+            // Caches must not reuse a response for another origin, whether it was allowed or not.
             response.add_field("Vary", "Origin")?;
         }
         let Some(origin) = allowed else { return Ok(()) };
@@ -137,7 +137,7 @@ impl Around for Cors {
         self.add(note, response);
         let asks = |name: &str| request.fields().get(name).is_some();
         if request.method() == Method::Options && asks("Origin") && asks("Access-Control-Request-Method") {
-            // What could not be written is answered in its place.
+            // If this fails, the server answers in its place.
             let _ = self.answer_preflight(note.0.is_some(), response);
             return ControlFlow::Break(());
         }

@@ -1,4 +1,4 @@
-//! Content that the client has already.
+//! Entity tags.
 
 use core::fmt::{self, Write};
 
@@ -9,12 +9,12 @@ use aurora_http_core::writer::ResponseWriter;
 
 use super::forward::passes_on_the_rest;
 
-/// Gives the 200s to GET an `ETag`, and answers 304 without the content where the client has it already (`If-None-Match`, RFC
-/// 9110 §13.1.2). The program makes its content as before: what is spared is the way to the client.
+/// Adds an `ETag` to responses with status 200 to GET, and answers 304 without the content if the client already has it
+/// (`If-None-Match`, RFC 9110 §13.1.2). The handler still creates the content, but it is not sent.
 ///
-/// For content that is written as a whole in the first call of the handler, of at most 16 KiB unless told otherwise. A handler
-/// that gives an `ETag` of its own, such as the number of a version, keeps it, and then the length does not matter. Other tags
-/// are the FNV-1a hash of the content: enough for clients, and no proof of anything.
+/// This applies to content that is written as a whole in the first call of the handler, up to 16 KiB by default. If a handler
+/// sets its own `ETag`, such as a version number, it is used whatever the length. Otherwise the tag is the FNV-1a hash of the
+/// content, which is not collision-resistant against an attacker who chooses the content.
 ///
 /// ```
 /// use aurora_http_web::Routes;
@@ -29,12 +29,12 @@ pub struct ETags<H> {
 }
 
 impl<H: Handler> ETags<H> {
-    /// Around a handler.
+    /// Wraps a handler.
     pub const fn new(inner: H) -> Self {
         Self { bytes_max: 16 * 1024, inner }
     }
 
-    /// Gives tags to content of at most so many bytes. A hash takes about a nanosecond per byte.
+    /// Sets the longest content that gets a tag, in bytes. Hashing takes about a nanosecond per byte.
     #[must_use]
     pub fn bytes_max(self, bytes_max: usize) -> Self {
         Self { bytes_max, ..self }
@@ -51,7 +51,7 @@ impl<H: Handler> ETags<H> {
             None => {
                 let mut tag = Tag { bytes: [0; TAG_BYTES], len: 0 };
                 let written = write!(tag, "\"{:016x}\"", hash(content));
-                // What cannot be said leaves the response as it is, or has latched.
+                // If there is no room for the tag, the response stays as it is, or has failed.
                 if written.is_err() || response.amend("ETag", tag.bytes).is_err() {
                     return;
                 }
@@ -86,11 +86,11 @@ fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-/// Whether the client has what this tag is of: tags are compared weakly (RFC 9110 §8.8.3.2).
+/// Whether `If-None-Match` lists this tag, by weak comparison (RFC 9110 §8.8.3.2).
 fn has_tag(request: &Request<'_>, tag: &[u8]) -> bool {
     let tag = tag.strip_prefix(b"W/").unwrap_or(tag);
     request.fields().get_all("If-None-Match").any(|list| {
-        // Between quotes is every other piece; a `*` stands for any tag.
+        // Every other piece is between quotes. `*` matches any tag.
         let mut pieces = list.split(|&byte| byte == b'"');
         let is_any = list == b"*";
         let _before = pieces.next();

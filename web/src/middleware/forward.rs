@@ -1,6 +1,6 @@
-//! The calls of a handler that most handlers around one pass on as they are.
+//! Methods that wrappers of a handler forward unchanged.
 
-/// All methods of [`Handler`](aurora_http_core::handler::Handler) but `request` and `resume`, passed on to `self.inner`.
+/// Forwards all methods of [`Handler`](aurora_http_core::handler::Handler) except `request` and `resume` to `self.inner`.
 macro_rules! passes_on_the_rest {
     () => {
         fn collected(

@@ -1,4 +1,4 @@
-//! Functions before and after a handler.
+//! Functions that run before or after a handler.
 
 use core::ops::ControlFlow;
 
@@ -6,9 +6,9 @@ use aurora_http_core::handler::{Around, Handler, Wrapped, around};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::ResponseWriter;
 
-/// Puts something around a handler: `handler.wrap(outer)`.
+/// Applies middleware to a handler: `handler.wrap(outer)`.
 pub trait Wrap: Handler + Sized {
-    /// As [`around`], from the inside to the outside.
+    /// Same as [`around`], written from the inside to the outside.
     fn wrap<A: Around>(self, outer: A) -> Wrapped<A, Self> {
         around(outer, self)
     }
@@ -16,8 +16,8 @@ pub trait Wrap: Handler + Sized {
 
 impl<H: Handler> Wrap for H {}
 
-/// Calls a function for each request before a handler sees it. It may [add fields](ResponseWriter::add_field) to a response
-/// that the handler begins at once, or answer itself and break.
+/// Calls a function for each request, before the handler. The function can [add fields](ResponseWriter::add_field) to a response
+/// that the handler begins in its first call, or answer the request itself and break.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -41,7 +41,7 @@ where
     Before(function)
 }
 
-/// What [`before`] makes.
+/// The middleware that [`before`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Before<F>(F);
 
@@ -56,13 +56,13 @@ where
     }
 }
 
-/// Calls a function after each response that a handler has finished, with what the last call wrote of it:
-/// [`ResponseWriter::status_so_far`] and [`ResponseWriter::written`].
+/// Calls a function after each response that the handler has finished. [`ResponseWriter::status_so_far`] and
+/// [`ResponseWriter::written`] describe what the last call wrote.
 pub const fn after<F: FnMut(&ResponseWriter<'_>)>(function: F) -> After<F> {
     After(function)
 }
 
-/// What [`after`] makes.
+/// The middleware that [`after`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct After<F>(F);
 

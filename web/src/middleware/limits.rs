@@ -1,4 +1,4 @@
-//! How much content, how long, and how many at once.
+//! Limits for the content, the duration and the number of exchanges.
 
 use core::ops::ControlFlow;
 
@@ -9,16 +9,16 @@ use aurora_http_core::writer::ResponseWriter;
 
 use super::forward::passes_on_the_rest;
 
-/// Refuses content that is longer, in bytes: 413, before any of it was read where its length is announced. For a part of the
-/// routes; for all of them there is [`Limits`](aurora_http_core::limits::Limits). A handler that calls
-/// [`ResponseWriter::limit_content`] itself has a limit of its own.
+/// Answers 413 if the content of a request is longer than a limit; if its length is announced, before any of it is read. Use it
+/// for a part of the routes; [`Limits`](aurora_http_core::limits::Limits) apply to the whole server. A handler that calls
+/// [`ResponseWriter::limit_content`] replaces this limit.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimit {
     bytes_max: u64,
 }
 
 impl BodyLimit {
-    /// At most so many bytes.
+    /// Allows content of at most `bytes_max` bytes.
     #[must_use]
     pub const fn new(bytes_max: u64) -> Self {
         Self { bytes_max }
@@ -38,11 +38,11 @@ impl Around for BodyLimit {
     }
 }
 
-/// Lets only so many exchanges be under way, and answers the others with 503: for a part of the routes, such as one that
-/// waits for a database. For all of them there is
-/// [`Limits::in_flight_max`](aurora_http_core::limits::Limits::in_flight_max).
+/// Limits how many exchanges are in progress, and answers further requests with 503. Use it for a part of the routes, such as
+/// those that wait for a database; [`Limits::in_flight_max`](aurora_http_core::limits::Limits::in_flight_max) applies to the
+/// whole server.
 ///
-/// It counts the exchanges of its worker.
+/// Each worker counts its own exchanges.
 #[derive(Clone, Copy, Debug)]
 pub struct InFlightLimit {
     max: u32,
@@ -51,13 +51,13 @@ pub struct InFlightLimit {
 }
 
 impl InFlightLimit {
-    /// At most so many at a time; others are to come back after a second.
+    /// Allows `max` exchanges at a time; other clients are told to retry after a second.
     #[must_use]
     pub const fn new(max: u32) -> Self {
         Self { max, under_way: 0, retry_after_s: "1" }
     }
 
-    /// What `Retry-After` says, in seconds.
+    /// Sets the value of `Retry-After`, in seconds.
     #[must_use]
     pub const fn retry_after_s(self, seconds: &'static str) -> Self {
         Self { retry_after_s: seconds, ..self }
@@ -86,12 +86,11 @@ impl Around for InFlightLimit {
     }
 }
 
-/// Answers 503 in place of a handler that defers its answer for longer, over all of its deferrals. The wait is over then, and
-/// the handler is told by [`Handler::abandoned`]; where a part of the response has left it breaks off.
+/// Limits how long a handler may defer its answer, in total. When the time is up, the client gets a 503 (or, if part of the
+/// response has been sent, the connection is closed), and the handler's state goes to [`Handler::abandoned`].
 ///
-/// It sets the time of [`ResponseWriter::wake_after`], so it is for handlers that leave that alone: one that uses it has a limit
-/// of its own. Content that is slow in coming is ended by the server's own
-/// [`Timeouts`](aurora_http_core::limits::Timeouts).
+/// It uses [`ResponseWriter::wake_after`]; a handler that calls that itself replaces the limit. For clients that send their
+/// content slowly, see [`Timeouts`](aurora_http_core::limits::Timeouts).
 ///
 /// ```
 /// use aurora_http_core::handler::{deferred, handler_fn};
@@ -112,7 +111,7 @@ pub struct TimeLimit<H> {
 }
 
 impl<H: Handler> TimeLimit<H> {
-    /// At most so many milliseconds from the head of the request.
+    /// Limits `inner` to `ms_max` milliseconds from the head of the request.
     pub const fn new(ms_max: u32, inner: H) -> Self {
         Self { ms_max, inner }
     }

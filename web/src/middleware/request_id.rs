@@ -1,4 +1,4 @@
-//! A name for each request.
+//! Request ids.
 
 use core::fmt;
 use core::ops::ControlFlow;
@@ -9,15 +9,15 @@ use aurora_http_core::handler::Around;
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::ResponseWriter;
 
-/// Longest id that is taken over from a request, in bytes.
+/// Longest id that is accepted from a request, in bytes.
 const ID_BYTES_MAX: usize = 64;
-/// Digits of each half of an id that is made here.
+/// Digits of each half of a generated id.
 const DIGITS: usize = 8;
 
-/// Gives each request an id, in the field `X-Request-Id` of its response: the one that the request came with, from a proxy,
-/// when there is one of at most 64 letters, digits and `-_.`, or else one of its own.
+/// Gives each request an id, which is sent in the field `X-Request-Id` of the response. A request that already has one, such as
+/// from a proxy, keeps it if it consists of at most 64 letters, digits and `-_.`.
 ///
-/// [`AccessLog::with_ids`](super::AccessLog::with_ids) shows them in the log as well.
+/// [`AccessLog::with_ids`](super::AccessLog::with_ids) also writes the ids to the log.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestId {
     worker: u32,
@@ -48,20 +48,20 @@ impl fmt::Display for Id {
 }
 
 impl RequestId {
-    /// Ids that begin with `worker` and go on with a count: give each worker, and each start of the program, a number of its
-    /// own.
+    /// Ids that consist of `worker` and a counter, in hexadecimal. Use a different number for each worker and each start of the
+    /// program.
     #[must_use]
     pub const fn new(worker: u32) -> Self {
         Self { worker, last: 0, takes_over: true }
     }
 
-    /// Takes no id over from a request: for servers that their clients reach directly.
+    /// Ignores ids of requests: for servers without a proxy in front.
     #[must_use]
     pub const fn always_own(self) -> Self {
         Self { takes_over: false, ..self }
     }
 
-    /// The id for a request.
+    /// The id of a request: its own, or a new one.
     pub(super) fn id(&mut self, request: Option<&Request<'_>>) -> Id {
         let theirs = request.filter(|_| self.takes_over).and_then(|request| request.fields().get("X-Request-Id"));
         let mut bytes = [0; ID_BYTES_MAX];
@@ -78,7 +78,7 @@ impl RequestId {
     }
 }
 
-/// What may stand in a log and in a field as it is.
+/// Whether the id can be written to logs and fields unchanged.
 fn is_usable(id: &[u8]) -> bool {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     !id.is_empty() && id.len() <= ID_BYTES_MAX && id.iter().all(is_plain)
@@ -94,7 +94,7 @@ impl Around for RequestId {
     }
 
     fn between(&mut self, id: &mut Id, response: &mut ResponseWriter<'_>) {
-        // A response whose head has left has it already.
+        // Fails if the head has been sent, which then has the field.
         let _ = response.add_field("X-Request-Id", id.as_str());
     }
 }

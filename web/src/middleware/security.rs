@@ -1,4 +1,4 @@
-//! Fields that tell browsers to be careful.
+//! Security fields for browsers.
 
 use core::ops::ControlFlow;
 
@@ -6,7 +6,7 @@ use aurora_http_core::handler::{Around, Refusal};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::ResponseWriter;
 
-/// Adds fields to every response, those of the server's own included.
+/// Adds fields to every response, including the server's own answers.
 ///
 /// ```
 /// use aurora_http_web::middleware::SecurityFields;
@@ -20,8 +20,8 @@ pub struct SecurityFields {
 }
 
 impl SecurityFields {
-    /// For interfaces and for pages that have everything from this server, and no script in themselves: no guessing of types,
-    /// no frames, nothing from elsewhere, no address in requests to others.
+    /// For APIs, and for pages without inline scripts whose resources all come from this server: no content sniffing, no
+    /// framing, no resources from other origins, no referrer.
     pub const STRICT: Self = Self::new(&[
         ("X-Content-Type-Options", "nosniff"),
         ("X-Frame-Options", "DENY"),
@@ -30,8 +30,7 @@ impl SecurityFields {
         ("Cross-Origin-Opener-Policy", "same-origin"),
     ]);
 
-    /// As [`STRICT`](Self::STRICT), and browsers are to use TLS for a year: for servers behind a proxy that speaks it (RFC
-    /// 6797).
+    /// Same as [`STRICT`](Self::STRICT), and tells browsers to use TLS for a year (RFC 6797): for servers behind a TLS proxy.
     pub const STRICT_TLS: Self = Self::new(&[
         ("X-Content-Type-Options", "nosniff"),
         ("X-Frame-Options", "DENY"),
@@ -41,7 +40,7 @@ impl SecurityFields {
         ("Strict-Transport-Security", "max-age=31536000"),
     ]);
 
-    /// These names and values.
+    /// Adds these names and values.
     #[must_use]
     pub const fn new(fields: &'static [(&'static str, &'static str)]) -> Self {
         Self { fields }
@@ -49,7 +48,7 @@ impl SecurityFields {
 
     fn add(&self, response: &mut ResponseWriter<'_>) {
         for (name, value) in self.fields {
-            // A response whose head has left has them already.
+            // Fails if the head has been sent, which then has the fields.
             let _ = response.add_field(name, value);
         }
     }

@@ -1,18 +1,16 @@
-//! Making a table, at compile time where the program likes: what is wrong with a route is a panic then, at the place where
-//! the route is added.
+//! Building a table, which can happen at compile time. A mistake in a route is a panic at the place where the route is added.
 
 use aurora_http_core::request::Method;
 
 use super::{Kind, NONE, Node, ROOT, Route, SEGMENT_BYTES_MAX, SEGMENTS_MAX, Table, segment};
 
-const NO_ROOM: &str =
-    "there is no room for so many routes: make it by Routes::with_room, as in `Routes::<_, _, 256>::with_room()`";
+const NO_ROOM: &str = "there is no room for more routes: start with `Routes::<_, _, 256>::with_room()`";
 
 impl<const N: usize> Table<N> {
-    /// A table of these routes. In a `static` or a `const` it is made, and checked, by the compiler.
+    /// A table of these routes. In a `static` or a `const`, the compiler builds and checks it.
     ///
     /// # Panics
-    /// When a route is malformed, is there twice, contradicts another one, or has no room: the message says which of them.
+    /// If a route is malformed, duplicate, in conflict with another one, or if there is no room. The message says which.
     #[must_use]
     #[track_caller]
     pub const fn new(routes: &[(Method<'static>, &'static str)]) -> Self {
@@ -26,25 +24,25 @@ impl<const N: usize> Table<N> {
     }
 
     pub(crate) const fn empty() -> Self {
-        assert!(N > 0 && N < NONE as usize, "the room is for 1 to 65534 segments");
+        assert!(N > 0 && N < NONE as usize, "`N` must be between 1 and 65534");
         let root = Node { depth: 0, ..Node::new(Kind::Text, "", NONE, 0) };
         let route = Route { method: Method::Get, node: NONE, next: NONE };
         Self { nodes: [root; N], nodes_len: 1, routes: [route; N], routes_len: 0 }
     }
 
-    /// Adds a route; its number is the next one.
+    /// Adds a route with the next number.
     #[track_caller]
     pub(crate) const fn add(&mut self, method: Method<'static>, path: &'static str) {
         let node = self.walk(ROOT, path);
         self.add_route(method, node);
     }
 
-    /// Adds all routes of another table that is not sealed, in their order, below a path.
+    /// Adds all routes of another table, which is not sealed, below a path, in the same order.
     #[track_caller]
     pub(crate) const fn add_below<const M: usize>(&mut self, prefix: &'static str, other: &Table<M>) {
         let is_root = prefix.len() == 1 && prefix.as_bytes()[0] == b'/';
         let below = if is_root { ROOT } else { self.walk(ROOT, prefix) };
-        assert!(!matches!(self.nodes[below as usize].kind, Kind::Rest), "nothing can be mounted behind a *rest");
+        assert!(!matches!(self.nodes[below as usize].kind, Kind::Rest), "nothing can be mounted below a `*rest`");
         let mut at = 0;
         while at < other.routes_len {
             let route = other.routes[at as usize];
@@ -54,7 +52,8 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    /// The node below another one with the path that a node of another table has there. The path `/` is the node itself.
+    /// Copies the path of a node of another table below a node of this one, and returns its end. For the path `/`, that is the
+    /// node itself.
     #[track_caller]
     const fn copy_path<const M: usize>(&mut self, below: u16, other: &Table<M>, node: u16) -> u16 {
         let mut line = [ROOT; SEGMENTS_MAX];
@@ -81,14 +80,14 @@ impl<const N: usize> Table<N> {
 
     #[track_caller]
     const fn add_route(&mut self, method: Method<'static>, node: u16) {
-        assert!(is_token(method.as_str().as_bytes()), "a method is a token");
+        assert!(is_token(method.as_str().as_bytes()), "a method must be a token");
         assert!((self.routes_len as usize) < N, "{}", NO_ROOM);
         let number = self.routes_len;
         let mut last = NONE;
         let mut at = self.nodes[node as usize].route;
         while at != NONE {
             let is_same = order(self.routes[at as usize].method.as_str(), method.as_str()) == 0;
-            assert!(!is_same, "this method and path have a route already");
+            assert!(!is_same, "there is already a route with this method and path");
             last = at;
             at = self.routes[at as usize].next;
         }
@@ -100,11 +99,11 @@ impl<const N: usize> Table<N> {
         self.routes_len += 1;
     }
 
-    /// The node at the end of a path, made where it is not there.
+    /// The node at the end of a path; creates missing nodes.
     #[track_caller]
     const fn walk(&mut self, from: u16, path: &'static str) -> u16 {
         let bytes = path.as_bytes();
-        assert!(!bytes.is_empty() && bytes[0] == b'/', "the path of a route starts with a slash");
+        assert!(!bytes.is_empty() && bytes[0] == b'/', "the path of a route must start with a slash");
         let mut node = from;
         let (_, mut left) = bytes.split_at(1);
         loop {
@@ -118,12 +117,12 @@ impl<const N: usize> Table<N> {
             if rest.is_empty() {
                 return node;
             }
-            assert!(!matches!(kind, Kind::Rest), "nothing can follow behind a *rest");
+            assert!(!matches!(kind, Kind::Rest), "nothing can follow a `*rest`");
             (_, left) = rest.split_at(1);
         }
     }
 
-    /// The child for a segment.
+    /// The child for a segment; creates it if it is missing.
     #[track_caller]
     const fn step(&mut self, parent: u16, kind: Kind, text: &'static str) -> u16 {
         match kind {
@@ -134,7 +133,7 @@ impl<const N: usize> Table<N> {
         let there = if matches!(kind, Kind::Param) { param } else { rest };
         if there != NONE {
             let is_same = order(self.nodes[there as usize].text, text) == 0;
-            assert!(is_same, "another route has a parameter of another name at this place");
+            assert!(is_same, "another route has a parameter with another name at this position");
             return there;
         }
         let mut above = parent;
@@ -152,7 +151,7 @@ impl<const N: usize> Table<N> {
         node
     }
 
-    /// The child that is this text, in its place among its siblings.
+    /// The child with this text; creates it if it is missing, in the order of its siblings.
     #[track_caller]
     const fn step_text(&mut self, parent: u16, text: &'static str) -> u16 {
         let hash = segment(text.as_bytes(), 0).hash;
@@ -185,14 +184,14 @@ impl<const N: usize> Table<N> {
     const fn push(&mut self, parent: u16, kind: Kind, text: &'static str) -> u16 {
         let depth = self.nodes[parent as usize].depth + 1;
         assert!((self.nodes_len as usize) < N, "{}", NO_ROOM);
-        assert!(depth as usize <= SEGMENTS_MAX, "a path has at most 32 segments");
+        assert!(depth as usize <= SEGMENTS_MAX, "a path can have at most 32 segments");
         let node = self.nodes_len;
         self.nodes[node as usize] = Node::new(kind, text, parent, depth);
         self.nodes_len += 1;
         node
     }
 
-    /// The same table with siblings side by side: what can be searched.
+    /// The same table with adjacent siblings, as look-ups need it.
     #[must_use]
     pub(crate) const fn sealed(self) -> Self {
         let mut sealed = self;
@@ -239,7 +238,7 @@ impl Node {
     }
 }
 
-/// What a segment of a route stands for.
+/// Parses a segment of a route.
 #[track_caller]
 const fn parse(segment: &'static [u8]) -> (Kind, &'static str) {
     let (kind, name) = match segment {
@@ -252,30 +251,30 @@ const fn parse(segment: &'static [u8]) -> (Kind, &'static str) {
         match kind {
             Kind::Text => {
                 let is_plain = !matches!(name[at], b'%' | b'?' | b'#');
-                assert!(is_plain, "a route is written decoded, and has no query: no %, ? or #");
+                assert!(is_plain, "the path of a route must not contain `%`, `?` or `#`: write it decoded");
             }
             _ => {
                 let is_word = name[at].is_ascii_alphanumeric() || name[at] == b'_';
-                assert!(is_word, "the name of a parameter has letters, digits and _ only");
+                assert!(is_word, "the name of a parameter can only contain letters, digits and `_`");
             }
         }
         at += 1;
     }
     match kind {
         Kind::Text => {
-            assert!(name.len() <= SEGMENT_BYTES_MAX, "a segment has at most 128 bytes");
-            assert!(!matches!(name, [b'.'] | [b'.', b'.']), "no request has a segment `.` or `..`");
+            assert!(name.len() <= SEGMENT_BYTES_MAX, "a segment can have at most 128 bytes");
+            assert!(!matches!(name, [b'.'] | [b'.', b'.']), "a path cannot have a segment `.` or `..`");
         }
-        _ => assert!(!name.is_empty(), "a parameter needs a name, as in /:id"),
+        _ => assert!(!name.is_empty(), "a parameter needs a name, as in `/:id`"),
     }
     match str::from_utf8(name) {
         Ok(text) => (kind, text),
-        // Cut at slashes, a text stays one.
+        // Unreachable: a part between slashes is still UTF-8.
         Err(_) => panic!("a path is text"),
     }
 }
 
-/// Negative, zero or positive, as the first text sorts before, with or behind the second.
+/// Negative, zero or positive: the order of two texts.
 const fn order(first: &str, second: &str) -> i8 {
     let (first, second) = (first.as_bytes(), second.as_bytes());
     let mut at = 0;

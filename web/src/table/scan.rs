@@ -1,28 +1,28 @@
-//! Segments of a path: where they end, and what they are worth a look for.
+//! Scanning the segments of a path.
 
 use super::NoRoute;
 
-/// A segment, as one pass over it finds it.
+/// What one pass over a segment finds out.
 #[derive(Clone, Copy)]
 pub(super) struct Segment {
-    /// Where its slash is, or the end of the path.
+    /// The position of the next slash, or the end of the path.
     pub(super) end: usize,
     pub(super) hash: u32,
-    /// It has a `%`, or begins with a dot.
+    /// It contains `%`, or starts with a dot.
     pub(super) is_special: bool,
 }
 
-/// The same byte eight times.
+/// Eight times the same byte.
 const fn eight(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// The highest bit of each byte that is zero, up to the first of them; what is above that may be wrong.
+/// Sets the highest bit of zero bytes. Only the lowest one found is exact; bits above it may be wrong.
 const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(eight(1)) & !word & eight(0x80)
 }
 
-/// The segment that begins at `from`, eight bytes at a time.
+/// Scans the segment that begins at `from`, eight bytes at a time.
 #[inline]
 pub(super) const fn segment(path: &[u8], from: usize) -> Segment {
     let (mut at, mut hash, mut escapes) = (from, 0, 0);
@@ -30,7 +30,7 @@ pub(super) const fn segment(path: &[u8], from: usize) -> Segment {
     while at < path.len() {
         let mut word = eight_at(path, at);
         let slashes = zeros(word ^ eight(b'/'));
-        // All bits below the first slash, in its byte as well.
+        // All bits below that of the first slash.
         let before = slashes.wrapping_sub(1) & !slashes;
         escapes |= zeros(word ^ eight(b'%')) & before;
         let mut end = at + 8;
@@ -39,7 +39,7 @@ pub(super) const fn segment(path: &[u8], from: usize) -> Segment {
             word &= (1_u64 << (8 * len)) - 1;
             end = at + len;
         }
-        // Nothing for a slash behind eight bytes, as at the end of the path.
+        // A slash right after eight bytes adds nothing, like the end of the path.
         hash = if end == at { hash } else { mixed(hash, word) };
         at = if end < path.len() { end } else { path.len() };
         if slashes != 0 {
@@ -55,7 +55,7 @@ const fn mixed(hash: u64, word: u64) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
-/// The next eight bytes, the first one lowest; zeros behind the end.
+/// The next eight bytes in little-endian order, padded with zeros.
 #[inline]
 const fn eight_at(path: &[u8], at: usize) -> u64 {
     let (before, rest) = path.split_at(at);
@@ -76,8 +76,8 @@ const fn eight_at(path: &[u8], at: usize) -> u64 {
     word
 }
 
-/// Refuses escapes that are none, and dot segments: clients remove those (RFC 3986 §5.2.4), so that whoever sends one hopes
-/// that it will be taken for a directory.
+/// Rejects malformed escapes and dot segments. Clients remove dot segments (RFC 3986 §5.2.4), so whoever sends one probably tries
+/// to reach another directory.
 pub(super) fn check_segments(segments: &[u8]) -> Result<(), NoRoute> {
     for segment in segments.split(|&byte| byte == b'/') {
         let (mut at, mut len, mut is_dots) = (0, 0, true);

@@ -1,11 +1,11 @@
-//! Days of the Gregorian calendar.
+//! Dates in log lines.
 
 use core::fmt;
 
-/// A moment as logs have it: `10/Oct/2000:13:55:36 +0000`.
+/// A date in the format of access logs: `10/Oct/2000:13:55:36 +0000`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LogDate {
-    /// Since 1970.
+    /// Seconds since 1970.
     pub(super) unix_seconds: u64,
 }
 
@@ -20,14 +20,14 @@ impl fmt::Display for LogDate {
     }
 }
 
-/// Year, month from 0, and day of the month, of a number of days since 1970.
+/// Year, month (from 0) and day of the month of a number of days since 1970.
 const fn date(days: u64) -> (u64, usize, u64) {
-    // Years from the first of March on, so that the day that some years have more is their last one.
+    // Count years from the first of March, so that the leap day is the last day of its year.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Months of 31, 30, 31, 30, 31 days, over and over.
+    // From March on, the lengths of months repeat: 31, 30, 31, 30, 31.
     let from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;
     let month = (from_march + 2) % 12;

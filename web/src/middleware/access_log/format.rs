@@ -1,4 +1,4 @@
-//! Entries as lines.
+//! The formats of log lines.
 
 use core::fmt::{self, Write as _};
 
@@ -17,17 +17,16 @@ pub struct Common<'a>(&'a Entry<'a>);
 pub struct Combined<'a>(&'a Entry<'a>);
 
 impl Entry<'_> {
-    /// The line of the common log format: `127.0.0.1 - - [10/Oct/2000:13:55:36 +0000] "GET / HTTP/1.1" 200 123`.
+    /// A line in the common log format: `127.0.0.1 - - [10/Oct/2000:13:55:36 +0000] "GET / HTTP/1.1" 200 123`.
     ///
-    /// What a client sent is in it with quotes, backslashes and bytes that are not printable as `\xHH`, so that nobody writes
-    /// lines of their own. The last number is [`bytes`](Self::bytes), `-` for 0. An exchange that was broken off before it had
-    /// a status has 0.
+    /// In what the client sent, quotes, backslashes and non-printable bytes are escaped as `\xHH`, so that nobody can forge a
+    /// line. The last number is [`bytes`](Self::bytes), or `-` for 0. The status is 0 if the exchange ended without one.
     #[must_use]
     pub const fn common(&self) -> Common<'_> {
         Common(self)
     }
 
-    /// The line of the combined log format: the common one, then `"Referer"` and `"User-Agent"`.
+    /// A line in the combined log format: the common format, followed by `"Referer"` and `"User-Agent"`.
     #[must_use]
     pub const fn combined(&self) -> Combined<'_> {
         Combined(self)

@@ -1,4 +1,4 @@
-//! Where lines go on systems that have the standard library.
+//! Destinations on systems with the standard library.
 
 use core::fmt;
 use std::io::Write;
@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use super::{AccessLog, Entry};
 
-/// Longest line, in bytes; more of it is cut.
+/// Longest line, in bytes; the rest is cut off.
 const LINE_BYTES_MAX: usize = 1024;
 
 fn unix_ms() -> u64 {
@@ -14,28 +14,28 @@ fn unix_ms() -> u64 {
 }
 
 impl AccessLog<fn(&Entry<'_>)> {
-    /// Lines in the combined format on the standard error.
+    /// Writes lines in the combined format to the standard error.
     #[must_use]
     pub fn to_stderr() -> Self {
         Self::new(unix_ms, |entry| {
             let mut line = Line { bytes: [0; LINE_BYTES_MAX], len: 0 };
-            // What does not fit is cut.
+            // An error means that the line was cut off.
             let _ = fmt::Write::write_fmt(&mut line, format_args!("{}", entry.combined()));
             line.bytes[line.len] = b'\n';
-            // One write for each line, so that those of several workers do not mix. Nobody may be reading.
+            // One write per line, so that lines of different workers do not mix. Errors are ignored: there may be no reader.
             let _ = std::io::stderr().write_all(&line.bytes[..=line.len]);
         })
     }
 
-    /// Lines in the combined format, at the level `info`, for the target `access` of the `log` facade.
+    /// Writes lines in the combined format to the `log` facade, with the level `info` and the target `access`.
     #[cfg(feature = "log")]
     #[must_use]
     pub fn to_log() -> Self {
         Self::new(unix_ms, |entry| log::info!(target: "access", "{}", entry.combined()))
     }
 
-    /// Events at the level `INFO`, for the target `access` of `tracing`: `status`, `took_ms`, `bytes`, `id`, and a line in the
-    /// combined format.
+    /// Emits `tracing` events with the level `INFO` and the target `access`. They have the fields `status`, `took_ms`, `bytes`
+    /// and `id`, and a line in the combined format as their message.
     #[cfg(feature = "tracing")]
     #[must_use]
     pub fn to_tracing() -> Self {
@@ -47,7 +47,7 @@ impl AccessLog<fn(&Entry<'_>)> {
     }
 }
 
-/// A line that is being written; there is always room for its end.
+/// A line that is being written, with room for its newline.
 struct Line {
     bytes: [u8; LINE_BYTES_MAX],
     len: usize,
