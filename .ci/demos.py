@@ -4,6 +4,7 @@
 The exit status is 1 if an answer was wrong."""
 
 import json
+import math
 import signal
 import sys
 import time
@@ -30,7 +31,7 @@ def parsed(content):
 def uptime(answer):
     """The device's clock in seconds, by a status: the device's own, because an emulated one falls behind on a busy machine."""
     status = parsed(answer[answer.find(b"{"):])
-    return status.get("uptime_ms", 0) / 1000
+    return status.get("uptime_ms", math.nan) / 1000
 
 
 def check(name, is_right, seen=""):
@@ -234,6 +235,8 @@ def main():
             return 0
         (check_net if program == "net" else check_uart)(clients)
         check("the program still runs", machine.is_running())
+        untouched = machine.untouched_bytes()
+        check(f"the stack keeps clear of the data: {untouched} bytes of RAM were never used", untouched >= 1024)
     print(f"{failures} answers were wrong" if failures else "all answers were right")
     return failures > 0
 

@@ -1,12 +1,16 @@
 """A board in QEMU, and clients for it. For .ci/demos.py."""
 
 import json
+import os
 import re
 import select
 import socket
 import subprocess
+import tempfile
 
 SECONDS_MAX = 60
+# Where the RAM of a board is, and how long.
+RAM = {"lm3s6965evb": (0x20000000, 64 * 1024), "microbit": (0x20000000, 16 * 1024), "virt": (0x80040000, 64 * 1024)}
 
 
 class Machine:
@@ -22,6 +26,7 @@ class Machine:
             command += ["-serial", "null", "-nic", forward]
         else:
             command += ["-chardev", "socket,id=line,host=127.0.0.1,port=0,server=on,wait=off", "-serial", "chardev:line"]
+        self.board = board
         self.process = subprocess.Popen(
             command + ["-kernel", image], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
@@ -51,6 +56,15 @@ class Machine:
                 return message["return"]
             if "error" in message:
                 raise RuntimeError(f"QEMU: {message['error']}")
+
+    def untouched_bytes(self):
+        """The longest run of bytes in RAM that were never written: between the data and the deepest end of the stack."""
+        start, length = RAM[self.board]
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "ram")
+            self._ask("memsave", {"val": start, "size": length, "filename": path})
+            with open(path, "rb") as file:
+                return max(map(len, re.findall(rb"\0+", file.read())))
 
     def is_running(self):
         """Whether the program has not reset its board, which it does when it panics."""

@@ -79,6 +79,7 @@ macro_rules! contract {
 
 contract!(sim, crate::support::sim::SimHarness);
 contract!(sim_calls, crate::support::sim::SimHarness<crate::support::sim::Calls>);
+contract!(smoltcp, crate::support::smoltcp::SmoltcpHarness);
 #[cfg(target_os = "linux")]
 contract!(epoll, crate::support::sockets::EpollHarness);
 // On Linux over an emulation: this tests the backend, not the kernel's kqueue.

@@ -565,8 +565,8 @@ const UNSAFE_ALLOWED: [&str; 8] = [
     "sockets/",
     "system/",
     "tests/no_alloc.rs",
-    "web/tests/no_alloc.rs",
     "tests/uring_refused.rs",
+    "web/tests/no_alloc.rs",
     "examples/bare-metal-device/src/board/", // registers
 ];
 

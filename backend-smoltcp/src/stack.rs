@@ -21,9 +21,15 @@ pub trait Platform {
     /// The monotonic clock.
     fn now(&self) -> Instant;
 
-    /// Sleeps until the device has a frame, or `until` has come (`None`: for ever), or for a shorter time. A frame that has
-    /// come since the device was asked last must end it, too.
+    /// Sleeps until the device has a frame, somebody has [woken](Self::take_wake) it, or `until` has come (`None`: for ever);
+    /// or for a shorter time. A frame or a wake that has come since either was asked for last must end it, too.
     fn sleep(&mut self, until: Option<Instant>);
+
+    /// Whether somebody wants the engine to look at what has changed, and has not been told so yet: an interrupt handler that
+    /// resolved a [token](aurora_http_core::defer::DeferToken), or asked for a stop. Nobody does unless overridden.
+    fn take_wake(&mut self) -> bool {
+        false
+    }
 
     /// Seconds since 1970-01-01 00:00:00 UTC, for `Date`; `None` where there is no wall clock.
     fn unix_time(&self) -> Option<u64> {
@@ -315,7 +321,7 @@ impl<D: Device, P: Platform> NonBlocking for Stack<'_, D, P> {
         let end = timeout.map(|timeout| Instant(self.platform.now().0.saturating_add(milliseconds(timeout))));
         loop {
             let seen = self.poll();
-            let any = self.report(ready);
+            let any = self.report(ready) | self.platform.take_wake();
             let now = self.platform.now();
             if any || seen == Seen::Part || end.is_some_and(|end| end <= now) {
                 return Ok(seen);

@@ -48,7 +48,7 @@ pub enum TargetForm {
 /// It borrows from the receive buffer and is valid during the handler's call; copying it copies the references.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// All of the head, a skipped CRLF before it included.
+    /// All of the head, including a skipped CRLF before it.
     head: &'a [u8],
     fields: Fields<'a>,
     facts: Facts,
@@ -57,7 +57,7 @@ pub struct Request<'a> {
 
 const _: () = assert!(size_of::<Request<'static>>() <= 80);
 
-/// What the parser found out about a head, apart from its fields. Lengths fit in 32 bits because a head does.
+/// The properties of a head apart from its fields. Lengths fit in 32 bits, because the head does.
 #[derive(Clone, Copy)]
 pub(crate) struct Facts {
     pub(crate) body_length: BodyLength,
@@ -65,7 +65,7 @@ pub(crate) struct Facts {
     /// Where the path starts in the target.
     pub(crate) path_at: u32,
     pub(crate) path_len: u32,
-    /// Where the request line starts in the head: 2 behind a skipped CRLF.
+    /// Where the request line starts in the head: 2 after a skipped CRLF.
     pub(crate) line_at: u8,
     pub(crate) method: MethodKind,
     pub(crate) method_len: u8,
@@ -73,7 +73,7 @@ pub(crate) struct Facts {
     pub(crate) form: TargetForm,
     /// Bits of [`flag`].
     pub(crate) flags: u8,
-    /// Index of Host among the fields; out of range when there is none.
+    /// The index of Host among the fields; out of range if there is none.
     pub(crate) host_index: u8,
 }
 
@@ -92,8 +92,8 @@ impl<'a> Request<'a> {
         Request { connection: Some(connection), ..*self }
     }
 
-    /// Who is at the other end of the connection, looked up now; `None` where that is not known, and for a request
-    /// that was parsed without a connection.
+    /// The peer of the connection, looked up by this call; `None` if it is unknown, or if the request was parsed without a
+    /// connection.
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
         self.connection?.peer()
@@ -130,7 +130,7 @@ impl<'a> Request<'a> {
         str::from_utf8(token).unwrap_or_default()
     }
 
-    /// The request target as it was sent; its bytes are visible ASCII.
+    /// The request target as it was sent; all its bytes are visible ASCII.
     #[inline]
     #[must_use]
     pub fn target(&self) -> &'a [u8] {
@@ -138,7 +138,7 @@ impl<'a> Request<'a> {
         &self.head[target_at..][..self.facts.target_len as usize]
     }
 
-    /// The request target as it was sent, as text. Costs a pass over it.
+    /// The request target as it was sent, as text. Takes one pass over it.
     #[inline]
     #[must_use]
     pub fn target_str(&self) -> &'a str {
@@ -166,7 +166,7 @@ impl<'a> Request<'a> {
         &self.target()[self.facts.path_at as usize..][..self.facts.path_len as usize]
     }
 
-    /// The path as text: see [`path`](Self::path). Costs a pass over it.
+    /// The path as text: see [`path`](Self::path). Takes one pass over it.
     #[inline]
     #[must_use]
     pub fn path_str(&self) -> &'a str {
@@ -184,7 +184,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The query behind the first `?`; `None` without one. It may be empty.
+    /// The query after the first `?`; `None` without one. It may be empty.
     #[inline]
     #[must_use]
     pub fn query(&self) -> Option<Query<'a>> {
@@ -192,8 +192,8 @@ impl<'a> Request<'a> {
         self.target().get(question_mark + 1..).map(Query::new)
     }
 
-    /// The pairs of the query, decoded, as text. `scratch` is needed for those with escapes only: as many bytes as the query
-    /// has are always enough.
+    /// The decoded pairs of the query, as text. Only pairs with escapes use `scratch`; as many bytes as the query has are always
+    /// enough.
     ///
     /// ```
     /// use aurora_http_core::handler::handler_fn;
@@ -218,7 +218,7 @@ impl<'a> Request<'a> {
     /// The decoded value of the first pair of the query whose decoded key is `key`; `None` without one.
     ///
     /// # Errors
-    /// Where the query cannot be decoded up to that pair: see [`QueryError`].
+    /// [`QueryError`] if a pair up to that one cannot be decoded.
     pub fn query_value<'s>(&self, key: &str, scratch: &'s mut [u8]) -> Result<Option<&'s str>, QueryError>
     where
         'a: 's,
@@ -232,7 +232,7 @@ impl<'a> Request<'a> {
         Ok(None)
     }
 
-    /// The version it is served as.
+    /// The version that it is served as.
     #[inline]
     #[must_use]
     pub const fn version(&self) -> Version {
@@ -246,8 +246,8 @@ impl<'a> Request<'a> {
         self.fields
     }
 
-    /// Whether the content is of this media type, such as `application/json`: in any case, whatever parameters follow it
-    /// (RFC 9110 §8.3.1).
+    /// Whether the content has this media type, such as `application/json`. Case and parameters are ignored (RFC 9110
+    /// §8.3.1).
     #[must_use]
     pub fn has_content_type(&self, media_type: &str) -> bool {
         self.fields.get("Content-Type").is_some_and(|value| {
@@ -256,8 +256,8 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Whom the request is for, `uri-host [ ":" port ]`: the authority of the target in absolute- and authority-form
-    /// (RFC 9112 §3.3), else the Host field. `None` is possible on HTTP/1.0 only.
+    /// The host that the request is for, `uri-host [ ":" port ]`: the authority of a target in absolute- or authority-form
+    /// (RFC 9112 §3.3), otherwise the Host field. `None` is possible only on HTTP/1.0.
     #[inline]
     #[must_use]
     pub fn host(&self) -> Option<&'a [u8]> {
@@ -292,31 +292,31 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether the content has the chunked transfer coding, the only one that is served.
+    /// Whether the content has the chunked transfer coding, the only one supported.
     #[inline]
     #[must_use]
     pub const fn is_chunked(&self) -> bool {
         matches!(self.facts.body_length, BodyLength::Chunked)
     }
 
-    /// Whether the client waits for 100 (Continue) before it sends the content: HTTP/1.1, `Expect: 100-continue`, and
-    /// content announced (RFC 9110 §10.1.1).
+    /// Whether the client waits for 100 (Continue) before it sends the content: on HTTP/1.1, with `Expect: 100-continue` and
+    /// announced content (RFC 9110 §10.1.1).
     #[inline]
     #[must_use]
     pub const fn expects_continue(&self) -> bool {
         self.has(flag::EXPECT_CONTINUE) && self.is_http11() && self.facts.body_length.has_content()
     }
 
-    /// Whether the client offers another protocol on this connection: HTTP/1.1, an Upgrade field, and Connection lists
-    /// `upgrade` (RFC 9110 §7.8).
+    /// Whether the client offers another protocol on this connection: on HTTP/1.1, with an Upgrade field and a Connection
+    /// field that lists `upgrade` (RFC 9110 §7.8).
     #[inline]
     #[must_use]
     pub const fn wants_upgrade(&self) -> bool {
         self.has(flag::UPGRADE | flag::UPGRADE_LISTED) && self.is_http11()
     }
 
-    /// The protocols that the client offers, its preference first (`websocket`, `h2c`, …); `None` unless
-    /// [`wants_upgrade`](Self::wants_upgrade). Compare them without regard to case, or use
+    /// The protocols that the client offers, in order of its preference (`websocket`, `h2c`, …); `None` unless
+    /// [`wants_upgrade`](Self::wants_upgrade). Compare them case-insensitively, or use
     /// [`upgrades_to`](Self::upgrades_to).
     #[inline]
     #[must_use]
@@ -327,7 +327,8 @@ impl<'a> Request<'a> {
     /// Whether the client offers to switch to `protocol`, a name with or without a version (`websocket`, `TLS/1.0`), in
     /// any case: names are not case-sensitive (RFC 9110 §7.8), nor is any registered version.
     ///
-    /// What [`ResponseWriter::switch_protocols`](crate::writer::ResponseWriter::switch_protocols) may be called with.
+    /// Only such a protocol can be given to
+    /// [`ResponseWriter::switch_protocols`](crate::writer::ResponseWriter::switch_protocols).
     #[must_use]
     pub fn upgrades_to(&self, protocol: &str) -> bool {
         self.upgrade().is_some_and(|mut offers| offers.any(|offer| offer.eq_ignore_ascii_case(protocol.as_bytes())))
@@ -348,7 +349,8 @@ impl<'a> Request<'a> {
         !self.has(flag::CLOSE) && (self.is_http11() || self.has(flag::KEEP_ALIVE))
     }
 
-    /// Bytes of the head, a skipped CRLF before it and the empty line included: the content starts behind them.
+    /// The length of the head in bytes, including a skipped CRLF before it and the empty line: the content starts after
+    /// it.
     #[inline]
     #[must_use]
     pub const fn head_len(&self) -> usize {
@@ -365,7 +367,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Method, target and version; field values stay out of it, they may be secrets.
+/// Method, target and version. Field values are left out, because they may be secrets.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
@@ -378,5 +380,5 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// A request can be used where one of a shorter life is asked for.
+/// A request can be used where one with a shorter lifetime is expected.
 const _: for<'long, 'short> fn(&'short Request<'long>) -> Request<'short> = |request| *request;

@@ -1,4 +1,4 @@
-//! A whole response as a value, written in one go.
+//! A complete response as a value, written by one call.
 
 use core::fmt;
 
@@ -7,12 +7,12 @@ use crate::error::BufferFull;
 use crate::format::{HttpDate, uint_len};
 use crate::status;
 
-/// A response whose content is there in full: status, fields, content, and what the request said that its head
+/// A response whose content is known completely: status, fields, content, and the properties of the request that its head
 /// depends on.
 ///
-/// The head begins with what the core decides (`Date`, `Connection`, `Content-Length`); the fields follow in their
-/// order, repeated ones too. Where a response has no content (RFC 9110 §6.4.1: HEAD, 1xx, 204, 205, 304, 2xx to
-/// CONNECT), the content is left out whatever it is.
+/// The head begins with the fields that the core decides (`Date`, `Connection`, `Content-Length`); the others follow in
+/// their order, including repeated ones. A response that cannot have content (RFC 9110 §6.4.1: HEAD, 1xx, 204, 205, 304,
+/// 2xx to CONNECT) is written without it.
 ///
 /// ```
 /// use aurora_http_core::response::Response;
@@ -71,14 +71,14 @@ impl<'a> Response<'a> {
         self
     }
 
-    /// The content. For HEAD its length is told and it is not sent; without this call no length is told for HEAD.
+    /// The content. For HEAD only its length is sent; without this call no length is sent for HEAD.
     #[must_use]
     pub const fn body(mut self, body: &'a [u8]) -> Self {
         self.body = Some(body);
         self
     }
 
-    /// When it was made. A server without a clock sends no `Date` (RFC 9110 §6.6.1).
+    /// The current date. A server without a clock sends no `Date` (RFC 9110 §6.6.1).
     #[must_use]
     pub const fn date(mut self, date: &'a HttpDate) -> Self {
         self.date = Some(date);
@@ -92,7 +92,7 @@ impl<'a> Response<'a> {
         self
     }
 
-    /// Whether the connection stays open behind it.
+    /// Whether the connection stays open after it.
     #[must_use]
     pub const fn persistent(mut self, persistent: bool) -> Self {
         self.persistent = persistent;
@@ -120,10 +120,10 @@ impl<'a> Response<'a> {
         self
     }
 
-    /// Writes head and content to the front of `out`, and gives the bytes written.
+    /// Writes head and content to the front of `out`, and returns the number of bytes written.
     ///
     /// # Errors
-    /// [`ResponseError`]. All or nothing as a value: on an error what `out` holds is no response.
+    /// [`ResponseError`]; the contents of `out` are then unspecified.
     pub fn build_into(&self, out: &mut [u8]) -> Result<usize, ResponseError> {
         self.check_demand()?;
         let mut encoder = Encoder::new(out);
@@ -151,10 +151,10 @@ impl<'a> Response<'a> {
         Ok(encoder.len())
     }
 
-    /// Bytes that [`build_into`](Self::build_into) writes.
+    /// The number of bytes that [`build_into`](Self::build_into) writes.
     ///
     /// # Errors
-    /// The [`ResponseError`] it would give, except [`ResponseError::Full`].
+    /// The [`ResponseError`] that it would return, except [`ResponseError::Full`].
     pub fn exact_size(&self) -> Result<usize, ResponseError> {
         self.check_demand()?;
         if !status::is_valid(self.status) {
@@ -172,17 +172,17 @@ impl<'a> Response<'a> {
         Ok(self.size())
     }
 
-    /// The exact size and a tenth more: enough for choosing a buffer, without checking the response.
+    /// The exact size plus a tenth: enough for choosing a buffer, without checking the response.
     #[must_use]
     pub fn estimate_size(&self) -> usize {
         let size = self.size();
         size.saturating_add(size.div_ceil(10))
     }
 
-    /// Head and content in a vector of their own, for tests and small devices.
+    /// Head and content in a vector, for tests and small devices.
     ///
     /// # Errors
-    /// As [`build_into`](Self::build_into), with `N` bytes of room.
+    /// Like those of [`build_into`](Self::build_into), with `N` bytes of room.
     pub fn build<const N: usize>(&self) -> Result<heapless::Vec<u8, N>, ResponseError> {
         let mut out = heapless::Vec::from_array([0; N]);
         let length = self.build_into(&mut out)?;
@@ -198,7 +198,7 @@ impl<'a> Response<'a> {
             BodyFraming::Length(length) | BodyFraming::NoBody { content_length: Some(length) } => {
                 encode::CONTENT_LENGTH.len() + uint_len(length) + 2
             }
-            // Neither is chosen for content whose length is known.
+            // Neither is used for content whose length is known.
             BodyFraming::Chunked | BodyFraming::CloseDelimited => 0,
             BodyFraming::NoBody { content_length: None } => 0,
         };
@@ -216,7 +216,7 @@ impl<'a> Response<'a> {
         fixed.into_iter().chain(fields).fold(0, usize::saturating_add)
     }
 
-    /// The field that the status demands, and no interim response for a client that knows none.
+    /// Checks that the field required by the status is there, and that HTTP/1.0 gets no interim response.
     fn check_demand(&self) -> Result<(), ResponseError> {
         if self.http10 && (100..=199).contains(&self.status) {
             return Err(ResponseError::InvalidStatus);
@@ -258,18 +258,18 @@ pub enum ResponseError {
     Full,
     /// The status is outside 100 to 999, or 1xx for an HTTP/1.0 request (RFC 9110 §15.2).
     InvalidStatus,
-    /// The reason holds CR, LF, NUL or another control.
+    /// The reason contains CR, LF, NUL or another control byte.
     InvalidReason,
-    /// `Upgrade` is empty or holds a control.
+    /// `Upgrade` is empty or contains a control byte.
     InvalidUpgrade,
-    /// The status [demands](status::demand) a field that is missing or empty.
+    /// The status [requires](status::demand) a field that is missing or empty.
     FieldMissing {
         /// Its name.
         name: &'static str,
     },
     /// A field is refused.
     Field {
-        /// Its place among the fields, from 0.
+        /// Its index among the fields, from 0.
         index: usize,
         /// Why; never [`FieldError::Full`].
         error: FieldError,

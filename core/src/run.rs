@@ -8,10 +8,10 @@ use crate::reactor::{IoError, Reactor};
 use crate::stop::StopFlag;
 use crate::timers::{Fired, Timers};
 
-/// Serves until `stop` says otherwise and everything is closed.
+/// Serves until `stop` is set and everything is closed.
 ///
 /// # Errors
-/// What made the reactor unusable.
+/// The error that made the reactor unusable.
 pub fn run<'p, H: Handler>(
     engine: &mut Engine<'_, 'p, H>,
     reactor: &mut (impl Reactor<'p> + ?Sized),
@@ -20,8 +20,8 @@ pub fn run<'p, H: Handler>(
     run_with_timers(engine, reactor, stop, &mut Timers::new(&mut []), |_, _, _| ())
 }
 
-/// As [`run`], and calls `fire` for each of the program's timers as it falls due, between two turns. `fire` may create and
-/// cancel timers, and reach the handler through the engine.
+/// Like [`run`], and calls `fire` between turns for each of the program's timers that is due. `fire` may create and cancel
+/// timers, and reach the handler through the engine.
 ///
 /// ```
 /// use aurora_http_core::engine::Engine;
@@ -45,7 +45,7 @@ pub fn run<'p, H: Handler>(
 /// ```
 ///
 /// # Errors
-/// What made the reactor unusable.
+/// The error that made the reactor unusable.
 pub fn run_with_timers<'s, 'p, H: Handler>(
     engine: &mut Engine<'s, 'p, H>,
     reactor: &mut (impl Reactor<'p> + ?Sized),
@@ -56,7 +56,7 @@ pub fn run_with_timers<'s, 'p, H: Handler>(
     while !engine.is_drained() {
         let now = reactor.now();
         if timers.poll_timeout().is_some_and(|at| at <= now) {
-            // The program's work may take long.
+            // The program's work may take a long time.
             reactor.flush();
             timers.fire(now, |timers, fired| fire(engine, timers, fired));
         }
@@ -71,10 +71,10 @@ pub fn run_with_timers<'s, 'p, H: Handler>(
     Ok(())
 }
 
-/// One pass of the loop. Waits until something happens.
+/// One turn of the loop. Waits until something happens.
 ///
 /// # Errors
-/// What made the reactor unusable.
+/// The error that made the reactor unusable.
 pub fn turn<'p, H: Handler>(
     engine: &mut Engine<'_, 'p, H>,
     reactor: &mut (impl Reactor<'p> + ?Sized),
@@ -83,11 +83,11 @@ pub fn turn<'p, H: Handler>(
     pass(engine, reactor, stop, None)
 }
 
-/// One pass of the loop that waits no longer than `wait_max`: for programs that do something else before the next one. With
-/// zero it does not wait at all, and belongs into a loop of the program's own.
+/// One turn of the loop that waits at most `wait_max`: for programs that do something else before the next turn. With zero it
+/// does not wait, which suits a loop of your own.
 ///
 /// # Errors
-/// What made the reactor unusable.
+/// The error that made the reactor unusable.
 #[inline]
 pub fn turn_within<'p, H: Handler>(
     engine: &mut Engine<'_, 'p, H>,
@@ -102,14 +102,14 @@ pub fn turn_within<'p, H: Handler>(
     Ok(())
 }
 
-/// What has to happen after the last [`pass`] before the program does something else, or sleeps elsewhere.
+/// Ends a series of [`pass`]es, before the program does something else or sleeps elsewhere.
 pub fn leave<'p, H: Handler>(
     engine: &mut Engine<'_, 'p, H>,
     reactor: &mut (impl Reactor<'p> + ?Sized),
     stop: &StopFlag,
 ) {
-    // A stop may have come since the pass began, and its wait has then taken the wake: once the engine knows of it,
-    // `poll_timeout` has the program come back at once.
+    // A stop may have been requested since the pass began, and its wait has then consumed the wake. Once the engine knows
+    // of it, `poll_timeout` makes the program come back at once.
     if !planted!(StopUntold) {
         engine.stop(reactor.now(), stop.mode());
     }
@@ -118,11 +118,11 @@ pub fn leave<'p, H: Handler>(
     }
 }
 
-/// As [`turn_within`], for a caller that makes the next pass at once: operations that were submitted may wait for its wait.
-/// Anybody else [leaves](leave) the loop first.
+/// Like [`turn_within`], for callers that make the next pass at once: submitted operations may stay queued until that. Other
+/// callers [leave](leave) the loop first.
 ///
 /// # Errors
-/// What made the reactor unusable.
+/// The error that made the reactor unusable.
 #[inline]
 pub fn pass<'p, H: Handler>(
     engine: &mut Engine<'_, 'p, H>,
@@ -136,7 +136,7 @@ pub fn pass<'p, H: Handler>(
     let timeout = engine.poll_timeout().map(|at| now.until(at));
     let seen = reactor.wait(timeout.into_iter().chain(wait_max).min())?;
     let now = reactor.now();
-    // After the wait, which may have been long.
+    // After the wait, which may have taken a long time.
     if engine.needs_date(now) {
         engine.set_unix_time(now, reactor.unix_time());
     }
@@ -154,7 +154,8 @@ pub fn pass<'p, H: Handler>(
     Ok(())
 }
 
-/// Hands on what the engine wants: buffers to lend, and operations. What a full reactor refuses waits for the next turn.
+/// Lends buffers to the reactor and submits the engine's operations. Those that a full reactor rejects wait for the next
+/// turn.
 #[inline]
 fn issue<'p, H: Handler>(engine: &mut Engine<'_, 'p, H>, reactor: &mut (impl Reactor<'p> + ?Sized)) {
     while let Some(buf) = engine.next_provision() {

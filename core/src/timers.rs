@@ -1,10 +1,10 @@
-//! The users' own timers: one-shot and recurring, in a table of fixed size.
+//! Timers for programs: one-shot and recurring, in a table of fixed size.
 
 use core::fmt;
 
 use crate::time::Instant;
 
-/// Names one timer for as long as it is armed; afterwards it names none, even when the entry is in use again.
+/// Identifies a timer as long as it is armed; afterwards it is stale, even if its entry is in use again.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct TimerId {
     index: u32,
@@ -12,14 +12,14 @@ pub struct TimerId {
 }
 
 impl TimerId {
-    /// Place in the table, below its capacity: for a table of one's own beside it, with what the timer is for.
+    /// The index in the table, below its capacity: for a parallel table of your own that says what each timer is for.
     #[must_use]
     pub const fn index(self) -> usize {
         self.index as usize
     }
 }
 
-/// One place in the table of a [`Timers`]. The table also holds the heap: two arrays in one, to be given as one slice.
+/// An entry of the table of a [`Timers`]. The table also contains the heap, so that both are one slice.
 #[derive(Clone, Copy, Debug)]
 pub struct TimerEntry {
     at: Instant,
@@ -30,7 +30,7 @@ pub struct TimerEntry {
     generation: u32,
     /// Where this timer is in the heap.
     position: u32,
-    /// What is in the heap at *this* position: the index of a timer, behind the heap's end of a vacant entry.
+    /// The heap's content at *this* position: the index of a timer, or after the heap's end that of a vacant entry.
     heap: u32,
 }
 
@@ -65,18 +65,18 @@ impl core::error::Error for TimersFull {}
 /// A timer that fired.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Fired {
-    /// Which one. A one-shot timer's id is dead by now.
+    /// Which one. The id of a one-shot timer is stale by now.
     pub id: TimerId,
-    /// When it was to fire; of several missed periods, the first one's instant.
+    /// When it was due; if several periods were missed, the first of them.
     pub at: Instant,
-    /// Further periods of a recurring timer that have passed meanwhile: they do not fire on their own.
+    /// The number of further periods of a recurring timer that have passed; they do not fire separately.
     pub missed: u64,
 }
 
 /// Timers in a table of fixed size: O(log n) to arm, cancel and fire.
 ///
-/// A timer fires not before its instant. How much later depends on how long a turn of the loop takes, and on the unit
-/// in which the system waits.
+/// A timer never fires early. How late it fires depends on how long a turn of the loop takes, and on the resolution of the
+/// system's wait.
 ///
 /// ```
 /// use aurora_http_core::{time::Instant, timers::{TimerEntry, Timers}};
@@ -102,20 +102,20 @@ pub struct Timers<'s> {
 }
 
 impl<'s> Timers<'s> {
-    /// No timer is armed, whatever the table held. O(capacity).
+    /// A table without armed timers, whatever its entries contained. O(capacity).
     #[must_use]
     pub fn new(entries: &'s mut [TimerEntry]) -> Self {
         let capacity = entries.len().min(u32::MAX as usize);
         let entries = &mut entries[..capacity];
         for (index, entry) in (0..).zip(entries.iter_mut()) {
-            // Generations go on, so that ids from an earlier use of the table stay dead.
+            // Generations continue, so that ids from an earlier use of the table stay stale.
             entry.generation = entry.generation.wrapping_add(1);
             entry.heap = index;
         }
         Self { entries, len: 0, sequence: 0 }
     }
 
-    /// Fires once, `delay_ms` after `now`. 0 is allowed: it is due at once.
+    /// Arms a timer that fires once, `delay_ms` after `now`. With 0 it is due at once.
     ///
     /// # Errors
     /// [`TimersFull`].
@@ -123,11 +123,11 @@ impl<'s> Timers<'s> {
         self.arm(now.plus_ms(delay_ms), 0)
     }
 
-    /// Fires every `interval_ms` from `now` on until it is cancelled, the first time one interval from now. 0 counts
-    /// as 1 ms: a timer that is due again at once would never let a turn end.
+    /// Arms a timer that fires every `interval_ms` until it is cancelled, for the first time one interval after `now`. 0
+    /// counts as 1 ms, because a timer that is due again at once would never let a turn end.
     ///
-    /// It does not drift: each instant is the one before plus the interval, however late it fired. When more than one
-    /// has passed, it fires once for all of them ([`Fired::missed`]).
+    /// It does not drift: each instant is the previous one plus the interval, however late the timer fired. If several
+    /// have passed, it fires once for all of them ([`Fired::missed`]).
     ///
     /// # Errors
     /// [`TimersFull`].
@@ -136,7 +136,7 @@ impl<'s> Timers<'s> {
         self.arm(now.plus_ms(interval_ms), interval_ms)
     }
 
-    /// Disarms a timer: it will not fire any more. Whether it was armed; harmless when it was not.
+    /// Disarms a timer, and returns whether it was armed.
     pub fn cancel(&mut self, id: TimerId) -> bool {
         if !self.is_armed(id) {
             return false;
@@ -149,13 +149,13 @@ impl<'s> Timers<'s> {
     #[must_use]
     pub fn is_armed(&self, id: TimerId) -> bool {
         let Some(entry) = self.entries.get(id.index()) else { return false };
-        // Generation first: it alone tells, but for ids of another table.
+        // The generation alone decides, except for ids of another table.
         entry.generation == id.generation && entry.position < self.len && self.at_position(entry.position) == id.index
     }
 
-    /// The next timer that is due at `now`, in order of time; `None` when none is.
+    /// The next timer that is due at `now`, in order of time; `None` if none is due.
     ///
-    /// Call it until it answers `None`. A program that arms a timer of 0 ms whenever one fires must bound that loop,
+    /// Call it until it returns `None`. A program that arms a timer of 0 ms whenever one fires must bound that loop,
     /// for example by [`len`](Self::len) before it.
     pub fn pop_expired(&mut self, now: Instant) -> Option<Fired> {
         if self.poll_timeout()? > now {
@@ -177,8 +177,8 @@ impl<'s> Timers<'s> {
         Some(Fired { id, at, missed })
     }
 
-    /// Calls `fire` for each timer that is due at `now`, in order of time, and for as many at most as were armed: those that it
-    /// creates have their turn the next time.
+    /// Calls `fire` for each timer that is due at `now`, in order of time, but at most as often as timers were armed before:
+    /// timers that `fire` creates wait for the next call.
     pub fn fire(&mut self, now: Instant, mut fire: impl FnMut(&mut Self, Fired)) {
         for _ in 0..self.len() {
             let Some(fired) = self.pop_expired(now) else { return };
@@ -186,20 +186,20 @@ impl<'s> Timers<'s> {
         }
     }
 
-    /// When the next timer is due; `None` when there is none.
+    /// When the next timer is due; `None` if no timer is armed.
     #[inline]
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.len == 0 { None } else { Some(self.timer_at(0).at) }
     }
 
-    /// Timers that are armed.
+    /// The number of armed timers.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len as usize
     }
 
-    /// Whether none is armed.
+    /// Whether no timer is armed.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
@@ -226,7 +226,7 @@ impl<'s> Timers<'s> {
         Ok(id)
     }
 
-    /// Takes the armed timer `index` out of the heap and makes its id stale.
+    /// Removes the armed timer `index` from the heap and makes its id stale.
     fn remove(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         entry.generation = entry.generation.wrapping_add(1);
@@ -235,7 +235,7 @@ impl<'s> Timers<'s> {
         let last = self.len;
         self.swap(position, last);
         if position < last {
-            // The one that took its place may belong further up or further down.
+            // The timer that took its place may belong further up or further down.
             self.sift_up(position);
             self.sift_down(position);
         }

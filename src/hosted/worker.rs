@@ -55,7 +55,8 @@ pub(super) type OnDetached<'t, E> = dyn Fn(OwnedFd, &[u8], E) + 't;
 ///
 /// It is a mistake to wait without the timeout, to discard an edge that arrived after the last `poll` began, or to
 /// watch any other descriptor: the ring's own, for example, does not become readable. With tokio, wait for `readable`
-/// or the timeout, clear the readiness, then `poll`.
+/// or the timeout, clear the readiness, then `poll`. The `embedding/` folder of the repository has complete programs for
+/// mio, tokio, smol's async-io, calloop and C.
 // Aligned so that several workers in one program never share a cache line.
 #[repr(align(64))]
 pub struct Worker<'s, H: Handler, R = AnyReactor<'s>> {

@@ -5,6 +5,7 @@
 
 pub(crate) mod rig;
 pub(crate) mod sim;
+pub(crate) mod smoltcp;
 #[cfg(unix)]
 pub(crate) mod sockets;
 

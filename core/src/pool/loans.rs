@@ -1,29 +1,29 @@
-//! Buffers lent out of a pool for the time of one call.
+//! Buffers lent from a pool for the duration of one call.
 
 use core::mem;
 
 use super::{Buf, BufferPool};
 
-/// The most buffers that one [`Loans`] tracks; a longer table is used up to here.
+/// The most buffers that one [`Loans`] tracks; further entries of a longer table are not used.
 pub const LOANS_MAX: usize = 128;
 
 /// A source of memory for the lifetime `'a` of one call.
 ///
-/// It exists to have a single lifetime: what a handler sees ([`Scope`](super::Scope), the response writer) names
+/// It exists to have a single lifetime: the types that a handler sees ([`Scope`](super::Scope), the response writer) name
 /// neither the pool's table nor its memory.
 pub trait Lend<'a> {
-    /// At least `len` bytes, aligned to 64 bytes; `None` when there are none. They hold whatever was there before.
+    /// At least `len` bytes, aligned to 64 bytes; `None` if none are free. Their contents are unspecified.
     fn lend(&mut self, len: usize) -> Option<&'a mut [u8]>;
 
-    /// How often [`lend`](Self::lend) succeeded so far. Before a call, it is the index in the table that a successful
-    /// one will use.
+    /// How often [`lend`](Self::lend) has succeeded, which is the index in the table that the next successful call will
+    /// use.
     fn lent_count(&self) -> usize;
 }
 
-/// Lends out of a [`BufferPool`], and tracks what it lent in a table that outlives it.
+/// Lends from a [`BufferPool`], and tracks the loans in a table that outlives it.
 ///
-/// The memory is back in the pool after [`return_loans`] on the same table. To keep one buffer in use, such as the one a response
-/// was written to, exchange it in the table for another one first.
+/// [`return_loans`] on the same table returns the memory to the pool. To keep one buffer in use, such as the one that a
+/// response was written to, exchange it in the table for another one first.
 ///
 /// ```
 /// use aurora_http_core::pool::{BufferPool, Lend, Loans, return_loans};
@@ -42,14 +42,14 @@ pub trait Lend<'a> {
 /// ```
 pub struct Loans<'a, 's, 'p> {
     pool: &'a mut BufferPool<'s, 'p>,
-    /// Entries not yet used.
+    /// The entries that have not been used yet.
     table: &'a mut [Option<Buf<'p>>],
     lent: usize,
 }
 
 impl<'a, 's, 'p> Loans<'a, 's, 'p> {
     /// Lends at most as many buffers as `table` has entries, and at most [`LOANS_MAX`]. All its entries should be
-    /// `None`: what is still in one goes back to the pool when the entry is used.
+    /// `None`: a buffer that is still in one returns to the pool when the entry is used.
     #[inline]
     #[must_use]
     pub fn new(pool: &'a mut BufferPool<'s, 'p>, table: &'a mut [Option<Buf<'p>>]) -> Self {
@@ -68,7 +68,7 @@ impl<'a> Lend<'a> for Loans<'a, '_, '_> {
         self.table = rest;
         self.lent += 1;
         if let Some(forgotten) = entry.take() {
-            // Only a foreign buffer is refused, and nobody is left to have it.
+            // Only a foreign buffer is refused, and it has no owner any more.
             let _ = self.pool.release(forgotten);
         }
         Some(entry.insert(buf).spare())
@@ -79,7 +79,7 @@ impl<'a> Lend<'a> for Loans<'a, '_, '_> {
     }
 }
 
-/// Lends nothing: for an arena that must do with its base.
+/// Lends nothing: for an arena that is limited to its base.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoLoans;
 
@@ -93,12 +93,12 @@ impl<'a> Lend<'a> for NoLoans {
     }
 }
 
-/// Gives everything that was lent by way of `table` back to the pool. It stops at the first `None`: loans are dense.
+/// Returns all loans in `table` to the pool. It stops at the first `None`, because loans are contiguous.
 #[inline]
 pub fn return_loans<'p>(pool: &mut BufferPool<'_, 'p>, table: &mut [Option<Buf<'p>>]) {
     for entry in table {
         let Some(buf) = entry.take() else { return };
-        // Only a foreign buffer is refused, and no loan is one.
+        // Only a foreign buffer is refused, and a loan is not foreign.
         let _ = pool.release(buf);
     }
 }

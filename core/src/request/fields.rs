@@ -44,7 +44,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Over fields that httparse has parsed: those of another server's response, say.
+    /// Wraps fields that httparse has parsed, for example those of another server's response.
     #[inline(always)]
     #[must_use]
     pub const fn new(slots: &'a [FieldSlot<'a>]) -> Self {
@@ -71,13 +71,13 @@ impl<'a> Fields<'a> {
         self.slots.iter().find(|slot| slot.name.eq_ignore_ascii_case(name)).map(|slot| slot.value)
     }
 
-    /// As [`get`](Self::get), as text; `None` also for a value that is not UTF-8.
+    /// Like [`get`](Self::get), as text; also `None` if the value is not UTF-8.
     #[must_use]
     pub fn get_str(&self, name: &str) -> Option<&'a str> {
         str::from_utf8(self.get(name)?).ok()
     }
 
-    /// The value of the first field called `name`, in any case, as whatever it can be parsed to; `None` without such a field.
+    /// The parsed value of the first field called `name`, in any case; `None` without such a field.
     ///
     /// ```
     /// use aurora_http_core::handler::handler_fn;
@@ -90,7 +90,7 @@ impl<'a> Fields<'a> {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidField`] when it cannot be parsed. As a [`WriteError`](crate::writer::WriteError) it answers 400.
+    /// [`InvalidField`] if it cannot be parsed. As a [`WriteError`](crate::writer::WriteError) it answers 400.
     pub fn parse<T: FromStr>(&self, name: &'static str) -> Result<Option<T>, InvalidField> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let parsed = str::from_utf8(value).ok().and_then(|value| value.parse().ok());
@@ -109,9 +109,9 @@ impl<'a> Fields<'a> {
         Iter { slots: self.slots.iter() }
     }
 
-    /// The fields that a proxy passes on: not those of one connection (RFC 9110 §7.6.1), which `Connection` itself may name,
-    /// and neither `Date` nor the framing fields, which whoever sends the message writes [anew](crate::encode::is_reserved), nor
-    /// `Expect`, which the engine has met. To be added are `Via` (§7.6.3) and perhaps `Forwarded` (RFC 7239).
+    /// The fields that a proxy forwards: all but the hop-by-hop fields (RFC 9110 §7.6.1), including those that `Connection`
+    /// names; `Date` and the framing fields, which the sender [writes itself](crate::encode::is_reserved); and `Expect`, which
+    /// the engine has handled. A proxy adds `Via` (§7.6.3) and perhaps `Forwarded` (RFC 7239).
     ///
     /// ```
     /// use aurora_http_core::parse::FieldSlot;
@@ -138,7 +138,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The elements of the comma-separated list that all fields called `name` form together (RFC 9110 §5.6.1), without
-    /// the white space around them; empty ones are skipped. Not for lists with quoted strings.
+    /// the white space around them. Empty elements are skipped. Lists with quoted strings are not supported.
     #[must_use]
     pub(crate) fn list(&self, name: &'static str) -> ListElements<'a> {
         ListElements { values: self.get_all(name), rest: b"" }
@@ -199,7 +199,7 @@ impl<'a> Iterator for GetAll<'a, '_> {
 #[derive(Clone)]
 pub struct ListElements<'a> {
     values: GetAll<'a, 'static>,
-    /// What is left of the current value.
+    /// The rest of the current value.
     rest: &'a [u8],
 }
 

@@ -4,9 +4,9 @@ use core::{fmt, str};
 
 use super::Field;
 
-/// Fields that mean something before the content only: framing, routing, request modifiers, authentication, the
-/// handling of the content (RFC 9110 §6.5.1), and what a response alone may say. A trailer of such a name is a mistake
-/// or an attack, and is not shown. In lower case.
+/// Fields that are meaningful only before the content: framing, routing, request modifiers, authentication, handling of
+/// the content (RFC 9110 §6.5.1), and fields of responses. A trailer with such a name is a mistake or an attack, and is
+/// left out. In lower case.
 const WITHHELD: [&str; 37] = [
     "age",
     "authorization",
@@ -50,23 +50,23 @@ const WITHHELD: [&str; 37] = [
 /// Whole families: proxies, conditions, what proxies say about the client.
 const WITHHELD_PREFIXES: [&str; 4] = ["proxy-", "if-", "sec-", "x-forwarded-"];
 
-/// The trailer fields behind a request's content, in the order they were sent.
+/// The trailer fields after a request's content, in the order they were sent.
 ///
 /// They are never merged into the fields of the head. Those that could change what the request means (`Content-Length`,
 /// `Host`, `Authorization`, `Cookie`, …) are left out.
 #[derive(Clone, Copy)]
 pub struct Trailers<'a> {
-    /// Field lines by the rules of the head, each with its line end; perhaps the empty line behind them.
+    /// Field lines by the rules of the head, each with its line end, and perhaps the empty line after them.
     section: &'a [u8],
 }
 
 impl<'a> Trailers<'a> {
-    /// Of a section that the decoder has accepted.
+    /// Wraps a section that the decoder has accepted.
     pub(crate) const fn new(section: &'a [u8]) -> Self {
         Self { section }
     }
 
-    /// The value of the first one called `name`, in any case.
+    /// The value of the first field called `name`, in any case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
