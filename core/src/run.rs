@@ -119,7 +119,7 @@ pub fn leave<'p, H: Handler>(
 }
 
 /// Like [`turn_within`], for callers that make the next pass at once: submitted operations may stay queued until that. Other
-/// callers [leave](leave) the loop first.
+/// callers [leave] the loop first.
 ///
 /// # Errors
 /// The error that made the reactor unusable.

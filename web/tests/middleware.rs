@@ -322,6 +322,26 @@ fn the_log_tells_of_clients_that_leave_and_methods_of_any_name() {
 }
 
 #[test]
+fn a_client_that_leaves_and_one_that_is_refused_in_the_same_turn_are_told_apart() {
+    let tokens = Rc::default();
+    with_server(logged(waiting(&tokens).with_state(())), Limits::default(), |server| {
+        let leaving: Vec<_> = (0..8).map(|_| server.connect()).collect();
+        let refused: Vec<_> = (0..8).map(|_| server.connect()).collect();
+        for client in &leaving {
+            server.send(*client, WAIT);
+        }
+        for (leaving, refused) in leaving.iter().zip(&refused) {
+            server.sim().client_reset(*leaving);
+            server.sim().client_send(*refused, b"GET /bad HTTP/1.1\r\nHost : x\r\n\r\n");
+        }
+        server.settle();
+    });
+    let lines = taken_lines();
+    let count = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
+    assert_eq!((lines.len(), count("\"GET /wait HTTP/1.1\" 0 "), count("\"/bad\" 400 ")), (16, 8, 8), "{lines:#?}");
+}
+
+#[test]
 fn a_stop_reaches_handlers_through_what_stands_around_them() {
     struct Farewell;
     impl Endpoint<()> for Farewell {

@@ -48,6 +48,7 @@ pub struct AccessLog<F, const TEXT: usize = 256> {
 #[derive(Clone, Copy, Debug)]
 pub struct LogNote<const TEXT: usize> {
     began_unix_ms: u64,
+    connection: Option<ConnectionId>,
     peer: Option<Peer>,
     id: Option<Id>,
     method: [u8; METHOD_BYTES],
@@ -130,6 +131,7 @@ impl<const TEXT: usize> LogNote<TEXT> {
     fn new(began_unix_ms: u64, peer: Option<Peer>) -> Self {
         Self {
             began_unix_ms,
+            connection: None,
             peer,
             id: None,
             method: [0; METHOD_BYTES],
@@ -145,6 +147,7 @@ impl<const TEXT: usize> LogNote<TEXT> {
 
     fn of(request: &Request<'_>, began_unix_ms: u64) -> Self {
         let mut note = Self::new(began_unix_ms, request.peer());
+        note.connection = request.connection_id();
         let method = request.method();
         let token = method.as_str().as_bytes();
         let len = token.len().min(METHOD_BYTES);
@@ -231,7 +234,11 @@ impl<F: FnMut(&Entry<'_>), const TEXT: usize> Around for AccessLog<F, TEXT> {
         if matches!(refusal.cause(), RefusalCause::Handler(_)) {
             return self.tell_ended();
         }
-        let (mut note, reason) = match self.ended.take() {
+        // Of the same connection: others may have lost their clients in the same turn.
+        let connection = Some(response.connection().id());
+        let ended = self.ended.take_if(|(note, _)| note.connection == connection);
+        self.tell_ended();
+        let (mut note, reason) = match ended {
             Some((note, reason)) => (note, Some(reason)),
             None => {
                 let mut note = LogNote::new((self.clock)(), response.connection().peer());
