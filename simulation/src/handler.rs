@@ -457,8 +457,9 @@ impl Handler for Puppet<'_> {
             Answer::Receive { .. } => self.take(state, content, response),
             Answer::Echo => self.echo(state, content, response),
             Answer::DeferLate { .. } | Answer::Begin { .. } => self.receive_first(state, content, response),
-            Answer::Paced { .. } => self.take_at_its_pace(state, content, response),
-            Answer::Upgrade { paced: Some(_), .. } => self.echo_at_its_pace(state, content, response),
+            Answer::Paced { .. } | Answer::Upgrade { paced: Some(_), .. } => {
+                self.take_at_its_pace(state, content, response)
+            }
             Answer::Upgrade { .. } => self.echo_raw(state, content, response),
             Answer::Stall => Flow::Receive(state),
             Answer::Anything(_) => self.take_anything(state, content, response),

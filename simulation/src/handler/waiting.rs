@@ -52,7 +52,7 @@ impl Puppet<'_> {
         Flow::ReceiveOrResume(state)
     }
 
-    /// A call with content: takes all of it once it may.
+    /// A call with content or raw bytes, which it holds until it may take them.
     pub(super) fn take_at_its_pace(
         &self,
         mut state: State,
@@ -64,28 +64,31 @@ impl Puppet<'_> {
             return Flow::ReceiveOrResume(state);
         }
         state.may_take = false;
+        match self.exchange(state.id).answer {
+            Answer::Paced { length, .. } => self.take_all(state, length, content, response),
+            _ => self.echo_all(state, content, response),
+        }
+    }
+
+    /// Takes all content that has arrived.
+    fn take_all(
+        &self,
+        mut state: State,
+        length: usize,
+        content: &Content<'_>,
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<State> {
         self.see(&state, content.bytes());
         state.seen += content.bytes().len();
         if !content.ended() {
             return self.await_content_and_token(state, response);
         }
         self.see_end(&state, content);
-        let Answer::Paced { length, .. } = self.exchange(state.id).answer else { return Flow::Finish };
         self.body(state.id, 200, length, false, response)
     }
 
-    /// A call with raw bytes: echoes them once it may.
-    pub(super) fn echo_at_its_pace(
-        &self,
-        mut state: State,
-        content: &mut Content<'_>,
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<State> {
-        if !state.may_take {
-            content.hold();
-            return Flow::ReceiveOrResume(state);
-        }
-        state.may_take = false;
+    /// Echoes the raw bytes that have arrived.
+    fn echo_all(&self, mut state: State, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<State> {
         let bytes = content.bytes();
         self.see_raw(&state, bytes);
         let count = response.write(bytes).unwrap_or(0);
