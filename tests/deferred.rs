@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aurora_http::core::reactor::Wake;
 use aurora_http::{
@@ -344,5 +344,29 @@ impl Client {
     /// Ends the connection with a reset.
     fn reset(self) {
         sockopt::set_socket_linger(self.stream(), Some(Duration::ZERO)).unwrap();
+    }
+}
+
+/// Over sockets, on each backend: the worker's wait ends in time, with nothing else to wake it.
+#[test]
+fn a_handler_is_called_at_the_time_that_it_set() {
+    for backend in backends() {
+        let server = server(backend).start(|_worker| {
+            aurora_http::handler_fn(|_request: &Request<'_>, response: &mut ResponseWriter<'_>| {
+                response.wake_after(50);
+                aurora_http::deferred(|response| {
+                    let by_time = response.is_woken_by_time();
+                    response.body(if by_time { "time" } else { "token" })
+                })
+            })
+        });
+        let running = server.unwrap();
+        let mut client = Client::connect(running.local_addr());
+        let sent_at = Instant::now();
+        client.send(get("/"));
+        assert_eq!(client.response("GET").text(), "time", "{backend:?}");
+        assert!(sent_at.elapsed() >= Duration::from_millis(50), "{backend:?}: early");
+        running.stop();
+        running.join().unwrap();
     }
 }
