@@ -17,6 +17,7 @@ fn main() -> std::process::ExitCode {
 mod planted {
     use std::env;
     use std::io::{BufRead, BufReader};
+    use std::ops::Range;
     use std::process::{Command, ExitCode, Stdio};
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,6 +33,7 @@ planted: whether the simulation finds faults that were planted
 
 Options:
   --seeds N     how many seeds a fault may survive [default: 3000]
+  --from SEED   the first of them [default: 0]
   --threads N   [default: one per CPU]
   --fault NAME  look for one alone, and say what gave it away
   --help        print this";
@@ -40,14 +42,15 @@ Options:
     const SEED_TIME: Duration = Duration::from_secs(60);
 
     pub(super) fn main() -> ExitCode {
-        let (mut seeds, mut only) = (3_000, None);
+        let (mut count, mut from, mut only) = (3_000, 0, None);
         let mut threads = thread::available_parallelism().map_or(1, usize::from);
         let mut arguments = env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let value = arguments.next();
             let number = value.as_deref().and_then(|value| value.parse().ok());
             match (argument.as_str(), number, value) {
-                ("--seeds", Some(number), _) => seeds = number as u64,
+                ("--seeds", Some(number), _) => count = number as u64,
+                ("--from", Some(number), _) => from = number as u64,
                 ("--threads", Some(number), _) => threads = number,
                 ("--fault", _, Some(name)) => only = Some(name),
                 ("--help", ..) => {
@@ -63,8 +66,9 @@ Try --help."
                 }
             }
         }
+        let seeds = from..from.saturating_add(count);
         match only {
-            None => look_for_all(seeds, threads),
+            None => look_for_all(&seeds, threads),
             Some(name) => match Fault::ALL.iter().find(|fault| format!("{fault:?}") == name) {
                 Some(fault) => look_for(*fault, seeds),
                 None => {
@@ -77,9 +81,9 @@ Try --help."
     }
 
     /// Prints each seed before it is played, and the violation of the first that fails.
-    fn look_for(fault: Fault, seeds: u64) -> ExitCode {
+    fn look_for(fault: Fault, seeds: Range<u64>) -> ExitCode {
         plant(fault);
-        for seed in 0..seeds {
+        for seed in seeds {
             println!("{seed}");
             if let Err(violation) = run(&Plan::new(seed)) {
                 println!("found: {}", violation.what.replace('\n', " "));
@@ -89,7 +93,7 @@ Try --help."
         ExitCode::SUCCESS
     }
 
-    fn look_for_all(seeds: u64, threads: usize) -> ExitCode {
+    fn look_for_all(seeds: &Range<u64>, threads: usize) -> ExitCode {
         let (next, survivors) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         thread::scope(|scope| {
             for _ in 0..threads {
@@ -98,7 +102,7 @@ Try --help."
                         match look_from_outside(*fault, seeds) {
                             Some(found) => println!("{fault:?}: {found}"),
                             None => {
-                                println!("{fault:?}: SURVIVES {seeds} seeds");
+                                println!("{fault:?}: SURVIVES seeds {seeds:?}");
                                 survivors.lock().expect("no thread panics").push(*fault);
                             }
                         }
@@ -115,10 +119,11 @@ Try --help."
     }
 
     /// Plays seeds in a child process, which a fault may crash or hang. Returns what revealed the fault.
-    fn look_from_outside(fault: Fault, seeds: u64) -> Option<String> {
+    fn look_from_outside(fault: Fault, seeds: &Range<u64>) -> Option<String> {
         let program = env::current_exe().expect("a program knows where it is");
         let mut command = Command::new(program);
-        command.args(["--fault", &format!("{fault:?}"), "--seeds", &seeds.to_string()]);
+        command.args(["--fault", &format!("{fault:?}"), "--from", &seeds.start.to_string()]);
+        command.args(["--seeds", &(seeds.end - seeds.start).to_string()]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a process starts");
         let out = child.stdout.take().expect("it is a pipe");
         let (tell, lines) = channel();

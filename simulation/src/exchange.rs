@@ -442,14 +442,14 @@ pub(crate) fn some_exchange(dice: &mut Dice, world: &World, may_panic: bool) -> 
         expects: !is_http10 && framing != Framing::None && dice.once_in(3),
         padding: if dice.once_in(6) { dice.below(5_000) } else { 0 },
         blank_line: dice.once_in(10),
-        answer: some_answer(dice, framing, may_panic),
+        answer: some_answer(dice, world, framing, may_panic),
         is_left_out: false,
     };
     fit(dice, world, &mut exchange);
     exchange
 }
 
-fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
+fn some_answer(dice: &mut Dice, world: &World, framing: Framing, may_panic: bool) -> Answer {
     let length = dice.pick(&[0, 1, 90, 600, 1_000, 5_000, 20_000, 100_000]);
     match dice.below(24) {
         0 => Answer::Nothing,
@@ -468,7 +468,8 @@ fn some_answer(dice: &mut Dice, framing: Framing, may_panic: bool) -> Answer {
             length: dice.below(3_000),
             paced: if dice.once_in(2) { Some(dice.pick(&[0, 5, 300])) } else { None },
         },
-        14 if dice.once_in(3) => Answer::Detach { length: dice.pick(&[0, 5, 500]) },
+        // Where there are few slots, the one that it frees is what others wait for.
+        14 if world.slots <= 8 || dice.once_in(3) => Answer::Detach { length: dice.pick(&[0, 5, 500]) },
         15 if dice.once_in(3) => Answer::Stall,
         16 if may_panic => Answer::Panic,
         17 => Answer::DeferLate {

@@ -288,7 +288,7 @@ fn some_world(dice: &mut Dice) -> World {
         2 => ClassCounts::new([8, 8, 4, 2, 2]),
         _ => ClassCounts::new([PLENTY as u32; 5]),
     };
-    let slots = if dice.once_in(3) { dice.between(1, 8) } else { 200 };
+    let slots = if dice.once_in(3) { dice.pick(&[1, 1, 2, 2, 3, 4, 6, 8]) } else { 200 };
     World {
         face,
         looping,
