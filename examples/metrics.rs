@@ -1,27 +1,33 @@
-//! A metrics page for Prometheus, next to a program's own pages: `cargo run --release --example metrics`, then
-//! `curl http://127.0.0.1:8080/metrics`.
+//! Metrics for Prometheus, health checks, and a page for people, next to a program's own pages: `cargo run --release --example
+//! metrics`, then `curl http://127.0.0.1:8080/metrics`, or `/status`, `/healthz`, `/readyz`.
 
 mod support;
 
-use aurora_http::{CloseReason, Counters, Request, ServerError, handler_fn};
-
-/// Renders the counters in the text format of Prometheus.
-fn page(Counters { accepted, active, requests, bytes_sent, closed, .. }: &Counters) -> String {
-    let mut page = format!("http_connections_total {accepted}\nhttp_connections_open {active}\n");
-    page += &format!("http_requests_total {requests}\nhttp_sent_bytes_total {bytes_sent}\n");
-    for reason in CloseReason::ALL {
-        page += &format!("http_connections_closed_total{{reason=\"{reason}\"}} {}\n", closed.of(reason));
-    }
-    page
-}
+use aurora_http::{ServerError, WriteError};
+use aurora_http_web::Routes;
+use aurora_http_web::metrics::{CONTENT_TYPE, Registry, Status, Text, healthy, ready};
+use aurora_http_web::middleware::Wrap;
 
 fn main() -> Result<(), ServerError> {
-    support::server("metrics: GET /metrics shows the counters of all workers").serve(|worker| {
-        let counters = worker.counters();
-        handler_fn(move |request: &Request<'_>, response| match request.path() {
-            b"/metrics" => response.body(page(&counters.read())),
-            _ => response.body("hello\n"),
-        })
+    let server = support::server("metrics: GET /metrics, /status, /healthz and /readyz of all workers");
+    let (counters, registry) = (server.counters(), Registry::new());
+    server.serve(move |_worker| {
+        let (numbers, counters, all) = (counters.clone(), counters.clone(), registry.clone());
+        Routes::new()
+            .get("/", |_, _, response| response.body("hello\n"))
+            .get("/healthz", healthy)
+            .get("/readyz", ready)
+            .get("/status", move |_, _, response| response.body_fmt(format_args!("{}", Status(&numbers.read()))))
+            .get("/metrics", move |_, _, response| {
+                response.field("Content-Type", CONTENT_TYPE)?;
+                response.body_with(|body| {
+                    let mut text = Text::new(body);
+                    text.server(&counters.read())?;
+                    Ok::<_, WriteError>(all.read(|all| text.exchanges(all))?)
+                })
+            })
+            .with_state(())
+            .wrap(registry.metrics())
     })?;
     Ok(())
 }

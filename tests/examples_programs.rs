@@ -170,19 +170,26 @@ fn metrics_shows_the_counters_of_all_workers() {
     eventually(
         || {
             let page = Client::connect(server.address).get("/metrics");
-            let is_line = |line: &str| line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<u64>().is_ok());
-            assert!(page.text().lines().all(is_line), "{}", page.text());
+            assert_eq!(page.field("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
             let value = |name: &str| {
-                let value = page.text().lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+                let value = page
+                    .text()
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok());
                 value.unwrap_or_else(|| panic!("{name} in {}", page.text()))
             };
-            value("http_requests_total") >= 10
-                && value("http_connections_total") >= 10
-                && value("http_sent_bytes_total") > 0
-                && value("http_connections_closed_total{reason=\"peer_closed\"}") >= 10
+            value("http_requests_total{code=\"200\"}") >= 10.0
+                && value("http_request_duration_seconds_count") >= 10.0
+                && value("aurora_connections_accepted_total") >= 10.0
+                && value("aurora_sent_bytes_total") > 0.0
+                && value("aurora_connections_closed_total{reason=\"peer_closed\"}") >= 10.0
         },
         "all requests are counted",
     );
+    let mut client = Client::connect(server.address);
+    assert_eq!((client.get("/healthz").status, client.get("/readyz").text()), (200, "ready\n"));
+    assert!(client.get("/status").text().starts_with("connections  "));
+    drop(client);
     ends_well(server);
 }
 

@@ -94,6 +94,7 @@ pub mod json;
 pub mod json_core;
 #[cfg(any(feature = "json", feature = "json-core"))]
 mod json_error;
+pub mod metrics;
 pub mod middleware;
 mod problem;
 mod routes;

@@ -93,11 +93,15 @@ impl Known {
         }
     }
 
+    /// A field value has no control characters except tabs, and of those bytes that setting bit 5 maps to a letter or a
+    /// hyphen, all others are letters or control characters.
     #[inline]
     fn add_connection(&mut self, value: &[u8]) {
         match value.len() {
-            10 if value.eq_ignore_ascii_case(b"keep-alive") => self.flags |= flag::KEEP_ALIVE,
-            5 if value.eq_ignore_ascii_case(b"close") => self.flags |= flag::CLOSE,
+            10 if fold8(value, 0) == word8(b"keep-ali") && fold8(value, 2) == word8(b"ep-alive") => {
+                self.flags |= flag::KEEP_ALIVE;
+            }
+            5 if fold4(value, 0) == word4(b"clos") && fold4(value, 1) == word4(b"lose") => self.flags |= flag::CLOSE,
             _ => self.add_connection_list(value),
         }
     }

@@ -1,0 +1,47 @@
+//! The numbers of all workers.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+use std::vec::Vec;
+
+use super::{Exchanges, Metrics};
+
+/// The [`Exchanges`] of all workers of a program. It takes a lock when a worker starts and when a page is written, and never for a
+/// request.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    all: Arc<Mutex<Vec<Arc<Exchanges>>>>,
+}
+
+impl Registry {
+    /// Without any worker yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Middleware for one more worker, with the system's monotonic clock. Call it once for each handler: a worker that takes the
+    /// place of a panicked one gets numbers of its own, so that none ever decreases.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics<Arc<Exchanges>> {
+        let own = Arc::new(Exchanges::new());
+        self.lock().push(own.clone());
+        Metrics::new(own, now_us)
+    }
+
+    /// Calls `f` with the numbers of all workers, for [`Text::exchanges`](super::Text::exchanges).
+    pub fn read<R>(&self, f: impl FnOnce(&[Arc<Exchanges>]) -> R) -> R {
+        f(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Exchanges>>> {
+        // A list of which every element is complete.
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Microseconds since the first call.
+fn now_us() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_micros() as u64
+}
