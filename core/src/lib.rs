@@ -93,3 +93,8 @@ pub mod stop;
 pub mod time;
 pub mod timers;
 pub mod writer;
+
+/// Compiles the code in the README as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
