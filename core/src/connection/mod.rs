@@ -487,6 +487,9 @@ impl<'p, E> Connection<'p, E> {
         if self.exchange.state != State::Lingering || self.exchange.reason.is_none() {
             self.exchange.reason = Some(reason);
         }
+        if self.exchange.state == State::KeepAlive {
+            self.exchange.set(flag::ORDERLY);
+        }
         self.exchange.go(Event::Close);
         self.exchange.abandon(cx, reason);
         self.exchange.clear(flag::STARVED);
