@@ -41,6 +41,11 @@
 //! revocation lists: through [`TlsConfig::from_rustls`].
 #![forbid(unsafe_code)]
 
+/// Compiles the code of the guide.
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../../docs/tls.md")]
+struct Guide;
+
 mod certificates;
 mod config;
 mod error;

@@ -102,7 +102,7 @@ impl Session {
 
     /// Whether encrypted bytes wait for room in the socket.
     pub(crate) fn has_unsent(&self) -> bool {
-        self.end != End::Sent && self.tls.wants_write()
+        self.end == End::Announced || self.end == End::Open && self.tls.wants_write()
     }
 
     /// Carries the handshake on as far as the bytes that have arrived allow.
@@ -205,15 +205,9 @@ impl Session {
         self.push(wire);
     }
 
-    /// Sends what is encrypted, and our FIN if it was waiting for that.
+    /// Sends what is encrypted, as far as there is room.
     pub(crate) fn push<P: NonBlocking>(&mut self, wire: &mut Wire<'_, P>) {
-        if self.end == End::Sent {
-            return;
-        }
-        if !matches!(self.flush(wire), Ok(false)) && self.end == End::Announced {
-            self.end = End::Sent;
-            wire.shutdown(Shutdown::Write);
-        }
+        let _ = self.flush(wire); // a failure is kept in the phase
     }
 
     /// Cuts the connection off: nothing is announced, so that the client knows that the end is missing.
@@ -281,7 +275,8 @@ impl Session {
         }
     }
 
-    /// Sends encrypted bytes; `Ok(false)` when some are left, for which there is no room.
+    /// Sends encrypted bytes, and our FIN if it was waiting for that; `Ok(false)` when some are left, for which there is no
+    /// room.
     fn flush<P: NonBlocking>(&mut self, wire: &mut Wire<'_, P>) -> Result<bool, IoError> {
         if self.end == End::Sent {
             return Ok(true);
@@ -297,6 +292,10 @@ impl Session {
                     return Err(error);
                 }
             }
+        }
+        if self.end == End::Announced {
+            self.end = End::Sent;
+            wire.shutdown(Shutdown::Write);
         }
         Ok(true)
     }

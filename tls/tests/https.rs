@@ -224,10 +224,19 @@ fn long_bodies_pass_in_both_directions_however_slowly_the_client_reads() {
     let authority = Authority::new();
     let body: Vec<u8> = (0..3_000_000_u32).map(|at| (at ^ at >> 8) as u8).collect();
     let whole: &'static [u8] = body.clone().leak();
-    let download = serve(&config(&authority.sign("a")), Limits::default(), move || {
-        handler_fn(move |_request, response| response.static_body(whole))
-    });
-    for version in VERSIONS {
+    let tls = config(&authority.sign("a"));
+    for (backend, version) in [(Backend::Epoll, 0), (Backend::Epoll, 1), (Backend::Kqueue, 0), (Backend::Kqueue, 1)] {
+        let server = Server::bind("127.0.0.1:0").unwrap().workers(1).connections(8).backend(backend).tls(tls.clone());
+        let started = server.start(move |_| handler_fn(move |_request, response| response.static_body(whole)));
+        let download = match started {
+            Ok(running) => running,
+            Err(error @ aurora_http::ServerError::Backend { .. }) => {
+                println!("SKIPPED: {error}");
+                continue;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let version = VERSIONS[version];
         let client = Arc::new(authority.client_of(&[version], None));
         // Pipelined, and the answers are left lying for a while.
         let mut client = Client::connect(address(&download), &client, "a");
@@ -239,7 +248,7 @@ fn long_bodies_pass_in_both_directions_however_slowly_the_client_reads() {
             assert!(client.take(whole.len()) == whole);
         }
     }
-    let upload = serve(&config(&authority.sign("a")), Limits::default(), echo);
+    let upload = serve(&tls, Limits::default(), echo);
     let mut client = Client::connect(address(&upload), &Arc::new(authority.client()), "a");
     for length in [0, 1, 16_384, 16_385, 60_000] {
         client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
