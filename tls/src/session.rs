@@ -234,7 +234,7 @@ impl Session {
         while filled < spare.len() {
             match self.tls.reader().read(&mut spare[filled..]) {
                 Ok(count) if count > 0 => filled += count,
-                _ => break, // none are left, for now or for good
+                _ => break, // none are left
             }
         }
         filled

@@ -127,7 +127,7 @@ fn broken_handshakes_get_an_alert_and_the_end() {
     // protocol_version 70.
     let rows: [(&str, Vec<u8>, &[u8]); 9] = [
         ("zeros", vec![0; 600], &[50]),
-        ("garbage", (0..2_000_u32).map(|at| (at * 7919 >> 3) as u8 | 0x80).collect(), &[50, 10]),
+        ("garbage", (0..2_000_u32).map(|at| ((at * 7919) >> 3) as u8 | 0x80).collect(), &[50, 10]),
         ("an alert", vec![21, 3, 3, 0, 2, FATAL, 40], &[]),
         ("data in front of the handshake", vec![23, 3, 3, 0, 3, 1, 2, 3], &[10, 50]),
         ("an oversized record", [&[22, 3, 3, 0xff, 0xff][..], &[1; 9_000]].concat(), &[22, 50]),

@@ -28,7 +28,7 @@ static BODY: [u8; 100_000] = {
     let mut body = [0; 100_000];
     let mut at = 0;
     while at < body.len() {
-        body[at] = (at ^ at >> 8) as u8;
+        body[at] = (at ^ (at >> 8)) as u8;
         at += 1;
     }
     body
