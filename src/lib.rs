@@ -29,6 +29,8 @@
 //! | configure | [`Server`], [`Limits`], [`Backend`], [`Pin`] |
 //! | run beside the rest of a program | [`Server::start`], [`Running`], [`StopHandle`], [`ServerCounters`] |
 //! | embed in your own event loop | [`Worker`] |
+#![cfg_attr(feature = "tls", doc = " | serve HTTPS | [`tls`], [`Server::tls`] |")]
+#![cfg_attr(not(feature = "tls"), doc = " | serve HTTPS | `Server::tls`, with the feature `tls` |")]
 #![cfg_attr(feature = "testing", doc = " | test handlers without sockets | [`testing::Client`] |")]
 #![cfg_attr(
     not(feature = "testing"),
@@ -51,7 +53,7 @@
 //! # Cargo features
 //! `epoll` and `uring` (io_uring) for Linux and `kqueue` for macOS and the BSDs, all on by default; a backend that does not
 //! exist on the target compiles to nothing. Without any backend no server can start, and on systems other than Unix only
-//! [`core`] is available. `testing` adds a client for tests of handlers. `kqueue-emulation` is for the tests of this
+//! [`core`] is available. `tls` adds HTTPS, by rustls. `testing` adds a client for tests of handlers. `kqueue-emulation` is for the tests of this
 //! repository.
 #![forbid(unsafe_code)]
 
@@ -67,6 +69,10 @@ pub use aurora_http_kqueue as kqueue;
 #[cfg(has_uring)]
 pub use aurora_http_uring as uring;
 
+/// TLS: certificates and rules for [`Server::tls`].
+#[cfg(all(feature = "tls", unix))]
+pub use aurora_http_tls as tls;
+
 pub use aurora_http_core::counters::Counters;
 pub use aurora_http_core::defer::DeferToken;
 pub use aurora_http_core::encode::FieldLine;
@@ -78,7 +84,7 @@ pub use aurora_http_core::handler::{
 };
 pub use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 pub use aurora_http_core::pool::{Class, ClassCounts};
-pub use aurora_http_core::reactor::{IoError, Peer};
+pub use aurora_http_core::reactor::{IoError, Peer, Security};
 pub use aurora_http_core::request::{Method, Request, Trailers, Version};
 pub use aurora_http_core::stop::StopFlag;
 pub use aurora_http_core::writer::{BodyWriter, ResponseWriter, WriteError};

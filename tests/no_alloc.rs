@@ -13,14 +13,17 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, Once};
+use std::task::Poll;
 use std::thread;
 
 use aurora_http::core::request::BodyLength;
 use aurora_http::{
-    Backend, CloseReason, Content, DeferToken, Flow, Handler, Limits, Method, Request, ResponseWriter, Resumer,
-    Running, Server, WriteError,
+    Backend, CloseReason, Content, DeferToken, Flow, Handler, Limits, Method, Progress, Request, ResponseWriter,
+    Resumer, Running, Server, Wire, WriteError, duplex, handler_fn,
 };
+use aurora_http_websocket::{Next, PIECE_BYTES_MAX, Socket};
 use http::{Client, eventually};
+use tungstenite::Message;
 
 struct Counting;
 
@@ -519,6 +522,51 @@ fn nothing_is_allocated_on(backend: Backend) {
         assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 1);
     }
     SERVING.store(false, Ordering::SeqCst);
+}
+
+/// Sends every message of a WebSocket back.
+fn echo_messages() -> impl Handler {
+    handler_fn(|request, response| {
+        aurora_http_websocket::accept(request, response, &[])?;
+        response.wake_after(30_000);
+        let mut socket = Socket::new(1 << 20);
+        let mut turn = move |wire: &mut Wire<'_, '_>| {
+            let mut bytes = [0; PIECE_BYTES_MAX];
+            while socket.has_room(wire)? {
+                match socket.read(wire, &mut bytes)? {
+                    Poll::Ready(Next::Piece(piece)) => _ = socket.send(wire, piece, &bytes[..piece.length])?,
+                    Poll::Ready(Next::End(_)) => return socket.finish(wire),
+                    Poll::Ready(Next::Pong) => {}
+                    Poll::Pending => break,
+                }
+            }
+            Ok::<_, WriteError>(Progress::More)
+        };
+        Ok::<_, WriteError>(duplex(move |wire| turn(wire).unwrap_or(Progress::Done)))
+    })
+}
+
+#[test]
+fn no_worker_allocates_for_the_messages_of_a_websocket() {
+    let _alone = ONE_AT_A_TIME.lock();
+    ALLOCATIONS.store(0, Ordering::SeqCst);
+    let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32);
+    let running = server.start(|_| (IS_WORKER.set(true), echo_messages()).1).unwrap();
+    SERVING.store(true, Ordering::SeqCst);
+    for length in [0, 10, 1_000, 70_000].repeat(10) {
+        let stream = Client::connect(running.local_addr()).into_stream();
+        let (mut socket, _) = tungstenite::client(format!("ws://{}/", running.local_addr()), stream).unwrap();
+        for message in [Message::text("t".repeat(length)), Message::binary(vec![0xff; length])] {
+            socket.send(Message::Ping("p".into())).unwrap();
+            socket.send(message.clone()).unwrap();
+            assert!(socket.read().unwrap().is_pong() && socket.read().unwrap() == message);
+        }
+        socket.close(None).unwrap();
+        assert!(socket.read().unwrap().is_close() && socket.read().is_err());
+    }
+    eventually(|| running.counters().active == 0, "every connection is closed");
+    SERVING.store(false, Ordering::SeqCst);
+    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 0);
 }
 
 /// In a child's environment: its allocator aborts.

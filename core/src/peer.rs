@@ -1,7 +1,7 @@
 //! The identity of a connection, and its peer.
 
 use crate::defer::Deferrals;
-use crate::reactor::{IoHandle, Peer, Peers};
+use crate::reactor::{IoHandle, Peer, Peers, Security};
 
 /// Identifies a connection as long as it is open: the index of its slot, and how often the slot was used before.
 pub type ConnectionId = crate::pool::Handle;
@@ -26,6 +26,13 @@ impl ConnectionInfo<'_> {
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
         self.peers.peer(self.io)
+    }
+
+    /// How the connection is encrypted, and who the client has proved to be; `None` if it is not encrypted, or if that is
+    /// done by a proxy in front of the server.
+    #[must_use]
+    pub fn security(&self) -> Option<Security<'_>> {
+        self.peers.security(self.io)
     }
 }
 

@@ -233,6 +233,10 @@ pub enum Shutdown {
     /// Receiving.
     Read,
     /// Sending: the peer gets our FIN after everything that was sent.
+    ///
+    /// The engine requests it before every orderly end of a connection that has served a request. When a response is cut off
+    /// that only the end of the connection ends, it requests [`Both`](Self::Both), or nothing before the close. So a layer
+    /// that marks the end of what is sent, as TLS does by a close_notify, marks it here and nowhere else.
     Write,
 }
 
@@ -328,10 +332,38 @@ pub enum Seen {
     Part,
 }
 
+/// How a connection is encrypted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Security<'a> {
+    /// The protocol: `"TLSv1.3"`.
+    pub protocol: &'a str,
+    /// The cipher suite: `"TLS13_AES_256_GCM_SHA384"`.
+    pub cipher: &'a str,
+    /// The name of the server that the client asked for (RFC 6066 §3).
+    pub server_name: Option<&'a str>,
+    /// The certificate that the client has proved to hold, in DER; `None` if it has shown none, or was not asked to.
+    pub certificate: Option<&'a [u8]>,
+}
+
+impl<'a> Security<'a> {
+    /// A connection without a server's name and without a client's certificate; set them afterwards.
+    #[must_use]
+    pub const fn new(protocol: &'a str, cipher: &'a str) -> Self {
+        Self { protocol, cipher, server_name: None, certificate: None }
+    }
+}
+
 /// Looks up the peers of connections.
 pub trait Peers {
     /// The peer of `io`; `None` if that is unknown.
     fn peer(&self, io: IoHandle) -> Option<Peer>;
+
+    /// How `io` is encrypted; `None` if it is not, or not by this reactor.
+    fn security(&self, io: IoHandle) -> Option<Security<'_>> {
+        let _ = io;
+        None
+    }
 
     /// The number of bytes that were sent on `io` and not yet acknowledged by the peer; `None` if the system cannot
     /// tell. Our FIN may count as one byte.
@@ -429,6 +461,11 @@ pub trait NonBlocking {
     }
     /// The peer of a connection; `None` if that is unknown.
     fn peer(&self, io: IoHandle) -> Option<Peer> {
+        let _ = io;
+        None
+    }
+    /// See [`Peers::security`].
+    fn security(&self, io: IoHandle) -> Option<Security<'_>> {
         let _ = io;
         None
     }

@@ -23,7 +23,7 @@ use core::time::Duration;
 use crate::pool::Buf;
 use crate::reactor::{
     Attempt, Completion, IoError, IoHandle, NonBlocking, Op, OpKind, OpToken, Outcome, Peer, Peers, Reactor, Ready,
-    Seen, Shutdown, Submission,
+    Security, Seen, Shutdown, Submission,
 };
 use crate::time::Instant;
 
@@ -354,6 +354,10 @@ fn try_send<'p, T: NonBlocking>(
 impl<T: NonBlocking> Peers for Readiness<'_, '_, T> {
     fn peer(&self, io: IoHandle) -> Option<Peer> {
         self.io.peer(io)
+    }
+
+    fn security(&self, io: IoHandle) -> Option<Security<'_>> {
+        self.io.security(io)
     }
 
     fn unacknowledged(&self, io: IoHandle) -> Option<u32> {

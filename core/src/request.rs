@@ -19,7 +19,7 @@ pub use trailers::{TrailerIter, Trailers};
 pub use crate::parse::BodyLength;
 use crate::parse::{FieldSlot, flag};
 use crate::peer::{ConnectionId, ConnectionInfo};
-use crate::reactor::Peer;
+use crate::reactor::{Peer, Security};
 
 /// The version that a request is served as.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -97,6 +97,12 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
         self.connection?.peer()
+    }
+
+    /// How the connection is encrypted, and which certificate the client has shown; `None` if it is not encrypted.
+    #[must_use]
+    pub fn security(&self) -> Option<Security<'a>> {
+        self.connection?.security()
     }
 
     /// The connection's id, as in [`Handler::accepted`](crate::handler::Handler::accepted).

@@ -32,11 +32,15 @@ pub struct Announcement {
     pub connections: usize,
     /// The memory of each worker, all of it allocated before the first accept.
     pub memory: Memory,
+    /// The most bytes that TLS takes in addition for each connection that is open, allocated when it is accepted; `None`
+    /// when connections are not encrypted.
+    pub tls_bytes_max: Option<usize>,
 }
 
 impl fmt::Display for Announcement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listeners, address: _, backend, backend_detail, workers, connections, memory, note } = self;
+        let Self { listeners, address: _, backend, backend_detail, workers, connections, memory, note, tls_bytes_max } =
+            self;
         let bytes = Bytes(memory.total());
         let mut separator = "listening on ";
         for listener in listeners {
@@ -44,6 +48,9 @@ impl fmt::Display for Announcement {
             separator = ",";
         }
         write!(f, " backend={backend} workers={workers} connections={connections} memory={bytes}/worker")?;
+        if let Some(bytes) = tls_bytes_max {
+            write!(f, " tls=up to {}/connection", Bytes(*bytes))?;
+        }
         if let Some(detail) = backend_detail {
             write!(f, " {backend}={detail}")?;
         }
@@ -85,6 +92,7 @@ mod tests {
             workers: 2,
             connections: 7,
             memory,
+            tls_bytes_max: None,
         };
         let line = "listening on [::1]:80,unix:/a backend=epoll workers=2 connections=7 memory=5.3MiB/worker";
         assert_eq!(announcement.to_string(), line);
@@ -93,6 +101,9 @@ mod tests {
         announcement.backend_detail = None;
         announcement.note = Some("it rains".into());
         assert_eq!(announcement.to_string(), format!("{line} (it rains)"));
+        announcement.note = None;
+        announcement.tls_bytes_max = Some(1 << 16);
+        assert_eq!(announcement.to_string(), format!("{line} tls=up to 64.0KiB/connection"));
         for (bytes, text) in [(0, "0.0KiB"), (1536, "1.5KiB"), (1 << 20, "1.0MiB"), (3 << 29, "1.5GiB")] {
             assert_eq!(Bytes(bytes).to_string(), text);
         }

@@ -22,6 +22,8 @@ use super::auto::Chosen;
 use super::auto::choose_after;
 use super::backend::Backend;
 use super::error::ServerError;
+#[cfg(all(feature = "tls", any(has_epoll, has_kqueue)))]
+use super::sockets::Encrypted;
 use super::sockets::{Open, SocketReactor, sealed};
 use super::storage::Tables;
 
@@ -41,6 +43,10 @@ enum Kind<'s> {
     Kqueue(aurora_http_kqueue::Reactor<'s, 'static>),
     #[cfg(has_uring)]
     Uring(aurora_http_uring::Uring<'s>),
+    #[cfg(all(feature = "tls", has_epoll))]
+    TlsEpoll(Encrypted<'s, aurora_http_epoll::Epoll<'s>>),
+    #[cfg(all(feature = "tls", has_kqueue))]
+    TlsKqueue(Encrypted<'s, aurora_http_kqueue::Kqueue<'s>>),
     /// Keeps the enum well formed in a build without backends; never constructed.
     #[cfg(not(has_backend))]
     Never(Infallible, PhantomData<&'s ()>),
@@ -56,6 +62,10 @@ macro_rules! each {
             Kind::Kqueue($reactor) => $call,
             #[cfg(has_uring)]
             Kind::Uring($reactor) => $call,
+            #[cfg(all(feature = "tls", has_epoll))]
+            Kind::TlsEpoll($reactor) => $call,
+            #[cfg(all(feature = "tls", has_kqueue))]
+            Kind::TlsKqueue($reactor) => $call,
             #[cfg(not(has_backend))]
             Kind::Never(never, _) => match *never {},
         }
@@ -71,6 +81,10 @@ impl AnyReactor<'_> {
             Kind::Epoll(_) => Backend::Epoll,
             #[cfg(has_kqueue)]
             Kind::Kqueue(_) => Backend::Kqueue,
+            #[cfg(all(feature = "tls", has_epoll))]
+            Kind::TlsEpoll(_) => Backend::Epoll,
+            #[cfg(all(feature = "tls", has_kqueue))]
+            Kind::TlsKqueue(_) => Backend::Kqueue,
             #[cfg(has_uring)]
             Kind::Uring(_) => Backend::Uring,
             #[cfg(not(has_backend))]
@@ -92,14 +106,22 @@ impl<'s> Open<'s> for AnyReactor<'s> {
 
     fn open(tables: Tables<'s>) -> Result<Self, ServerError> {
         match tables.chosen {
+            #[cfg(all(feature = "tls", has_epoll))]
+            Chosen::Epoll if tables.tls.is_some() => {
+                Encrypted::open(tables).map(|reactor| Self(Kind::TlsEpoll(reactor)))
+            }
+            #[cfg(all(feature = "tls", has_kqueue))]
+            Chosen::Kqueue if tables.tls.is_some() => {
+                Encrypted::open(tables).map(|reactor| Self(Kind::TlsKqueue(reactor)))
+            }
             #[cfg(has_epoll)]
             Chosen::Epoll => aurora_http_epoll::Reactor::open(tables).map(|reactor| Self(Kind::Epoll(reactor))),
             #[cfg(has_kqueue)]
             Chosen::Kqueue => aurora_http_kqueue::Reactor::open(tables).map(|reactor| Self(Kind::Kqueue(reactor))),
             #[cfg(has_uring)]
             Chosen::Uring(_) => {
-                let Tables { chosen, handles, spare } = tables;
-                match aurora_http_uring::Uring::open(Tables { chosen, handles, spare: None }) {
+                let Tables { chosen, handles, spare, tls } = tables;
+                match aurora_http_uring::Uring::open(Tables { chosen, handles, spare: None, tls }) {
                     Ok(reactor) => Ok(Self(Kind::Uring(reactor))),
                     // It was usable when the storage was made, and no longer is.
                     Err(error) => match (choose_after(chosen, &error), spare) {

@@ -10,6 +10,7 @@ use aurora_http_core::preamble::{Preamble, SERVER_BYTES_MAX};
 use super::backend::Backend;
 use super::error::ServerError;
 use super::placement::Pin;
+use super::secure::Secure;
 use super::source::Source;
 
 /// The most connections per worker: as many as every backend can number.
@@ -43,6 +44,8 @@ pub(super) struct Config {
     pub(super) only_v6: Option<bool>,
     /// How often per minute a worker whose handler panicked is replaced; 0 means never.
     pub(super) restarts_per_minute: u32,
+    /// Encrypts every connection.
+    pub(super) tls: Option<Secure>,
 }
 
 impl Config {
@@ -59,6 +62,7 @@ impl Config {
             server_name: String::new(),
             only_v6: None,
             restarts_per_minute: RESTARTS_PER_MINUTE,
+            tls: None,
         }
     }
 

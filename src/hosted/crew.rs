@@ -22,6 +22,7 @@ use super::error::ServerError;
 use super::gate::{Gate, Told};
 use super::report::WorkerOutcome;
 use super::running::{Running, WorkerContext};
+use super::secure::CONNECTION_BYTES_MAX;
 use super::shared::{OnEnd, Place, Shared};
 use super::storage::{self, WorkerStorage, memory};
 use super::worker::{OnDetached, Worker};
@@ -71,10 +72,14 @@ where
     D: Detaches<H::Exchange>,
 {
     config.validate()?;
+    if config.tls.is_some() && program.detached.taker().is_some() {
+        let advice = "a detached socket would be without its encryption: answer on the connection, as `upgraded` does";
+        return Err(ServerError::setting("on_detached", "a closure, with TLS", advice));
+    }
     let cpus = placement::cpus(&config.pin)?;
     descriptors::ensure(config.workers, config.connections, config.listeners.len())?;
     let program = Arc::new(program);
-    let (mut chosen, mut note) = choose(config.backend)?;
+    let (mut chosen, mut note) = choose(config.backend, config.tls.is_some())?;
     loop {
         let error = match launch_on((chosen, note), &config, &cpus, shared, &program, &mut on_end) {
             Err(error) if config.backend == Backend::Auto => error,
@@ -111,6 +116,7 @@ where
         workers: config.workers,
         connections: config.connections,
         memory: memory::<H::Exchange>(config, chosen),
+        tls_bytes_max: config.tls.is_some().then_some(CONNECTION_BYTES_MAX),
     };
     shared.begin(config.workers, files);
     let crew = Crew {

@@ -25,6 +25,7 @@ mod printer;
 mod report;
 mod resumer;
 mod running;
+mod secure;
 mod server;
 mod shared;
 mod sockets;

@@ -229,6 +229,31 @@ impl Server {
         self
     }
 
+    /// Encrypts every connection, on all listeners; for some without encryption, start a second server in the same process.
+    /// [`TlsConfig::reload`](aurora_http_tls::TlsConfig::reload) replaces certificates while the server runs. Handlers learn
+    /// about the encryption, and the client's certificate, from [`Request::security`](crate::Request::security).
+    ///
+    /// TLS runs on epoll and kqueue: [`Backend::Auto`] takes one of them, and [`Backend::Uring`] is an error, since TLS
+    /// needs the non-blocking calls that io_uring replaces. Detached connections ([`on_detached`](Self::on_detached)) are an
+    /// error too, since a socket is of no use without its session.
+    ///
+    /// ```no_run
+    /// use aurora_http::tls::TlsConfig;
+    /// use aurora_http::{Server, handler_fn};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// Server::bind("127.0.0.1:8443")?
+    ///     .tls(TlsConfig::from_files("chain.pem", "key.pem")?)
+    ///     .serve(|_worker| handler_fn(|_request, response| response.body("hello, in secret\n")))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: aurora_http_tls::TlsConfig) -> Self {
+        self.config.tls = Some(config);
+        self
+    }
+
     /// Whether IPv6 listeners accept only IPv6 connections. By default they do if the server also listens on an IPv4
     /// address with the same port, so that `0.0.0.0:80` and `[::]:80` can be combined. Otherwise a listener on `[::]`
     /// follows the system's default: Linux and macOS (unless configured otherwise) accept IPv4 connections too, the
@@ -471,7 +496,7 @@ impl Server {
     pub fn storage<E>(self) -> Result<WorkerStorage<E>, ServerError> {
         self.config.validate()?;
         let config = Config { workers: 1, ..self.config };
-        let (chosen, _) = choose(config.backend)?;
+        let (chosen, _) = choose(config.backend, config.tls.is_some())?;
         super::descriptors::ensure(1, config.connections, config.listeners.len())?;
         storage::ensure::<E>(&config, chosen)?;
         WorkerStorage::new(config, chosen, Seat::single(self.shared))

@@ -1,11 +1,23 @@
 //! What a worker needs from a backend beyond I/O operations: adding and detaching sockets, a waker, a descriptor.
 
+#[cfg(any(has_epoll, has_kqueue))]
+use std::os::fd::AsFd;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
+#[cfg(all(feature = "tls", any(has_epoll, has_kqueue)))]
+use aurora_http_core::reactor::NonBlocking;
 use aurora_http_core::reactor::{IoError, IoHandle, Reactor, Wake};
+#[cfg(any(has_epoll, has_kqueue))]
+use aurora_http_core::readiness::Readiness;
+#[cfg(any(has_epoll, has_kqueue))]
+use aurora_http_sockets::Poller;
+#[cfg(all(feature = "tls", any(has_epoll, has_kqueue)))]
+use aurora_http_tls::Tls;
 
 use super::auto::Chosen;
 use super::error::ServerError;
+#[cfg(any(has_epoll, has_kqueue))]
+use super::secure::Secure;
 #[cfg(any(has_epoll, has_kqueue))]
 use super::storage::PollerTables;
 use super::storage::Tables;
@@ -45,11 +57,15 @@ pub(super) trait Open<'s>: SocketReactor + Sized {
 }
 
 pub(super) mod sealed {
+    #[cfg(any(has_epoll, has_kqueue))]
+    use std::os::fd::{BorrowedFd, OwnedFd};
     use std::time::Duration;
 
     use aurora_http_core::engine::Engine;
     use aurora_http_core::handler::Handler;
     use aurora_http_core::reactor::{IoError, Reactor};
+    #[cfg(any(has_epoll, has_kqueue))]
+    use aurora_http_core::reactor::{IoHandle, NonBlocking, Wake};
     use aurora_http_core::run::pass;
     use aurora_http_core::stop::StopFlag;
 
@@ -66,52 +82,157 @@ pub(super) mod sealed {
             pass(engine, self, stop, wait_max)
         }
     }
+
+    /// The sockets below a reactor over non-blocking calls.
+    #[cfg(any(has_epoll, has_kqueue))]
+    #[allow(unnameable_types)]
+    pub trait Sockets: NonBlocking + Sized {
+        type Waker: Wake + 'static;
+
+        fn waker(&self) -> Result<Self::Waker, IoError>;
+
+        fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError>;
+
+        fn detach(&mut self, io: IoHandle) -> Option<OwnedFd>;
+
+        fn descriptor(&self) -> BorrowedFd<'_>;
+    }
 }
 
-/// Implements the traits for the backends over non-blocking calls, which have the same interface.
+/// A reactor over encrypted connections.
+#[cfg(all(feature = "tls", any(has_epoll, has_kqueue)))]
+pub(super) type Encrypted<'s, P> = Readiness<'s, 'static, Tls<P>>;
+
 #[cfg(any(has_epoll, has_kqueue))]
-macro_rules! over_readiness {
-    ($backend:ident, $Poller:ident) => {
-        impl sealed::Sealed for $backend::Reactor<'_, 'static> {}
+use sealed::Sockets;
 
-        impl SocketReactor for $backend::Reactor<'_, 'static> {
-            type Waker = $backend::Waker;
+/// Makes the sockets below a reactor over non-blocking calls.
+#[cfg(any(has_epoll, has_kqueue))]
+trait Make<'s>: Sockets {
+    const BACKEND: Chosen;
 
-            fn waker(&self) -> Result<Self::Waker, IoError> {
-                self.get_ref().waker()
-            }
+    fn open(entries: &'s mut [aurora_http_sockets::Entry], tls: Option<Secure>) -> Result<Self, ServerError>;
+}
 
-            fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError> {
-                self.get_mut().add_listener(listener)
-            }
-
-            fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
-                self.get_mut().detach(io)
-            }
-
-            fn descriptor(&self) -> BorrowedFd<'_> {
-                std::os::fd::AsFd::as_fd(self.get_ref())
-            }
-        }
-
-        impl<'s> Open<'s> for $backend::Reactor<'s, 'static> {
-            fn backend(_configured: Chosen) -> Chosen {
-                Chosen::$Poller
-            }
-
-            fn open(tables: Tables<'s>) -> Result<Self, ServerError> {
-                let PollerTables { entries, parked, lent } = &mut tables.handles.poller;
-                let failed = |error| ServerError::Reactor { backend: Chosen::$Poller.name(), error };
-                Ok(Self::new($backend::$Poller::new(entries).map_err(failed)?, parked, lent))
-            }
-        }
-    };
+/// The backend of a selector.
+#[cfg(any(has_epoll, has_kqueue))]
+trait Named: aurora_http_sockets::Selector<Waking: 'static> {
+    const BACKEND: Chosen;
 }
 
 #[cfg(has_epoll)]
-over_readiness!(aurora_http_epoll, Epoll);
+impl Named for aurora_http_epoll::EpollSelector {
+    const BACKEND: Chosen = Chosen::Epoll;
+}
+
 #[cfg(has_kqueue)]
-over_readiness!(aurora_http_kqueue, Kqueue);
+impl Named for aurora_http_kqueue::KqueueSelector {
+    const BACKEND: Chosen = Chosen::Kqueue;
+}
+
+#[cfg(any(has_epoll, has_kqueue))]
+impl<'s, S: Named> Make<'s> for Poller<'s, S> {
+    const BACKEND: Chosen = S::BACKEND;
+
+    fn open(entries: &'s mut [aurora_http_sockets::Entry], tls: Option<Secure>) -> Result<Self, ServerError> {
+        if tls.is_some() {
+            // Whoever configures TLS must not get a server without.
+            return Err(ServerError::setting("tls", "a worker on a named backend", "use Worker::new, which encrypts"));
+        }
+        Poller::new(entries).map_err(|error| ServerError::Reactor { backend: S::BACKEND.name(), error })
+    }
+}
+
+#[cfg(any(has_epoll, has_kqueue))]
+impl<S: aurora_http_sockets::Selector<Waking: 'static>> Sockets for Poller<'_, S> {
+    type Waker = aurora_http_sockets::Waker<S::Waking>;
+
+    fn waker(&self) -> Result<Self::Waker, IoError> {
+        self.waker()
+    }
+
+    fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError> {
+        self.add_listener(listener)
+    }
+
+    fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
+        self.detach(io)
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+#[cfg(all(feature = "tls", any(has_epoll, has_kqueue)))]
+impl<'s, P: Make<'s>> Make<'s> for Tls<P> {
+    const BACKEND: Chosen = P::BACKEND;
+
+    fn open(entries: &'s mut [aurora_http_sockets::Entry], tls: Option<Secure>) -> Result<Self, ServerError> {
+        let handles = entries.len();
+        let config = tls.ok_or_else(|| ServerError::setting("tls", "nothing", "call Server::tls"))?;
+        Ok(Self::new(P::open(entries, None)?, &config, handles))
+    }
+}
+
+#[cfg(all(feature = "tls", any(has_epoll, has_kqueue)))]
+impl<P: Sockets> Sockets for Tls<P> {
+    type Waker = P::Waker;
+
+    fn waker(&self) -> Result<Self::Waker, IoError> {
+        self.get_ref().waker()
+    }
+
+    fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError> {
+        self.get_mut().add_listener(listener)
+    }
+
+    /// A socket without its session is of no use: it is closed.
+    fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
+        self.close(io);
+        None
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.get_ref().descriptor()
+    }
+}
+
+#[cfg(any(has_epoll, has_kqueue))]
+impl<T: Sockets> sealed::Sealed for Readiness<'_, 'static, T> {}
+
+#[cfg(any(has_epoll, has_kqueue))]
+impl<T: Sockets> SocketReactor for Readiness<'_, 'static, T> {
+    type Waker = T::Waker;
+
+    fn waker(&self) -> Result<Self::Waker, IoError> {
+        self.get_ref().waker()
+    }
+
+    fn add_listener(&mut self, listener: OwnedFd) -> Result<IoHandle, IoError> {
+        self.get_mut().add_listener(listener)
+    }
+
+    fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
+        self.get_mut().detach(io)
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.get_ref().descriptor()
+    }
+}
+
+#[cfg(any(has_epoll, has_kqueue))]
+impl<'s, T: Make<'s>> Open<'s> for Readiness<'s, 'static, T> {
+    fn backend(_configured: Chosen) -> Chosen {
+        T::BACKEND
+    }
+
+    fn open(tables: Tables<'s>) -> Result<Self, ServerError> {
+        let PollerTables { entries, parked, lent } = &mut tables.handles.poller;
+        Ok(Self::new(T::open(entries, tables.tls)?, parked, lent))
+    }
+}
 
 #[cfg(has_uring)]
 mod uring {
@@ -121,6 +242,7 @@ mod uring {
 
     use super::*;
     use crate::hosted::backend::Backend;
+    use crate::hosted::secure::NOT_OVER_URING;
     use crate::hosted::storage::UringTables;
 
     impl sealed::Sealed for Uring<'_> {}
@@ -152,6 +274,9 @@ mod uring {
         }
 
         fn open(tables: Tables<'s>) -> Result<Self, ServerError> {
+            if tables.tls.is_some() {
+                return Err(ServerError::setting("tls", "a worker on io_uring", NOT_OVER_URING));
+            }
             let UringTables { entries, lent } = &mut tables.handles.uring;
             Uring::new(entries, lent)
                 .map_err(|refusal| ServerError::Backend { backend: Backend::Uring, reason: refusal.to_string() })

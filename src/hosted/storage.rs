@@ -19,6 +19,7 @@ use super::config::Config;
 use super::error::ServerError;
 use super::heap::{HeapStorage, Seat};
 use super::resumer::Resumer;
+use super::secure::Secure;
 use super::stash;
 use super::table::table;
 use super::threads::{SPARE_BYTES, STACK_BYTES};
@@ -142,6 +143,8 @@ pub(super) struct Tables<'s> {
     /// Present if another backend may be used when this one cannot be set up, which happens only with io_uring.
     #[cfg_attr(not(has_uring), allow(dead_code))]
     pub(super) spare: Option<Spare<'s>>,
+    /// Encrypts every connection.
+    pub(super) tls: Option<Secure>,
 }
 
 /// Room for the tables of another backend.
@@ -158,7 +161,7 @@ impl<'s> Spare<'s> {
         let refused = |_| ServerError::System { what: "allocate tables", error: io::ErrorKind::OutOfMemory.into() };
         *self.chosen = chosen;
         let handles = self.handles.insert(Handles::new(chosen, &self.budget).map_err(refused)?);
-        Ok(Tables { chosen, handles, spare: None })
+        Ok(Tables { chosen, handles, spare: None, tls: None })
     }
 }
 
@@ -206,8 +209,9 @@ impl<E> WorkerStorage<E> {
         *spare = None;
         *chosen = backend;
         let spare = (heap.config.backend == Backend::Auto).then_some(Spare { handles: spare, chosen, budget });
+        let tls = heap.config.tls.clone();
         let engine = heap.engine_or(handler, |config| too_much::<E>(config, backend))?;
-        Ok((engine, Tables { chosen: backend, handles, spare }))
+        Ok((engine, Tables { chosen: backend, handles, spare, tls }))
     }
 
     /// Keeps the buffers that a reactor left here for the next server.

@@ -123,12 +123,15 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    /// Shut down, join, close: never a close with an operation in flight.
+    /// Shut down, join, close: never a close with an operation in flight. An orderly end says so (see
+    /// [`Shutdown::Write`]).
     fn want_closing(&self) -> Want {
         let exchange = &self.exchange;
         let is_running = |operation, canceled| exchange.has(operation) && !exchange.has(canceled);
         if exchange.has(flag::CLOSE) {
             Want::Nothing
+        } else if exchange.has(flag::ORDERLY) && !exchange.has(flag::SHUT) {
+            Want::Shutdown(Shutdown::Write)
         } else if !exchange.has(flag::RECV | flag::SEND) || planted!(ClosedUnderOperations) {
             Want::Close
         } else if !exchange.has(flag::SHUT) {

@@ -52,6 +52,8 @@ pub(super) const TOLD_OF_STOP: u32 = 1 << 23;
 pub(super) const HELD_BACK: u32 = 1 << 24;
 /// The output starts with a 100 (Continue), before the current response.
 pub(super) const CONTINUE: u32 = 1 << 25;
+/// The connection ends between two exchanges, or as its last response says: our FIN means what it seems to mean.
+pub(super) const ORDERLY: u32 = 1 << 26;
 
 /// Reasons to call a handler other than received bytes.
 pub(super) const WOKEN: u32 = RESOLVED | DUE | STOPPING;

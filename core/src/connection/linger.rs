@@ -21,6 +21,7 @@ impl<'p, E> Connection<'p, E> {
         let reason = *exchange.reason.get_or_insert(CloseReason::PeerAsked);
         if exchange.has(flag::FIN_RECEIVED) || planted!(NoLingering) {
             // Nothing more can arrive, so closing cannot cause a reset. The kernel delivers the rest.
+            exchange.set(flag::ORDERLY);
             return self.close(cx, reason);
         }
         exchange.go(Event::Linger);

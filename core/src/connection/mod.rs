@@ -487,6 +487,8 @@ impl<'p, E> Connection<'p, E> {
         if self.exchange.state != State::Lingering || self.exchange.reason.is_none() {
             self.exchange.reason = Some(reason);
         }
+        let is_between = self.exchange.state == State::KeepAlive;
+        self.exchange.set(if is_between { flag::ORDERLY } else { 0 });
         self.exchange.go(Event::Close);
         self.exchange.abandon(cx, reason);
         self.exchange.clear(flag::STARVED);

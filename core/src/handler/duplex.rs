@@ -93,6 +93,29 @@ impl<'a, 'w> Wire<'a, 'w> {
         Ok(count)
     }
 
+    /// Whether there is room for `count` bytes. If not, the step is called again once what was written has left; for up to 900
+    /// bytes there is room then.
+    pub fn has_room(&mut self, count: usize) -> bool {
+        let has_room = self.response.room() >= count;
+        self.is_full |= !has_room;
+        has_room
+    }
+
+    /// Writes all of `parts`, one after another, or nothing if there is no room for them; returns which, as
+    /// [`has_room`](Self::has_room) does.
+    ///
+    /// # Errors
+    /// As [`ResponseWriter::write`].
+    pub fn write_whole(&mut self, parts: &[&[u8]]) -> Result<bool, WriteError> {
+        let has_room = self.has_room(parts.iter().map(|part| part.len()).sum());
+        if has_room {
+            for part in parts {
+                self.response.write(part)?;
+            }
+        }
+        Ok(has_room)
+    }
+
     /// For tokens, times and whether a stop has begun.
     pub const fn response(&mut self) -> &mut ResponseWriter<'w> {
         self.response

@@ -199,7 +199,7 @@ impl<'a> ResponseWriter<'a> {
     }
 
     /// How many bytes of body fit: none after a part that is sent in place.
-    pub(super) fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         if !self.static_body.is_empty() {
             return 0;
         }

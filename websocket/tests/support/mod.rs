@@ -1,0 +1,86 @@
+//! Frames of a client, and what a server has answered, written from RFC 6455 without the crate's own code.
+
+// Every test crate uses its own part of this.
+#![allow(dead_code)]
+
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
+
+pub(crate) const HANDSHAKE: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A complete frame.
+pub(crate) fn frame(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    raw(0x80 | opcode, payload)
+}
+
+/// A frame that others continue.
+pub(crate) fn part(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    raw(opcode, payload)
+}
+
+/// A frame with any first byte.
+pub(crate) fn raw(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
+    let mask = [0x37, 0xfa, 0x21, 0x3d];
+    let mut bytes = vec![first];
+    match payload.len() {
+        length @ 0..126 => bytes.push(0x80 | length as u8),
+        length @ 126..65_536 => {
+            bytes.push(0x80 | 126);
+            bytes.extend((length as u16).to_be_bytes());
+        }
+        length => {
+            bytes.push(0x80 | 127);
+            bytes.extend((length as u64).to_be_bytes());
+        }
+    }
+    bytes.extend(mask);
+    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    bytes
+}
+
+pub(crate) fn close(code: u16, reason: impl AsRef<[u8]>) -> Vec<u8> {
+    frame(CLOSE, [&code.to_be_bytes(), reason.as_ref()].concat())
+}
+
+/// A message or a control frame of the server's.
+pub(crate) type Said = (u8, Vec<u8>);
+
+/// Takes the server's frames apart, and puts fragments together. Panics when they break the protocol.
+pub(crate) fn said(mut bytes: &[u8]) -> Vec<Said> {
+    let mut all = Vec::new();
+    let mut message: Option<Said> = None;
+    while let [first, second, rest @ ..] = bytes {
+        assert!(first & 0x70 == 0 && second & 0x80 == 0, "reserved bits and masks are 0");
+        let (length, rest) = match second {
+            126 => (u16::from_be_bytes(rest[..2].try_into().unwrap()).into(), &rest[2..]),
+            127 => (u64::from_be_bytes(rest[..8].try_into().unwrap()) as usize, &rest[8..]),
+            length => (usize::from(*length), rest),
+        };
+        assert!(rest.len() >= length, "the last frame is complete");
+        let (payload, rest) = rest.split_at(length);
+        let (is_final, opcode) = (first & 0x80 != 0, first & 0xf);
+        bytes = rest;
+        if opcode >= CLOSE {
+            assert!(is_final && length <= 125);
+            all.push((opcode, payload.to_vec()));
+            continue;
+        }
+        assert_eq!(opcode == 0, message.is_some(), "fragments follow each other");
+        let (kind, mut so_far) = message.take().unwrap_or((opcode, Vec::new()));
+        so_far.extend(payload);
+        if is_final {
+            all.push((kind, so_far));
+        } else {
+            message = Some((kind, so_far));
+        }
+    }
+    // A message may have been begun before its sender was found to break the protocol.
+    let is_closed = all.last().is_some_and(|(opcode, _)| *opcode == CLOSE);
+    assert!(bytes.is_empty() && (message.is_none() || is_closed), "{bytes:?} {message:?}");
+    all
+}
