@@ -53,5 +53,8 @@ pub(super) const HELD_BACK: u32 = 1 << 24;
 /// The output starts with a 100 (Continue), before the current response.
 pub(super) const CONTINUE: u32 = 1 << 25;
 
+/// The send in flight has a part of a file.
+pub(super) const FILE: u32 = 1 << 26;
+
 /// Reasons to call a handler other than received bytes.
 pub(super) const WOKEN: u32 = RESOLVED | DUE | STOPPING;
