@@ -6,6 +6,8 @@ mod support;
 
 #[path = "reactor_contract/ending.rs"]
 mod ending;
+#[path = "reactor_contract/files.rs"]
+mod files;
 #[path = "reactor_contract/transfer.rs"]
 mod transfer;
 #[path = "reactor_contract/turns.rs"]
@@ -40,6 +42,11 @@ macro_rules! contract {
                     both_directions_work_at_once
                     what_a_client_has_not_read_is_unacknowledged_until_it_has
                     a_handle_used_again_knows_nothing_of_its_past;
+                files:
+                    a_part_of_a_file_follows_the_head
+                    a_long_part_leaves_in_order_to_a_slow_reader
+                    a_file_that_is_too_short_or_closed_fails_the_send
+                    cancel_ends_the_send_of_a_file;
                 ending:
                     fin_comes_after_the_bytes_and_stays
                     fin_leaves_the_other_direction_open

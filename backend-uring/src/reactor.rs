@@ -240,6 +240,7 @@ impl Uring<'_> {
             Op::Accept { .. } => Outcome::Accept(Err(error)),
             Op::Recv { into, .. } => Outcome::Recv { result: Err(error), buf: into },
             Op::Send { head, body, .. } => Outcome::Send { result: Err(error), head, body },
+            Op::SendFile { head, .. } => Outcome::Send { result: Err(error), head, body: &[] },
             Op::Close { .. } => Outcome::Close,
             // `Op` is non-exhaustive: this reactor has no outcome for kinds of operation that it does not know.
             op => return Err(Submission { token, op }),

@@ -33,6 +33,39 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct IoHandle(pub u32);
 
+/// A file that the program has opened, for [`Op::SendFile`]. The core only passes it on: the program and its reactor agree on
+/// what it means. It names nothing else once the file has been closed, so a reactor can tell a stale one.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct FileId {
+    /// The file's place in the program's table.
+    pub index: u32,
+    /// Distinguishes the files that have had this place one after another.
+    pub generation: u32,
+}
+
+/// Consecutive bytes of a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct FileRange {
+    /// The file.
+    pub file: FileId,
+    /// The position of the first byte.
+    pub offset: u64,
+    /// The number of bytes, at most [`BYTES_MAX`](Self::BYTES_MAX).
+    pub len: u32,
+}
+
+impl FileRange {
+    /// The most bytes of one range: 1 GiB, so that their number and that of a buffer's bytes fit in 32 bits together.
+    pub const BYTES_MAX: u32 = 1 << 30;
+
+    /// The range without its first `count` bytes.
+    #[must_use]
+    pub const fn after(self, count: u32) -> Self {
+        let count = if count < self.len { count } else { self.len };
+        Self { file: self.file, offset: self.offset.saturating_add(count as u64), len: self.len - count }
+    }
+}
+
 /// The kind of an operation; part of its [`OpToken`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[repr(u8)]
@@ -41,7 +74,7 @@ pub enum OpKind {
     Accept,
     /// [`Op::Recv`].
     Recv,
-    /// [`Op::Send`].
+    /// [`Op::Send`] or [`Op::SendFile`].
     Send,
     /// [`Op::Close`].
     Close,
@@ -134,6 +167,20 @@ pub enum Op<'p> {
         /// The second part.
         body: &'p [u8],
     },
+    /// Sends the filled part of `head`, then a part of a file. It takes the place of a [`Send`](Self::Send), and completes
+    /// as one without a body, whose count includes the bytes of the file.
+    ///
+    /// Only for reactors that [send files](Peers::sends_files); others complete it with [`IoError::Unsupported`]. If the
+    /// file ends before the range does, or cannot be read, it completes with [`IoError::FileUnreadable`]; a part of it may
+    /// have been sent then.
+    SendFile {
+        /// The connected socket.
+        io: IoHandle,
+        /// The first part.
+        head: Buf<'p>,
+        /// The second part.
+        range: FileRange,
+    },
     /// Closes a socket. Allowed only when nothing else is in flight on `io`.
     Close {
         /// The socket, connected or listening.
@@ -175,7 +222,7 @@ pub enum Outcome<'p> {
         /// The buffer they are in.
         buf: Option<Buf<'p>>,
     },
-    /// Buffer and slice come back as submitted; nothing is consumed from them.
+    /// Buffer and slice come back as submitted; nothing is consumed from them. After [`Op::SendFile`] the slice is empty.
     Send {
         /// The number of bytes sent from both parts together.
         result: Result<u32, IoError>,
@@ -206,6 +253,8 @@ pub enum IoError {
     NoBuffers,
     /// The reactor does not support the operation, or not on this handle.
     Unsupported,
+    /// The file of an [`Op::SendFile`] is shorter than the range, was closed, or cannot be read.
+    FileUnreadable,
     /// Any other error, with the system's number.
     Os(i32),
 }
@@ -218,6 +267,7 @@ impl core::fmt::Display for IoError {
             Self::FileLimit => f.write_str("too many open files"),
             Self::NoBuffers => f.write_str("no buffer space available"),
             Self::Unsupported => f.write_str("the operation is not supported here"),
+            Self::FileUnreadable => f.write_str("the file cannot be read as far as announced"),
             Self::Os(code) => write!(f, "system error {code}"),
         }
     }
@@ -371,6 +421,11 @@ pub trait Peers {
         let _ = io;
         None
     }
+
+    /// Whether the reactor of these connections carries out [`Op::SendFile`].
+    fn sends_files(&self) -> bool {
+        false
+    }
 }
 
 /// A [`Peers`] that knows none.
@@ -435,6 +490,17 @@ pub trait NonBlocking {
     fn recv(&mut self, io: IoHandle, spare: &mut [u8]) -> Attempt;
     /// Sends the parts in order: `Done(bytes)`, counting both.
     fn send(&mut self, io: IoHandle, parts: [&[u8]; 2]) -> Attempt;
+    /// Sends `head`, then a part of a file: `Done(bytes)`, counting both. A count smaller than requested means that the
+    /// socket is full; if the file has ended, or cannot be read, this fails with
+    /// [`IoError::FileUnreadable`]. The default supports no files.
+    fn send_file(&mut self, io: IoHandle, head: &[u8], range: FileRange) -> Attempt {
+        let _ = (io, head, range);
+        Attempt::Failed(IoError::Unsupported)
+    }
+    /// Whether [`send_file`](Self::send_file) is supported.
+    fn sends_files(&self) -> bool {
+        false
+    }
     /// Shuts down one or both directions.
     fn shutdown(&mut self, io: IoHandle, how: Shutdown);
     /// Closes a handle; its index may be reused afterwards.

@@ -22,8 +22,8 @@ use core::time::Duration;
 
 use crate::pool::Buf;
 use crate::reactor::{
-    Attempt, Completion, IoError, IoHandle, NonBlocking, Op, OpKind, OpToken, Outcome, Peer, Peers, Reactor, Ready,
-    Security, Seen, Shutdown, Submission,
+    Attempt, Completion, FileRange, IoError, IoHandle, NonBlocking, Op, OpKind, OpToken, Outcome, Peer, Peers, Reactor,
+    Ready, Security, Seen, Shutdown, Submission,
 };
 use crate::time::Instant;
 
@@ -31,7 +31,7 @@ pub use batches::Batches;
 pub use parked::Parked;
 use parked::{
     ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, ENDED, FORCED, FRESH, HAD, HAD_RECV, HAD_SEND, Lent, NONE, QUEUED_NOW,
-    Queue, RARE, READABLE, RECV, SEND, Served, WRITABLE,
+    Queue, RARE, READABLE, RECV, SEND, Served, Tail, WRITABLE,
 };
 
 /// The most connections that one listener returns per turn, so that a flood of them does not starve the open ones.
@@ -183,7 +183,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
             }
         } else if entry.flags & CANCEL_SEND != 0 {
             entry.flags &= !(CANCEL_SEND | SEND);
-            Outcome::Send { result: Err(error), head: entry.head.take()?, body: entry.body }
+            Outcome::Send { result: Err(error), head: entry.head.take()?, body: entry.tail.bytes() }
         } else if entry.flags & CLOSE != 0 {
             entry.flags = entry.flags & (QUEUED_NOW | HAD) | FRESH;
             self.io.close(IoHandle(index));
@@ -216,13 +216,14 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         if entry.due() & READABLE != 0 && entry.may_recv() { self.try_accept(index) } else { None }
     }
 
-    /// Submits an accept or a close.
+    /// Submits an accept, a close, or a part of a file.
     #[cold]
     #[allow(clippy::result_large_err)]
     fn submit_rare(&mut self, token: OpToken, op: Op<'p>) -> Result<(), Submission<'p>> {
         let (index, seat) = match op {
             Op::Accept { listener } => (listener.0, RECV),
             Op::Close { io } => (io.0, CLOSE),
+            Op::SendFile { io, head, range } => return self.submit_file(token, io, head, range),
             Op::Recv { .. } | Op::Send { .. } => return self.refuse(token, op),
         };
         let Some(entry) = self.parked.get_mut(index as usize).filter(|entry| entry.admits(seat, token)) else {
@@ -241,6 +242,30 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         Ok(())
     }
 
+    /// Submits the send of a part of a file.
+    #[allow(clippy::result_large_err)]
+    fn submit_file(
+        &mut self,
+        token: OpToken,
+        io: IoHandle,
+        head: Buf<'p>,
+        range: FileRange,
+    ) -> Result<(), Submission<'p>> {
+        match self.parked.get_mut(io.0 as usize) {
+            Some(entry) if entry.admits(SEND, token) => {
+                entry.head = Some(head);
+                entry.tail = range.into();
+                entry.owner = token;
+                entry.flags |= SEND;
+                if entry.flags & WRITABLE != 0 {
+                    self.schedule_send(io.0);
+                }
+                Ok(())
+            }
+            _ => self.refuse(token, Op::SendFile { io, head, range }),
+        }
+    }
+
     /// Keeps an operation that cannot be carried out, to complete it with an error.
     #[cold]
     #[allow(clippy::result_large_err)]
@@ -253,6 +278,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
             Op::Accept { .. } => Outcome::Accept(Err(error)),
             Op::Recv { into, .. } => Outcome::Recv { result: Err(error), buf: into },
             Op::Send { head, body, .. } => Outcome::Send { result: Err(error), head, body },
+            Op::SendFile { head, .. } => Outcome::Send { result: Err(error), head, body: &[] },
             Op::Close { .. } => Outcome::Close,
         };
         self.refused = Some(Completion { token, outcome, more: false });
@@ -330,11 +356,18 @@ fn try_send<'p, T: NonBlocking>(
     entry: &mut Parked<'p>,
 ) -> Option<Completion<'p>> {
     let filled = entry.head.as_ref()?.filled();
-    let body = entry.body;
-    let result = match io.send(IoHandle(index), [filled, body]) {
+    let body = entry.tail.bytes();
+    let (attempt, wanted) = match entry.tail {
+        Tail::Bytes(body) => (io.send(IoHandle(index), [filled, body]), filled.len() + body.len()),
+        Tail::File { file, offset, len } => {
+            let range = FileRange { file, offset, len };
+            (io.send_file(IoHandle(index), filled, range), filled.len() + len as usize)
+        }
+    };
+    let result = match attempt {
         Attempt::Done(count) => {
             // A short send has filled it.
-            if (count as usize) < filled.len() + body.len() {
+            if (count as usize) < wanted {
                 entry.flags &= !WRITABLE;
             }
             Ok(count)
@@ -363,6 +396,10 @@ impl<T: NonBlocking> Peers for Readiness<'_, '_, T> {
     fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
         self.io.unacknowledged(io)
     }
+
+    fn sends_files(&self) -> bool {
+        self.io.sends_files()
+    }
 }
 
 impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
@@ -385,7 +422,7 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
             Op::Send { io, head, body } => match self.parked.get_mut(io.0 as usize) {
                 Some(entry) if entry.admits(SEND, token) => {
                     entry.head = Some(head);
-                    entry.body = body;
+                    entry.tail = Tail::Bytes(body);
                     entry.owner = token;
                     entry.flags |= SEND;
                     if entry.flags & WRITABLE != 0 {

@@ -21,6 +21,7 @@ use crate::format::UINT_BYTES_MAX;
 use crate::peer::{ConnectionInfo, Place};
 use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
+use crate::reactor::FileRange;
 pub use error::WriteError;
 pub use whole::BodyWriter;
 
@@ -77,6 +78,8 @@ pub struct ResponseWriter<'a> {
     /// The longest that the response may become.
     bytes_max: usize,
     static_body: &'static [u8],
+    /// The part of a file that is sent after `out`.
+    file: Option<FileRange>,
     /// Field lines for the head, which outlast a [`reset`](Self::reset).
     added: &'a [u8],
     content_max: Option<u64>,
@@ -160,6 +163,8 @@ impl Facts {
     pub(crate) const STOPPING: Self = Self(4096);
     /// The handler is called because the time that it set has come.
     pub(crate) const WOKEN_BY_TIME: Self = Self(8192);
+    /// A 100 (Continue) precedes the response.
+    pub(crate) const INTERIM: Self = Self(16384);
 
     /// Facts that may cause an insertion before the response, or into its head, after the call.
     pub(crate) const MAY_INSERT: Self = Self(Self::EXPECTS.0 | Self::CLOSE_UNREAD.0);
@@ -183,6 +188,7 @@ pub(crate) struct Written {
     pub(crate) len: usize,
     pub(crate) grown: Option<usize>,
     pub(crate) static_body: &'static [u8],
+    pub(crate) file: Option<FileRange>,
     pub(crate) content_max: Option<u64>,
     pub(crate) wake_after_ms: Option<u32>,
     pub(crate) stream: Stream,
@@ -232,6 +238,7 @@ impl<'a> ResponseWriter<'a> {
             preamble: parts.preamble,
             bytes_max: parts.bytes_max,
             static_body: &[],
+            file: None,
             added: &[],
             content_max: None,
             wake_after_ms: None,
@@ -298,6 +305,7 @@ impl<'a> ResponseWriter<'a> {
             len: self.len,
             grown: self.grown,
             static_body: self.static_body,
+            file: self.file,
             content_max: self.content_max,
             wake_after_ms: self.wake_after_ms,
             stream: self.stream,
@@ -381,7 +389,11 @@ impl<'a> ResponseWriter<'a> {
     /// [`Flow::Finish`]: crate::handler::Flow::Finish
     #[must_use]
     pub const fn written(&self) -> usize {
-        self.len - self.begin + self.static_body.len()
+        let of_file = match self.file {
+            Some(range) => range.len as usize,
+            None => 0,
+        };
+        self.len - self.begin + self.static_body.len() + of_file
     }
 
     #[inline]

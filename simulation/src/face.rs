@@ -182,7 +182,12 @@ impl<'p, R: Reactor<'p>> Reactor<'p> for Watched<'_, R> {
 
     fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
         let token = submission.token.to_bits();
-        if let Op::Send { head, body, .. } = &submission.op
+        let sent = match &submission.op {
+            Op::Send { head, body, .. } => Some((head, *body)),
+            Op::SendFile { head, .. } => Some((head, &[][..])),
+            _ => None,
+        };
+        if let Some((head, body)) = sent
             && !leaves_alone(head.filled(), body)
         {
             self.fault.get_or_insert("a 100 (Continue) is sent together with its response".to_owned());

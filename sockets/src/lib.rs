@@ -5,6 +5,7 @@
 //!   in one of these calls, all variants are here, side by side.
 //! - For epoll and kqueue: [`Poller`], the table of sockets and the non-blocking calls, over a [`Selector`]. The two systems
 //!   differ in how a socket is registered and in what an event means. That is the selector; the poller is everything else.
+//! - With the feature `std`: [`OpenFile`], a file whose parts a poller sends by sendfile(2), where the system has that.
 //! - [`Waker`], which ends a wait from another thread, and the [`Eventfd`] that it writes to on Linux.
 //!
 //! `aurora-http-system` is a different crate: it concerns the process (signals, memory), needs the standard library, and
@@ -22,8 +23,8 @@
 //! # }
 //! ```
 //!
-//! No allocation (with the feature `std`: one per reactor, for its wakers). `unsafe` is used in one function,
-//! [`unacknowledged`]. On systems other than Unix this crate is empty.
+//! No allocation (with the feature `std`: one per reactor, for its wakers, and the table of open files, which grows with their
+//! number). `unsafe` is used in two places: [`unacknowledged`], and sendfile(2) on systems other than Linux. On systems other than Unix this crate is empty.
 #![no_std]
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
 #![cfg(unix)]
@@ -36,10 +37,14 @@ mod clock;
 mod error;
 #[cfg(target_os = "linux")]
 mod eventfd;
+#[cfg(feature = "std")]
+mod files;
 mod listen;
 mod make;
 mod outq;
 mod poller;
+#[cfg(feature = "std")]
+mod sendfile;
 mod stream;
 mod table;
 mod waker;
@@ -49,6 +54,8 @@ pub use clock::{now, unix_time};
 pub use error::{os_error, passes};
 #[cfg(target_os = "linux")]
 pub use eventfd::Eventfd;
+#[cfg(feature = "std")]
+pub use files::OpenFile;
 pub use listen::{ListenOptions, listen};
 pub use make::stream_socket;
 pub use outq::unacknowledged;

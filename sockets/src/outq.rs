@@ -1,4 +1,4 @@
-//! How many sent bytes the peer has not acknowledged: one call, and the only `unsafe` of this crate.
+//! How many sent bytes the peer has not acknowledged: one call.
 #![allow(unsafe_code)]
 
 use rustix::fd::BorrowedFd;

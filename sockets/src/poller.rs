@@ -3,6 +3,8 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+#[cfg(feature = "std")]
+use aurora_http_core::reactor::FileRange;
 use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Peer, Ready, ReadyFn, Seen, Shutdown, Wake};
 use aurora_http_core::readiness::Batches;
 use aurora_http_core::time::Instant;
@@ -221,6 +223,26 @@ impl<S: Selector> NonBlocking for Poller<'_, S> {
             Some(Err(error)) => Attempt::Failed(os_error(error)),
             Some(Ok(())) | None => attempt,
         }
+    }
+
+    #[cfg(feature = "std")]
+    fn send_file(&mut self, io: IoHandle, head: &[u8], range: FileRange) -> Attempt {
+        let Some((socket, key)) = self.table.get_with_key(io) else { return Attempt::Failed(IoError::Unsupported) };
+        let attempt = crate::sendfile::send(socket, head, range);
+        let is_short = match attempt {
+            Attempt::Done(count) => (count as usize) < head.len() + range.len as usize,
+            Attempt::WouldBlock => true,
+            Attempt::Failed(_) => false,
+        };
+        match is_short.then(|| self.selector.report_writable(socket, key)) {
+            Some(Err(error)) => Attempt::Failed(os_error(error)),
+            Some(Ok(())) | None => attempt,
+        }
+    }
+
+    #[cfg(feature = "std")]
+    fn sends_files(&self) -> bool {
+        crate::sendfile::IS_SUPPORTED
     }
 
     fn shutdown(&mut self, io: IoHandle, how: Shutdown) {

@@ -50,6 +50,16 @@ pub(crate) fn send(socket: BorrowedFd<'_>, parts: [&[u8]; 2]) -> Attempt {
     attempt(retry_on_intr(|| rustix::net::send(socket, one, SEND_FLAGS)))
 }
 
+/// Sends the beginning of something whose rest follows at once: Linux does not send a short segment for it.
+#[cfg(feature = "std")]
+pub(crate) fn send_more(socket: BorrowedFd<'_>, bytes: &[u8]) -> Attempt {
+    #[cfg(target_os = "linux")]
+    let flags = SEND_FLAGS.union(SendFlags::MORE);
+    #[cfg(not(target_os = "linux"))]
+    let flags = SEND_FLAGS;
+    attempt(retry_on_intr(|| rustix::net::send(socket, bytes, flags)))
+}
+
 fn send_both(socket: BorrowedFd<'_>, head: &[u8], body: &[u8]) -> Attempt {
     let parts = [IoSlice::new(head), IoSlice::new(body)];
     let mut control = SendAncillaryBuffer::default();

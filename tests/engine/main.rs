@@ -5,6 +5,7 @@ mod burst;
 mod deferred;
 mod detached;
 mod famine;
+mod files;
 mod late;
 mod overload;
 mod reused;

@@ -9,7 +9,7 @@ pub(crate) mod smoltcp;
 #[cfg(unix)]
 pub(crate) mod sockets;
 
-use aurora_http_core::reactor::{IoHandle, Reactor, Wake};
+use aurora_http_core::reactor::{FileId, IoHandle, Reactor, Wake};
 use aurora_http_core::sim::ClientRecv;
 
 /// A reactor, and the clients of its connections. Clients never block.
@@ -36,4 +36,12 @@ pub(crate) trait Harness {
     fn client_reset(&mut self, client: Self::Client);
     /// Makes the socket buffers of a connection so small that a send of some hundred kilobytes does not fit.
     fn shrink(&mut self, io: IoHandle);
+    /// Opens a file with this content, if the reactor sends files.
+    fn open_file(&mut self, bytes: &[u8]) -> Option<FileId> {
+        let _ = bytes;
+        None
+    }
+    fn close_file(&mut self, file: FileId) {
+        let _ = file;
+    }
 }

@@ -89,7 +89,9 @@ impl<H: Harness> Rig<H> {
 
     pub(crate) fn submit(&mut self, token: OpToken, mut op: Op<'static>) {
         let address = match &mut op {
-            Op::Recv { into: Some(buf), .. } | Op::Send { head: buf, .. } => Some(address(buf)),
+            Op::Recv { into: Some(buf), .. } | Op::Send { head: buf, .. } | Op::SendFile { head: buf, .. } => {
+                Some(address(buf))
+            }
             _ => None,
         };
         assert!(

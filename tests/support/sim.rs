@@ -2,7 +2,7 @@
 
 use std::ops::DerefMut;
 
-use aurora_http_core::reactor::{IoHandle, Reactor};
+use aurora_http_core::reactor::{FileId, IoHandle, Reactor};
 use aurora_http_core::readiness::{Parked, Readiness};
 use aurora_http_core::sim::{Client, ClientRecv, Network, Sim, SimCalls, SimWaker};
 
@@ -117,4 +117,12 @@ impl<S: Simulated> Harness for SimHarness<S> {
     }
 
     fn shrink(&mut self, _io: IoHandle) {}
+
+    fn open_file(&mut self, bytes: &[u8]) -> Option<FileId> {
+        Some(self.sim.network().open_file(bytes.to_vec()))
+    }
+
+    fn close_file(&mut self, file: FileId) {
+        self.sim.network().close_file(file);
+    }
 }

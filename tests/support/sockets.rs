@@ -1,12 +1,16 @@
 //! The backends in the harness, with real sockets on the loopback interface. They have the same API.
 
+use std::cell::RefCell;
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use aurora_http_core::reactor::IoHandle;
+use aurora_http_core::reactor::{FileId, IoHandle, NonBlocking};
 use aurora_http_core::readiness::Parked;
 use aurora_http_core::sim::ClientRecv;
+use aurora_http_sockets::OpenFile;
 #[cfg(target_os = "linux")]
 use aurora_http_uring::LentPlace;
 use rustix::net::sockopt;
@@ -15,7 +19,7 @@ use super::Harness;
 
 /// `$sockets` and `$sockets_mut` lead from a reactor to the object that holds its sockets.
 macro_rules! harness {
-    ($harness:ident, $backend:ident, $Reactor:ty, [$($sockets:tt)*], [$($sockets_mut:tt)*], $place:expr, $new:expr) => {
+    ($harness:ident, $backend:ident, $Reactor:ty, [$($sockets:tt)*], [$($sockets_mut:tt)*], $place:expr, $new:expr, [$($files:tt)*]) => {
         pub(crate) struct $harness {
             reactor: $Reactor,
         }
@@ -86,6 +90,8 @@ macro_rules! harness {
                 let bytes = if cfg!(target_os = "linux") { 4096 } else { 65_536 };
                 sockopt::set_socket_send_buffer_size(socket, bytes).unwrap();
             }
+
+            $($files)*
         }
     };
 }
@@ -104,7 +110,16 @@ macro_rules! readiness_harness {
                 let parked: Vec<_> = table.iter().map(|_| Parked::new()).collect();
                 let poller = $backend::$Poller::new(table).expect("a poller");
                 $backend::Reactor::new(poller, parked.leak(), lent)
-            }
+            },
+            [
+                fn open_file(&mut self, bytes: &[u8]) -> Option<FileId> {
+                    self.reactor.get_ref().sends_files().then(|| open_file(bytes))
+                }
+
+                fn close_file(&mut self, file: FileId) {
+                    OPEN.with_borrow_mut(|open| open.retain(|one| one.id() != file));
+                }
+            ]
         );
     };
 }
@@ -122,5 +137,23 @@ harness!(
     [],
     [],
     LentPlace::new(),
-    |table, lent| { aurora_http_uring::Uring::new(table, lent).expect("io_uring") }
+    |table, lent| { aurora_http_uring::Uring::new(table, lent).expect("io_uring") },
+    []
 );
+
+thread_local! {
+    static OPEN: RefCell<Vec<OpenFile>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A file without a name.
+fn open_file(bytes: &[u8]) -> FileId {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("aurora-contract-{}-{number}", std::process::id()));
+    fs::write(&path, bytes).expect("a temporary file");
+    let file = OpenFile::new(fs::File::open(&path).expect("it is there").into()).expect("few are open");
+    fs::remove_file(&path).expect("it is there");
+    let id = file.id();
+    OPEN.with_borrow_mut(|open| open.push(file));
+    id
+}

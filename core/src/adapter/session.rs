@@ -155,6 +155,10 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
                     self.flight = Flight::Write { head, body };
                     return Step::Write;
                 }
+                // Nothing says that a stream can do this, so no handler asks for it.
+                Some(Action::SendFile { head, .. }) => {
+                    self.with(|connection, cx| connection.handle_sent(cx, Err(IoError::Unsupported), head, &[]));
+                }
                 // A stream cannot be half-closed, and may never signal its end: lingering after the last response is up
                 // to the program. The reason stays that of the response.
                 Some(Action::Shutdown(_)) => self.close(CloseReason::PeerAsked),

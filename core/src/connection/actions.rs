@@ -3,7 +3,7 @@
 use super::exchange::Output;
 use super::{Action, Connection, flag, release};
 use crate::pool::{Buf, BufferPool};
-use crate::reactor::{Op, Shutdown};
+use crate::reactor::{FileRange, Op, Shutdown};
 use crate::state::State;
 
 /// The next action, without its buffers.
@@ -148,7 +148,15 @@ impl<'p, E> Connection<'p, E> {
     #[inline]
     fn send(&mut self) -> Option<Action<'p>> {
         let exchange = &mut self.exchange;
-        let Output::Unsent { mut head, mut body } = core::mem::take(&mut exchange.output) else { return None };
+        let (mut head, mut body) = match core::mem::take(&mut exchange.output) {
+            Output::Unsent { head, body } => (head, body),
+            Output::File { head, file, offset, len } => {
+                let range = FileRange { file, offset, len };
+                exchange.send_file(&head, range);
+                return Some(Action::SendFile { head, range });
+            }
+            _ => return None,
+        };
         exchange.set(flag::SEND);
         if exchange.has(flag::CONTINUE) && !planted!(ContinueNotAlone) {
             exchange.hold_back(&mut head, &mut body);
@@ -226,6 +234,18 @@ impl<'p, E> Connection<'p, E> {
         exchange.output = Output::Unsent { head, body };
     }
 
+    /// Returns its buffers to the pool. Afterwards it must only be dropped.
+    pub(crate) fn release_buffers(&mut self, pool: &mut BufferPool<'_, 'p>) {
+        let output = match core::mem::take(&mut self.exchange.output) {
+            Output::Unsent { head: buf, .. } | Output::File { head: buf, .. } | Output::Collected(buf) => Some(buf),
+            Output::Empty | Output::HeldBack { .. } | Output::FileInFlight { .. } | Output::Lingering(_) => None,
+        };
+        for buf in self.inbound.take().into_iter().chain(output) {
+            // Refused only if the pool already has all its buffers, so that this one is not the pool's.
+            let _ = pool.release(buf);
+        }
+    }
+
     fn release_inbound(&mut self, pool: &mut BufferPool<'_, 'p>) {
         if let Some(buf) = self.inbound.take() {
             release(pool, buf);
@@ -246,6 +266,12 @@ impl<'p, E> Connection<'p, E> {
             Op::Send { head, body, .. } => {
                 self.exchange.clear(flag::SEND);
                 self.put_back(head, body, 0);
+            }
+            Op::SendFile { head, .. } => {
+                self.exchange.clear(flag::SEND);
+                if let Some(head) = self.exchange.file_sent(head, 0) {
+                    release(pool, head);
+                }
             }
             Op::Close { .. } => self.exchange.clear(flag::CLOSE),
             Op::Accept { .. } => {}

@@ -188,6 +188,7 @@ impl<'p, E> Exchange<'p, E> {
         self.stream = written.stream;
         self.facts = written.facts;
         *body = written.static_body;
+        let range = written.file;
         match written.grown {
             None => head.set_len(written.len),
             Some(index) => {
@@ -198,6 +199,9 @@ impl<'p, E> Exchange<'p, E> {
             }
         }
         return_loans(cx.pool, cx.loans);
+        if let Some(range) = range {
+            self.append_file(range);
+        }
         if let Some(ms) = written.wake_after_ms {
             self.wake_at = (cx.now.0 as u32).wrapping_add(ms.clamp(1, i32::MAX as u32));
             self.set(flag::TIMED | flag::PROGRESS);
@@ -284,6 +288,11 @@ impl<'p, E> Exchange<'p, E> {
         content_max: Option<u64>,
         here: Here,
     ) -> bool {
+        if matches!(self.output, Output::File { .. }) {
+            // The rest of the head would have to be kept together with the file, and the file open for longer.
+            self.replace_response(cx, flow, Answer::new(500), RefusalCause::Flow);
+            return false;
+        }
         let collects = matches!(flow, Flow::Collect(_));
         let allowed = match content_max {
             // For content larger than the pool's buffers it would wait in vain.
@@ -324,6 +333,7 @@ impl<'p, E> Exchange<'p, E> {
             head.filled_mut()[at..at + CONTINUE.len()].copy_from_slice(CONTINUE);
             self.response_at += CONTINUE.len() as u32;
             self.set(flag::CONTINUE);
+            self.facts = self.facts.with(Facts::INTERIM, true);
         }
     }
 

@@ -105,7 +105,7 @@ impl<E> Connection<'_, E> {
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         let exchange = &self.exchange;
-        let sends = || exchange.has(flag::SEND) || matches!(exchange.output, Output::Unsent { .. });
+        let sends = || exchange.has(flag::SEND) || exchange.wants_send();
         let receives = |unless| exchange.has(flag::RECV) || !exchange.has(unless);
         match exchange.state {
             State::New => Some(Deadline::FirstByte),

@@ -8,6 +8,7 @@ use crate::error::CloseReason;
 use crate::handler::Flow;
 use crate::parse::HeadScan;
 use crate::pool::{Buf, BufferPool, Class};
+use crate::reactor::FileId;
 use crate::state::{Event, State};
 use crate::writer::{Facts, Stream};
 
@@ -28,6 +29,10 @@ pub(super) enum Output<'p> {
     /// The send in flight has only a 100 (Continue). What follows it, `len` bytes in the same buffer and then `body`,
     /// must not leave together with it.
     HeldBack { len: u32, body: &'p [u8] },
+    /// To be sent: a buffer, then a part of a file.
+    File { head: Buf<'p>, file: FileId, offset: u64, len: u32 },
+    /// The send in flight has this part of a file after its buffer.
+    FileInFlight { file: FileId, offset: u64, len: u32 },
     /// Content for [`Handler::collected`](crate::handler::Handler::collected).
     Collected(Buf<'p>),
     /// All responses have been sent: the state that determines when the connection is closed.
@@ -144,7 +149,7 @@ impl<'p, E> Exchange<'p, E> {
     /// Whether there is output to send, and no send is in flight.
     #[inline]
     pub(super) const fn wants_send(&self) -> bool {
-        !self.has(flag::SEND) && matches!(self.output, Output::Unsent { .. })
+        !self.has(flag::SEND) && matches!(self.output, Output::Unsent { .. } | Output::File { .. })
     }
 
     /// Whether input is to be received and dropped while the last response is being sent: the client may read nothing
@@ -173,7 +178,11 @@ impl<'p, E> Exchange<'p, E> {
 
     #[inline]
     pub(super) fn has_output(&self) -> bool {
-        matches!(&self.output, Output::Unsent { head, body } if !head.is_empty() || !body.is_empty())
+        match &self.output {
+            Output::Unsent { head, body } => !head.is_empty() || !body.is_empty(),
+            Output::File { .. } => true,
+            _ => false,
+        }
     }
 
     /// The output is passed to a send: from now on, a response that is not complete can no longer be replaced.
@@ -224,8 +233,10 @@ impl<'p, E> Exchange<'p, E> {
 
     pub(super) fn release_output(&mut self, pool: &mut BufferPool<'_, 'p>) {
         match core::mem::take(&mut self.output) {
-            Output::Empty | Output::HeldBack { .. } | Output::Lingering(_) => {}
-            Output::Unsent { head: buf, .. } | Output::Collected(buf) => release(pool, buf),
+            Output::Empty | Output::HeldBack { .. } | Output::FileInFlight { .. } | Output::Lingering(_) => {}
+            Output::Unsent { head: buf, .. } | Output::File { head: buf, .. } | Output::Collected(buf) => {
+                release(pool, buf);
+            }
         }
     }
 

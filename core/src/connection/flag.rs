@@ -55,5 +55,8 @@ pub(super) const CONTINUE: u32 = 1 << 25;
 /// The connection ends between two exchanges, or as its last response says: our FIN means what it seems to mean.
 pub(super) const ORDERLY: u32 = 1 << 26;
 
+/// The send in flight has a part of a file.
+pub(super) const FILE: u32 = 1 << 26;
+
 /// Reasons to call a handler other than received bytes.
 pub(super) const WOKEN: u32 = RESOLVED | DUE | STOPPING;

@@ -62,6 +62,7 @@ mod calling;
 mod content;
 mod deadline;
 mod exchange;
+mod file;
 mod flag;
 mod later;
 mod linger;
@@ -80,7 +81,7 @@ use crate::parse::{is_head_request, target_in};
 pub use crate::peer::Place;
 use crate::pool::{Arena, Buf, BufferPool, Class};
 use crate::preamble::Preamble;
-use crate::reactor::{IoError, Shutdown};
+use crate::reactor::{FileRange, IoError, Shutdown};
 use crate::state::{Event, State};
 use crate::time::Instant;
 use crate::writer::RETRY_AFTER_S;
@@ -139,6 +140,13 @@ pub enum Action<'p> {
         head: Buf<'p>,
         /// The second part.
         body: &'p [u8],
+    },
+    /// Send a buffer, then a part of a file. Its completion is that of a send without a body.
+    SendFile {
+        /// The first part.
+        head: Buf<'p>,
+        /// The second part.
+        range: FileRange,
     },
     /// Shut down one or both directions.
     Shutdown(Shutdown),
@@ -201,21 +209,9 @@ impl<'p, E> Connection<'p, E> {
     pub(crate) fn holds_buffer(&self) -> bool {
         let exchange = &self.exchange;
         self.inbound.is_some()
-            || !matches!(exchange.output, Output::Empty | Output::HeldBack { .. } | Output::Lingering(_))
+            || matches!(exchange.output, Output::Unsent { .. } | Output::File { .. } | Output::Collected(_))
             || exchange.has(flag::SEND)
             || (exchange.has(flag::RECV) && !exchange.has(flag::LENT))
-    }
-
-    /// Returns its buffers to the pool. Afterwards it must only be dropped.
-    pub(crate) fn release_buffers(&mut self, pool: &mut BufferPool<'_, 'p>) {
-        let output = match core::mem::take(&mut self.exchange.output) {
-            Output::Unsent { head: buf, .. } | Output::Collected(buf) => Some(buf),
-            Output::Empty | Output::HeldBack { .. } | Output::Lingering(_) => None,
-        };
-        for buf in self.inbound.take().into_iter().chain(output) {
-            // Refused only if the pool already has all its buffers, so that this one is not the pool's.
-            let _ = pool.release(buf);
-        }
     }
 
     /// Whether an exchange is under way: a head has been accepted, and not all of the response has been sent.
@@ -387,11 +383,17 @@ impl<'p, E> Connection<'p, E> {
         let count = match result {
             Ok(count) if self.exchange.state == State::Writing => count,
             Ok(_) | Err(IoError::Canceled) => return release(cx.pool, head), // closing
+            Err(IoError::FileUnreadable) if self.exchange.state == State::Writing => {
+                return self.break_off_file(cx, head);
+            }
             Err(_) => {
                 release(cx.pool, head);
                 return self.close(cx, CloseReason::PeerReset);
             }
         };
+        if self.exchange.has(flag::FILE) {
+            return self.handle_file_sent(cx, count, head);
+        }
         let is_partial = (count as usize) < head.len() + body.len() && !planted!(RestForgotten);
         if is_partial || self.exchange.has(flag::HELD_BACK) {
             self.put_back(head, body, count as usize);

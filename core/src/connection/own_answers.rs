@@ -83,6 +83,11 @@ impl<'p, E> Exchange<'p, E> {
 
     /// Drops what has been written of the current response, of which nothing has been sent.
     fn take_back(&mut self) {
+        if let Output::File { .. } = self.output
+            && let Output::File { head, .. } = core::mem::take(&mut self.output)
+        {
+            self.output = Output::Unsent { head, body: &[] };
+        }
         if let Output::Unsent { head, body } = &mut self.output {
             head.truncate(self.response_at as usize);
             *body = &[];
@@ -91,7 +96,7 @@ impl<'p, E> Exchange<'p, E> {
 
     pub(super) fn output_len(&self) -> u32 {
         match &self.output {
-            Output::Unsent { head, .. } => head.len() as u32,
+            Output::Unsent { head, .. } | Output::File { head, .. } => head.len() as u32,
             _ => 0,
         }
     }

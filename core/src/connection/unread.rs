@@ -30,7 +30,7 @@ impl<E> Exchange<'_, E> {
             return;
         }
         let (at, http10) = (self.response_at as usize, self.facts.has(Facts::HTTP10));
-        let Output::Unsent { head, .. } = &mut self.output else { return };
+        let (Output::Unsent { head, .. } | Output::File { head, .. }) = &mut self.output else { return };
         self.facts = self.facts.with(Facts::CLOSE, true);
         insert_close(head, at, http10);
     }

@@ -267,7 +267,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let is_starved = slot.connection.is_starved();
         let next = if is_starved { Ok(None) } else { slot.connection.next_operation(&mut self.held.pool) };
         let (io, has_more) = (slot.io, slot.connection.has_action());
-        let is_send = matches!(next, Ok(Some(Action::Send { .. })));
+        let is_send = matches!(next, Ok(Some(Action::Send { .. } | Action::SendFile { .. })));
         if !is_send || self.sending.push(index).is_err() {
             self.update_deadline(now, index);
         }
@@ -446,6 +446,9 @@ fn control(action: Action<'_>, handle: Handle, io: IoHandle) -> Control<'_> {
         Action::Recv { into } => Control::Submit(Submission { token: token(OpKind::Recv), op: Op::Recv { io, into } }),
         Action::Send { head, body } => {
             Control::Submit(Submission { token: token(OpKind::Send), op: Op::Send { io, head, body } })
+        }
+        Action::SendFile { head, range } => {
+            Control::Submit(Submission { token: token(OpKind::Send), op: Op::SendFile { io, head, range } })
         }
         Action::Close => Control::Submit(Submission { token: token(OpKind::Close), op: Op::Close { io } }),
         Action::Shutdown(how) => Control::Shutdown { io, how },

@@ -2,7 +2,7 @@
 
 use super::ACCEPTS_PER_TURN;
 use crate::pool::Buf;
-use crate::reactor::{OpKind, OpToken};
+use crate::reactor::{FileId, FileRange, OpKind, OpToken};
 
 /// Means "no entry" in a link. It is beyond the end of every table, so looking it up is the test for it.
 pub(super) const NONE: u32 = u32::MAX;
@@ -34,13 +34,13 @@ pub(super) const FORCED: u16 = CANCEL_RECV | CANCEL_SEND | CLOSE;
 /// Flags that the hot path leaves to `Readiness::complete_rare`.
 pub(super) const RARE: u16 = FORCED | ACCEPT;
 
-/// The state that [`Readiness`](super::Readiness) keeps per handle: 88 bytes with 64-bit pointers.
+/// The state that [`Readiness`](super::Readiness) keeps per handle: 96 bytes with 64-bit pointers.
 pub struct Parked<'p> {
     /// The buffer of the receive; `None` for a lent one.
     pub(super) into: Option<Buf<'p>>,
     /// The buffer of the send.
     pub(super) head: Option<Buf<'p>>,
-    pub(super) body: &'p [u8],
+    pub(super) tail: Tail<'p>,
     /// The slot and generation of every operation on this handle; its kind is meaningless.
     pub(super) owner: OpToken,
     pub(super) flags: u16,
@@ -51,7 +51,32 @@ pub struct Parked<'p> {
 }
 
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Parked<'static>>() == 88);
+const _: () = assert!(size_of::<Parked<'static>>() == 96);
+
+/// What a send has after its buffer. The fields of a [`FileRange`] are spread out, because the range as a whole would take
+/// eight bytes more.
+#[derive(Clone, Copy)]
+pub(super) enum Tail<'p> {
+    Bytes(&'p [u8]),
+    File { file: FileId, offset: u64, len: u32 },
+}
+
+impl<'p> Tail<'p> {
+    /// The bytes; none if it is a part of a file.
+    #[inline(always)]
+    pub(super) const fn bytes(self) -> &'p [u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::File { .. } => &[],
+        }
+    }
+}
+
+impl From<FileRange> for Tail<'_> {
+    fn from(FileRange { file, offset, len }: FileRange) -> Self {
+        Self::File { file, offset, len }
+    }
+}
 
 impl<'p> Parked<'p> {
     /// An entry without operations.
@@ -60,7 +85,7 @@ impl<'p> Parked<'p> {
         Self {
             into: None,
             head: None,
-            body: &[],
+            tail: Tail::Bytes(&[]),
             owner: OpToken::from_bits(0),
             flags: FRESH,
             accepted: 0,

@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::network::{Moved, Network};
 use super::socket::Server;
 use super::wake::{SimWaker, Woken};
-use crate::reactor::{Attempt, IoError, IoHandle, NonBlocking, Ready, ReadyFn, Seen, Shutdown};
+use crate::reactor::{Attempt, FileRange, IoError, IoHandle, NonBlocking, Ready, ReadyFn, Seen, Shutdown};
 use crate::time::Instant;
 
 /// The most events of one wait; small, so that batches are sometimes full.
@@ -199,6 +199,21 @@ impl NonBlocking for SimCalls {
         }
         let moved = self.network.send(io, parts, usize::MAX);
         self.moved(io, moved, asked, WRITABLE)
+    }
+
+    fn send_file(&mut self, io: IoHandle, head: &[u8], range: FileRange) -> Attempt {
+        if self.network.handle(io).is_none_or(|socket| socket.server != Server::Open) {
+            return self.refuse();
+        }
+        if !self.network.can_send(io) || self.blocks_by_chance(io, WRITABLE) {
+            return Attempt::WouldBlock;
+        }
+        let moved = self.network.send_file(io, head, range, usize::MAX);
+        self.moved(io, moved, head.len() + range.len as usize, WRITABLE)
+    }
+
+    fn sends_files(&self) -> bool {
+        self.network.has_files()
     }
 
     fn shutdown(&mut self, io: IoHandle, how: Shutdown) {

@@ -9,7 +9,8 @@ use super::network::Network;
 use super::wake::{SimWaker, Woken};
 use crate::pool::Buf;
 use crate::reactor::{
-    Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Peer, Peers, Reactor, Seen, Shutdown, Submission,
+    Completion, FileRange, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Peer, Peers, Reactor, Seen, Shutdown,
+    Submission,
 };
 use crate::time::Instant;
 
@@ -81,6 +82,8 @@ struct Operations<'p> {
     into: Option<Buf<'p>>,
     head: Option<Buf<'p>>,
     body: &'p [u8],
+    /// What a send of a file has in place of a body.
+    file: Option<FileRange>,
     /// Whether it is in one of the reactor's two lists, linked by `next`.
     queued: bool,
     next: u32,
@@ -258,7 +261,9 @@ impl<'p> Sim<'p> {
             OpKind::Accept => self.network.can_accept(io),
             OpKind::Recv => self.network.sockets[index as usize].can_recv(),
             OpKind::Send => {
-                let nothing = operations.body.is_empty() && operations.head.as_ref().is_none_or(Buf::is_empty);
+                let nothing = operations.body.is_empty()
+                    && operations.file.is_none()
+                    && operations.head.as_ref().is_none_or(Buf::is_empty);
                 nothing || self.network.can_send(io)
             }
             OpKind::Close => true,
@@ -338,10 +343,13 @@ impl<'p> Sim<'p> {
         let operations = &mut self.operations[index as usize];
         let head = operations.head.take()?;
         let body = core::mem::take(&mut operations.body);
+        let file = operations.file.take();
         let most = self.options.send_bytes_max.max(1);
-        let result = match cancelled {
-            Some(error) => Err(error),
-            None => self.network.send(IoHandle(index), [head.filled(), body], most).map(|count| count as u32),
+        let io = IoHandle(index);
+        let result = match (cancelled, file) {
+            (Some(error), _) => Err(error),
+            (None, Some(range)) => self.network.send_file(io, head.filled(), range, most).map(|count| count as u32),
+            (None, None) => self.network.send(io, [head.filled(), body], most).map(|count| count as u32),
         };
         Some(Outcome::Send { result, head, body })
     }
@@ -358,6 +366,7 @@ impl<'p> Sim<'p> {
             Op::Accept { .. } => Outcome::Accept(Err(error)),
             Op::Recv { into, .. } => Outcome::Recv { result: Err(error), buf: into },
             Op::Send { head, body, .. } => Outcome::Send { result: Err(error), head, body },
+            Op::SendFile { head, .. } => Outcome::Send { result: Err(error), head, body: &[] },
             Op::Close { .. } => Outcome::Close,
         };
         self.refused = Some(Completion { token, outcome, more: false });
@@ -411,7 +420,7 @@ impl<'p> Reactor<'p> for Sim<'p> {
         let (io, kind) = match &op {
             Op::Accept { listener } => (*listener, OpKind::Accept),
             Op::Recv { io, .. } => (*io, OpKind::Recv),
-            Op::Send { io, .. } => (*io, OpKind::Send),
+            Op::Send { io, .. } | Op::SendFile { io, .. } => (*io, OpKind::Send),
             Op::Close { io } => (*io, OpKind::Close),
         };
         let room = !matches!(&op, Op::Recv { into: Some(buf), .. } if buf.spare_len() == 0);
@@ -428,6 +437,10 @@ impl<'p> Reactor<'p> for Sim<'p> {
             Op::Send { head, body, .. } => {
                 operations.head = Some(head);
                 operations.body = body;
+            }
+            Op::SendFile { head, range, .. } => {
+                operations.head = Some(head);
+                operations.file = Some(range);
             }
             Op::Accept { .. } => {}
             // Nothing may be in flight. If something is, its buffers come back before the handle is closed.
@@ -535,5 +548,9 @@ impl Peers for Sim<'_> {
     /// The bytes in the pipe to the client; none on a broken connection.
     fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
         self.network.unacknowledged(io)
+    }
+
+    fn sends_files(&self) -> bool {
+        self.network.has_files()
     }
 }

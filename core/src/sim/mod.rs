@@ -72,6 +72,7 @@ mod client;
 mod completions;
 mod dice;
 mod faults;
+mod files;
 mod network;
 mod pipe;
 mod server;

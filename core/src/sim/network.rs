@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use super::NONE;
 use super::dice::Dice;
 use super::faults::Faults;
+use super::files::Files;
 use super::socket::{Server, Socket};
-use crate::reactor::{IoError, IoHandle, Ready, Shutdown};
+use crate::reactor::{FileId, FileRange, IoError, IoHandle, Ready, Shutdown};
 use crate::time::Instant;
 
 /// Sockets in memory, a virtual clock, and the clients' end of every connection.
@@ -34,6 +35,7 @@ pub struct Network {
     received: u64,
     sent: u64,
     turned_away: u64,
+    pub(super) files: Files,
 }
 
 /// The outcome of receiving or sending.
@@ -60,6 +62,7 @@ impl Network {
             received: 0,
             sent: 0,
             turned_away: 0,
+            files: Files::default(),
         }
     }
 
@@ -233,6 +236,21 @@ impl Network {
         Ok(count)
     }
 
+    /// Sends at most `most` bytes of `head` and of a part of a file. If the file ends first, that is an error, as of a
+    /// system that finds out while it sends.
+    pub(super) fn send_file(&mut self, io: IoHandle, head: &[u8], range: FileRange, most: usize) -> Moved {
+        let files = core::mem::take(&mut self.files);
+        let found = files.read(range);
+        let sent = match found {
+            Some(bytes) => self.send(io, [head, bytes], most),
+            None => Err(IoError::FileUnreadable),
+        };
+        let is_short = found.is_some_and(|bytes| bytes.len() < range.len as usize);
+        let ends = sent.is_ok_and(|count| is_short && found.is_some_and(|bytes| count == head.len() + bytes.len()));
+        self.files = files;
+        if ends { Err(IoError::FileUnreadable) } else { sent }
+    }
+
     /// By chance, fewer than `most` bytes.
     fn shorten(&mut self, chance: u16, most: usize) -> usize {
         if most > 1 && self.dice.per_mille(chance) { self.dice.between(1, most - 1) } else { most }
@@ -315,5 +333,27 @@ impl Network {
             socket.release();
             self.free.push(index);
         }
+    }
+}
+
+/// Files. A reactor over a network sends files once there has been one.
+impl Network {
+    /// Opens a file with this content.
+    pub fn open_file(&mut self, bytes: Vec<u8>) -> FileId {
+        self.files.open(bytes)
+    }
+
+    /// The content of an open file, to be changed as another program might.
+    pub fn file_mut(&mut self, file: FileId) -> Option<&mut Vec<u8>> {
+        self.files.content(file)
+    }
+
+    /// Closes a file: nothing of it is sent from now on, and its place is used again.
+    pub fn close_file(&mut self, file: FileId) {
+        self.files.close(file);
+    }
+
+    pub(super) fn has_files(&self) -> bool {
+        !self.files.is_empty()
     }
 }

@@ -3,6 +3,7 @@
 use super::{CHUNK_DIGITS, CHUNK_HEAD, CHUNK_TAIL, Facts, IN_PLACE_MIN, Phase, ResponseWriter, Stream, WriteError};
 use crate::encode::{BodyFraming, BodyKind};
 use crate::format::format_hex_padded;
+use crate::reactor::FileRange;
 
 /// The body.
 impl<'a> ResponseWriter<'a> {
@@ -155,7 +156,7 @@ impl<'a> ResponseWriter<'a> {
     /// Same as [`write`](Self::write).
     pub fn write_static(&mut self, data: &'static [u8]) -> Result<usize, WriteError> {
         let in_place = match self.stream {
-            Stream::Length(_) | Stream::CloseDelimited => data.len() >= IN_PLACE_MIN && self.static_body.is_empty(),
+            Stream::Length(_) | Stream::CloseDelimited => data.len() >= IN_PLACE_MIN && self.ends_in_buffer(),
             _ => false,
         };
         if !in_place {
@@ -165,6 +166,40 @@ impl<'a> ResponseWriter<'a> {
         self.static_body = data;
         self.count_down(data.len());
         Ok(data.len())
+    }
+
+    /// Whether this connection can send parts of files with [`write_file`](Self::write_file).
+    #[must_use]
+    pub fn sends_files(&self) -> bool {
+        self.place.peers.sends_files()
+    }
+
+    /// Has the system send a part of a file, without copying it into a buffer; once per call, after everything that is
+    /// written in it. Returns how many bytes were taken: 0 if the connection does not
+    /// [send files](Self::sends_files), with the chunked coding, after a 100 (Continue), or a second time in one call. Then
+    /// read the file and [write](Self::write_with) it.
+    ///
+    /// The file must stay open until its bytes have been sent: keep it in the state of
+    /// [`Flow::Produce`](crate::handler::Flow::Produce) and finish in the next
+    /// [`produce`](crate::handler::Handler::produce) call. If it has become shorter by then, or cannot be read, the
+    /// connection ends in the middle of the response, so that the client notices.
+    ///
+    /// # Errors
+    /// Same as [`write`](Self::write).
+    pub fn write_file(&mut self, range: FileRange) -> Result<u32, WriteError> {
+        self.check_streaming(range.len as usize)?;
+        let len = range.len.min(FileRange::BYTES_MAX);
+        match self.stream {
+            Stream::Dropped => return Ok(range.len),
+            Stream::Length(_) | Stream::CloseDelimited => {}
+            _ => return Ok(0),
+        }
+        if len == 0 || !self.ends_in_buffer() || self.facts.has(Facts::INTERIM) || !self.sends_files() {
+            return Ok(0);
+        }
+        self.file = Some(FileRange { len, ..range });
+        self.count_down(len as usize);
+        Ok(len)
     }
 
     /// Discards what has been written of this response, and answers with a short text for `status` instead. If a part
@@ -200,7 +235,7 @@ impl<'a> ResponseWriter<'a> {
 
     /// How many bytes of body fit: none after a part that is sent in place.
     pub(crate) fn room(&self) -> usize {
-        if !self.static_body.is_empty() {
+        if !self.ends_in_buffer() {
             return 0;
         }
         let spare = self.out.len() - self.len;
@@ -209,6 +244,12 @@ impl<'a> ResponseWriter<'a> {
             (Stream::Chunked, Some(_)) => spare.saturating_sub(CHUNK_TAIL),
             _ => spare,
         }
+    }
+
+    /// Whether nothing that was written in this call is sent in place, after the buffer.
+    #[inline]
+    const fn ends_in_buffer(&self) -> bool {
+        self.static_body.is_empty() && self.file.is_none()
     }
 
     pub(super) fn open_chunk(&mut self) {

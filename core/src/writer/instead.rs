@@ -110,7 +110,7 @@ impl<'a> ResponseWriter<'a> {
     pub fn reset(&mut self) -> Result<(), WriteError> {
         let Some(facts) = self.origin else { return self.latch(WriteError::Order) };
         self.len = self.begin;
-        self.static_body = &[];
+        (self.static_body, self.file) = (&[], None);
         self.chunk = None;
         self.stream = Stream::Unbegun;
         // What the handler asked for apart from the response stays.
