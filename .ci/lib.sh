@@ -60,6 +60,15 @@ features() {
   awk '/^\[/ { inside = $0 == "[features]" } inside && /^[a-z][a-z0-9_-]* *=/ && $1 != "default" { print $1 }' "$1"
 }
 
+# bare_metal_linker TARGET: rustup brings a linker along for a target without an operating system; a system's Rust does
+# not, and takes LLVM's.
+bare_metal_linker() {
+  local target=$1
+  rustup target list --installed 2>/dev/null | grep -qx "$target" && return
+  needs ld.lld "a linker for $target" lld || skip "there is no linker for $target: neither rustup's target nor ld.lld is installed"
+  export "CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")_LINKER=ld.lld"
+}
+
 # version_at_least VERSION MINIMUM
 version_at_least() {
   [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]

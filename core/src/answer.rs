@@ -68,7 +68,7 @@ impl Answer<'_> {
 pub fn write_answer(out: &mut [u8], answer: &Answer<'_>, added: &[u8]) -> Result<usize, BufferFull> {
     let status = sendable(answer.status, added);
     let text = answer.text.unwrap_or_else(|| status::reason(status));
-    let text = &text[..text.floor_char_boundary(ANSWER_TEXT_BYTES_MAX)];
+    let text = text.get(..text.floor_char_boundary(ANSWER_TEXT_BYTES_MAX)).unwrap_or_default();
     // The text and a line feed.
     let length = BodyKind::Known(text.len() as u64 + 1);
     let framing = response_body(answer.head_request, false, status, answer.http10, length);

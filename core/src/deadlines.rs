@@ -64,23 +64,22 @@ impl Default for DeadlineNode {
 
 /// Access to the nodes, which are in a separate table or in the slots.
 pub trait DeadlineSlots {
-    /// The node of slot `index`, which is one that the caller passed to [`Deadlines`].
-    fn node(&mut self, index: u32) -> &mut DeadlineNode;
+    /// The node of slot `index`; `None` if there is no such slot.
+    fn node(&mut self, index: u32) -> Option<&mut DeadlineNode>;
 }
 
 impl DeadlineSlots for [DeadlineNode] {
-    /// # Panics
-    /// If `index` is not below the length.
     #[inline]
-    fn node(&mut self, index: u32) -> &mut DeadlineNode {
-        &mut self[index as usize]
+    fn node(&mut self, index: u32) -> Option<&mut DeadlineNode> {
+        self.get_mut(index as usize)
     }
 }
 
 /// The deadlines of all slots, in `CLASSES` lists (at most 254), each ordered by time, and a heap for times that
 /// handlers choose.
 ///
-/// Nodes belong to one `Deadlines` for their whole lifetime: pass the same slots to every call.
+/// Nodes belong to one `Deadlines` for their whole lifetime: pass the same slots to every call. A slot or a class that does
+/// not exist has no deadline, and cannot get one.
 #[derive(Debug)]
 pub struct Deadlines<const CLASSES: usize> {
     lists: [List; CLASSES],
@@ -109,13 +108,9 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     ///
     /// O(1) as long as no deadline in the class is later than `at`; otherwise (the clock or the timeout of the class
     /// changed) it walks over the later ones to keep the order.
-    ///
-    /// # Panics
-    /// If `class` is not below `CLASSES`, or the slot does not exist.
     #[inline]
     pub fn arm(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, class: usize, at: Instant) {
-        let list = &mut self.lists[class];
-        let node = slots.node(index);
+        let (Some(list), Some(node)) = (self.lists.get_mut(class), slots.node(index)) else { return };
         if usize::from(node.class) == class {
             if node.at == at {
                 return;
@@ -139,11 +134,8 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
 
     /// Puts slot `index` into the heap with the time `at`, in place of its previous deadline or time. O(1), or O(log n)
     /// amortised if it was in the heap.
-    ///
-    /// # Panics
-    /// If the slot does not exist.
     pub fn arm_wake(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, at: Instant) {
-        let node = slots.node(index);
+        let Some(node) = slots.node(index) else { return };
         if node.class == WAKE && node.at == at {
             return;
         }
@@ -169,12 +161,9 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     }
 
     /// Removes the slot's deadline, if it has one.
-    ///
-    /// # Panics
-    /// If the slot does not exist.
     #[inline]
     pub fn cancel(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) {
-        let node = slots.node(index);
+        let Some(node) = slots.node(index) else { return };
         match node.class {
             UNARMED => {}
             WAKE => self.wakes.remove(slots, index),
@@ -197,9 +186,6 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
 
     /// The slot of `class` whose deadline follows that of `after`, which must be in the class, or for `None` the first
     /// one. `None` if that deadline is later than `now`. For callers that decide for each due slot whether to end it.
-    ///
-    /// # Panics
-    /// If `class` is not below `CLASSES`, or a slot does not exist.
     pub fn next_due(
         &self,
         slots: &mut (impl DeadlineSlots + ?Sized),
@@ -207,13 +193,14 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         after: Option<u32>,
         now: Instant,
     ) -> Option<u32> {
-        let list = &self.lists[class];
+        let list = self.lists.get(class)?;
         let index = match after {
             None if list.head_at > now => NONE,
             None => list.head,
-            Some(after) => slots.node(after).next,
+            Some(after) => slots.node(after)?.next,
         };
-        if index != NONE && slots.node(index).at <= now { Some(index) } else { None }
+        // None has the index NONE.
+        if slots.node(index)?.at <= now { Some(index) } else { None }
     }
 
     /// The earliest deadline or time in the heap; `None` if there is none. Touches no slot.
@@ -240,31 +227,25 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
 
     /// The slot with the earliest deadline of the class: of idle connections, the one that has been idle the longest.
     /// `None` if the class is empty.
-    ///
-    /// # Panics
-    /// If `class` is not below `CLASSES`.
     #[inline]
     #[must_use]
     pub fn oldest(&self, class: usize) -> Option<u32> {
-        let head = self.lists[class].head;
+        let head = self.lists.get(class)?.head;
         if head == NONE { None } else { Some(head) }
     }
 
     /// Whether the slot has a deadline of any class, or is in the heap.
-    ///
-    /// # Panics
-    /// If the slot does not exist.
     #[inline]
     #[must_use]
     pub fn is_armed(&self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) -> bool {
-        slots.node(index).class != UNARMED
+        slots.node(index).is_some_and(|node| node.class != UNARMED)
     }
 
     /// Removes the first head whose deadline is `earliest`.
     #[cold]
     fn pop_at(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), earliest: Instant) -> Option<(u32, usize)> {
-        let class = self.lists.iter().position(|list| list.head_at == earliest)?;
-        let index = self.lists[class].head;
+        let (class, list) = self.lists.iter().enumerate().find(|(_, list)| list.head_at == earliest)?;
+        let index = list.head;
         self.cancel(slots, index);
         Some((index, class))
     }
@@ -272,40 +253,41 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     /// Closes the gap that a slot leaves, given a copy of its node.
     #[inline]
     fn unlink(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), node: &DeadlineNode) {
-        let list = &mut self.lists[usize::from(node.class)];
-        let next_at = if node.next == NONE {
-            list.tail = node.prev;
-            NEVER
-        } else {
-            let next = slots.node(node.next);
+        let Some(list) = self.lists.get_mut(usize::from(node.class)) else { return };
+        // None has the index NONE.
+        let next_at = if let Some(next) = slots.node(node.next) {
             next.prev = node.prev;
             next.at
+        } else {
+            list.tail = node.prev;
+            NEVER
         };
-        if node.prev == NONE {
+        if let Some(prev) = slots.node(node.prev) {
+            prev.next = node.next;
+        } else {
             list.head = node.next;
             list.head_at = next_at;
-        } else {
-            slots.node(node.prev).next = node.next;
         }
     }
 
     /// Links the slot's node, which is in no list, after the last one that is not later.
     #[inline]
     fn append(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, class: usize, at: Instant) {
-        let list = &mut self.lists[class];
+        let Some(list) = self.lists.get_mut(class) else { return };
         let prev = list.tail;
-        if prev == NONE {
-            list.head = index;
-            list.head_at = at;
-        } else {
-            let last = slots.node(prev);
+        if let Some(last) = slots.node(prev) {
             if at < last.at {
                 return self.insert_before_later(slots, index, class, at);
             }
             last.next = index;
+        } else {
+            list.head = index;
+            list.head_at = at;
         }
         list.tail = index;
-        *slots.node(index) = DeadlineNode { at, prev, next: NONE, child: NONE, class: class as u8 };
+        if let Some(node) = slots.node(index) {
+            *node = DeadlineNode { at, prev, next: NONE, child: NONE, class: class as u8 };
+        }
     }
 
     /// Links the slot's node before all that are later, of which there is at least one.
@@ -317,21 +299,26 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         class: usize,
         at: Instant,
     ) {
-        let list = &mut self.lists[class];
-        let mut next = list.tail;
-        let mut prev = slots.node(next).prev;
-        while prev != NONE && slots.node(prev).at > at {
+        let Some(list) = self.lists.get_mut(class) else { return };
+        let (mut prev, mut next) = (list.tail, NONE);
+        while let Some(node) = slots.node(prev)
+            && node.at > at
+        {
             next = prev;
-            prev = slots.node(next).prev;
+            prev = node.prev;
         }
-        slots.node(next).prev = index;
-        if prev == NONE {
+        if let Some(node) = slots.node(next) {
+            node.prev = index;
+        }
+        if let Some(node) = slots.node(prev) {
+            node.next = index;
+        } else {
             list.head = index;
             list.head_at = at;
-        } else {
-            slots.node(prev).next = index;
         }
-        *slots.node(index) = DeadlineNode { at, prev, next, child: NONE, class: class as u8 };
+        if let Some(node) = slots.node(index) {
+            *node = DeadlineNode { at, prev, next, child: NONE, class: class as u8 };
+        }
     }
 }
 

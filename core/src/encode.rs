@@ -9,6 +9,7 @@ use core::fmt;
 
 use crate::error::BufferFull;
 use crate::format::{HttpDate, UINT_BYTES_MAX, uint_len, write_digits};
+use crate::part::split;
 use crate::status;
 
 /// Writes into borrowed memory, front to back. Each method writes its whole part or nothing.
@@ -93,12 +94,15 @@ impl<'a> Encoder<'a> {
             return Err(StatusError::InvalidReason);
         }
         let line = self.take(STATUS_LINE_BYTES.saturating_add(reason.len()))?;
-        let (start, end) = line.split_at_mut(STATUS_LINE_BYTES - 2);
-        start.copy_from_slice(b"HTTP/1.1 000 ");
-        write_digits(status.into(), &mut start[9..12]);
-        let (to, line_end) = end.split_at_mut(reason.len());
-        to.copy_from_slice(reason);
-        line_end.copy_from_slice(b"\r\n");
+        let (version, line) = split(line, "HTTP/1.1 ".len())?;
+        let (digits, line) = split(line, 3)?;
+        let (space, line) = split(line, 1)?;
+        let (reason_to, line_end) = split(line, reason.len())?;
+        copy(version, b"HTTP/1.1 ");
+        write_digits(status.into(), digits);
+        copy(space, b" ");
+        copy(reason_to, reason);
+        copy(line_end, b"\r\n");
         Ok(())
     }
 
@@ -114,9 +118,9 @@ impl<'a> Encoder<'a> {
         check_field(name, value)?;
         let length = name.len().saturating_add(value.len()).saturating_add(FIELD_LINE_EXTRA);
         let line = self.take(length)?;
-        let (name_to, line) = line.split_at_mut(name.len());
-        let (colon, line) = line.split_at_mut(2);
-        let (value_to, line_end) = line.split_at_mut(value.len());
+        let (name_to, line) = split(line, name.len())?;
+        let (colon, line) = split(line, 2)?;
+        let (value_to, line_end) = split(line, value.len())?;
         copy(name_to, name);
         copy(colon, b": ");
         copy(value_to, value);
@@ -132,7 +136,7 @@ impl<'a> Encoder<'a> {
     pub fn field_line(&mut self, line: FieldLine<'_>) -> Result<(), BufferFull> {
         let text = line.0;
         let line = self.take(text.len().saturating_add(2))?;
-        let (text_to, line_end) = line.split_at_mut(text.len());
+        let (text_to, line_end) = split(line, text.len())?;
         copy(text_to, text);
         copy(line_end, b"\r\n");
         Ok(())
@@ -147,8 +151,8 @@ impl<'a> Encoder<'a> {
     pub fn uint_field(&mut self, name_with_colon: &'static [u8], value: u64) -> Result<(), BufferFull> {
         let digits_len = uint_len(value);
         let line = self.take(name_with_colon.len().saturating_add(digits_len + 2))?;
-        let (name_to, line) = line.split_at_mut(name_with_colon.len());
-        let (digits, line_end) = line.split_at_mut(digits_len);
+        let (name_to, line) = split(line, name_with_colon.len())?;
+        let (digits, line_end) = split(line, digits_len)?;
         copy(name_to, name_with_colon);
         write_digits(value, digits);
         copy(line_end, b"\r\n");
@@ -177,8 +181,8 @@ impl<'a> Encoder<'a> {
     #[inline]
     pub fn date_field(&mut self, date: &HttpDate) -> Result<(), BufferFull> {
         let line = self.take(DATE_LINE_BYTES)?;
-        let (name, line) = line.split_at_mut(DATE_LINE_BYTES - HttpDate::BYTES - 2);
-        let (value, line_end) = line.split_at_mut(HttpDate::BYTES);
+        let (name, line) = split(line, DATE_LINE_BYTES - HttpDate::BYTES - 2)?;
+        let (value, line_end) = split(line, HttpDate::BYTES)?;
         copy(name, b"Date: ");
         copy(value, date.as_bytes());
         copy(line_end, b"\r\n");
@@ -196,11 +200,11 @@ impl<'a> Encoder<'a> {
             return Err(FieldError::InvalidValue);
         }
         let line = self.take(UPGRADE.len().saturating_add(protocols.len()).saturating_add(2))?;
-        let (name, line) = line.split_at_mut(UPGRADE.len());
-        let (value, line_end) = line.split_at_mut(protocols.len());
-        name.copy_from_slice(UPGRADE);
-        value.copy_from_slice(protocols);
-        line_end.copy_from_slice(b"\r\n");
+        let (name, line) = split(line, UPGRADE.len())?;
+        let (value, line_end) = split(line, protocols.len())?;
+        copy(name, UPGRADE);
+        copy(value, protocols);
+        copy(line_end, b"\r\n");
         Ok(())
     }
 
@@ -508,7 +512,7 @@ const fn has_control(word: u64) -> bool {
 fn copy(to: &mut [u8], from: &[u8]) {
     // The longest first: the shortest parts have constant lengths, for which the compiler removes all of this.
     match from.len() {
-        33.. => to.copy_from_slice(from),
+        33.. => crate::part::copy(to, from),
         16.. => copy_ends::<16>(to, from),
         8.. => copy_ends::<8>(to, from),
         4.. => copy_ends::<4>(to, from),

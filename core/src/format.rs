@@ -179,7 +179,7 @@ impl HttpDate {
         let (year, month, day) = civil_date(days);
         // 1970-01-01 was a Thursday.
         let weekday = WEEKDAYS[((days + 4) % 7) as usize];
-        let month = MONTHS[(month - 1) as usize];
+        let month = MONTHS[((month - 1) & 15) as usize];
 
         let mut text = *b"Sun, 06 Nov 1994 08:49:37 GMT";
         put_three(&mut text, 0, weekday);
@@ -224,8 +224,11 @@ impl fmt::Debug for HttpDate {
 
 const WEEKDAYS: [&[u8; 3]; 7] = [b"Sun", b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat"];
 
-const MONTHS: [&[u8; 3]; 12] =
-    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+/// The last four are never looked up: with them no masked index can be out of bounds.
+const MONTHS: [&[u8; 3]; 16] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec", b"   ", b"   ",
+    b"   ", b"   ",
+];
 
 /// Year, month (1 to 12) and day (1 to 31) of the Gregorian calendar, `days` after 1970-01-01.
 const fn civil_date(days: u32) -> (u32, u32, u32) {

@@ -75,6 +75,7 @@ pub mod format;
 pub mod handler;
 pub mod limits;
 pub mod parse;
+mod part;
 pub mod peer;
 #[cfg(planted)]
 pub mod planted;

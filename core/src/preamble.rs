@@ -4,6 +4,7 @@ use heapless::{String, Vec};
 
 use crate::error::BufferFull;
 use crate::format::HttpDate;
+use crate::part::part;
 
 /// The longest `Server` value, in bytes.
 pub const SERVER_BYTES_MAX: usize = 64;
@@ -54,7 +55,7 @@ impl Preamble {
     /// `Date` and `Server`, unless they are left out.
     #[inline]
     pub(crate) fn fields(&self) -> &[u8] {
-        &self.bytes[STATUS_LINE_OK.len()..]
+        part(&self.bytes, STATUS_LINE_OK.len()..)
     }
 
     /// The formatted date, if there is a clock.

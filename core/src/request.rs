@@ -18,6 +18,7 @@ pub use trailers::{TrailerIter, Trailers};
 
 pub use crate::parse::BodyLength;
 use crate::parse::{FieldSlot, flag};
+use crate::part::part;
 use crate::peer::{ConnectionId, ConnectionInfo};
 use crate::reactor::{Peer, Security};
 
@@ -131,7 +132,8 @@ impl<'a> Request<'a> {
 
     #[cold]
     fn extension_method(&self) -> &'a str {
-        let token = &self.head[self.facts.line_at as usize..][..self.facts.method_len as usize];
+        let method_at = self.facts.line_at as usize;
+        let token = part(self.head, method_at..method_at + self.facts.method_len as usize);
         // Never empty: a token is ASCII.
         str::from_utf8(token).unwrap_or_default()
     }
@@ -141,7 +143,7 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn target(&self) -> &'a [u8] {
         let target_at = self.facts.line_at as usize + self.facts.method_len as usize + 1;
-        &self.head[target_at..][..self.facts.target_len as usize]
+        part(self.head, target_at..target_at + self.facts.target_len as usize)
     }
 
     /// The request target as it was sent, as text. Takes one pass over it.
@@ -169,7 +171,8 @@ impl<'a> Request<'a> {
         if self.facts.path_len == 0 {
             return self.empty_path();
         }
-        &self.target()[self.facts.path_at as usize..][..self.facts.path_len as usize]
+        let path_at = self.facts.path_at as usize;
+        part(self.target(), path_at..path_at + self.facts.path_len as usize)
     }
 
     /// The path as text: see [`path`](Self::path). Takes one pass over it.
@@ -276,9 +279,9 @@ impl<'a> Request<'a> {
     /// The authority of a target in absolute- or authority-form.
     #[cold]
     fn authority(&self) -> &'a [u8] {
-        let before_path = &self.target()[..self.facts.path_at as usize];
+        let before_path = part(self.target(), ..self.facts.path_at as usize);
         let scheme = before_path.windows(3).position(|bytes| bytes == b"://");
-        &before_path[scheme.map_or(0, |scheme_len| scheme_len + 3)..]
+        part(before_path, scheme.map_or(0, |scheme_len| scheme_len + 3)..)
     }
 
     /// How the content is delimited (RFC 9112 §6.3).

@@ -18,6 +18,7 @@ use core::fmt;
 use crate::answer::{CONTINUE, sendable};
 use crate::encode::connection_field;
 use crate::format::UINT_BYTES_MAX;
+use crate::part::{copy, part, part_mut};
 use crate::peer::{ConnectionInfo, Place};
 use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
@@ -227,7 +228,7 @@ impl<'a> ResponseWriter<'a> {
         let mut out = parts.out;
         if parts.facts.has(Facts::MAY_INSERT) {
             let end = out.len().saturating_sub(CONTINUE.len()).max(parts.len);
-            out = &mut out[..end];
+            out = part_mut(out, ..end);
         }
         Self {
             out,
@@ -399,9 +400,21 @@ impl<'a> ResponseWriter<'a> {
     #[inline]
     fn put(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         self.ensure(bytes.len())?;
-        self.out[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        let Some(to) = self.spare().get_mut(..bytes.len()) else { return self.latch(WriteError::TooLarge) };
+        to.copy_from_slice(bytes);
         self.len += bytes.len();
         Ok(())
+    }
+
+    /// The room after what was written.
+    #[inline(always)]
+    fn spare(&mut self) -> &mut [u8] {
+        part_mut(self.out, self.len..)
+    }
+
+    /// This response, as far as it was written.
+    fn so_far(&self) -> &[u8] {
+        part(self.out, self.begin..self.len)
     }
 
     /// Makes sure that `count` bytes fit, if necessary by moving to a larger buffer.
@@ -424,8 +437,8 @@ impl<'a> ResponseWriter<'a> {
             return self.latch(WriteError::PoolExhausted);
         };
         let end = larger.len() - kept;
-        let larger = &mut larger[..end];
-        larger[..self.len].copy_from_slice(&self.out[..self.len]);
+        let larger = part_mut(larger, ..end);
+        copy(part_mut(larger, ..self.len), part(self.out, ..self.len));
         self.out = larger;
         self.grown = Some(loan);
         Ok(())

@@ -2,6 +2,7 @@
 
 use crate::limits::Limits;
 use crate::parse::{Chunk, ChunkedDecoder};
+use crate::part::part;
 use crate::request::BodyLength;
 
 /// The rest of a message body.
@@ -123,7 +124,7 @@ impl Body {
         }
         let mut slice = Slice { held, ..Slice::new(skip, 0, false) };
         if decoder.is_at_trailers() {
-            slice.trailers = decoder.poll_trailers(&bytes[skip..], limits).map_err(|error| error.status())?;
+            slice.trailers = decoder.poll_trailers(part(bytes, skip..), limits).map_err(|error| error.status())?;
             slice.ended = slice.trailers.is_some();
         }
         Ok(slice)

@@ -327,10 +327,7 @@ impl<'p, E> Exchange<'p, E> {
     fn insert_continue(&mut self) {
         let at = self.response_at as usize;
         let Output::Unsent { head, .. } = &mut self.output else { return };
-        let len = head.len();
-        if head.append(CONTINUE).is_ok() {
-            head.filled_mut().copy_within(at..len, at + CONTINUE.len());
-            head.filled_mut()[at..at + CONTINUE.len()].copy_from_slice(CONTINUE);
+        if head.insert(at, CONTINUE).is_ok() {
             self.response_at += CONTINUE.len() as u32;
             self.set(flag::CONTINUE);
             self.facts = self.facts.with(Facts::INTERIM, true);

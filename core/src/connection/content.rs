@@ -8,6 +8,7 @@ use crate::answer::Answer;
 use crate::error::CloseReason;
 use crate::handler::{Content, Flow, Handler, RefusalCause};
 use crate::parse::{HeadScan, with_head};
+use crate::part::part;
 use crate::pool::{Buf, Class};
 use crate::request::Trailers;
 use crate::state::Event;
@@ -101,8 +102,9 @@ impl<'p, E> Connection<'p, E> {
         self.exchange.go(Event::CallHandler);
         let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
         // Trailers are at the end of the content, so the only content before them is what was held.
-        let (content, rest) = bytes[slice.skip..].split_at(slice.len);
-        let trailers = slice.trailers.map(|len| Trailers::new(&rest[..len]));
+        let content_end = slice.skip + slice.len;
+        let content = part(bytes, slice.skip..content_end);
+        let trailers = slice.trailers.map(|len| Trailers::new(part(bytes, content_end..content_end + len)));
         let mut content = Content::new(content, slice.ended, trailers);
         let before = self.exchange.unsent();
         // A handler that answers now leaves the rest unread.
@@ -247,13 +249,13 @@ impl<'p, E> Connection<'p, E> {
         }
         loop {
             let Some(inbound) = &mut self.inbound else { return false };
-            let slice = match self.exchange.body.poll(&inbound.filled()[head_len..], 0, cx.limits) {
+            let slice = match self.exchange.body.poll(part(inbound.filled(), head_len..), 0, cx.limits) {
                 Ok(slice) => slice,
                 Err(status) => return self.refuse_content(cx, status),
             };
             let Output::Collected(mut collected) = core::mem::take(&mut self.exchange.output) else { return false };
             let from = head_len + slice.skip;
-            let data = &inbound.filled()[from..from + slice.len];
+            let data = part(inbound.filled(), from..from + slice.len);
             let mut fits = collected.append(data).is_ok();
             while !fits {
                 collected = match cx.pool.grow(collected) {
@@ -321,8 +323,11 @@ impl<'p, E> Connection<'p, E> {
         exchange.facts = exchange.facts.with(Facts::CONTENT, false);
         let content_len = in_place.unwrap_or(0);
         let head_len = core::mem::take(&mut exchange.kept_len) as usize;
-        let (head, rest) = inbound.filled().split_at(head_len);
-        let content = aside.as_ref().map_or(&rest[..content_len], |buf| buf.filled());
+        let head = part(inbound.filled(), ..head_len);
+        let content = match &aside {
+            Some(buf) => buf.filled(),
+            None => part(inbound.filled(), head_len..head_len + content_len),
+        };
         let called = with_head(head, cx.limits, &mut HeadScan::default(), |parsed| match parsed {
             Ok(Some(request)) => {
                 let target = Some(request.target());

@@ -3,6 +3,7 @@
 use super::exchange::{Exchange, Output};
 use super::flag;
 use crate::encode::connection_field;
+use crate::part::part;
 use crate::pool::Buf;
 use crate::writer::{Facts, Stream};
 
@@ -39,7 +40,8 @@ impl<E> Exchange<'_, E> {
 /// Inserts `Connection: close` into the head that begins at `at`. The writer has left room for it.
 #[cold]
 fn insert_close(head: &mut Buf<'_>, at: usize, http10: bool) {
-    let find = |head: &Buf<'_>, what: &[u8]| head.filled()[at..].windows(what.len()).position(|part| part == what);
+    let find =
+        |head: &Buf<'_>, what: &[u8]| part(head.filled(), at..).windows(what.len()).position(|part| part == what);
     let granted = connection_field(http10, true, false);
     if !granted.is_empty()
         && let Some(place) = find(head, granted)
@@ -47,10 +49,8 @@ fn insert_close(head: &mut Buf<'_>, at: usize, http10: bool) {
         head.cut(at + place, granted.len());
     }
     let line = connection_field(http10, false, false);
-    let (len, Some(place)) = (head.len(), find(head, b"\r\n\r\n")) else { return };
-    let place = at + place + 2;
-    if head.append(line).is_ok() {
-        head.filled_mut().copy_within(place..len, place + line.len());
-        head.filled_mut()[place..place + line.len()].copy_from_slice(line);
+    if let Some(place) = find(head, b"\r\n\r\n") {
+        let inserted = head.insert(at + place + 2, line);
+        debug_assert!(inserted.is_ok(), "the writer must have left room");
     }
 }

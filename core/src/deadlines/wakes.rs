@@ -27,7 +27,8 @@ impl Wakes {
 
     /// Inserts a slot whose node is in no list.
     pub(super) fn insert(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, at: Instant) {
-        *slots.node(index) = DeadlineNode { at, prev: NONE, next: NONE, child: NONE, class: WAKE };
+        let Some(node) = slots.node(index) else { return };
+        *node = DeadlineNode { at, prev: NONE, next: NONE, child: NONE, class: WAKE };
         let root = meld(slots, self.root, index);
         self.set_root(slots, root);
     }
@@ -35,19 +36,21 @@ impl Wakes {
     /// Removes a slot and resets its node.
     #[cold]
     pub(super) fn remove(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) {
-        let node = core::mem::take(slots.node(index));
+        let Some(node) = slots.node(index) else { return };
+        let node = core::mem::take(node);
         let below = merge_siblings(slots, node.child);
         let root = if self.root == index {
             below
         } else {
-            let before = slots.node(node.prev);
-            if before.child == index {
-                before.child = node.next;
-            } else {
-                before.next = node.next;
+            if let Some(before) = slots.node(node.prev) {
+                if before.child == index {
+                    before.child = node.next;
+                } else {
+                    before.next = node.next;
+                }
             }
-            if node.next != NONE {
-                slots.node(node.next).prev = node.prev;
+            if let Some(next) = slots.node(node.next) {
+                next.prev = node.prev;
             }
             meld(slots, self.root, below)
         };
@@ -56,23 +59,22 @@ impl Wakes {
 
     fn set_root(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), root: u32) {
         self.root = root;
-        self.first_at = if root == NONE { NEVER } else { slots.node(root).at };
+        self.first_at = slots.node(root).map_or(NEVER, |root| root.at);
     }
 }
 
 /// Merges two heaps, given by their roots, which have no siblings; returns the new root.
 fn meld(slots: &mut (impl DeadlineSlots + ?Sized), one: u32, other: u32) -> u32 {
-    if one == NONE || other == NONE {
-        return if one == NONE { other } else { one };
-    }
-    let (one_at, other_at) = (slots.node(one).at, slots.node(other).at);
+    let Some(one_at) = slots.node(one).map(|node| node.at) else { return other };
+    let Some(other_at) = slots.node(other).map(|node| node.at) else { return one };
     let (above, below) = if other_at < one_at { (other, one) } else { (one, other) };
-    let next = core::mem::replace(&mut slots.node(above).child, below);
-    if next != NONE {
-        slots.node(next).prev = below;
+    let next = slots.node(above).map_or(NONE, |node| core::mem::replace(&mut node.child, below));
+    if let Some(next) = slots.node(next) {
+        next.prev = below;
     }
-    let node = slots.node(below);
-    (node.prev, node.next) = (above, next);
+    if let Some(node) = slots.node(below) {
+        (node.prev, node.next) = (above, next);
+    }
     above
 }
 
@@ -85,7 +87,9 @@ fn merge_siblings(slots: &mut (impl DeadlineSlots + ?Sized), first: u32) -> u32 
         let other = cut(slots, at);
         let following = if other == NONE { NONE } else { cut(slots, other) };
         let pair = meld(slots, at, other);
-        slots.node(pair).next = pairs;
+        if let Some(node) = slots.node(pair) {
+            node.next = pairs;
+        }
         pairs = pair;
         at = following;
     }
@@ -100,7 +104,7 @@ fn merge_siblings(slots: &mut (impl DeadlineSlots + ?Sized), first: u32) -> u32 
 
 /// Detaches a node from its parent and siblings; returns the next sibling.
 fn cut(slots: &mut (impl DeadlineSlots + ?Sized), index: u32) -> u32 {
-    let node = slots.node(index);
+    let Some(node) = slots.node(index) else { return NONE };
     node.prev = NONE;
     core::mem::replace(&mut node.next, NONE)
 }

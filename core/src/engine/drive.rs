@@ -339,7 +339,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             Some(Deadline::Wake) if planted!(WakeNotArmed) => self.deadlines.cancel(self.nodes, index),
             Some(Deadline::Wake) => self.deadlines.arm_wake(self.nodes, index, slot.connection.wake_at(now)),
             Some(class) => {
-                let at = Instant(now.0.saturating_add(self.timeouts[class as usize]));
+                let at = Instant(now.0.saturating_add(self.timeout_ms(class as usize)));
                 self.deadlines.arm(self.nodes, index, class as usize, at);
                 // Its response did not announce the stop but was its last one, unless another request has arrived.
                 self.sweep_due |= class == Deadline::Idle && self.mode == Mode::Drain;

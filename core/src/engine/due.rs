@@ -77,7 +77,7 @@ impl<H: Handler> Engine<'_, '_, H> {
                 self.deadlines.cancel(self.nodes, index);
                 if slot.connection.is_starved_to_receive() && matches!(deadline, Deadline::FirstByte | Deadline::Idle) {
                     // Its bytes have arrived; it is the pool that has no buffer for them.
-                    let at = Instant(now.0.saturating_add(self.timeouts[class]));
+                    let at = Instant(now.0.saturating_add(self.timeout_ms(class)));
                     self.deadlines.arm(self.nodes, index, class, at);
                     continue;
                 }

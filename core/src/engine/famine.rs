@@ -208,15 +208,14 @@ impl<H: Handler> Engine<'_, '_, H> {
                 continue;
             }
             let began = self.began(handle.index).unwrap_or(stuck_since);
-            let at = oldest.iter().position(|(other, _)| *other > began).unwrap_or(oldest.len());
-            if at == AT_ONCE {
-                continue;
+            let mut last = (began, handle.index);
+            for entry in &mut oldest {
+                if last.0 < entry.0 {
+                    core::mem::swap(entry, &mut last);
+                }
             }
-            if oldest.is_full() {
-                oldest.pop();
-            }
-            let inserted = oldest.insert(at, (began, handle.index));
-            debug_assert!(inserted.is_ok(), "there must be room");
+            // Where there is no room, the latest one is left out.
+            let _ = oldest.push(last);
         }
         oldest
     }
@@ -224,7 +223,7 @@ impl<H: Handler> Engine<'_, '_, H> {
     /// When the deadline of a connection was armed.
     pub(super) fn began(&self, index: u32) -> Option<Instant> {
         let node = &self.nodes.get(index as usize)?.deadline;
-        Some(Instant(node.deadline()?.0.saturating_sub(self.timeouts[node.class()?])))
+        Some(Instant(node.deadline()?.0.saturating_sub(self.timeout_ms(node.class()?))))
     }
 
     /// Ends a connection that holds a buffer: with 503 if a request is to be answered and nothing of the response has

@@ -166,8 +166,8 @@ impl Default for SlotNode {
 
 impl DeadlineSlots for [SlotNode] {
     #[inline]
-    fn node(&mut self, index: u32) -> &mut DeadlineNode {
-        &mut self[index as usize].deadline
+    fn node(&mut self, index: u32) -> Option<&mut DeadlineNode> {
+        self.get_mut(index as usize).map(|node| &mut node.deadline)
     }
 }
 
@@ -463,6 +463,12 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             return deadline;
         }
         others.into_iter().chain([deadline]).flatten().min()
+    }
+
+    /// The timeout of a class of deadlines.
+    #[inline]
+    fn timeout_ms(&self, class: usize) -> u64 {
+        self.timeouts.get(class).copied().unwrap_or(NEVER_MS)
     }
 
     /// Whether [`set_unix_time`](Self::set_unix_time) should be called.

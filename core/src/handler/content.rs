@@ -1,5 +1,6 @@
 //! Content of a request, as it is offered to a handler.
 
+use crate::part::part;
 use crate::request::Trailers;
 
 /// Content that is offered to [`Handler::receive`](super::Handler::receive).
@@ -48,7 +49,7 @@ impl<'a> Content<'a> {
     /// The content that is offered, without what was [consumed](Self::consume) in this call.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
-        &self.bytes[self.consumed..]
+        part(self.bytes, self.consumed..)
     }
 
     /// Consumes the first `count` of [`bytes`](Self::bytes), or all if there are fewer, and holds the rest for the next

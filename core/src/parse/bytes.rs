@@ -1,5 +1,7 @@
 //! Which bytes are allowed where, as one table of bit sets.
 
+use crate::part::part;
+
 /// A byte of a token (RFC 9110 §5.6.2): methods, field names, chunk extensions.
 pub(super) const TOKEN: u8 = 1;
 /// A byte of a path: RFC 3986 `pchar`, `/` and `%`, and also `[` `]` `|`, which browsers send unescaped.
@@ -33,7 +35,7 @@ pub(super) fn span(bytes: &[u8], class: u8) -> usize {
         }
         at += 4;
     }
-    for &byte in &bytes[at..] {
+    for &byte in part(bytes, at..) {
         if !is(byte, class) {
             break;
         }

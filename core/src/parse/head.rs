@@ -11,6 +11,7 @@ use super::known::Known;
 use super::request_line::{RequestLine, request_line};
 use super::scan::{HeadScan, count_scanned};
 use crate::limits::Limits;
+use crate::part::part;
 use crate::request::{Facts, Request};
 
 /// Storage for one parsed field.
@@ -112,14 +113,14 @@ fn attempt<'a>(
     limits: &Limits,
     scan: &mut HeadScan,
 ) -> Attempt<'a> {
-    let window = &bytes[..bytes.len().min(limits.head_bytes_max as usize)];
+    let window = bytes.get(..limits.head_bytes_max as usize).unwrap_or(bytes);
     let usable = slots.len().min(fields_max as usize);
     let slots = &mut slots[..usable];
     if scan.is_fresh() {
         match OneShot::read(window, 0, slots, limits.target_bytes_max) {
             Ok(shot) => {
-                if let Ok(facts) = shot.check(&slots[..shot.fields]) {
-                    let request = Request::new(&window[..shot.head_len], &slots[..shot.fields], facts);
+                if let Ok(facts) = shot.check(first(slots, shot.fields)) {
+                    let request = Request::new(part(window, ..shot.head_len), first(slots, shot.fields), facts);
                     return Attempt::Settled(Ok(Some(request)));
                 }
             }
@@ -148,10 +149,35 @@ fn by_lines<'a>(
     if scan.fields() > slots.len() {
         return Attempt::MoreSlots;
     }
-    let head = &window[..head_len];
+    let head = part(window, ..head_len);
     let checked = OneShot::read(head, scan.line_at(), slots, limits.target_bytes_max)
-        .and_then(|shot| Ok((shot.check(&slots[..shot.fields])?, shot.fields)));
-    Attempt::Settled(checked.map(|(facts, count)| Some(Request::new(head, &slots[..count], facts))))
+        .and_then(|shot| Ok((shot.check(first(slots, shot.fields))?, shot.fields)));
+    Attempt::Settled(checked.map(|(facts, count)| Some(Request::new(head, first(slots, count), facts))))
+}
+
+#[cfg(feature = "small")]
+use super::lines::read as read_lines;
+
+/// Reads complete field lines at the front of `bytes`; returns their length, with the empty line, and the fields.
+#[cfg(not(feature = "small"))]
+#[inline(always)]
+fn read_lines<'s, 'a>(
+    bytes: &'a [u8],
+    slots: &'s mut [FieldSlot<'a>],
+) -> Result<(usize, &'s [FieldSlot<'a>]), HeadError> {
+    match httparse::parse_headers(bytes, slots) {
+        Ok(httparse::Status::Complete(parsed)) => Ok(parsed),
+        Err(httparse::Error::TooManyHeaders) => Err(HeadError::TooManyFields),
+        Ok(httparse::Status::Partial) | Err(_) => Err(HeadError::HeadTooLong),
+    }
+}
+
+/// The first `count` slots, which are those that were filled.
+#[inline(always)]
+fn first<'s, 'a>(slots: &'s [FieldSlot<'a>], count: usize) -> &'s [FieldSlot<'a>] {
+    let first = slots.get(..count);
+    debug_assert!(first.is_some(), "no more fields than slots");
+    first.unwrap_or_default()
 }
 
 /// A complete head with well-formed lines, whose known fields have not been checked yet.
@@ -180,17 +206,13 @@ impl OneShot {
         target_bytes_max: u32,
     ) -> Result<Self, HeadError> {
         count_scanned(window.len());
-        let line = request_line(&window[line_at..], target_bytes_max)?;
+        let line = request_line(part(window, line_at..), target_bytes_max)?;
         let lines_at = line_at + line.len();
-        let (lines_len, fields) = match httparse::parse_headers(&window[lines_at..], slots) {
-            Ok(httparse::Status::Complete(parsed)) => parsed,
-            Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
-            Ok(httparse::Status::Partial) | Err(_) => return Err(HeadError::HeadTooLong),
-        };
+        let (lines_len, fields) = read_lines(part(window, lines_at..), slots)?;
         let head_len = lines_at + lines_len;
         // httparse accepts a bare LF as a line end. The last two line ends are checked here, the others before each
         // name.
-        if !window[..head_len].ends_with(b"\r\n\r\n") {
+        if !part(window, ..head_len).ends_with(b"\r\n\r\n") {
             return Err(HeadError::FieldLine(FieldLineError::BareLf));
         }
         let mut known = Known::new();

@@ -1,9 +1,7 @@
 //! `uri-host [ ":" port ]`: the value of Host (RFC 9110 §7.2) and the authority of a request target, without userinfo.
 
-use core::net::Ipv6Addr;
-use core::str;
-
 use super::bytes::{REG_NAME, all, is, span};
+use crate::part::part;
 
 /// The port of an authority.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,7 +20,7 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
     // Fast path, from the end: an optional port, then a registered name or an IPv4 address without escapes. Nearly
     // every host looks like that.
     let digits = trailing_digits(value);
-    let before = &value[..value.len() - digits];
+    let before = part(value, ..value.len() - digits);
     let name = match before.split_last() {
         Some((b':', name)) if digits < 5 => name,
         _ => value,
@@ -47,7 +45,7 @@ fn trailing_digits(value: &[u8]) -> usize {
 #[cold]
 pub(super) fn authority(value: &[u8]) -> Option<Port> {
     let host_len = if value.first() == Some(&b'[') { literal_len(value)? } else { name_len(value) };
-    match &value[host_len..] {
+    match part(value, host_len..) {
         _ if host_len == 0 => None,
         [] => Some(Port::Absent),
         [b':', digits @ ..] => port(digits),
@@ -78,8 +76,8 @@ fn port(digits: &[u8]) -> Option<Port> {
 fn name_len(value: &[u8]) -> usize {
     let mut at = 0;
     loop {
-        at += span(&value[at..], REG_NAME);
-        match &value[at..] {
+        at += span(part(value, at..), REG_NAME);
+        match part(value, at..) {
             [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => at += 3,
             _ => return at,
         }
@@ -92,7 +90,7 @@ fn literal_len(value: &[u8]) -> Option<usize> {
     let inside = value.get(1..close)?;
     let valid = match inside {
         [b'v' | b'V', future @ ..] => is_future(future),
-        _ => str::from_utf8(inside).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok()),
+        _ => is_ipv6(inside),
     };
     valid.then_some(close + 1)
 }
@@ -100,7 +98,7 @@ fn literal_len(value: &[u8]) -> Option<usize> {
 /// `1*HEXDIG "." 1*( unreserved / sub-delims / ":" )`: what follows the `v`.
 fn is_future(bytes: &[u8]) -> bool {
     let version_len = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    match &bytes[version_len..] {
+    match part(bytes, version_len..) {
         [b'.', address @ ..] if version_len > 0 && !address.is_empty() => {
             address.iter().all(|&byte| byte == b':' || is(byte, REG_NAME))
         }
@@ -108,9 +106,72 @@ fn is_future(bytes: &[u8]) -> bool {
     }
 }
 
+/// `IPv6address` (RFC 3986 §3.2.2): eight groups, or fewer around one `::`; the last two may be an IPv4 address.
+fn is_ipv6(text: &[u8]) -> bool {
+    let Some(at) = text.windows(2).position(|pair| pair == b"::") else {
+        return groups(text, true) == Some(8);
+    };
+    let (before, after) = (part(text, ..at), part(text, at + 2..));
+    let count = |side: &[u8], is_last| if side.is_empty() { Some(0) } else { groups(side, is_last) };
+    // `::` stands for one group at least.
+    matches!((count(before, false), count(after, true)), (Some(before), Some(after)) if before + after <= 7)
+}
+
+/// The number of groups separated by colons; `None` if one is malformed.
+fn groups(text: &[u8], may_end_with_ipv4: bool) -> Option<usize> {
+    let mut count = 0;
+    let mut rest = text;
+    loop {
+        let end = rest.iter().position(|&byte| byte == b':');
+        let group = part(rest, ..end.unwrap_or(rest.len()));
+        match group.len() {
+            1..=4 if group.iter().all(u8::is_ascii_hexdigit) => count += 1,
+            _ if end.is_none() && may_end_with_ipv4 && is_ipv4(group) => count += 2,
+            _ => return None,
+        }
+        let Some(end) = end else { return Some(count) };
+        rest = part(rest, end + 1..);
+    }
+}
+
+/// Four numbers up to 255, without leading zeros.
+fn is_ipv4(text: &[u8]) -> bool {
+    let is_octet = |octet: &[u8]| {
+        let is_number = octet.len() <= 3 && octet.iter().all(u8::is_ascii_digit);
+        is_number
+            && matches!(octet, [_] | [b'1'..=b'9', _] | [b'1', ..] | [b'2', b'0'..=b'4', _] | [b'2', b'5', b'0'..=b'5'])
+    };
+    let mut octets = text.split(|&byte| byte == b'.');
+    (0..4).all(|_| octets.next().is_some_and(is_octet)) && octets.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+    use std::string::{String, ToString};
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// The standard library's parser accepts the same addresses.
+        #[test]
+        fn addresses_are_those_of_the_standard_library(
+            pieces in prop::collection::vec(prop_oneof![
+                "[0-9a-fA-F]{1,4}", "[0-9a-f]{0,5}", Just(String::new()), "(0|1|9|25|255|256|00|01)(\\.(0|10|199|255|256|01)){3}",
+                "[0-9.:g]{1,6}",
+            ], 0..10),
+        ) {
+            let text = pieces.join(":");
+            prop_assert_eq!(is_ipv6(text.as_bytes()), text.parse::<Ipv6Addr>().is_ok(), "{:?}", text);
+        }
+
+        #[test]
+        fn any_address_is_recognised(address: [u8; 16]) {
+            prop_assert!(is_ipv6(Ipv6Addr::from(address).to_string().as_bytes()));
+        }
+    }
 
     #[test]
     fn well_formed_authorities() {

@@ -21,6 +21,8 @@ mod framing;
 mod head;
 mod host;
 mod known;
+#[cfg(feature = "small")]
+mod lines;
 mod request_line;
 mod scan;
 mod target;

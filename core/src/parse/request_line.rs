@@ -3,6 +3,7 @@
 use super::bytes::{PATH, TARGET, TOKEN, span};
 use super::error::HeadError;
 use super::target::Target;
+use crate::part::part;
 use crate::request::{MethodKind, TargetForm, Version};
 
 /// Bytes of the longest method; a longer one is answered with 501 (RFC 9112 §3). The longest registered method has 17.
@@ -38,14 +39,14 @@ pub(super) fn request_line(bytes: &[u8], target_bytes_max: u32) -> Result<Reques
     let (method, method_len) = method(bytes)?;
     let rest = bytes.get(method_len + 1..).ok_or(HeadError::Target)?;
     let (target_len, path_len) = target_len(rest);
-    let version = version(&rest[target_len..])?;
+    let version = version(part(rest, target_len..))?;
     if target_len as u64 > u64::from(target_bytes_max) {
         return Err(HeadError::TargetTooLong);
     }
     let target = if path_len > 0 && method != MethodKind::Connect {
         Target { form: TargetForm::Origin, path_at: 0, path_len }
     } else {
-        Target::other_form(method, &rest[..target_len])?
+        Target::other_form(method, part(rest, ..target_len))?
     };
     Ok(RequestLine { method, method_len, target_len, target, version })
 }
@@ -89,7 +90,7 @@ fn method(bytes: &[u8]) -> Result<(MethodKind, usize), HeadError> {
 
 #[cold]
 fn extension_method(bytes: &[u8]) -> Result<(MethodKind, usize), HeadError> {
-    let len = span(&bytes[..bytes.len().min(METHOD_BYTES_MAX + 1)], TOKEN);
+    let len = span(bytes.get(..METHOD_BYTES_MAX + 1).unwrap_or(bytes), TOKEN);
     if len > METHOD_BYTES_MAX {
         return Err(HeadError::MethodTooLong);
     }
@@ -107,9 +108,9 @@ fn target_len(bytes: &[u8]) -> (usize, usize) {
     if bytes.first() != Some(&b'/') {
         return (span(bytes, TARGET), 0);
     }
-    let path_len = 1 + span(&bytes[1..], PATH);
+    let path_len = 1 + span(part(bytes, 1..), PATH);
     match bytes.get(path_len) {
-        Some(b'?') => (path_len + 1 + span(&bytes[path_len + 1..], TARGET), path_len),
+        Some(b'?') => (path_len + 1 + span(part(bytes, path_len + 1..), TARGET), path_len),
         _ => (path_len, path_len),
     }
 }

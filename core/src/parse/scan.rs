@@ -8,6 +8,7 @@ use super::error::HeadError;
 use super::field_line::Place;
 use super::request_line::{METHOD_BYTES_MAX, request_line};
 use crate::limits::Limits;
+use crate::part::part;
 
 /// The progress of scanning a head that arrives in pieces.
 ///
@@ -178,10 +179,10 @@ impl HeadScan {
     /// Compares with the form of a version; at its line feed the request line is complete and is checked as a whole.
     fn version_byte(&mut self, byte: u8, length: usize, window: &[u8], limits: &Limits) -> Result<State, HeadError> {
         match (length, byte) {
-            (0..5, _) if byte == b"HTTP/"[length] => Ok(State::Version),
+            (0..5, _) if b"HTTP/".get(length) == Some(&byte) => Ok(State::Version),
             (5 | 7, b'0'..=b'9') | (6, b'.') | (8, b'\r') => Ok(State::Version),
             (VERSION_AND_CR_LEN, b'\n') => {
-                let line = &window[self.line_at()..=self.at as usize];
+                let line = part(window, self.line_at()..self.at as usize + 1);
                 count_scanned(line.len());
                 request_line(line, limits.target_bytes_max)?;
                 Ok(State::Fields(Place::LineStart))

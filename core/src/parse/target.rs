@@ -3,6 +3,7 @@
 use super::bytes::{PATH, span};
 use super::error::HeadError;
 use super::host::{self, Port};
+use crate::part::part;
 use crate::request::{MethodKind, TargetForm};
 
 /// The form of a request target, and where its path is.
@@ -41,10 +42,10 @@ impl Target {
     /// no server could be meant by it.
     fn absolute_form(target: &[u8]) -> Result<Self, HeadError> {
         let scheme_len = target.iter().position(|&byte| byte == b':').ok_or(HeadError::Target)?;
-        let (scheme, rest) = target.split_at(scheme_len);
+        let (scheme, rest) = (part(target, ..scheme_len), part(target, scheme_len..));
         let rest = rest.strip_prefix(b"://").ok_or(HeadError::Target)?;
         let authority_len = rest.iter().position(|&byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
-        let (authority, rest) = rest.split_at(authority_len);
+        let (authority, rest) = (part(rest, ..authority_len), part(rest, authority_len..));
         let path_len = span(rest, PATH);
         let path_ends = matches!(rest.get(path_len), None | Some(b'?'));
         if !is_scheme(scheme) || !host::is_authority(authority) || !path_ends {

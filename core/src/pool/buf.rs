@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::part::{copy, part, part_mut, shift};
+
 /// The only owner of one pool buffer; moving it into an operation gives up access to it.
 ///
 /// A `Buf` cannot be cloned, so a double release or a use after release does not compile. Its bytes are split into
@@ -51,29 +53,32 @@ impl<'p> Buf<'p> {
     #[inline]
     #[must_use]
     pub fn filled(&self) -> &[u8] {
-        &self.bytes[self.start as usize..self.end as usize]
+        part(self.bytes, self.start as usize..self.end as usize)
     }
 
     /// The bytes that were written and not yet consumed, mutably.
     #[inline]
     #[must_use]
     pub fn filled_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start as usize..self.end as usize]
+        part_mut(self.bytes, self.start as usize..self.end as usize)
     }
 
     /// The room after the filled part.
     #[inline]
     #[must_use]
     pub fn spare(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.end as usize..]
+        part_mut(self.bytes, self.end as usize..)
     }
 
     /// The filled part and the room after it, at the same time.
     #[inline]
     #[must_use]
     pub fn split_mut(&mut self) -> (&mut [u8], &mut [u8]) {
-        let (written, spare) = self.bytes.split_at_mut(self.end as usize);
-        (&mut written[self.start as usize..], spare)
+        let (start, end) = (self.start as usize, self.end as usize);
+        match self.bytes.split_at_mut_checked(end) {
+            Some((written, spare)) => (part_mut(written, start..), spare),
+            None => Default::default(), // cannot happen: the end is inside
+        }
     }
 
     /// The number of filled bytes.
@@ -132,7 +137,7 @@ impl<'p> Buf<'p> {
     #[inline]
     pub fn compact(&mut self) {
         if self.start > 0 {
-            self.bytes.copy_within(self.start as usize..self.end as usize, 0);
+            shift(self.bytes, self.start as usize..self.end as usize, 0);
             self.end -= self.start;
             self.start = 0;
         }
@@ -155,7 +160,7 @@ impl<'p> Buf<'p> {
     #[inline]
     #[must_use]
     pub fn writable(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start as usize..]
+        part_mut(self.bytes, self.start as usize..)
     }
 
     /// Counts the first `len` bytes of [`writable`](Self::writable) as filled, or all of them if there are fewer.
@@ -169,8 +174,21 @@ impl<'p> Buf<'p> {
         let filled = self.filled_mut();
         let at = at.min(filled.len());
         let count = count.min(filled.len() - at);
-        filled.copy_within(at + count.., at);
+        shift(filled, at + count..filled.len(), at);
         self.end -= count as u32;
+    }
+
+    /// Inserts `data` into the filled part, at offset `at`; the bytes after it move down.
+    ///
+    /// # Errors
+    /// [`BufferFull`](crate::error::BufferFull) if the spare part is shorter than `data`.
+    pub(crate) fn insert(&mut self, at: usize, data: &[u8]) -> Result<(), crate::error::BufferFull> {
+        let len = self.len();
+        self.append(data)?;
+        let filled = self.filled_mut();
+        shift(filled, at..len, at + data.len());
+        copy(part_mut(filled, at..at + data.len()), data);
+        Ok(())
     }
 
     /// Returns the memory.

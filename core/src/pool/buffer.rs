@@ -151,8 +151,8 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         }
         let mut rest = table;
         let lists = Class::ALL.map(|class| {
-            let (entries, tail) = mem::take(&mut rest).split_at_mut(counts.of(class) as usize);
-            rest = tail;
+            // Always there: the table has room for all of them.
+            let entries = rest.split_off_mut(..counts.of(class) as usize).unwrap_or_default();
             FreeList { entries, free: 0 }
         });
         Ok(Self { lists, released: false, stats: CacheAligned::default() })

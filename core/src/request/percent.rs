@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::part::part;
+
 /// Why a query component or a path cannot be decoded. As a [`WriteError`](crate::writer::WriteError) it answers 400, or 500
 /// where the program had too little room.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,7 +61,7 @@ pub(super) fn decode<'o>(raw: &[u8], out: &'o mut [u8], plus: u8) -> Result<&'o 
         len += 1;
         at += 1;
     }
-    Ok(&out[..len])
+    Ok(part(out, ..len))
 }
 
 /// The byte that two hexadecimal digits stand for.

@@ -1,8 +1,9 @@
 //! The query of a request target.
 
-use core::{mem, str};
+use core::str;
 
 use super::percent::{self, QueryError};
+use crate::part::part;
 
 /// An iterator over the raw `(key, value)` pairs of a query: split at `&`, then at the first `=`.
 ///
@@ -78,8 +79,7 @@ impl<'s> QueryPairs<'s> {
             return str::from_utf8(raw).map_err(|_| QueryError::NotText);
         }
         let len = percent::decode(raw, self.scratch, b' ')?.len();
-        let (decoded, rest) = mem::take(&mut self.scratch).split_at_mut(len);
-        self.scratch = rest;
+        let decoded = self.scratch.split_off_mut(..len).ok_or(QueryError::BufferFull)?;
         str::from_utf8(decoded).map_err(|_| QueryError::NotText)
     }
 }
@@ -97,7 +97,7 @@ impl<'s> Iterator for QueryPairs<'s> {
 /// What is in front of and behind the first `separator`; all and nothing without one.
 fn split_once(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
     match bytes.iter().position(|&byte| byte == separator) {
-        Some(end) => (&bytes[..end], &bytes[end + 1..]),
-        None => bytes.split_at(bytes.len()),
+        Some(end) => (part(bytes, ..end), part(bytes, end + 1..)),
+        None => (bytes, &[]),
     }
 }

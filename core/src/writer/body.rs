@@ -3,6 +3,7 @@
 use super::{CHUNK_DIGITS, CHUNK_HEAD, CHUNK_TAIL, Facts, IN_PLACE_MIN, Phase, ResponseWriter, Stream, WriteError};
 use crate::encode::{BodyFraming, BodyKind};
 use crate::format::format_hex_padded;
+use crate::part::{copy, part, part_mut};
 use crate::reactor::FileRange;
 
 /// The body.
@@ -110,7 +111,7 @@ impl<'a> ResponseWriter<'a> {
             return Ok(0);
         }
         self.open_chunk();
-        self.out[self.len..self.len + count].copy_from_slice(&data[..count]);
+        copy(part_mut(self.spare(), ..count), part(data, ..count));
         self.wrote(count);
         Ok(count)
     }
@@ -137,7 +138,7 @@ impl<'a> ResponseWriter<'a> {
         }
         let chunk_before = (self.chunk, self.len);
         self.open_chunk();
-        let spare = &mut self.out[self.len..self.len + room];
+        let spare = part_mut(self.spare(), ..room);
         // The room may contain bytes of another response, which must not leak.
         spare.fill(0);
         let filled = fill(spare).map(|count| count.min(room));
@@ -262,10 +263,10 @@ impl<'a> ResponseWriter<'a> {
     pub(super) fn close_chunk(&mut self) {
         let Some(at) = self.chunk.take() else { return };
         let data = self.len - at - CHUNK_HEAD;
-        let digits = format_hex_padded(data as u64, CHUNK_DIGITS, &mut self.out[at..at + CHUNK_DIGITS]);
+        let digits = format_hex_padded(data as u64, CHUNK_DIGITS, part_mut(self.out, at..at + CHUNK_DIGITS));
         debug_assert!(digits.is_ok(), "five digits suffice for the largest class");
-        self.out[at + CHUNK_DIGITS..at + CHUNK_HEAD].copy_from_slice(b"\r\n");
-        self.out[self.len..self.len + 2].copy_from_slice(b"\r\n");
+        copy(part_mut(self.out, at + CHUNK_DIGITS..at + CHUNK_HEAD), b"\r\n");
+        copy(part_mut(self.spare(), ..2), b"\r\n");
         self.len += 2;
     }
 

@@ -46,7 +46,7 @@ impl<'a> ResponseWriter<'a> {
     pub fn field_line(&mut self, line: FieldLine<'_>) -> Result<(), WriteError> {
         self.begin_field()?;
         self.ensure(line.len().saturating_add(2))?;
-        let mut encoder = Encoder::new(&mut self.out[self.len..]);
+        let mut encoder = Encoder::new(self.spare());
         if encoder.field_line(line).is_err() {
             return self.latch(WriteError::TooLarge);
         }
@@ -68,7 +68,7 @@ impl<'a> ResponseWriter<'a> {
     pub(super) fn put_field(&mut self, name: &str, value: &[u8]) -> Result<(), WriteError> {
         self.begin_field()?;
         self.ensure(name.len().saturating_add(value.len()).saturating_add(4))?;
-        let mut encoder = Encoder::new(&mut self.out[self.len..]);
+        let mut encoder = Encoder::new(self.spare());
         match encoder.field(name, value) {
             Ok(()) => {
                 self.len += encoder.len();
@@ -85,7 +85,7 @@ impl<'a> ResponseWriter<'a> {
         if self.status != 426 || planted!(UpgradeRefused) || !name.eq_ignore_ascii_case("Upgrade") {
             return self.latch(WriteError::Reserved);
         }
-        let mut encoder = Encoder::new(&mut self.out[self.len..]);
+        let mut encoder = Encoder::new(self.spare());
         match encoder.upgrade_field(value) {
             Ok(()) => {
                 self.len += encoder.len();
@@ -100,7 +100,7 @@ impl<'a> ResponseWriter<'a> {
     fn check_demand(&mut self) -> Result<(), WriteError> {
         self.facts = self.facts.with(Facts::NEEDS_FIELD, false);
         let Some(demand) = status::demand(self.status) else { return Ok(()) };
-        let is_met = demand.is_met_in(&self.out[self.begin..self.len]);
+        let is_met = demand.is_met_in(self.so_far());
         if is_met { Ok(()) } else { self.latch(WriteError::FieldMissing) }
     }
 
@@ -116,8 +116,9 @@ impl<'a> ResponseWriter<'a> {
             self.facts = self.facts.with(Facts::NEEDS_FIELD, true);
         }
         self.ensure(STATUS_LINE_MAX)?;
-        let mut encoder = Encoder::new(&mut self.out[self.len..]);
-        if encoder.status_line(self.status).is_err() {
+        let status = self.status;
+        let mut encoder = Encoder::new(self.spare());
+        if encoder.status_line(status).is_err() {
             return self.latch(WriteError::TooLarge);
         }
         self.len += encoder.len();
@@ -143,10 +144,9 @@ impl<'a> ResponseWriter<'a> {
             self.facts = facts.with(Facts::CLOSE, true);
         }
         self.ensure(HEAD_END_MAX)?;
-        let mut encoder = Encoder::new(&mut self.out[self.len..]);
-        let close = self.facts.has(Facts::CLOSE);
+        let (close, upgrade) = (self.facts.has(Facts::CLOSE), self.status == 426);
+        let mut encoder = Encoder::new(self.spare());
         let put = (|| {
-            let upgrade = self.status == 426;
             if close || http10 || upgrade {
                 encoder.put(connection_field(http10, !close, upgrade))?;
             }

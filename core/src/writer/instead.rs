@@ -4,6 +4,7 @@ use super::{Facts, Phase, ResponseWriter, Stream, WriteError};
 use crate::answer::{Answer, write_answer};
 use crate::encode::{Encoder, check_field};
 use crate::handler::{Handler, Refusal};
+use crate::part::{copy, part, part_mut, shift};
 
 /// Complete responses, for wrappers that look at them or change them.
 impl<'a> ResponseWriter<'a> {
@@ -12,7 +13,7 @@ impl<'a> ResponseWriter<'a> {
     #[must_use]
     pub fn whole_content(&self) -> Option<&[u8]> {
         let head_len = self.whole_head_len()?;
-        let content = &self.out[self.begin + head_len..self.len];
+        let content = part(self.so_far(), head_len..);
         Some(if self.static_body.is_empty() { content } else { self.static_body })
     }
 
@@ -20,10 +21,10 @@ impl<'a> ResponseWriter<'a> {
     /// Names are compared without regard to case.
     #[must_use]
     pub fn whole_field(&self, name: &str) -> Option<&[u8]> {
-        let head = &self.out[self.begin..self.begin + self.whole_head_len()?];
+        let head = part(self.so_far(), ..self.whole_head_len()?);
         head.split(|&byte| byte == b'\n').skip(1).find_map(|line| {
-            let value = line.get(name.len()..)?.strip_prefix(b":")?;
-            line[..name.len()].eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())
+            let (its_name, value) = line.split_at_checked(name.len())?;
+            its_name.eq_ignore_ascii_case(name.as_bytes()).then_some(value.strip_prefix(b":")?.trim_ascii())
         })
     }
 
@@ -40,9 +41,9 @@ impl<'a> ResponseWriter<'a> {
         let line_len = name.len() + value.len() + 4;
         self.ensure(line_len)?;
         let at = self.begin + head_len - 2;
-        self.out.copy_within(at..self.len, at + line_len);
+        shift(self.out, at..self.len, at + line_len);
         self.len += line_len;
-        Ok(Encoder::new(&mut self.out[at..at + line_len]).field(name, value)?)
+        Ok(Encoder::new(part_mut(self.out, at..at + line_len)).field(name, value)?)
     }
 
     /// Turns a 200 with [`whole_content`](Self::whole_content) into a 304 (Not Modified) with the same fields and no content
@@ -54,11 +55,11 @@ impl<'a> ResponseWriter<'a> {
         const STATUS_LINE: &[u8] = b"HTTP/1.1 304 Not Modified\r\n";
         let head_len = self.whole_head_len().filter(|_| self.status == 200).ok_or(WriteError::Order)?;
         self.ensure(STATUS_LINE.len())?;
-        let head = self.begin..self.begin + head_len;
-        let old_len = self.out[head.clone()].iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        self.out.copy_within(head.start + old_len..head.end, head.start + STATUS_LINE.len());
-        self.out[head.start..head.start + STATUS_LINE.len()].copy_from_slice(STATUS_LINE);
-        self.len = head.end - old_len + STATUS_LINE.len();
+        let (begin, end) = (self.begin, self.begin + head_len);
+        let old_len = self.so_far().iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        shift(self.out, begin + old_len..end, begin + STATUS_LINE.len());
+        copy(part_mut(self.out, begin..begin + STATUS_LINE.len()), STATUS_LINE);
+        self.len = end - old_len + STATUS_LINE.len();
         (self.status, self.static_body) = (304, &[]);
         Ok(())
     }
@@ -70,7 +71,7 @@ impl<'a> ResponseWriter<'a> {
         if !is_whole || !has_content || self.origin.is_none() {
             return None;
         }
-        let end = self.out[self.begin..self.len].windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+        let end = self.so_far().windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
         Some(end + 4)
     }
 }
@@ -94,8 +95,8 @@ impl<'a> ResponseWriter<'a> {
         }
         check_field(name.as_bytes(), value)?;
         let lines = self.scratch(self.added.len().saturating_add(name.len()).saturating_add(value.len()) + 4)?;
-        let (before, line) = lines.split_at_mut(self.added.len());
-        before.copy_from_slice(self.added);
+        let (before, line) = lines.split_at_mut_checked(self.added.len()).ok_or(WriteError::PoolExhausted)?;
+        copy(before, self.added);
         Encoder::new(line).field(name, value)?;
         self.added = lines;
         Ok(())
@@ -157,10 +158,11 @@ impl<'a> ResponseWriter<'a> {
             head_request: self.facts.has(Facts::HEAD),
             ..answer
         };
-        let count = match write_answer(&mut self.out[self.len..], &answer, self.added) {
+        let added = self.added;
+        let count = match write_answer(self.spare(), &answer, added) {
             Ok(count) => count,
             // There is no room for the added fields.
-            Err(_) => match write_answer(&mut self.out[self.len..], &answer, &[]) {
+            Err(_) => match write_answer(self.spare(), &answer, &[]) {
                 Ok(count) => count,
                 Err(_) => return self.latch(WriteError::TooLarge),
             },

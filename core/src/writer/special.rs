@@ -76,7 +76,7 @@ impl ResponseWriter<'_> {
             self.put_field(name, value)?;
         }
         self.ensure(protocol.len().saturating_add(HEAD_END_MAX))?;
-        let mut encoder = Encoder::new(&mut self.out[self.len..]);
+        let mut encoder = Encoder::new(self.spare());
         let put = (|| {
             encoder.put(connection_field(false, true, true))?;
             encoder.upgrade_field(protocol.as_bytes())?;

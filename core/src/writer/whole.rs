@@ -3,6 +3,7 @@
 use core::fmt::{self, Write as _};
 
 use super::{HEAD_END_MAX, Phase, ResponseWriter, WriteError};
+use crate::part::shift;
 
 /// A body that is being written, for [`ResponseWriter::body_with`]: `write!` and serializers append to it.
 ///
@@ -61,7 +62,7 @@ impl<'a> ResponseWriter<'a> {
             return Ok(self.latch(WriteError::TooLarge)?);
         }
         if follows {
-            self.out.copy_within(body_at..body_at + length, self.len);
+            shift(self.out, body_at..body_at + length, self.len);
             self.len += length;
         }
         Ok(())
