@@ -32,7 +32,13 @@ impl Handler for Counts {
         Flow::Finish
     }
 
-    fn collected(&mut self, _: usize, _: &Request<'_>, content: &[u8], response: &mut ResponseWriter<'_>) -> Flow<usize> {
+    fn collected(
+        &mut self,
+        _: usize,
+        _: &Request<'_>,
+        content: &[u8],
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<usize> {
         let _ = response.body(content.len().to_string());
         Flow::Finish
     }
@@ -87,7 +93,11 @@ fn content_that_waits_for_a_buffer_has_no_deadline_and_takes_a_large_one_as_well
     assert_eq!((bench.receives_into(), bench.connection.deadline()), (None, Some(Deadline::Content)));
     bench.fail_receive(IoError::NoBuffers);
     assert!(bench.connection.is_starved_to_receive());
-    assert_eq!(bench.connection.deadline(), None, "its bytes may have arrived; it is the pool that has no room for them");
+    assert_eq!(
+        bench.connection.deadline(),
+        None,
+        "its bytes may have arrived; it is the pool that has no room for them"
+    );
     assert!(bench.pool.release(held).is_ok());
     bench.fed();
     let large = Some(Class::Large.size());
