@@ -1,5 +1,7 @@
 //! Limits to the byte.
 
+use aurora_http_core::defer::DeferToken;
+use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler};
 use aurora_http_core::request::Request;
 use aurora_http_core::state::State;
@@ -52,5 +54,45 @@ fn content_that_is_left_unread_ends_the_connection_when_it_is_longer_than_the_li
             let state = if closes { State::Lingering } else { State::KeepAlive };
             assert_eq!((bench.state(), bench.pool.in_use()), (state, 0), "{path} {left}");
         }
+    }
+}
+
+/// Sends the head of its response, and the rest when its token is resolved.
+struct HeadFirst(Option<DeferToken>);
+
+impl Handler for HeadFirst {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.stream(Some(5)).expect("room");
+        self.0 = response.defer().ok();
+        Flow::Defer(())
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.write(b"hello").expect("room");
+        Flow::Finish
+    }
+}
+
+/// The head has promised that the connection is kept, but no client sends what it holds back for a 100 (Continue).
+#[test]
+fn unread_content_that_is_too_long_or_held_back_ends_the_connection_although_the_head_did_not_say_so() {
+    for (fields, closes) in [
+        ("Content-Length: 100", false),
+        ("Content-Length: 101", true),
+        ("Content-Length: 100\r\nExpect: 100-continue", true),
+        ("Transfer-Encoding: chunked", true),
+    ] {
+        let mut bench = Bench::new(HeadFirst(None));
+        bench.limits.discard_bytes_max = 100;
+        bench.send(format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n").as_bytes());
+        assert!(bench.deferrals.resolve(bench.handler.0.expect("cells for deferred answers")));
+        bench.resolved();
+        assert!(bench.take_output().ends_with("\r\n\r\nhello"));
+        let state = if closes { State::Lingering } else { State::ReadingContent };
+        assert_eq!(bench.state(), state, "{fields}");
+        let reason = closes.then_some(CloseReason::ContentUnread);
+        assert_eq!(bench.connection.close_reason(), reason, "{fields}");
     }
 }

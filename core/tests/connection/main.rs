@@ -4,6 +4,7 @@ mod boundaries;
 mod buffers;
 mod deferred;
 mod demands;
+mod detached;
 mod disorder;
 mod duplex;
 mod harness;

@@ -60,6 +60,35 @@ fn content_that_is_complete_is_not_too_slow_and_neither_is_the_next() {
     assert!(bench.connection.is_closed());
 }
 
+/// Answers each piece of content with a piece of its response.
+struct Echoes;
+
+impl Handler for Echoes {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.stream(None).expect("room");
+        Flow::Receive(())
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.write(content.bytes()).expect("room");
+        Flow::Receive(())
+    }
+}
+
+#[test]
+fn output_does_not_make_up_for_slow_content() {
+    let mut bench = Bench::new(Echoes);
+    bench.limits.timeouts.rate_min = Some(RateMin { bytes: 100, window_ms: 1_000 });
+    bench.send([POST, "0123"].concat().as_bytes());
+    assert!(bench.take_output().contains("0123"));
+    bench.now.0 += 5_000;
+    bench.send(b"4");
+    assert_eq!((bench.state(), bench.connection.close_reason()), (State::Lingering, Some(CloseReason::ContentTimeout)));
+    assert_eq!(bench.pool.in_use(), 0);
+}
+
 /// Timeout and minimum rate are one rule: so many bytes in each window, which is no longer than the timeout.
 #[test]
 fn content_has_as_much_time_as_timeout_and_rate_say_together() {
