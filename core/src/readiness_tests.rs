@@ -4,6 +4,8 @@ use std::vec::Vec;
 
 use super::*;
 
+#[path = "readiness_calls.rs"]
+mod calls;
 #[path = "readiness_fake.rs"]
 mod fake;
 #[path = "readiness_model.rs"]

@@ -66,8 +66,9 @@ fn a_detached_connection_frees_its_slot_and_buffer_and_is_counted() {
     for (round, leftover) in ["", "left", "", "over", "a", "b", "c", "d"].into_iter().enumerate() {
         let client = world.connect_and_send(&[UPGRADE, leftover.as_bytes()].concat());
         assert_eq!(world.recv(client), (SWITCHED.to_owned(), false));
+        assert!(world.engine.has_detached());
         let taken = world.take().expect("it is ready");
-        assert!(world.take().is_none());
+        assert!(!world.engine.has_detached() && world.take().is_none());
         assert_eq!(taken.state, 7);
         let filled = taken.leftover.as_ref().map(|buf| buf.filled().to_vec());
         assert_eq!(filled.as_deref(), (!leftover.is_empty()).then_some(leftover.as_bytes()));

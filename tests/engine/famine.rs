@@ -388,6 +388,60 @@ fn an_upgraded_connection_is_ended_for_its_buffer() {
     world.finish();
 }
 
+/// Clients that trickle as well, ahead in the queue, do not have a time of their own in which nobody else is served.
+#[test]
+fn those_ahead_in_the_queue_who_take_the_buffers_do_not_double_the_wait() {
+    for holder in [0, 2, 5] {
+        let mut world = World::new(32, ClassCounts::new([8, 8, 0, 0, 0]), limits(), Pins::default());
+        let held: Vec<_> = (0..16).map(|_| hold(&mut world, holder)).collect();
+        let waited = waits(&mut world, &held, 3_000);
+        assert!(waited >= 1_800, "{holder} {waited}");
+        world.finish();
+    }
+}
+
+#[test]
+fn a_complete_head_that_waits_for_its_answer_is_not_ended_like_an_incomplete_one() {
+    let mut world = World::new(8, ClassCounts::new([1, 2, 0, 0, 0]), limits(), Drops);
+    let reads = world.connect_and_send(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+    let clients: Vec<_> = (0..3).map(|_| world.connect_and_send(GET)).collect();
+    world.pass(1_000);
+    assert_eq!((world.engine.counters().refused, world.engine.counters().closed.total()), (0, 0));
+    assert!(world.recv(reads).0.ends_with("xxx"));
+    for client in clients {
+        assert_eq!(world.recv(client), (HELLO.to_owned(), false));
+    }
+    world.finish();
+}
+
+#[test]
+fn a_buffer_that_comes_back_in_the_last_turn_is_in_time() {
+    let mut limits = limits();
+    limits.timeouts.head_timeout_ms = Some(1_000);
+    let mut world = World::new(8, ClassCounts::new([1, 2, 0, 0, 0]), limits, Drops);
+    let reads = world.connect_and_send(b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+    let waits = world.connect_and_send(GET);
+    world.sim.advance_ms(1_000);
+    let mut bytes = [0; 4_096];
+    assert_eq!(world.sim.client_recv(reads, &mut bytes), ClientRecv::Bytes(bytes.len()));
+    assert_eq!(world.recv(waits), (HELLO.to_owned(), false), "not 408");
+    world.finish();
+}
+
+/// The first in the queue gets its turn, but its client has gone: the buffer that it does not need is for the next.
+#[test]
+fn a_turn_to_receive_that_is_not_used_passes_to_the_next() {
+    let mut world = World::new(8, ClassCounts::new([1, 1, 0, 0, 0]), limits(), hello());
+    let partial = world.connect_and_send(&GET[..10]);
+    let [gone, waits] = [(); 2].map(|()| world.connect_and_send(GET));
+    world.sim.client_reset(gone);
+    world.settle();
+    assert_eq!(world.engine.counters().starved, 2);
+    world.sim.client_send(partial, &GET[10..]);
+    is_served_without_sleep(&mut world, waits);
+    world.finish();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 

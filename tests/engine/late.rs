@@ -178,6 +178,7 @@ fn a_client_that_trickles_in_every_turn_does_not_postpone_its_deadline_for_long(
             world.turn();
             world.sim.advance_ms(1);
         }
+        assert_eq!(world.engine.counters().refused, 1, "{deadline_ms}: while it still trickles");
         assert!(world.recv(client).0.starts_with("HTTP/1.1 408 "), "{deadline_ms}");
         world.finish();
     }

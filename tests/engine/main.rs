@@ -1,5 +1,6 @@
 //! Many connections at once, on the simulator in virtual time: overload, famine, deferred answers, stopping.
 
+mod adopted;
 mod broken;
 mod burst;
 mod deferred;

@@ -1,8 +1,12 @@
 //! More connections than slots.
 
+use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{Flow, Handler};
 use aurora_http_core::limits::{Limits, Overload, Timeouts};
 use aurora_http_core::reactor::IoError;
+use aurora_http_core::request::Request;
+use aurora_http_core::writer::ResponseWriter;
 
 use crate::world::World;
 use crate::{COUNTS, GET, HELLO, hello, limits};
@@ -269,5 +273,63 @@ fn disconnects_at_every_stage_leave_nothing_behind() {
     assert_eq!(world.engine.counters().active, 0);
     assert_eq!(world.engine.counters().accepted, 15);
     assert_eq!(world.engine.counters().closed.total(), 15);
+    world.finish();
+}
+
+#[test]
+fn newcomers_that_find_a_slot_take_no_time_from_incomplete_heads() {
+    let mut world = World::new(4, COUNTS, limits(), hello());
+    for _ in 0..5 {
+        let client = world.connect_and_send(GET);
+        assert_eq!(world.recv(client), (HELLO.to_owned(), false));
+        world.sim.client_close(client);
+        world.pass(400);
+    }
+    let _partial: Vec<_> = (0..4).map(|_| world.connect_and_send(b"GET /")).collect();
+    let newcomer = world.connect_and_send(GET);
+    world.pass(200);
+    assert_eq!(world.recv(newcomer).0, "", "nobody has waited before");
+    world.pass(50);
+    assert_eq!(world.recv(newcomer).0, HELLO);
+    world.finish();
+}
+
+/// Defers every answer to `/later`.
+#[derive(Default)]
+struct Later(Vec<DeferToken>);
+
+impl Handler for Later {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        if request.path() == b"/later" {
+            self.0.push(response.defer().unwrap());
+            return Flow::Defer(());
+        }
+        response.body("hello").unwrap();
+        Flow::Finish
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.body("hello").unwrap();
+        Flow::Finish
+    }
+}
+
+#[test]
+fn newcomers_who_wait_one_after_the_other_have_waited_together() {
+    let mut world = World::new(2, COUNTS, limits(), Later::default());
+    let later: Vec<_> = (0..2).map(|_| world.connect_and_send(b"GET /later HTTP/1.1\r\nHost: x\r\n\r\n")).collect();
+    let first = world.connect_and_send(b"GET /");
+    world.pass(1_500);
+    let token = world.engine.handler().0[0];
+    assert!(world.resolve(token));
+    assert!(world.recv(later[0]).1, "its slot is needed");
+    world.sim.client_close(later[0]);
+    world.settle();
+    let second = world.connect_and_send(GET);
+    world.pass_by(20, 30);
+    assert_eq!(world.recv(second).0, HELLO, "a head that has only just begun has no time any more");
+    assert!(world.recv(first).1);
     world.finish();
 }

@@ -184,8 +184,13 @@ impl<H: Handler> Engine<'_, '_, H> {
             self.give_up_buffer(now, *index);
         }
         self.ended_for_buffers += count;
-        // If no connection holds a buffer, the reactor or the program has all of them.
-        let next = oldest.get(count).map_or(now.plus_ms(STALE_MS), |(began, _)| due_at(*began));
+        let next = match oldest.first() {
+            // The queue gives their buffers to others, who may keep them just as long.
+            Some(_) if count > 0 => now,
+            Some((began, _)) => due_at(*began),
+            // The reactor or the program has all of them.
+            None => now.plus_ms(STALE_MS),
+        };
         self.famine_due = Some(next.max(now.plus_ms(PAUSE_MS)));
         if count > 0 {
             // The queues come before the reactor, which would be lent the free buffers.

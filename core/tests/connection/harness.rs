@@ -283,4 +283,9 @@ impl<H: Handler> Bench<H> {
     pub(crate) fn is_receiving(&self) -> bool {
         self.receiving.is_some()
     }
+
+    /// The capacity of the connection's own buffer in the receive in flight; `None` if a lent one is used.
+    pub(crate) fn receives_into(&self) -> Option<usize> {
+        self.receiving.as_ref().expect("a receive is in flight").as_ref().map(Buf::capacity)
+    }
 }

@@ -1,11 +1,15 @@
 //! A connection without an engine and without I/O: bytes in, bytes out, virtual time.
 
+mod boundaries;
+mod buffers;
 mod deferred;
 mod demands;
+mod detached;
 mod disorder;
 mod duplex;
 mod harness;
 mod replies;
+mod slow;
 mod states;
 mod trailers;
 mod upgraded;

@@ -152,6 +152,9 @@ fn a_token_may_be_resolved_before_the_time_or_after_it() {
     assert!(bench.deferrals.resolve(bench.handler.token.unwrap()));
     bench.resolved();
     assert_eq!(bench.handler.calls, [Call::Woken { by_time: false }]);
+    // The time that was still to come does not carry over to the next exchange.
+    bench.send(&get("/token"));
+    assert_eq!(bench.connection.deadline(), Some(Deadline::Defer));
 
     let mut bench = Bench::new(Waits { again_ms: Some(70_000), ..Waits::default() });
     bench.send(&get("/both"));
@@ -288,4 +291,52 @@ fn a_rejected_interim_response_is_still_sent_separately() {
     bench.hold_sends = false;
     bench.send(b"0123456789");
     assert!(bench.take_output().ends_with("begunafter"));
+}
+
+/// Receives, and then waits for more content with or without a time, but without a token.
+struct WaitsOn {
+    ms: Option<u32>,
+    switches: bool,
+    abandoned: usize,
+}
+
+impl Handler for WaitsOn {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        if self.switches {
+            response.switch_protocols("echo", &[]).expect("it was offered");
+            return Flow::Upgrade(());
+        }
+        Flow::Receive(())
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        content.consume(usize::MAX);
+        if let Some(ms) = self.ms {
+            response.wake_after(ms);
+        }
+        Flow::ReceiveOrResume(())
+    }
+
+    fn abandoned(&mut self, (): (), _: CloseReason) {
+        self.abandoned += 1;
+    }
+}
+
+#[test]
+fn only_raw_bytes_may_be_waited_for_with_a_time_alone() {
+    // A time does not limit how long content takes, which has its own deadline.
+    for (switches, ms, waits) in
+        [(false, None, false), (false, Some(9), false), (true, None, false), (true, Some(9), true)]
+    {
+        let mut bench = Bench::new(WaitsOn { ms, switches, abandoned: 0 });
+        bench.send(&if switches { get("/") } else { post("/", 10) });
+        bench.take_output();
+        bench.send(b"12345");
+        assert_eq!(bench.handler.abandoned, usize::from(!waits), "{switches} {ms:?}");
+        let deadline = bench.connection.deadline();
+        assert_eq!(deadline == Some(Deadline::Wake), waits, "{switches} {ms:?}: {deadline:?}");
+        assert_eq!(bench.take_output().starts_with("HTTP/1.1 500 "), !waits && !switches, "{switches} {ms:?}");
+    }
 }

@@ -1,0 +1,65 @@
+//! Which calls are made, and that there are no others: each is a system call on most backends.
+
+use super::*;
+
+/// A parked receive and a parked send on handle 0, after a turn that had no events.
+fn waiting() -> Fixture {
+    let mut reactor = parked(Fake::new(1, 0));
+    reactor.wait(None).unwrap();
+    assert!(reactor.next_completion().is_none());
+    reactor.get_mut().calls = Calls::default();
+    reactor
+}
+
+#[test]
+fn an_event_causes_an_attempt_of_its_direction_only() {
+    let ended = Ready { ended: true, ..Ready::default() };
+    let both = Ready { readable: true, writable: true, ended: false };
+    for (event, recv, send) in [(READ, 1, 0), (WRITE, 0, 1), (ended, 1, 0), (both, 1, 1), (Ready::default(), 0, 0)] {
+        let mut reactor = waiting();
+        reactor.get_mut().events = vec![(0, event)];
+        reactor.wait(None).unwrap();
+        assert!(reactor.next_completion().is_none(), "{event:?}");
+        assert_eq!(reactor.get_ref().calls, Calls { wait: 1, recv, send, ..Calls::default() }, "{event:?}");
+        assert!(!reactor.has_work(), "{event:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_tried_does_not_keep_the_loop_awake() {
+    let shutdown: fn(&mut Fixture) = |reactor| reactor.shutdown(IoHandle(0), Shutdown::Write);
+    let rows: [(&str, fn(&mut Fixture)); 4] = [
+        ("a shutdown of sending beside a parked receive", shutdown),
+        ("a shutdown of a handle without operations", |reactor| reactor.shutdown(IoHandle(1), Shutdown::Both)),
+        ("a cancel of what is not in flight", |reactor| reactor.cancel(token(0, OpKind::Send), IoHandle(0))),
+        ("a cancel of a handle without operations", |reactor| reactor.cancel(token(1, OpKind::Recv), IoHandle(1))),
+    ];
+    for (what, act) in rows {
+        let mut reactor = fixture(Fake::new(2, 0), 2, 0);
+        reactor.submit(recv(0, Some(buf(4)))).unwrap();
+        reactor.wait(None).unwrap();
+        assert!(reactor.next_completion().is_none());
+        act(&mut reactor);
+        assert!(!reactor.has_work(), "{what}");
+        reactor.wait(None).unwrap();
+        assert_eq!(reactor.get_ref().timeout, None, "{what}");
+        assert!(reactor.next_completion().is_none(), "{what}");
+        assert_eq!(reactor.get_ref().calls.recv, 1, "{what}");
+    }
+}
+
+#[test]
+fn a_send_on_a_listener_fails_and_its_accept_goes_on() {
+    let mut reactor = fixture(Fake::new(2, 0), 4, 0);
+    reactor.submit(accept(0)).unwrap();
+    reactor.wait(None).unwrap();
+    assert!(reactor.next_completion().is_none(), "no connection has arrived");
+    reactor.get_mut().sockets[0].write_ended = true;
+    reactor.submit(send(0, b"x", b"")).unwrap();
+    assert_eq!(sent(&mut reactor), Err(IoError::ConnectionReset));
+    assert!(reactor.next_completion().is_none());
+    reactor.get_mut().knock(0, 1);
+    reactor.wait(None).unwrap();
+    let accepted = reactor.next_completion().expect("the accept is still in flight");
+    assert!(matches!(accepted.outcome, Outcome::Accept(Ok(_))), "{accepted:?}");
+}

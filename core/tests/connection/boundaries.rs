@@ -1,0 +1,98 @@
+//! Limits to the byte.
+
+use aurora_http_core::defer::DeferToken;
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{Content, Flow, Handler};
+use aurora_http_core::request::Request;
+use aurora_http_core::state::State;
+use aurora_http_core::writer::ResponseWriter;
+
+use crate::harness::Bench;
+
+/// Answers early: at once, when the first content arrives, or in pieces without asking for the content.
+struct Early;
+
+impl Handler for Early {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        match request.path() {
+            b"/at-once" => Flow::Finish,
+            b"/pieces" => {
+                response.stream(Some(5)).expect("room");
+                Flow::Produce(())
+            }
+            _ => Flow::Receive(()),
+        }
+    }
+
+    fn produce(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.write(b"hello").expect("room");
+        Flow::Finish
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, _: &mut ResponseWriter<'_>) -> Flow<()> {
+        content.consume(usize::MAX);
+        Flow::Finish
+    }
+}
+
+#[test]
+fn content_that_is_left_unread_ends_the_connection_when_it_is_longer_than_the_limit() {
+    const LIMIT: usize = 100;
+    // How much of the content is read, and how much is left.
+    for (path, read) in [("/at-once", 0), ("/pieces", 0), ("/receive", 10)] {
+        for (left, closes) in [(LIMIT, false), (LIMIT + 1, true)] {
+            let mut bench = Bench::new(Early);
+            bench.limits.discard_bytes_max = LIMIT as u32;
+            let length = read + left;
+            let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+            bench.send(&[head.as_bytes(), &vec![b'x'; read]].concat());
+            let output = bench.take_output();
+            assert_eq!(output.contains("\r\nConnection: close\r\n"), closes, "{path} {left}: {output}");
+            bench.send(&vec![b'x'; left]);
+            let state = if closes { State::Lingering } else { State::KeepAlive };
+            assert_eq!((bench.state(), bench.pool.in_use()), (state, 0), "{path} {left}");
+        }
+    }
+}
+
+/// Sends the head of its response, and the rest when its token is resolved.
+struct HeadFirst(Option<DeferToken>);
+
+impl Handler for HeadFirst {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.stream(Some(5)).expect("room");
+        self.0 = response.defer().ok();
+        Flow::Defer(())
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.write(b"hello").expect("room");
+        Flow::Finish
+    }
+}
+
+/// The head has promised that the connection is kept, but no client sends what it holds back for a 100 (Continue).
+#[test]
+fn unread_content_that_is_too_long_or_held_back_ends_the_connection_although_the_head_did_not_say_so() {
+    for (fields, closes) in [
+        ("Content-Length: 100", false),
+        ("Content-Length: 101", true),
+        ("Content-Length: 100\r\nExpect: 100-continue", true),
+        ("Transfer-Encoding: chunked", true),
+    ] {
+        let mut bench = Bench::new(HeadFirst(None));
+        bench.limits.discard_bytes_max = 100;
+        bench.send(format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n").as_bytes());
+        assert!(bench.deferrals.resolve(bench.handler.0.expect("cells for deferred answers")));
+        bench.resolved();
+        assert!(bench.take_output().ends_with("\r\n\r\nhello"));
+        let state = if closes { State::Lingering } else { State::ReadingContent };
+        assert_eq!(bench.state(), state, "{fields}");
+        let reason = closes.then_some(CloseReason::ContentUnread);
+        assert_eq!(bench.connection.close_reason(), reason, "{fields}");
+    }
+}

@@ -1,0 +1,174 @@
+//! Which buffers a connection uses, and when.
+
+use aurora_http_core::connection::Deadline;
+use aurora_http_core::defer::DeferToken;
+use aurora_http_core::handler::{Content, Flow, Handler, handler_fn};
+use aurora_http_core::pool::{Class, ClassCounts};
+use aurora_http_core::reactor::IoError;
+use aurora_http_core::request::Request;
+use aurora_http_core::state::State;
+use aurora_http_core::writer::ResponseWriter;
+
+use crate::harness::{Bench, COUNTS};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Reads content in slices, or collects it with `/collect`, and then answers with its length.
+struct Counts;
+
+impl Handler for Counts {
+    type Exchange = usize;
+
+    fn request(&mut self, request: &Request<'_>, _: &mut ResponseWriter<'_>) -> Flow<usize> {
+        if request.path() == b"/collect" { Flow::Collect(0) } else { Flow::Receive(0) }
+    }
+
+    fn receive(&mut self, before: usize, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<usize> {
+        let count = before + content.bytes().len();
+        if !content.ended() {
+            return Flow::Receive(count);
+        }
+        let _ = response.body(count.to_string());
+        Flow::Finish
+    }
+
+    fn collected(
+        &mut self,
+        _: usize,
+        _: &Request<'_>,
+        content: &[u8],
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<usize> {
+        let _ = response.body(content.len().to_string());
+        Flow::Finish
+    }
+}
+
+fn post(path: &str, length: usize) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n")
+}
+
+/// Takes buffers of a class until so many are left.
+fn leave<H: Handler>(bench: &mut Bench<H>, class: Class, left: usize) {
+    while bench.pool.available(class) > left {
+        std::mem::forget(bench.pool.acquire(class));
+    }
+}
+
+#[test]
+fn much_content_is_received_into_a_large_buffer_as_long_as_there_are_many() {
+    const LARGE: Option<usize> = Some(Class::Large.size());
+    const MEDIUM: Option<usize> = Some(Class::Medium.size());
+    // The content still to come, free large and medium buffers of eight each, and the buffer of the next receive.
+    let rows = [
+        (4_096, 8, 8, None),
+        (4_097, 8, 8, LARGE),
+        (1_000_000, 3, 8, LARGE),
+        (1_000_000, 2, 8, MEDIUM),
+        (1_000_000, 0, 3, MEDIUM),
+        (1_000_000, 0, 2, None),
+    ];
+    for (length, large, medium, into) in rows {
+        let chunked = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+        for head in [post("/", length), chunked] {
+            if head.contains("chunked") && length < 5_000 {
+                continue; // its length is unknown
+            }
+            let mut bench = Bench::with_buffers(Counts, ClassCounts::new([8, 8, 8, 8, 0]));
+            leave(&mut bench, Class::Large, large);
+            leave(&mut bench, Class::Medium, medium);
+            bench.send(head.as_bytes());
+            assert_eq!(bench.receives_into(), into, "{length} {large} {medium}");
+        }
+    }
+}
+
+#[test]
+fn content_that_waits_for_a_buffer_has_no_deadline_and_takes_a_large_one_as_well() {
+    let mut bench = Bench::new(Counts);
+    let held = bench.pool.acquire(Class::Large).expect("one of two");
+    leave(&mut bench, Class::Large, 0);
+    leave(&mut bench, Class::Medium, 0);
+    bench.send(post("/", 10_000).as_bytes());
+    assert_eq!((bench.receives_into(), bench.connection.deadline()), (None, Some(Deadline::Content)));
+    bench.fail_receive(IoError::NoBuffers);
+    assert!(bench.connection.is_starved_to_receive());
+    assert_eq!(
+        bench.connection.deadline(),
+        None,
+        "its bytes may have arrived; it is the pool that has no room for them"
+    );
+    assert!(bench.pool.release(held).is_ok());
+    bench.fed();
+    let large = Some(Class::Large.size());
+    assert_eq!((bench.receives_into(), bench.connection.deadline()), (large, Some(Deadline::Content)));
+}
+
+#[test]
+fn the_rest_of_much_content_is_received_into_a_lent_buffer() {
+    let mut bench = Bench::new(Counts);
+    bench.send(post("/", 10_000).as_bytes());
+    for (sent, into) in [(5_903, Some(Class::Large.size())), (1, None), (4_000, None)] {
+        assert_eq!(bench.send(&vec![b'x'; sent]), sent);
+        assert_eq!(bench.receives_into(), into, "after {sent} more");
+    }
+    bench.send(&[b'x'; 96]);
+    assert!(bench.take_output().ends_with("\r\n\r\n10000"));
+    assert_eq!(bench.pool.in_use(), 0);
+}
+
+#[test]
+fn the_room_before_the_received_bytes_is_used_before_a_larger_buffer() {
+    // Requests that are consumed, then a part of a head that fills the buffer to its last byte.
+    let long_head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "v".repeat(4_040));
+    for counts in [ClassCounts::new([4, 4, 0, 0, 0]), COUNTS] {
+        let mut bench = Bench::with_buffers(handler_fn(|_, response| response.body("hello")), counts);
+        let all = [&GET.repeat(20), long_head.as_bytes()].concat();
+        assert_eq!(bench.send(&all[..4_096]), 4_096);
+        assert_eq!(bench.take_output().matches("hello").count(), 20);
+        assert_eq!((bench.pool.in_use(), bench.receives_into()), (1, Some(4_096)));
+        bench.send(&all[4_096..]);
+        assert_eq!(bench.take_output().matches("hello").count(), 1, "{counts:?}");
+        assert_eq!(bench.pool.in_use(), 0);
+    }
+}
+
+/// Defers every answer.
+struct Defers(Vec<DeferToken>);
+
+impl Handler for Defers {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        self.0.push(response.defer().expect("cells for deferred answers"));
+        Flow::Defer(())
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.body("later").expect("room");
+        Flow::Finish
+    }
+}
+
+#[test]
+fn while_an_answer_is_deferred_the_whole_buffer_is_used_for_what_follows() {
+    let mut bench = Bench::new(Defers(Vec::new()));
+    // The bytes after the request end where the buffer ends.
+    let flood = GET.repeat(200);
+    assert_eq!(bench.send(&flood[..4_096]), 4_096);
+    assert_eq!(bench.send(&flood[4_096..]), GET.len(), "the request that was consumed left room");
+    assert!(!bench.is_receiving() && bench.state() == State::Processing);
+}
+
+#[test]
+fn content_of_a_known_length_is_collected_in_one_buffer_that_has_room_for_it() {
+    for (length, class) in [(5_000, Class::Medium), (16_384, Class::Medium), (16_385, Class::Large)] {
+        let mut bench = Bench::new(Counts);
+        let before = bench.pool.available(class);
+        bench.send([&post("/collect", length), "x"].concat().as_bytes());
+        assert_eq!(bench.pool.available(class), before - 1, "{length}");
+        bench.send(&vec![b'x'; length - 1]);
+        assert!(bench.take_output().ends_with(&format!("\r\n\r\n{length}")));
+        assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
+    }
+}
