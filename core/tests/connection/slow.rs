@@ -143,7 +143,7 @@ fn a_connection_lingers_until_closing_can_destroy_nothing_that_the_client_would_
             "closes",
             |bench, at| {
                 if at == 3 {
-                    bench.fin()
+                    bench.fin();
                 }
             },
             Some(30_000),
