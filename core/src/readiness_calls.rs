@@ -27,9 +27,9 @@ fn an_event_causes_an_attempt_of_its_direction_only() {
 
 #[test]
 fn what_cannot_be_tried_does_not_keep_the_loop_awake() {
-    let shutdown: fn(&mut Fixture) = |reactor| reactor.shutdown(IoHandle(0), Shutdown::Write);
-    let rows: [(&str, fn(&mut Fixture)); 4] = [
-        ("a shutdown of sending beside a parked receive", shutdown),
+    type Act = fn(&mut Fixture);
+    let rows: [(&str, Act); 4] = [
+        ("a shutdown of sending beside a parked receive", |reactor| reactor.shutdown(IoHandle(0), Shutdown::Write)),
         ("a shutdown of a handle without operations", |reactor| reactor.shutdown(IoHandle(1), Shutdown::Both)),
         ("a cancel of what is not in flight", |reactor| reactor.cancel(token(0, OpKind::Send), IoHandle(0))),
         ("a cancel of a handle without operations", |reactor| reactor.cancel(token(1, OpKind::Recv), IoHandle(1))),
