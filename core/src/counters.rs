@@ -45,7 +45,7 @@ impl Counters {
 
     /// All counters apart from those by reason. Together with [`ClosedCounters::to_array`] this is for programs that
     /// copy them between threads.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     #[must_use]
     pub const fn to_array(&self) -> [u64; Self::PLAIN] {
         // By name and without "..", so that the compiler reports a forgotten one.

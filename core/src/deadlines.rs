@@ -35,6 +35,9 @@ pub struct DeadlineNode {
 static_assertions::const_assert!(size_of::<DeadlineNode>() <= 24);
 
 impl DeadlineNode {
+    /// All zeros, for tables that are initialised later: it is not a node yet.
+    pub(crate) const ZEROS: Self = Self { at: Instant(0), prev: 0, next: 0, child: 0, class: 0 };
+
     /// A node that is in no list.
     #[must_use]
     pub const fn new() -> Self {
@@ -108,7 +111,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     ///
     /// O(1) as long as no deadline in the class is later than `at`; otherwise (the clock or the timeout of the class
     /// changed) it walks over the later ones to keep the order.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn arm(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, class: usize, at: Instant) {
         let (Some(list), Some(node)) = (self.lists.get_mut(class), slots.node(index)) else { return };
         if usize::from(node.class) == class {
@@ -161,7 +164,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     }
 
     /// Removes the slot's deadline, if it has one.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn cancel(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32) {
         let Some(node) = slots.node(index) else { return };
         match node.class {
@@ -251,7 +254,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     }
 
     /// Closes the gap that a slot leaves, given a copy of its node.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn unlink(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), node: &DeadlineNode) {
         let Some(list) = self.lists.get_mut(usize::from(node.class)) else { return };
         // None has the index NONE.
@@ -271,7 +274,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     }
 
     /// Links the slot's node, which is in no list, after the last one that is not later.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn append(&mut self, slots: &mut (impl DeadlineSlots + ?Sized), index: u32, class: usize, at: Instant) {
         let Some(list) = self.lists.get_mut(class) else { return };
         let prev = list.tail;

@@ -278,7 +278,7 @@ impl<'d> Deferrals<'d> {
 }
 
 /// Clears the bell before the cells are read, so that a later resolve rings again.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 fn take(bell: &AtomicBool) -> bool {
     let rung = bell.load(Ordering::Relaxed);
     if rung {

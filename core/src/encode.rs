@@ -65,7 +65,7 @@ impl<'a> Encoder<'a> {
     ///
     /// # Errors
     /// [`StatusError::Full`] if it does not fit, [`StatusError::InvalidStatus`] outside 100 to 999.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn status_line(&mut self, status: u16) -> Result<(), StatusError> {
         // By far the most frequent one: a copy of constant length.
         if status == 200 {
@@ -75,10 +75,11 @@ impl<'a> Encoder<'a> {
     }
 
     fn any_status_line(&mut self, status: u16) -> Result<(), StatusError> {
-        match status::line(status) {
-            Some(line) => Ok(self.put(line.as_bytes())?),
-            None => self.status_line_with_reason(status, b""),
+        #[cfg(not(feature = "small"))]
+        if let Some(line) = status::line(status) {
+            return Ok(self.put(line.as_bytes())?);
         }
+        self.status_line_with_reason(status, status::reason(status).as_bytes())
     }
 
     /// Writes a status line with a reason of the handler's choice, which may be empty.
@@ -93,17 +94,12 @@ impl<'a> Encoder<'a> {
         if !is_field_content(reason) {
             return Err(StatusError::InvalidReason);
         }
-        let line = self.take(STATUS_LINE_BYTES.saturating_add(reason.len()))?;
-        let (version, line) = split(line, "HTTP/1.1 ".len())?;
-        let (digits, line) = split(line, 3)?;
-        let (space, line) = split(line, 1)?;
-        let (reason_to, line_end) = split(line, reason.len())?;
-        copy(version, b"HTTP/1.1 ");
-        write_digits(status.into(), digits);
-        copy(space, b" ");
-        copy(reason_to, reason);
-        copy(line_end, b"\r\n");
-        Ok(())
+        self.check_room(STATUS_LINE_BYTES.saturating_add(reason.len()))?;
+        self.put(b"HTTP/1.1 ")?;
+        write_digits(status.into(), self.take(3)?);
+        self.put(b" ")?;
+        self.put(reason)?;
+        Ok(self.put(b"\r\n")?)
     }
 
     /// Writes a field of the handler's, `name: value`. White space around the value is not part of it: recipients drop
@@ -112,7 +108,7 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// [`FieldError`] if the name is not a token or is [reserved](is_reserved), the value contains a control character
     /// other than HTAB, or the line does not fit.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn field(&mut self, name: &str, value: &[u8]) -> Result<(), FieldError> {
         let name = name.as_bytes();
         check_field(name, value)?;
@@ -132,7 +128,7 @@ impl<'a> Encoder<'a> {
     ///
     /// # Errors
     /// [`BufferFull`] if it does not fit.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn field_line(&mut self, line: FieldLine<'_>) -> Result<(), BufferFull> {
         let text = line.0;
         let line = self.take(text.len().saturating_add(2))?;
@@ -147,7 +143,7 @@ impl<'a> Encoder<'a> {
     ///
     /// # Errors
     /// [`BufferFull`] if it does not fit.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn uint_field(&mut self, name_with_colon: &'static [u8], value: u64) -> Result<(), BufferFull> {
         let digits_len = uint_len(value);
         let line = self.take(name_with_colon.len().saturating_add(digits_len + 2))?;
@@ -163,7 +159,7 @@ impl<'a> Encoder<'a> {
     ///
     /// # Errors
     /// [`BufferFull`] if it does not fit.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn framing_field(&mut self, framing: BodyFraming) -> Result<(), BufferFull> {
         match framing {
             BodyFraming::Length(length) | BodyFraming::NoBody { content_length: Some(length) } => {
@@ -178,15 +174,12 @@ impl<'a> Encoder<'a> {
     ///
     /// # Errors
     /// [`BufferFull`] if it does not fit.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn date_field(&mut self, date: &HttpDate) -> Result<(), BufferFull> {
-        let line = self.take(DATE_LINE_BYTES)?;
-        let (name, line) = split(line, DATE_LINE_BYTES - HttpDate::BYTES - 2)?;
-        let (value, line_end) = split(line, HttpDate::BYTES)?;
-        copy(name, b"Date: ");
-        copy(value, date.as_bytes());
-        copy(line_end, b"\r\n");
-        Ok(())
+        self.check_room(DATE_LINE_BYTES)?;
+        self.put(b"Date: ")?;
+        self.put(date.as_bytes())?;
+        self.put(b"\r\n")
     }
 
     /// Writes `Upgrade` with the protocols offered or switched to (RFC 9110 §7.8). `Connection` must then have the
@@ -199,13 +192,10 @@ impl<'a> Encoder<'a> {
         if !is_upgrade(protocols) {
             return Err(FieldError::InvalidValue);
         }
-        let line = self.take(UPGRADE.len().saturating_add(protocols.len()).saturating_add(2))?;
-        let (name, line) = split(line, UPGRADE.len())?;
-        let (value, line_end) = split(line, protocols.len())?;
-        copy(name, UPGRADE);
-        copy(value, protocols);
-        copy(line_end, b"\r\n");
-        Ok(())
+        self.check_room(UPGRADE.len().saturating_add(protocols.len()).saturating_add(2))?;
+        self.put(UPGRADE)?;
+        self.put(protocols)?;
+        Ok(self.put(b"\r\n")?)
     }
 
     /// Writes the empty line after the fields.
@@ -215,6 +205,10 @@ impl<'a> Encoder<'a> {
     #[inline]
     pub fn end_of_head(&mut self) -> Result<(), BufferFull> {
         self.put(b"\r\n")
+    }
+
+    fn check_room(&self, length: usize) -> Result<(), BufferFull> {
+        if length <= self.spare.len() { Ok(()) } else { Err(BufferFull) }
     }
 
     /// Splits `length` bytes off the front of the remaining room.
@@ -277,7 +271,7 @@ pub enum BodyFraming {
 /// Decides the framing of a response: RFC 9112 §6.3 from the server's side, row by row.
 ///
 /// `method_is_connect`, like `request_method_is_head`, is about the request; `http10` tells that it was HTTP/1.0.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 #[must_use]
 pub const fn response_body(
     request_method_is_head: bool,
@@ -335,7 +329,7 @@ impl BodyFraming {
 /// `persistent`: the connection stays open after this response. `upgrade`: an `Upgrade` field is sent, which needs its
 /// option (RFC 9110 §7.8). A 101 and a 2xx to CONNECT end HTTP on the connection without closing it: for them
 /// `persistent` is true and `http10` false.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 #[must_use]
 pub const fn connection_field(http10: bool, persistent: bool, upgrade: bool) -> &'static [u8] {
     match (http10, persistent, upgrade) {
@@ -389,7 +383,7 @@ impl<'a> FieldLine<'a> {
 /// * `Connection`, `Keep-Alive`, `Proxy-Connection`, `Upgrade`: the connection ([`connection_field`],
 ///   [`Encoder::upgrade_field`]);
 /// * `Date`: the server's clock; a server without a clock sends none (RFC 9110 §6.6.1).
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 #[must_use]
 pub const fn is_reserved(name: &[u8]) -> bool {
     // The length alone rules out nearly all other names.
@@ -405,7 +399,7 @@ pub const fn is_reserved(name: &[u8]) -> bool {
 }
 
 /// Checks a field of a handler's. Never returns [`FieldError::Full`].
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 pub(crate) const fn check_field(name: &[u8], value: &[u8]) -> Result<(), FieldError> {
     if !is_token(name) {
         return Err(FieldError::InvalidName);
@@ -425,11 +419,13 @@ pub(crate) const fn is_upgrade(protocols: &[u8]) -> bool {
 }
 
 /// Whether `name` is a token (RFC 9110 §5.6.2): one or more bytes of [`TOKEN`].
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 pub(crate) const fn is_token(name: &[u8]) -> bool {
     let mut rest = name;
     // Four look-ups per branch.
-    while let Some((four, following)) = rest.split_first_chunk::<4>() {
+    while !cfg!(feature = "small")
+        && let Some((four, following)) = rest.split_first_chunk::<4>()
+    {
         let [a, b, c, d] = *four;
         if !(TOKEN[a as usize] & TOKEN[b as usize] & TOKEN[c as usize] & TOKEN[d as usize]) {
             return false;
@@ -437,12 +433,21 @@ pub(crate) const fn is_token(name: &[u8]) -> bool {
         rest = following;
     }
     while let [byte, following @ ..] = rest {
-        if !TOKEN[*byte as usize] {
+        let is_allowed = if cfg!(feature = "small") { is_tchar(*byte) } else { TOKEN[*byte as usize] };
+        if !is_allowed {
             return false;
         }
         rest = following;
     }
     !name.is_empty()
+}
+
+/// Whether a token may contain `byte`.
+const fn is_tchar(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+    ) || byte.is_ascii_alphanumeric()
 }
 
 /// The bytes that a token may contain. One byte per entry: a bit set, an eighth of the size, would take twice the
@@ -451,10 +456,7 @@ static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0_u8;
     while byte < 128 {
-        table[byte as usize] = matches!(
-            byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        ) || byte.is_ascii_alphanumeric();
+        table[byte as usize] = is_tchar(byte);
         byte += 1;
     }
     table
@@ -462,7 +464,7 @@ static TOKEN: [bool; 256] = {
 
 /// Whether `value` has no control characters except HTAB: only visible ASCII, space, HTAB and 0x80 to 0xFF (RFC 9110
 /// §5.5).
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 pub(crate) const fn is_field_content(value: &[u8]) -> bool {
     let mut rest = value;
     while let Some((word, following)) = rest.split_first_chunk::<8>() {
@@ -494,7 +496,7 @@ const fn is_field_content_with_tabs(value: &[u8]) -> bool {
 }
 
 /// Whether one of the eight bytes is 0x7F or below 0x20.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 const fn has_control(word: u64) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH_BITS: u64 = ONES * 0x80;
@@ -508,7 +510,7 @@ const fn has_control(word: u64) -> bool {
 
 /// Copies `from` to `to`, which has the same length. Up to 32 bytes are copied without a call: both ends, which may
 /// overlap.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 fn copy(to: &mut [u8], from: &[u8]) {
     // The longest first: the shortest parts have constant lengths, for which the compiler removes all of this.
     match from.len() {
@@ -521,7 +523,7 @@ fn copy(to: &mut [u8], from: &[u8]) {
     }
 }
 
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
         *to = *from;

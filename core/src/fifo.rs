@@ -13,6 +13,9 @@ impl Links {
     /// The number of lists that a slot can be in at the same time.
     pub(crate) const LISTS: usize = 4;
 
+    /// All zeros, for tables that are initialised later: these are not links yet.
+    pub(crate) const ZEROS: Self = Self([0; Self::LISTS]);
+
     pub(crate) const fn new() -> Self {
         Self([UNLISTED; Self::LISTS])
     }

@@ -18,7 +18,7 @@ pub const HEX_BYTES_MAX: usize = 16;
 ///
 /// # Errors
 /// [`BufferFull`] if `out` is too short; it is then unchanged.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 pub fn format_int(value: i64, out: &mut [u8]) -> Result<usize, BufferFull> {
     if value >= 0 {
         return format_uint(value.unsigned_abs(), out);
@@ -56,7 +56,7 @@ pub fn format_hex(value: u64, out: &mut [u8]) -> Result<usize, BufferFull> {
 ///
 /// # Errors
 /// [`BufferFull`] if `out` is shorter than `width` or `value` needs more digits; `out` is then unchanged.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 pub fn format_hex_padded(value: u64, width: usize, out: &mut [u8]) -> Result<usize, BufferFull> {
     if hex_len(value) > width {
         return Err(BufferFull);
@@ -70,7 +70,7 @@ pub fn format_hex_padded(value: u64, width: usize, out: &mut [u8]) -> Result<usi
 }
 
 /// Bytes of `value` in decimal: 1 to [`UINT_BYTES_MAX`].
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 #[must_use]
 pub const fn uint_len(value: u64) -> usize {
     // 1233 / 4096 is just above log10(2): the number of digits, or one less.
@@ -93,8 +93,26 @@ pub const fn hex_len(value: u64) -> usize {
     (u64::BITS - (value | 1).leading_zeros()).div_ceil(4) as usize
 }
 
+/// Fills `digits`, whose length is that of `value` in decimal. Without a division, which for 64 bits is a function of its
+/// own on small targets.
+#[cfg(feature = "small")]
+pub(crate) fn write_digits(mut value: u64, digits: &mut [u8]) {
+    let powers = POWERS_OF_TEN.iter().take(digits.len()).rev();
+    for (digit, power) in digits.iter_mut().zip(powers) {
+        *digit = b'0';
+        while value >= *power && *power > 0 {
+            value -= power;
+            *digit += 1;
+        }
+    }
+    if let Some(ones) = digits.last_mut() {
+        *ones = b'0' + value as u8;
+    }
+}
+
 /// Fills `digits`, whose length is that of `value` in decimal.
-#[inline]
+#[cfg(not(feature = "small"))]
+#[cfg_attr(not(feature = "small"), inline)]
 pub(crate) fn write_digits(value: u64, digits: &mut [u8]) {
     // Most numbers in a head are short: lengths, seconds, status codes.
     match digits {
@@ -117,6 +135,7 @@ const fn digit_pair(number: u32) -> [u8; 2] {
 }
 
 /// Starts at the end, two digits at a time.
+#[cfg(not(feature = "small"))]
 #[inline(never)]
 fn write_many_digits(mut value: u64, digits: &mut [u8]) {
     let mut pairs = digits.rchunks_exact_mut(2);

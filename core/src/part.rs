@@ -8,7 +8,7 @@ use core::slice::SliceIndex;
 use crate::error::BufferFull;
 
 /// `bytes[range]`.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 pub(crate) fn part<R: SliceIndex<[u8], Output = [u8]>>(bytes: &[u8], range: R) -> &[u8] {
     let part = bytes.get(range);
     debug_assert!(part.is_some(), "the bounds must hold by construction");
@@ -16,7 +16,7 @@ pub(crate) fn part<R: SliceIndex<[u8], Output = [u8]>>(bytes: &[u8], range: R) -
 }
 
 /// `bytes[range]`, mutably.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 pub(crate) fn part_mut<R: SliceIndex<[u8], Output = [u8]>>(bytes: &mut [u8], range: R) -> &mut [u8] {
     let part = bytes.get_mut(range);
     debug_assert!(part.is_some(), "the bounds must hold by construction");
@@ -30,7 +30,7 @@ pub(crate) fn split(room: &mut [u8], at: usize) -> Result<(&mut [u8], &mut [u8])
 }
 
 /// Copies `from` to `to`, which is as long.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
     debug_assert_eq!(to.len(), from.len(), "the lengths must be equal by construction");
     if to.len() == from.len() {

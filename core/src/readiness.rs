@@ -99,7 +99,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     }
 
     /// Queues a receive or accept that can be tried. An entry that had its share is queued when the next turn begins.
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     fn schedule_recv(&mut self, index: u32) {
         if self.parked.get(index as usize).is_some_and(Parked::may_recv) {
             self.push_now(index);
@@ -107,7 +107,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     }
 
     /// Queues a send that can be tried.
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     fn schedule_send(&mut self, index: u32) {
         if self.parked.get(index as usize).is_some_and(|entry| entry.flags & HAD_SEND == 0) {
             self.push_now(index);
@@ -128,7 +128,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     }
 
     /// Starts the next turn: resets the shares, and queues the entries that waited for that.
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     fn next_turn(&mut self) {
         let mut next = core::mem::replace(&mut self.served.top, NONE);
         while let Some(entry) = self.parked.get_mut(next as usize) {
@@ -287,7 +287,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
 }
 
 /// Tries the receive of `entry`; `None` parks it.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 fn try_recv<'p, T: NonBlocking>(
     io: &mut T,
     lent: &mut Lent<'_, 'p>,
@@ -314,7 +314,7 @@ fn try_recv<'p, T: NonBlocking>(
 }
 
 /// Receives into the spare part of the buffer in `place` and counts the bytes as filled; `None` when it would block.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 fn attempt_recv<T: NonBlocking>(
     io: &mut T,
     index: u32,
@@ -348,7 +348,7 @@ fn attempt_recv<T: NonBlocking>(
 }
 
 /// Tries the send of `entry`; `None` parks it.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 fn try_send<'p, T: NonBlocking>(
     io: &mut T,
     served: &mut Served,
@@ -403,7 +403,7 @@ impl<T: NonBlocking> Peers for Readiness<'_, '_, T> {
 }
 
 impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
         let Submission { token, op } = submission;
         match op {
@@ -436,7 +436,7 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
         }
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn provide(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
         if buf.spare_len() == 0 {
             return Err(buf);
@@ -473,7 +473,7 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
         self.push_now(io.0);
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Seen, IoError> {
         self.next_turn();
         let pending = self.now.first != NONE || self.refused.is_some();
@@ -493,7 +493,7 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
         Ok(self.seen)
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn next_completion(&mut self) -> Option<Completion<'p>> {
         loop {
             let index = self.now.first;

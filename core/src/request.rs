@@ -113,7 +113,7 @@ impl<'a> Request<'a> {
     }
 
     /// The method. Methods are case-sensitive: `get` is an extension method.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     #[must_use]
     pub fn method(&self) -> Method<'a> {
         match self.facts.method {
@@ -165,7 +165,7 @@ impl<'a> Request<'a> {
     ///
     /// Starts with `/` in origin- and absolute-form. It is `*` in asterisk-form (and for OPTIONS in absolute-form
     /// without path and query, which means the same: RFC 9112 §3.2.4), and empty in authority-form.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     #[must_use]
     pub fn path(&self) -> &'a [u8] {
         if self.facts.path_len == 0 {
@@ -267,7 +267,7 @@ impl<'a> Request<'a> {
 
     /// The host that the request is for, `uri-host [ ":" port ]`: the authority of a target in absolute- or authority-form
     /// (RFC 9112 §3.3), otherwise the Host field. `None` is possible only on HTTP/1.0.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     #[must_use]
     pub fn host(&self) -> Option<&'a [u8]> {
         match self.facts.form {
@@ -292,7 +292,7 @@ impl<'a> Request<'a> {
     }
 
     /// The value of Content-Length; `None` without one.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     #[must_use]
     pub const fn content_length(&self) -> Option<u64> {
         match self.facts.body_length {

@@ -237,7 +237,7 @@ impl<'a> Response<'a> {
     }
 
     /// The content that goes on the wire.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn content(&self, framing: BodyFraming) -> &'a [u8] {
         match self.body {
             Some(body) if framing.has_body() => body,
@@ -291,7 +291,7 @@ impl From<BufferFull> for ResponseError {
 }
 
 impl From<StatusError> for ResponseError {
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn from(error: StatusError) -> Self {
         match error {
             StatusError::Full => Self::Full,

@@ -88,7 +88,7 @@ pub fn turn<'p, H: Handler>(
 ///
 /// # Errors
 /// The error that made the reactor unusable.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 pub fn turn_within<'p, H: Handler>(
     engine: &mut Engine<'_, 'p, H>,
     reactor: &mut (impl Reactor<'p> + ?Sized),
@@ -123,7 +123,7 @@ pub fn leave<'p, H: Handler>(
 ///
 /// # Errors
 /// The error that made the reactor unusable.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 pub fn pass<'p, H: Handler>(
     engine: &mut Engine<'_, 'p, H>,
     reactor: &mut (impl Reactor<'p> + ?Sized),
@@ -156,7 +156,7 @@ pub fn pass<'p, H: Handler>(
 
 /// Lends buffers to the reactor and submits the engine's operations. Those that a full reactor rejects wait for the next
 /// turn.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 fn issue<'p, H: Handler>(engine: &mut Engine<'_, 'p, H>, reactor: &mut (impl Reactor<'p> + ?Sized)) {
     while let Some(buf) = engine.next_provision() {
         if let Err(buf) = reactor.provide(buf) {

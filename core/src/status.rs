@@ -12,9 +12,23 @@ pub const fn is_valid(status: u16) -> bool {
 /// The registered reason phrase; empty for a code without one.
 ///
 /// 306 and 418 are registered as unused, 104 only temporarily; for them it is empty, too.
+#[cfg(not(feature = "small"))]
 #[must_use]
 pub fn reason(status: u16) -> &'static str {
     line(status).and_then(|line| line.get(REASON_AT..line.len() - 2)).unwrap_or("")
+}
+
+/// The registered reason phrase; empty for a code without one.
+#[cfg(feature = "small")]
+#[must_use]
+pub fn reason(status: u16) -> &'static str {
+    let mut code = [0; 3];
+    if crate::format::format_uint(status.into(), &mut code) != Ok(3) {
+        return "";
+    }
+    let mut lines = REASONS.as_bytes().split(|&byte| byte == b'\n');
+    let reason = lines.find_map(|line| line.strip_prefix(&code)?.strip_prefix(b" "));
+    core::str::from_utf8(reason.unwrap_or_default()).unwrap_or_default()
 }
 
 /// A field that responses with some status must have.
@@ -61,11 +75,17 @@ pub const fn demand(status: u16) -> Option<Demand> {
 }
 
 /// Where the reason starts in a status line.
+#[cfg(not(feature = "small"))]
 const REASON_AT: usize = "HTTP/1.1 200 ".len();
 
 macro_rules! status_lines {
     ($($code:literal $reason:literal,)*) => {
+        /// The codes and reasons, line by line: a third of what whole status lines take.
+        #[cfg(feature = "small")]
+        const REASONS: &str = concat!($($code, " ", $reason, "\n",)*);
+
         /// The whole status line of a registered code, including CRLF.
+        #[cfg(any(test, not(feature = "small")))]
         pub(crate) const fn line(status: u16) -> Option<&'static str> {
             Some(match status {
                 $($code => concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n"),)*

@@ -57,7 +57,7 @@ impl StopFlag {
     }
 
     /// What was requested.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     #[must_use]
     pub fn mode(&self) -> Mode {
         match self.0.load(Ordering::Acquire) {

@@ -218,7 +218,7 @@ pub(crate) struct WriterParts<'a> {
 
 /// Set-up and completion, by the connection.
 impl<'a> ResponseWriter<'a> {
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(crate) fn new(parts: WriterParts<'a>) -> Self {
         let phase = match parts.stream {
             Stream::Unbegun => Phase::Start,
@@ -263,7 +263,7 @@ impl<'a> ResponseWriter<'a> {
     }
 
     /// Ends a call that another one follows. The next call writes a complete head, so none may be half written.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(crate) fn pause(&mut self) {
         let is_begun = self.phase == Phase::Fields || self.phase == Phase::Start && self.status != 200;
         if is_begun {
@@ -297,7 +297,7 @@ impl<'a> ResponseWriter<'a> {
         self.phase = Phase::Done;
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(crate) fn into_written(mut self) -> Written {
         if self.chunk.is_some() {
             self.close_chunk();
@@ -397,7 +397,7 @@ impl<'a> ResponseWriter<'a> {
         self.len - self.begin + self.static_body.len() + of_file
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn put(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         self.ensure(bytes.len())?;
         let Some(to) = self.spare().get_mut(..bytes.len()) else { return self.latch(WriteError::TooLarge) };
@@ -444,7 +444,7 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn check(&self) -> Result<(), WriteError> {
         match self.error {
             None => Ok(()),

@@ -36,7 +36,7 @@ impl Want {
 impl<'p, E> Connection<'p, E> {
     /// The next operation to carry out; `None` if there is none until the next event. Call it again after each
     /// operation.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn next_action(&mut self, pool: &mut BufferPool<'_, 'p>) -> Option<Action<'p>> {
         match self.want() {
             Want::Nothing => None,
@@ -48,7 +48,7 @@ impl<'p, E> Connection<'p, E> {
 
     /// Like [`next_action`](Self::next_action), but leaves a control (a shutdown or a cancel), which has no completion,
     /// to that: [`ControlIsNext`].
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(crate) fn next_operation(
         &mut self,
         pool: &mut BufferPool<'_, 'p>,
@@ -69,7 +69,7 @@ impl<'p, E> Connection<'p, E> {
         self.want() != Want::Nothing
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn want(&self) -> Want {
         let exchange = &self.exchange;
         match exchange.state {
@@ -145,7 +145,7 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn send(&mut self) -> Option<Action<'p>> {
         let exchange = &mut self.exchange;
         let (mut head, mut body) = match core::mem::take(&mut exchange.output) {
@@ -165,7 +165,7 @@ impl<'p, E> Connection<'p, E> {
         Some(Action::Send { head, body })
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn recv(&mut self, pool: &mut BufferPool<'_, 'p>) -> Action<'p> {
         let into = match self.inbound.take() {
             Some(mut buf) if !buf.is_empty() => {
@@ -218,7 +218,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Makes the rest of a send of which `sent` bytes were sent the output again.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn put_back(&mut self, mut head: Buf<'p>, mut body: &'p [u8], sent: usize) {
         let exchange = &mut self.exchange;
         if exchange.has(flag::HELD_BACK) {

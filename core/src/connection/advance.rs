@@ -37,7 +37,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Parses the next head and dispatches it. Bytes that have arrived are parsed before more are requested.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn read_head<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let Some(inbound) = self.inbound.as_ref().filter(|buf| !buf.is_empty()) else {
             return self.finish_input(cx);
@@ -142,7 +142,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// No input is left: sends the output, or goes idle without a buffer.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn finish_input<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         self.drop_inbound(cx);
         if self.exchange.has_output() {
@@ -212,7 +212,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Waits until the output has been sent; then continues with what the exchange needs next.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn write<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let exchange = &mut self.exchange;
         if exchange.has(flag::SEND) || exchange.has_output() {

@@ -44,7 +44,7 @@ pub(super) enum Dispatched {
 /// Calling the handler.
 impl<'p, E> Exchange<'p, E> {
     /// Answers a request whose head is complete. Everything that depends only on the head is decided here.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn dispatch<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
@@ -135,8 +135,24 @@ impl<'p, E> Exchange<'p, E> {
 
     /// Calls the handler once, with a writer for the send buffer, which must be reserved. If the handler fails, its
     /// output is replaced.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn call<H: Handler<Exchange = E>>(
+        &mut self,
+        cx: &mut Context<'_, '_, 'p, H>,
+        target: Option<&[u8]>,
+        call: impl FnOnce(&mut H, &mut ResponseWriter<'_>) -> Flow<E>,
+    ) -> (Flow<E>, Option<Failure>, Option<u64>) {
+        #[cfg(feature = "small")]
+        let mut once = Some(call);
+        // With this, the rest is compiled once, and not for each of the handler's functions.
+        #[cfg(feature = "small")]
+        let call: &mut dyn FnMut(&mut H, &mut ResponseWriter<'_>) -> Flow<E> =
+            &mut |handler, response| once.take().map_or(Flow::Finish, |call| call(handler, response));
+        self.call_by(cx, target, call)
+    }
+
+    #[cfg_attr(not(feature = "small"), inline)]
+    fn call_by<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         target: Option<&[u8]>,
@@ -161,7 +177,7 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// Lets `write` append to the output; returns the limit for content that the handler set, if any.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn write<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
@@ -272,7 +288,7 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// Counts the exchange as no longer under way.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn count_out<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         if self.has(flag::IN_FLIGHT) {
             self.clear(flag::IN_FLIGHT);

@@ -101,7 +101,7 @@ pub(super) fn write_rate(limits: &Limits) -> Option<RateMin> {
 impl<E> Connection<'_, E> {
     /// The deadline that applies now, as a function of the state: it is the same before and after
     /// [`next_action`](Self::next_action) returns the operation that it limits.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         let exchange = &self.exchange;
@@ -135,7 +135,7 @@ impl<E> Connection<'_, E> {
 
     /// Whether the deadline changed since the last call: `Some(None)` if none applies any more, `Some(Some(class))` if
     /// one of that class starts or restarts now.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn deadline_change(&mut self, now: Instant) -> Option<Option<Deadline>> {
         let wanted = self.deadline();
         let exchange = &mut self.exchange;

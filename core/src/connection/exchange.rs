@@ -127,7 +127,7 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// The only place where the state changes.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn go(&mut self, event: Event) {
         let next = self.state.after(event);
         debug_assert!(next.is_some(), "{event:?} in {:?}", self.state);
@@ -186,7 +186,7 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// The output is passed to a send: from now on, a response that is not complete can no longer be replaced.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) const fn leave(&mut self, head_len: usize, body_len: usize) {
         if self.waiting.is_some() && head_len + body_len > self.response_at as usize {
             self.set(flag::BEGUN);
@@ -242,7 +242,7 @@ impl<'p, E> Exchange<'p, E> {
 
     /// Makes sure that there is room for an answer after earlier responses. The buffer is as large as the input, so
     /// that pipelined responses leave together.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn reserve(&mut self, pool: &mut BufferPool<'_, 'p>, available: usize) -> Result<(), NotReady> {
         match &self.output {
             Output::Unsent { head, body } if body.is_empty() && head.spare_len() >= RESERVE => Ok(()),

@@ -275,7 +275,7 @@ impl<'p, E> Connection<'p, E> {
         }
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn handle_bytes<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) {
         let exchange = &mut self.exchange;
         if !planted!(HungerKept) {

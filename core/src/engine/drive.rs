@@ -39,7 +39,7 @@ pub(super) use context;
 impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// Begins a turn: handles a stop, resolved tokens, times that handlers set, and connections that wait for buffers.
     /// `now` is the time before the reactor waits.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn begin_turn(&mut self, now: Instant, mode: Mode, peers: &dyn Peers) {
         self.turn = self.turn.wrapping_add(1);
         self.turn_began = now;
@@ -74,7 +74,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// Deadlines are compared with the time at which the turn began, because everything that arrived before has been
     /// handled. So a client whose bytes have arrived in time is never late, even after a long call of a handler or a
     /// suspended process. Without this call no deadline ever expires.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn end_turn(&mut self, now: Instant, seen: Seen, peers: &dyn Peers) -> bool {
         self.arm_sends(now);
         if seen == Seen::All && !self.rejected {
@@ -93,7 +93,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// Handles the completion of an operation. Returns the connection's next operation, if it has one; everything else
     /// is left to [`next_control`](Self::next_control).
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn handle_completion(
         &mut self,
         now: Instant,
@@ -143,7 +143,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     }
 
     /// The next buffer to lend to the reactor, as long as there are enough.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn next_provision(&mut self) -> Option<Buf<'p>> {
         if self.lent >= self.lent_max || self.held.pool.available(self.receive_class) <= self.send_reserve {
             return None;
@@ -168,7 +168,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     }
 
     /// The next operation or control for the reactor.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn next_control(&mut self) -> Option<Control<'p>> {
         if self.listeners_due
             && let Some(control) = self.next_listener_control()
@@ -257,7 +257,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// Called after every event of a connection: updates its deadline and its place in the lists, and returns its next
     /// operation.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn settle(&mut self, now: Instant, handle: Handle) -> Option<Submission<'p>> {
         let index = handle.index;
         if !self.lobby.is_empty() {
@@ -329,7 +329,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.ready.push(self.nodes, index);
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn update_deadline(&mut self, now: Instant, index: u32) {
         let Some(slot) = self.held.slots.by_index_mut(index) else { return };
         let Some(change) = slot.connection.deadline_change(now) else { return };
@@ -439,7 +439,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     }
 }
 
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 fn control(action: Action<'_>, handle: Handle, io: IoHandle) -> Control<'_> {
     let token = |kind| OpToken::new(handle.index, handle.generation, kind);
     match action {

@@ -116,7 +116,7 @@ where
     /// `None` while the content is being collected.
     type Exchange = Option<R::Exchange>;
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Option<R::Exchange>> {
         match request.body_length() {
             BodyLength::None | BodyLength::Length(0) => {

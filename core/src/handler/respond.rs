@@ -98,7 +98,7 @@ impl Respond for () {
 impl<R: Respond, E: ErrorResponse> Respond for Result<R, E> {
     type Exchange = R::Exchange;
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn respond(self, response: &mut ResponseWriter<'_>) -> Flow<R::Exchange> {
         match self {
             Ok(reply) => reply.respond(response),

@@ -24,7 +24,7 @@ pub(super) fn is(byte: u8, class: u8) -> bool {
 }
 
 /// The number of leading bytes of `bytes` that are in `class`.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 pub(super) fn span(bytes: &[u8], class: u8) -> usize {
     let mut at = 0;
     // Four look-ups and one branch per iteration.
@@ -45,7 +45,7 @@ pub(super) fn span(bytes: &[u8], class: u8) -> usize {
 }
 
 /// Whether every byte of `bytes` is in `class`.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 pub(super) fn all(bytes: &[u8], class: u8) -> bool {
     let four =
         |&[a, b, c, d]: &[u8; 4]| CLASSES[a as usize] & CLASSES[b as usize] & CLASSES[c as usize] & CLASSES[d as usize];

@@ -270,7 +270,7 @@ impl ChunkedDecoder {
         }
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn step(&mut self, state: State, byte: u8, limits: &Limits) -> Result<State, ChunkError> {
         match (state, byte) {
             (State::Size, _) => self.size_byte(byte, limits),
@@ -290,7 +290,7 @@ impl ChunkedDecoder {
         }
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn size_byte(&mut self, byte: u8, limits: &Limits) -> Result<State, ChunkError> {
         if let Some(digit) = char::from(byte).to_digit(16) {
             if self.digits == SIZE_DIGITS_MAX + u8::from(planted!(SeventeenDigits)) {

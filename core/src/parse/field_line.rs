@@ -62,7 +62,7 @@ pub(super) enum Place {
 impl Place {
     /// The position after `byte`, or what is wrong with it. A field is complete when this goes from
     /// [`LineFeed`](Self::LineFeed) to [`LineStart`](Self::LineStart).
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn step(self, byte: u8) -> Result<Self, FieldLineError> {
         match (self, byte) {
             (Self::LineStart, b'\r') => Ok(Self::LastLineFeed),

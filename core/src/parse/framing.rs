@@ -79,7 +79,7 @@ impl fmt::Display for FramingError {
 impl core::error::Error for FramingError {}
 
 /// The table. The method does not matter: content is legal with every one (RFC 9110 §6.4).
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 pub(super) fn body_length(
     transfer_encoding: Occurrence<'_>,
     content_length: Occurrence<'_>,

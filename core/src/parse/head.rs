@@ -35,7 +35,7 @@ const MANY: usize = 64;
 ///
 /// # Errors
 /// What is wrong with the head, with the [status](HeadError::status) of the answer.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 pub fn parse_head<'a>(
     bytes: &'a [u8],
     fields: &'a mut [FieldSlot<'a>],
@@ -55,7 +55,7 @@ pub fn parse_head<'a>(
 /// The slots for the fields are on the stack: 16 at first, then 64, then [`FIELDS_CAPACITY`]. The larger numbers are
 /// used only if a head needs them and [`Limits::fields_max`] allows it, and in separate functions: a device that keeps
 /// the limit at 16 never pays for more stack.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 pub fn with_head<R>(
     bytes: &[u8],
     limits: &Limits,
@@ -105,7 +105,7 @@ enum Attempt<'a> {
     MoreSlots,
 }
 
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 fn attempt<'a>(
     bytes: &'a [u8],
     slots: &'a mut [FieldSlot<'a>],
@@ -160,7 +160,7 @@ use super::lines::read as read_lines;
 
 /// Reads complete field lines at the front of `bytes`; returns their length, with the empty line, and the fields.
 #[cfg(not(feature = "small"))]
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 fn read_lines<'s, 'a>(
     bytes: &'a [u8],
     slots: &'s mut [FieldSlot<'a>],
@@ -173,7 +173,7 @@ fn read_lines<'s, 'a>(
 }
 
 /// The first `count` slots, which are those that were filled.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 fn first<'s, 'a>(slots: &'s [FieldSlot<'a>], count: usize) -> &'s [FieldSlot<'a>] {
     let first = slots.get(..count);
     debug_assert!(first.is_some(), "no more fields than slots");
@@ -198,7 +198,7 @@ impl OneShot {
     /// # Errors
     /// Of any kind if the head is incomplete or malformed. [`HeadError::TooManyFields`] if there are too few slots,
     /// which may also be reported for an incomplete head.
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     fn read<'a>(
         window: &'a [u8],
         line_at: usize,
@@ -230,7 +230,7 @@ impl OneShot {
     }
 
     /// Checks the known fields in a fixed order: Host, framing, Expect.
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     fn check(&self, fields: &[FieldSlot<'_>]) -> Result<Facts, HeadError> {
         let line = &self.line;
         self.known.check_host(fields, line.version)?;

@@ -15,7 +15,7 @@ pub(super) enum Port {
 }
 
 /// Whether `value` is a well-formed authority with a non-empty host.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 pub(super) fn is_authority(value: &[u8]) -> bool {
     // Fast path, from the end: an optional port, then a registered name or an IPv4 address without escapes. Nearly
     // every host looks like that.
@@ -29,7 +29,7 @@ pub(super) fn is_authority(value: &[u8]) -> bool {
 }
 
 /// The number of digits at the end of `value`; 8 means 8 or more.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 fn trailing_digits(value: &[u8]) -> usize {
     const LOW_BITS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
     let Some(last) = value.last_chunk() else {

@@ -36,7 +36,7 @@ impl Place {
         *self = if *self == Self::NOWHERE { Self(index as u8) } else { Self::REPEATED };
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     fn look_up<'a>(self, fields: &[FieldSlot<'a>]) -> Occurrence<'a> {
         match fields.get(self.0 as usize) {
             Some(field) => Occurrence::Once(field.value),
@@ -71,7 +71,7 @@ impl Known {
 
     /// Records the field at `index`. Its name is a token, so setting bit 5 maps letters to lower case, and maps no
     /// other token byte to a letter or a hyphen.
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     pub(super) fn add(&mut self, index: usize, name: &[u8], value: &[u8]) {
         match name.len() {
             4 if fold4(name, 0) == word4(b"host") => self.host.add(index),
@@ -95,7 +95,7 @@ impl Known {
 
     /// A field value has no control characters except tabs, and of those bytes that setting bit 5 maps to a letter or a
     /// hyphen, all others are letters or control characters.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn add_connection(&mut self, value: &[u8]) {
         match value.len() {
             10 if fold8(value, 0) == word8(b"keep-ali") && fold8(value, 2) == word8(b"ep-alive") => {
@@ -140,7 +140,7 @@ impl Known {
     ///
     /// # Errors
     /// Missing on HTTP/1.1; repeated or malformed on any version.
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     pub(super) fn check_host(&self, fields: &[FieldSlot<'_>], version: Version) -> Result<(), HeadError> {
         match self.host.look_up(fields) {
             Occurrence::Once(value) if host::is_authority(value) => Ok(()),
@@ -155,7 +155,7 @@ impl Known {
     ///
     /// # Errors
     /// See the table in [`framing`].
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     pub(super) fn body_length(&self, fields: &[FieldSlot<'_>], version: Version) -> Result<BodyLength, HeadError> {
         if self.transfer_encoding == Place::NOWHERE && self.content_length == Place::NOWHERE {
             return Ok(BodyLength::None); // the table's first row, and nearly every request
@@ -166,7 +166,7 @@ impl Known {
     }
 
     /// Refuses expectations other than `100-continue`. HTTP/1.0 has no Expect: it is ignored there (RFC 9110 §10.1.1).
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     pub(super) fn check_expectation(&self, version: Version) -> Result<(), HeadError> {
         if self.flags & flag::EXPECT_OTHER != 0 && version == Version::Http11 {
             return Err(HeadError::Expectation);

@@ -34,7 +34,7 @@ const VERSION_LEN: usize = b" HTTP/1.1\r\n".len();
 ///
 /// An incomplete line is also an error, of any kind. The kind is meaningful only for a complete line that the scanner
 /// found well-formed.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 pub(super) fn request_line(bytes: &[u8], target_bytes_max: u32) -> Result<RequestLine, HeadError> {
     let (method, method_len) = method(bytes)?;
     let rest = bytes.get(method_len + 1..).ok_or(HeadError::Target)?;
@@ -52,7 +52,7 @@ pub(super) fn request_line(bytes: &[u8], target_bytes_max: u32) -> Result<Reques
 }
 
 /// The method and its length; it is followed by a space.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 fn method(bytes: &[u8]) -> Result<(MethodKind, usize), HeadError> {
     const fn word(method: &[u8]) -> u64 {
         let mut word = [0; 8];
@@ -103,7 +103,7 @@ fn extension_method(bytes: &[u8]) -> Result<(MethodKind, usize), HeadError> {
 /// Length of the target at the front, and of its path if it is in origin-form (0 otherwise).
 ///
 /// The target may end at a byte that its form does not allow; then `version` fails, because no space follows.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 fn target_len(bytes: &[u8]) -> (usize, usize) {
     if bytes.first() != Some(&b'/') {
         return (span(bytes, TARGET), 0);
@@ -116,7 +116,7 @@ fn target_len(bytes: &[u8]) -> (usize, usize) {
 }
 
 /// The version, from the space before it to the end of the line.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 fn version(bytes: &[u8]) -> Result<Version, HeadError> {
     let tail: &[u8; VERSION_LEN] = bytes.first_chunk().ok_or(HeadError::Version)?;
     if tail == b" HTTP/1.1\r\n" {

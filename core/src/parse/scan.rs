@@ -113,7 +113,7 @@ impl HeadScan {
     }
 
     /// Steps through a field line, and counts it when it is complete.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn field_byte(&mut self, place: Place, byte: u8, fields_max: u16) -> Result<State, HeadError> {
         let next = place.step(byte)?;
         if matches!((place, next), (Place::LineFeed, Place::LineStart)) {
@@ -212,7 +212,7 @@ const BLANK_LINE_LEN: usize = b"\r\n".len();
 const VERSION_AND_CR_LEN: usize = b"HTTP/1.1\r".len();
 
 /// Counts the bytes examined, in this crate's own tests.
-#[inline(always)]
+#[cfg_attr(not(feature = "small"), inline(always))]
 pub(super) fn count_scanned(bytes: usize) {
     #[cfg(test)]
     SCANNED.set(SCANNED.get() + bytes);

@@ -125,7 +125,7 @@ impl<'a> Scope<'a> {
     ///
     /// # Errors
     /// [`ArenaFull`]; smaller allocations may still succeed.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn alloc_aligned(&mut self, len: usize, align: Align) -> Result<&'a mut [u8], ArenaFull> {
         if len == 0 {
             return Ok(&mut []);
@@ -156,7 +156,7 @@ impl<'a> Scope<'a> {
 }
 
 /// Cuts an aligned slice off the front of `rest`; `None`, with `rest` unchanged, if it is too short.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 fn cut<'a>(rest: &mut &'a mut [u8], len: usize, align: Align) -> Option<&'a mut [u8]> {
     let padding = rest.as_ptr().addr().wrapping_neg() & (align.bytes() - 1);
     let end = padding.checked_add(len)?;

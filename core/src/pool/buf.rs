@@ -71,7 +71,7 @@ impl<'p> Buf<'p> {
     }
 
     /// The filled part and the room after it, at the same time.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     #[must_use]
     pub fn split_mut(&mut self) -> (&mut [u8], &mut [u8]) {
         let (start, end) = (self.start as usize, self.end as usize);
@@ -110,7 +110,7 @@ impl<'p> Buf<'p> {
 
     /// Drops the first `count` filled bytes, or all of them if there are fewer. Once empty, the buffer starts over at
     /// the front of its memory.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn consume(&mut self, count: usize) {
         self.start += count.min(self.len()) as u32;
         if self.start == self.end {
@@ -134,7 +134,7 @@ impl<'p> Buf<'p> {
     }
 
     /// Moves the filled part to the front of the memory, so that all room is after it.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn compact(&mut self) {
         if self.start > 0 {
             shift(self.bytes, self.start as usize..self.end as usize, 0);
@@ -147,7 +147,7 @@ impl<'p> Buf<'p> {
     ///
     /// # Errors
     /// [`BufferFull`](crate::error::BufferFull) if the spare part is shorter than `data`.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn append(&mut self, data: &[u8]) -> Result<(), crate::error::BufferFull> {
         let spare = self.spare().get_mut(..data.len()).ok_or(crate::error::BufferFull)?;
         spare.copy_from_slice(data);

@@ -220,7 +220,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     }
 
     /// An empty buffer of exactly this class. `None` if none is free, which is counted as refused.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn acquire(&mut self, class: Class) -> Option<Buf<'p>> {
         let list = &mut self.lists[class.index()];
         let stats = &mut self.stats[class.index()];
@@ -235,7 +235,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
 
     /// An empty buffer for `len` bytes: of the smallest class that holds them, or of the next larger one that has one
     /// free. Classes with a capacity of 0 are skipped. `None` if none is free or no class is that large.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn acquire_for(&mut self, len: usize) -> Option<Buf<'p>> {
         let mut next = Class::for_len(len);
         while let Some(class) = next {
@@ -256,7 +256,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     /// # Errors
     /// Returns a foreign buffer whose class is full or absent, or which is not aligned to 64 bytes; it may have been
     /// emptied. A buffer that was acquired from this pool is always taken, unless a foreign one has taken its place.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn release(&mut self, mut buf: Buf<'p>) -> Result<(), Buf<'p>> {
         let Some(class) = class_of(&buf) else { return Err(buf) };
         buf.clear();
@@ -337,7 +337,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         self.capacity(class).saturating_sub(known) as u32
     }
 
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn push(&mut self, class: Class, buf: Buf<'p>) -> Result<(), Buf<'p>> {
         let list = &mut self.lists[class.index()];
         let Some(entry) = list.entries.get_mut(list.free) else { return Err(buf) };
@@ -348,7 +348,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
 }
 
 impl<'p> FreeList<'_, 'p> {
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn pop(&mut self) -> Option<Buf<'p>> {
         let top = self.free.checked_sub(1)?;
         let buf = self.entries.get_mut(top)?.take();

@@ -38,7 +38,7 @@ impl Class {
     }
 
     /// The smallest class that holds `len` bytes; `None` beyond 256 KiB.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     #[must_use]
     pub const fn for_len(len: usize) -> Option<Self> {
         Some(match len {
@@ -52,7 +52,7 @@ impl Class {
     }
 
     /// The class of exactly `size` bytes.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     #[must_use]
     pub const fn of_size(size: usize) -> Option<Self> {
         match Self::for_len(size) {
@@ -62,7 +62,7 @@ impl Class {
     }
 
     /// The next larger class; `None` above [`Huge`](Self::Huge).
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     #[must_use]
     pub const fn larger(self) -> Option<Self> {
         match self {

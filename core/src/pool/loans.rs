@@ -94,7 +94,7 @@ impl<'a> Lend<'a> for NoLoans {
 }
 
 /// Returns all loans in `table` to the pool. It stops at the first `None`, because loans are contiguous.
-#[inline]
+#[cfg_attr(not(feature = "small"), inline)]
 pub fn return_loans<'p>(pool: &mut BufferPool<'_, 'p>, table: &mut [Option<Buf<'p>>]) {
     for entry in table {
         let Some(buf) = entry.take() else { return };

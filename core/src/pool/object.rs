@@ -129,7 +129,7 @@ impl<'s, T> ObjectPool<'s, T> {
     ///
     /// # Errors
     /// Returns the object if the table is full.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn insert(&mut self, value: T) -> Result<Handle, T> {
         let index = if self.vacated == NONE { self.fresh } else { self.vacated };
         let Some(entry) = self.entries.get_mut(index as usize) else { return Err(value) };
@@ -160,7 +160,7 @@ impl<'s, T> ObjectPool<'s, T> {
     }
 
     /// Removes the object and makes every handle to it stale. `None` for a stale handle, so removing twice is harmless.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn remove(&mut self, handle: Handle) -> Option<T> {
         let entry = self.entries.get_mut(handle.index as usize)?;
         if entry.generation != handle.generation {

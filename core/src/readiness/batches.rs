@@ -25,7 +25,7 @@ impl Batches {
     }
 
     /// What has been seen after a batch of `events`, by a poller with at most `registrations`.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn taken(&mut self, events: usize, registrations: usize) -> Seen {
         self.more = events >= self.size;
         if !self.more {

@@ -150,7 +150,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     pub(super) fn push(&mut self, parked: &mut [Parked<'_>], index: u32) {
         let Some(entry) = parked.get_mut(index as usize) else { return };
         if entry.flags & QUEUED_NOW != 0 {
@@ -174,7 +174,7 @@ pub(super) struct Served {
 
 impl Served {
     /// Records that the operation `done` has completed, as the share `had` of this turn.
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     pub(super) fn push(&mut self, entry: &mut Parked<'_>, index: u32, done: u16, had: u16) {
         if entry.flags & HAD == 0 {
             entry.next_served = self.top;
@@ -203,7 +203,7 @@ pub(super) struct Lent<'s, 'p> {
 }
 
 impl<'p> Lent<'_, 'p> {
-    #[inline(always)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     pub(super) fn push(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
         let Some(place) = self.places.get_mut(self.count) else { return Err(buf) };
         *place = Some(buf);

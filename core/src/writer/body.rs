@@ -12,7 +12,7 @@ impl<'a> ResponseWriter<'a> {
     ///
     /// # Errors
     /// [`WriteError`]s about room and order.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn body(&mut self, data: impl AsRef<[u8]>) -> Result<(), WriteError> {
         let data = data.as_ref();
         let follows = self.begin_body(data.len())?;
@@ -45,7 +45,7 @@ impl<'a> ResponseWriter<'a> {
     }
 
     /// Writes the head for a body of `length` bytes; returns whether the body is to follow.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn begin_body(&mut self, length: usize) -> Result<bool, WriteError> {
         self.check()?;
         if self.phase as u8 >= Phase::Body as u8 {

@@ -42,7 +42,7 @@ impl<'a> ResponseWriter<'a> {
     ///
     /// # Errors
     /// [`WriteError::Order`] after the head, and those about room.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub fn field_line(&mut self, line: FieldLine<'_>) -> Result<(), WriteError> {
         self.begin_field()?;
         self.ensure(line.len().saturating_add(2))?;
@@ -55,7 +55,7 @@ impl<'a> ResponseWriter<'a> {
     }
 
     /// Writes the status line before the first field.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     fn begin_field(&mut self) -> Result<(), WriteError> {
         self.check()?;
         match self.phase {
@@ -105,7 +105,7 @@ impl<'a> ResponseWriter<'a> {
     }
 
     /// Writes the status line, `Date` and `Server`.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn put_begin(&mut self) -> Result<(), WriteError> {
         self.phase = Phase::Fields;
         let preamble = self.preamble;
@@ -126,7 +126,7 @@ impl<'a> ResponseWriter<'a> {
     }
 
     /// Writes `Connection`, the framing field and the empty line.
-    #[inline]
+    #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn put_head_end(&mut self, kind: BodyKind) -> Result<BodyFraming, WriteError> {
         if self.phase == Phase::Start {
             self.put_begin()?;
