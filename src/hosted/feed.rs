@@ -134,7 +134,12 @@ fn format(number: u64, kind: &str, data: &str) -> String {
         event += &format!("event: {kind}\n");
     }
     // Each kind of line break ends a line of an event.
-    for line in data.replace("\r\n", "\n").split(['\r', '\n']) {
+    let mut rest = Some(data);
+    while let Some(data) = rest {
+        let end = data.find(['\r', '\n']);
+        let (line, behind) = data.split_at(end.unwrap_or(data.len()));
+        rest =
+            end.map(|_| behind.strip_prefix('\r').map_or(&behind[1..], |rest| rest.strip_prefix('\n').unwrap_or(rest)));
         event += &format!("data: {line}\n");
     }
     event + "\n"
