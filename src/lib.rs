@@ -22,6 +22,7 @@
 //! | write a handler | [`handler_fn`] for a function or closure; [`Request`]; [`ResponseWriter`]; [`Handler`] for full control |
 //! | receive content | [`collect_fn`] for all of it at once, [`receiving`] piece by piece |
 //! | send long answers | [`whole`] for an owned body, [`producing`] for a generated one, [`body_channel`] from another thread |
+//! | send events to browsers | [`EventFeed`]; [`Broadcast`] for messages of any kind |
 //! | answer later | [`deferred`], and a [`Resumer`] for the thread that works out the answer |
 //! | upgrade to another protocol | [`upgraded`] inside the server, [`Server::on_detached`] outside |
 //! | return errors with `?` | [`ErrorResponse`] |
@@ -92,10 +93,10 @@ pub use aurora_http_core::writer::{BodyWriter, ResponseWriter, WriteError};
 #[cfg(unix)]
 pub use hosted::{
     Announcement, AnyReactor, AnyWaker, Backend, BodySender, Broadcast, BufferMemory, ChannelBody, ClientGone,
-    ContentReader, DetachingServer, HeapStorage, ListenAddr, MailSender, Mailbox, MailboxBody, Offloaded, Pin, Report,
-    Responder, Resumer, Running, Server, ServerCounters, ServerError, SocketReactor, StopHandle, StopReport,
-    UnknownBackend, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage, body_channel, buffer_memory,
-    mailbox, offload,
+    ContentReader, DetachingServer, EventFeed, EventStream, HeapStorage, ListenAddr, MailSender, Mailbox, MailboxBody,
+    Offloaded, Pin, Report, Responder, Resumer, Running, Server, ServerCounters, ServerError, SocketReactor,
+    StopHandle, StopReport, UnknownBackend, Worker, WorkerContext, WorkerOutcome, WorkerReport, WorkerStorage,
+    body_channel, buffer_memory, mailbox, offload,
 };
 
 #[cfg(unix)]
