@@ -135,8 +135,8 @@ impl Files {
         self.with(|options| options.cache_control = Some(value))
     }
 
-    /// Reports the progress of responses with at least `bytes_min` bytes of content: when they begin, after each tenth, and at their
-    /// end. Such a response allocates.
+    /// Reports the progress of responses with at least `bytes_min` bytes of content: when they begin, after each tenth, but
+    /// at most once per second, and at their end. Such a response allocates.
     #[must_use]
     pub fn on_progress(self, bytes_min: u64, report: impl Fn(&Progress<'_>) + Send + Sync + 'static) -> Self {
         let report: Observer = Arc::new(report);

@@ -160,7 +160,8 @@ fn write(html: &mut String, path: &[u8], entries: &[Entry], is_complete: bool, o
     html.push_str("</tbody></table>\n");
     let folders = entries.iter().filter(|entry| entry.is_folder).count();
     let bytes: u64 = entries.iter().filter(|entry| !entry.is_folder).map(|entry| entry.len).sum();
-    write!(html, "<p>{folders} folders, {} files, {}</p>", entries.len() - folders, Size(bytes))?;
+    let (folders, files) = (Count(folders, "folder"), Count(entries.len() - folders, "file"));
+    write!(html, "<p>{folders}, {files}, {}</p>", Size(bytes))?;
     if !is_complete {
         write!(html, "<p>There are more; these are {ENTRIES_MAX} of them.</p>")?;
     }
@@ -217,6 +218,16 @@ impl fmt::Display for Encoded<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// A number of things.
+struct Count(usize, &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, thing) = self;
+        write!(f, "{count} {thing}{}", if *count == 1 { "" } else { "s" })
     }
 }
 

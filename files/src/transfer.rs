@@ -90,6 +90,9 @@ impl Progress<'_> {
     }
 }
 
+/// There are no more reports than one in this time.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
 /// Reports the progress of one response; its end when it is dropped.
 pub(crate) struct Watch {
     observer: Observer,
@@ -100,12 +103,14 @@ pub(crate) struct Watch {
     total: u64,
     reported: u64,
     begun: Instant,
+    last: Instant,
 }
 
 impl Watch {
     pub(crate) fn new(observer: Observer, path: &[u8], from: u64, total: u64) -> Self {
         let path = String::from_utf8_lossy(path).into_owned();
-        let watch = Self { observer, path, from, sent: 0, total, reported: 0, begun: Instant::now() };
+        let begun = Instant::now();
+        let watch = Self { observer, path, from, sent: 0, total, reported: 0, begun, last: begun };
         watch.report(false);
         watch
     }
@@ -113,8 +118,9 @@ impl Watch {
     /// The file has been sent up to this position.
     pub(crate) fn reach(&mut self, position: u64) {
         self.sent = position.saturating_sub(self.from).min(self.total);
-        if self.sent - self.reported >= (self.total / 10).max(1) && self.sent < self.total {
-            self.reported = self.sent;
+        let is_tenth = self.sent - self.reported >= (self.total / 10).max(1) && self.sent < self.total;
+        if is_tenth && self.last.elapsed() >= REPORT_EVERY {
+            (self.reported, self.last) = (self.sent, Instant::now());
             self.report(false);
         }
     }

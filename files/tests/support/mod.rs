@@ -1,5 +1,7 @@
 //! A folder, a server of it, and a client.
 
+#![allow(dead_code)] // each test uses its own part
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
