@@ -8,12 +8,13 @@ use rustix::io::Errno;
 use rustix_uring::cqueue::{Flags, buffer_select};
 use rustix_uring::squeue;
 
+use crate::file::file_error;
 use crate::messages::SEND_MAX;
 use crate::ops::{self, Kind};
 use crate::ring::Full;
 use crate::table::{
     ACCEPT, AGAIN_RECV, AGAIN_SEND, CANCEL_RECV, CANCEL_SEND, CLOSE, CLOSING, DONE_CLOSE, DONE_RECV, DONE_SEND, Entry,
-    FIXED, READY, RECV, SEND, TRY, WAIT_ACCEPT, WAIT_RECV, WAIT_SEND,
+    FIXED, READY, RECV, SEND, TRY, Tail, WAIT_ACCEPT, WAIT_RECV, WAIT_SEND,
 };
 use crate::uring::Uring;
 
@@ -52,7 +53,11 @@ impl Uring<'_> {
     pub(crate) fn push_send(&mut self, index: u32) -> Result<(), Full> {
         let Some(entry) = self.table.get(index as usize) else { return Ok(()) };
         let filled = entry.head.as_ref().map_or(&[][..], Buf::filled);
-        let one = match (filled, entry.body) {
+        let body = match entry.tail {
+            Tail::Bytes(body) => body,
+            Tail::File { .. } => return self.push_file(index),
+        };
+        let one = match (filled, body) {
             (head, []) => head,
             ([], body) => body,
             _ => return self.push_send_both(index),
@@ -69,7 +74,7 @@ impl Uring<'_> {
         }
         let Some(entry) = self.table.get(index as usize) else { return Ok(()) };
         let filled = entry.head.as_ref().map_or(&[][..], Buf::filled);
-        let message = self.messages.put(filled, entry.body).ok_or(Full)?;
+        let message = self.messages.put(filled, entry.tail.bytes()).ok_or(Full)?;
         let sqe = ops::send_both(entry.target(index), index, message);
         // SAFETY: as for a send of one part; the message stays valid until it is submitted.
         unsafe { self.ring.push(&sqe) }
@@ -183,6 +188,8 @@ impl Uring<'_> {
         entry.waits &= !wait;
         if entry.flags & cancel != 0 {
             self.record(kind, index, -Errno::CANCELED.raw_os_error(), Flags::empty());
+        } else if kind == Kind::Send && entry.tail.file().is_some() {
+            self.send_file(index);
         } else {
             self.push_again(kind, index);
         }
@@ -315,8 +322,9 @@ impl Uring<'_> {
             return None;
         }
         let entry = self.table.get_mut(index as usize)?;
-        let result = u32::try_from(result).map_err(|_| error_of(result));
-        let (head, body) = (entry.head.take()?, entry.body);
+        let is_file = entry.tail.file().is_some();
+        let result = u32::try_from(result).map_err(|_| if is_file { file_error(result) } else { error_of(result) });
+        let (head, body) = (entry.head.take()?, entry.tail.bytes());
         entry.flags &= !(SEND | CANCEL_SEND);
         let token = entry.owner.with_kind(OpKind::Send);
         if entry.flags & CLOSE != 0 {

@@ -51,6 +51,7 @@
 extern crate std;
 
 mod accept;
+mod file;
 mod flight;
 mod lent;
 mod messages;

@@ -14,7 +14,7 @@ use rustix_uring::cqueue::Flags;
 
 use crate::lent::GROUP;
 use crate::ops::{self, Kind};
-use crate::table::{ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, Entry, LISTENER, NONE, OPEN, RECV, SEND, TRY};
+use crate::table::{ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, Entry, LISTENER, NONE, OPEN, RECV, SEND, TRY, Tail};
 use crate::uring::{Uring, register_lent};
 
 /// How many waits in a row may leave work with the kernel; the one after them makes the kernel finish it all.
@@ -41,7 +41,7 @@ impl Reactor<'static> for Uring<'_> {
             Op::Send { io, head, body } => match self.table.get_mut(io.0 as usize) {
                 Some(entry) if entry.admits(SEND, token) => {
                     entry.head = Some(head);
-                    entry.body = body;
+                    entry.tail = Tail::Bytes(body);
                     entry.owner = token;
                     let pushed = self.push_send(io.0);
                     let entry = &mut self.table[io.0 as usize];
@@ -231,7 +231,7 @@ impl Uring<'_> {
     /// Accepts an operation that cannot be carried out, to complete it with an error.
     #[cold]
     #[allow(clippy::result_large_err)]
-    fn refuse(&mut self, token: OpToken, op: Op<'static>) -> Result<(), Submission<'static>> {
+    pub(crate) fn refuse(&mut self, token: OpToken, op: Op<'static>) -> Result<(), Submission<'static>> {
         if self.refused.is_some() {
             return Err(Submission { token, op });
         }
@@ -255,6 +255,7 @@ impl Uring<'_> {
         let (index, listener) = match op {
             Op::Accept { listener } => (listener.0, true),
             Op::Close { io } => (io.0, false),
+            Op::SendFile { io, head, range } => return self.submit_file(token, io, head, range),
             op => return self.refuse(token, op),
         };
         let open = |entry: &&mut Entry| entry.flags & (OPEN | CLOSE) == OPEN;

@@ -1,7 +1,7 @@
 //! Table entries: a socket, with the operations in flight on it.
 
 use aurora_http_core::pool::Buf;
-use aurora_http_core::reactor::{OpKind, OpToken};
+use aurora_http_core::reactor::{FileId, FileRange, OpKind, OpToken};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// "No entry" in a link. It is beyond the end of every table, so a failed lookup is the test for it.
@@ -46,7 +46,7 @@ pub(crate) const WAIT_ACCEPT: u8 = 1 << 2;
 pub(crate) const AGAIN_RECV: u8 = 1 << 3;
 pub(crate) const AGAIN_SEND: u8 = 1 << 4;
 
-/// One entry for a socket in the caller's storage: 96 bytes on 64-bit targets with the feature `std`.
+/// One entry for a socket in the caller's storage: 104 bytes on 64-bit targets with the feature `std`.
 ///
 /// It owns the buffers of the operations in flight until their own completions.
 pub struct Entry {
@@ -54,7 +54,7 @@ pub struct Entry {
     pub(crate) into: Option<Buf<'static>>,
     /// The buffer of the send.
     pub(crate) head: Option<Buf<'static>>,
-    pub(crate) body: &'static [u8],
+    pub(crate) tail: Tail,
     /// Slot and generation of every operation on this handle; the token's kind is ignored.
     pub(crate) owner: OpToken,
     pub(crate) socket: Option<OwnedFd>,
@@ -73,7 +73,7 @@ pub struct Entry {
 }
 
 #[cfg(all(feature = "std", target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Entry>() == 96);
+const _: () = assert!(size_of::<Entry>() == 104);
 
 impl Entry {
     /// A free entry.
@@ -82,7 +82,7 @@ impl Entry {
         Self {
             into: None,
             head: None,
-            body: &[],
+            tail: Tail::Bytes(&[]),
             owner: OpToken::from_bits(0),
             socket: None,
             recv_result: 0,
@@ -150,6 +150,32 @@ impl Entry {
             || self.armed > 0
             || self.waits & WAIT_ACCEPT != 0
             || (self.flags & CLOSING != 0 && self.flags & DONE_CLOSE == 0)
+    }
+}
+
+/// What a send has after its buffer. The fields of a [`FileRange`] are spread out, because the range as a whole would take
+/// eight bytes more.
+#[derive(Clone, Copy)]
+pub(crate) enum Tail {
+    Bytes(&'static [u8]),
+    File { file: FileId, offset: u64, len: u32 },
+}
+
+impl Tail {
+    /// The bytes; none if it is a part of a file.
+    #[inline(always)]
+    pub(crate) const fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::File { .. } => &[],
+        }
+    }
+
+    pub(crate) const fn file(self) -> Option<FileRange> {
+        match self {
+            Self::Bytes(_) => None,
+            Self::File { file, offset, len } => Some(FileRange { file, offset, len }),
+        }
     }
 }
 

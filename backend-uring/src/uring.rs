@@ -272,6 +272,10 @@ impl Peers for Uring<'_> {
     fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
         aurora_http_sockets::unacknowledged(self.descriptor(io)?)
     }
+
+    fn sends_files(&self) -> bool {
+        crate::file::IS_SUPPORTED
+    }
 }
 
 impl AsFd for Uring<'_> {

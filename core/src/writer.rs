@@ -429,19 +429,23 @@ impl<'a> ResponseWriter<'a> {
         if wanted - self.begin > self.bytes_max {
             return self.latch(WriteError::TooLarge);
         }
+        if self.move_to_larger(wanted) { Ok(()) } else { self.latch(WriteError::PoolExhausted) }
+    }
+
+    /// Moves to a buffer of at least `wanted` bytes; `false` if none is free.
+    #[cold]
+    pub(crate) fn move_to_larger(&mut self, wanted: usize) -> bool {
         let lender = self.scope.lender();
         let loan = lender.lent_count();
         let keeps = self.facts.has(Facts::MAY_INSERT) && !planted!(RoomForContinueLost);
         let kept = if keeps { CONTINUE.len() } else { 0 };
-        let Some(larger) = lender.lend(wanted.saturating_add(kept)) else {
-            return self.latch(WriteError::PoolExhausted);
-        };
+        let Some(larger) = lender.lend(wanted.saturating_add(kept)) else { return false };
         let end = larger.len() - kept;
         let larger = part_mut(larger, ..end);
         copy(part_mut(larger, ..self.len), part(self.out, ..self.len));
         self.out = larger;
         self.grown = Some(loan);
-        Ok(())
+        true
     }
 
     #[cfg_attr(not(feature = "small"), inline)]

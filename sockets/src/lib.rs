@@ -62,6 +62,8 @@ pub use outq::unacknowledged;
 pub use poller::{Poller, Selector};
 /// Descriptor types: those of the standard library when rustix is built with `std`.
 pub use rustix::fd;
+#[cfg(feature = "std")]
+pub use sendfile::send_file;
 pub use stream::{accept, shutdown};
 pub use table::{Entry, Key, Role};
 pub use waker::{TryClone, Waker};

@@ -3,6 +3,7 @@
 
 use aurora_http_core::reactor::{Attempt, FileRange, IoError};
 use rustix::fd::BorrowedFd;
+use rustix::fs::OFlags;
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::os_error;
@@ -30,6 +31,23 @@ pub(crate) fn send(socket: BorrowedFd<'_>, head: &[u8], range: FileRange) -> Att
         Attempt::WouldBlock if !head.is_empty() => Attempt::Done(head.len() as u32),
         other => other,
     }
+}
+
+/// Sends `head`, then a part of a file, as far as the socket takes it without waiting. A socket in blocking mode is made
+/// non-blocking for the duration of the call.
+///
+/// Systems without sendfile(2) return [`IoError::Unsupported`].
+pub fn send_file(socket: BorrowedFd<'_>, head: &[u8], range: FileRange) -> Attempt {
+    let is_blocking = rustix::fs::fcntl_getfl(socket).is_ok_and(|flags| !flags.contains(OFlags::NONBLOCK));
+    if is_blocking && let Err(error) = rustix::io::ioctl_fionbio(socket, true) {
+        return Attempt::Failed(os_error(error));
+    }
+    let attempt = send(socket, head, range);
+    if is_blocking {
+        // What has just succeeded one way does not fail the other way.
+        let _ = rustix::io::ioctl_fionbio(socket, false);
+    }
+    attempt
 }
 
 /// Sends until the range is complete, the socket is full, or the file ends. A short count alone would not tell the last two

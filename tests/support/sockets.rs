@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use aurora_http_core::reactor::{FileId, IoHandle, NonBlocking};
+use aurora_http_core::reactor::{FileId, IoHandle, Reactor};
 use aurora_http_core::readiness::Parked;
 use aurora_http_core::sim::ClientRecv;
 use aurora_http_sockets::OpenFile;
@@ -113,7 +113,7 @@ macro_rules! readiness_harness {
             },
             [
                 fn open_file(&mut self, bytes: &[u8]) -> Option<FileId> {
-                    self.reactor.get_ref().sends_files().then(|| open_file(bytes))
+                    self.reactor.peers().sends_files().then(|| open_file(bytes))
                 }
 
                 fn close_file(&mut self, file: FileId) {
@@ -138,7 +138,15 @@ harness!(
     [],
     LentPlace::new(),
     |table, lent| { aurora_http_uring::Uring::new(table, lent).expect("io_uring") },
-    []
+    [
+                fn open_file(&mut self, bytes: &[u8]) -> Option<FileId> {
+                    self.reactor.peers().sends_files().then(|| open_file(bytes))
+                }
+
+                fn close_file(&mut self, file: FileId) {
+                    OPEN.with_borrow_mut(|open| open.retain(|one| one.id() != file));
+                }
+            ]
 );
 
 thread_local! {

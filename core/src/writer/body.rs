@@ -150,6 +150,22 @@ impl<'a> ResponseWriter<'a> {
         filled
     }
 
+    /// Tries to make room for `bytes` bytes of body at once, in a larger buffer of the pool, and returns how much room there is:
+    /// less if no such buffer is free, or if the response would exceed
+    /// [`Limits::response_bytes_max`](crate::limits::Limits::response_bytes_max). Without it, a body of known length is sent
+    /// in pieces of 16 KiB, and what is written in the first call has the room that the buffer of the head has left.
+    pub fn make_room(&mut self, bytes: usize) -> usize {
+        let room = self.room();
+        let is_streaming = self.phase == Phase::Body && self.error.is_none() && self.stream != Stream::Dropped;
+        let bytes = bytes.min(self.bytes_max.saturating_sub(self.len - self.begin));
+        if room < bytes && is_streaming && self.ends_in_buffer() {
+            let framing = if self.stream == Stream::Chunked { CHUNK_HEAD + CHUNK_TAIL } else { 0 };
+            // Without a larger buffer, the room stays as it is.
+            let _ = self.move_to_larger(self.len + bytes + framing);
+        }
+        self.room()
+    }
+
     /// Writes `data` without copying it where that is possible (not with the chunked coding, and once per call);
     /// returns how much was taken.
     ///
