@@ -44,8 +44,8 @@ pub(super) type OnDetached<'t, E> = dyn Fn(OwnedFd, &[u8], E) + 't;
 /// # In your own event loop
 /// Call [`poll`](Self::poll) whenever the worker's descriptor (`AsFd`) is readable, and at the latest after
 /// [`timeout`](Self::timeout). Call `timeout` again after every `poll`: it is zero while the worker has work that the
-/// descriptor does not show, such as input that was left over because it exceeded its share of a turn. The examples
-/// `in_poll`, `in_mio` and `in_tokio` show complete loops.
+/// descriptor does not show, such as input that was left over because it exceeded its share of a turn. The example
+/// `in_poll` shows a complete loop.
 ///
 /// | backend | the descriptor | level-triggered: poll, select, epoll | edge-triggered: mio, tokio's `AsyncFd`, `EPOLLET` |
 /// |---|---|---|---|
