@@ -214,3 +214,27 @@ proptest! {
         }
     }
 }
+
+/// A bell that stayed set would have its group scanned in every turn.
+#[test]
+fn a_scan_takes_the_bell_of_each_group() {
+    for cells in [1, 63, 64, 65, 200, 256] {
+        let cells: Vec<_> = (0..cells).map(|_| DeferCell::new()).collect();
+        let groups: Vec<_> = (0..4).map(|_| AtomicBool::new(false)).collect();
+        let bell = AtomicBool::new(false);
+        let deferrals = Deferrals::new(0, &cells, &bell).with_group_bells(&groups);
+        let last = cells.len() as u32 - 1;
+        let resolved: Vec<_> = (0..=last).filter(|slot| *slot == last || slot.is_multiple_of(63)).collect();
+        for slot in &resolved {
+            let token = deferrals.defer(*slot).expect("a cell");
+            assert!(deferrals.resolve(token));
+        }
+        let (mut found, mut from) = (Vec::new(), 0);
+        while let Some(slot) = deferrals.next_resolved(from) {
+            found.push(slot);
+            from = slot + 1;
+        }
+        assert_eq!(found, resolved);
+        assert!(groups.iter().all(|bell| !bell.load(Ordering::SeqCst)), "{} cells", cells.len());
+    }
+}

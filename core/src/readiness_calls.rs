@@ -58,8 +58,15 @@ fn a_send_on_a_listener_fails_and_its_accept_goes_on() {
     reactor.submit(send(0, b"x", b"")).unwrap();
     assert_eq!(sent(&mut reactor), Err(IoError::ConnectionReset));
     assert!(reactor.next_completion().is_none());
+    reactor.get_mut().sockets[0].write_ended = false;
+    reactor.get_mut().sockets[0].room = 0;
+    reactor.wait(None).unwrap();
+    reactor.submit(send(0, b"x", b"")).unwrap();
+    assert!(reactor.next_completion().is_none(), "the send waits");
+    assert_eq!(reactor.get_ref().calls, Calls { wait: 2, accept: 1, send: 2, ..Calls::default() });
     reactor.get_mut().knock(0, 1);
     reactor.wait(None).unwrap();
     let accepted = reactor.next_completion().expect("the accept is still in flight");
+    assert_eq!(reactor.get_ref().calls, Calls { wait: 3, accept: 2, send: 2, ..Calls::default() });
     assert!(matches!(accepted.outcome, Outcome::Accept(Ok(_))), "{accepted:?}");
 }

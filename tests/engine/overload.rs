@@ -4,7 +4,7 @@ use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Flow, Handler};
 use aurora_http_core::limits::{Limits, Overload, Timeouts};
-use aurora_http_core::reactor::IoError;
+use aurora_http_core::reactor::{IoError, IoHandle};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::ResponseWriter;
 
@@ -113,6 +113,26 @@ fn busy_connections_make_room_as_soon_as_they_finish_a_request() {
     world.send(busy[1], &GET[10..]);
     assert_eq!(world.recv(busy[1]), (HELLO.to_owned(), false));
     world.finish();
+}
+
+#[test]
+fn only_as_many_responses_end_their_connections_as_newcomers_wait() {
+    for newcomers in [0, 1, 2] {
+        let mut world = World::new(3, COUNTS, limits(), hello());
+        world.listen();
+        let busy: Vec<_> = (0..3).map(|_| world.connect_and_send(&GET[..10])).collect();
+        for listener in [world.listener, IoHandle(world.listener.0 + 1)].into_iter().take(newcomers) {
+            world.sim.connect(listener).expect("sockets are left");
+        }
+        world.settle();
+        // All of them finish their requests in the same turn.
+        for client in &busy {
+            world.sim.client_send(*client, &GET[10..]);
+        }
+        let ends = busy.iter().filter(|client| world.recv(**client).0.contains("\r\nConnection: close\r\n")).count();
+        assert_eq!(ends, newcomers);
+        world.finish();
+    }
 }
 
 #[test]
