@@ -54,6 +54,12 @@ fn content_that_is_left_unread_ends_the_connection_when_it_is_longer_than_the_li
             let state = if closes { State::Lingering } else { State::KeepAlive };
             assert_eq!((bench.state(), bench.pool.in_use()), (state, 0), "{path} {left}");
         }
+        // A client that waits before it sends nothing holds nothing back.
+        let mut bench = Bench::new(Early);
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n");
+        bench.send(head.as_bytes());
+        assert!(!bench.take_output().contains("\r\nConnection: close\r\n"), "{path}");
+        assert_eq!(bench.state(), State::KeepAlive, "{path}");
     }
 }
 

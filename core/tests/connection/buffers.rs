@@ -188,3 +188,17 @@ fn a_head_gets_no_larger_buffer_than_its_limit_allows() {
         assert!(bench.take_output().starts_with("HTTP/1.1 431 "), "{limit}");
     }
 }
+
+#[test]
+fn chunks_are_collected_behind_a_head_that_fills_its_buffer() {
+    for room in [0, 1, 2, 511, 512, 513] {
+        let before = "POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX: ";
+        let head = format!("{before}{}\r\n\r\n", "v".repeat(Class::Small.size() - room - before.len() - 4));
+        let mut bench = Bench::new(Counts);
+        for piece in [head.as_bytes(), b"5\r\nabcde\r\n", b"3\r\nfgh", b"\r\n0\r\n\r\n"] {
+            assert_eq!(bench.send(piece), piece.len(), "{room}");
+        }
+        assert!(bench.take_output().ends_with("\r\n\r\n8"), "{room}");
+        assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
+    }
+}

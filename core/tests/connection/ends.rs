@@ -141,3 +141,49 @@ fn an_interim_response_alone_is_one_send() {
     assert!(bench.take_output().ends_with("\r\n\r\nread"));
     assert_eq!((bench.state(), bench.sends), (State::KeepAlive, 2));
 }
+
+/// Answers content with a response that begins at once.
+struct Begins;
+
+impl Handler for Begins {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        match request.path() {
+            b"/answered" => response.body("answered").expect("room"),
+            b"/unbegun" => {}
+            _ => {
+                response.stream(None).expect("room");
+                response.write(b"piece").expect("room");
+            }
+        }
+        Flow::Receive(())
+    }
+
+    fn receive(&mut self, (): (), _: &mut Content<'_>, _: &mut ResponseWriter<'_>) -> Flow<()> {
+        Flow::Receive(())
+    }
+}
+
+#[test]
+fn a_refusal_after_the_response_has_begun_cuts_it_off_and_one_after_its_end_does_not() {
+    for (path, version, refused, fin) in [
+        ("/unbegun", "1.1", 1, true),
+        ("/begun", "1.1", 1, true),
+        ("/begun", "1.0", 1, false),
+        ("/answered", "1.1", 0, true),
+        ("/answered", "1.0", 0, true),
+    ] {
+        let mut bench = Bench::new(Begins);
+        let head = format!("POST {path} HTTP/{version}\r\nHost: x\r\nContent-Length: 9\r\n\r\n");
+        bench.send(head.as_bytes());
+        bench.elapse(10_000);
+        let output = bench.take_output();
+        assert_eq!(output.contains("HTTP/1.1 408 "), path == "/unbegun", "{path} {version}: {output}");
+        assert_eq!(output.matches("HTTP/1.1 ").count(), 1, "{path} {version}: {output}");
+        let ends = if fin { (State::Lingering, Some(Shutdown::Write)) } else { (State::Closed, Some(Shutdown::Both)) };
+        assert_eq!((bench.state(), bench.shut), ends, "{path} {version}");
+        assert_eq!((bench.counters.refused, bench.pool.in_use()), (refused, 0), "{path} {version}");
+        assert_eq!(bench.connection.close_reason(), Some(CloseReason::ContentTimeout));
+    }
+}
