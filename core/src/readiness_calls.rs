@@ -81,3 +81,25 @@ fn peers_are_those_of_the_underlying_stack() {
     assert_eq!((peers.peer(IoHandle(0)), peers.peer(IoHandle(7))), (Some(Peer::Unix), None));
     assert_eq!((peers.unacknowledged(IoHandle(0)), peers.unacknowledged(IoHandle(7))), (Some(4), None));
 }
+
+#[test]
+fn a_handle_that_is_used_again_in_the_same_turn_keeps_its_place_among_those_served() {
+    let mut reactor = fixture(Fake::new(2, 1000), 2, 0);
+    reactor.get_mut().deliver(1, *b"old");
+    reactor.submit(recv(1, Some(buf(16)))).unwrap();
+    reactor.wait(None).unwrap();
+    assert_eq!(received(&mut reactor).0, Ok(3));
+    reactor.submit(close(1)).unwrap();
+    assert!(matches!(reactor.next_completion().unwrap().outcome, Outcome::Close));
+    reactor.get_mut().knock(0, 1);
+    reactor.submit(accept(0)).unwrap();
+    let accepted = reactor.next_completion().expect("a connection has arrived");
+    assert!(matches!(accepted.outcome, Outcome::Accept(Ok(IoHandle(1)))), "{accepted:?}");
+    reactor.submit(send(1, b"new", b"")).unwrap();
+    assert_eq!(sent(&mut reactor), Ok(3));
+    reactor.get_mut().deliver(1, *b"new");
+    reactor.submit(recv(1, Some(buf(16)))).unwrap();
+    assert!(reactor.next_completion().is_none(), "the handle has had its receive");
+    reactor.wait(None).unwrap();
+    assert_eq!(received(&mut reactor).0, Ok(3));
+}
