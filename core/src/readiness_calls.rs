@@ -103,3 +103,23 @@ fn a_handle_that_is_used_again_in_the_same_turn_keeps_its_place_among_those_serv
     reactor.wait(None).unwrap();
     assert_eq!(received(&mut reactor).0, Ok(3));
 }
+
+#[test]
+fn operations_on_a_drained_or_full_handle_wait_for_an_event() {
+    let mut reactor = fixture(Fake::new(1, 2), 1, 0);
+    reactor.get_mut().deliver(0, *b"x");
+    reactor.submit(recv(0, Some(buf(4)))).unwrap();
+    reactor.submit(send(0, b"abc", b"")).unwrap();
+    reactor.wait(None).unwrap();
+    assert_eq!(sent(&mut reactor), Ok(2));
+    assert_eq!(received(&mut reactor).0, Ok(1));
+    assert!(reactor.next_completion().is_none());
+    reactor.wait(None).unwrap();
+    reactor.submit(recv(0, Some(buf(4)))).unwrap();
+    reactor.submit(send(0, b"c", b"")).unwrap();
+    assert!(!reactor.has_work());
+    reactor.wait(None).unwrap();
+    assert_eq!(reactor.get_ref().timeout, None);
+    assert!(reactor.next_completion().is_none());
+    assert_eq!(reactor.get_ref().calls, Calls { wait: 3, recv: 1, send: 1, ..Calls::default() });
+}

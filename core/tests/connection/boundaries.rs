@@ -119,14 +119,15 @@ fn one_empty_line_before_a_request_is_skipped_and_nothing_else() {
         (" \r\n", false),
     ];
     for (before, served) in rows {
-        for earlier in ["", "GET /earlier HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        for earlier in ["", "GET /earlier HTTP/1.1\r\nHost: x\r\n\r\n", "\r\nGET /earlier HTTP/1.1\r\nHost: x\r\n\r\n"]
+        {
             let bytes = format!("{before}GET / HTTP/1.1\r\nHost: x\r\n\r\n");
             for split in 0..before.len() + 6 {
                 for at_once in [false, true] {
                     let mut bench = Bench::new(handler_fn(|_: &Request<'_>, response: &mut ResponseWriter<'_>| {
                         response.body("hello")
                     }));
-                    bench.send(earlier.as_bytes());
+                    earlier.bytes().for_each(|byte| assert_eq!(bench.send(&[byte]), 1));
                     bench.take_output();
                     for byte in bytes.as_bytes()[..split].chunks(if at_once { split.max(1) } else { 1 }) {
                         bench.send(byte);

@@ -190,3 +190,38 @@ fn a_refusal_after_the_response_has_begun_cuts_it_off_and_one_after_its_end_does
         assert_eq!(bench.connection.close_reason(), Some(reason), "{path} {version}");
     }
 }
+
+/// Writes a byte in each call, without consuming anything, until all content is there.
+#[derive(Default)]
+struct Murmurs {
+    calls: usize,
+}
+
+impl Handler for Murmurs {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.stream(None).expect("room");
+        Flow::Receive(())
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        self.calls += 1;
+        content.hold();
+        response.write(b".").expect("room");
+        if self.calls == 5 { Flow::Finish } else { Flow::Receive(()) }
+    }
+}
+
+#[test]
+fn output_of_a_handler_that_consumed_nothing_is_sent_before_it_is_called_again() {
+    let mut bench = Bench::new(Murmurs::default());
+    bench.hold_sends = true;
+    bench.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab");
+    for call in 1..5 {
+        assert_eq!(bench.handler.calls, call);
+        assert!(bench.is_sending());
+        bench.complete_send(usize::MAX);
+    }
+    assert_eq!(bench.handler.calls, 5);
+}
