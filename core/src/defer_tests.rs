@@ -10,6 +10,7 @@ fn only_the_token_of_the_waiting_exchange_resolves_it_and_only_once() {
     let bell = AtomicBool::new(false);
     let deferrals = Deferrals::new(3, &cells, &bell);
     let token = deferrals.defer(1).unwrap();
+    assert_eq!((token.worker(), token.realm()), (3, 0));
     for other in [
         DeferToken { realm: 1, ..token },
         DeferToken { worker: 2, ..token },
@@ -37,6 +38,7 @@ fn only_the_token_of_the_waiting_exchange_resolves_it_and_only_once() {
     assert!(!deferrals.resolve(token), "the engine is gone");
     assert_ne!(deferrals.defer(1), Some(token), "the next one continues the numbers");
     assert_eq!(deferrals.defer(2), None);
+    assert_eq!(deferrals.in_realm(5).defer(0).unwrap().realm(), 5);
 }
 
 /// A cell that has had `serial` deferrals.

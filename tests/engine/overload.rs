@@ -297,6 +297,22 @@ fn disconnects_at_every_stage_leave_nothing_behind() {
 }
 
 #[test]
+fn a_connection_that_has_just_begun_to_linger_makes_room_before_an_idle_one() {
+    let mut world = World::new(2, COUNTS, limits(), hello());
+    let idle = world.connect_and_send(GET);
+    assert_eq!(world.recv(idle), (HELLO.to_owned(), false));
+    world.pass(50);
+    let last = world.connect_and_send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(world.recv(last).1);
+    let newcomer = world.connect_and_send(GET);
+    assert_eq!(world.engine.counters().closed.total(), 0, "what the client has sent may still be unread");
+    world.pass_by(2, 50);
+    assert_eq!(world.recv(newcomer), (HELLO.to_owned(), false));
+    assert_eq!(world.recv(idle), (String::new(), false));
+    world.finish();
+}
+
+#[test]
 fn newcomers_that_find_a_slot_take_no_time_from_incomplete_heads() {
     let mut world = World::new(4, COUNTS, limits(), hello());
     for _ in 0..5 {

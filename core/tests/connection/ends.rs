@@ -225,3 +225,35 @@ fn output_of_a_handler_that_consumed_nothing_is_sent_before_it_is_called_again()
     }
     assert_eq!(bench.handler.calls, 5);
 }
+
+/// Streams a response in two sends.
+struct TwoSends;
+
+impl Handler for TwoSends {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.stream(Some(6)).expect("room");
+        response.write(b"one").expect("room");
+        Flow::Produce(())
+    }
+
+    fn produce(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.write(b"two").expect("room");
+        Flow::Finish
+    }
+}
+
+#[test]
+fn a_head_after_a_streamed_response_is_refused_like_any_other() {
+    for (head, status) in [("GET / HTTP", "408"), ("GET / HTTP/1.1\r\nHost : x\r\n", "400")] {
+        let mut bench = Bench::new(TwoSends);
+        bench.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(bench.take_output().ends_with("\r\n\r\nonetwo"));
+        bench.send(head.as_bytes());
+        bench.elapse(30_000);
+        let output = bench.take_output();
+        assert!(output.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {output}");
+        assert_eq!(bench.counters.refused, 1);
+    }
+}
