@@ -10,6 +10,7 @@ fn only_the_token_of_the_waiting_exchange_resolves_it_and_only_once() {
     let bell = AtomicBool::new(false);
     let deferrals = Deferrals::new(3, &cells, &bell);
     let token = deferrals.defer(1).unwrap();
+    assert_eq!((token.worker(), token.realm()), (3, 0));
     for other in [
         DeferToken { realm: 1, ..token },
         DeferToken { worker: 2, ..token },
@@ -37,6 +38,7 @@ fn only_the_token_of_the_waiting_exchange_resolves_it_and_only_once() {
     assert!(!deferrals.resolve(token), "the engine is gone");
     assert_ne!(deferrals.defer(1), Some(token), "the next one continues the numbers");
     assert_eq!(deferrals.defer(2), None);
+    assert_eq!(deferrals.in_realm(5).defer(0).unwrap().realm(), 5);
 }
 
 /// A cell that has had `serial` deferrals.
@@ -212,5 +214,29 @@ proptest! {
             prop_assert_eq!(take_all(&deferrals), expected);
             prop_assert_eq!(take_all(&deferrals), []);
         }
+    }
+}
+
+/// A bell that stayed set would have its group scanned in every turn.
+#[test]
+fn a_scan_takes_the_bell_of_each_group() {
+    for cells in [1, 63, 64, 65, 200, 256] {
+        let cells: Vec<_> = (0..cells).map(|_| DeferCell::new()).collect();
+        let groups: Vec<_> = (0..4).map(|_| AtomicBool::new(false)).collect();
+        let bell = AtomicBool::new(false);
+        let deferrals = Deferrals::new(0, &cells, &bell).with_group_bells(&groups);
+        let last = cells.len() as u32 - 1;
+        let resolved: Vec<_> = (0..=last).filter(|slot| *slot == last || slot.is_multiple_of(63)).collect();
+        for slot in &resolved {
+            let token = deferrals.defer(*slot).expect("a cell");
+            assert!(deferrals.resolve(token));
+        }
+        let (mut found, mut from) = (Vec::new(), 0);
+        while let Some(slot) = deferrals.next_resolved(from) {
+            found.push(slot);
+            from = slot + 1;
+        }
+        assert_eq!(found, resolved);
+        assert!(groups.iter().all(|bell| !bell.load(Ordering::SeqCst)), "{} cells", cells.len());
     }
 }

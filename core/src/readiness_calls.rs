@@ -58,8 +58,68 @@ fn a_send_on_a_listener_fails_and_its_accept_goes_on() {
     reactor.submit(send(0, b"x", b"")).unwrap();
     assert_eq!(sent(&mut reactor), Err(IoError::ConnectionReset));
     assert!(reactor.next_completion().is_none());
+    reactor.get_mut().sockets[0].write_ended = false;
+    reactor.get_mut().sockets[0].room = 0;
+    reactor.wait(None).unwrap();
+    reactor.submit(send(0, b"x", b"")).unwrap();
+    assert!(reactor.next_completion().is_none(), "the send waits");
+    assert_eq!(reactor.get_ref().calls, Calls { wait: 2, accept: 1, send: 2, ..Calls::default() });
     reactor.get_mut().knock(0, 1);
     reactor.wait(None).unwrap();
     let accepted = reactor.next_completion().expect("the accept is still in flight");
+    assert_eq!(reactor.get_ref().calls, Calls { wait: 3, accept: 2, send: 2, ..Calls::default() });
     assert!(matches!(accepted.outcome, Outcome::Accept(Ok(_))), "{accepted:?}");
+}
+
+#[test]
+fn peers_are_those_of_the_underlying_stack() {
+    let mut reactor = fixture(Fake::new(1, 100), 1, 0);
+    reactor.submit(send(0, b"head", b"")).unwrap();
+    reactor.wait(None).unwrap();
+    assert_eq!(sent(&mut reactor), Ok(4));
+    let peers = reactor.peers();
+    assert_eq!((peers.peer(IoHandle(0)), peers.peer(IoHandle(7))), (Some(Peer::Unix), None));
+    assert_eq!((peers.unacknowledged(IoHandle(0)), peers.unacknowledged(IoHandle(7))), (Some(4), None));
+}
+
+#[test]
+fn a_handle_that_is_used_again_in_the_same_turn_keeps_its_place_among_those_served() {
+    let mut reactor = fixture(Fake::new(2, 1000), 2, 0);
+    reactor.get_mut().deliver(1, *b"old");
+    reactor.submit(recv(1, Some(buf(16)))).unwrap();
+    reactor.wait(None).unwrap();
+    assert_eq!(received(&mut reactor).0, Ok(3));
+    reactor.submit(close(1)).unwrap();
+    assert!(matches!(reactor.next_completion().unwrap().outcome, Outcome::Close));
+    reactor.get_mut().knock(0, 1);
+    reactor.submit(accept(0)).unwrap();
+    let accepted = reactor.next_completion().expect("a connection has arrived");
+    assert!(matches!(accepted.outcome, Outcome::Accept(Ok(IoHandle(1)))), "{accepted:?}");
+    reactor.submit(send(1, b"new", b"")).unwrap();
+    assert_eq!(sent(&mut reactor), Ok(3));
+    reactor.get_mut().deliver(1, *b"new");
+    reactor.submit(recv(1, Some(buf(16)))).unwrap();
+    assert!(reactor.next_completion().is_none(), "the handle has had its receive");
+    reactor.wait(None).unwrap();
+    assert_eq!(received(&mut reactor).0, Ok(3));
+}
+
+#[test]
+fn operations_on_a_drained_or_full_handle_wait_for_an_event() {
+    let mut reactor = fixture(Fake::new(1, 2), 1, 0);
+    reactor.get_mut().deliver(0, *b"x");
+    reactor.submit(recv(0, Some(buf(4)))).unwrap();
+    reactor.submit(send(0, b"abc", b"")).unwrap();
+    reactor.wait(None).unwrap();
+    assert_eq!(sent(&mut reactor), Ok(2));
+    assert_eq!(received(&mut reactor).0, Ok(1));
+    assert!(reactor.next_completion().is_none());
+    reactor.wait(None).unwrap();
+    reactor.submit(recv(0, Some(buf(4)))).unwrap();
+    reactor.submit(send(0, b"c", b"")).unwrap();
+    assert!(!reactor.has_work());
+    reactor.wait(None).unwrap();
+    assert_eq!(reactor.get_ref().timeout, None);
+    assert!(reactor.next_completion().is_none());
+    assert_eq!(reactor.get_ref().calls, Calls { wait: 3, recv: 1, send: 1, ..Calls::default() });
 }

@@ -268,4 +268,12 @@ impl NonBlocking for Fake {
     fn now(&self) -> Instant {
         Instant(u64::from(self.calls.wait))
     }
+
+    fn peer(&self, io: IoHandle) -> Option<Peer> {
+        self.sockets.get(io.0 as usize).map(|_| Peer::Unix)
+    }
+
+    fn unacknowledged(&self, io: IoHandle) -> Option<u32> {
+        self.sockets.get(io.0 as usize).map(|socket| socket.outbound.len() as u32)
+    }
 }

@@ -3,7 +3,7 @@
 mod parse_support;
 
 use aurora_http_core::limits::Limits;
-use aurora_http_core::parse::{FieldLineError, FramingError, HeadError, METHOD_BYTES_MAX};
+use aurora_http_core::parse::{ChunkError, FieldLineError, FramingError, HeadError, METHOD_BYTES_MAX};
 use parse_support::{Verdict, every_split, whole};
 
 /// Asserts that each row is refused with its error, whole and split, alone and followed by a valid request.
@@ -489,4 +489,60 @@ fn fields_up_to_their_limit() {
     let none = Limits { fields_max: 0, ..Limits::default() };
     assert!(matches!(every_split(b"GET / HTTP/1.0\r\n\r\n", &none), Verdict::Complete(_)));
     assert_eq!(HeadError::TooManyFields.status(), 431);
+}
+
+/// Each error says in words what is wrong.
+#[test]
+fn no_two_errors_have_the_same_text() {
+    use FieldLineError::{BareCr, BareLf, BlankBeforeColon, EmptyName, LeadingBlank, Name, NoColon, Value};
+    let lines = [BareLf, BareCr, LeadingBlank, EmptyName, Name, BlankBeforeColon, NoColon, Value];
+    let framing = [
+        FramingError::BothLengths,
+        FramingError::ContentLength,
+        FramingError::ContentLengthRepeated,
+        FramingError::TransferEncodingOnHttp10,
+        FramingError::TransferEncoding,
+        FramingError::TransferEncodingRepeated,
+        FramingError::TransferCodingUnsupported,
+    ];
+    let heads = [
+        HeadError::BlankLines,
+        HeadError::Method,
+        HeadError::MethodTooLong,
+        HeadError::Target,
+        HeadError::TargetForm,
+        HeadError::TargetTooLong,
+        HeadError::Version,
+        HeadError::VersionUnsupported,
+        HeadError::TooManyFields,
+        HeadError::HeadTooLong,
+        HeadError::HostMissing,
+        HeadError::HostRepeated,
+        HeadError::Host,
+        HeadError::Expectation,
+    ];
+    let chunks = [
+        ChunkError::Size,
+        ChunkError::SizeTooLong,
+        ChunkError::TrailingBlank,
+        ChunkError::Extension,
+        ChunkError::ExtensionsTooLong,
+        ChunkError::LineEnd,
+        ChunkError::DataEnd,
+        ChunkError::TrailersTooLong,
+    ];
+    let mut texts: Vec<_> = heads.iter().map(ToString::to_string).collect();
+    texts.extend(lines.iter().map(|error| HeadError::FieldLine(*error).to_string()));
+    texts.extend(framing.iter().map(|error| HeadError::Framing(*error).to_string()));
+    texts.extend(chunks.iter().map(ToString::to_string));
+    texts.extend(lines.iter().map(|error| ChunkError::Trailer(*error).to_string()));
+    let count = texts.len();
+    assert!(texts.iter().all(|text| text.len() > 5), "{texts:?}");
+    texts.sort_unstable();
+    texts.dedup();
+    assert_eq!(texts.len(), count, "{texts:?}");
+    assert_eq!(
+        (BareLf.to_string(), framing[0].to_string()),
+        (HeadError::BareLf.to_string(), HeadError::from(framing[0]).to_string())
+    );
 }

@@ -47,3 +47,31 @@ fn an_adopted_connection_is_served_and_counted_if_there_is_a_slot() {
     }
     world.finish();
 }
+
+#[test]
+fn the_wall_clock_is_read_four_times_a_second() {
+    let mut world = World::new(2, COUNTS, limits(), hello());
+    world.settle();
+    let now = world.sim.now();
+    world.engine.set_unix_time(now, Some(1));
+    for (ms, needs) in [(0, false), (249, false), (250, true), (60_000, true)] {
+        assert_eq!(world.engine.needs_date(now.plus_ms(ms)), needs, "{ms}");
+    }
+    let client = world.connect_and_send(GET);
+    let (output, _) = world.recv(client);
+    assert!(output.contains("\r\nDate: Thu, 01 Jan 1970 00:00:01 GMT\r\n"), "{output}");
+    world.finish();
+}
+
+#[test]
+fn errors_of_the_set_up_say_what_is_missing() {
+    use aurora_http_core::engine::{EngineError, LISTENERS_MAX};
+    let mut world = World::new(2, COUNTS, limits(), hello());
+    for _ in 1..LISTENERS_MAX {
+        world.listen();
+    }
+    let listener = world.sim.listen().expect("sockets are left");
+    let error = world.engine.listen(listener).expect_err("one more than the most");
+    assert_eq!(error.to_string(), format!("an engine serves at most {LISTENERS_MAX} listeners"));
+    assert!(EngineError::NoSlots.to_string().contains("slot") && EngineError::NoBuffers.to_string().contains("buffer"));
+}

@@ -77,10 +77,26 @@ fn a_detached_connection_frees_its_slot_and_buffer_and_is_counted() {
         }
         let counters = world.engine.counters();
         assert_eq!((counters.active, counters.detached, counters.shed), (0, round as u64 + 1, 0));
+        assert_eq!((counters.stopped_finished, counters.stopped_idle), (0, 0));
         assert_eq!(counters.closed.of(CloseReason::Detached), round as u64 + 1);
         assert_eq!(handler.closed.borrow().len(), round + 1);
         world.close_taken(taken.io);
     }
+    world.finish();
+}
+
+#[test]
+fn a_connection_that_is_detached_during_a_stop_counts_as_finished() {
+    let mut world = World::new(2, COUNTS, limits(), GivesAway::default());
+    let client = world.connect_and_send(&UPGRADE[..10]);
+    world.stop.drain();
+    world.send(client, &UPGRADE[10..]);
+    assert_eq!(world.recv(client).0, SWITCHED);
+    let taken = world.take().expect("it is ready");
+    let counters = world.engine.counters();
+    assert_eq!((counters.stopped_finished, counters.stopped_idle), (1, 0));
+    world.close_taken(taken.io);
+    assert!(world.engine.is_drained());
     world.finish();
 }
 

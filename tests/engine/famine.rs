@@ -442,6 +442,39 @@ fn a_turn_to_receive_that_is_not_used_passes_to_the_next() {
     world.finish();
 }
 
+#[test]
+fn the_connection_that_has_held_its_buffer_the_longest_is_ended() {
+    let mut world = World::new(16, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Pins::default());
+    let mut held = Vec::new();
+    for holder in [0, 7, 5, 2] {
+        held.push(hold(&mut world, holder));
+        world.pass_by(100, 30);
+    }
+    waits(&mut world, &held, 2_500);
+    assert!(world.recv(held[0].0).0.starts_with("HTTP/1.1 503 "));
+    let counters = world.engine.counters();
+    assert_eq!(counters.closed.of(CloseReason::Shed) + counters.refused, 1);
+    world.finish();
+}
+
+#[test]
+fn a_queue_of_connections_that_have_ended_wakes_nobody() {
+    let mut world = World::new(2, ClassCounts::new([4, 1, 0, 0, 0]), limits(), hello());
+    let idle = world.connect_and_send(GET);
+    assert_eq!(world.recv(idle), (HELLO.to_owned(), false));
+    let _partial = world.connect_and_send(&GET[..10]);
+    world.send(idle, GET);
+    assert_eq!(world.engine.counters().starved, 1);
+    let newcomer = world.connect();
+    world.settle();
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 1);
+    world.pass(300);
+    let at = world.engine.poll_timeout().expect("deadlines");
+    assert!(at > world.sim.now().plus_ms(5_000), "{at:?}");
+    assert!(!world.recv(newcomer).1);
+    world.finish();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 

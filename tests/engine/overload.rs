@@ -4,7 +4,7 @@ use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Flow, Handler};
 use aurora_http_core::limits::{Limits, Overload, Timeouts};
-use aurora_http_core::reactor::IoError;
+use aurora_http_core::reactor::{IoError, IoHandle};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::ResponseWriter;
 
@@ -113,6 +113,26 @@ fn busy_connections_make_room_as_soon_as_they_finish_a_request() {
     world.send(busy[1], &GET[10..]);
     assert_eq!(world.recv(busy[1]), (HELLO.to_owned(), false));
     world.finish();
+}
+
+#[test]
+fn only_as_many_responses_end_their_connections_as_newcomers_wait() {
+    for newcomers in [0, 1, 2] {
+        let mut world = World::new(3, COUNTS, limits(), hello());
+        world.listen();
+        let busy: Vec<_> = (0..3).map(|_| world.connect_and_send(&GET[..10])).collect();
+        for listener in [world.listener, IoHandle(world.listener.0 + 1)].into_iter().take(newcomers) {
+            world.sim.connect(listener).expect("sockets are left");
+        }
+        world.settle();
+        // All of them finish their requests in the same turn.
+        for client in &busy {
+            world.sim.client_send(*client, &GET[10..]);
+        }
+        let ends = busy.iter().filter(|client| world.recv(**client).0.contains("\r\nConnection: close\r\n")).count();
+        assert_eq!(ends, newcomers);
+        world.finish();
+    }
 }
 
 #[test]
@@ -273,6 +293,22 @@ fn disconnects_at_every_stage_leave_nothing_behind() {
     assert_eq!(world.engine.counters().active, 0);
     assert_eq!(world.engine.counters().accepted, 15);
     assert_eq!(world.engine.counters().closed.total(), 15);
+    world.finish();
+}
+
+#[test]
+fn a_connection_that_has_just_begun_to_linger_makes_room_before_an_idle_one() {
+    let mut world = World::new(2, COUNTS, limits(), hello());
+    let idle = world.connect_and_send(GET);
+    assert_eq!(world.recv(idle), (HELLO.to_owned(), false));
+    world.pass(50);
+    let last = world.connect_and_send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(world.recv(last).1);
+    let newcomer = world.connect_and_send(GET);
+    assert_eq!(world.engine.counters().closed.total(), 0, "what the client has sent may still be unread");
+    world.pass_by(2, 50);
+    assert_eq!(world.recv(newcomer), (HELLO.to_owned(), false));
+    assert_eq!(world.recv(idle), (String::new(), false));
     world.finish();
 }
 

@@ -370,3 +370,18 @@ fn a_backlog_that_cannot_be_accepted_is_dropped_at_the_deadline() {
     waiting.into_iter().chain([partial]).for_each(|client| world.sim.client_close(client));
     world.finish();
 }
+
+#[test]
+fn a_newcomer_that_an_abort_finds_waiting_counts_as_idle() {
+    let mut world = World::new(1, COUNTS, limits(), hello());
+    let busy = world.connect_and_send(&GET[..10]);
+    let newcomer = world.connect_and_send(GET);
+    world.stop.abort();
+    world.settle();
+    assert!(world.engine.is_drained());
+    let counters = world.engine.counters();
+    assert_eq!((counters.stopped_idle, counters.stopped_finished), (1, 0));
+    assert_eq!((counters.closed.of(CloseReason::Aborted), counters.closed.of(CloseReason::Stopped)), (1, 1));
+    [busy, newcomer].into_iter().for_each(|client| world.sim.client_close(client));
+    world.finish();
+}

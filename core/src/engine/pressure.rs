@@ -158,6 +158,7 @@ mod tests {
             pressure.ease(Instant(2_000));
         }
         assert_eq!(pressure.since(Instant(2_000)), Instant(2_000));
+        assert_eq!(pressure.since(Instant(2_500)), Instant(2_500), "it stays away");
         pressure.press(Instant(2_000));
         pressure.press(Instant(2_000 + RELIEF_MS));
         assert_eq!(pressure.since(Instant(9_000)), Instant(2_000 + RELIEF_MS));

@@ -2,7 +2,7 @@
 
 use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{Content, Flow, Handler};
+use aurora_http_core::handler::{Content, Flow, Handler, handler_fn};
 use aurora_http_core::request::Request;
 use aurora_http_core::state::State;
 use aurora_http_core::writer::ResponseWriter;
@@ -54,6 +54,12 @@ fn content_that_is_left_unread_ends_the_connection_when_it_is_longer_than_the_li
             let state = if closes { State::Lingering } else { State::KeepAlive };
             assert_eq!((bench.state(), bench.pool.in_use()), (state, 0), "{path} {left}");
         }
+        // A client that waits before it sends nothing holds nothing back.
+        let mut bench = Bench::new(Early);
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n");
+        bench.send(head.as_bytes());
+        assert!(!bench.take_output().contains("\r\nConnection: close\r\n"), "{path}");
+        assert_eq!(bench.state(), State::KeepAlive, "{path}");
     }
 }
 
@@ -94,5 +100,45 @@ fn unread_content_that_is_too_long_or_held_back_ends_the_connection_although_the
         assert_eq!(bench.state(), state, "{fields}");
         let reason = closes.then_some(CloseReason::ContentUnread);
         assert_eq!(bench.connection.close_reason(), reason, "{fields}");
+    }
+}
+
+/// Whether a request is served, however what comes before it is split (RFC 9112 §2.2).
+#[test]
+fn one_empty_line_before_a_request_is_skipped_and_nothing_else() {
+    let rows = [
+        ("", true),
+        ("\r\n", true),
+        ("\r\n\r\n", false),
+        ("\n", false),
+        ("\r", false),
+        ("\r\n\n", false),
+        ("\r\n\r", false),
+        ("\r\r\n", false),
+        (" ", false),
+        (" \r\n", false),
+    ];
+    for (before, served) in rows {
+        for earlier in ["", "GET /earlier HTTP/1.1\r\nHost: x\r\n\r\n", "\r\nGET /earlier HTTP/1.1\r\nHost: x\r\n\r\n"]
+        {
+            let bytes = format!("{before}GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+            for split in 0..before.len() + 6 {
+                for at_once in [false, true] {
+                    let mut bench = Bench::new(handler_fn(|_: &Request<'_>, response: &mut ResponseWriter<'_>| {
+                        response.body("hello")
+                    }));
+                    earlier.bytes().for_each(|byte| assert_eq!(bench.send(&[byte]), 1));
+                    bench.take_output();
+                    for byte in bytes.as_bytes()[..split].chunks(if at_once { split.max(1) } else { 1 }) {
+                        bench.send(byte);
+                    }
+                    bench.send(&bytes.as_bytes()[split..]);
+                    let output = bench.take_output();
+                    let status = if served { "HTTP/1.1 200 " } else { "HTTP/1.1 400 " };
+                    assert!(output.starts_with(status), "{before:?} {split} {at_once} {earlier:?}: {output}");
+                    assert_eq!(output.matches("HTTP/1.1 ").count(), 1, "{before:?} {split} {at_once} {earlier:?}");
+                }
+            }
+        }
     }
 }

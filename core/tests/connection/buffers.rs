@@ -172,3 +172,33 @@ fn content_of_a_known_length_is_collected_in_one_buffer_that_has_room_for_it() {
         assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
     }
 }
+
+#[test]
+fn a_head_gets_no_larger_buffer_than_its_limit_allows() {
+    for (limit, class) in
+        [(4_096, Class::Small), (4_097, Class::Medium), (16_384, Class::Medium), (65_536, Class::Large)]
+    {
+        let mut bench = Bench::new(Counts);
+        bench.limits.head_bytes_max = limit;
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "v".repeat(limit as usize));
+        let sent = head.len().min(limit as usize - 1);
+        assert_eq!(bench.send(&head.as_bytes()[..sent]), sent);
+        assert_eq!(bench.receives_into(), Some(class.size()), "{limit}");
+        bench.send(b"v");
+        assert!(bench.take_output().starts_with("HTTP/1.1 431 "), "{limit}");
+    }
+}
+
+#[test]
+fn chunks_are_collected_behind_a_head_that_fills_its_buffer() {
+    for room in [0, 1, 2, 511, 512, 513] {
+        let before = "POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX: ";
+        let head = format!("{before}{}\r\n\r\n", "v".repeat(Class::Small.size() - room - before.len() - 4));
+        let mut bench = Bench::new(Counts);
+        for piece in [head.as_bytes(), b"5\r\nabcde\r\n", b"3\r\nfgh", b"\r\n0\r\n\r\n"] {
+            assert_eq!(bench.send(piece), piece.len(), "{room}");
+        }
+        assert!(bench.take_output().ends_with("\r\n\r\n8"), "{room}");
+        assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
+    }
+}

@@ -7,6 +7,7 @@ mod demands;
 mod detached;
 mod disorder;
 mod duplex;
+mod ends;
 mod harness;
 mod replies;
 mod slow;
