@@ -31,13 +31,8 @@ fn listen(running: &Running, last: Option<u64>) -> Client {
 fn hear(client: &mut Client, text: &str) {
     let mut heard = String::new();
     while heard.len() < text.len() {
-        let size = loop {
-            let line = String::from_utf8(client.take(7)).unwrap();
-            if let Ok(size) = usize::from_str_radix(line.trim(), 16) {
-                break size;
-            }
-            panic!("{line:?} is no chunk size");
-        };
+        let line = String::from_utf8(client.take(7)).unwrap();
+        let size = usize::from_str_radix(line.trim(), 16).unwrap_or_else(|_| panic!("{line:?} is no chunk size"));
         heard += &String::from_utf8(client.take(size + 2)).unwrap()[..size];
     }
     assert_eq!(heard, text);
