@@ -5,7 +5,7 @@
 
 use crate::defer::DeferCell;
 use crate::engine::{Slot, SlotNode};
-use crate::pool::{Buf, ClassCounts, Entry};
+use crate::pool::{Buf, Class, ClassCounts, Entry};
 use crate::readiness::Parked;
 
 /// The most operations, including controls, that one worker can have in flight at once: a kernel's completion queue of
@@ -44,6 +44,25 @@ pub const fn buffers_for(connections: usize) -> ClassCounts {
     let large = if busy / 64 < 4 { 4 } else { busy / 64 };
     let huge = if busy / 128 < 2 { 2 } else { busy / 128 };
     ClassCounts::new([busy / 4, busy / 4, busy / 16, large, huge])
+}
+
+/// The fewest buffers with which a device serves this many connections at the same time: for each one to receive into
+/// and one to answer from, and one more for content that is collected. All have 1 KiB, so heads and collected content
+/// cannot be longer than that.
+///
+/// A program can check at compile time that everything fits into its memory:
+///
+/// ```
+/// use aurora_http_core::budget::{Budget, buffers_for_few};
+///
+/// const BUDGET: Budget =
+///     Budget { connections: 4, listeners: 1, buffers: buffers_for_few(4), loans: 0, lent: 4, scratch_bytes: 0 };
+/// const _: () = assert!(BUDGET.memory::<u32>(64).total() < 12 * 1024);
+/// ```
+#[must_use]
+pub const fn buffers_for_few(connections: usize) -> ClassCounts {
+    let count = connections.saturating_mul(2).saturating_add(1);
+    ClassCounts::NONE.with(Class::Tiny, if count > u32::MAX as usize { u32::MAX } else { count as u32 })
 }
 
 /// The numbers that determine the memory of one worker.
@@ -124,7 +143,6 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::Class;
 
     #[test]
     fn ops_max_adds_up_the_operations() {

@@ -109,6 +109,7 @@ impl CloseReason {
         match self {
             Self::PeerClosed
             | Self::PeerAsked
+            | Self::FirstByteTimeout
             | Self::IdleTimeout
             | Self::ContentUnread
             | Self::RequestLimit
@@ -120,7 +121,6 @@ impl CloseReason {
             | Self::Stopped => true,
             Self::PeerClosedEarly
             | Self::PeerReset
-            | Self::FirstByteTimeout
             | Self::HeadTimeout
             | Self::ContentTimeout
             | Self::WriteTimeout

@@ -71,7 +71,7 @@ pub fn run_with_timers<'s, 'p, H: Handler>(
     Ok(())
 }
 
-/// One turn of the loop. Waits until something happens.
+/// One turn of the loop. Waits until something happens. A program that never stops passes `&StopFlag::new()`.
 ///
 /// # Errors
 /// The error that made the reactor unusable.

@@ -151,7 +151,7 @@ impl<'p, E> Exchange<'p, E> {
         self.call_by(cx, target, call)
     }
 
-    #[cfg_attr(not(feature = "small"), inline)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     fn call_by<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,

@@ -90,7 +90,7 @@ impl<H: Handler> Engine<'_, '_, H> {
     pub(super) fn count_stopped(&mut self, reason: CloseReason, marks: u8) {
         if marks & mark::STOPPED_IDLE != 0 {
             self.counters.stopped_idle += 1;
-        } else if reason.is_orderly() {
+        } else if reason.is_orderly() && reason != CloseReason::FirstByteTimeout {
             self.counters.stopped_finished += 1;
         }
     }

@@ -6,10 +6,11 @@ mod nic;
 
 use aurora_bare_metal_device::board::{Board, Ethernet, NAME, Once, entry, give_up, now, start};
 use aurora_bare_metal_device::pages::{Exchange, Pages};
+use aurora_http_core::budget::buffers_for_few;
 use aurora_http_core::defer::Deferrals;
 use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
 use aurora_http_core::limits::Limits;
-use aurora_http_core::pool::{Buf, BufferPool, Buffers, Class, ClassCounts, Slots};
+use aurora_http_core::pool::{Buf, BufferPool, Buffers, Slots};
 use aurora_http_core::preamble::Preamble;
 use aurora_http_core::readiness::{Parked, Readiness};
 use aurora_http_core::run;
@@ -26,8 +27,7 @@ const SLOTS: usize = 4;
 const SOCKETS: usize = 12;
 /// Bytes that a socket can receive, or send, until the other side says that they have come.
 const WINDOW: usize = 1024;
-/// Two for each connection, and one for content that is collected.
-const BUFFERS: usize = 2 * SLOTS + 1;
+const BUFFERS: usize = buffers_for_few(SLOTS).total();
 
 const PORT: u16 = 80;
 const MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 1];
@@ -105,7 +105,7 @@ fn engine(
     storage: Storage<'static, 'static, Exchange>,
     table: &'static mut [Option<Buf<'static>>; BUFFERS],
 ) -> Option<Engine<'static, 'static, Pages<Board>>> {
-    let mut pool = BufferPool::new(table, ClassCounts::NONE.with(Class::Tiny, BUFFERS as u32)).ok()?;
+    let mut pool = BufferPool::new(table, buffers_for_few(SLOTS)).ok()?;
     pool.add_buffers(BYTES.take()?).ok()?;
     Engine::new(storage, pool, Pages::new(Board), Limits::small_device(), Preamble::new(NAME).ok()?).ok()
 }

@@ -11,7 +11,6 @@ mod line;
 use aurora_bare_metal_device::board::{Board, NAME, Once, Uart, entry, give_up, now, start};
 use aurora_bare_metal_device::pages::Pages;
 use aurora_http_core::adapter::Solo;
-use aurora_http_core::error::CloseReason;
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{Buf, BufferPool, Buffers, Class, ClassCounts};
 use aurora_http_core::preamble::Preamble;
@@ -36,8 +35,7 @@ fn main() -> ! {
     let Some(mut solo) = server() else { give_up() };
     loop {
         let Ok(reason) = solo.serve_ready(&mut line, now, Uart::sleep);
-        // Where nothing came there is nothing to be skipped, and what comes next is a request.
-        if !reason.is_orderly() && reason != CloseReason::FirstByteTimeout {
+        if !reason.is_orderly() {
             line.skip_to_silence(SILENCE_MS);
         }
     }

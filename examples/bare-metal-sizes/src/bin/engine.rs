@@ -5,11 +5,12 @@
 use core::hint::black_box;
 
 use aurora_bare_metal_sizes::{App, Once, Sockets, app, entry, give_up, now};
+use aurora_http_core::budget::buffers_for_few;
 use aurora_http_core::defer::Deferrals;
 use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::limits::Limits;
-use aurora_http_core::pool::{Buf, BufferPool, Buffers, Class, ClassCounts, Slots};
+use aurora_http_core::pool::{Buf, BufferPool, Buffers, Slots};
 use aurora_http_core::preamble::Preamble;
 use aurora_http_core::reactor::IoHandle;
 use aurora_http_core::readiness::{Parked, Readiness};
@@ -17,7 +18,7 @@ use aurora_http_core::run;
 use aurora_http_core::stop::StopFlag;
 
 const SLOTS: usize = 4;
-const BUFFERS: usize = 2 * SLOTS + 1;
+const BUFFERS: usize = buffers_for_few(SLOTS).total();
 const HANDLES: usize = SLOTS + 2;
 const LISTENER: IoHandle = IoHandle(SLOTS as u32 + 1);
 
@@ -44,7 +45,7 @@ fn main() -> ! {
 }
 
 fn engine() -> Option<Engine<'static, 'static, App>> {
-    let mut pool = BufferPool::new(TABLE.take()?, ClassCounts::NONE.with(Class::Tiny, BUFFERS as u32)).ok()?;
+    let mut pool = BufferPool::new(TABLE.take()?, buffers_for_few(SLOTS)).ok()?;
     pool.add_buffers(BYTES.take()?).ok()?;
     let (slots, nodes) = (CONNECTIONS.take()?.entries(), NODES.take()?);
     let storage = Storage { slots, nodes, loans: &mut [], deferrals: Deferrals::NONE, scratch: &mut [] };
