@@ -1,5 +1,7 @@
 //! The system below an engine, without a system: clients that always send the same bytes and take every response.
 
+#![allow(dead_code, reason = "each program uses a part of it")]
+
 use std::time::Duration;
 
 use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Ready, ReadyFn, Seen, Shutdown};
@@ -70,6 +72,12 @@ impl Clients {
                 self.news.push(index);
             }
         }
+    }
+
+    /// The client of this connection sends its script again.
+    pub(crate) fn send_one(&mut self, index: u32) {
+        self.connections[index as usize].at = 0;
+        self.news.push(index);
     }
 
     /// Whether something was sent that the next wait will report.

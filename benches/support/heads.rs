@@ -1,5 +1,7 @@
 //! Heads as clients send them.
 
+#![allow(dead_code, reason = "each program uses a part of it")]
+
 /// The shortest legal head.
 pub(crate) const BARE: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
