@@ -1,0 +1,170 @@
+//! The pages of `chat` and `events` in a headless Chromium, driven through its DevTools protocol. SKIPPED where there is none.
+#![cfg(has_backend)]
+
+#[path = "support/example.rs"]
+mod example;
+#[path = "support/http.rs"]
+mod http;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use example::Example;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tungstenite::stream::MaybeTlsStream;
+use tungstenite::{Message, WebSocket};
+
+/// A browser takes its time on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Browser {
+    child: Child,
+    profile: PathBuf,
+    tools: WebSocket<MaybeTlsStream<TcpStream>>,
+    calls: u64,
+}
+
+/// One page, by the session that its target has.
+struct Page(String);
+
+impl Browser {
+    /// `None`, and a line, if there is no Chromium.
+    fn start(name: &str) -> Option<Self> {
+        let profile = std::env::temp_dir().join(format!("aurora-{name}-{}", std::process::id()));
+        let start = |program: &&str| {
+            Command::new(program)
+                .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-proxy-server", "--no-first-run"])
+                .arg("--remote-debugging-port=0")
+                .arg(format!("--user-data-dir={}", profile.display()))
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .ok()
+        };
+        let Some(mut child) = ["chromium", "chromium-browser", "google-chrome"].iter().find_map(start) else {
+            println!("SKIPPED: there is no Chromium to look at the page with");
+            return None;
+        };
+        let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let (tell, told) = channel();
+        thread::spawn(move || {
+            // Read to the end, so that it never waits for us.
+            for line in lines.map_while(Result::ok) {
+                let _ = tell.send(line);
+            }
+        });
+        let begun = Instant::now();
+        let address = loop {
+            match told.recv_timeout(PATIENCE.saturating_sub(begun.elapsed())) {
+                Ok(line) => match line.strip_prefix("DevTools listening on ") {
+                    Some(address) => break address.to_owned(),
+                    None => continue,
+                },
+                Err(_) => {
+                    println!("SKIPPED: Chromium does not start here");
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return None;
+                }
+            }
+        };
+        let (tools, _) = tungstenite::connect(address).expect("its tools");
+        Some(Self { child, profile, tools, calls: 0 })
+    }
+
+    fn call(&mut self, page: Option<&Page>, method: &str, parameters: &Value) -> Value {
+        self.calls += 1;
+        let mut call = json!({ "id": self.calls, "method": method, "params": parameters });
+        if let Some(Page(session)) = page {
+            call["sessionId"] = json!(session);
+        }
+        self.tools.send(Message::text(call.to_string())).expect("a browser");
+        loop {
+            let Message::Text(text) = self.tools.read().expect("a browser") else { continue };
+            let answer: Value = serde_json::from_str(&text).expect("JSON");
+            if answer["id"] == json!(self.calls) {
+                assert!(answer["error"].is_null(), "{method}: {answer}");
+                return answer["result"].clone();
+            }
+        }
+    }
+
+    fn open(&mut self, url: &str) -> Page {
+        let target = self.call(None, "Target.createTarget", &json!({ "url": url }));
+        let parameters = json!({ "targetId": target["targetId"], "flatten": true });
+        let session = self.call(None, "Target.attachToTarget", &parameters);
+        Page(session["sessionId"].as_str().expect("a session").to_owned())
+    }
+
+    fn run(&mut self, page: &Page, script: &str) -> Value {
+        let result = self.call(Some(page), "Runtime.evaluate", &json!({ "expression": script, "returnByValue": true }));
+        result["result"]["value"].clone()
+    }
+
+    /// Waits until an expression is true.
+    fn wait(&mut self, page: &Page, script: &str) {
+        let begun = Instant::now();
+        while self.run(page, script) != json!(true) {
+            let seen = self.run(page, "document.body.innerText");
+            assert!(begun.elapsed() < PATIENCE, "{script} does not become true: {seen}");
+            thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.profile);
+    }
+}
+
+#[test]
+fn what_one_says_in_the_chat_the_other_one_sees() {
+    let Some(mut browser) = Browser::start("chat") else { return };
+    let server = Example::start("chat", &["--workers", "2"]);
+    let pages = [0, 1].map(|_| browser.open(&format!("http://{}/", server.address)));
+    for page in &pages {
+        browser.wait(page, "document.body.innerText.includes('You are in the room.')");
+    }
+    for text in ["hello", "<b>no markup</b>", "grüß dich 🎉"] {
+        browser.run(&pages[0], &format!("line.value = {}; form.requestSubmit()", json!(text)));
+        for page in &pages {
+            browser.wait(page, &format!("said.lastChild.textContent === {}", json!(text)));
+        }
+    }
+    server.signal(Signal::TERM);
+    for page in &pages {
+        browser.wait(page, "said.textContent.includes('The connection has ended (1001)')");
+    }
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn events_appear_on_the_page_and_go_on_after_a_restart() {
+    let Some(mut browser) = Browser::start("events") else { return };
+    let server = Example::start("events", &["--workers", "1"]);
+    let address = server.address;
+    let page = browser.open(&format!("http://{address}/"));
+    browser.wait(&page, "list.children.length >= 3 && state.textContent === 'connected'");
+    let follow =
+        "[...list.children].map(i => +i.textContent.split(' ')[1]).every((n, i, all) => !i || n + 1 === all[i - 1])";
+    browser.wait(&page, follow);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    browser.wait(&page, "state.textContent === 'connecting again'");
+    // The address is free again, unless another program was faster.
+    let mut command = example::example("events");
+    let server = Example::start_command("events", command.args(["--workers", "1", "--addr", &address.to_string()]));
+    browser.run(&page, "list.replaceChildren()");
+    browser.wait(&page, "state.textContent === 'connected' && list.children.length >= 2");
+    drop(server);
+}
