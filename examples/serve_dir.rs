@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let log = move || {
         AccessLog::new(unix_ms, move |entry: &Entry<'_>| {
             if !quiet {
-                eprintln!("{}", entry.combined())
+                eprintln!("{}", entry.combined());
             }
         })
     };
