@@ -9,11 +9,8 @@ use rustix::io::Errno;
 
 use crate::ops::{self, Kind};
 use crate::ring::Full;
-use crate::table::{SEND, Tail, WAIT_SEND};
+use crate::table::{SEND, SENDS_FILES, Tail, WAIT_SEND};
 use crate::uring::Uring;
-
-/// Files are looked up in a table that needs the standard library.
-pub(crate) const IS_SUPPORTED: bool = cfg!(feature = "std");
 
 impl Uring<'_> {
     #[allow(clippy::result_large_err)]
@@ -27,7 +24,7 @@ impl Uring<'_> {
         let FileRange { file, offset, len } = range;
         let index = io.0;
         match self.table.get_mut(index as usize).filter(|entry| entry.admits(SEND, token)) {
-            Some(entry) if IS_SUPPORTED => {
+            Some(entry) if SENDS_FILES => {
                 entry.head = Some(head);
                 entry.tail = Tail::File { file, offset, len };
                 entry.owner = token;

@@ -153,6 +153,9 @@ impl Entry {
     }
 }
 
+/// Parts of files are sent: they are looked up in a table that needs the standard library.
+pub(crate) const SENDS_FILES: bool = cfg!(feature = "std");
+
 /// What a send has after its buffer. The fields of a [`FileRange`] are spread out, because the range as a whole would take
 /// eight bytes more.
 #[derive(Clone, Copy)]

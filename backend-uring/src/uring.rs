@@ -17,7 +17,9 @@ use crate::nested::NestedFd;
 use crate::ops::{self, Kind};
 use crate::refusal::{Refusal, Rungs, refusal};
 use crate::ring::Ring;
-use crate::table::{ACCEPT, CLOSE, DONE_RECV, DONE_SEND, Entry, FIXED, LISTENER, NONE, OPEN, READY, RECV, SEND, TRY};
+use crate::table::{
+    ACCEPT, CLOSE, DONE_RECV, DONE_SEND, Entry, FIXED, LISTENER, NONE, OPEN, READY, RECV, SEND, SENDS_FILES, TRY,
+};
 
 /// Completion-style I/O on io_uring over the caller's table; an [`IoHandle`] is an index into that table.
 ///
@@ -274,7 +276,7 @@ impl Peers for Uring<'_> {
     }
 
     fn sends_files(&self) -> bool {
-        crate::file::IS_SUPPORTED
+        SENDS_FILES
     }
 }
 

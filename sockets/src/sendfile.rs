@@ -1,6 +1,9 @@
 //! Sending a part of a file without copying it: sendfile(2), which Linux, macOS and FreeBSD have, each in a form of its own.
 #![allow(unsafe_code)]
 
+#[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+extern crate std;
+
 use aurora_http_core::reactor::{Attempt, FileRange, IoError};
 use rustix::fd::BorrowedFd;
 use rustix::fs::OFlags;
@@ -110,8 +113,7 @@ fn send_once(socket: BorrowedFd<'_>, file: BorrowedFd<'_>, offset: u64, len: usi
 
 #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
 fn outcome(result: libc::c_int, count: libc::off_t) -> Result<usize, Errno> {
-    // SAFETY: the address of this thread's errno is always valid.
-    let number = unsafe { *libc::__error() };
+    let number = std::io::Error::last_os_error().raw_os_error().unwrap_or_default();
     match (result, usize::try_from(count).unwrap_or(0)) {
         (0, count) => Ok(count),
         (_, count) if count > 0 => Ok(count),
