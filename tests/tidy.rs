@@ -5,6 +5,8 @@
 
 #[path = "tidy/circles.rs"]
 mod circles;
+#[path = "tidy/examples.rs"]
+mod examples;
 #[path = "tidy/twice.rs"]
 mod twice;
 
