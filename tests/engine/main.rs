@@ -9,6 +9,7 @@ mod famine;
 mod late;
 mod overload;
 mod reused;
+mod set_up;
 mod stopping;
 mod timers;
 mod world;

@@ -202,3 +202,17 @@ fn chunks_are_collected_behind_a_head_that_fills_its_buffer() {
         assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
     }
 }
+
+#[test]
+fn content_that_waits_for_a_larger_buffer_has_a_deadline_since_it_holds_one() {
+    let mut bench = Bench::with_buffers(Counts, ClassCounts::new([4, 4, 1, 0, 0]));
+    leave(&mut bench, Class::Medium, 0);
+    bench.send([&post("/collect", 5_000), "x"].concat().as_bytes());
+    assert!(bench.connection.is_starved() && !bench.connection.is_starved_to_receive());
+    assert_eq!(bench.connection.deadline(), Some(Deadline::Famine));
+    bench.elapse(29_999);
+    assert_eq!(bench.take_output(), "");
+    bench.elapse(1);
+    let output = bench.take_output();
+    assert!(output.starts_with("HTTP/1.1 503 ") && output.contains("\r\nRetry-After: "), "{output}");
+}
