@@ -72,11 +72,13 @@ fn a_send_on_a_listener_fails_and_its_accept_goes_on() {
 }
 
 #[test]
-fn peers_are_those_of_the_underlying_stack() {
+fn peers_and_flushes_are_those_of_the_underlying_stack() {
     let mut reactor = fixture(Fake::new(1, 100), 1, 0);
     reactor.submit(send(0, b"head", b"")).unwrap();
     reactor.wait(None).unwrap();
     assert_eq!(sent(&mut reactor), Ok(4));
+    reactor.flush();
+    assert_eq!(reactor.get_ref().calls, Calls { wait: 1, send: 1, flush: 1, ..Calls::default() });
     let peers = reactor.peers();
     assert_eq!((peers.peer(IoHandle(0)), peers.peer(IoHandle(7))), (Some(Peer::Unix), None));
     assert_eq!((peers.unacknowledged(IoHandle(0)), peers.unacknowledged(IoHandle(7))), (Some(4), None));

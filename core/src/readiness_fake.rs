@@ -83,6 +83,7 @@ pub(super) struct Calls {
     pub(super) send: u32,
     pub(super) wait: u32,
     pub(super) close: u32,
+    pub(super) flush: u32,
 }
 
 impl Fake {
@@ -267,6 +268,14 @@ impl NonBlocking for Fake {
 
     fn now(&self) -> Instant {
         Instant(u64::from(self.calls.wait))
+    }
+
+    fn flush(&mut self) {
+        self.calls.flush += 1;
+    }
+
+    fn unix_time(&self) -> Option<u64> {
+        Some(1_000)
     }
 
     fn peer(&self, io: IoHandle) -> Option<Peer> {

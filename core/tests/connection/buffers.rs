@@ -216,3 +216,13 @@ fn content_that_waits_for_a_larger_buffer_has_a_deadline_since_it_holds_one() {
     let output = bench.take_output();
     assert!(output.starts_with("HTTP/1.1 503 ") && output.contains("\r\nRetry-After: "), "{output}");
 }
+
+#[test]
+fn a_buffer_is_exchanged_for_a_larger_one_when_a_tenth_of_it_is_left() {
+    for (sent, class) in [(100, Class::Small), (3_687, Class::Small), (3_688, Class::Medium), (4_000, Class::Medium)] {
+        let mut bench = Bench::new(Counts);
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "v".repeat(4_000));
+        assert_eq!(bench.send(&head.as_bytes()[..sent]), sent);
+        assert_eq!(bench.receives_into(), Some(class.size()), "{sent}");
+    }
+}
