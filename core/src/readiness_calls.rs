@@ -125,3 +125,13 @@ fn operations_on_a_drained_or_full_handle_wait_for_an_event() {
     assert!(reactor.next_completion().is_none());
     assert_eq!(reactor.get_ref().calls, Calls { wait: 3, recv: 1, send: 1, ..Calls::default() });
 }
+
+#[test]
+fn a_stack_with_more_to_report_keeps_the_loop_awake() {
+    for (sees_part, has_more) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut reactor = fixture(Fake { sees_part, has_more, ..Fake::new(1, 0) }, 1, 0);
+        let seen = reactor.wait(None).unwrap();
+        assert_eq!(seen, if sees_part { Seen::Part } else { Seen::All });
+        assert_eq!(reactor.has_work(), sees_part || has_more, "{sees_part} {has_more}");
+    }
+}

@@ -71,6 +71,9 @@ pub(super) struct Fake {
     pub(super) events: Vec<(u32, Ready)>,
     /// The timeout of the last wait.
     pub(super) timeout: Option<Duration>,
+    /// Whether the next wait sees everything, and whether there is more to report.
+    pub(super) sees_part: bool,
+    pub(super) has_more: bool,
     /// The last wait had no timeout and nothing to report: a real one would never return.
     pub(super) stuck: bool,
 }
@@ -263,7 +266,11 @@ impl NonBlocking for Fake {
                 ready(IoHandle(index as u32), edge);
             }
         }
-        Ok(Seen::All)
+        Ok(if self.sees_part { Seen::Part } else { Seen::All })
+    }
+
+    fn has_more(&self) -> bool {
+        self.has_more
     }
 
     fn now(&self) -> Instant {

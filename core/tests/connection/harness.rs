@@ -240,6 +240,14 @@ impl<H: Handler> Bench<H> {
         }
     }
 
+    /// A FIN, for which the reactor has used a lent buffer.
+    pub(crate) fn fin_with_buffer(&mut self) {
+        let into = self.receiving.take().expect("a receive is in flight");
+        let buf = into.unwrap_or_else(|| self.pool.acquire(Class::Small).expect("a lent buffer"));
+        self.with(|connection, cx| connection.handle_received(cx, Ok(0), Some(buf)));
+        self.act();
+    }
+
     /// Lets time pass until the current deadline expires.
     pub(crate) fn pass(&mut self, ms: u64) {
         self.now = Instant(self.now.0 + ms);

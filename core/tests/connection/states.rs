@@ -317,6 +317,29 @@ fn an_exchange_is_under_way_from_its_head_to_the_end_of_its_response() {
 }
 
 #[test]
+fn a_fin_ends_what_cannot_go_on_and_says_whether_it_came_early() {
+    for with_buffer in [false, true] {
+        for (mut bench, state) in in_each_state() {
+            if with_buffer && bench.is_receiving() && state != State::ReadingHead {
+                bench.fin_with_buffer();
+            } else {
+                bench.fin();
+            }
+            let (expected, reason) = match state {
+                State::New | State::KeepAlive => (State::Closed, Some(CloseReason::PeerClosed)),
+                State::ReadingHead | State::ReadingContent => (State::Closed, Some(CloseReason::PeerClosedEarly)),
+                State::Switched => (State::Closed, Some(CloseReason::UpgradeFinished)),
+                State::Lingering => (State::Closed, Some(CloseReason::PeerAsked)),
+                // The client may still read.
+                _ => (state, None),
+            };
+            assert_eq!((bench.state(), bench.connection.close_reason()), (expected, reason), "{state:?}");
+            assert_eq!(bench.pool.in_use(), usize::from(state == State::Writing), "{state:?}");
+        }
+    }
+}
+
+#[test]
 fn a_stop_ends_what_is_idle_and_lets_a_client_receive_first() {
     for unacknowledged in [None, Some(0), Some(1), Some(1_000)] {
         for (mut bench, state) in in_each_state() {
