@@ -226,3 +226,20 @@ fn a_buffer_is_exchanged_for_a_larger_one_when_a_tenth_of_it_is_left() {
         assert_eq!(bench.receives_into(), Some(class.size()), "{sent}");
     }
 }
+
+#[test]
+fn a_rejected_receive_is_submitted_again_with_what_it_held() {
+    let mut bench = Bench::new(Counts);
+    for (bytes, into) in [(&b""[..], None), (&GET[..10], Some(Class::Small.size()))] {
+        bench.send(bytes);
+        for _ in 0..3 {
+            bench.reject_receive();
+            assert_eq!(bench.receives_into(), into);
+            assert_eq!(bench.connection.is_receiving_lent(), into.is_none());
+            assert_eq!(bench.pool.in_use(), usize::from(into.is_some()));
+        }
+    }
+    bench.send(&GET[10..]);
+    assert!(bench.take_output().ends_with("\r\n\r\n0"));
+    assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
+}

@@ -138,7 +138,10 @@ impl<H: Handler> Bench<H> {
     pub(crate) fn act(&mut self) {
         loop {
             self.settle();
-            let Some(action) = self.connection.next_action(&mut self.pool) else { return };
+            let has_action = self.connection.has_action();
+            let action = self.connection.next_action(&mut self.pool);
+            assert_eq!(has_action, action.is_some(), "{action:?}");
+            let Some(action) = action else { return };
             match action {
                 Action::Recv { into } => self.receiving = Some(into),
                 Action::Send { head, body } if self.hold_sends => {
@@ -216,6 +219,14 @@ impl<H: Handler> Bench<H> {
     pub(crate) fn reject_send(&mut self) {
         let (head, body) = self.sending.take().expect("a send is in flight");
         let op = Op::Send { io: IoHandle(0), head, body };
+        self.connection.handle_rejected(&mut self.pool, op);
+        self.act();
+    }
+
+    /// The reactor rejects the receive.
+    pub(crate) fn reject_receive(&mut self) {
+        let into = self.receiving.take().expect("a receive is in flight");
+        let op = Op::Recv { io: IoHandle(0), into };
         self.connection.handle_rejected(&mut self.pool, op);
         self.act();
     }
