@@ -72,11 +72,13 @@ fn a_send_on_a_listener_fails_and_its_accept_goes_on() {
 }
 
 #[test]
-fn peers_are_those_of_the_underlying_stack() {
+fn peers_and_flushes_are_those_of_the_underlying_stack() {
     let mut reactor = fixture(Fake::new(1, 100), 1, 0);
     reactor.submit(send(0, b"head", b"")).unwrap();
     reactor.wait(None).unwrap();
     assert_eq!(sent(&mut reactor), Ok(4));
+    reactor.flush();
+    assert_eq!(reactor.get_ref().calls, Calls { wait: 1, send: 1, flush: 1, ..Calls::default() });
     let peers = reactor.peers();
     assert_eq!((peers.peer(IoHandle(0)), peers.peer(IoHandle(7))), (Some(Peer::Unix), None));
     assert_eq!((peers.unacknowledged(IoHandle(0)), peers.unacknowledged(IoHandle(7))), (Some(4), None));
@@ -122,4 +124,14 @@ fn operations_on_a_drained_or_full_handle_wait_for_an_event() {
     assert_eq!(reactor.get_ref().timeout, None);
     assert!(reactor.next_completion().is_none());
     assert_eq!(reactor.get_ref().calls, Calls { wait: 3, recv: 1, send: 1, ..Calls::default() });
+}
+
+#[test]
+fn a_stack_with_more_to_report_keeps_the_loop_awake() {
+    for (sees_part, has_more) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut reactor = fixture(Fake { sees_part, has_more, ..Fake::new(1, 0) }, 1, 0);
+        let seen = reactor.wait(None).unwrap();
+        assert_eq!(seen, if sees_part { Seen::Part } else { Seen::All });
+        assert_eq!(reactor.has_work(), sees_part || has_more, "{sees_part} {has_more}");
+    }
 }

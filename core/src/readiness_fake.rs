@@ -71,6 +71,9 @@ pub(super) struct Fake {
     pub(super) events: Vec<(u32, Ready)>,
     /// The timeout of the last wait.
     pub(super) timeout: Option<Duration>,
+    /// Whether the next wait sees everything, and whether there is more to report.
+    pub(super) sees_part: bool,
+    pub(super) has_more: bool,
     /// The last wait had no timeout and nothing to report: a real one would never return.
     pub(super) stuck: bool,
 }
@@ -83,6 +86,7 @@ pub(super) struct Calls {
     pub(super) send: u32,
     pub(super) wait: u32,
     pub(super) close: u32,
+    pub(super) flush: u32,
 }
 
 impl Fake {
@@ -262,11 +266,23 @@ impl NonBlocking for Fake {
                 ready(IoHandle(index as u32), edge);
             }
         }
-        Ok(Seen::All)
+        Ok(if self.sees_part { Seen::Part } else { Seen::All })
+    }
+
+    fn has_more(&self) -> bool {
+        self.has_more
     }
 
     fn now(&self) -> Instant {
         Instant(u64::from(self.calls.wait))
+    }
+
+    fn flush(&mut self) {
+        self.calls.flush += 1;
+    }
+
+    fn unix_time(&self) -> Option<u64> {
+        Some(1_000)
     }
 
     fn peer(&self, io: IoHandle) -> Option<Peer> {

@@ -485,6 +485,11 @@ fn fields_up_to_their_limit() {
         let line_end = head(accepted + 1).len() - 2;
         assert_eq!(whole(&head(accepted + 1)[..line_end - 1], &limits), Verdict::Partial);
         assert_eq!(whole(&head(accepted + 1)[..line_end], &limits), refused);
+        // Nor if something else is wrong with that line.
+        let line_at = head(accepted).len() - 2;
+        let folded = [&head(accepted)[..line_at], b" A: b\r\n\r\n"].concat();
+        let leading = Verdict::Refused(HeadError::FieldLine(FieldLineError::LeadingBlank));
+        assert_eq!(whole(&folded, &limits), leading, "{accepted}");
     }
     let none = Limits { fields_max: 0, ..Limits::default() };
     assert!(matches!(every_split(b"GET / HTTP/1.0\r\n\r\n", &none), Verdict::Complete(_)));

@@ -62,16 +62,3 @@ fn the_wall_clock_is_read_four_times_a_second() {
     assert!(output.contains("\r\nDate: Thu, 01 Jan 1970 00:00:01 GMT\r\n"), "{output}");
     world.finish();
 }
-
-#[test]
-fn errors_of_the_set_up_say_what_is_missing() {
-    use aurora_http_core::engine::{EngineError, LISTENERS_MAX};
-    let mut world = World::new(2, COUNTS, limits(), hello());
-    for _ in 1..LISTENERS_MAX {
-        world.listen();
-    }
-    let listener = world.sim.listen().expect("sockets are left");
-    let error = world.engine.listen(listener).expect_err("one more than the most");
-    assert_eq!(error.to_string(), format!("an engine serves at most {LISTENERS_MAX} listeners"));
-    assert!(EngineError::NoSlots.to_string().contains("slot") && EngineError::NoBuffers.to_string().contains("buffer"));
-}

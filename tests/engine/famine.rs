@@ -92,7 +92,7 @@ fn is_served_without_sleep(world: &mut World<impl Handler>, client: Client) {
     }
 }
 
-/// Says hello after all content, and answers `/long` with more than a client's window holds.
+/// Says hello after all content, and answers `/long` and `/longer` with more than a client's window holds.
 struct Drops;
 
 impl Handler for Drops {
@@ -102,7 +102,12 @@ impl Handler for Drops {
         if request.method() == Method::Post {
             return Flow::Receive(());
         }
-        response.static_body(if request.path() == b"/long" { &[b'x'; 6_000] } else { b"hello" }).unwrap();
+        let body: &[u8] = match request.path() {
+            b"/long" => &[b'x'; 6_000],
+            b"/longer" => &[b'x'; 60_000],
+            _ => b"hello",
+        };
+        response.static_body(body).unwrap();
         Flow::Finish
     }
 
@@ -454,6 +459,23 @@ fn the_connection_that_has_held_its_buffer_the_longest_is_ended() {
     assert!(world.recv(held[0].0).0.starts_with("HTTP/1.1 503 "));
     let counters = world.engine.counters();
     assert_eq!(counters.closed.of(CloseReason::Shed) + counters.refused, 1);
+    world.finish();
+}
+
+#[test]
+fn a_connection_that_waits_with_input_is_ended_if_it_has_waited_the_longest() {
+    let mut world = World::new(8, ClassCounts::new([1, 1, 0, 0, 0]), limits(), Drops);
+    let reads = world.connect_and_send(b"GET /longer HTTP/1.1\r\nHost: x\r\n\r\n");
+    let (waits, last) = (world.connect_and_send(GET), world.connect_and_send(GET));
+    // The client of the long response reads as fast as it must, so its time always begins again.
+    for _ in 0..23 {
+        assert_eq!(world.sim.client_recv(reads, &mut [0; 1_000]), ClientRecv::Bytes(1_000));
+        world.pass_by(100, 30);
+    }
+    let counters = world.engine.counters();
+    assert_eq!(counters.closed.of(CloseReason::Shed) + counters.refused, 1, "{counters:?}");
+    assert!(world.recv(waits).1);
+    assert!(!world.recv(last).1);
     world.finish();
 }
 

@@ -4,8 +4,10 @@ use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler};
 use aurora_http_core::limits::{Limits, RateMin};
 use aurora_http_core::pool::ClassCounts;
+use aurora_http_core::reactor::{Reactor, Seen};
 use aurora_http_core::request::Request;
 use aurora_http_core::sim::Client;
+use aurora_http_core::stop::Mode;
 use aurora_http_core::writer::ResponseWriter;
 use proptest::prelude::*;
 
@@ -182,6 +184,25 @@ fn a_client_that_trickles_in_every_turn_does_not_postpone_its_deadline_for_long(
         assert!(world.recv(client).0.starts_with("HTTP/1.1 408 "), "{deadline_ms}");
         world.finish();
     }
+}
+
+/// A poller that never gets to the end of its list of events would otherwise suspend all deadlines.
+#[test]
+fn a_flood_of_events_does_not_put_off_deadlines_for_ever() {
+    let mut world = World::new(4, COUNTS, limits(), hello());
+    let client = world.connect_and_send(&GET[..9]);
+    world.sim.advance_ms(30_000);
+    let now = world.sim.now();
+    let mut turns = 0;
+    while world.engine.counters().refused == 0 {
+        world.engine.begin_turn(now, Mode::Run, world.sim.peers());
+        world.engine.end_turn(now, Seen::Part, world.sim.peers());
+        turns += 1;
+        assert!(turns <= 256, "more than a poller needs to see everything");
+    }
+    assert!(turns > 100, "{turns}: its bytes may have been among the events that are still to be seen");
+    assert!(world.recv(client).0.starts_with("HTTP/1.1 408 "));
+    world.finish();
 }
 
 proptest! {

@@ -10,6 +10,7 @@ mod files;
 mod late;
 mod overload;
 mod reused;
+mod set_up;
 mod stopping;
 mod timers;
 mod world;

@@ -159,6 +159,9 @@ mod tests {
         }
         assert_eq!(pressure.since(Instant(2_000)), Instant(2_000));
         assert_eq!(pressure.since(Instant(2_500)), Instant(2_500), "it stays away");
+        pressure.press(Instant(2_000 - EASED_MS));
+        pressure.ease(Instant(2_000));
+        assert_eq!(pressure.since(Instant(2_500)), Instant(2_500), "all of it was taken off");
         pressure.press(Instant(2_000));
         pressure.press(Instant(2_000 + RELIEF_MS));
         assert_eq!(pressure.since(Instant(9_000)), Instant(2_000 + RELIEF_MS));

@@ -60,6 +60,11 @@ fn content_that_is_left_unread_ends_the_connection_when_it_is_longer_than_the_li
         bench.send(head.as_bytes());
         assert!(!bench.take_output().contains("\r\nConnection: close\r\n"), "{path}");
         assert_eq!(bench.state(), State::KeepAlive, "{path}");
+        if path != "/receive" {
+            bench.send(head.replace(": 0", ": 1").as_bytes());
+            assert!(bench.take_output().contains("\r\nConnection: close\r\n"), "{path}: it would never come");
+            assert_eq!(bench.state(), State::Lingering, "{path}");
+        }
     }
 }
 

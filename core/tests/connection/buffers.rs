@@ -119,15 +119,15 @@ fn the_rest_of_much_content_is_received_into_a_lent_buffer() {
 
 #[test]
 fn the_room_before_the_received_bytes_is_used_before_a_larger_buffer() {
-    // Requests that are consumed, then a part of a head that fills the buffer to its last byte.
+    // Requests that are consumed, then a part of a head that fills the buffer, or nearly.
     let long_head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "v".repeat(4_040));
-    for counts in [ClassCounts::new([4, 4, 0, 0, 0]), COUNTS] {
+    let all = [&GET.repeat(20), long_head.as_bytes()].concat();
+    for (counts, first) in [(ClassCounts::new([4, 4, 0, 0, 0]), 4_096), (COUNTS, 4_096), (COUNTS, 4_000)] {
         let mut bench = Bench::with_buffers(handler_fn(|_, response| response.body("hello")), counts);
-        let all = [&GET.repeat(20), long_head.as_bytes()].concat();
-        assert_eq!(bench.send(&all[..4_096]), 4_096);
+        assert_eq!(bench.send(&all[..first]), first);
         assert_eq!(bench.take_output().matches("hello").count(), 20);
         assert_eq!((bench.pool.in_use(), bench.receives_into()), (1, Some(4_096)));
-        bench.send(&all[4_096..]);
+        bench.send(&all[first..]);
         assert_eq!(bench.take_output().matches("hello").count(), 1, "{counts:?}");
         assert_eq!(bench.pool.in_use(), 0);
     }
@@ -201,4 +201,45 @@ fn chunks_are_collected_behind_a_head_that_fills_its_buffer() {
         assert!(bench.take_output().ends_with("\r\n\r\n8"), "{room}");
         assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
     }
+}
+
+#[test]
+fn content_that_waits_for_a_larger_buffer_has_a_deadline_since_it_holds_one() {
+    let mut bench = Bench::with_buffers(Counts, ClassCounts::new([4, 4, 1, 0, 0]));
+    leave(&mut bench, Class::Medium, 0);
+    bench.send([&post("/collect", 5_000), "x"].concat().as_bytes());
+    assert!(bench.connection.is_starved() && !bench.connection.is_starved_to_receive());
+    assert_eq!(bench.connection.deadline(), Some(Deadline::Famine));
+    bench.elapse(29_999);
+    assert_eq!(bench.take_output(), "");
+    bench.elapse(1);
+    let output = bench.take_output();
+    assert!(output.starts_with("HTTP/1.1 503 ") && output.contains("\r\nRetry-After: "), "{output}");
+}
+
+#[test]
+fn a_buffer_is_exchanged_for_a_larger_one_when_a_tenth_of_it_is_left() {
+    for (sent, class) in [(100, Class::Small), (3_687, Class::Small), (3_688, Class::Medium), (4_000, Class::Medium)] {
+        let mut bench = Bench::new(Counts);
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "v".repeat(4_000));
+        assert_eq!(bench.send(&head.as_bytes()[..sent]), sent);
+        assert_eq!(bench.receives_into(), Some(class.size()), "{sent}");
+    }
+}
+
+#[test]
+fn a_rejected_receive_is_submitted_again_with_what_it_held() {
+    let mut bench = Bench::new(Counts);
+    for (bytes, into) in [(&b""[..], None), (&GET[..10], Some(Class::Small.size()))] {
+        bench.send(bytes);
+        for _ in 0..3 {
+            bench.reject_receive();
+            assert_eq!(bench.receives_into(), into);
+            assert_eq!(bench.connection.is_receiving_lent(), into.is_none());
+            assert_eq!(bench.pool.in_use(), usize::from(into.is_some()));
+        }
+    }
+    bench.send(&GET[10..]);
+    assert!(bench.take_output().ends_with("\r\n\r\n0"));
+    assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
 }

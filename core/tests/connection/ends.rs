@@ -1,5 +1,6 @@
 //! How a response ends that cannot be completed, and what is counted.
 
+use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler};
 use aurora_http_core::reactor::Shutdown;
@@ -255,5 +256,54 @@ fn a_head_after_a_streamed_response_is_refused_like_any_other() {
         let output = bench.take_output();
         assert!(output.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {output}");
         assert_eq!(bench.counters.refused, 1);
+    }
+}
+
+/// Defers, and asks for the content when its token is resolved.
+struct AsksLater(Option<DeferToken>);
+
+impl Handler for AsksLater {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        self.0 = response.defer().ok();
+        Flow::Defer(())
+    }
+
+    fn resume(&mut self, (): (), _: &mut ResponseWriter<'_>) -> Flow<()> {
+        Flow::Receive(())
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        if !content.ended() {
+            return Flow::Receive(());
+        }
+        let _ = response.body("read");
+        Flow::Finish
+    }
+}
+
+#[test]
+fn no_interim_response_is_sent_once_content_has_arrived() {
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+    for before in 0..=2 {
+        for at_once in [true, false] {
+            let mut bench = Bench::new(AsksLater(None));
+            let (arrived, rest) = "ab".split_at(before);
+            if at_once {
+                bench.send([head, arrived].concat().as_bytes());
+            } else {
+                bench.send(head.as_bytes());
+                bench.send(arrived.as_bytes());
+            }
+            assert!(bench.deferrals.resolve(bench.handler.0.expect("cells for deferred answers")));
+            bench.resolved();
+            let first = bench.take_output();
+            assert_eq!(first.starts_with("HTTP/1.1 100 "), before == 0, "{before} {at_once}");
+            bench.send(rest.as_bytes());
+            let output = first + &bench.take_output();
+            assert!(output.ends_with("\r\n\r\nread"), "{before} {at_once}: {output}");
+            assert_eq!(bench.state(), State::KeepAlive);
+        }
     }
 }

@@ -138,7 +138,10 @@ impl<H: Handler> Bench<H> {
     pub(crate) fn act(&mut self) {
         loop {
             self.settle();
-            let Some(action) = self.connection.next_action(&mut self.pool) else { return };
+            let has_action = self.connection.has_action();
+            let action = self.connection.next_action(&mut self.pool);
+            assert_eq!(has_action, action.is_some(), "{action:?}");
+            let Some(action) = action else { return };
             match action {
                 Action::Recv { into } => self.receiving = Some(into),
                 Action::Send { head, body } if self.hold_sends => {
@@ -220,6 +223,14 @@ impl<H: Handler> Bench<H> {
         self.act();
     }
 
+    /// The reactor rejects the receive.
+    pub(crate) fn reject_receive(&mut self) {
+        let into = self.receiving.take().expect("a receive is in flight");
+        let op = Op::Recv { io: IoHandle(0), into };
+        self.connection.handle_rejected(&mut self.pool, op);
+        self.act();
+    }
+
     /// The receive in flight fails.
     pub(crate) fn fail_receive(&mut self, error: IoError) {
         let into = self.receiving.take().expect("a receive is in flight");
@@ -238,6 +249,14 @@ impl<H: Handler> Bench<H> {
             self.with(|connection, cx| connection.handle_received(cx, Ok(0), into));
             self.act();
         }
+    }
+
+    /// A FIN, for which the reactor has used a lent buffer.
+    pub(crate) fn fin_with_buffer(&mut self) {
+        let into = self.receiving.take().expect("a receive is in flight");
+        let buf = into.unwrap_or_else(|| self.pool.acquire(Class::Small).expect("a lent buffer"));
+        self.with(|connection, cx| connection.handle_received(cx, Ok(0), Some(buf)));
+        self.act();
     }
 
     /// Lets time pass until the current deadline expires.

@@ -196,3 +196,39 @@ fn send(bench: &mut Bench<Reads>, count: usize) {
 fn reads(bench: &mut Bench<Reads>, count: u32) {
     bench.link.unacknowledged = bench.link.unacknowledged.map(|left| left.saturating_sub(count));
 }
+
+/// Takes raw bytes.
+struct Raw;
+
+impl Handler for Raw {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        assert!(!request.body_length().has_content());
+        response.switch_protocols("x", &[]).expect("it was offered");
+        Flow::Upgrade(())
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, _: &mut ResponseWriter<'_>) -> Flow<()> {
+        content.consume(usize::MAX);
+        Flow::Receive(())
+    }
+}
+
+#[test]
+fn raw_bytes_renew_the_time_of_an_upgraded_connection() {
+    for fields in ["", "Content-Length: 0\r\n"] {
+        let mut bench = Bench::new(Raw);
+        let head = format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n{fields}\r\n");
+        bench.send(head.as_bytes());
+        for _ in 0..3 {
+            bench.elapse(59_999);
+            assert_eq!(bench.state(), State::Switched);
+            bench.send(b"x");
+        }
+        bench.elapse(59_999);
+        assert_eq!(bench.state(), State::Switched);
+        bench.elapse(1);
+        assert_eq!((bench.state(), bench.connection.close_reason()), (State::Closed, Some(CloseReason::IdleTimeout)));
+    }
+}

@@ -260,3 +260,101 @@ fn a_head_request_that_is_refused_for_overload_gets_no_content() {
         assert_eq!(output.ends_with("\r\n\r\n"), is_head, "{output}");
     }
 }
+
+/// Defers its answer, receives content, or switches protocols, as the path says.
+struct Goes;
+
+impl Handler for Goes {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        match request.path() {
+            b"/later" => response.defer().map_or(Flow::Finish, |_| Flow::Defer(())),
+            b"/content" => Flow::Receive(()),
+            b"/up" => {
+                response.switch_protocols("x", &[]).expect("it was offered");
+                Flow::Upgrade(())
+            }
+            _ => Flow::Finish,
+        }
+    }
+
+    fn receive(&mut self, (): (), _: &mut Content<'_>, _: &mut ResponseWriter<'_>) -> Flow<()> {
+        Flow::Receive(())
+    }
+}
+
+/// Connections of `Goes` in each state, by what they were sent.
+fn in_each_state() -> Vec<(Bench<Goes>, State)> {
+    let rows = [
+        ("", State::New),
+        ("GET / HTTP", State::ReadingHead),
+        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", State::KeepAlive),
+        ("GET /later HTTP/1.1\r\nHost: x\r\n\r\n", State::Processing),
+        ("POST /content HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", State::ReadingContent),
+        ("GET /up HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", State::Switched),
+        ("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", State::Lingering),
+        ("send: GET / HTTP/1.1\r\nHost: x\r\n\r\n", State::Writing),
+    ];
+    let reach = |(bytes, state): (&str, State)| {
+        let mut bench = Bench::new(Goes);
+        bench.hold_sends = bytes.starts_with("send: ");
+        bench.send(bytes.trim_start_matches("send: ").as_bytes());
+        assert_eq!(bench.state(), state);
+        (bench, state)
+    };
+    rows.into_iter().map(reach).collect()
+}
+
+#[test]
+fn an_exchange_is_under_way_from_its_head_to_the_end_of_its_response() {
+    for (mut bench, state) in in_each_state() {
+        let exchanging = [State::Processing, State::Writing, State::ReadingContent, State::Switched].contains(&state);
+        assert_eq!(bench.connection.is_exchanging(), exchanging, "{state:?}");
+        bench.with(|connection, cx| connection.close(cx, CloseReason::Aborted));
+        assert!(!bench.connection.is_exchanging() && !bench.connection.is_closed(), "{state:?}");
+    }
+}
+
+#[test]
+fn a_fin_ends_what_cannot_go_on_and_says_whether_it_came_early() {
+    for with_buffer in [false, true] {
+        for (mut bench, state) in in_each_state() {
+            if with_buffer && bench.is_receiving() && state != State::ReadingHead {
+                bench.fin_with_buffer();
+            } else {
+                bench.fin();
+            }
+            let (expected, reason) = match state {
+                State::New | State::KeepAlive => (State::Closed, Some(CloseReason::PeerClosed)),
+                State::ReadingHead | State::ReadingContent => (State::Closed, Some(CloseReason::PeerClosedEarly)),
+                State::Switched => (State::Closed, Some(CloseReason::UpgradeFinished)),
+                State::Lingering => (State::Closed, Some(CloseReason::PeerAsked)),
+                // The client may still read.
+                _ => (state, None),
+            };
+            assert_eq!((bench.state(), bench.connection.close_reason()), (expected, reason), "{state:?}");
+            assert_eq!(bench.pool.in_use(), usize::from(state == State::Writing), "{state:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stop_ends_what_is_idle_and_lets_a_client_receive_first() {
+    for unacknowledged in [None, Some(0), Some(1), Some(1_000)] {
+        for (mut bench, state) in in_each_state() {
+            bench.link.unacknowledged = unacknowledged;
+            bench.with(|connection, cx| connection.stop(cx, CloseReason::Stopped));
+            bench.act();
+            let expected = match (state, unacknowledged) {
+                (State::KeepAlive, Some(1..)) => State::Lingering,
+                (State::KeepAlive | State::New, _) => State::Closed,
+                _ => state,
+            };
+            assert_eq!(bench.state(), expected, "{state:?} {unacknowledged:?}");
+            if expected != state {
+                assert_eq!(bench.connection.close_reason(), Some(CloseReason::Stopped));
+            }
+        }
+    }
+}

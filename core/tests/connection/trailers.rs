@@ -115,6 +115,29 @@ fn a_section_at_the_limit_is_kept_and_one_byte_more_is_431() {
 }
 
 #[test]
+fn content_before_kept_trailers_has_the_same_limit_as_any_other() {
+    for drops in [false, true] {
+        for (chunks, refused) in
+            [(&["12345678"][..], false), (&["123456789"], true), (&["1234", "5678"], false), (&["1234", "56789"], true)]
+        {
+            for piece in [1, usize::MAX] {
+                let mut bench = Bench::new(Notes { drops, ..Notes::default() });
+                bench.limits.content_bytes_max = 8;
+                let body: String = chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())).collect();
+                let request = [POST, &body, "0\r\nA: 1\r\n\r\n"].concat();
+                request.as_bytes().chunks(piece.min(request.len())).for_each(|piece| {
+                    bench.send(piece);
+                });
+                let status = if refused { "HTTP/1.1 413 " } else { "HTTP/1.1 200 " };
+                let output = bench.take_output();
+                assert!(output.starts_with(status), "{drops} {chunks:?} {piece}: {output}");
+                assert_eq!(bench.handler.ends, usize::from(!refused), "{drops} {chunks:?} {piece}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_section_that_waits_for_a_larger_buffer_continues() {
     let mut bench = Bench::with_buffers(Notes::default(), ClassCounts::new([2, 2, 1, 0, 0]));
     let held = bench.pool.acquire(Class::Medium).unwrap();

@@ -1,0 +1,65 @@
+//! What an engine needs to be set up.
+
+use aurora_http_core::defer::Deferrals;
+use aurora_http_core::engine::{Engine, EngineError, LISTENERS_MAX, SlotNode, Storage};
+use aurora_http_core::limits::Limits;
+use aurora_http_core::pool::{BufferPool, ClassCounts, Entry};
+use aurora_http_core::preamble::Preamble;
+
+use crate::world::World;
+use crate::{COUNTS, hello, limits};
+
+/// The error of an engine with so many slots, nodes and buffers.
+fn error_of(slots: usize, nodes: usize, counts: ClassCounts, head_bytes_max: u32) -> Option<EngineError> {
+    let mut table: Vec<_> = (0..counts.total()).map(|_| None).collect();
+    let mut memory = vec![0; counts.slab_bytes() + 63];
+    let mut slots: Vec<_> = (0..slots).map(|_| Entry::new()).collect();
+    let mut nodes = vec![SlotNode::new(); nodes];
+    let mut pool = BufferPool::new(&mut table, counts).unwrap();
+    pool.carve(&mut memory).unwrap();
+    let storage =
+        Storage { slots: &mut slots, nodes: &mut nodes, loans: &mut [], deferrals: Deferrals::NONE, scratch: &mut [] };
+    let limits = Limits { head_bytes_max, ..limits() };
+    Engine::new(storage, pool, hello(), limits, Preamble::new("").unwrap()).err()
+}
+
+#[test]
+fn an_engine_needs_a_slot_a_node_for_each_and_buffers_to_receive_and_to_send() {
+    let two = ClassCounts::new([2, 2, 0, 0, 0]);
+    for (slots, nodes, error) in [
+        (0, 0, Some(EngineError::NoSlots)),
+        (0, 1, Some(EngineError::NoSlots)),
+        (2, 1, Some(EngineError::NoSlots)),
+        (1, 1, None),
+        (1, 2, None),
+    ] {
+        assert_eq!(error_of(slots, nodes, two, 65_536), error, "{slots} {nodes}");
+    }
+    // Heads of at most 1 KiB are received into the buffers that answers use.
+    let none = Some(EngineError::NoBuffers);
+    for (counts, head_bytes_max, error) in [
+        ([1, 1, 0, 0, 0], 65_536, None),
+        ([1, 0, 0, 0, 0], 65_536, none),
+        ([0, 1, 0, 0, 0], 65_536, none),
+        ([0, 2, 0, 0, 0], 65_536, None),
+        ([9, 0, 9, 9, 9], 65_536, none),
+        ([1, 0, 0, 0, 0], 1_024, none),
+        ([2, 0, 0, 0, 0], 1_024, None),
+        ([0, 2, 0, 0, 0], 1_024, none),
+        ([2, 0, 0, 0, 0], 1_025, none),
+    ] {
+        assert_eq!(error_of(1, 1, ClassCounts::new(counts), head_bytes_max), error, "{counts:?} {head_bytes_max}");
+    }
+}
+
+#[test]
+fn errors_of_the_set_up_say_what_is_missing() {
+    let mut world = World::new(2, COUNTS, limits(), hello());
+    for _ in 1..LISTENERS_MAX {
+        world.listen();
+    }
+    let listener = world.sim.listen().expect("sockets are left");
+    let error = world.engine.listen(listener).expect_err("one more than the most");
+    assert_eq!(error.to_string(), format!("an engine serves at most {LISTENERS_MAX} listeners"));
+    assert!(EngineError::NoSlots.to_string().contains("slot") && EngineError::NoBuffers.to_string().contains("buffer"));
+}
