@@ -310,8 +310,9 @@ impl Session {
 
     /// The client broke the protocol: it is told why, by the alert that rustls has made, and the connection is over.
     fn fail<P: NonBlocking>(&mut self, wire: &mut Wire<'_, P>, error: IoError) -> Attempt {
-        let _ = self.flush(wire);
+        // Counted before the client can know.
         self.give_up(wire, error);
+        let _ = self.flush(wire);
         self.end = End::Sent;
         wire.drop_input();
         wire.shutdown(Shutdown::Write);

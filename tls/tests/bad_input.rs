@@ -244,11 +244,11 @@ fn no_client_makes_a_connection_allocate_more_than_the_start_up_line_says() {
         MOST.store(before, Ordering::Relaxed);
         let open: Vec<_> = (0..CONNECTIONS).map(|_| open()).collect();
         while allocated() < before + CONNECTIONS * least {
-            let each = (allocated() - before) / CONNECTIONS;
+            let each = allocated().saturating_sub(before) / CONNECTIONS;
             assert!(begun.elapsed() < DEADLINE, "{what}: {each} bytes instead of {least}");
         }
-        let each = (allocated() - before) / CONNECTIONS;
-        let most = (MOST.load(Ordering::Relaxed) - before) / CONNECTIONS;
+        let each = allocated().saturating_sub(before) / CONNECTIONS;
+        let most = MOST.load(Ordering::Relaxed).saturating_sub(before) / CONNECTIONS;
         println!("{what}: {each} bytes for each connection, at most {most}");
         assert!(most <= CONNECTION_BYTES_MAX, "{what}: {most} bytes for each connection");
         drop(open);
