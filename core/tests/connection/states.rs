@@ -115,6 +115,49 @@ fn connection_close_closes_after_the_response() {
 }
 
 #[test]
+fn our_side_is_shut_down_first_at_an_orderly_end_and_never_where_that_would_complete_a_response() {
+    // Begins a body that only the end of the connection ends, and then waits, or fails.
+    struct Begins;
+    impl Handler for Begins {
+        type Exchange = ();
+
+        fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+            let _ = response.stream(None).and_then(|()| response.write(b"half").map(drop));
+            if request.path() == b"/whole" { Flow::Finish } else { Flow::Produce(()) }
+        }
+
+        fn produce(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+            let _ = response.fail(500);
+            Flow::Finish
+        }
+    }
+    let rows: [(&str, &[u8], Option<Shutdown>); 2] = [
+        ("a whole body", b"GET /whole HTTP/1.0\r\n\r\n", Some(Shutdown::Write)),
+        ("half a body", b"GET /half HTTP/1.0\r\n\r\n", None),
+    ];
+    for (what, request, expected) in rows {
+        let mut bench = Bench::new(Begins);
+        bench.send(request);
+        assert_eq!(bench.shut.filter(|how| *how == Shutdown::Write), expected, "{what}");
+    }
+    // Between two requests: the idle timeout, and the client's FIN.
+    for is_timeout in [true, false] {
+        let mut bench = hello();
+        bench.send(GET);
+        if is_timeout {
+            bench.pass(60_000);
+        } else {
+            bench.fin();
+        }
+        assert_eq!((bench.state(), bench.shut), (State::Closed, Some(Shutdown::Write)), "{is_timeout}");
+    }
+    // Nothing was said yet.
+    let mut bench = hello();
+    bench.fin();
+    assert_eq!((bench.state(), bench.shut), (State::Closed, None));
+}
+
+#[test]
 fn content_is_collected_in_place_in_a_separate_buffer_and_from_chunks() {
     for length in [0, 1, 100, 3_000, 4_096, 5_000, 70_000, 262_144] {
         let content: Vec<u8> = (0..length).map(|at| b'a' + (at % 26) as u8).collect();
