@@ -67,7 +67,8 @@ const LADDER: &[Backend] =
 pub(super) fn choose(wanted: Backend, with_tls: bool) -> Result<(Chosen, Option<String>), ServerError> {
     if with_tls && matches!(wanted, Backend::Auto | Backend::Uring) && cfg!(has_uring) {
         if wanted == Backend::Uring {
-            return Err(ServerError::Backend { backend: wanted, reason: NOT_OVER_URING.to_owned() });
+            let reason = format!("{NOT_OVER_URING}: use epoll or auto");
+            return Err(ServerError::Backend { backend: wanted, reason });
         }
         let others = LADDER.split(|backend| *backend == Backend::Uring).next_back().unwrap_or_default();
         return climb_down(others, NOT_OVER_URING.to_owned());

@@ -16,4 +16,4 @@ pub(super) const CONNECTION_BYTES_MAX: usize = aurora_http_tls::CONNECTION_BYTES
 pub(super) const CONNECTION_BYTES_MAX: usize = 0;
 
 /// Why `Backend::Auto` passes io_uring over, and why it cannot be chosen.
-pub(super) const NOT_OVER_URING: &str = "TLS runs over non-blocking calls, which io_uring replaces: use epoll or auto";
+pub(super) const NOT_OVER_URING: &str = "TLS runs over non-blocking calls, and io_uring has none";
