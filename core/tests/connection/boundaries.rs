@@ -3,6 +3,7 @@
 use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler, handler_fn};
+use aurora_http_core::reactor::IoError;
 use aurora_http_core::request::Request;
 use aurora_http_core::state::State;
 use aurora_http_core::writer::ResponseWriter;
@@ -65,6 +66,32 @@ fn content_that_is_left_unread_ends_the_connection_when_it_is_longer_than_the_li
             assert!(bench.take_output().contains("\r\nConnection: close\r\n"), "{path}: it would never come");
             assert_eq!(bench.state(), State::Lingering, "{path}");
         }
+    }
+}
+
+/// A client may read nothing before it has written everything.
+#[test]
+fn unread_content_is_dropped_while_the_last_response_is_being_sent() {
+    type Comes = fn(&mut Bench<Early>);
+    let rows: [(&str, Comes, bool); 4] = [
+        ("nothing", |_| (), true),
+        ("content", |bench| assert_eq!(bench.send(&[b'x'; 9_000]), 9_000), true),
+        ("a FIN", |bench| bench.fin_with_buffer(), false),
+        ("no buffer", |bench| bench.fail_receive(IoError::NoBuffers), false),
+    ];
+    for (what, comes, receives) in rows {
+        let mut bench = Bench::new(Early);
+        bench.hold_sends = true;
+        bench.send(b"POST /at-once HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\nx");
+        assert!(bench.is_sending() && bench.is_receiving());
+        comes(&mut bench);
+        assert_eq!((bench.is_receiving(), bench.pool.in_use()), (receives, 1), "{what}");
+        bench.complete_send(10);
+        let again = receives || what == "no buffer";
+        assert_eq!((bench.is_receiving(), bench.is_sending()), (again, true), "{what}");
+        bench.complete_send(usize::MAX);
+        let state = if what == "a FIN" { State::Closed } else { State::Lingering };
+        assert_eq!((bench.state(), bench.pool.in_use()), (state, 0), "{what}");
     }
 }
 

@@ -307,3 +307,42 @@ fn no_interim_response_is_sent_once_content_has_arrived() {
         }
     }
 }
+
+/// Streams all of its response in the first call, and then does what it was made to do.
+struct SaysLittle(fn() -> Flow<()>);
+
+impl Handler for SaysLittle {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.stream(Some(5)).expect("room");
+        response.write(b"hello").expect("room");
+        Flow::Produce(())
+    }
+
+    fn produce(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.wake_after(1_000);
+        self.0()
+    }
+
+    fn resume(&mut self, (): (), _: &mut ResponseWriter<'_>) -> Flow<()> {
+        Flow::Finish
+    }
+}
+
+#[test]
+fn a_call_that_writes_nothing_is_a_failure_only_if_it_wants_another_one_at_once() {
+    let rows: [(fn() -> Flow<()>, State, u64); 3] = [
+        (|| Flow::Finish, State::KeepAlive, 0),
+        (|| Flow::Defer(()), State::Processing, 0),
+        (|| Flow::Produce(()), State::Lingering, 1),
+    ];
+    for (flow, state, failed) in rows {
+        let mut bench = Bench::new(SaysLittle(flow));
+        bench.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(bench.take_output().ends_with("\r\n\r\nhello"));
+        assert_eq!((bench.state(), bench.counters.failed), (state, failed));
+        bench.elapse(1_000);
+        assert!(bench.state() != State::Processing, "it was called at its time");
+    }
+}

@@ -212,6 +212,19 @@ fn an_echo_of_any_size_runs_in_two_buffers() {
 }
 
 #[test]
+fn what_is_written_for_several_chunks_leaves_in_one_send() {
+    let mut bench = Bench::new(Echo);
+    let head = "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    bench.send(format!("{head}1\r\na\r\n2\r\nbc\r\n3\r\ndef\r\n0\r\n\r\n").as_bytes());
+    let output = bench.take_output();
+    assert_eq!(
+        (output.matches("\r\na\r\n").count(), output.ends_with("0\r\n\r\n"), bench.sends),
+        (1, true, 1),
+        "{output}"
+    );
+}
+
+#[test]
 fn continue_is_sent_when_content_is_wanted_and_has_not_arrived() {
     let head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
     let mut bench = Bench::new(Echo);
