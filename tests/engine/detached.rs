@@ -11,7 +11,9 @@ use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::ClassCounts;
 use aurora_http_core::reactor::{IoHandle, Reactor};
 use aurora_http_core::request::Request;
+use aurora_http_core::run::run_with_timers;
 use aurora_http_core::time::Instant;
+use aurora_http_core::timers::{TimerEntry, Timers};
 use aurora_http_core::writer::ResponseWriter;
 
 use crate::world::World;
@@ -109,6 +111,27 @@ fn a_connection_that_waits_to_be_detached_is_closed_with_the_engine() {
     assert!(world.engine.has_detached());
     world.finish();
     assert_eq!(*handler.closed.borrow(), [CloseReason::Aborted]);
+}
+
+#[test]
+fn a_loop_that_takes_no_connections_closes_those_that_are_detached() {
+    let handler = GivesAway::default();
+    let mut world = World::new(4, COUNTS, limits(), handler.clone());
+    let client = world.connect();
+    assert_eq!(world.sim.client_send(client, UPGRADE), UPGRADE.len());
+    let mut table = [TimerEntry::new(); 1];
+    let mut timers = Timers::new(&mut table);
+    timers.create(world.sim.now(), 100).expect("room for one");
+    let stop = &world.stop;
+    run_with_timers(&mut world.engine, &mut world.sim, stop, &mut timers, |engine, _, _| {
+        assert!(!engine.has_detached());
+        assert_eq!((engine.counters().active, engine.counters().closed.of(CloseReason::UpgradeFinished)), (0, 1));
+        stop.drain();
+    })
+    .expect("a reactor in working order");
+    assert_eq!(world.recv(client), (SWITCHED.to_owned(), true));
+    assert_eq!(*handler.closed.borrow(), [CloseReason::UpgradeFinished]);
+    world.finish();
 }
 
 /// Resolves its own tokens at once, a few times in a row.

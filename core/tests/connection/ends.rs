@@ -309,7 +309,9 @@ fn no_interim_response_is_sent_once_content_has_arrived() {
 }
 
 /// Streams all of its response in the first call, and then does what it was made to do.
-struct SaysLittle(fn() -> Flow<()>);
+struct SaysLittle(Next);
+
+type Next = fn() -> Flow<()>;
 
 impl Handler for SaysLittle {
     type Exchange = ();
@@ -332,7 +334,7 @@ impl Handler for SaysLittle {
 
 #[test]
 fn a_call_that_writes_nothing_is_a_failure_only_if_it_wants_another_one_at_once() {
-    let rows: [(fn() -> Flow<()>, State, u64); 3] = [
+    let rows: [(Next, State, u64); 3] = [
         (|| Flow::Finish, State::KeepAlive, 0),
         (|| Flow::Defer(()), State::Processing, 0),
         (|| Flow::Produce(()), State::Lingering, 1),
