@@ -244,3 +244,22 @@ fn a_rejected_receive_is_submitted_again_with_what_it_held() {
     assert!(bench.take_output().ends_with("\r\n\r\n0"));
     assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
 }
+
+#[test]
+fn a_long_batch_is_answered_in_sends_of_bounded_size_however_few_buffers_there_are() {
+    // As many requests as one receive takes, whose responses do not fit into one send.
+    let (count, body) = (Class::Small.size() / GET.len(), "b".repeat(200));
+    for counts in [COUNTS, ClassCounts::new([4, 4, 0, 0, 0]), ClassCounts::new([0, 4, 0, 0, 0])] {
+        let mut bench = Bench::with_buffers(handler_fn(|_, response| response.body(&body)), counts);
+        bench.hold_sends = true;
+        bench.send(&GET.repeat(count));
+        let mut most = 0;
+        while bench.is_sending() {
+            most = most.max(bench.complete_send(usize::MAX));
+        }
+        let class = if counts == COUNTS { Class::Medium } else { Class::Small };
+        assert!(most <= class.size() && most > class.size() / 2, "{counts:?}: {most}");
+        assert_eq!(bench.take_output().matches("HTTP/1.1 200 ").count(), count, "{counts:?}");
+        assert_eq!((bench.state(), bench.pool.in_use(), bench.counters.failed), (State::KeepAlive, 0, 0));
+    }
+}

@@ -340,3 +340,29 @@ fn only_raw_bytes_may_be_waited_for_with_a_time_alone() {
         assert_eq!(bench.take_output().starts_with("HTTP/1.1 500 "), !waits && !switches, "{switches} {ms:?}");
     }
 }
+
+/// Defers, and when its token is resolved, waits again without another one.
+struct WaitsAgain(Option<DeferToken>);
+
+impl Handler for WaitsAgain {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        self.0 = response.defer().ok();
+        Flow::Defer(())
+    }
+
+    fn resume(&mut self, (): (), _: &mut ResponseWriter<'_>) -> Flow<()> {
+        Flow::Defer(())
+    }
+}
+
+#[test]
+fn a_token_wakes_its_handler_once() {
+    let mut bench = Bench::new(WaitsAgain(None));
+    bench.send(&get("/"));
+    assert!(bench.deferrals.resolve(bench.handler.0.expect("cells for deferred answers")));
+    bench.resolved();
+    assert!(bench.take_output().starts_with("HTTP/1.1 500 "), "there is nothing left to wait for");
+    assert!(!bench.deferrals.resolve(bench.handler.0.expect("cells for deferred answers")));
+}
