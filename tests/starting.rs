@@ -259,7 +259,7 @@ fn a_process_without_enough_memory_says_what_to_lower() {
 }
 
 /// In KiB; with less, a program may not be loaded, or have no memory for its arguments.
-const LOADED: u32 = 6_000;
+const LOADED: u32 = 7_000;
 
 /// From a limit at which not even one thread can start to one that also allows for the workers' malloc arenas.
 #[test]
