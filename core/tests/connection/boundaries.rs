@@ -69,6 +69,30 @@ fn content_that_is_left_unread_ends_the_connection_when_it_is_longer_than_the_li
     }
 }
 
+#[test]
+fn content_that_is_dropped_after_the_answer_causes_no_second_one() {
+    let mut bench = Bench::new(Early);
+    bench.send(b"POST /at-once HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n");
+    assert_eq!(bench.take_output().matches("HTTP/1.1 200 ").count(), 1);
+    assert_eq!(bench.state(), State::ReadingContent);
+    bench.elapse(10_000);
+    assert_eq!((bench.take_output().as_str(), bench.state(), bench.counters.refused), ("", State::Lingering, 0));
+    assert_eq!(bench.connection.close_reason(), Some(CloseReason::ContentTimeout));
+}
+
+#[test]
+fn the_end_of_the_connection_is_announced_once() {
+    for path in ["/at-once", "/pieces", "/receive"] {
+        for fields in ["Connection: close\r\n", ""] {
+            let mut bench = Bench::new(Early);
+            let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{fields}Content-Length: 900000\r\n\r\nx");
+            bench.send(head.as_bytes());
+            let output = bench.take_output();
+            assert_eq!(output.matches("Connection: close\r\n").count(), 1, "{path} {fields}: {output}");
+        }
+    }
+}
+
 /// A client may read nothing before it has written everything.
 #[test]
 fn unread_content_is_dropped_while_the_last_response_is_being_sent() {

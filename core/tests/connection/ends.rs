@@ -227,6 +227,18 @@ fn output_of_a_handler_that_consumed_nothing_is_sent_before_it_is_called_again()
     assert_eq!(bench.handler.calls, 5);
 }
 
+#[test]
+fn an_answer_that_is_still_unsent_is_replaced_when_the_content_is_malformed() {
+    for path in ["/unbegun", "/begun", "/answered"] {
+        let mut bench = Bench::new(Begins);
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        bench.send(format!("{head}1\r\na\r\nx\r\n").as_bytes());
+        let output = bench.take_output();
+        assert!(output.starts_with("HTTP/1.1 400 "), "{path}: {output}");
+        assert_eq!((output.matches("HTTP/1.1 ").count(), bench.state()), (1, State::Lingering), "{path}");
+    }
+}
+
 /// Streams a response in two sends.
 struct TwoSends;
 

@@ -410,6 +410,8 @@ fn a_stop_ends_what_is_idle_and_lets_a_client_receive_first() {
             assert_eq!(bench.state(), expected, "{state:?} {unacknowledged:?}");
             if expected != state {
                 assert_eq!(bench.connection.close_reason(), Some(CloseReason::Stopped));
+                bench.send(b"late");
+                assert_eq!(bench.pool.in_use(), 0);
             }
         }
     }
