@@ -180,6 +180,25 @@ fn lingering_without_timeouts_is_shorter_or_longer() {
     }
 }
 
+#[test]
+fn a_connection_that_lingers_because_of_a_stop_hears_its_client_as_well() {
+    for (sends, seconds) in [(false, 6), (true, 9)] {
+        let mut bench = Bench::new(Reads);
+        bench.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        bench.link.unacknowledged = Some(1);
+        bench.with(|connection, cx| connection.stop(cx, CloseReason::Stopped));
+        bench.act();
+        bench.link.unacknowledged = Some(0);
+        for second in 1..=seconds {
+            assert_eq!(bench.state(), State::Lingering, "{sends} {second}");
+            bench.elapse(999);
+            send(&mut bench, usize::from(sends && second == 4));
+            bench.elapse(1);
+        }
+        assert_eq!((bench.state(), bench.connection.close_reason()), (State::Closed, Some(CloseReason::Stopped)));
+    }
+}
+
 fn lingers() -> Bench<Reads> {
     let mut bench = Bench::new(Reads);
     bench.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
