@@ -19,6 +19,11 @@ impl Handler for Early {
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
         match request.path() {
             b"/at-once" => Flow::Finish,
+            b"/streamed" => {
+                response.stream(Some(5)).expect("room");
+                response.write(b"hello").expect("room");
+                Flow::Finish
+            }
             b"/pieces" => {
                 response.stream(Some(5)).expect("room");
                 Flow::Produce(())
@@ -42,7 +47,7 @@ impl Handler for Early {
 fn content_that_is_left_unread_ends_the_connection_when_it_is_longer_than_the_limit() {
     const LIMIT: usize = 100;
     // How much of the content is read, and how much is left.
-    for (path, read) in [("/at-once", 0), ("/pieces", 0), ("/receive", 10)] {
+    for (path, read) in [("/at-once", 0), ("/streamed", 0), ("/pieces", 0), ("/receive", 10)] {
         for (left, closes) in [(LIMIT, false), (LIMIT + 1, true)] {
             let mut bench = Bench::new(Early);
             bench.limits.discard_bytes_max = LIMIT as u32;
@@ -82,7 +87,7 @@ fn content_that_is_dropped_after_the_answer_causes_no_second_one() {
 
 #[test]
 fn the_end_of_the_connection_is_announced_once() {
-    for path in ["/at-once", "/pieces", "/receive"] {
+    for path in ["/at-once", "/streamed", "/pieces", "/receive"] {
         for fields in ["Connection: close\r\n", ""] {
             let mut bench = Bench::new(Early);
             let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{fields}Content-Length: 900000\r\n\r\nx");

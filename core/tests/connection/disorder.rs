@@ -298,5 +298,6 @@ fn a_send_that_completes_before_its_cancel_is_counted() {
     bench.act();
     let count = bench.complete_send(1_000);
     assert_eq!((count, bench.counters.bytes_sent), (1_000, 1_000));
+    assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0));
     assert_eq!(bench.connection.close_reason(), Some(CloseReason::Aborted));
 }

@@ -65,6 +65,8 @@ fn one_request_one_response_and_no_buffer_when_idle() {
     assert_eq!(bench.state(), State::KeepAlive);
     assert_eq!(bench.pool.in_use(), 0);
     assert!(bench.is_receiving());
+    let counters = &bench.counters;
+    assert_eq!((counters.bytes_received, counters.bytes_sent), (GET.len() as u64, HELLO.len() as u64));
 }
 
 #[test]
