@@ -451,7 +451,7 @@ fn a_turn_to_receive_that_is_not_used_passes_to_the_next() {
 fn the_connection_that_has_held_its_buffer_the_longest_is_ended() {
     let mut world = World::new(16, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Pins::default());
     let mut held = Vec::new();
-    for holder in [0, 7, 5, 2] {
+    for holder in [0, 6, 5, 2] {
         held.push(hold(&mut world, holder));
         world.pass_by(100, 30);
     }

@@ -7,6 +7,7 @@ use crate::answer::Answer;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
 use crate::parse::{HeadError, HeadScan, with_head};
+use crate::pool::Buf;
 use crate::state::{Event, State};
 use crate::writer::Stream;
 
@@ -216,6 +217,10 @@ impl<'p, E> Connection<'p, E> {
     pub(super) fn write<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let exchange = &mut self.exchange;
         if exchange.has(flag::SEND) || exchange.has_output() {
+            // Until then nothing is received: an empty buffer is for others.
+            if self.inbound.as_ref().is_some_and(Buf::is_empty) {
+                self.drop_inbound(cx);
+            }
             return false;
         }
         exchange.release_output(cx.pool);

@@ -263,3 +263,33 @@ fn a_long_batch_is_answered_in_sends_of_bounded_size_however_few_buffers_there_a
         assert_eq!((bench.state(), bench.pool.in_use(), bench.counters.failed), (State::KeepAlive, 0, 0));
     }
 }
+
+/// Streams without end, in pieces.
+struct Streams;
+
+impl Handler for Streams {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.stream(None).expect("room");
+        Flow::Produce(())
+    }
+
+    fn produce(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.write(b"piece").expect("room");
+        Flow::Produce(())
+    }
+}
+
+#[test]
+fn a_response_in_pieces_holds_one_buffer_and_what_was_received_after_its_request_another() {
+    for (after, buffers) in [("", 1), ("GET", 2)] {
+        let mut bench = Bench::new(Streams);
+        bench.hold_sends = true;
+        bench.send(&[GET, after.as_bytes()].concat());
+        for _ in 0..3 {
+            assert_eq!((bench.is_sending(), bench.pool.in_use()), (true, buffers), "{after:?}");
+            bench.complete_send(usize::MAX);
+        }
+    }
+}
