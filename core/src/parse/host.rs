@@ -175,13 +175,14 @@ mod tests {
 
     #[test]
     fn well_formed_authorities() {
-        let rows: [(&[u8], Port); 20] = [
+        let rows: [(&[u8], Port); 21] = [
             (b"x", Port::Absent),
             (b"example.com", Port::Absent),
             (b"example.com.", Port::Absent),
             (b"example.com:", Port::Empty),
             (b"example.com:0", Port::Number(0)),
             (b"example.com:80", Port::Number(80)),
+            (b"example.com:9099", Port::Number(9099)),
             (b"example.com:00080", Port::Number(80)),
             (b"example.com:65535", Port::Number(65535)),
             (b"127.0.0.1", Port::Absent),

@@ -264,6 +264,20 @@ fn a_long_batch_is_answered_in_sends_of_bounded_size_however_few_buffers_there_a
     }
 }
 
+#[test]
+fn a_head_that_needs_a_larger_buffer_waits_for_one() {
+    let mut bench = Bench::with_buffers(Counts, ClassCounts::new([4, 4, 1, 0, 0]));
+    let held = bench.pool.acquire(Class::Medium).expect("the only one");
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "v".repeat(5_000));
+    let taken = bench.send(head.as_bytes());
+    assert_eq!((taken, bench.connection.is_starved()), (Class::Small.size(), true));
+    assert!(bench.pool.release(held).is_ok());
+    bench.fed();
+    bench.send(&head.as_bytes()[taken..]);
+    assert!(bench.take_output().ends_with("\r\n\r\n0"));
+    assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0));
+}
+
 /// Streams without end, in pieces.
 struct Streams;
 

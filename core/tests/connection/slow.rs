@@ -251,3 +251,36 @@ fn raw_bytes_renew_the_time_of_an_upgraded_connection() {
         assert_eq!((bench.state(), bench.connection.close_reason()), (State::Closed, Some(CloseReason::IdleTimeout)));
     }
 }
+
+/// Answers with a long static body.
+struct Long;
+
+impl Handler for Long {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.static_body(&[b's'; 100_000]).expect("room");
+        Flow::Finish
+    }
+}
+
+#[test]
+fn a_client_has_to_read_as_fast_as_it_has_to_send() {
+    for (bytes, enough) in [(5_000, true), (4_999, false)] {
+        let mut bench = Bench::new(Long);
+        bench.hold_sends = true;
+        bench.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        bench.elapse(9_999);
+        assert_eq!(bench.complete_send(bytes), bytes);
+        bench.elapse(1);
+        assert_eq!(bench.is_sending(), enough, "{bytes}");
+        if !enough {
+            assert_eq!(bench.connection.close_reason(), Some(CloseReason::WriteTimeout));
+            continue;
+        }
+        bench.elapse(9_998);
+        assert!(bench.is_sending(), "the next window is just as long");
+        bench.elapse(1);
+        assert_eq!((bench.state(), bench.connection.close_reason()), (State::Closed, Some(CloseReason::WriteTimeout)));
+    }
+}
