@@ -17,7 +17,7 @@ use crate::request::Request;
 use crate::response::{Reader, Wrong};
 
 /// How long nothing may come from a server.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
+pub const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Slow clients send this much at a time, and then wait.
 const SLOW_BYTES: usize = 8;

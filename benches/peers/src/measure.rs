@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::client::{Client, Outcome, Pace, Until, connect_idle};
+use crate::client::{Client, Outcome, Pace, SILENCE_MAX, Until, connect_idle};
 use crate::cores::Cores;
 use crate::figures::Figures;
 use crate::modes::{Kind, Mode};
@@ -178,7 +178,7 @@ fn open_idle(address: SocketAddr, count: usize) -> Result<Vec<TcpStream>, String
         let fail = |error: String| format!("idle connection {first} or later: {error}");
         for number in first..count.min(first + BATCH) {
             let stream = connect_idle(address, number).map_err(|wrong| fail(wrong.0))?;
-            stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(|error| fail(error.to_string()))?;
+            stream.set_read_timeout(Some(SILENCE_MAX)).map_err(|error| fail(error.to_string()))?;
             streams.push(stream);
         }
         exchange(&mut streams[first..]).map_err(fail)?;
@@ -197,7 +197,8 @@ fn exchange(streams: &mut [TcpStream]) -> Result<(), String> {
     for stream in streams {
         let mut reader = Reader::new(request.expected_length);
         loop {
-            let count = stream.read(&mut buffer).map_err(|error| error.to_string())?;
+            let count =
+                stream.read(&mut buffer).map_err(|error| format!("no response within {SILENCE_MAX:?}: {error}"))?;
             if count == 0 {
                 return Err("the server has closed it".into());
             }

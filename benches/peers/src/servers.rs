@@ -160,9 +160,10 @@ fn nginx(workers: usize, connections: usize) -> Result<(Command, Option<SocketAd
     }
     let module = "/usr/lib/nginx/modules/ngx_http_echo_module.so";
     let has_echo = Path::new(module).is_file();
+    // It closes idle connections when fewer than a sixteenth of its places are free.
     let configuration = include_str!("nginx.conf")
         .replace("WORKERS", &workers.to_string())
-        .replace("CONNECTIONS", &(connections + 512).to_string())
+        .replace("CONNECTIONS", &(connections + connections / 8 + 512).to_string())
         .replace("ADDRESS", &address.to_string())
         .replace("FOLDER", &folder.to_string_lossy())
         .replace("LOAD", &if has_echo { format!("load_module {module};") } else { String::new() })
