@@ -163,6 +163,7 @@ fn latencies(path: &Path, mode: &ModeReport) -> Drawn {
         .configure_mesh()
         .light_line_style(WHITE)
         .bold_line_style(GRID)
+        .x_labels(6)
         .y_labels(2 * rows.len() + 1)
         .y_label_formatter(&name)
         .x_label_formatter(&|value| format!("{value:.0}"))
@@ -217,7 +218,7 @@ fn scale(path: &Path, lines: &[(String, Vec<(f64, f64)>)]) -> Drawn {
         .bold_line_style(GRID)
         .x_desc("idle connections")
         .x_label_formatter(&|value| format!("{value:.0}"))
-        .y_label_formatter(&|value| format!("{value:.1}"))
+        .y_label_formatter(&|value| format!("{value:.2}"))
         .label_style(("sans-serif", 12).into_font().color(&INK))
         .draw()?;
     // Names at the ends of the lines, apart from each other.
