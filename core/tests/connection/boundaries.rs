@@ -164,6 +164,22 @@ fn unread_content_that_is_too_long_or_held_back_ends_the_connection_although_the
     }
 }
 
+#[test]
+fn an_empty_line_alone_begins_no_request() {
+    for pieces in [&["\r\n"][..], &["\r", "\n"], &["\r"]] {
+        let mut bench = Bench::new(Early);
+        bench.send(b"GET /at-once HTTP/1.1\r\nHost: x\r\n\r\n");
+        bench.take_output();
+        for piece in pieces {
+            bench.send(piece.as_bytes());
+            assert_eq!((bench.state(), bench.pool.in_use()), (State::KeepAlive, 0), "{pieces:?}");
+        }
+        bench.elapse(75_000);
+        assert_eq!((bench.take_output().as_str(), bench.state()), ("", State::Closed), "{pieces:?}: no 408");
+        assert_eq!(bench.connection.close_reason(), Some(CloseReason::IdleTimeout));
+    }
+}
+
 /// Whether a request is served, however what comes before it is split (RFC 9112 §2.2).
 #[test]
 fn one_empty_line_before_a_request_is_skipped_and_nothing_else() {
