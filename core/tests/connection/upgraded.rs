@@ -445,3 +445,36 @@ fn resolve(bench: &mut Bench<Pauses>) {
     assert!(bench.deferrals.resolve(token));
     bench.resolved();
 }
+
+/// Says goodbye at the end, and asks for more as ever.
+struct Polite;
+
+impl Handler for Polite {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.switch_protocols("lines", &[]).unwrap();
+        Flow::Upgrade(())
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        if content.ended() {
+            response.write(b"bye").unwrap();
+        }
+        Flow::Receive(())
+    }
+}
+
+#[test]
+fn the_end_of_another_protocol_is_told_once() {
+    for last in [&b""[..], b"a line"] {
+        let mut bench = Bench::new(Polite);
+        bench.send(UPGRADE.as_bytes());
+        bench.take_output();
+        bench.send(last);
+        bench.fin();
+        assert_eq!(bench.take_output(), "bye");
+        assert_eq!(bench.connection.close_reason(), Some(CloseReason::UpgradeFinished));
+        assert_eq!(bench.pool.in_use(), 0);
+    }
+}
