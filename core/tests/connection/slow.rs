@@ -284,3 +284,34 @@ fn a_client_has_to_read_as_fast_as_it_has_to_send() {
         assert_eq!((bench.state(), bench.connection.close_reason()), (State::Closed, Some(CloseReason::WriteTimeout)));
     }
 }
+
+/// Answers with 4 KiB.
+struct Page;
+
+impl Handler for Page {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        let _ = response.body([b'x'; 4_096]);
+        Flow::Finish
+    }
+}
+
+#[test]
+fn a_response_must_be_read_at_the_minimum_rate() {
+    // In each second: the time for the next 100 bytes begins when 100 have been read.
+    for (bytes, is_enough) in [(100, true), (50, false)] {
+        let mut bench = Bench::new(Page);
+        bench.limits.timeouts.rate_min = Some(RateMin { bytes: 100, window_ms: 1_500 });
+        bench.hold_sends = true;
+        bench.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        for _ in 0..20 {
+            bench.elapse(999);
+            if bench.is_sending() {
+                bench.complete_send(bytes);
+            }
+        }
+        let reason = (!is_enough).then_some(CloseReason::WriteTimeout);
+        assert_eq!(bench.connection.close_reason(), reason, "{bytes} bytes");
+    }
+}
