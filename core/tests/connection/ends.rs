@@ -110,12 +110,17 @@ impl Handler for Receives {
     }
 
     fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
-        if !content.ended() {
-            return Flow::Receive(());
-        }
-        let _ = response.body("read");
-        Flow::Finish
+        read(content, response)
     }
+}
+
+/// Answers when all content has arrived.
+fn read(content: &Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+    if !content.ended() {
+        return Flow::Receive(());
+    }
+    let _ = response.body("read");
+    Flow::Finish
 }
 
 #[test]
@@ -287,11 +292,7 @@ impl Handler for AsksLater {
     }
 
     fn receive(&mut self, (): (), content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
-        if !content.ended() {
-            return Flow::Receive(());
-        }
-        let _ = response.body("read");
-        Flow::Finish
+        read(content, response)
     }
 }
 
