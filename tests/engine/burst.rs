@@ -228,13 +228,13 @@ proptest! {
         if refuses && slots > 1 {
             // Newcomers may be refused: it is enough that all are served again once they have gone.
             clients.drain(..).for_each(|client| world.sim.client_close(client));
-            world.pass_by(100, 20);
+            world.pass(100);
         }
         let newcomer = world.connect();
         world.sim.client_send(newcomer, GET);
         let mut output = String::new();
         for _ in 0..20 {
-            world.pass_by(50, 20);
+            world.pass(50);
             let mut bytes = [0; 512];
             if let ClientRecv::Bytes(count) = world.sim.client_recv(newcomer, &mut bytes) {
                 output.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
@@ -242,7 +242,7 @@ proptest! {
         }
         prop_assert!(output.contains("200 OK"), "{:?}", output);
         clients.into_iter().chain([newcomer]).for_each(|client| world.sim.client_close(client));
-        world.pass_by(2_000, 20);
+        world.pass(2_000);
         // All slots are in use, and no newcomer waits: no connection is told to close.
         let evicted = world.engine.counters().closed.of(CloseReason::Evicted);
         let full = if refuses && slots > 1 { slots - 1 } else { slots };

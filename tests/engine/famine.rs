@@ -332,7 +332,7 @@ fn waits(world: &mut World<Pins>, held: &[(Client, usize)], most: u32) -> u32 {
         for (client, holder) in held {
             world.sim.client_send(*client, HOLDERS[*holder].2);
         }
-        world.pass_by(100, 30);
+        world.pass(100);
     }
     panic!("not served in {most} ms: {:?} {:?}", world.engine.counters(), world.engine.pool());
 }
@@ -453,7 +453,7 @@ fn the_connection_that_has_held_its_buffer_the_longest_is_ended() {
     let mut held = Vec::new();
     for holder in [0, 6, 5, 2] {
         held.push(hold(&mut world, holder));
-        world.pass_by(100, 30);
+        world.pass(100);
     }
     waits(&mut world, &held, 2_500);
     assert!(world.recv(held[0].0).0.starts_with("HTTP/1.1 503 "));
@@ -470,7 +470,7 @@ fn a_connection_that_waits_with_input_is_ended_if_it_has_waited_the_longest() {
     // The client of the long response reads as fast as it must, so its time always begins again.
     for _ in 0..23 {
         assert_eq!(world.sim.client_recv(reads, &mut [0; 1_000]), ClientRecv::Bytes(1_000));
-        world.pass_by(100, 30);
+        world.pass(100);
     }
     let counters = world.engine.counters();
     assert_eq!(counters.closed.of(CloseReason::Shed) + counters.refused, 1, "{counters:?}");

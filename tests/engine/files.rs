@@ -166,9 +166,9 @@ fn a_client_that_stops_reading_is_given_up() {
     let mut world = world(limits());
     let _client = world.connect_and_send(GET);
     let timeout = limits().timeouts.rate_min.expect("a limit").window_ms;
-    world.pass_by(timeout - 100, 5);
+    world.pass(timeout - 100);
     assert!(world.engine.handler_mut().abandoned.is_empty());
-    world.pass_by(200, 5);
+    world.pass(200);
     assert_eq!(world.engine.handler_mut().abandoned, [CloseReason::WriteTimeout]);
     world.settle();
     assert_eq!(world.engine.counters().active, 0);
@@ -182,7 +182,7 @@ fn a_client_that_trickles_is_given_up() {
     let mut read = 0;
     while world.engine.handler_mut().abandoned.is_empty() {
         assert!(read < 10_000, "a byte each time is enough for ever");
-        world.pass_by(500, 2);
+        world.pass(500);
         read += usize::from(matches!(world.sim.client_recv(client, &mut [0]), ClientRecv::Bytes(_)));
     }
     assert_eq!(world.engine.handler_mut().abandoned, [CloseReason::WriteTimeout]);

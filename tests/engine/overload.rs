@@ -306,7 +306,7 @@ fn a_connection_that_has_just_begun_to_linger_makes_room_before_an_idle_one() {
     assert!(world.recv(last).1);
     let newcomer = world.connect_and_send(GET);
     assert_eq!(world.engine.counters().closed.total(), 0, "what the client has sent may still be unread");
-    world.pass_by(2, 50);
+    world.pass(2);
     assert_eq!(world.recv(newcomer), (HELLO.to_owned(), false));
     assert_eq!(world.recv(idle), (String::new(), false));
     world.finish();
@@ -364,7 +364,7 @@ fn newcomers_who_wait_one_after_the_other_have_waited_together() {
     world.sim.client_close(later[0]);
     world.settle();
     let second = world.connect_and_send(GET);
-    world.pass_by(20, 30);
+    world.pass(20);
     assert_eq!(world.recv(second).0, HELLO, "a head that has only just begun has no time any more");
     assert!(world.recv(first).1);
     world.finish();

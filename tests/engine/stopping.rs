@@ -303,7 +303,7 @@ fn the_backlog_at_a_stop_is_answered_and_no_more_is_accepted() {
         world.stop.drain();
         let mut left = waiting;
         for _ in 0..100 {
-            world.pass_by(5, 30);
+            world.pass(5);
             left.retain(|client| {
                 let mut bytes = [0; 512];
                 let ClientRecv::Bytes(count) = world.sim.client_recv(*client, &mut bytes) else { return true };
@@ -363,7 +363,7 @@ fn a_backlog_that_cannot_be_accepted_is_dropped_at_the_deadline() {
     let partial = world.connect_and_send(&GET[..9]);
     let waiting: Vec<_> = (0..3).map(|_| world.connect_and_send(GET)).collect();
     world.stop.drain();
-    world.pass_by(29_900, 10);
+    world.pass(29_900);
     assert!(!world.engine.is_drained());
     world.pass(200);
     assert!(world.engine.is_drained());

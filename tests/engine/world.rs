@@ -57,25 +57,25 @@ impl<H: Handler + 'static> World<H> {
         turn_within(&mut self.engine, &mut self.sim, &self.stop, Some(Duration::ZERO)).unwrap();
     }
 
-    /// Takes turns until nothing more happens without time passing.
+    /// Takes turns until a loop would sleep: until no event is there, and the engine asks for no turn without one.
     pub(crate) fn settle(&mut self) {
-        for _ in 0..200 {
+        for _ in 0..2_000 {
             self.turn();
+            let is_due = self.engine.poll_timeout().is_some_and(|at| at <= self.sim.now());
+            if !is_due && !self.sim.is_readable() {
+                return;
+            }
         }
+        panic!("the loop does not come to rest: {:?}", self.engine.poll_timeout());
     }
 
     /// Lets time pass in small steps.
     pub(crate) fn pass(&mut self, ms: u32) {
-        self.pass_by(ms, 200);
-    }
-
-    /// Lets time pass in small steps of so many turns.
-    pub(crate) fn pass_by(&mut self, ms: u32, turns: usize) {
         let mut left = ms;
         while left > 0 {
             let step = left.min(50);
             self.sim.advance_ms(step);
-            (0..turns).for_each(|_| self.turn());
+            self.settle();
             left -= step;
         }
     }
