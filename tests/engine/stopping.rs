@@ -3,10 +3,11 @@
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Around, Either, Exchange, Flow, Handler, Respond, around, collect_fn, handler_fn};
 use aurora_http_core::limits::{Limits, Overload};
+use aurora_http_core::pool::ClassCounts;
 use aurora_http_core::reactor::Reactor;
 use aurora_http_core::request::Request;
 use aurora_http_core::run::turn_within;
-use aurora_http_core::sim::ClientRecv;
+use aurora_http_core::sim::{Client, ClientRecv};
 use aurora_http_core::stop::{Mode, StopFlag};
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 use std::ops::ControlFlow;
@@ -35,6 +36,72 @@ fn a_stop_closes_idle_connections_and_finishes_exchanges() {
     let counters = world.engine.counters();
     assert_eq!(counters.closed.of(CloseReason::Stopped), 3);
     assert_eq!((counters.stopped_idle, counters.stopped_finished), (2, 1));
+    world.finish();
+}
+
+/// A loop that has nothing to do sleeps until the stop timeout, so every step of a stop must be asked for: these take the
+/// turns of one such loop.
+fn has_ended<H: Handler>(world: &mut World<H>, client: Client) -> bool {
+    let mut bytes = [0; 8_192];
+    while matches!(world.sim.client_recv(client, &mut bytes), ClientRecv::Bytes(_)) {}
+    matches!(world.sim.client_recv(client, &mut bytes), ClientRecv::Fin)
+}
+
+#[test]
+fn a_stop_closes_what_is_idle_without_another_event() {
+    for connections in 0..3 {
+        let mut world = World::new(8, COUNTS, limits(), hello());
+        let clients: Vec<_> = (0..connections).map(|_| world.connect_and_send(GET)).collect();
+        world.stop.drain();
+        world.settle();
+        for client in clients {
+            assert!(has_ended(&mut world, client), "{connections} idle connections");
+            world.sim.client_close(client);
+        }
+        world.settle();
+        assert!(world.engine.is_drained(), "{connections} idle connections");
+        world.finish();
+    }
+}
+
+#[test]
+fn a_connection_that_becomes_idle_during_a_stop_is_closed_at_once() {
+    let handler = handler_fn(|_, response: &mut ResponseWriter<'_>| response.body(LONG));
+    let mut world = World::new(8, COUNTS, limits(), handler);
+    let client = world.connect_and_send(GET);
+    world.stop.drain();
+    world.settle();
+    let mut part = [0; 4_096];
+    assert_eq!(world.sim.client_recv(client, &mut part), ClientRecv::Bytes(part.len()));
+    world.settle();
+    assert!(has_ended(&mut world, client), "the rest of the response fits into its window");
+    world.sim.client_close(client);
+    world.settle();
+    assert!(world.engine.is_drained());
+    world.finish();
+}
+
+#[test]
+fn a_connection_that_gets_its_buffer_during_a_stop_is_closed_at_once() {
+    // Incomplete heads keep all buffers to receive into.
+    let mut world = World::new(8, ClassCounts::new([2, 2, 0, 0, 0]), limits(), hello());
+    let mut holders = Vec::new();
+    while world.engine.counters().starved == 0 {
+        holders.push(world.connect_and_send(&GET[..10]));
+    }
+    let waiting = holders.pop().expect("the last one found no buffer");
+    world.stop.drain();
+    world.settle();
+    assert!(!has_ended(&mut world, waiting), "it has sent something");
+    for client in holders {
+        world.sim.client_close(client);
+        world.settle();
+    }
+    world.send(waiting, &GET[10..]);
+    assert!(has_ended(&mut world, waiting));
+    world.sim.client_close(waiting);
+    world.settle();
+    assert!(world.engine.is_drained(), "{:?}", world.engine.counters());
     world.finish();
 }
 
@@ -270,7 +337,7 @@ fn a_connection_in_the_lobby_is_closed_once_a_slot_is_free() {
 
 #[test]
 fn a_stop_while_connections_wait_for_buffers_serves_them_all() {
-    let counts = aurora_http_core::pool::ClassCounts::new([1, 1, 0, 0, 0]);
+    let counts = ClassCounts::new([1, 1, 0, 0, 0]);
     let mut world = World::new(8, counts, limits(), hello());
     let partial = world.connect_and_send(&GET[..10]);
     let waiting: Vec<_> = (0..4).map(|_| world.connect_and_send(GET)).collect();

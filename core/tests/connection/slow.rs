@@ -315,3 +315,45 @@ fn a_response_must_be_read_at_the_minimum_rate() {
         assert_eq!(bench.connection.close_reason(), reason, "{bytes} bytes");
     }
 }
+
+/// Streams pieces of 50 bytes, one in five seconds.
+struct Ticks;
+
+impl Handler for Ticks {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.stream(None).expect("room");
+        self.resume((), response)
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.write(&[b't'; 50]).expect("room");
+        response.wake_after(5_000);
+        Flow::Defer(())
+    }
+}
+
+#[test]
+fn only_the_time_of_sending_counts_in_a_response_with_pauses() {
+    // Less than a second for each piece, so that none is too slow on its own.
+    for (piece_ms, is_enough) in [(300, true), (450, false)] {
+        let mut bench = Bench::new(Ticks);
+        bench.limits.timeouts.rate_min = Some(RateMin { bytes: 150, window_ms: 1_000 });
+        bench.hold_sends = true;
+        bench.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        for _ in 0..12 {
+            bench.elapse(piece_ms / 2);
+            if bench.is_sending() {
+                bench.complete_send(20);
+            }
+            bench.elapse(piece_ms / 2);
+            if bench.is_sending() {
+                bench.complete_send(usize::MAX);
+            }
+            bench.elapse(5_000 - piece_ms);
+        }
+        let reason = (!is_enough).then_some(CloseReason::WriteTimeout);
+        assert_eq!(bench.connection.close_reason(), reason, "{piece_ms} ms for each piece");
+    }
+}
