@@ -357,3 +357,101 @@ fn only_the_time_of_sending_counts_in_a_response_with_pauses() {
         assert_eq!(bench.connection.close_reason(), reason, "{piece_ms} ms for each piece");
     }
 }
+
+/// Waits for content and a token at once, and begins its response when the token is resolved.
+struct Begins {
+    has_begun: bool,
+}
+
+impl Handler for Begins {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.defer().expect("a cell");
+        if request.body_length().has_content() { Flow::ReceiveOrResume(()) } else { Flow::Defer(()) }
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, _: &mut ResponseWriter<'_>) -> Flow<()> {
+        if content.ended() {
+            Flow::Finish
+        } else if self.has_begun {
+            Flow::Receive(())
+        } else {
+            Flow::ReceiveOrResume(())
+        }
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        self.has_begun = true;
+        response.stream(None).expect("room");
+        response.write(b"begun").expect("room");
+        Flow::Receive(())
+    }
+}
+
+const LONG_POST: &str = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n";
+
+/// The receive in flight when a handler is woken may bring bytes while its output is being sent.
+#[test]
+fn content_that_arrives_during_a_send_has_arrived_in_time() {
+    for (meanwhile, is_enough) in [(90, true), (80, false)] {
+        let mut bench = Bench::new(Begins { has_begun: false });
+        bench.limits.timeouts.rate_min = Some(RateMin { bytes: 100, window_ms: 1_000 });
+        bench.hold_sends = true;
+        bench.send(LONG_POST.as_bytes());
+        bench.elapse(900);
+        bench.send(&[b'c'; 5]);
+        bench.resolved();
+        assert_eq!(bench.state(), State::Writing);
+        assert_eq!(bench.send(&vec![b'c'; meanwhile]), meanwhile, "the receive is still in flight");
+        bench.complete_send(usize::MAX);
+        bench.elapse(100);
+        bench.send(&[b'c'; 5]);
+        assert_eq!(bench.state() == State::ReadingContent, is_enough, "{meanwhile} bytes: {:?}", bench.state());
+    }
+}
+
+/// What arrives behind a request belongs to the next one, whose content has a window of its own.
+#[test]
+fn bytes_of_the_next_head_do_not_count_as_content() {
+    let mut bench = Bench::new(Answers);
+    bench.limits.timeouts.rate_min = Some(RateMin { bytes: 100, window_ms: 1_000 });
+    bench.hold_sends = true;
+    bench.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(bench.is_receiving(), "it is told if the client goes away");
+    bench.resolved();
+    assert_eq!(bench.state(), State::Writing);
+    bench.send(LONG_POST.as_bytes());
+    bench.complete_send(usize::MAX);
+    assert_eq!(bench.state(), State::ReadingContent);
+    bench.elapse(999);
+    bench.send(&[b'c'; 90]);
+    assert_eq!(bench.state(), State::ReadingContent);
+    bench.elapse(1);
+    bench.send(&[b'c'; 1]);
+    assert_eq!(bench.state(), State::Writing, "it is refused with 408");
+}
+
+/// Answers when its token is resolved, or reads content.
+struct Answers;
+
+impl Handler for Answers {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        if request.body_length().has_content() {
+            return Flow::Receive(());
+        }
+        response.defer().expect("a cell");
+        Flow::Defer(())
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, _: &mut ResponseWriter<'_>) -> Flow<()> {
+        if content.ended() { Flow::Finish } else { Flow::Receive(()) }
+    }
+
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.body("answer").expect("room");
+        Flow::Finish
+    }
+}
