@@ -429,14 +429,17 @@ impl<'p, E> Connection<'p, E> {
         self.drop_inbound(cx);
     }
 
-    /// Answers the current request with an error, and ends the connection after it; without an answer if a part of a
-    /// response has already been sent, or no buffer is free.
+    /// Answers the current request with an error, and ends the connection after it; without an answer if there is no
+    /// request to answer, a part of a response is on its way, or no buffer is free.
     pub fn refuse<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         answer: Answer<'_>,
         reason: CloseReason,
     ) {
+        if self.exchange.state.after(Event::Respond).is_none() {
+            return self.close(cx, reason);
+        }
         if !self.exchange.is_answered() {
             cx.counters.refused += 1;
             let answer =

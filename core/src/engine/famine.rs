@@ -133,7 +133,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             Some(left) => self.ended_for_buffers = left,
             None => self.stuck_since = Some(now),
         }
-        self.sweep_due &= self.mode == Mode::Drain;
+        self.sweep_due |= self.mode == Mode::Drain;
         self.settle_later(now, index);
     }
 

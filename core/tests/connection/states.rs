@@ -375,6 +375,22 @@ fn an_exchange_is_under_way_from_its_head_to_the_end_of_its_response() {
 }
 
 #[test]
+fn a_refusal_answers_where_a_request_waits_for_its_answer() {
+    for (mut bench, state) in in_each_state() {
+        bench.take_output();
+        bench.with(|connection, cx| connection.refuse(cx, Answer::new(503), CloseReason::Shed));
+        bench.act();
+        let answers = [State::New, State::ReadingHead, State::Processing, State::ReadingContent].contains(&state);
+        let output = bench.take_output();
+        assert_eq!(output.starts_with("HTTP/1.1 503 "), answers, "{state:?}: {output}");
+        assert_eq!(output.is_empty(), !answers, "{state:?}: {output}");
+        bench.fin();
+        let reason = if state == State::Lingering { CloseReason::PeerAsked } else { CloseReason::Shed };
+        assert_eq!((bench.state(), bench.connection.close_reason()), (State::Closed, Some(reason)), "{state:?}");
+    }
+}
+
+#[test]
 fn a_fin_ends_what_cannot_go_on_and_says_whether_it_came_early() {
     for with_buffer in [false, true] {
         for (mut bench, state) in in_each_state() {
