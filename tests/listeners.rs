@@ -230,6 +230,30 @@ fn clients_during_a_stop_are_refused_at_once_whoever_opened_the_listener() {
     }
 }
 
+/// Two processes as far as the system can tell: the second one takes over while both listen.
+#[test]
+fn a_server_takes_over_the_address_of_another_one() {
+    for (backend, workers) in backends::backends().into_iter().flat_map(|backend| [(backend, 1), (backend, 2)]) {
+        let bind = |address| Server::bind(address).unwrap().backend(backend);
+        let first = start(bind(SocketAddr::from(([127, 0, 0, 1], 0))).reuse_port(true), workers);
+        let address = first.local_addr();
+        assert!(matches!(error_of(bind(address)), ServerError::PortInUse(_)), "only for those that ask for it");
+        let second = start(bind(address).reuse_port(true), workers);
+        for _ in 0..20 {
+            assert_eq!(get(address), "ip 127.0.0.1");
+        }
+        first.stop();
+        assert_eq!(first.join().unwrap().stop.unwrap().aborted, 0);
+        let before = second.counters().accepted;
+        for _ in 0..20 {
+            assert_eq!(get(address), "ip 127.0.0.1");
+        }
+        assert_eq!(second.counters().accepted - before, 20);
+        second.stop();
+        second.join().unwrap();
+    }
+}
+
 /// Starts a server on a port that is free in both address families. A port cannot be reserved, so another process may take it
 /// in between; then another port is tried.
 fn on_a_free_port(start_on: impl Fn(u16) -> Result<Running, ServerError>) -> (Running, u16) {

@@ -12,6 +12,8 @@ Options:
   --workers N         threads that serve [default: one per CPU]
   --backend NAME      auto, epoll, uring or kqueue [default: auto]
   --connections N     most connections per worker [default: 1024]
+  --inherit           listen on the sockets of a service manager (LISTEN_FDS), not on --addr
+  --reuse-port        let other processes with this option listen on the same address
   --help              print this";
 
 /// The server as configured on the command line. Ends the process after `--help`, and on an error.
@@ -28,6 +30,8 @@ pub(crate) struct Asked {
     pub(crate) workers: Option<usize>,
     pub(crate) backend: Option<Backend>,
     pub(crate) connections: Option<usize>,
+    pub(crate) inherit: bool,
+    pub(crate) reuse_port: bool,
 }
 
 impl Asked {
@@ -40,6 +44,8 @@ impl Asked {
                 self.backend = Some(value.text()?.parse::<Backend>().map_err(|error| error.to_string())?);
             }
             "--connections" => self.connections = Some(value.number()?),
+            "--inherit" => self.inherit = true,
+            "--reuse-port" => self.reuse_port = true,
             _ => return Ok(false),
         }
         Ok(true)
@@ -48,7 +54,9 @@ impl Asked {
     /// The server, on `address` unless another one was given.
     pub(crate) fn server(&self, address: &str) -> Result<Server, String> {
         let address = self.address.as_deref().unwrap_or(address);
-        let mut server = Server::bind(address).map_err(|error| error.to_string())?.announce().signals(true);
+        let listening = if self.inherit { Server::inherit() } else { Server::bind(address) };
+        let mut server = listening.map_err(|error| error.to_string())?;
+        server = server.reuse_port(self.reuse_port).announce().signals(true);
         if let Some(workers) = self.workers {
             server = server.workers(workers);
         }

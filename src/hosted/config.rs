@@ -35,6 +35,8 @@ pub(super) struct Config {
     /// Per worker.
     pub(super) connections: usize,
     pub(super) backlog: u32,
+    /// Whether other processes may listen on the same addresses.
+    pub(super) reuse_port: bool,
     pub(super) limits: Limits,
     /// Per worker; derived from `connections` unless set.
     pub(super) buffers: Option<ClassCounts>,
@@ -57,6 +59,7 @@ impl Config {
             pin: Pin::Off,
             connections: 1024,
             backlog: 1024,
+            reuse_port: false,
             limits: Limits::default(),
             buffers: None,
             server_name: String::new(),

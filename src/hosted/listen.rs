@@ -133,11 +133,13 @@ fn open_at(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<O
         return open_one(config, address, only_v6);
     }
     // A port that the system chooses is not in use.
-    let mut claim = if shared && address.port() != 0 { Some(claim(address, only_v6).map_err(os)?) } else { None };
+    let is_exclusive = shared && !config.reuse_port && address.port() != 0;
+    let mut claim = if is_exclusive { Some(claim(address, only_v6).map_err(os)?) } else { None };
     if cfg!(not(target_os = "linux")) {
         claim = None;
     }
-    let options = ListenOptions { backlog: config.backlog, reuse_port: shared, only_v6, ..ListenOptions::default() };
+    let reuse_port = shared || config.reuse_port;
+    let options = ListenOptions { backlog: config.backlog, reuse_port, only_v6, ..ListenOptions::default() };
     let first = listen(address, &options)?;
     let local = local_addr(first.as_fd())?;
     let mut sockets = Vec::with_capacity(config.workers);
@@ -151,7 +153,8 @@ fn open_at(chosen: Chosen, config: &Config, address: SocketAddr) -> Result<Vec<O
 
 /// Opens one socket, with a descriptor of it per worker.
 fn open_one(config: &Config, address: SocketAddr, only_v6: Option<bool>) -> Result<Vec<OwnedFd>, IoError> {
-    let options = ListenOptions { backlog: shared_backlog(config), only_v6, ..ListenOptions::default() };
+    let reuse_port = config.reuse_port;
+    let options = ListenOptions { backlog: shared_backlog(config), reuse_port, only_v6, ..ListenOptions::default() };
     let socket = listen(address, &options)?;
     let mut sockets = Vec::with_capacity(config.workers);
     for _ in 1..config.workers {

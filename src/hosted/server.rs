@@ -229,6 +229,19 @@ impl Server {
         self
     }
 
+    /// Lets other processes of the same user listen on the same addresses at the same time (`SO_REUSEPORT`), if they ask
+    /// for it as well. By default, an address that is in use is an error. It has no effect on Unix-domain sockets and
+    /// on sockets that were opened elsewhere.
+    ///
+    /// So a new version can start before the old one stops. The system distributes connections over both (Linux,
+    /// FreeBSD), until the old one has closed its listener; it serves what is in its backlog before. A client whose
+    /// connection is established at the very instant of that close may be refused nevertheless, unless
+    /// `net.ipv4.tcp_migrate_req` is 1 (Linux 5.14). With [`inherit`](Self::inherit) no client is ever refused.
+    pub const fn reuse_port(mut self, reuse_port: bool) -> Self {
+        self.config.reuse_port = reuse_port;
+        self
+    }
+
     /// Encrypts every connection, on all listeners; for some without encryption, start a second server in the same process.
     /// [`TlsConfig::reload`](aurora_http_tls::TlsConfig::reload) replaces certificates while the server runs. Handlers learn
     /// about the encryption, and the client's certificate, from [`Request::security`](crate::Request::security).

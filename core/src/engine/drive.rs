@@ -84,7 +84,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             return false;
         }
         let is_due = self.deadlines.first_at().is_some_and(|at| at <= self.seen_until);
-        if is_due || self.famine_due.is_some() || !self.lobby.is_empty() && self.mode != Mode::Run {
+        if is_due || self.famine_due.is_some() || !self.lobby.is_empty() || self.mode != Mode::Run {
             self.act_on_time(now, is_due, seen, peers);
             return true;
         }
