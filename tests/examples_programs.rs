@@ -12,6 +12,7 @@ mod in_loop;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::process::Command;
 
 use backends::backends;
 use example::Example;
@@ -28,6 +29,22 @@ fn ask(client: &mut Client, method: &str, target: &str, fields: &str, content: &
 fn ends_well(server: Example) {
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));
+}
+
+/// The socket stays open between two processes, as with systemd.
+#[test]
+fn restarts_under_load_lose_no_request() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/restart.py");
+    let arguments = ["--restarts", "4", "--clients", "6", "--requests", "100"];
+    let hello = example::example_path("hello");
+    match Command::new("python3").arg(script).args(arguments).arg(hello).output() {
+        Ok(output) => {
+            let printed = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && printed.ends_with(" 0 lost\n"), "{output:?}");
+            assert!(printed.starts_with("4 restarts, "), "{printed}");
+        }
+        Err(error) => println!("SKIPPED: python3: {error}"),
+    }
 }
 
 #[test]

@@ -244,11 +244,9 @@ fn a_server_takes_over_the_address_of_another_one() {
         }
         first.stop();
         assert_eq!(first.join().unwrap().stop.unwrap().aborted, 0);
-        let before = second.counters().accepted;
         for _ in 0..20 {
             assert_eq!(get(address), "ip 127.0.0.1");
         }
-        assert_eq!(second.counters().accepted - before, 20);
         second.stop();
         second.join().unwrap();
     }

@@ -25,6 +25,7 @@ fn a_stop_closes_idle_connections_and_finishes_exchanges() {
     assert_eq!(world.recv(idle), (HELLO.to_owned(), false));
     world.stop.drain();
     assert_eq!(world.recv(idle), (String::new(), true));
+    world.pass(1_000);
     assert_eq!(world.recv(never_used), (String::new(), true));
     assert!(!world.engine.is_drained());
     world.send(partial, &GET[10..]);
@@ -326,7 +327,7 @@ fn a_connection_in_the_lobby_is_closed_once_a_slot_is_free() {
             world.send(client, &GET[10..]);
             world.sim.client_close(client);
         }
-        world.settle();
+        world.pass(2_000); // each has a second from when it got its slot
         assert!(world.engine.is_drained(), "{overload:?} {:?}", world.engine);
         for client in newcomers {
             world.sim.client_close(client);
@@ -399,12 +400,41 @@ fn a_request_sent_before_a_stop_is_answered_even_if_it_is_still_unread() {
     for client in [fresh, idle] {
         assert_eq!(world.recv(client).0, LAST_HELLO);
     }
+    world.pass(1_000);
     assert_eq!(world.recv(silent), (String::new(), true), "nothing was there");
     [fresh, idle, silent].into_iter().for_each(|client| world.sim.client_close(client));
     world.settle();
     assert!(world.engine.is_drained());
     assert_eq!(world.engine.counters().stopped_idle, 1);
     world.finish();
+}
+
+/// A client that has just connected cannot know whether its request was read, and would have to report an error.
+#[test]
+fn a_new_connection_has_a_second_for_its_first_request_during_a_stop() {
+    for timeout_ms in [None, Some(300), Some(10_000)] {
+        let mut limits = limits();
+        limits.timeouts.first_byte_timeout_ms = timeout_ms;
+        let mut world = World::new(8, COUNTS, limits, hello());
+        let old = world.connect();
+        world.settle();
+        world.pass(500);
+        let (asks, silent) = (world.connect(), world.connect());
+        world.settle();
+        world.stop.drain();
+        let patience = timeout_ms.map_or(1_000, |ms| ms.min(1_000));
+        world.pass(patience - 1);
+        assert!(has_ended(&mut world, old), "{timeout_ms:?}");
+        world.send(asks, GET);
+        assert_eq!(world.recv(asks).0, LAST_HELLO, "{timeout_ms:?}");
+        assert!(!has_ended(&mut world, silent), "{timeout_ms:?}");
+        world.pass(1);
+        assert!(has_ended(&mut world, silent), "{timeout_ms:?}");
+        [old, asks, silent].into_iter().for_each(|client| world.sim.client_close(client));
+        world.settle();
+        assert!(world.engine.is_drained(), "{timeout_ms:?}");
+        world.finish();
+    }
 }
 
 #[test]

@@ -311,6 +311,8 @@ pub struct Engine<'s, 'p, H: Handler> {
     stop_deadline: Option<Instant>,
     /// While stopping: whether connections have to be checked for being idle.
     sweep_due: bool,
+    /// When the next new connection has had its time to send a first request during a stop.
+    sweep_at: Option<Instant>,
 }
 
 /// Takes the place of a disabled timeout: the connection is still in its class's list, so that its time in the phase is
@@ -404,6 +406,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             mode: Mode::Run,
             stop_deadline: None,
             sweep_due: false,
+            sweep_at: None,
         })
     }
 
@@ -466,8 +469,14 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
-        let others =
-            [self.accept_paused_until, self.lobby_check_at, self.famine_due, self.heads_due, self.stop_deadline];
+        let others = [
+            self.accept_paused_until,
+            self.lobby_check_at,
+            self.famine_due,
+            self.heads_due,
+            self.sweep_at,
+            self.stop_deadline,
+        ];
         // Usually none of these is set.
         if others.iter().all(Option::is_none) {
             return deadline;

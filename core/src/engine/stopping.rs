@@ -11,11 +11,16 @@ use crate::state::State;
 use crate::stop::Mode;
 use crate::time::Instant;
 
+/// How long a connection on which nothing has arrived stays open during a stop, from when it was accepted: its client
+/// is about to send a request, and may not know that it can safely repeat it.
+const NEWCOMER_MS: u32 = 1_000;
+
 impl<H: Handler> Engine<'_, '_, H> {
     /// Begins a stop: idle connections are closed, exchanges under way are finished; an abort closes everything.
     ///
     /// Connections in the backlogs of the listeners are still accepted and served, and input of a connection that seems
-    /// idle is read before it is closed. Both take until the end of a turn that has seen all events.
+    /// idle is read before it is closed. Both take until the end of a turn that has seen all events. A new connection
+    /// has a second to send its first request.
     #[cold]
     pub fn stop(&mut self, now: Instant, mode: Mode) {
         if mode <= self.mode {
@@ -30,6 +35,7 @@ impl<H: Handler> Engine<'_, '_, H> {
         self.lobby_check_at = None;
         self.listeners_due = true;
         self.sweep_due = mode == Mode::Drain;
+        self.sweep_at = None;
         let mut at = None;
         while mode == Mode::Abort
             && let Some(index) = self.held.slots.next_occupied_after(at)
@@ -56,13 +62,16 @@ impl<H: Handler> Engine<'_, '_, H> {
             listener.is_empty |= looked;
             self.listeners_due |= looked;
         }
-        if !core::mem::take(&mut self.sweep_due) {
+        let is_due = self.sweep_at.is_some_and(|at| at <= self.seen_until);
+        if !core::mem::take(&mut self.sweep_due) && !is_due {
             return;
         }
+        self.sweep_at = None;
         let mut at = None;
         while let Some(index) = self.held.slots.next_occupied_after(at) {
             at = Some(index);
             let handle = self.handle_of(index);
+            let began = self.began(index);
             let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
             if slot.connection.wants_stop_notice() {
                 slot.connection.handle_stopping(&mut context!(self, now, peers, handle, slot.io));
@@ -77,6 +86,13 @@ impl<H: Handler> Engine<'_, '_, H> {
             if slot.turn == self.turn {
                 // It has only just begun to receive.
                 self.sweep_due = true;
+                continue;
+            }
+            let patient_until = began.map(|began| began.plus_ms(NEWCOMER_MS));
+            if slot.connection.state() == State::New
+                && let Some(until) = patient_until.filter(|until| *until > self.seen_until)
+            {
+                self.sweep_at = Some(self.sweep_at.map_or(until, |at| at.min(until)));
                 continue;
             }
             slot.marks |= mark::STOPPED_IDLE;
