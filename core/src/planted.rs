@@ -152,6 +152,8 @@ faults! {
     AnswerForgotten,
     /// A stop closes an idle connection whose client is still receiving.
     StopDestroys,
+    /// A stop closes a new connection before its client can send a request.
+    NewcomersUnheard,
     /// The queues for buffers are not served when a buffer is released.
     LinesForgotten,
     /// A connection that was given a buffer to receive into, and received nothing, keeps its turn from the next one in

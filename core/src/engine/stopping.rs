@@ -90,6 +90,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             }
             let patient_until = began.map(|began| began.plus_ms(NEWCOMER_MS));
             if slot.connection.state() == State::New
+                && !planted!(NewcomersUnheard)
                 && let Some(until) = patient_until.filter(|until| *until > self.seen_until)
             {
                 self.sweep_at = Some(self.sweep_at.map_or(until, |at| at.min(until)));

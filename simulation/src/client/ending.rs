@@ -17,6 +17,9 @@ const TIMEOUT_MIN_MS: u64 = 9_900;
 /// How long a stop waits at least for exchanges under way.
 const STOP_MS: u64 = 29_000;
 
+/// Just below the time that a new connection has for its first request during a stop.
+const NEWCOMER_MS: u64 = 900;
+
 /// When the server ends an idle connection, and how much earlier or later a client may see that.
 const IDLE_MS: u64 = 75_000;
 const LATE_MS_MAX: u64 = 500;
@@ -80,6 +83,9 @@ impl Actor {
                 let all = self.answered == visitor.exchanges.len();
                 let said = connection.is_last || all || connection.may_break;
                 let switched = connection.has_switched;
+                if !said && connection.is_unheard() && may_hear_newcomers(around) {
+                    return Err(format!("a new connection is closed on its first request: {:?}", connection.awaiting));
+                }
                 if !said && !switched && !is_excused {
                     return Err(format!(
                         "the connection ends without a reason, with {:?} unanswered",
@@ -281,7 +287,18 @@ fn may_be_cut(around: &Surroundings<'_>) -> bool {
     plan.is_violent() || plan.is_short() && !is_spared || stopped || plan.may_be_late()
 }
 
+/// Whether a new connection that sends a request without delay is answered, also during a stop.
+fn may_hear_newcomers(around: &Surroundings<'_>) -> bool {
+    around.plan.is_in_time() && !around.plan.is_short() && around.paused_ms == 0 && !may_be_cut(around)
+}
+
 impl Connection {
+    /// Whether its first request was sent soon after it connected, and is not answered.
+    fn is_unheard(&self) -> bool {
+        let first = self.awaiting.front().filter(|first| first.from == 0);
+        first.and_then(|first| first.began_at).is_some_and(|at| at.ms_since(self.answered_at) < NEWCOMER_MS)
+    }
+
     /// Whether a request has begun, must be answered in any case, and was not.
     fn lacks_an_answer(&self, visitor: &Visitor) -> bool {
         let front = self.awaiting.front().filter(|front| self.sent > front.from && !self.is_last);
