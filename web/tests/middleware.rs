@@ -6,16 +6,16 @@ use std::rc::Rc;
 
 use aurora_http::testing::Client;
 use aurora_http_core::defer::DeferToken;
-use aurora_http_core::handler::{Handler, deferred};
+use aurora_http_core::handler::{Handler, Progress, Respond, deferred, producing};
 use aurora_http_core::limits::Limits;
 use aurora_http_core::request::Method;
 use aurora_http_core::sim::with_server;
-use aurora_http_core::writer::WriteError;
+use aurora_http_core::writer::{ResponseWriter, WriteError};
 use aurora_http_web::middleware::{
     AccessLog, Authenticate, BodyLimit, Cors, ETags, InFlightLimit, RequestId, SecurityFields, TimeLimit, Wrap, after,
     basic_credentials, bearer_token, before, is_same_secret,
 };
-use aurora_http_web::{Endpoint, Routes};
+use aurora_http_web::{Call, Endpoint, Routes};
 
 /// A greeting, an echo, and one that fails.
 fn routes() -> Routes<(), impl Endpoint<()>> {
@@ -214,6 +214,20 @@ fn who_comes_when_all_places_are_taken_is_told_when_to_come_back() {
         server.send(client, WAIT);
         assert!(server.receive(client).starts_with(b"HTTP/1.1 503 "));
     });
+}
+
+#[test]
+fn a_place_is_free_again_after_the_head_of_a_long_response() {
+    fn long(_: &mut (), _: &Call<'_>, response: &mut ResponseWriter<'_>) -> Result<impl Respond + use<>, WriteError> {
+        response.stream(None)?;
+        Ok(producing(|response| response.write(b"on and on").map(|_| Progress::More)))
+    }
+    let limited = Routes::new().get("/", long).behind(InFlightLimit::new(1));
+    let mut behind = Client::new(Routes::new().mount("/", limited).with_state(()));
+    let mut wrapped = Client::new(Routes::new().get("/", long).with_state(()).wrap(InFlightLimit::new(1)));
+    for _ in 0..3 {
+        assert_eq!((behind.head("/").status(), wrapped.head("/").status()), (200, 200));
+    }
 }
 
 #[test]

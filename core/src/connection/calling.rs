@@ -257,7 +257,8 @@ impl<'p, E> Exchange<'p, E> {
                 self.announce_close();
                 self.finish_response(cx);
             }
-            Flow::Produce(_) if self.stream == Stream::Dropped => self.finish_response(cx),
+            // Nothing of the rest is sent, so the response is complete.
+            Flow::Produce(_) | Flow::Defer(_) if self.stream == Stream::Dropped => self.finish_response(cx),
             Flow::Produce(_) => {
                 self.decline_content();
                 self.waiting = Some(flow);

@@ -239,6 +239,11 @@ impl<'a> ResponseWriter<'a> {
         self.error.get_or_insert(error);
     }
 
+    /// Whether the body was begun and nothing of it is sent, as with HEAD: the response is complete.
+    pub(crate) fn omits_rest(&self) -> bool {
+        self.stream == Stream::Dropped
+    }
+
     pub(super) fn check_streaming(&mut self, length: usize) -> Result<(), WriteError> {
         self.check()?;
         if self.phase != Phase::Body {
