@@ -1,6 +1,7 @@
 //! A handler that treats every request as the plan says, and records its calls.
 
 mod anything;
+mod files;
 mod owned;
 mod waiting;
 
@@ -19,6 +20,7 @@ use aurora_http_core::writer::ResponseWriter;
 use crate::exchange::{Answer, Exchange, Framing, Id};
 use crate::plan::Plan;
 use anything::Whim;
+pub(crate) use files::Files;
 pub(crate) use owned::{Owned, Owning};
 
 /// The payload of a planned panic.
@@ -40,6 +42,8 @@ pub(crate) struct Book {
     pub(crate) closed: u64,
     /// The ids of all connections of all engines.
     pub(crate) names: HashSet<ConnectionId>,
+    /// The open files.
+    pub(crate) files: Files,
     /// Exchanges of this engine that were told of a stop.
     pub(crate) told: HashSet<Id>,
     /// The engine is being dropped with everything that it owns.
@@ -383,6 +387,10 @@ impl Handler for Puppet<'_> {
                 self.begin_stream(id, is_known.then_some(length), response);
                 Flow::Produce(state)
             }
+            Answer::File { length, is_known, .. } => {
+                self.begin_stream(id, is_known.then_some(length), response);
+                self.send_file(state, response)
+            }
             Answer::Collect { .. } => Flow::Collect(state),
             Answer::Receive { .. } | Answer::Echo => {
                 response.keep_trailers();
@@ -477,6 +485,9 @@ impl Handler for Puppet<'_> {
         let answer = self.exchange(state.id).answer;
         if let Answer::Begin { length, .. } = answer {
             return self.produce_rest(state, length, response);
+        }
+        if let Answer::File { .. } = answer {
+            return self.send_file(state, response);
         }
         let Answer::Produce { length, piece, .. } = answer else {
             self.fault(state.id, "produce was called without being asked for");

@@ -103,12 +103,7 @@ pub fn settle<A: Around, E>(
     flow: Flow<E>,
     response: &ResponseWriter<'_>,
 ) -> Flow<(A::Note, E)> {
-    let is_over = match flow {
-        Flow::Finish => true,
-        Flow::Produce(_) | Flow::Defer(_) => response.omits_rest(),
-        _ => false,
-    };
-    if is_over {
+    if response.is_over(&flow) {
         outer.finished(note, response);
         return Flow::Finish;
     }

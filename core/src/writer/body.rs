@@ -3,6 +3,7 @@
 use super::{CHUNK_DIGITS, CHUNK_HEAD, CHUNK_TAIL, Facts, IN_PLACE_MIN, Phase, ResponseWriter, Stream, WriteError};
 use crate::encode::{BodyFraming, BodyKind};
 use crate::format::format_hex_padded;
+use crate::handler::Flow;
 use crate::part::{copy, part, part_mut};
 use crate::reactor::FileRange;
 
@@ -239,9 +240,15 @@ impl<'a> ResponseWriter<'a> {
         self.error.get_or_insert(error);
     }
 
-    /// Whether the body was begun and nothing of it is sent, as with HEAD: the response is complete.
-    pub(crate) fn omits_rest(&self) -> bool {
-        self.stream == Stream::Dropped
+    /// Whether the exchange is over after a call that returned this: when the handler has finished it, and when it would go on
+    /// with a body of which nothing is sent, as with HEAD.
+    #[inline]
+    pub(crate) fn is_over<E>(&self, flow: &Flow<E>) -> bool {
+        match flow {
+            Flow::Finish => true,
+            Flow::Produce(_) | Flow::Defer(_) => self.stream == Stream::Dropped && self.error.is_none(),
+            _ => false,
+        }
     }
 
     pub(super) fn check_streaming(&mut self, length: usize) -> Result<(), WriteError> {
