@@ -53,6 +53,30 @@ impl EventFeed {
         Self { history, state: Mutex::new(state) }
     }
 
+    /// Gives the next event this number instead of 0 (or of the one after the last). A program that is started again does not know
+    /// which events it sent before, and would take an old number for one of its own. With numbers that always grow, such as the
+    /// microseconds since 1970, who listened before the restart gets all that is kept since.
+    ///
+    /// ```
+    /// use std::sync::LazyLock;
+    /// use std::time::{SystemTime, UNIX_EPOCH};
+    ///
+    /// use aurora_http::EventFeed;
+    ///
+    /// static NEWS: LazyLock<EventFeed> = LazyLock::new(|| {
+    ///     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    ///     EventFeed::new(100).numbered_from(now.as_micros() as u64)
+    /// });
+    /// assert!(NEWS.send("the first") > 1_700_000_000_000_000);
+    /// ```
+    #[must_use]
+    pub fn numbered_from(self, first: u64) -> Self {
+        let mut state = self.lock();
+        state.next = state.next.max(first);
+        drop(state);
+        self
+    }
+
     /// Sends an event of the kind `message`, and returns its number. Never waits: see [`join`](Self::join).
     pub fn send(&self, data: &str) -> u64 {
         self.send_as("", data)
@@ -77,8 +101,8 @@ impl EventFeed {
     /// Begins the response to one who listens: the head, then the events that `Last-Event-ID` says were missed (as far as they
     /// are kept), then all that are sent from now on.
     ///
-    /// At most `waiting` events wait for a listener who does not read, in addition to those that were missed; then the response
-    /// ends, and a browser connects again. A comment every 15 s keeps the connection alive, and finds out who is gone.
+    /// At most `waiting` events (at least one) wait for a listener who does not read, in addition to those that were missed; then the
+    /// response ends, and a browser connects again. A comment every 15 s keeps the connection alive, and finds out who is gone.
     ///
     /// # Errors
     /// As [`ResponseWriter::field`].
@@ -96,7 +120,7 @@ impl EventFeed {
         let last = request.fields().get("Last-Event-ID").and_then(|id| std::str::from_utf8(id).ok());
         let mut state = self.lock();
         let missed = state.missed(last.and_then(|id| id.parse().ok()));
-        let (inbox, sender) = mailbox(resumer, waiting.saturating_add(missed.len()));
+        let (inbox, sender) = mailbox(resumer, waiting.max(1).saturating_add(missed.len()));
         for event in missed {
             let _ = sender.send(event); // there is room
         }
@@ -258,6 +282,12 @@ mod tests {
             [(None, ""), (Some(0), "234"), (Some(1), "234"), (Some(2), "34"), (Some(4), ""), (Some(5), "234")]
         {
             assert_eq!(missed(last), expected, "{last:?}");
+        }
+        // Numbers from before a restart are below all that are given out after it.
+        let feed = EventFeed::new(3).numbered_from(1_000);
+        assert_eq!((feed.send("x"), feed.send("x")), (1_000, 1_001));
+        for (last, expected) in [(999, 2), (0, 2), (1_000, 1), (1_001, 0), (1_002, 2)] {
+            assert_eq!(feed.lock().missed(Some(last)).len(), expected, "{last}");
         }
         assert_eq!((missed(Some(u64::MAX)), EventFeed::new(0).send("x")), ("234".to_owned(), 0));
     }
