@@ -53,7 +53,7 @@ impl EventFeed {
         Self { history, state: Mutex::new(state) }
     }
 
-    /// Gives the next event this number instead of 0 (or of the one after the last). A program that is started again does not know
+    /// Gives the first event this number instead of 0. A program that is started again does not know
     /// which events it sent before, and would take an old number for one of its own. With numbers that always grow, such as the
     /// microseconds since 1970, who listened before the restart gets all that is kept since.
     ///
@@ -72,7 +72,10 @@ impl EventFeed {
     #[must_use]
     pub fn numbered_from(self, first: u64) -> Self {
         let mut state = self.lock();
-        state.next = state.next.max(first);
+        if first > state.next {
+            state.next = first;
+            state.kept.clear(); // the numbers of kept events follow each other
+        }
         drop(state);
         self
     }
