@@ -195,7 +195,8 @@ impl<'a> ResponseWriter<'a> {
     /// Has the system send a part of a file, without copying it into a buffer; once per call, after everything that is
     /// written in it. Returns how many bytes were taken: 0 if the connection does not
     /// [send files](Self::sends_files), with the chunked coding, after a 100 (Continue), or a second time in one call. Then
-    /// read the file and [write](Self::write_with) it.
+    /// read the file and [write](Self::write_with) it. A part is one operation, for which the other connections of the worker may
+    /// have to wait: 1 MiB is a good length.
     ///
     /// The file must stay open until its bytes have been sent: keep it in the state of
     /// [`Flow::Produce`](crate::handler::Flow::Produce) and finish in the next
