@@ -104,7 +104,8 @@ impl Files {
         self.with(|options| options.index = name)
     }
 
-    /// Whether folders without an index are answered with a page that lists them; the default is 404.
+    /// Whether folders without an index are answered with a page that lists them; the default is 404. A page is made in memory: some
+    /// 200 bytes for each entry, of which there are 10 000 at most.
     #[must_use]
     pub fn listings(self, on: bool) -> Self {
         self.with(|options| options.listings = on)
@@ -144,8 +145,9 @@ impl Files {
         self.with(|options| options.cache_control = Some(value))
     }
 
-    /// Reports the progress of responses with at least `bytes_min` bytes of content: when they begin, after each tenth, but
-    /// at most once per second, and at their end. Such a response allocates.
+    /// Reports the progress of responses with at least `bytes_min` bytes of a file, or of one range of it: when they begin, after
+    /// each tenth, but at most once per second, and at their end. Such a response allocates. Responses to HEAD, listings and
+    /// several ranges at once are not reported.
     #[must_use]
     pub fn on_progress(self, bytes_min: u64, report: impl Fn(&Progress<'_>) + Send + Sync + 'static) -> Self {
         let report: Observer = Arc::new(report);

@@ -364,8 +364,8 @@ fn a_stop_reaches_handlers_through_what_stands_around_them() {
         fn call(
             &mut self,
             (): &mut (),
-            _: &aurora_http_web::Call<'_>,
-            response: &mut aurora_http_core::writer::ResponseWriter<'_>,
+            _: &Call<'_>,
+            response: &mut ResponseWriter<'_>,
         ) -> aurora_http_core::handler::Flow<()> {
             response.wake_after(60_000);
             aurora_http_core::handler::Flow::Defer(())
@@ -375,7 +375,7 @@ fn a_stop_reaches_handlers_through_what_stands_around_them() {
             &mut self,
             _: aurora_http_core::handler::Flow<()>,
             (): &mut (),
-            response: &mut aurora_http_core::writer::ResponseWriter<'_>,
+            response: &mut ResponseWriter<'_>,
         ) -> aurora_http_core::handler::Flow<()> {
             let _ = response.body("farewell");
             aurora_http_core::handler::Flow::Finish
