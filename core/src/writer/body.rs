@@ -96,7 +96,7 @@ impl<'a> ResponseWriter<'a> {
 
     /// Writes as much of `data` as there is room for, and returns how much that was: 0 if the buffer is full. The rest
     /// belongs in the next [`produce`](crate::handler::Handler::produce) or
-    /// [`receive`](crate::handler::Handler::receive) call. [`Flow::Finish`](crate::handler::Flow::Finish) completes the
+    /// [`receive`](crate::handler::Handler::receive) call. [`Flow::Finish`] completes the
     /// body.
     ///
     /// # Errors
@@ -199,7 +199,7 @@ impl<'a> ResponseWriter<'a> {
     /// have to wait: 1 MiB is a good length.
     ///
     /// The file must stay open until its bytes have been sent: keep it in the state of
-    /// [`Flow::Produce`](crate::handler::Flow::Produce) and finish in the next
+    /// [`Flow::Produce`] and finish in the next
     /// [`produce`](crate::handler::Handler::produce) call. If it has become shorter by then, or cannot be read, the
     /// connection ends in the middle of the response, so that the client notices.
     ///
