@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
 use aurora_http_core::handler::{Exchange, Flow, Respond};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
-use super::mailbox::{MailSender, Mailbox, mailbox};
+use super::mailbox::{MailSender, MailboxBody, mailbox};
 use super::resumer::Resumer;
 
 /// How often a listener who hears nothing gets a comment. Proxies end connections that are silent for a minute or less.
@@ -129,7 +128,7 @@ impl EventFeed {
         }
         state.listeners.retain(|listener| !listener.is_gone());
         state.listeners.push(sender);
-        Ok(EventStream { inbox, event: None, sent: 0, comment: &[] })
+        Ok(EventStream { events: MailboxBody::new(inbox), comment: &[] })
     }
 
     /// How many listen, those included who are gone and were not noticed yet.
@@ -181,12 +180,8 @@ impl fmt::Debug for EventFeed {
 /// The response to one who listens to an [`EventFeed`].
 #[derive(Debug)]
 pub struct EventStream {
-    inbox: Mailbox<Arc<[u8]>>,
-    /// The event that is being sent.
-    event: Option<Arc<[u8]>>,
-    /// Bytes of it that were written.
-    sent: usize,
-    /// What is still to be written of a comment, behind that event.
+    events: MailboxBody<Arc<[u8]>>,
+    /// What is still to be written of a comment, behind the event that is being sent.
     comment: &'static [u8],
 }
 
@@ -204,32 +199,13 @@ impl Respond for EventStream {
 
 impl Exchange for EventStream {
     fn produce(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
-        loop {
-            if let Some(event) = &self.event {
-                let rest = &event[self.sent..];
-                match response.write(rest) {
-                    Ok(count) if count < rest.len() => {
-                        self.sent += count;
-                        return Flow::Produce(self);
-                    }
-                    Ok(_) => self.event = None,
-                    Err(_) => return Flow::Finish,
-                }
-            }
-            match response.write(self.comment) {
-                Ok(count) if count < self.comment.len() => {
-                    self.comment = &self.comment[count..];
-                    return Flow::Produce(self);
-                }
-                Ok(_) => self.comment = &[],
-                Err(_) => return Flow::Finish,
-            }
-            match self.inbox.poll(response) {
-                Poll::Ready(Some(event)) => (self.event, self.sent) = (Some(event), 0),
-                Poll::Pending if !response.is_stopping() => return Flow::Defer(self),
-                Poll::Ready(None) | Poll::Pending => return Flow::Finish,
-            }
-        }
+        let Self { events, comment } = &mut self;
+        let flow = events.advance(response, |response| {
+            let count = response.write(comment)?;
+            *comment = &comment[count..];
+            Ok(comment.is_empty())
+        });
+        flow.map(|()| self)
     }
 
     fn resume(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
