@@ -103,6 +103,8 @@ pub enum Answer {
         there: usize,
         /// Finishes in the call that writes the last range, and not in the next one.
         at_once: bool,
+        /// Defers before each range, as for a slow disk, for so many milliseconds.
+        disk_ms: Option<u32>,
     },
     /// Collects the content and answers with so many bytes.
     Collect {
@@ -499,6 +501,8 @@ fn some_answer(dice: &mut Dice, world: &World, framing: Framing, may_panic: bool
             piece: dice.pick(&[10, 1_000, 40_000, 100_000]),
             there: if dice.once_in(4) { dice.below(length + 1) } else { length },
             at_once: dice.once_in(2),
+            // While it waits it may still ask for the content, so the head does not say that the connection will end.
+            disk_ms: if framing == Framing::None && dice.once_in(2) { Some(dice.pick(&[0, 5])) } else { None },
         },
         12 => Answer::Fail(dice.pick(&[400, 404, 500, 503])),
         13 if dice.once_in(2) => Answer::Upgrade {

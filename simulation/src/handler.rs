@@ -80,7 +80,7 @@ pub(crate) struct State {
     deferred: u8,
     /// An echo has begun its response.
     begun: bool,
-    /// It may take the content that has arrived.
+    /// It may take the content that has arrived, or the next part of the file.
     may_take: bool,
     /// The token that it has taken in addition.
     token: Option<DeferToken>,
@@ -222,7 +222,9 @@ impl Puppet<'_> {
             Answer::Defer { after_ms, by_itself, .. } | Answer::DeferLate { after_ms, by_itself, .. } => {
                 (after_ms, by_itself)
             }
-            Answer::Paced { after_ms, .. } | Answer::Upgrade { paced: Some(after_ms), .. } => (Some(after_ms), false),
+            Answer::Paced { after_ms, .. }
+            | Answer::Upgrade { paced: Some(after_ms), .. }
+            | Answer::File { disk_ms: Some(after_ms), .. } => (Some(after_ms), false),
             _ => return,
         };
         match response.defer() {
@@ -505,6 +507,7 @@ impl Handler for Puppet<'_> {
             Answer::Defer { times, length, .. } => (length, times),
             Answer::DeferLate { length, .. } => (length, 0),
             Answer::Timed { .. } => return self.wake(state, response),
+            Answer::File { .. } => return self.send_file(state, response),
             Answer::Paced { .. } | Answer::Upgrade { paced: Some(_), .. } => return self.may_take(state, response),
             _ => {
                 self.fault(state.id, "resume was called without a deferral");

@@ -76,7 +76,8 @@ pub(crate) fn expected(plan: &Plan, exchange: &Exchange, nth: u32) -> Expected {
     let body = if end == BodyEnd::NoBody { Body::Own(0) } else { body };
     let begins = matches!(exchange.answer, Answer::Echo | Answer::Begin { .. });
     // The threads that resolve tokens are suspended as well, possibly for longer than the connection may be silent.
-    let waits_for_others = matches!(exchange.answer, Answer::Upgrade { paced: Some(_), .. });
+    let waits_for_others =
+        matches!(exchange.answer, Answer::Upgrade { paced: Some(_), .. } | Answer::File { disk_ms: Some(_), .. });
     let lacks_its_end = exchange.short_file().is_some() && !has_no_body;
     let may_break = begins && is_beyond(plan, exchange) || waits_for_others && plan.pauses() || lacks_its_end;
     let keeps = if is_switched { Keeps::Either } else { keeps(plan, exchange, nth, is_the_handlers) };

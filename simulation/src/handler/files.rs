@@ -63,9 +63,14 @@ impl Files {
 impl Puppet<'_> {
     /// Writes the next part of its body: by the system, or as it would be read where that cannot be.
     pub(super) fn send_file(&self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
-        let Answer::File { length, piece, there, at_once, .. } = self.exchange(state.id).answer else {
+        let Answer::File { length, piece, there, at_once, disk_ms, .. } = self.exchange(state.id).answer else {
             return Flow::Finish;
         };
+        if disk_ms.is_some() && !std::mem::replace(&mut state.may_take, true) {
+            self.take_token(state.id, response);
+            return Flow::Defer(state);
+        }
+        state.may_take = false;
         if !state.id.serial.is_multiple_of(3) && state.written < there {
             self.write_piece(&mut state, there.min(length), COPIED_MAX, response);
         }
