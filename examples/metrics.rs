@@ -23,6 +23,7 @@ fn main() -> Result<(), ServerError> {
                 response.body_with(|body| {
                     let mut text = Text::new(body);
                     text.server(&counters.read())?;
+                    text.buffers(|class| counters.buffers(class))?;
                     Ok::<_, WriteError>(all.read(|all| text.exchanges(all))?)
                 })
             })

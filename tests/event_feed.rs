@@ -124,3 +124,20 @@ fn silence_is_broken_by_comments_and_a_stop_ends_the_response() {
         assert_eq!(server.receive(client), b"0\r\n\r\n");
     });
 }
+
+#[test]
+fn head_gets_the_head_and_the_connection_goes_on() {
+    let feed: &'static EventFeed = Box::leak(Box::new(EventFeed::new(1)));
+    let resumer = Server::new().resumer();
+    let handler = handler_fn(move |request, response| feed.join(request, response, &resumer, 4));
+    with_server(handler, Limits::default(), |server| {
+        let client = server.connect();
+        for _ in 0..2 {
+            server.send(client, b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+            let head = String::from_utf8(server.receive(client)).unwrap();
+            assert!(head.contains("\r\nContent-Type: text/event-stream\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+        }
+        feed.send("nobody listens");
+        assert_eq!(feed.listeners(), 0);
+    });
+}

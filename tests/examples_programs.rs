@@ -206,6 +206,7 @@ fn metrics_shows_the_counters_of_all_workers() {
                 && value("http_request_duration_seconds_count") >= 10.0
                 && value("aurora_connections_accepted_total") >= 10.0
                 && value("aurora_sent_bytes_total") > 0.0
+                && value("aurora_buffers_high_water{bytes=\"4096\"}") >= 1.0
                 && value("aurora_connections_closed_total{reason=\"peer_closed\"}") >= 10.0
         },
         "all requests are counted",

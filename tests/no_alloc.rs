@@ -4,82 +4,26 @@
 //! kind over real sockets. Then the same runs in a child process whose allocator aborts at the first allocation.
 #![cfg(has_backend)]
 
+#[path = "support/allocations.rs"]
+mod allocations;
 #[path = "support/http.rs"]
 mod http;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, Once};
 use std::task::Poll;
 use std::thread;
 
+use allocations::{abort_instead, count_this_thread, counted, start_counting, stop_counting};
 use aurora_http::core::request::BodyLength;
 use aurora_http::{
-    Backend, CloseReason, Content, DeferToken, Flow, Handler, Limits, Method, Progress, Request, ResponseWriter,
-    Resumer, Running, Server, Wire, WriteError, duplex, handler_fn,
+    Backend, CloseReason, Content, DeferToken, EventFeed, Flow, Handler, Limits, Method, Progress, Request,
+    ResponseWriter, Resumer, Running, Server, Wire, WriteError, duplex, handler_fn,
 };
 use aurora_http_websocket::{Next, PIECE_BYTES_MAX, Socket};
 use http::{Client, eventually};
 use tungstenite::Message;
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Set once the server is ready: allocations of workers count from then on.
-static SERVING: AtomicBool = AtomicBool::new(false);
-/// Whether the first allocation aborts the process.
-static ABORTS: AtomicBool = AtomicBool::new(false);
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-thread_local! {
-    /// Set by the handler's factory, which runs on the worker's thread.
-    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
-}
-
-impl Counting {
-    fn count(layout: Layout) {
-        if !SERVING.load(Ordering::Relaxed) || !IS_WORKER.try_with(Cell::get).unwrap_or(false) {
-            return;
-        }
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        if ABORTS.load(Ordering::Relaxed) {
-            SERVING.store(false, Ordering::Relaxed); // the following code allocates
-            eprintln!("a worker allocates {layout:?}\n{}", std::backtrace::Backtrace::force_capture());
-            std::process::abort();
-        }
-    }
-}
-
-// SAFETY: every call is passed on unchanged to the system's allocator; counting neither allocates nor touches the memory.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::count(layout);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same one.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Self::count(layout);
-        // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is the same one.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Self::count(layout);
-        // SAFETY: the caller keeps the contract of `realloc`, and `pointer` is from the same allocator.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`, and `pointer` is from the same allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 /// A handler that uses every flow, without allocating itself.
 struct Flows {
@@ -244,12 +188,12 @@ fn serve(backend: Backend) -> Running {
     TOKENS.lock().unwrap().reserve(100);
     *RESUMER.lock().unwrap() = Some(server.resumer());
     let running = server.start(move |worker| {
-        IS_WORKER.set(true);
+        count_this_thread(true);
         Flows { resumer: worker.resumer() }
     });
     let running = running.unwrap();
     RESOLVES.call_once(|| drop(thread::spawn(resolve)));
-    SERVING.store(true, Ordering::SeqCst);
+    start_counting();
     running
 }
 
@@ -493,7 +437,9 @@ fn connections(address: SocketAddr) -> u64 {
 fn no_worker_allocates_while_serving() {
     let _alone = ONE_AT_A_TIME.lock();
     ARRIVED.notify_all(); // on systems where its first use allocates
-    ABORTS.store(std::env::var_os(ABORT).is_some(), Ordering::SeqCst);
+    if std::env::var_os(ABORT).is_some() {
+        abort_instead();
+    }
     let all =
         [(Backend::Epoll, cfg!(has_epoll)), (Backend::Kqueue, cfg!(has_kqueue)), (Backend::Uring, cfg!(has_uring))];
     for (backend, _) in all.into_iter().filter(|(_, is_built)| *is_built) {
@@ -506,22 +452,21 @@ fn nothing_is_allocated_on(backend: Backend) {
     if let (Backend::Uring, Err(refusal)) = (backend, aurora_http::uring::probe()) {
         return eprintln!("not on io_uring: {refusal}");
     }
-    ALLOCATIONS.store(0, Ordering::SeqCst);
     let running = serve(backend);
     let requests = load(running.local_addr());
-    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 0, "allocations in {requests} requests");
+    assert_eq!(counted(), 0, "allocations in {requests} requests");
     assert!(requests > 7_000, "{requests}");
     eventually(|| running.counters().active == 0, "every connection is closed");
     let counters = running.counters();
     assert_eq!(counters.requests, requests, "{counters:?}");
     assert_eq!(counters.closed.of(CloseReason::IdleTimeout), 5, "{counters:?}");
-    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 0, "allocations while connections ended");
+    assert_eq!(counted(), 0, "allocations while connections ended");
     // The count works: an allocation in a handler is counted.
-    if std::env::var_os(ALLOCATES).is_some() || !ABORTS.load(Ordering::SeqCst) {
+    if std::env::var_os(ALLOCATES).is_some() || std::env::var_os(ABORT).is_none() {
         assert_eq!(Client::connect(running.local_addr()).get("/allocates").status, 200);
-        assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 1);
+        assert_eq!(counted(), 1);
     }
-    SERVING.store(false, Ordering::SeqCst);
+    stop_counting();
 }
 
 /// Sends every message of a WebSocket back.
@@ -549,10 +494,9 @@ fn echo_messages() -> impl Handler {
 #[test]
 fn no_worker_allocates_for_the_messages_of_a_websocket() {
     let _alone = ONE_AT_A_TIME.lock();
-    ALLOCATIONS.store(0, Ordering::SeqCst);
     let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32);
-    let running = server.start(|_| (IS_WORKER.set(true), echo_messages()).1).unwrap();
-    SERVING.store(true, Ordering::SeqCst);
+    let running = server.start(|_| (count_this_thread(true), echo_messages()).1).unwrap();
+    start_counting();
     for length in [0, 10, 1_000, 70_000].repeat(10) {
         let stream = Client::connect(running.local_addr()).into_stream();
         let (mut socket, _) = tungstenite::client(format!("ws://{}/", running.local_addr()), stream).unwrap();
@@ -565,8 +509,54 @@ fn no_worker_allocates_for_the_messages_of_a_websocket() {
         assert!(socket.read().unwrap().is_close() && socket.read().is_err());
     }
     eventually(|| running.counters().active == 0, "every connection is closed");
-    SERVING.store(false, Ordering::SeqCst);
-    assert_eq!(ALLOCATIONS.load(Ordering::SeqCst), 0);
+    assert_eq!(stop_counting(), 0);
+}
+
+/// An event is made once, whoever listens, and passing it on takes nothing.
+#[test]
+fn events_are_allocated_once_for_all_who_listen() {
+    static FEED: EventFeed = EventFeed::new(8);
+    const LISTENERS: usize = 20;
+    let _alone = ONE_AT_A_TIME.lock();
+    let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(32);
+    let start = server.start(|worker| {
+        count_this_thread(true);
+        let resumer = worker.resumer();
+        handler_fn(move |request, response| FEED.join(request, response, &resumer, 4))
+    });
+    let running = start.unwrap();
+    let mut listeners: Vec<Client> = Vec::new();
+    let events = |listeners: &mut [Client]| {
+        for _ in 0..50 {
+            let number = FEED.send("it rains");
+            let event = format!("id: {number}\ndata: it rains\n\n");
+            for listener in &mut *listeners {
+                let chunk = listener.take(7 + event.len() + 2);
+                assert!(String::from_utf8_lossy(&chunk).contains(&event));
+            }
+        }
+    };
+    while listeners.len() < LISTENERS {
+        let mut listener = Client::connect(running.local_addr());
+        listener.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(listener.head().starts_with("HTTP/1.1 200 "));
+        listeners.push(listener);
+    }
+    // The mailboxes have places from then on.
+    events(&mut listeners);
+    start_counting();
+    events(&mut listeners);
+    assert_eq!(stop_counting(), 0, "by workers");
+    let count_of = |feed: &EventFeed| {
+        start_counting();
+        count_this_thread(true);
+        feed.send("it rains");
+        count_this_thread(false);
+        stop_counting()
+    };
+    let nobody = EventFeed::new(8);
+    nobody.send("the first takes the memory for those that are kept");
+    assert_eq!(count_of(&FEED), count_of(&nobody), "for {LISTENERS} who listen and for nobody");
 }
 
 /// In a child's environment: its allocator aborts.
@@ -590,5 +580,5 @@ fn no_worker_allocates_under_an_allocator_that_aborts() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = child(&[ABORT, ALLOCATES]);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("a worker allocates"), "{said}");
+    assert!(!output.status.success() && said.contains("an allocation of"), "{said}");
 }

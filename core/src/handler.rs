@@ -15,7 +15,7 @@ use crate::error::CloseReason;
 pub use crate::peer::{ConnectionId, ConnectionInfo};
 use crate::request::Request;
 use crate::writer::ResponseWriter;
-pub use around::{Around, Wrapped, around};
+pub use around::{Around, Wrapped, around, settle};
 pub use content::Content;
 pub use duplex::{Duplex, Wire, duplex};
 pub use exchange::{Either, Exchange};

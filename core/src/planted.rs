@@ -171,6 +171,18 @@ faults! {
     AbandonedUnheard,
     /// The time that was noted for a queue is kept after the queue has become empty.
     LineGoneSpins,
+    /// The rest of a part of a file that was sent in part is forgotten.
+    FileRestForgotten,
+    /// The rest of a part of a file is sent from where the part began.
+    FileOffsetKept,
+    /// What precedes a part of a file is sent again with the rest of it.
+    FileHeadSentTwice,
+    /// The next send is taken for one of a file.
+    FileFlagKept,
+    /// A full reactor rejects a part of a file, and only what precedes it is sent later.
+    RejectedFileForgotten,
+    /// A response goes on behind a file that ended early.
+    FileEndIgnored,
     /// A newcomer ends connections whose clients are still receiving.
     NewcomerDestroys,
 }

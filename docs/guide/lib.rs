@@ -23,4 +23,5 @@ chapters! {
     stop = "src/stop.md",
     stream = "src/stream.md",
     test = "src/test.md",
+    tls = "src/tls.md",
 }

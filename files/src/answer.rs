@@ -83,6 +83,8 @@ struct Described<'o> {
     media: MediaType,
     coding: Option<Coding>,
     tag: Text<64>,
+    /// Seconds since 1970-01-01.
+    now_s: u64,
     options: &'o Options,
 }
 
@@ -94,9 +96,10 @@ fn answer_file<A: Asked + ?Sized>(
     response: &mut ResponseWriter<'_>,
 ) -> Result<Option<Transfer>, WriteError> {
     let FoundFile { file, facts, media, coding } = found;
-    let described = Described { facts, media, coding, tag: tag(facts, coding), options };
-    let now_s = if asked.has(Field::IfRange) { now_s() } else { 0 };
-    let validators = Validators { tag: described.tag.as_bytes(), modified_s: facts.modified_s, now_s };
+    let now_s = now_s();
+    let described = Described { facts, media, coding, tag: tag(facts, coding), now_s, options };
+    let modified_s = facts.modified_since_1970_s();
+    let validators = Validators { tag: described.tag.as_bytes(), modified_s, now_s };
     match verdict(asked, validators) {
         Verdict::Proceed => {}
         Verdict::NotModified => {
@@ -135,11 +138,11 @@ impl Described<'_> {
         target: &Target<'_>,
         response: &mut ResponseWriter<'_>,
     ) -> Result<Transfer, WriteError> {
-        let (file_len, by_system) = (self.facts.len, self.options.by_system);
+        let (file_len, kernel) = (self.facts.len, self.options.kernel);
         let mut span = Span { from: 0, to: file_len };
         match wanted {
             Wanted::Several { spans, count } => {
-                let parts = Parts::new(file, &spans[..count], self.media.as_bytes(), file_len, by_system);
+                let parts = Parts::new(file, &spans[..count], self.media.as_bytes(), file_len, kernel);
                 response.status(206)?;
                 response.field("Content-Type", parts.media_type())?;
                 self.put_coding(response)?;
@@ -155,7 +158,7 @@ impl Described<'_> {
             Wanted::Whole | Wanted::Unsatisfiable => {}
         }
         self.begin(span.len(), response)?;
-        let mut transfer = Transfer::new(Body::File(Source::new(file, span, by_system)));
+        let mut transfer = Transfer::new(Body::File(Source::new(file, span, kernel)));
         if let Some((bytes_min, observer)) = &self.options.observer
             && span.len() >= *bytes_min
         {
@@ -191,7 +194,8 @@ impl Described<'_> {
     fn put_validators(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
         response.field("Accept-Ranges", "bytes")?;
         response.field("ETag", self.tag.as_bytes())?;
-        if let Some(date) = HttpDate::from_unix_seconds(self.facts.modified_s) {
+        // No time in the future is sent (RFC 9110 §8.8.2.1).
+        if let Some(date) = HttpDate::from_unix_seconds(self.facts.modified_since_1970_s().min(self.now_s)) {
             response.field("Last-Modified", date.as_bytes())?;
         }
         if self.options.precompressed {

@@ -11,6 +11,7 @@ use crate::found::is_segment;
 use crate::handler::ServeFiles;
 use crate::media::MediaType;
 use crate::root::Root;
+use crate::source::Kernel;
 use crate::threads::Threads;
 use crate::transfer::Progress;
 
@@ -37,8 +38,7 @@ pub(crate) struct Options {
     pub(crate) follow_links: bool,
     pub(crate) cache_control: Option<String>,
     pub(crate) observer: Option<(u64, Observer)>,
-    /// Whether the system may send files.
-    pub(crate) by_system: bool,
+    pub(crate) kernel: Kernel,
 }
 
 impl Options {
@@ -69,10 +69,18 @@ impl Files {
             follow_links: true,
             cache_control: None,
             observer: None,
-            by_system: ignores_sigpipe(),
+            kernel: Kernel { sends: ignores_sigpipe(), tells_cached: cfg!(target_os = "linux") },
         };
         let root = Arc::new(Root::open(folder.as_ref())?);
         Ok(Self { root, threads: Threads::new(), options: Arc::new(options) })
+    }
+
+    /// As on a system that neither resolves paths beneath a folder nor tells what is in its caches.
+    #[cfg(test)]
+    pub(crate) fn portable(folder: &Path) -> io::Result<Self> {
+        let root = Arc::new(Root::open_portably(folder)?);
+        let files = Self { root, ..Self::new(folder)? };
+        Ok(files.with(|options| options.kernel.tells_cached = false))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
@@ -80,10 +88,11 @@ impl Files {
         self
     }
 
-    /// Serves the folder at this path instead of at `/`: `/static` for `/static/…`. Other paths are 404.
+    /// Serves the folder at this path instead of at `/`: `/static` or `static` for `/static/…`. Other paths are 404.
     #[must_use]
     pub fn under(self, prefix: &str) -> Self {
-        let prefix = prefix.trim_end_matches('/').to_owned();
+        let prefix = prefix.trim_matches('/');
+        let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
         self.with(|options| options.prefix = prefix)
     }
 
@@ -95,7 +104,8 @@ impl Files {
         self.with(|options| options.index = name)
     }
 
-    /// Whether folders without an index are answered with a page that lists them; the default is 404.
+    /// Whether folders without an index are answered with a page that lists them; the default is 404. A page is made in memory: some
+    /// 200 bytes for each entry, of which there are 10 000 at most.
     #[must_use]
     pub fn listings(self, on: bool) -> Self {
         self.with(|options| options.listings = on)
@@ -135,8 +145,9 @@ impl Files {
         self.with(|options| options.cache_control = Some(value))
     }
 
-    /// Reports the progress of responses with at least `bytes_min` bytes of content: when they begin, after each tenth, but
-    /// at most once per second, and at their end. Such a response allocates.
+    /// Reports the progress of responses with at least `bytes_min` bytes of a file, or of one range of it: when they begin, after
+    /// each tenth, but at most once per second, and at their end. Such a response allocates. Responses to HEAD, listings and
+    /// several ranges at once are not reported.
     #[must_use]
     pub fn on_progress(self, bytes_min: u64, report: impl Fn(&Progress<'_>) + Send + Sync + 'static) -> Self {
         let report: Observer = Arc::new(report);

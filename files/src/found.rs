@@ -131,7 +131,11 @@ pub(crate) fn look_up(
 fn find_fallback(root: &Root, options: &Options, fallback: &str, query: Query, reach: Reach) -> Option<Found> {
     let mut room = [0; 2 * SPARE];
     let Some(mut path) = Below::fixed(fallback, &mut room) else { return Some(Found::Missing) };
-    find(root, options, &mut path, Query { is_folder: false, ..query }, reach)
+    match find(root, options, &mut path, Query { is_folder: false, ..query }, reach)? {
+        // Not a page: a redirection would lead to ever longer paths.
+        Found::Folder => Some(Found::Missing),
+        found => Some(found),
+    }
 }
 
 fn find(root: &Root, options: &Options, path: &mut Below<'_>, query: Query, reach: Reach) -> Option<Found> {

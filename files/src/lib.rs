@@ -30,9 +30,10 @@
 //!
 //! # How files are sent
 //! Where the connection [can](aurora_http_core::writer::ResponseWriter::sends_files), the system sends a file that is longer than
-//! 32 KiB without copying it (sendfile(2)); otherwise it is read into a buffer of the pool. A file that becomes shorter while it is
-//! sent ends the connection, so that the client sees that its copy is not complete. As with any server that uses sendfile(2), a file
-//! that is changed in place while it is sent reaches the client partly as it was and partly as it is: replace files by renaming.
+//! 32 KiB without copying it (sendfile(2)); otherwise it is read into a buffer of the pool. A file that is found to be shorter
+//! than announced ends the connection, so that the client sees that its copy is not complete. As with any server that
+//! uses sendfile(2), a file that is changed in place while it is sent reaches the client partly as it was and partly as it is, and
+//! when it is cut in place, bytes that are already queued in the socket may arrive as zeros. So replace files by renaming.
 //!
 //! No worker waits for a disk. On Linux it asks the kernel only for what is in its caches, path and content (`RESOLVE_CACHED`,
 //! `RWF_NOWAIT`); the rest is opened and read ahead by a few threads, and the exchange waits for them like a deferred answer. Elsewhere
@@ -46,6 +47,9 @@
 #![forbid(unsafe_code)]
 #![cfg(unix)]
 
+#[cfg(test)]
+extern crate self as aurora_http_files;
+
 mod answer;
 mod asked;
 mod conditions;
@@ -58,6 +62,8 @@ mod parts;
 mod path;
 mod range;
 mod root;
+#[cfg(test)]
+mod slow_disk_tests;
 mod source;
 mod threads;
 mod transfer;

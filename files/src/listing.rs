@@ -97,7 +97,12 @@ fn entries(
             return Ok((entries, false));
         }
         let is_folder = facts.kind == FileType::Directory;
-        entries.push(Entry { name: bytes.to_vec(), is_folder, len: facts.len, modified_s: facts.modified_s });
+        entries.push(Entry {
+            name: bytes.to_vec(),
+            is_folder,
+            len: facts.len,
+            modified_s: facts.modified_since_1970_s(),
+        });
     }
     Ok((entries, true))
 }
@@ -159,7 +164,9 @@ fn write(html: &mut String, path: &[u8], entries: &[Entry], is_complete: bool, o
     }
     html.push_str("</tbody></table>\n");
     let folders = entries.iter().filter(|entry| entry.is_folder).count();
-    let bytes: u64 = entries.iter().filter(|entry| !entry.is_folder).map(|entry| entry.len).sum();
+    // Holes of sparse files count, so this may be more than any disk has.
+    let lengths = entries.iter().filter(|entry| !entry.is_folder).map(|entry| entry.len);
+    let bytes = lengths.fold(0, u64::saturating_add);
     let (folders, files) = (Count(folders, "folder"), Count(entries.len() - folders, "file"));
     write!(html, "<p>{folders}, {files}, {}</p>", Size(bytes))?;
     if !is_complete {
@@ -320,6 +327,10 @@ mod tests {
         let mut html = String::new();
         write(&mut html, b"", &[], true, Order::default()).unwrap();
         assert!(html.contains("<h1>/</h1>") && !html.contains("../"), "{html}");
+        html.clear();
+        let sparse = [entry("a", false, u64::MAX, 0), entry("b", false, u64::MAX, 0)];
+        write(&mut html, b"", &sparse, true, Order::default()).unwrap();
+        assert!(html.contains("<p>0 folders, 2 files, 16.0 EiB</p>"), "{html}");
         html.clear();
         write(&mut html, b"a/b", &[], false, Order::default()).unwrap();
         assert!(

@@ -7,7 +7,7 @@ use aurora_http::{ResponseWriter, WriteError};
 use aurora_http_sockets::OpenFile;
 
 use crate::range::Span;
-use crate::source::{Pumped, Source};
+use crate::source::{Kernel, Pumped, Source};
 
 #[derive(Debug)]
 pub(crate) struct Parts {
@@ -49,12 +49,12 @@ impl Layout {
 }
 
 impl Parts {
-    pub(crate) fn new(file: OpenFile, spans: &[Span], media: &[u8], file_len: u64, by_system: bool) -> Self {
+    pub(crate) fn new(file: OpenFile, spans: &[Span], media: &[u8], file_len: u64, kernel: Kernel) -> Self {
         // 128 bits that nobody can foresee, so that no file contains them.
         let random = || RandomState::new().build_hasher().finish();
         let boundary = format!("{:016x}{:016x}", random(), random());
         let layout = Layout { boundary, media: String::from_utf8_lossy(media).into_owned(), file_len };
-        let source = Source::new(file, Span { from: 0, to: 0 }, by_system);
+        let source = Source::new(file, Span { from: 0, to: 0 }, kernel);
         Self { source, spans: spans.to_vec(), next: 0, layout, pending: String::new(), written: 0, is_last: false }
     }
 

@@ -42,8 +42,8 @@ pub(crate) enum Reach {
 pub(crate) struct Facts {
     pub(crate) kind: FileType,
     pub(crate) len: u64,
-    /// Seconds since 1970-01-01; 0 for earlier times.
-    pub(crate) modified_s: u64,
+    /// Seconds since 1970-01-01, negative for earlier times.
+    pub(crate) modified_s: i64,
     pub(crate) modified_ns: u32,
 }
 
@@ -146,12 +146,17 @@ pub(crate) fn facts(file: BorrowedFd<'_>) -> Result<Facts, Errno> {
 }
 
 impl Facts {
+    /// The time as HTTP tells it: seconds since 1970-01-01, which is also for earlier times.
+    pub(crate) fn modified_since_1970_s(&self) -> u64 {
+        u64::try_from(self.modified_s).unwrap_or(0)
+    }
+
     #[allow(clippy::unnecessary_cast)] // the types of the fields differ between systems
     pub(crate) fn of(stat: &Stat) -> Self {
         Self {
             kind: FileType::from_raw_mode(stat.st_mode),
             len: u64::try_from(stat.st_size).unwrap_or(0),
-            modified_s: u64::try_from(stat.st_mtime as i64).unwrap_or(0),
+            modified_s: stat.st_mtime as i64,
             modified_ns: stat.st_mtime_nsec as u32,
         }
     }

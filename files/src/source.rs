@@ -29,7 +29,16 @@ pub(crate) struct Source {
     end: u64,
     /// It has been read up to here a moment ago.
     warm_to: u64,
-    by_system: bool,
+    kernel: Kernel,
+}
+
+/// What the kernel does with the content of files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kernel {
+    /// It sends them.
+    pub(crate) sends: bool,
+    /// It tells what is in its caches.
+    pub(crate) tells_cached: bool,
 }
 
 /// Why no more of a part is written in this call.
@@ -58,8 +67,8 @@ impl From<WriteError> for Unread {
 }
 
 impl Source {
-    pub(crate) fn new(file: OpenFile, span: Span, by_system: bool) -> Self {
-        Self { file, at: span.from, end: span.to, warm_to: 0, by_system }
+    pub(crate) fn new(file: OpenFile, span: Span, kernel: Kernel) -> Self {
+        Self { file, at: span.from, end: span.to, warm_to: 0, kernel }
     }
 
     /// Continues with another part of the same file.
@@ -77,7 +86,7 @@ impl Source {
         if left == 0 {
             return Ok(Pumped::Ended);
         }
-        if self.by_system && left >= SYSTEM_MIN && response.sends_files() {
+        if self.kernel.sends && left >= SYSTEM_MIN && response.sends_files() {
             let len = left.min(PIECE);
             if !self.is_warm(len) {
                 return Ok(Pumped::Cold);
@@ -112,7 +121,7 @@ impl Source {
             if warm > 0 {
                 retry_on_intr(|| pread(file, &mut into[..warm], self.at))
             } else {
-                retry_on_intr(|| read_cached(file, into, self.at))
+                self.read_cached(file, into, self.at)
             }
         });
         match outcome {
@@ -128,12 +137,24 @@ impl Source {
         if self.at + len <= self.warm_to {
             return true;
         }
+        if !self.kernel.tells_cached {
+            return false;
+        }
         let last = self.at + len - 1;
         let samples = (self.at..last).step_by(PROBE_DISTANCE as usize).chain([last]);
         self.file.with(|file| {
-            let is_cold = |at| matches!(read_cached(file, &mut [0], at), Err(Errno::AGAIN | Errno::OPNOTSUPP));
+            let is_cold = |at| matches!(self.read_cached(file, &mut [0], at), Err(Errno::AGAIN | Errno::OPNOTSUPP));
             !samples.into_iter().any(is_cold)
         })
+    }
+
+    /// Reads what is in the kernel's cache; [`Errno::AGAIN`] if the first byte is not, [`Errno::OPNOTSUPP`] if the kernel or the file
+    /// system does not tell.
+    fn read_cached(&self, file: BorrowedFd<'_>, into: &mut [u8], at: u64) -> Result<usize, Errno> {
+        if !self.kernel.tells_cached {
+            return Err(Errno::OPNOTSUPP);
+        }
+        retry_on_intr(|| read_cached(file, into, at))
     }
 
     /// What another thread has to do for the next bytes to be in the cache. It gets a descriptor of its own, so that the exchange can
@@ -161,8 +182,6 @@ impl Source {
     }
 }
 
-/// Reads what is in the kernel's cache; [`Errno::AGAIN`] if the first byte is not, [`Errno::OPNOTSUPP`] if the file system does not
-/// tell.
 #[cfg(target_os = "linux")]
 fn read_cached(file: BorrowedFd<'_>, into: &mut [u8], at: u64) -> Result<usize, Errno> {
     use rustix::io::{IoSliceMut, ReadWriteFlags, preadv2};

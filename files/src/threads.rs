@@ -22,15 +22,21 @@ struct Queue {
 }
 
 struct State {
+    /// Work that nobody waits for any more is thrown away when the queue would grow, so that it is never longer than twice what
+    /// there are exchanges: clients that leave cannot fill it while the disk hangs.
     jobs: VecDeque<Job>,
     started: usize,
     idle: usize,
     is_over: bool,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+struct Job {
+    /// The exchange has not ended.
+    is_awaited: Box<dyn Fn() -> bool + Send>,
+    work: Box<dyn FnOnce() + Send>,
+}
 
-/// What a job returns, once it is done.
+/// What a job returns, once it is done. To drop it means that the result is not wanted any more.
 pub(crate) struct Pending<T>(Arc<Mutex<Option<T>>>);
 
 impl<T> Pending<T> {
@@ -59,14 +65,32 @@ impl Threads {
         token: DeferToken,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Pending<T> {
-        let result = Arc::new(Mutex::new(None));
-        let (shared, resumer) = (Arc::clone(&result), resumer.clone());
-        self.0.0.push(Box::new(move || {
-            // The exchange may be gone.
-            let value = (Arc::strong_count(&shared) > 1).then(job);
-            *shared.lock().unwrap_or_else(PoisonError::into_inner) = value;
+        let resumer = resumer.clone();
+        self.push(job, move || {
             resumer.resume(token);
-        }));
+        })
+    }
+
+    /// Has a thread do `job`, and then `tell` that it is done.
+    fn push<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+        tell: impl FnOnce() + Send + 'static,
+    ) -> Pending<T> {
+        let result = Arc::new(Mutex::new(None));
+        let (awaited, place) = (Arc::downgrade(&result), Arc::downgrade(&result));
+        let is_awaited = move || awaited.strong_count() > 0;
+        let work = move || {
+            if place.strong_count() == 0 {
+                return;
+            }
+            let value = job();
+            if let Some(place) = place.upgrade() {
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+                tell();
+            }
+        };
+        self.0.0.push(Job { is_awaited: Box::new(is_awaited), work: Box::new(work) });
         Pending(result)
     }
 }
@@ -74,6 +98,12 @@ impl Threads {
 impl Queue {
     fn push(self: &Arc<Self>, job: Job) {
         let mut state = self.lock();
+        let mut left = VecDeque::new();
+        if state.jobs.len() == state.jobs.capacity() {
+            let jobs = std::mem::take(&mut state.jobs);
+            let (awaited, others) = jobs.into_iter().partition(|job: &Job| (job.is_awaited)());
+            (state.jobs, left) = (awaited, others);
+        }
         state.jobs.push_back(job);
         if state.idle < state.jobs.len() && state.started < THREADS_MAX {
             let queue = Arc::clone(self);
@@ -84,11 +114,12 @@ impl Queue {
             {
                 // There are no threads to be had: better late than never.
                 drop(state);
-                return job();
+                return (job.work)();
             }
         }
         drop(state);
         self.arrived.notify_one();
+        drop(left); // their files are closed now that nobody waits for the lock
     }
 
     fn work(&self) {
@@ -96,7 +127,7 @@ impl Queue {
         while !state.is_over {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                job();
+                (job.work)();
                 state = self.lock();
             } else {
                 state.idle += 1;
@@ -121,5 +152,74 @@ impl Drop for Owner {
 impl fmt::Debug for Threads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Threads").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// All threads wait at it, as for a disk that hangs.
+    pub(crate) struct Gate {
+        state: Arc<(Mutex<(usize, bool)>, Condvar)>,
+        _jobs: Vec<Pending<()>>,
+    }
+
+    impl Gate {
+        /// The threads do nothing else behind the work that is there.
+        pub(crate) fn close(threads: &Threads) -> Self {
+            let state = Arc::new((Mutex::new((0, false)), Condvar::new()));
+            let wait = || {
+                let state = Arc::clone(&state);
+                move || {
+                    let mut locked = state.0.lock().unwrap();
+                    locked.0 += 1;
+                    state.1.notify_all();
+                    drop(state.1.wait_while(locked, |(_, is_open)| !*is_open).unwrap());
+                }
+            };
+            let jobs = (0..THREADS_MAX).map(|_| threads.push(wait(), || {})).collect();
+            Self { state: Arc::clone(&state), _jobs: jobs }
+        }
+
+        /// Waits until all threads are there.
+        pub(crate) fn is_reached(&self) {
+            let (lock, told) = &*self.state;
+            drop(told.wait_while(lock.lock().unwrap(), |(count, _)| *count < THREADS_MAX).unwrap());
+        }
+
+        pub(crate) fn open(&self) {
+            self.state.0.lock().unwrap().1 = true;
+            self.state.1.notify_all();
+        }
+    }
+
+    impl Threads {
+        /// How much work waits.
+        pub(crate) fn queued(&self) -> usize {
+            self.0.0.lock().jobs.len()
+        }
+    }
+
+    #[test]
+    fn work_that_nobody_waits_for_does_not_pile_up() {
+        let threads = Threads::new();
+        let gate = Gate::close(&threads);
+        gate.is_reached();
+        let held = Arc::new(());
+        let mut wanted = Vec::new();
+        for number in 0..10_000 {
+            let kept = Arc::clone(&held);
+            let pending = threads.push(move || drop(kept), || {});
+            if number % 1_000 == 0 {
+                wanted.push(pending);
+            }
+        }
+        assert!(threads.queued() <= 64 && Arc::strong_count(&held) <= 65, "{} jobs", threads.queued());
+        gate.open();
+        let last = Gate::close(&threads);
+        last.is_reached();
+        assert!(wanted.iter().all(|pending| pending.take().is_some()), "what is wanted is done");
+        last.open();
     }
 }

@@ -487,3 +487,51 @@ fn a_date_in_the_future_does_not_hide_a_file() {
         assert_eq!(Client::connect(address).ask("GET", "/hello.txt", &[]).text(), "Hello, World!\n!");
     });
 }
+
+#[test]
+fn times_of_files_may_be_odd() {
+    each(
+        "odd-times",
+        |files| files,
+        |folder, connect| {
+            let mut client = connect();
+            let mut asked = |modified: SystemTime| {
+                let file = File::options().append(true).open(folder.path().join("hello.txt")).unwrap();
+                file.set_modified(modified).unwrap();
+                let response = client.ask("GET", "/hello.txt", &[]);
+                assert_eq!(response.status, 200);
+                let field = |name| response.field(name).unwrap().to_owned();
+                (field("ETag"), field("Last-Modified"), field("Date"))
+            };
+            // Before 1970, which HTTP cannot tell from 1970.
+            let (tag, modified, _) = asked(UNIX_EPOCH - Duration::from_secs(10));
+            assert_eq!(modified, "Thu, 01 Jan 1970 00:00:00 GMT");
+            assert_ne!(tag, asked(UNIX_EPOCH - Duration::from_secs(20)).0);
+            // After 2038.
+            let (_, modified, date) = asked(UNIX_EPOCH + Duration::from_secs(1 << 32));
+            let seconds =
+                |date: &str| httpdate::parse_http_date(date).unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs();
+            assert!(
+                seconds(&modified).abs_diff(seconds(&date)) <= 5,
+                "a time in the future is not sent: {modified}, {date}"
+            );
+            let (_, modified, _) = asked(UNIX_EPOCH + Duration::from_secs(1_000_000_000));
+            assert_eq!(modified, "Sun, 09 Sep 2001 01:46:40 GMT");
+        },
+    );
+}
+
+#[test]
+fn a_prefix_needs_no_slash_and_a_fallback_is_no_folder() {
+    each(
+        "prefix",
+        |files| files.under("static/").fallback("sub"),
+        |_, connect| {
+            for (path, status) in
+                [("/static/hello.txt", 200), ("/static/nothing", 404), ("/static/nothing/", 404), ("/hello.txt", 404)]
+            {
+                assert_eq!(connect().ask("GET", path, &[]).status, status, "{path}");
+            }
+        },
+    );
+}

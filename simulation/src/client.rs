@@ -394,10 +394,14 @@ impl Actor {
             return Ok(());
         }
         let is_too_much = expected.may_break && head.status == 413;
+        // Nothing of the file was sent yet.
+        let is_unreadable = expected.lacks_its_end && head.status == 500;
         if head.status == 408 && sent.was_prompt() && plan.is_in_time() {
             return Err(format!("exchange {serial} was sent in time: {head:?}"));
         }
-        if head.exchange.is_some() || !(is_too_much || may_be_instead(plan, visitor.nature, head.status)) {
+        if head.exchange.is_some()
+            || !(is_too_much || is_unreadable || may_be_instead(plan, visitor.nature, head.status))
+        {
             return Err(format!("exchange {serial} {exchange:?}: expected {expected:?}, not {head:?}"));
         }
         connection.is_last = head.closes;
@@ -442,7 +446,7 @@ impl Actor {
         match &current.expected {
             Some(expected) => {
                 let length = expected.body.length().unwrap_or(current.at);
-                if current.at != length {
+                if current.at != length || expected.lacks_its_end {
                     return Err(format!("exchange {}: {} of {length} bytes", current.serial, current.at));
                 }
                 around.seen.answered += 1;

@@ -91,6 +91,21 @@ pub enum Answer {
         /// Bytes of a piece.
         piece: usize,
     },
+    /// Answers with so many bytes of a file.
+    File {
+        /// Bytes of body.
+        length: usize,
+        /// Announces the length.
+        is_known: bool,
+        /// Bytes of a range.
+        piece: usize,
+        /// Bytes of it that the file has.
+        there: usize,
+        /// Finishes in the call that writes the last range, and not in the next one.
+        at_once: bool,
+        /// Defers before each range, as for a slow disk, for so many milliseconds.
+        disk_ms: Option<u32>,
+    },
     /// Collects the content and answers with so many bytes.
     Collect {
         /// Bytes of body.
@@ -203,6 +218,14 @@ impl Framing {
 }
 
 impl Exchange {
+    /// How many bytes of its body the file has, if that is less than it announces.
+    pub(crate) fn short_file(&self) -> Option<usize> {
+        match self.answer {
+            Answer::File { length, there, .. } if there < length => Some(there),
+            _ => None,
+        }
+    }
+
     pub(crate) fn panics(&self) -> bool {
         self.answer == Answer::Panic
     }
@@ -313,7 +336,7 @@ impl Exchange {
             | Answer::Timed { length, .. }
             | Answer::Paced { length, .. }
             | Answer::Begin { length, .. } => *length = (*length).min(most),
-            Answer::Produce { length, piece, .. } => {
+            Answer::Produce { length, piece, .. } | Answer::File { length, piece, .. } => {
                 *length = (*length).min(most);
                 *piece = (*piece).max(*length / STEPS_MAX);
             }
@@ -330,6 +353,7 @@ impl Exchange {
         let answered = match self.answer {
             Answer::Body { length, .. }
             | Answer::Produce { length, .. }
+            | Answer::File { length, .. }
             | Answer::Collect { length }
             | Answer::Receive { length, .. }
             | Answer::Defer { length, .. }
@@ -369,7 +393,7 @@ impl Exchange {
 }
 
 /// A pattern in which every position is recognizable; every body is a slice of it.
-static PATTERN: [u8; PATTERN_LEN] = {
+pub(crate) static PATTERN: [u8; PATTERN_LEN] = {
     let mut bytes = [0; PATTERN_LEN];
     let mut state = 1_u32;
     let mut at = 0;
@@ -401,9 +425,17 @@ impl Id {
         self.part(0x77_21, at, length)
     }
 
+    /// Where the body of its response begins in the pattern.
+    pub(crate) const fn body_at(self) -> usize {
+        self.start(0x2f_0b)
+    }
+
     fn part(self, salt: usize, at: usize, length: usize) -> &'static [u8] {
-        let start = (self.client * 0x9e_37 + self.serial * 0x3c_6f + salt) % (PATTERN_LEN - LENGTH_MAX);
-        &PATTERN[start + at..start + at + length]
+        &PATTERN[self.start(salt) + at..self.start(salt) + at + length]
+    }
+
+    const fn start(self, salt: usize) -> usize {
+        (self.client * 0x9e_37 + self.serial * 0x3c_6f + salt) % (PATTERN_LEN - LENGTH_MAX)
     }
 }
 
@@ -462,6 +494,15 @@ fn some_answer(dice: &mut Dice, world: &World, framing: Framing, may_panic: bool
             after_ms: if dice.once_in(8) { None } else { Some(dice.pick(&[0, 5, 2_000])) },
             by_itself: dice.once_in(4),
             length,
+        },
+        19 | 20 => Answer::File {
+            length,
+            is_known: !dice.once_in(4),
+            piece: dice.pick(&[10, 1_000, 40_000, 100_000]),
+            there: if dice.once_in(4) { dice.below(length + 1) } else { length },
+            at_once: dice.once_in(2),
+            // While it waits it may still ask for the content, so the head does not say that the connection will end.
+            disk_ms: if framing == Framing::None && dice.once_in(2) { Some(dice.pick(&[0, 5])) } else { None },
         },
         12 => Answer::Fail(dice.pick(&[400, 404, 500, 503])),
         13 if dice.once_in(2) => Answer::Upgrade {

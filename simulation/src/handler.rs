@@ -1,6 +1,7 @@
 //! A handler that treats every request as the plan says, and records its calls.
 
 mod anything;
+mod files;
 mod owned;
 mod waiting;
 
@@ -19,6 +20,7 @@ use aurora_http_core::writer::ResponseWriter;
 use crate::exchange::{Answer, Exchange, Framing, Id};
 use crate::plan::Plan;
 use anything::Whim;
+pub(crate) use files::Files;
 pub(crate) use owned::{Owned, Owning};
 
 /// The payload of a planned panic.
@@ -40,6 +42,8 @@ pub(crate) struct Book {
     pub(crate) closed: u64,
     /// The ids of all connections of all engines.
     pub(crate) names: HashSet<ConnectionId>,
+    /// The open files.
+    pub(crate) files: Files,
     /// Exchanges of this engine that were told of a stop.
     pub(crate) told: HashSet<Id>,
     /// The engine is being dropped with everything that it owns.
@@ -76,7 +80,7 @@ pub(crate) struct State {
     deferred: u8,
     /// An echo has begun its response.
     begun: bool,
-    /// It may take the content that has arrived.
+    /// It may take the content that has arrived, or the next part of the file.
     may_take: bool,
     /// The token that it has taken in addition.
     token: Option<DeferToken>,
@@ -218,7 +222,9 @@ impl Puppet<'_> {
             Answer::Defer { after_ms, by_itself, .. } | Answer::DeferLate { after_ms, by_itself, .. } => {
                 (after_ms, by_itself)
             }
-            Answer::Paced { after_ms, .. } | Answer::Upgrade { paced: Some(after_ms), .. } => (Some(after_ms), false),
+            Answer::Paced { after_ms, .. }
+            | Answer::Upgrade { paced: Some(after_ms), .. }
+            | Answer::File { disk_ms: Some(after_ms), .. } => (Some(after_ms), false),
             _ => return,
         };
         match response.defer() {
@@ -383,6 +389,10 @@ impl Handler for Puppet<'_> {
                 self.begin_stream(id, is_known.then_some(length), response);
                 Flow::Produce(state)
             }
+            Answer::File { length, is_known, .. } => {
+                self.begin_stream(id, is_known.then_some(length), response);
+                self.send_file(state, response)
+            }
             Answer::Collect { .. } => Flow::Collect(state),
             Answer::Receive { .. } | Answer::Echo => {
                 response.keep_trailers();
@@ -478,6 +488,9 @@ impl Handler for Puppet<'_> {
         if let Answer::Begin { length, .. } = answer {
             return self.produce_rest(state, length, response);
         }
+        if let Answer::File { .. } = answer {
+            return self.send_file(state, response);
+        }
         let Answer::Produce { length, piece, .. } = answer else {
             self.fault(state.id, "produce was called without being asked for");
             return Flow::Finish;
@@ -494,6 +507,7 @@ impl Handler for Puppet<'_> {
             Answer::Defer { times, length, .. } => (length, times),
             Answer::DeferLate { length, .. } => (length, 0),
             Answer::Timed { .. } => return self.wake(state, response),
+            Answer::File { .. } => return self.send_file(state, response),
             Answer::Paced { .. } | Answer::Upgrade { paced: Some(_), .. } => return self.may_take(state, response),
             _ => {
                 self.fault(state.id, "resume was called without a deferral");

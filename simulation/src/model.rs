@@ -16,6 +16,8 @@ pub(crate) struct Expected {
     pub(crate) is_the_handlers: bool,
     /// The response may be cut off, because the request exceeded a limit after the response had begun.
     pub(crate) may_break: bool,
+    /// The response must be cut off: the file ends before it does.
+    pub(crate) lacks_its_end: bool,
     pub(crate) end: BodyEnd,
 }
 
@@ -74,11 +76,13 @@ pub(crate) fn expected(plan: &Plan, exchange: &Exchange, nth: u32) -> Expected {
     let body = if end == BodyEnd::NoBody { Body::Own(0) } else { body };
     let begins = matches!(exchange.answer, Answer::Echo | Answer::Begin { .. });
     // The threads that resolve tokens are suspended as well, possibly for longer than the connection may be silent.
-    let waits_for_others = matches!(exchange.answer, Answer::Upgrade { paced: Some(_), .. });
-    let may_break = begins && is_beyond(plan, exchange) || waits_for_others && plan.pauses();
+    let waits_for_others =
+        matches!(exchange.answer, Answer::Upgrade { paced: Some(_), .. } | Answer::File { disk_ms: Some(_), .. });
+    let lacks_its_end = exchange.short_file().is_some() && !has_no_body;
+    let may_break = begins && is_beyond(plan, exchange) || waits_for_others && plan.pauses() || lacks_its_end;
     let keeps = if is_switched { Keeps::Either } else { keeps(plan, exchange, nth, is_the_handlers) };
     let keeps = if plan.is_pressed() && keeps == Keeps::Kept { Keeps::Either } else { keeps };
-    Expected { status, body, keeps, is_the_handlers, may_break, end }
+    Expected { status, body, keeps, is_the_handlers, may_break, lacks_its_end, end }
 }
 
 fn status_and_body(plan: &Plan, exchange: &Exchange) -> (u16, Body, bool) {
@@ -101,6 +105,7 @@ fn status_and_body(plan: &Plan, exchange: &Exchange) -> (u16, Body, bool) {
         | Answer::Receive { length, .. }
         | Answer::Produce { length, .. }
         | Answer::Begin { length, .. } => (200, Body::Own(length), true),
+        Answer::File { length, there, .. } => (200, Body::Own(there.min(length)), true),
         Answer::Echo => (200, Body::Content(length), true),
         Answer::Defer { after_ms: None, by_itself: false, .. }
         | Answer::DeferLate { after_ms: None, by_itself: false, .. } => (503, Body::Any, false),
@@ -144,8 +149,12 @@ fn keeps(plan: &Plan, exchange: &Exchange, nth: u32, is_the_handlers: bool) -> K
     let is_last = limits.requests_per_connection_max.is_some_and(|max| nth >= max);
     // RFC 9112 §6.3: without chunked coding, a body of unknown length ends with the connection. (A response to HEAD may do
     // the same, although it has no body.)
-    let is_unknown =
-        matches!(exchange.answer, Answer::Produce { is_known: false, .. } | Answer::Begin { is_known: false, .. });
+    let is_unknown = matches!(
+        exchange.answer,
+        Answer::Produce { is_known: false, .. }
+            | Answer::File { is_known: false, .. }
+            | Answer::Begin { is_known: false, .. }
+    );
     let ends_body = exchange.is_http10 && is_unknown;
     // RFC 9931 §5: bytes after a refused CONNECT must not be interpreted.
     if !is_asked || is_last || exchange.method == Method::Connect {

@@ -47,6 +47,8 @@ pub struct World {
     pub generation: u32,
     /// How often each slot has deferred before.
     pub serial: u64,
+    /// Whether there are files, which the reactor can send.
+    pub has_files: bool,
 }
 
 /// The reactor between the engine and the simulated network.
@@ -301,6 +303,7 @@ fn some_world(dice: &mut Dice) -> World {
         work_ms_max: dice.pick(&[0, 0, 0, 3]),
         generation: dice.pick(&[0, (1 << 24) - 3]),
         serial: dice.pick(&[0, (1 << 29) - 3, (1 << 30) - 2, (1 << 61) - 4]),
+        has_files: !dice.once_in(8),
     }
 }
 

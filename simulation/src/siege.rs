@@ -106,6 +106,7 @@ fn some_world(dice: &mut Dice, siege: Siege) -> World {
         work_ms_max: 0,
         generation: 0,
         serial: 0,
+        has_files: true,
     }
 }
 

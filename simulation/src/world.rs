@@ -22,7 +22,7 @@ use aurora_http_core::time::Instant;
 
 use crate::client::{Actor, Seen};
 use crate::face::{Face, Passing, Watched};
-use crate::handler::{Book, Owning, Planned, Puppet};
+use crate::handler::{Book, Files, Owning, Planned, Puppet};
 use crate::plan::{Face as FaceKind, Looping, Plan, Trouble};
 use memory::{Memory, Parts};
 use stage::Stage;
@@ -90,6 +90,7 @@ pub(crate) fn play(plan: &Plan) -> Result<Tally, String> {
     network.advance_to(Instant(plan.world.start_ms));
     network.set_unix_time(784_111_777);
     network.set_faults(plan.world.faults, Dice::new(!plan.seed));
+    stage.book.borrow_mut().files = Files::open(plan, &mut network);
     loop {
         stage.tally.engines += 1;
         let (ended, next) = match plan.world.face {

@@ -182,6 +182,20 @@ impl<'s, S: Selector> Poller<'s, S> {
     }
 }
 
+/// The outcome of a send of `wanted` bytes. If the socket did not take all of them, the next report is to be that it does.
+#[inline]
+fn sent<S: Selector>(selector: &S, (socket, key): (BorrowedFd<'_>, Key), attempt: Attempt, wanted: usize) -> Attempt {
+    let is_full = match attempt {
+        Attempt::Done(count) => (count as usize) < wanted,
+        Attempt::WouldBlock => true,
+        Attempt::Failed(_) => false,
+    };
+    match is_full.then(|| selector.report_writable(socket, key)) {
+        Some(Err(error)) => Attempt::Failed(os_error(error)),
+        Some(Ok(())) | None => attempt,
+    }
+}
+
 impl<S: AsFd> AsFd for Poller<'_, S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.selector.as_fd()
@@ -214,30 +228,14 @@ impl<S: Selector> NonBlocking for Poller<'_, S> {
     fn send(&mut self, io: IoHandle, parts: [&[u8]; 2]) -> Attempt {
         let Some((socket, key)) = self.table.get_with_key(io) else { return Attempt::Failed(IoError::Unsupported) };
         let attempt = stream::send(socket, parts);
-        let short = match attempt {
-            Attempt::Done(count) => (count as usize) < parts[0].len() + parts[1].len(),
-            Attempt::WouldBlock => true,
-            Attempt::Failed(_) => false,
-        };
-        match short.then(|| self.selector.report_writable(socket, key)) {
-            Some(Err(error)) => Attempt::Failed(os_error(error)),
-            Some(Ok(())) | None => attempt,
-        }
+        sent(&self.selector, (socket, key), attempt, parts[0].len() + parts[1].len())
     }
 
     #[cfg(feature = "std")]
     fn send_file(&mut self, io: IoHandle, head: &[u8], range: FileRange) -> Attempt {
         let Some((socket, key)) = self.table.get_with_key(io) else { return Attempt::Failed(IoError::Unsupported) };
         let attempt = crate::sendfile::send(socket, head, range);
-        let is_short = match attempt {
-            Attempt::Done(count) => (count as usize) < head.len() + range.len as usize,
-            Attempt::WouldBlock => true,
-            Attempt::Failed(_) => false,
-        };
-        match is_short.then(|| self.selector.report_writable(socket, key)) {
-            Some(Err(error)) => Attempt::Failed(os_error(error)),
-            Some(Ok(())) | None => attempt,
-        }
+        sent(&self.selector, (socket, key), attempt, head.len() + range.len as usize)
     }
 
     #[cfg(feature = "std")]

@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
 use aurora_http_core::handler::{Exchange, Flow, Respond};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
-use super::mailbox::{MailSender, Mailbox, mailbox};
+use super::mailbox::{MailSender, MailboxBody, mailbox};
 use super::resumer::Resumer;
 
 /// How often a listener who hears nothing gets a comment. Proxies end connections that are silent for a minute or less.
@@ -53,6 +52,33 @@ impl EventFeed {
         Self { history, state: Mutex::new(state) }
     }
 
+    /// Gives the first event this number instead of 0. A program that is started again does not know
+    /// which events it sent before, and would take an old number for one of its own. With numbers that always grow, such as the
+    /// microseconds since 1970, who listened before the restart gets all that is kept since.
+    ///
+    /// ```
+    /// use std::sync::LazyLock;
+    /// use std::time::{SystemTime, UNIX_EPOCH};
+    ///
+    /// use aurora_http::EventFeed;
+    ///
+    /// static NEWS: LazyLock<EventFeed> = LazyLock::new(|| {
+    ///     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    ///     EventFeed::new(100).numbered_from(now.as_micros() as u64)
+    /// });
+    /// assert!(NEWS.send("the first") > 1_700_000_000_000_000);
+    /// ```
+    #[must_use]
+    pub fn numbered_from(self, first: u64) -> Self {
+        let mut state = self.lock();
+        if first > state.next {
+            state.next = first;
+            state.kept.clear(); // the numbers of kept events follow each other
+        }
+        drop(state);
+        self
+    }
+
     /// Sends an event of the kind `message`, and returns its number. Never waits: see [`join`](Self::join).
     pub fn send(&self, data: &str) -> u64 {
         self.send_as("", data)
@@ -77,8 +103,8 @@ impl EventFeed {
     /// Begins the response to one who listens: the head, then the events that `Last-Event-ID` says were missed (as far as they
     /// are kept), then all that are sent from now on.
     ///
-    /// At most `waiting` events wait for a listener who does not read, in addition to those that were missed; then the response
-    /// ends, and a browser connects again. A comment every 15 s keeps the connection alive, and finds out who is gone.
+    /// At most `waiting` events (at least one) wait for a listener who does not read, in addition to those that were missed; then the
+    /// response ends, and a browser connects again. A comment every 15 s keeps the connection alive, and finds out who is gone.
     ///
     /// # Errors
     /// As [`ResponseWriter::field`].
@@ -96,13 +122,13 @@ impl EventFeed {
         let last = request.fields().get("Last-Event-ID").and_then(|id| std::str::from_utf8(id).ok());
         let mut state = self.lock();
         let missed = state.missed(last.and_then(|id| id.parse().ok()));
-        let (inbox, sender) = mailbox(resumer, waiting.saturating_add(missed.len()));
+        let (inbox, sender) = mailbox(resumer, waiting.max(1).saturating_add(missed.len()));
         for event in missed {
             let _ = sender.send(event); // there is room
         }
         state.listeners.retain(|listener| !listener.is_gone());
         state.listeners.push(sender);
-        Ok(EventStream { inbox, event: None, sent: 0, comment: &[] })
+        Ok(EventStream { events: MailboxBody::new(inbox), comment: &[] })
     }
 
     /// How many listen, those included who are gone and were not noticed yet.
@@ -154,12 +180,8 @@ impl fmt::Debug for EventFeed {
 /// The response to one who listens to an [`EventFeed`].
 #[derive(Debug)]
 pub struct EventStream {
-    inbox: Mailbox<Arc<[u8]>>,
-    /// The event that is being sent.
-    event: Option<Arc<[u8]>>,
-    /// Bytes of it that were written.
-    sent: usize,
-    /// What is still to be written of a comment, behind that event.
+    events: MailboxBody<Arc<[u8]>>,
+    /// What is still to be written of a comment, behind the event that is being sent.
     comment: &'static [u8],
 }
 
@@ -177,32 +199,13 @@ impl Respond for EventStream {
 
 impl Exchange for EventStream {
     fn produce(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
-        loop {
-            if let Some(event) = &self.event {
-                let rest = &event[self.sent..];
-                match response.write(rest) {
-                    Ok(count) if count < rest.len() => {
-                        self.sent += count;
-                        return Flow::Produce(self);
-                    }
-                    Ok(_) => self.event = None,
-                    Err(_) => return Flow::Finish,
-                }
-            }
-            match response.write(self.comment) {
-                Ok(count) if count < self.comment.len() => {
-                    self.comment = &self.comment[count..];
-                    return Flow::Produce(self);
-                }
-                Ok(_) => self.comment = &[],
-                Err(_) => return Flow::Finish,
-            }
-            match self.inbox.poll(response) {
-                Poll::Ready(Some(event)) => (self.event, self.sent) = (Some(event), 0),
-                Poll::Pending if !response.is_stopping() => return Flow::Defer(self),
-                Poll::Ready(None) | Poll::Pending => return Flow::Finish,
-            }
-        }
+        let Self { events, comment } = &mut self;
+        let flow = events.advance(response, |response| {
+            let count = response.write(comment)?;
+            *comment = &comment[count..];
+            Ok(comment.is_empty())
+        });
+        flow.map(|()| self)
     }
 
     fn resume(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
@@ -258,6 +261,12 @@ mod tests {
             [(None, ""), (Some(0), "234"), (Some(1), "234"), (Some(2), "34"), (Some(4), ""), (Some(5), "234")]
         {
             assert_eq!(missed(last), expected, "{last:?}");
+        }
+        // Numbers from before a restart are below all that are given out after it.
+        let feed = EventFeed::new(3).numbered_from(1_000);
+        assert_eq!((feed.send("x"), feed.send("x")), (1_000, 1_001));
+        for (last, expected) in [(999, 2), (0, 2), (1_000, 1), (1_001, 0), (1_002, 2)] {
+            assert_eq!(feed.lock().missed(Some(last)).len(), expected, "{last}");
         }
         assert_eq!((missed(Some(u64::MAX)), EventFeed::new(0).send("x")), ("234".to_owned(), 0));
     }

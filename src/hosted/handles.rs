@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aurora_http_core::counters::Counters;
+use aurora_http_core::pool::{Class, ClassStats};
 use aurora_http_core::stop::StopFlag;
 
 use super::shared::Shared;
@@ -115,6 +116,28 @@ impl ServerCounters {
     #[must_use]
     pub fn read(&self) -> Counters {
         self.shared.read_counters()
+    }
+
+    /// The buffers of a class, of all workers together. Each has a pool of its own: `high_water` is the sum of the most that each of
+    /// them has ever used at once, so it is what all pools need if all of them are under load at the same time.
+    ///
+    /// `aurora_http_web::metrics::Text::buffers` takes this as it is: `text.buffers(|class| counters.buffers(class))`.
+    #[must_use]
+    pub fn buffers(&self, class: Class) -> ClassStats {
+        let mut sum = ClassStats::default();
+        for counters in self.shared.counters() {
+            let stats = counters.read_buffers(class);
+            sum.in_use += stats.in_use;
+            sum.high_water += stats.high_water;
+            sum.refused += stats.refused;
+        }
+        sum
+    }
+
+    /// One worker's buffers of a class, as of its last turn; `None` if there is no such worker, and before the start.
+    #[must_use]
+    pub fn worker_buffers(&self, worker: usize, class: Class) -> Option<ClassStats> {
+        self.shared.counters().get(worker).map(|counters| counters.read_buffers(class))
     }
 
     /// One worker's counters so far, as of its last turn; `None` if there is no such worker, and before the start.

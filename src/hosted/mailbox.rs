@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use aurora_http_core::defer::DeferToken;
 use aurora_http_core::handler::{Exchange, Flow, Respond};
-use aurora_http_core::writer::ResponseWriter;
+use aurora_http_core::writer::{ResponseWriter, WriteError};
 
 use super::resumer::Resumer;
 
@@ -94,7 +94,7 @@ impl<T: AsRef<[u8]>> Respond for Mailbox<T> {
 
     fn respond(self, response: &mut ResponseWriter<'_>) -> Flow<MailboxBody<T>> {
         match response.stream(None) {
-            Ok(()) => MailboxBody { inbox: self, message: None, sent: 0 }.produce(response),
+            Ok(()) => MailboxBody::new(self).produce(response),
             Err(_) => Flow::Finish,
         }
     }
@@ -109,26 +109,47 @@ pub struct MailboxBody<T> {
     sent: usize,
 }
 
-impl<T: AsRef<[u8]>> Exchange for MailboxBody<T> {
-    fn produce(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+impl<T: AsRef<[u8]>> MailboxBody<T> {
+    pub(super) const fn new(inbox: Mailbox<T>) -> Self {
+        Self { inbox, message: None, sent: 0 }
+    }
+
+    /// Writes messages as long as there are some and there is room, and lets `between` write before each of them, which returns
+    /// whether that was all.
+    pub(super) fn advance(
+        &mut self,
+        response: &mut ResponseWriter<'_>,
+        mut between: impl FnMut(&mut ResponseWriter<'_>) -> Result<bool, WriteError>,
+    ) -> Flow<()> {
         loop {
             if let Some(message) = &self.message {
                 let rest = &message.as_ref()[self.sent..];
                 match response.write(rest) {
                     Ok(count) if count < rest.len() => {
                         self.sent += count;
-                        return Flow::Produce(self);
+                        return Flow::Produce(());
                     }
                     Ok(_) => self.message = None,
                     Err(_) => return Flow::Finish,
                 }
             }
+            match between(response) {
+                Ok(true) => {}
+                Ok(false) => return Flow::Produce(()),
+                Err(_) => return Flow::Finish,
+            }
             match self.inbox.poll(response) {
                 Poll::Ready(Some(message)) => (self.message, self.sent) = (Some(message), 0),
-                Poll::Pending if !response.is_stopping() => return Flow::Defer(self),
+                Poll::Pending if !response.is_stopping() => return Flow::Defer(()),
                 Poll::Ready(None) | Poll::Pending => return Flow::Finish,
             }
         }
+    }
+}
+
+impl<T: AsRef<[u8]>> Exchange for MailboxBody<T> {
+    fn produce(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        self.advance(response, |_| Ok(true)).map(|()| self)
     }
 
     fn resume(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {

@@ -1,10 +1,10 @@
 //! Counters that a worker's thread writes and other threads read.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aurora_http_core::counters::Counters;
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::pool::CacheAligned;
+use aurora_http_core::pool::{CacheAligned, Class, ClassStats};
 use static_assertions::const_assert_eq;
 
 /// A worker's counters, for other threads to read at any time. They have cache lines of their own, and one thread
@@ -17,6 +17,18 @@ pub(super) struct SharedCounters {
     now: CacheAligned<Cells>,
     /// The sum of workers in the same place that have been replaced.
     earlier: CacheAligned<Cells>,
+    buffers: CacheAligned<[BufferCells; Class::COUNT]>,
+}
+
+/// The buffers of one class.
+#[derive(Debug, Default)]
+struct BufferCells {
+    in_use: AtomicU32,
+    /// Of all workers that have been in this place.
+    high_water: AtomicU32,
+    refused: AtomicU64,
+    /// `refused` of the workers that have been replaced.
+    refused_earlier: AtomicU64,
 }
 
 // Wherever they are placed, no two workers write to the same cache line.
@@ -50,6 +62,28 @@ impl SharedCounters {
         }
     }
 
+    /// As [`publish`](Self::publish), for the worker's buffers.
+    #[inline]
+    pub(super) fn publish_buffers(&self, stats: impl Fn(Class) -> ClassStats) {
+        for (class, cells) in Class::ALL.into_iter().zip(&self.buffers.0) {
+            let stats = stats(class);
+            cells.in_use.store(stats.in_use, Ordering::Relaxed);
+            cells.refused.store(stats.refused, Ordering::Relaxed);
+            if cells.high_water.load(Ordering::Relaxed) < stats.high_water {
+                cells.high_water.store(stats.high_water, Ordering::Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn read_buffers(&self, class: Class) -> ClassStats {
+        let cells = &self.buffers.0[class as usize];
+        ClassStats {
+            in_use: cells.in_use.load(Ordering::Relaxed),
+            high_water: cells.high_water.load(Ordering::Relaxed),
+            refused: cells.refused_earlier.load(Ordering::Relaxed) + cells.refused.load(Ordering::Relaxed),
+        }
+    }
+
     /// Keeps the counts of a worker that is being replaced; its successor starts from zero. Its open connections are
     /// gone, and are counted under no close reason.
     pub(super) fn retire(&self) {
@@ -63,6 +97,10 @@ impl SharedCounters {
         }
         for (cell, count) in earlier.closed.iter().zip(last.closed.to_array()) {
             add(cell, count);
+        }
+        for cells in &self.buffers.0 {
+            cells.in_use.store(0, Ordering::Relaxed);
+            add(&cells.refused_earlier, cells.refused.swap(0, Ordering::Relaxed));
         }
     }
 
@@ -111,5 +149,25 @@ mod tests {
         assert_eq!(shared.read(), with_active(sum, counters.active));
         shared.retire();
         assert_eq!(shared.read(), with_active(sum, 0));
+    }
+
+    #[test]
+    fn buffers_of_replaced_workers_are_counted_too() {
+        let shared = SharedCounters::default();
+        let stats = |class: Class, times: u32| ClassStats {
+            in_use: class as u32 + 1,
+            high_water: (class as u32 + 10) * times,
+            refused: u64::from(times) * 100,
+        };
+        shared.publish_buffers(|class| stats(class, 2));
+        assert!(Class::ALL.into_iter().all(|class| shared.read_buffers(class) == stats(class, 2)));
+        shared.retire();
+        shared.publish_buffers(|class| stats(class, 1));
+        for class in Class::ALL {
+            let sum = ClassStats { refused: 300, high_water: stats(class, 2).high_water, ..stats(class, 1) };
+            assert_eq!(shared.read_buffers(class), sum, "{class:?}");
+        }
+        shared.retire();
+        assert_eq!(shared.read_buffers(Class::Small).in_use, 0);
     }
 }

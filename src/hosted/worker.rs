@@ -166,6 +166,7 @@ impl<H: Handler, R: SocketReactor> Worker<'_, H, R> {
     /// Publishes the counters for other threads.
     fn publish(&self) {
         self.counters.publish(self.engine.counters());
+        self.counters.publish_buffers(|class| self.engine.pool().stats(class));
     }
 
     /// How long an event loop may wait for the descriptor before it must [`poll`](Self::poll); `None` means any length

@@ -48,7 +48,8 @@ pub struct Tls<P> {
     sessions: Vec<Option<Box<Session>>>,
     /// Sessions that an event concerns, to work on after the wait.
     work: Vec<u32>,
-    /// Handles that are ready although the socket will not say so: of decrypted bytes, or of a share that was used up.
+    /// Handles that are ready although the socket will not report it: there are decrypted bytes, or their share of the turn was
+    /// used up.
     due: Vec<u32>,
 }
 
@@ -74,8 +75,8 @@ impl<P: NonBlocking> Tls<P> {
         &self.io
     }
 
-    /// What is encrypted, mutably, to add listeners. A socket that is taken out of it takes its session along by
-    /// [`close`](NonBlocking::close) only: to a client, its bytes without the session are an attack.
+    /// What is encrypted, mutably, to add listeners. Do not take connections out of it: their sessions would stay here, and
+    /// clients would take what is sent without them for an attack.
     #[must_use]
     pub const fn get_mut(&mut self) -> &mut P {
         &mut self.io

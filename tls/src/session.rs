@@ -15,7 +15,7 @@ const SEND_BYTES_MAX: usize = 256 << 10;
 /// The most receives in one call, for the same reason: records may be empty, and handshakes long.
 const PULLS_MAX: u32 = 32;
 
-/// Answers a request that came without TLS, as people see it who type `http://` for `https://`.
+/// The answer to a request without TLS, for people who have typed `http://` instead of `https://`.
 const PLAIN_HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 48\r\n\
     Connection: close\r\n\r\nThis port speaks HTTPS: the URL needs https://.\n";
 

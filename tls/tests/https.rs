@@ -133,6 +133,36 @@ fn a_reload_acts_on_new_connections_and_a_bad_one_on_none() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
+/// Whoever may connect no more after a reload cannot do so with a session of before either.
+#[test]
+fn a_resumed_session_has_its_certificate_and_ends_with_the_authorities() {
+    let (authority, clients, others) = (Authority::new(), Authority::new(), Authority::new());
+    let (made, known) = (authority.sign("a"), clients.sign("c"));
+    let path = std::env::temp_dir().join(format!("aurora-tls-authorities-{}.pem", std::process::id()));
+    for version in VERSIONS {
+        fs::write(&path, clients.pem()).unwrap();
+        let builder = TlsConfig::builder().certificate(&made.chain, &made.key);
+        let tls = builder.client_certificates_file(&path, ClientCertificates::Required).build().unwrap();
+        let running = serve(&tls, Limits::default(), || handler_fn(about));
+        let mut config = authority.client_of(&[version], Some(&known));
+        config.resumption = Resumption::in_memory_sessions(8);
+        let config = Arc::new(config);
+        for is_resumed in [false, true] {
+            let mut client = Client::connect(address(&running), &config, "a");
+            let (status, text) = client.get("/");
+            assert_eq!((status, client.is_resumed()), (200, is_resumed));
+            assert!(text.ends_with(&format!(" {}", known.der.len())), "{text}, resumed {is_resumed}");
+        }
+        fs::write(&path, others.pem()).unwrap();
+        tls.reload().unwrap();
+        let mut refused = Client::connect(address(&running), &config, "a");
+        let request = refused.stream.write_all(b"GET / HTTP/1.0\r\n\r\n");
+        let answered = request.and_then(|()| refused.stream.read_to_end(&mut Vec::new()));
+        assert!(answered.is_err() && tls.counters().failed == 1, "{version:?}");
+    }
+    fs::remove_file(&path).unwrap();
+}
+
 #[test]
 fn sessions_are_resumed_by_any_worker() {
     let authority = Authority::new();

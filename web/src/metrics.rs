@@ -7,6 +7,7 @@
 //! ```
 //! # #[cfg(feature = "std")]
 //! # {
+//! use aurora_http::ServerCounters;
 //! use aurora_http_core::handler::Handler;
 //! use aurora_http_core::writer::WriteError;
 //! use aurora_http_web::metrics::{CONTENT_TYPE, Registry, Text, healthy, ready};
@@ -14,14 +15,19 @@
 //! use aurora_http_web::Routes;
 //!
 //! /// The handler of one of the workers that share `registry`.
-//! fn handler(registry: &Registry) -> impl Handler {
+//! fn handler(registry: &Registry, server: ServerCounters) -> impl Handler {
 //!     let all = registry.clone();
 //!     Routes::new()
 //!         .get("/healthz", healthy)
 //!         .get("/readyz", ready)
 //!         .get("/metrics", move |_, _, response| {
 //!             response.field("Content-Type", CONTENT_TYPE)?;
-//!             response.body_with(|body| Ok::<_, WriteError>(all.read(|all| Text::new(body).exchanges(all))?))
+//!             response.body_with(|body| {
+//!                 let mut text = Text::new(body);
+//!                 text.server(&server.read())?;
+//!                 text.buffers(|class| server.buffers(class))?;
+//!                 Ok::<_, WriteError>(all.read(|all| text.exchanges(all))?)
+//!             })
 //!         })
 //!         .with_state(())
 //!         .wrap(registry.metrics())

@@ -6,16 +6,16 @@ use std::rc::Rc;
 
 use aurora_http::testing::Client;
 use aurora_http_core::defer::DeferToken;
-use aurora_http_core::handler::{Handler, deferred};
+use aurora_http_core::handler::{Handler, Progress, Respond, deferred, producing};
 use aurora_http_core::limits::Limits;
 use aurora_http_core::request::Method;
 use aurora_http_core::sim::with_server;
-use aurora_http_core::writer::WriteError;
+use aurora_http_core::writer::{ResponseWriter, WriteError};
 use aurora_http_web::middleware::{
     AccessLog, Authenticate, BodyLimit, Cors, ETags, InFlightLimit, RequestId, SecurityFields, TimeLimit, Wrap, after,
     basic_credentials, bearer_token, before, is_same_secret,
 };
-use aurora_http_web::{Endpoint, Routes};
+use aurora_http_web::{Call, Endpoint, Routes};
 
 /// A greeting, an echo, and one that fails.
 fn routes() -> Routes<(), impl Endpoint<()>> {
@@ -217,6 +217,20 @@ fn who_comes_when_all_places_are_taken_is_told_when_to_come_back() {
 }
 
 #[test]
+fn a_place_is_free_again_after_the_head_of_a_long_response() {
+    fn long(_: &mut (), _: &Call<'_>, response: &mut ResponseWriter<'_>) -> Result<impl Respond + use<>, WriteError> {
+        response.stream(None)?;
+        Ok(producing(|response| response.write(b"on and on").map(|_| Progress::More)))
+    }
+    let limited = Routes::new().get("/", long).behind(InFlightLimit::new(1));
+    let mut behind = Client::new(Routes::new().mount("/", limited).with_state(()));
+    let mut wrapped = Client::new(Routes::new().get("/", long).with_state(()).wrap(InFlightLimit::new(1)));
+    for _ in 0..3 {
+        assert_eq!((behind.head("/").status(), wrapped.head("/").status()), (200, 200));
+    }
+}
+
+#[test]
 fn an_answer_that_takes_too_long_is_given_up() {
     let tokens = Rc::default();
     let handler = TimeLimit::new(2_000, waiting(&tokens).mount("/", routes()).with_state(()));
@@ -350,8 +364,8 @@ fn a_stop_reaches_handlers_through_what_stands_around_them() {
         fn call(
             &mut self,
             (): &mut (),
-            _: &aurora_http_web::Call<'_>,
-            response: &mut aurora_http_core::writer::ResponseWriter<'_>,
+            _: &Call<'_>,
+            response: &mut ResponseWriter<'_>,
         ) -> aurora_http_core::handler::Flow<()> {
             response.wake_after(60_000);
             aurora_http_core::handler::Flow::Defer(())
@@ -361,7 +375,7 @@ fn a_stop_reaches_handlers_through_what_stands_around_them() {
             &mut self,
             _: aurora_http_core::handler::Flow<()>,
             (): &mut (),
-            response: &mut aurora_http_core::writer::ResponseWriter<'_>,
+            response: &mut ResponseWriter<'_>,
         ) -> aurora_http_core::handler::Flow<()> {
             let _ = response.body("farewell");
             aurora_http_core::handler::Flow::Finish

@@ -3,9 +3,10 @@
 //! An allocator counts what is allocated while the handler is called; the server and the client around it are in memory, and
 //! may.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../../tests/support/allocations.rs"]
+mod allocations;
 
+use allocations::{count_this_thread, counted, start_counting, stop_counting};
 use aurora_http::testing::Client;
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler, Progress, Refusal, producing, receiving};
@@ -19,49 +20,13 @@ use aurora_http_web::middleware::{
 };
 use aurora_http_web::{Call, Endpoint, Problem, Routes, accept, streaming};
 
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-thread_local! {
-    static IS_CALLED: Cell<bool> = const { Cell::new(false) };
-    static ALLOCATIONS: Cell<u32> = const { Cell::new(0) };
-}
-
-fn count() {
-    if IS_CALLED.try_with(Cell::get).unwrap_or(false) {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-    }
-}
-
-// SAFETY: every call is passed on unchanged to the system's allocator; counting neither allocates nor touches the memory.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same one.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `realloc`, and `pointer` is from the same allocator.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`, and `pointer` is from the same allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 /// A handler during whose calls allocations count.
 struct Counted<H>(H);
 
-fn counted<R>(call: impl FnOnce() -> R) -> R {
-    IS_CALLED.set(true);
+fn during<R>(call: impl FnOnce() -> R) -> R {
+    count_this_thread(true);
     let result = call();
-    IS_CALLED.set(false);
+    count_this_thread(false);
     result
 }
 
@@ -69,7 +34,7 @@ impl<H: Handler> Handler for Counted<H> {
     type Exchange = H::Exchange;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
-        counted(|| self.0.request(request, response))
+        during(|| self.0.request(request, response))
     }
 
     fn collected(
@@ -79,7 +44,7 @@ impl<H: Handler> Handler for Counted<H> {
         content: &[u8],
         response: &mut ResponseWriter<'_>,
     ) -> Flow<H::Exchange> {
-        counted(|| self.0.collected(exchange, request, content, response))
+        during(|| self.0.collected(exchange, request, content, response))
     }
 
     fn receive(
@@ -88,19 +53,19 @@ impl<H: Handler> Handler for Counted<H> {
         content: &mut Content<'_>,
         response: &mut ResponseWriter<'_>,
     ) -> Flow<H::Exchange> {
-        counted(|| self.0.receive(exchange, content, response))
+        during(|| self.0.receive(exchange, content, response))
     }
 
     fn produce(&mut self, exchange: H::Exchange, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
-        counted(|| self.0.produce(exchange, response))
+        during(|| self.0.produce(exchange, response))
     }
 
     fn abandoned(&mut self, exchange: H::Exchange, reason: CloseReason) {
-        counted(|| self.0.abandoned(exchange, reason));
+        during(|| self.0.abandoned(exchange, reason));
     }
 
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
-        counted(|| self.0.refused(refusal, response));
+        during(|| self.0.refused(refusal, response));
     }
 }
 
@@ -189,18 +154,19 @@ fn no_request_of_any_kind_allocates() {
         ("GET", "/admin", &basic, 0, 200),
     ];
     let content = format!("count=3&{}", "x".repeat(60_000));
+    start_counting();
     for (method, target, fields, length, status) in rows {
         for _ in 0..3 {
             let response = client.send(method, target, fields, &content.as_bytes()[..length]);
             assert_eq!(response.status(), status, "{method} {target}: {:?}", response.fields());
-            assert_eq!(ALLOCATIONS.get(), 0, "{method} {target}");
+            assert_eq!(counted(), 0, "{method} {target}");
         }
     }
     client.exchange(b"no request\r\n\r\n");
-    assert_eq!((client.get("/admin").status(), ALLOCATIONS.get()), (401, 0));
+    assert_eq!((client.get("/admin").status(), counted()), (401, 0));
     // The count works.
     client.get("/allocates");
-    assert_eq!(ALLOCATIONS.take(), 1);
+    assert_eq!(stop_counting(), 1);
     drop(client);
     assert_eq!(lines, 3 * rows.len() as u32 + 3, "each of them is in the log");
 }

@@ -24,7 +24,7 @@ pub fn is_handshake(request: &Request<'_>) -> bool {
 ///
 /// # Errors
 /// Return it, and it is answered: 400 for a request that is no handshake (another method than GET, HTTP/1.0, no `Upgrade`, no
-/// key or one that is not 16 bytes in base64), and for another version of the protocol, with `Sec-WebSocket-Version: 13` (RFC
+/// key, two, or one that is not 16 bytes in base64), and for another version of the protocol, with `Sec-WebSocket-Version: 13` (RFC
 /// 6455 §4.4). Otherwise as [`ResponseWriter::switch_protocols`].
 pub fn accept<'p>(
     request: &Request<'_>,
@@ -32,13 +32,13 @@ pub fn accept<'p>(
     protocols: &[&'p str],
 ) -> Result<Option<&'p str>, WriteError> {
     let fields = request.fields();
-    let key = fields.get("Sec-WebSocket-Key").filter(|key| is_key(key));
+    let key = only(request, "Sec-WebSocket-Key").filter(|key| is_key(key));
     let is_get = request.method().as_str() == "GET" && request.version() == Version::Http11;
     let (Some(key), true, true) = (key, is_get, is_handshake(request)) else {
         response.fail(400)?;
         return Ok(None);
     };
-    if fields.get("Sec-WebSocket-Version") != Some(b"13") {
+    if only(request, "Sec-WebSocket-Version") != Some(b"13") {
         response.add_field("Sec-WebSocket-Version", "13")?;
         response.fail(400)?;
     }
@@ -64,6 +64,13 @@ pub fn is_same_origin(request: &Request<'_>) -> bool {
     let Some(origin) = request.fields().get("Origin") else { return true };
     let Some(at) = origin.windows(3).position(|window| window == b"://") else { return false };
     request.host().is_some_and(|host| origin[at + 3..].eq_ignore_ascii_case(host))
+}
+
+/// The value of a field that must not appear twice (RFC 6455 §11.3.1, §11.3.5); `None` if it does, or not at all.
+fn only<'r>(request: &Request<'r>, name: &str) -> Option<&'r [u8]> {
+    let mut values = request.fields().get_all(name);
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
 }
 
 /// Whether it is 16 bytes in base64.

@@ -112,9 +112,9 @@ pub struct Socket {
     /// No piece of it was returned yet.
     is_first: bool,
     utf8: Utf8,
-    /// The frame that is arriving, and how many bytes of it have arrived.
+    /// The frame that is arriving, and how many bytes of its payload were read.
     frame: Option<(Header, u64)>,
-    /// The payload of a control frame that is arriving, or of one that is to be sent.
+    /// The payload of a control frame that has arrived, or of one that is to be sent.
     control: [u8; CONTROL_BYTES_MAX],
     /// A control frame that is to be sent, and its length.
     unsent: Option<(Opcode, u8)>,
@@ -160,14 +160,14 @@ impl Socket {
                 return Ok(Poll::Pending);
             };
             let next = if header.opcode.is_control() {
-                self.read_control(wire, header, arrived)
+                self.read_control(wire, header)
             } else {
                 self.read_data(wire, header, arrived, into)
             };
             match next {
                 Some(next) => return Ok(Poll::Ready(next)),
-                // A frame is complete, or has failed.
-                None if self.frame.is_none() || self.ending.is_some() => {}
+                // A frame is complete, or has failed, or a part of one was dropped behind our close frame.
+                None if self.frame.is_none_or(|(_, now)| now > arrived) || self.ending.is_some() => {}
                 None => return Ok(self.wait(wire)),
             }
         }
@@ -332,15 +332,14 @@ impl Socket {
         (!self.has_closed).then_some(Next::Piece(Piece { kind, is_first, is_last, length }))
     }
 
-    /// Reads from a control frame; `None` if there is nothing to return.
-    fn read_control(&mut self, wire: &mut Wire<'_, '_>, header: Header, arrived: u64) -> Option<Next> {
-        let at = arrived as usize; // at most 125
+    /// Reads a control frame once all of it has arrived; `None` if there is nothing to return.
+    fn read_control(&mut self, wire: &mut Wire<'_, '_>, header: Header) -> Option<Next> {
+        // At most 125 bytes. Until they are there, `control` may be needed for a frame of ours.
         let end = header.length as usize;
-        let length = unmask(wire, header, arrived, &mut self.control[at..end]);
-        if at + length < end {
-            self.frame = Some((header, (at + length) as u64));
+        if wire.received().len() < end {
             return None;
         }
+        unmask(wire, header, 0, &mut self.control[..end]);
         self.frame = None;
         match header.opcode {
             Opcode::Pong => return Some(Next::Pong),

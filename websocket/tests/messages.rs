@@ -12,7 +12,7 @@ use aurora_http_core::sim::{Client, SimServer, with_server};
 use aurora_http_core::writer::WriteError;
 use aurora_http_websocket::{Ending, Event, Link, Options, accept, websocket};
 use proptest::prelude::*;
-use support::{CLOSE, HANDSHAKE, PING, PONG, TEXT, close, frame, said};
+use support::{BINARY, CLOSE, HANDSHAKE, PING, PONG, TEXT, close, frame, part, said};
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::protocol::{Role, WebSocketContext};
@@ -85,6 +85,62 @@ fn a_close_of_the_servers_waits_for_its_answer_but_not_forever() {
             assert!(server.has_ended(client), "{answers}");
         });
     }
+}
+
+/// Behind our close frame the client may still send what it was sending: it is dropped, up to the client's close frame.
+#[test]
+fn a_long_message_does_not_hide_the_answer_to_a_close() {
+    let rows = [
+        ("whole", frame(BINARY, [7; 3_000])),
+        ("in fragments", [part(BINARY, [7; 700]), part(0, [7; 900]), frame(0, [7; 600])].concat()),
+    ];
+    for (what, message) in rows {
+        for finishes in [false, true] {
+            let endings = Rc::new(RefCell::new(Vec::new()));
+            let note = Rc::clone(&endings);
+            let bye = move |event: Event<'_>, link: &mut Link<'_, '_>| match event {
+                Event::Text(_) => link.close(1000, ""),
+                Event::Ended(ending) => note.borrow_mut().push(ending),
+                _ => {}
+            };
+            with_server(serve(Options::default(), bye), Limits::default(), |server| {
+                let client = join(server);
+                server.send(client, &frame(TEXT, "bye"));
+                server.sim().client_send(client, &[message.clone(), close(1000, "")].concat());
+                if finishes {
+                    server.sim().client_finish(client);
+                }
+                let heard = said(&server.receive(client));
+                assert_eq!(heard, [(CLOSE, 1_000_u16.to_be_bytes().to_vec())], "{what}, FIN {finishes}");
+                assert!(server.has_ended(client), "{what}, FIN {finishes}");
+            });
+            assert_eq!(*endings.borrow(), [Ending::Closed(Some(1000))], "{what}, FIN {finishes}");
+        }
+    }
+}
+
+/// A close frame of ours must not be mixed with one of the client's that is still arriving.
+#[test]
+fn two_closes_that_cross_do_not_mix() {
+    let endings = Rc::new(RefCell::new(Vec::new()));
+    let note = Rc::clone(&endings);
+    let listen = move |event: Event<'_>, _: &mut Link<'_, '_>| {
+        if let Event::Ended(ending) = event {
+            note.borrow_mut().push(ending);
+        }
+    };
+    with_server(serve(Options::default(), listen), Limits::default(), |server| {
+        let client = join(server);
+        // Its reason is cut within a character.
+        let closes = close(4_321, "Auf Wiedersehen, schöne Grüße");
+        let (begin, end) = closes.split_at(6 + 2 + 21);
+        server.send(client, begin);
+        server.stop().drain();
+        assert_eq!(said(&server.receive(client)), [(CLOSE, 1_001_u16.to_be_bytes().to_vec())]);
+        server.send(client, end);
+        assert!(server.has_ended(client));
+    });
+    assert_eq!(*endings.borrow(), [Ending::Closed(Some(4_321))]);
 }
 
 #[test]

@@ -322,6 +322,18 @@ fn handshakes_are_checked() {
         ("no version", change("Sec-WebSocket-Version: 13\r\n", ""), "400", "Sec-WebSocket-Version: 13\r\n"),
         ("a short key", change("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ=="), "400", ""),
         ("no key", change("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), "400", ""),
+        (
+            "two keys",
+            HANDSHAKE.replace("\r\n\r\n", "\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"),
+            "400",
+            "",
+        ),
+        (
+            "two versions",
+            change(": 13\r\n", ": 13\r\nSec-WebSocket-Version: 8\r\n"),
+            "400",
+            "Sec-WebSocket-Version: 13\r\n",
+        ),
         ("another protocol", change("Upgrade: websocket", "Upgrade: other"), "400", ""),
         ("no upgrade", change("Connection: Upgrade\r\nUpgrade: websocket\r\n", ""), "400", ""),
         ("a POST", change("GET /", "POST /"), "400", ""),

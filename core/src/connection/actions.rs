@@ -269,6 +269,9 @@ impl<'p, E> Connection<'p, E> {
             }
             Op::SendFile { head, .. } => {
                 self.exchange.clear(flag::SEND);
+                if planted!(RejectedFileForgotten) {
+                    return self.put_back(head, &[], 0);
+                }
                 if let Some(head) = self.exchange.file_sent(head, 0) {
                     release(pool, head);
                 }

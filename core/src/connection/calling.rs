@@ -164,7 +164,8 @@ impl<'p, E> Exchange<'p, E> {
         let (mut called, mut failure) = (Flow::Finish, None);
         let content_max = self.write(cx, |handler, response| {
             called = call(handler, response);
-            if matches!(called, Flow::Finish) {
+            if response.is_over(&called) {
+                called = Flow::Finish;
                 response.finish();
             } else {
                 response.pause();
@@ -257,7 +258,6 @@ impl<'p, E> Exchange<'p, E> {
                 self.announce_close();
                 self.finish_response(cx);
             }
-            Flow::Produce(_) if self.stream == Stream::Dropped => self.finish_response(cx),
             Flow::Produce(_) => {
                 self.decline_content();
                 self.waiting = Some(flow);

@@ -34,11 +34,19 @@ impl<'p, E> Connection<'p, E> {
     #[cold]
     pub(super) fn break_off_file<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, head: Buf<'p>) {
         release(cx.pool, head);
+        if planted!(FileEndIgnored) {
+            return self.advance(cx);
+        }
         self.exchange.clear(flag::FILE);
         self.exchange.release_output(cx.pool);
         cx.counters.failed += 1;
         self.exchange.go(Event::CallHandler);
-        self.exchange.break_off(cx, CloseReason::ResponseFailed);
+        // If the handler has finished the response, it is not known any more whether a FIN would seem to complete it.
+        if self.exchange.has(flag::LAST) {
+            self.exchange.cut_off(cx, CloseReason::ResponseFailed);
+        } else {
+            self.exchange.break_off(cx, CloseReason::ResponseFailed);
+        }
         self.advance(cx);
     }
 }
@@ -63,12 +71,18 @@ impl<'p, E> Exchange<'p, E> {
     /// The send of a part of a file has completed: makes what is left of it the output again, or returns the buffer if
     /// nothing is left.
     pub(super) fn file_sent(&mut self, mut head: Buf<'p>, sent: u32) -> Option<Buf<'p>> {
-        self.clear(flag::FILE);
+        if !planted!(FileFlagKept) {
+            self.clear(flag::FILE);
+        }
         let Output::FileInFlight { file, offset, len } = core::mem::take(&mut self.output) else { return Some(head) };
         let of_head = (sent as usize).min(head.len());
-        head.consume(of_head);
-        let FileRange { file, offset, len } = FileRange { file, offset, len }.after(sent - of_head as u32);
-        if head.is_empty() && len == 0 {
+        if !planted!(FileHeadSentTwice) {
+            head.consume(of_head);
+        }
+        let rest = FileRange { file, offset, len }.after(sent - of_head as u32);
+        let FileRange { file, offset, len } =
+            FileRange { offset: if planted!(FileOffsetKept) { offset } else { rest.offset }, ..rest };
+        if head.is_empty() && (len == 0 || planted!(FileRestForgotten)) {
             return Some(head);
         }
         self.keep_rest(head.len() + len as usize);

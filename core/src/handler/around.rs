@@ -54,7 +54,7 @@ pub trait Around {
         let _ = (note, response);
     }
 
-    /// Called after the call in which the handler finished its response.
+    /// Called after the call in which the handler finished its response, or after which nothing more of it is sent, as with HEAD.
     fn finished(&mut self, note: Self::Note, response: &ResponseWriter<'_>) {
         let _ = (note, response);
     }
@@ -93,16 +93,22 @@ pub struct Wrapped<A, H> {
     inner: H,
 }
 
-impl<A: Around, H: Handler> Wrapped<A, H> {
-    /// After a call of the inner handler.
-    fn settle<E>(&mut self, mut note: A::Note, flow: Flow<E>, response: &ResponseWriter<'_>) -> Flow<(A::Note, E)> {
-        if matches!(flow, Flow::Finish) {
-            self.outer.finished(note, response);
-            return Flow::Finish;
-        }
-        self.outer.wrote(&mut note, response);
-        flow.map(|state| (note, state))
+/// Tells a wrapper what has become of an exchange after a call of what it wraps, and returns what that call returned, together
+/// with the wrapper's note. [`around`] does so for handlers; this is for wrappers around anything else that answers requests.
+///
+/// An exchange is finished as well when nothing of the rest of its response would be sent, as with HEAD: it is not called again.
+pub fn settle<A: Around, E>(
+    outer: &mut A,
+    mut note: A::Note,
+    flow: Flow<E>,
+    response: &ResponseWriter<'_>,
+) -> Flow<(A::Note, E)> {
+    if response.is_over(&flow) {
+        outer.finished(note, response);
+        return Flow::Finish;
     }
+    outer.wrote(&mut note, response);
+    flow.map(|state| (note, state))
 }
 
 impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
@@ -113,7 +119,7 @@ impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
             ControlFlow::Break(()) => Flow::Finish,
             ControlFlow::Continue(note) => {
                 let flow = self.inner.request(request, response);
-                self.settle(note, flow, response)
+                settle(&mut self.outer, note, flow, response)
             }
         }
     }
@@ -127,7 +133,7 @@ impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
     ) -> Flow<Self::Exchange> {
         self.outer.between(&mut note, response);
         let flow = self.inner.collected(state, request, content, response);
-        self.settle(note, flow, response)
+        settle(&mut self.outer, note, flow, response)
     }
 
     fn receive(
@@ -138,7 +144,7 @@ impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
     ) -> Flow<Self::Exchange> {
         self.outer.between(&mut note, response);
         let flow = self.inner.receive(state, content, response);
-        self.settle(note, flow, response)
+        settle(&mut self.outer, note, flow, response)
     }
 
     fn produce(
@@ -148,20 +154,20 @@ impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
     ) -> Flow<Self::Exchange> {
         self.outer.between(&mut note, response);
         let flow = self.inner.produce(state, response);
-        self.settle(note, flow, response)
+        settle(&mut self.outer, note, flow, response)
     }
 
     fn resume(&mut self, (mut note, state): Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
         self.outer.between(&mut note, response);
         let flow = self.inner.resume(state, response);
-        self.settle(note, flow, response)
+        settle(&mut self.outer, note, flow, response)
     }
 
     fn stopping(&mut self, flow: Flow<Self::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
         let (flow, Some((mut note, state))) = flow.split() else { return Flow::Finish };
         self.outer.between(&mut note, response);
         let flow = self.inner.stopping(flow.map(|()| state), response);
-        self.settle(note, flow, response)
+        settle(&mut self.outer, note, flow, response)
     }
 
     fn half_closed(&mut self, (note, state): Self::Exchange) -> Option<Self::Exchange> {

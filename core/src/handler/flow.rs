@@ -23,12 +23,14 @@ pub enum Flow<E> {
     /// [`Limits::discard_bytes_max`](crate::limits::Limits::discard_bytes_max) or of unknown length, it is dropped from
     /// then on, because a client may write all of it before it reads; asking for it later cuts the response off. To
     /// read and write at the same time, ask for the content first.
+    ///
+    /// If nothing of the body is sent, as with HEAD, this is the same as [`Flow::Finish`] once the body was begun.
     Produce(E),
     /// Send what was written, and call [`Handler::resume`](super::Handler::resume) when the token from
     /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) has been resolved, or the time of
     /// [`ResponseWriter::wake_after`](crate::writer::ResponseWriter::wake_after) has come. Without such a time, 503 if
     /// the token takes longer than [`Timeouts::defer_timeout_ms`](crate::limits::Timeouts::defer_timeout_ms), which
-    /// restarts with every deferral. 500 if there is neither a token nor a time.
+    /// restarts with every deferral. 500 if there is neither a token nor a time. With HEAD as [`Flow::Produce`].
     Defer(E),
     /// Like [`Flow::Receive`], but also call [`Handler::resume`](super::Handler::resume) as soon as the token from
     /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) is resolved, or on an upgraded connection when

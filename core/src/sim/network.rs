@@ -248,7 +248,12 @@ impl Network {
         let is_short = found.is_some_and(|bytes| bytes.len() < range.len as usize);
         let ends = sent.is_ok_and(|count| is_short && found.is_some_and(|bytes| count == head.len() + bytes.len()));
         self.files = files;
-        if ends { Err(IoError::FileUnreadable) } else { sent }
+        if ends {
+            // The server is not told how much has been sent.
+            self.sent -= sent.unwrap_or(0) as u64;
+            return Err(IoError::FileUnreadable);
+        }
+        sent
     }
 
     /// By chance, fewer than `most` bytes.

@@ -3,6 +3,7 @@
 use super::{CHUNK_DIGITS, CHUNK_HEAD, CHUNK_TAIL, Facts, IN_PLACE_MIN, Phase, ResponseWriter, Stream, WriteError};
 use crate::encode::{BodyFraming, BodyKind};
 use crate::format::format_hex_padded;
+use crate::handler::Flow;
 use crate::part::{copy, part, part_mut};
 use crate::reactor::FileRange;
 
@@ -95,7 +96,7 @@ impl<'a> ResponseWriter<'a> {
 
     /// Writes as much of `data` as there is room for, and returns how much that was: 0 if the buffer is full. The rest
     /// belongs in the next [`produce`](crate::handler::Handler::produce) or
-    /// [`receive`](crate::handler::Handler::receive) call. [`Flow::Finish`](crate::handler::Flow::Finish) completes the
+    /// [`receive`](crate::handler::Handler::receive) call. [`Flow::Finish`] completes the
     /// body.
     ///
     /// # Errors
@@ -194,10 +195,11 @@ impl<'a> ResponseWriter<'a> {
     /// Has the system send a part of a file, without copying it into a buffer; once per call, after everything that is
     /// written in it. Returns how many bytes were taken: 0 if the connection does not
     /// [send files](Self::sends_files), with the chunked coding, after a 100 (Continue), or a second time in one call. Then
-    /// read the file and [write](Self::write_with) it.
+    /// read the file and [write](Self::write_with) it. A part is one operation, for which the other connections of the worker may
+    /// have to wait: 1 MiB is a good length.
     ///
     /// The file must stay open until its bytes have been sent: keep it in the state of
-    /// [`Flow::Produce`](crate::handler::Flow::Produce) and finish in the next
+    /// [`Flow::Produce`] and finish in the next
     /// [`produce`](crate::handler::Handler::produce) call. If it has become shorter by then, or cannot be read, the
     /// connection ends in the middle of the response, so that the client notices.
     ///
@@ -237,6 +239,17 @@ impl<'a> ResponseWriter<'a> {
     #[cold]
     pub(crate) fn fail_with(&mut self, error: WriteError) {
         self.error.get_or_insert(error);
+    }
+
+    /// Whether the exchange is over after a call that returned this: when the handler has finished it, and when it would go on
+    /// with a body of which nothing is sent, as with HEAD.
+    #[inline]
+    pub(crate) fn is_over<E>(&self, flow: &Flow<E>) -> bool {
+        match flow {
+            Flow::Finish => true,
+            Flow::Produce(_) | Flow::Defer(_) => self.stream == Stream::Dropped && self.error.is_none(),
+            _ => false,
+        }
     }
 
     pub(super) fn check_streaming(&mut self, length: usize) -> Result<(), WriteError> {

@@ -3,7 +3,7 @@
 use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler};
-use aurora_http_core::reactor::Shutdown;
+use aurora_http_core::reactor::{FileId, FileRange, Shutdown};
 use aurora_http_core::request::Request;
 use aurora_http_core::state::State;
 use aurora_http_core::writer::ResponseWriter;
@@ -194,6 +194,38 @@ fn a_refusal_after_the_response_has_begun_cuts_it_off_and_one_after_its_end_does
         let is_asked = path == "/answered" && version == "1.0";
         let reason = if is_asked { CloseReason::PeerAsked } else { CloseReason::ContentTimeout };
         assert_eq!(bench.connection.close_reason(), Some(reason), "{path} {version}");
+    }
+}
+
+/// Answers with a part of a file, and finishes at once or in the next call.
+struct SendsFile;
+
+impl Handler for SendsFile {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        let length = request.path().ends_with(b"length").then_some(10);
+        response.stream(length).expect("room");
+        let file = FileId { index: 0, generation: 0 };
+        assert_eq!(response.write_file(FileRange { file, offset: 0, len: 10 }), Ok(10));
+        if request.path().starts_with(b"/once") { Flow::Finish } else { Flow::Produce(()) }
+    }
+}
+
+#[test]
+fn a_response_that_lacks_the_end_of_its_file_does_not_seem_complete() {
+    for (path, version, fin) in [
+        ("/length", "1.1", true),
+        ("/once/length", "1.1", true),
+        ("/length", "1.0", true),
+        ("/open", "1.0", false),
+        ("/once/open", "1.0", false),
+    ] {
+        let mut bench = Bench::new(SendsFile);
+        bench.send(format!("GET {path} HTTP/{version}\r\nHost: x\r\n\r\n").as_bytes());
+        let ends = (bench.shut == Some(Shutdown::Write), bench.connection.close_reason());
+        assert_eq!(ends, (fin, Some(CloseReason::ResponseFailed)), "{path} {version}");
+        assert_eq!((bench.counters.failed, bench.in_flight), (1, 0), "{path} {version}");
     }
 }
 

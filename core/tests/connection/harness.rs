@@ -58,6 +58,10 @@ impl Peers for Link {
     fn unacknowledged(&self, _: IoHandle) -> Option<u32> {
         self.unacknowledged
     }
+
+    fn sends_files(&self) -> bool {
+        true
+    }
 }
 
 pub(crate) const COUNTS: ClassCounts = ClassCounts::new([8, 8, 4, 2, 2]);
@@ -154,6 +158,12 @@ impl<H: Handler> Bench<H> {
                     let count = all.len().min(self.send_max);
                     self.output.extend_from_slice(&all[..count]);
                     self.with(|connection, cx| connection.handle_sent(cx, Ok(count as u32), head, body));
+                }
+                Action::SendFile { head, .. } => {
+                    // The file ends where the part begins.
+                    self.output.extend_from_slice(head.filled());
+                    let result = Err(IoError::FileUnreadable);
+                    self.with(|connection, cx| connection.handle_sent(cx, result, head, &[]));
                 }
                 Action::Shutdown(how) => self.shut = Some(how),
                 Action::CancelRecv if self.hold_cancels => {}

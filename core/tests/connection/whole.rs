@@ -204,3 +204,37 @@ fn a_handler_with_something_around_it_hears_of_a_stop() {
     drop(bench);
     assert_eq!(told.0, ["before", "wrote", "between", "finished"]);
 }
+
+/// Streams: the rest follows in a further call, or after a time.
+struct Streams(Flow<()>);
+
+impl Handler for Streams {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        let _ = response.stream(None);
+        response.wake_after(60_000);
+        self.0
+    }
+
+    fn produce(&mut self, (): (), _: &mut ResponseWriter<'_>) -> Flow<()> {
+        panic!("nothing of it would be sent");
+    }
+}
+
+/// Nothing of a body is sent to HEAD, so neither the client nor what is around the handler waits for it.
+#[test]
+fn the_response_to_head_is_complete_when_its_body_begins() {
+    for flow in [Flow::Produce(()), Flow::Defer(())] {
+        let mut told = Told::default();
+        let mut bench = Bench::new(around(&mut told, Streams(flow)));
+        for _ in 0..2 {
+            bench.send(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+            let output = bench.take_output();
+            assert!(output.starts_with("HTTP/1.1 200 ") && output.ends_with("\r\n\r\n"), "{flow:?}: {output}");
+        }
+        assert_eq!(bench.in_flight, 0, "{flow:?}");
+        drop(bench);
+        assert_eq!(told.0, ["before", "finished", "before", "finished"], "{flow:?}");
+    }
+}

@@ -305,7 +305,8 @@ impl Connection {
         front.is_some_and(|front| {
             let answer = visitor.exchanges[front.serial].answer;
             // A response that has begun can only be cut off.
-            let begins = matches!(answer, Answer::Echo | Answer::Begin { .. } | Answer::Produce { .. });
+            let begins =
+                matches!(answer, Answer::Echo | Answer::Begin { .. } | Answer::Produce { .. } | Answer::File { .. });
             !begins && !is_switch(answer)
         })
     }

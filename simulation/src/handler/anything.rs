@@ -7,8 +7,8 @@ use aurora_http_core::handler::{Content, Flow};
 use aurora_http_core::sim::Dice;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
-use super::{Puppet, State, name, write_one_way};
-use crate::exchange::Id;
+use super::{Files, Puppet, State, name, write_one_way};
+use crate::exchange::{Id, PATTERN};
 
 /// The most calls of a handler for one exchange; after them it finishes.
 const CALLS_MAX: usize = 12;
@@ -61,7 +61,7 @@ impl Whim {
     }
 
     /// Writes something.
-    fn write(&mut self, id: Id, response: &mut ResponseWriter<'_>) {
+    fn write(&mut self, id: Id, files: &Files, response: &mut ResponseWriter<'_>) {
         if self.dice.once_in(6) {
             response.limit_content(self.dice.pick(&[0, 10, 3_000, u64::MAX]));
         }
@@ -104,7 +104,7 @@ impl Whim {
                     self.begun = true;
                     self.owed = length.unwrap_or_else(|| self.dice.below(20_000));
                 }
-                self.pieces(id, response);
+                self.pieces(id, files, response);
             }
             6 => self.fields(id, response),
             7 if self.dice.once_in(3) => {
@@ -112,12 +112,12 @@ impl Whim {
             }
             8 if self.dice.once_in(2) => self.switched |= response.switch_protocols("echo", &[]).is_ok(),
             9 if self.dice.once_in(2) => self.switched |= response.open_tunnel().is_ok(),
-            _ => self.pieces(id, response),
+            _ => self.pieces(id, files, response),
         }
     }
 
     /// Writes pieces of a streamed body.
-    fn pieces(&mut self, id: Id, response: &mut ResponseWriter<'_>) {
+    fn pieces(&mut self, id: Id, files: &Files, response: &mut ResponseWriter<'_>) {
         for _ in 0..self.dice.below(4) {
             // Usually no more than was announced.
             let most = if self.dice.once_in(20) { PIECE_MAX } else { self.owed.min(PIECE_MAX) };
@@ -125,7 +125,12 @@ impl Whim {
                 return;
             }
             let part = id.body(0, self.dice.below(most + 1));
-            let count = write_one_way(self.dice.below(3), part, response);
+            let offset = self.dice.pick(&[0, 1_000, PATTERN.len() - 500]);
+            let range = files.any(offset, part.len()).filter(|_| self.dice.once_in(4));
+            let count = match range {
+                Some(range) => response.write_file(range).unwrap_or(0) as usize,
+                None => write_one_way(self.dice.below(3), part, response),
+            };
             self.owed = self.owed.saturating_sub(count);
         }
     }
@@ -154,9 +159,9 @@ impl Puppet<'_> {
     pub(super) fn do_anything(&self, mut state: State, response: &mut ResponseWriter<'_>) -> Flow<State> {
         let Some(whim) = &mut state.whim else { return Flow::Finish };
         if whim.dice.once_in(3) {
-            whim.pieces(state.id, response);
+            whim.pieces(state.id, &self.book.borrow().files, response);
         } else {
-            whim.write(state.id, response);
+            whim.write(state.id, &self.book.borrow().files, response);
         }
         self.go_anywhere(state, response)
     }
@@ -166,7 +171,7 @@ impl Puppet<'_> {
         if whim.owed == 0 || whim.dice.once_in(10) {
             return self.do_anything(state, response);
         }
-        whim.pieces(state.id, response);
+        whim.pieces(state.id, &self.book.borrow().files, response);
         whim.owed = whim.owed.saturating_sub(response.write(b"s").unwrap_or(0));
         if whim.owed == 0 { Flow::Finish } else { Flow::Produce(state) }
     }

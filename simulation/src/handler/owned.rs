@@ -18,7 +18,7 @@ pub(crate) struct Owning<'s>(pub(crate) Puppet<'s>);
 pub(crate) struct Owned {
     /// `None` once it was given back.
     state: Option<State>,
-    /// The body that it produces is never asked for.
+    /// The body that it would go on with is never asked for.
     is_excused: bool,
     /// The exchange that it belongs to.
     pub(crate) id: Id,
@@ -43,9 +43,9 @@ impl Drop for Owned {
 
 impl Owning<'_> {
     fn give(&self, flow: Flow<State>) -> Flow<Owned> {
-        let produces = matches!(flow, Flow::Produce(_));
+        let goes_on = matches!(flow, Flow::Produce(_) | Flow::Defer(_));
         flow.map(|state| Owned {
-            is_excused: produces && self.0.may_drop_body(state.id),
+            is_excused: goes_on && self.0.may_drop_body(state.id),
             id: state.id,
             state: Some(state),
             book: Rc::clone(&self.0.book),

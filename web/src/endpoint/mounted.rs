@@ -3,7 +3,7 @@
 use core::ops::ControlFlow;
 
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{Around, Content, Flow, Handler};
+use aurora_http_core::handler::{Around, Content, Flow, Handler, settle};
 use aurora_http_core::writer::ResponseWriter;
 
 use super::Endpoint;
@@ -83,18 +83,6 @@ pub struct Behind<A, E> {
     pub(crate) inner: E,
 }
 
-impl<A: Around, E> Behind<A, E> {
-    /// After a call of the endpoint.
-    fn settle<X>(&mut self, mut note: A::Note, flow: Flow<X>, response: &ResponseWriter<'_>) -> Flow<(A::Note, X)> {
-        if matches!(flow, Flow::Finish) {
-            self.outer.finished(note, response);
-            return Flow::Finish;
-        }
-        self.outer.wrote(&mut note, response);
-        flow.map(|exchange| (note, exchange))
-    }
-}
-
 impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
     type Exchange = (A::Note, E::Exchange);
     const ROUTES: usize = E::ROUTES;
@@ -104,7 +92,7 @@ impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
             ControlFlow::Break(()) => Flow::Finish,
             ControlFlow::Continue(note) => {
                 let flow = self.inner.call(state, call, response);
-                self.settle(note, flow, response)
+                settle(&mut self.outer, note, flow, response)
             }
         }
     }
@@ -118,7 +106,7 @@ impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
     ) -> Flow<Self::Exchange> {
         self.outer.between(&mut note, response);
         let flow = self.inner.collected(exchange, state, call, response);
-        self.settle(note, flow, response)
+        settle(&mut self.outer, note, flow, response)
     }
 
     fn receive(
@@ -130,7 +118,7 @@ impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
     ) -> Flow<Self::Exchange> {
         self.outer.between(&mut note, response);
         let flow = self.inner.receive(exchange, state, content, response);
-        self.settle(note, flow, response)
+        settle(&mut self.outer, note, flow, response)
     }
 
     fn produce(
@@ -141,7 +129,7 @@ impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
     ) -> Flow<Self::Exchange> {
         self.outer.between(&mut note, response);
         let flow = self.inner.produce(exchange, state, response);
-        self.settle(note, flow, response)
+        settle(&mut self.outer, note, flow, response)
     }
 
     fn resume(
@@ -152,7 +140,7 @@ impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
     ) -> Flow<Self::Exchange> {
         self.outer.between(&mut note, response);
         let flow = self.inner.resume(exchange, state, response);
-        self.settle(note, flow, response)
+        settle(&mut self.outer, note, flow, response)
     }
 
     fn stopping(
@@ -164,7 +152,7 @@ impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
         let (flow, Some((mut note, exchange))) = flow.split() else { return Flow::Finish };
         self.outer.between(&mut note, response);
         let flow = self.inner.stopping(flow.map(|()| exchange), state, response);
-        self.settle(note, flow, response)
+        settle(&mut self.outer, note, flow, response)
     }
 
     fn half_closed(&mut self, (note, exchange): Self::Exchange, state: &mut S) -> Option<Self::Exchange> {

@@ -21,11 +21,16 @@ impl Registry {
     }
 
     /// Middleware for one more worker, with the system's monotonic clock. Call it once for each handler: a worker that takes the
-    /// place of a panicked one gets numbers of its own, so that none ever decreases.
+    /// place of a panicked one goes on with the numbers of one that is gone, so that none ever decreases, and the page does not grow.
     #[must_use]
     pub fn metrics(&self) -> Metrics<Arc<Exchanges>> {
-        let own = Arc::new(Exchanges::new());
-        self.lock().push(own.clone());
+        let mut all = self.lock();
+        let left = all.iter().find(|own| Arc::strong_count(own) == 1).cloned();
+        let own = left.unwrap_or_else(|| {
+            let own = Arc::new(Exchanges::new());
+            all.push(own.clone());
+            own
+        });
         Metrics::new(own, now_us)
     }
 
@@ -44,4 +49,23 @@ impl Registry {
 fn now_us() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed().as_micros() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_that_are_replaced_leave_their_numbers_to_others() {
+        let registry = Registry::new();
+        let first = registry.metrics();
+        for _ in 0..100 {
+            drop(registry.metrics());
+        }
+        assert_eq!(registry.read(|all| all.len()), 2);
+        drop(first);
+        let both = (registry.metrics(), registry.metrics());
+        assert_eq!(registry.read(|all| all.len()), 2);
+        drop(both);
+    }
 }

@@ -13,7 +13,8 @@ use super::stats::BOUNDS_US;
 /// The value of `Content-Type` for [`Text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Writes metrics in the text format of Prometheus to anything that takes text, such as the body of a response.
+/// Writes metrics in the text format of Prometheus to anything that takes text, such as the body of a response. Names and help are
+/// written as they are: names of letters, digits and `_`, help in one line without a backslash.
 ///
 /// ```
 /// use aurora_http_web::metrics::Text;
@@ -86,7 +87,8 @@ impl<W: Write> Text<W> {
         Ok(())
     }
 
-    /// The buffers of a pool: `stats` returns those of a class, such as [`BufferPool::stats`].
+    /// The buffers of a pool: `stats` returns those of a class, such as [`BufferPool::stats`], or `ServerCounters::buffers` for all
+    /// workers of a server.
     ///
     /// [`BufferPool::stats`]: aurora_http_core::pool::BufferPool::stats
     ///
@@ -110,7 +112,8 @@ impl<W: Write> Text<W> {
     }
 
     /// The exchanges of all workers: `http_requests_total` by status, `http_requests_under_way`,
-    /// `http_requests_abandoned_total`, and the histogram `http_request_duration_seconds`.
+    /// `http_requests_abandoned_total`, and the histogram `http_request_duration_seconds`, of requests whose handler has finished. A
+    /// request that the server answers in place of a handler that waits, with 413 say, counts as abandoned and by its status.
     ///
     /// # Errors
     /// Those of the output.
@@ -120,7 +123,7 @@ impl<W: Write> Text<W> {
         self.gauge("http_requests_under_way", "Requests that are being answered.", sum(Exchanges::under_way))?;
         self.counter(
             "http_requests_abandoned_total",
-            "Exchanges that ended before their response was complete.",
+            "Exchanges that ended before their handler had finished the response.",
             sum(Exchanges::abandoned),
         )?;
         let name = "http_request_duration_seconds";
