@@ -1,0 +1,689 @@
+//! One exchange: a request to an upstream, and its response to the client.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aurora_http::core::proxy_header::ProxyHeader;
+use aurora_http::core::request::BodyLength;
+use aurora_http::{Content, Exchange, Flow, Method, Peer, Request, Respond, ResponseWriter, WriteError};
+
+use crate::config::ProxyProtocol;
+use crate::link::{Link, Socket};
+use crate::proxy::{Proxy, Shared};
+use crate::request::{Way, is_for_proxies, write_head};
+use crate::response::{Body, Framing, Head, head_len, with_head};
+use crate::transfer::{Phase, Transfer, Upload};
+use crate::tunnel;
+use crate::upstream::{Choice, Upstreams};
+
+/// The largest piece of a body that is received at once.
+const PIECE: usize = 65_536;
+
+/// An exchange that is passed on: what a handler returns. See [`Proxy::forward`].
+pub struct Forwarding {
+    proxy: Proxy,
+    /// `None` if the answer was given here.
+    transfer: Option<Box<Transfer>>,
+}
+
+/// What follows a step.
+pub(crate) enum Step {
+    /// Another one.
+    Again,
+    /// Nothing until the upstream's socket is ready, or content arrives.
+    Wait,
+    /// Room in the send buffer is needed.
+    Full,
+    /// The response is complete.
+    Done,
+    /// It cannot be completed: the answer is this status, if nothing has left.
+    Failed(u16),
+}
+
+impl Forwarding {
+    /// Begins, and goes as far as possible.
+    pub(crate) fn begin(proxy: &Proxy, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Self {
+        let mut this = Self { proxy: proxy.clone(), transfer: None };
+        // An error latches, and is answered.
+        let _ = this.prepare(request, response);
+        this
+    }
+
+    fn prepare(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+        let shared = &*self.proxy.shared;
+        let (config, method) = (&shared.config, request.method());
+        let max_forwards = match read_max_forwards(request) {
+            Hops::None => None,
+            Hops::Left(hops) => Some(hops),
+            Hops::Invalid => return response.fail(400),
+            Hops::Last if method == Method::Trace => return response.fail(501),
+            Hops::Last => return response.status(204),
+        };
+        let target = if method == Method::Connect { Some(find_tunnel(shared, request)) } else { None };
+        if target == Some(None) {
+            return response.fail(403);
+        }
+        if request.content_length().is_some_and(|length| length > config.limits.content_bytes_max) {
+            return response.fail(413);
+        }
+        let Some(mut transfer) = shared.begin() else {
+            count(&shared.counts.refused);
+            return response.fail(503);
+        };
+        count(&shared.counts.forwarded);
+        transfer.since = Some(Instant::now());
+        transfer.is_head = method == Method::Head;
+        transfer.is_idempotent = is_idempotent(method);
+        transfer.expects_continue = request.expects_continue();
+        transfer.upload = match request.body_length() {
+            BodyLength::None | BodyLength::Length(0) => Upload::Done,
+            BodyLength::Length(_) => Upload::Length,
+            BodyLength::Chunked => Upload::Chunked,
+        };
+        let transfer = self.transfer.insert(transfer);
+        if let Some(Some(target)) = target {
+            transfer.is_connect = true;
+            transfer.tried = !(1 << target);
+        } else {
+            let upgrade = config.upgrades.iter().position(|protocol| request.upgrades_to(protocol));
+            transfer.upgrade = upgrade.filter(|_| transfer.upload == Upload::Done);
+            write_proxy_header(&mut transfer.output, request, config.proxy_protocol);
+            let way = Way {
+                config,
+                max_forwards,
+                upgrade: transfer.upgrade.map(|at| config.upgrades[at].as_str()),
+                closes: config.proxy_protocol.is_some() || config.limits.kept_max == 0,
+            };
+            transfer.host_at = write_head(&mut transfer.output, request, &way);
+            transfer.is_host_ours = transfer.host_at.is_empty();
+        }
+        match find_link(shared, transfer) {
+            Ok(()) => Ok(()),
+            Err(status) => {
+                count(&shared.counts.failed);
+                if let Some(transfer) = self.transfer.take() {
+                    shared.end(transfer);
+                }
+                response.fail(status)
+            }
+        }
+    }
+
+    /// The time until now was the client's, not the upstream's.
+    fn waited_for_client(&mut self) {
+        if let Some(transfer) = &mut self.transfer {
+            transfer.moved();
+        }
+    }
+
+    /// Sends and receives what is possible.
+    fn go_on(mut self, mut content: Option<&mut Content<'_>>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        let Some(transfer) = &mut self.transfer else { return Flow::Finish };
+        let shared = &*self.proxy.shared;
+        if let Some(link) = &mut transfer.link {
+            shared.hub.refresh(link);
+        }
+        loop {
+            let step = match transfer.phase {
+                Phase::Connecting => connect(shared, transfer, response),
+                Phase::Head | Phase::Body => step(shared, transfer, content.as_deref_mut(), response),
+                Phase::Tunnel => tunnel::step(transfer, content.as_deref_mut(), response),
+            };
+            match step {
+                Step::Again => {}
+                Step::Full => return Flow::Produce(self),
+                Step::Done => return Flow::Finish,
+                Step::Failed(status) => {
+                    fail(shared, transfer, response, status);
+                    return Flow::Finish;
+                }
+                Step::Wait => match wait(shared, transfer, response) {
+                    Waiting::Not => {}
+                    Waiting::Upstream => return Flow::Defer(self),
+                    Waiting::Both => return Flow::ReceiveOrResume(self),
+                    Waiting::Late => {
+                        fail(shared, transfer, response, 504);
+                        return Flow::Finish;
+                    }
+                    Waiting::Never => return Flow::Finish,
+                },
+            }
+        }
+    }
+}
+
+/// What an exchange waits for.
+enum Waiting {
+    /// It need not.
+    Not,
+    Upstream,
+    /// The upstream and the client.
+    Both,
+    /// It has waited for too long.
+    Late,
+    /// It cannot: the writer knows why.
+    Never,
+}
+
+fn wait(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<'_>) -> Waiting {
+    let limits = &shared.config.limits;
+    let is_tunnel = transfer.phase == Phase::Tunnel;
+    let can_write = transfer.link.as_ref().is_some_and(Link::can_write);
+    let wants_content = if is_tunnel { can_write && !transfer.is_finished } else { transfer.wants_content() };
+    // The server has its own timeouts for content.
+    let is_timed = is_tunnel || !wants_content;
+    if is_timed {
+        let timeout_ms = match transfer.phase {
+            Phase::Connecting => limits.connect_timeout_ms,
+            Phase::Head if transfer.expects_continue && transfer.is_flushed() => limits.continue_timeout_ms,
+            Phase::Head if transfer.upload == Upload::Done && transfer.is_flushed() => limits.response_timeout_ms,
+            Phase::Head | Phase::Body => limits.transfer_timeout_ms,
+            Phase::Tunnel => limits.tunnel_timeout_ms,
+        };
+        let since = *transfer.since.get_or_insert_with(Instant::now);
+        let left = (since + Duration::from_millis(timeout_ms.into())).saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            if transfer.phase == Phase::Head && transfer.expects_continue {
+                // The upstream may know nothing of it (RFC 9110 §10.1.1).
+                transfer.expects_continue = false;
+                transfer.moved();
+                return Waiting::Not;
+            }
+            return if transfer.phase == Phase::Connecting { late_to_connect(shared, transfer) } else { Waiting::Late };
+        }
+        response.wake_after(u32::try_from(left.as_millis()).unwrap_or(u32::MAX).saturating_add(1));
+    }
+    let Ok(token) = response.defer() else { return Waiting::Never };
+    let Some(link) = &mut transfer.link else { return Waiting::Never };
+    if !shared.hub.watch(link, token) {
+        return Waiting::Not;
+    }
+    if !wants_content {
+        return Waiting::Upstream;
+    }
+    if !is_tunnel && !transfer.has_asked {
+        transfer.has_asked = true;
+        response.limit_content(limits.content_bytes_max);
+    }
+    Waiting::Both
+}
+
+/// Tries the next upstream in place of one that does not answer.
+fn late_to_connect(shared: &Shared, transfer: &mut Transfer) -> Waiting {
+    transfer.rewind(&shared.hub);
+    match open_next(shared, transfer) {
+        Ok(()) => Waiting::Not,
+        Err(_) => Waiting::Late,
+    }
+}
+
+fn fail(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<'_>, status: u16) {
+    let is_cut = matches!(transfer.phase, Phase::Body | Phase::Tunnel);
+    count(match status {
+        _ if is_cut => &shared.counts.cut_off,
+        504 => &shared.counts.timed_out,
+        _ => &shared.counts.failed,
+    });
+    if transfer.phase != Phase::Tunnel {
+        // Cuts a response off that has begun to leave.
+        let _ = response.fail(status);
+    }
+}
+
+/// Sends the request, its content, and passes the response on.
+fn step(
+    shared: &Shared,
+    transfer: &mut Transfer,
+    content: Option<&mut Content<'_>>,
+    response: &mut ResponseWriter<'_>,
+) -> Step {
+    if transfer.flush().is_err() {
+        // Perhaps it has answered before.
+        transfer.give_up_upload();
+    }
+    if let Some(content) = content
+        && transfer.pass_on(content).is_err()
+    {
+        transfer.give_up_upload();
+    }
+    if transfer.phase == Phase::Head {
+        read_head(shared, transfer, response)
+    } else {
+        let step = pass_back(transfer, response);
+        if let Step::Done = step {
+            keep(shared, transfer);
+        }
+        step
+    }
+}
+
+/// Receives the head of the response.
+fn read_head(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<'_>) -> Step {
+    let head_bytes_max = shared.config.limits.head_bytes_max;
+    loop {
+        let found = head_len(transfer.unused(), transfer.searched);
+        if found.unwrap_or(transfer.unused().len()) + transfer.interim > head_bytes_max {
+            return Step::Failed(502);
+        }
+        if let Some(len) = found {
+            match take_head(shared, transfer, response, len) {
+                Step::Again if transfer.phase == Phase::Head => continue,
+                step => return step,
+            }
+        }
+        transfer.searched = transfer.unused().len();
+        match transfer.receive() {
+            Ok(None) => return Step::Wait,
+            Ok(Some(1..)) => {}
+            Ok(Some(0)) | Err(_) => {
+                let is_stale = transfer.link.as_ref().is_some_and(Link::is_reused) && transfer.input.is_empty();
+                if !is_stale || transfer.is_retried || !transfer.is_idempotent || transfer.has_content {
+                    return Step::Failed(502);
+                }
+                transfer.is_retried = true;
+                count(&shared.counts.retried);
+                transfer.rewind(&shared.hub);
+                return reopen(shared, transfer);
+            }
+        }
+    }
+}
+
+/// Connects anew to the upstream whose kept connection had ended.
+fn reopen(shared: &Shared, transfer: &mut Transfer) -> Step {
+    let upload_is_broken = transfer.upload == Upload::Broken;
+    let Some(choice) = transfer.choice.filter(|_| !upload_is_broken) else { return Step::Failed(502) };
+    match open(shared, transfer, choice) {
+        Ok(()) => Step::Again,
+        Err(status) => Step::Failed(status),
+    }
+}
+
+/// Takes a complete head of `len` bytes: of an interim response, or of the final one, which begins then.
+fn take_head(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<'_>, len: usize) -> Step {
+    let (from, config) = (transfer.used, &shared.config);
+    let protocol = transfer.upgrade.map(|at| config.upgrades[at].as_str());
+    let taken = with_head(&transfer.input[from..from + len], transfer.is_head, |head| match head.status {
+        101 => match protocol.filter(|protocol| switches_to(&head, protocol)) {
+            Some(protocol) => switch(&head, protocol, &config.via, response).map(|()| Taken::Switched),
+            None => Ok(Taken::Wrong),
+        },
+        100..=199 => Ok(Taken::Interim(head.status)),
+        407 => Ok(Taken::Wrong),
+        _ => begin_response(&head, &config.via, response).map(|()| Taken::Final(head.framing, head.is_persistent)),
+    });
+    transfer.used += len;
+    transfer.searched = 0;
+    match taken {
+        Err(_) | Ok(Ok(Taken::Wrong)) => Step::Failed(502),
+        // The writer has the error.
+        Ok(Err(_)) => Step::Done,
+        Ok(Ok(Taken::Interim(status))) => {
+            transfer.interim += len;
+            transfer.expects_continue &= status != 100;
+            transfer.moved();
+            Step::Again
+        }
+        Ok(Ok(Taken::Switched)) => {
+            transfer.phase = Phase::Tunnel;
+            transfer.moved();
+            Step::Again
+        }
+        Ok(Ok(Taken::Final(framing, is_persistent))) => {
+            transfer.phase = Phase::Body;
+            transfer.is_persistent = is_persistent && transfer.upload != Upload::Broken;
+            transfer.body = Some(Body::new(framing));
+            Step::Again
+        }
+    }
+}
+
+enum Taken {
+    Interim(u16),
+    Switched,
+    Final(Framing, bool),
+    /// Nothing that may be passed on.
+    Wrong,
+}
+
+fn switches_to(head: &Head<'_>, protocol: &str) -> bool {
+    head.fields.get("Upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(protocol.as_bytes()))
+}
+
+fn switch(head: &Head<'_>, protocol: &str, via: &str, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+    let via = via_of(head, via);
+    let mut fields: Vec<(&str, &[u8])> = head.fields.forwarded().map(|field| (field.name, field.value)).collect();
+    fields.retain(|(name, _)| !is_for_proxies(name));
+    fields.push(("Via", via.as_bytes()));
+    response.switch_protocols(protocol, &fields)
+}
+
+fn begin_response(head: &Head<'_>, via: &str, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+    response.status(head.status)?;
+    for field in head.fields.forwarded().filter(|field| !is_for_proxies(field.name)) {
+        response.field(field.name, field.value)?;
+    }
+    response.field("Via", via_of(head, via))?;
+    let lacks = |name| head.fields.get(name).is_none_or(<[u8]>::is_empty);
+    match head.status {
+        401 if lacks("WWW-Authenticate") => response.field("WWW-Authenticate", "Unspecified")?,
+        405 if head.fields.get("Allow").is_none() => response.field("Allow", "")?,
+        426 => response.field("Upgrade", head.fields.get("Upgrade").unwrap_or(b"HTTP/2.0"))?,
+        _ => {}
+    }
+    response.stream(head.announced.or((head.framing == Framing::None).then_some(0)).filter(|_| {
+        // Without a length in a response to HEAD nothing is said about one.
+        head.framing != Framing::None || head.announced.is_some()
+    }))
+}
+
+fn via_of(head: &Head<'_>, name: &str) -> String {
+    format!("{} {name}", if head.is_http10 { "1.0" } else { "1.1" })
+}
+
+/// Passes the body on, as much as is there and there is room for.
+fn pass_back(transfer: &mut Transfer, response: &mut ResponseWriter<'_>) -> Step {
+    let Some(mut body) = transfer.body.take() else { return Step::Failed(502) };
+    let step = pass_back_body(transfer, &mut body, response);
+    transfer.body = Some(body);
+    step
+}
+
+fn pass_back_body(transfer: &mut Transfer, body: &mut Body, response: &mut ResponseWriter<'_>) -> Step {
+    // What came along with the head, decoded in place.
+    while transfer.used < transfer.input.len() && !body.has_ended() {
+        // Only as much as can be written: what was decoded cannot be decoded again.
+        let room = response.make_room(transfer.unused().len());
+        if room == 0 {
+            return Step::Full;
+        }
+        let from = transfer.used;
+        let end = transfer.input.len().min(from + room);
+        let piece = &mut transfer.input[from..end];
+        let Ok(found) = body.decode(piece) else { return Step::Failed(502) };
+        if response.write(&piece[..found.content]).is_err() {
+            return Step::Done;
+        }
+        transfer.used = end - found.surplus;
+    }
+    while !body.has_ended() {
+        if transfer.is_busy {
+            response.make_room(match body {
+                Body::Length(left) => usize::try_from(*left).map_or(PIECE, |left| left.min(PIECE)),
+                _ => PIECE,
+            });
+        }
+        match receive_body(transfer, body, response) {
+            Ok(Received::Nothing) => return Step::Wait,
+            Ok(Received::NoRoom) => {
+                transfer.is_busy = true;
+                return Step::Full;
+            }
+            Ok(Received::Some) => transfer.moved(),
+            Ok(Received::End) if body.end() => transfer.is_persistent = false,
+            Ok(Received::End) | Err(Trouble::Upstream) => return Step::Failed(502),
+            Err(Trouble::Writer) => return Step::Done,
+        }
+    }
+    Step::Done
+}
+
+enum Received {
+    Nothing,
+    Some,
+    /// The upstream's FIN.
+    End,
+    /// In the send buffer.
+    NoRoom,
+}
+
+enum Trouble {
+    /// The connection is broken, or the body malformed.
+    Upstream,
+    /// The writer has the error.
+    Writer,
+}
+
+impl From<WriteError> for Trouble {
+    fn from(_: WriteError) -> Self {
+        Self::Writer
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(_: io::Error) -> Self {
+        Self::Upstream
+    }
+}
+
+/// Receives a piece of the body straight into the send buffer, and takes the framing out of it there.
+fn receive_body(
+    transfer: &mut Transfer,
+    body: &mut Body,
+    response: &mut ResponseWriter<'_>,
+) -> Result<Received, Trouble> {
+    let (Some(link), is_persistent) = (&mut transfer.link, &mut transfer.is_persistent) else {
+        return Err(Trouble::Upstream);
+    };
+    let mut received = Received::NoRoom;
+    response.write_with(|room: &mut [u8]| -> Result<usize, Trouble> {
+        let count = match link.read(room)? {
+            None => {
+                received = Received::Nothing;
+                return Ok(0);
+            }
+            Some(0) => {
+                received = Received::End;
+                return Ok(0);
+            }
+            Some(count) => count,
+        };
+        received = Received::Some;
+        let found = body.decode(&mut room[..count]).map_err(|_| Trouble::Upstream)?;
+        // Bytes that nobody has asked for: the next response would be read from them.
+        *is_persistent &= found.surplus == 0;
+        Ok(found.content)
+    })?;
+    Ok(received)
+}
+
+/// Keeps the connection for the next request, if it is in order.
+fn keep(shared: &Shared, transfer: &mut Transfer) {
+    let is_clean = transfer.upload == Upload::Done && transfer.is_flushed() && transfer.unused().is_empty();
+    let Some(link) = transfer.link.take() else { return };
+    match transfer.choice.filter(|_| transfer.is_persistent && is_clean) {
+        Some(choice) => shared.hub.keep(link, choice.upstream),
+        None => shared.hub.close(link),
+    }
+}
+
+/// Waits for the connection to be established.
+fn connect(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<'_>) -> Step {
+    let (Some(link), Some(choice)) = (&mut transfer.link, transfer.choice) else { return Step::Failed(502) };
+    match link.is_connected() {
+        Ok(false) => return Step::Wait,
+        Ok(true) => {}
+        Err(_) => {
+            transfer.rewind(&shared.hub);
+            return match open_next(shared, transfer) {
+                Ok(()) => Step::Again,
+                Err(status) => Step::Failed(status),
+            };
+        }
+    }
+    count(&shared.counts.connected);
+    upstreams(shared, transfer).connected(choice);
+    transfer.moved();
+    if !transfer.is_connect {
+        transfer.phase = Phase::Head;
+        return Step::Again;
+    }
+    if response.open_tunnel().is_err() {
+        return Step::Done;
+    }
+    transfer.phase = Phase::Tunnel;
+    Step::Again
+}
+
+const fn upstreams<'a>(shared: &'a Shared, transfer: &Transfer) -> &'a Upstreams {
+    if transfer.is_connect { &shared.tunnels } else { &shared.upstreams }
+}
+
+/// Takes a kept connection to the next upstream in turn, or makes one. The error is the status of the answer.
+fn find_link(shared: &Shared, transfer: &mut Transfer) -> Result<(), u16> {
+    let choice = upstreams(shared, transfer).choose(transfer.tried).ok_or(502_u16)?;
+    let is_careful = !transfer.is_idempotent || transfer.upload != Upload::Done;
+    let kept = if transfer.is_connect { None } else { shared.hub.take(choice.upstream, is_careful) };
+    let Some(link) = kept else { return open(shared, transfer, choice) };
+    count(&shared.counts.reused);
+    set_choice(shared, transfer, choice);
+    transfer.link = Some(link);
+    transfer.phase = Phase::Head;
+    Ok(())
+}
+
+/// Begins to connect, to the chosen address or one after it. The error is the status of the answer.
+fn open(shared: &Shared, transfer: &mut Transfer, choice: Choice) -> Result<(), u16> {
+    set_choice(shared, transfer, choice);
+    let address = upstreams(shared, transfer).address(choice);
+    match Socket::connect(address).and_then(|socket| shared.hub.add(socket)) {
+        Ok(link) => {
+            transfer.link = Some(link);
+            transfer.moved();
+            Ok(())
+        }
+        Err(error) if is_exhausted(&error) => Err(503),
+        Err(_) => open_next(shared, transfer),
+    }
+}
+
+/// Begins to connect to another address, after one that cannot be connected to.
+fn open_next(shared: &Shared, transfer: &mut Transfer) -> Result<(), u16> {
+    let upstreams = upstreams(shared, transfer);
+    let Some(choice) = transfer.choice else { return Err(502) };
+    let next = upstreams.next_address(choice).or_else(|| {
+        upstreams.leave_out(choice.upstream);
+        transfer.tried |= 1 << choice.upstream;
+        upstreams.choose(transfer.tried)
+    });
+    open(shared, transfer, next.ok_or(502_u16)?)
+}
+
+/// Notes where the request goes, in its Host as well.
+fn set_choice(shared: &Shared, transfer: &mut Transfer, choice: Choice) {
+    transfer.choice = Some(choice);
+    if transfer.is_host_ours {
+        let (name, at) = (&shared.upstreams.all[choice.upstream].name, transfer.host_at.clone());
+        drop(transfer.output.splice(at.clone(), name.bytes()));
+        transfer.host_at = at.start..at.start + name.len();
+    }
+}
+
+/// The process or the system has no descriptor left, or the proxy no slot.
+fn is_exhausted(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    error.kind() == ErrorKind::QuotaExceeded || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
+/// The client may send it again without harm, and so may we (RFC 9110 §9.2.2).
+fn is_idempotent(method: Method<'_>) -> bool {
+    matches!(method, Method::Get | Method::Head | Method::Put | Method::Delete | Method::Options | Method::Trace)
+}
+
+/// How often a TRACE or OPTIONS may be passed on (RFC 9110 §7.6.2).
+enum Hops {
+    None,
+    /// So many times, this one not counted.
+    Left(u32),
+    /// Not at all.
+    Last,
+    Invalid,
+}
+
+fn read_max_forwards(request: &Request<'_>) -> Hops {
+    if !matches!(request.method(), Method::Trace | Method::Options) {
+        return Hops::None;
+    }
+    let Some(value) = request.fields().get("Max-Forwards") else { return Hops::None };
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Hops::Invalid;
+    }
+    let hops: u32 = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX);
+    hops.checked_sub(1).map_or(Hops::Last, Hops::Left)
+}
+
+/// The target of a CONNECT among those that are allowed.
+fn find_tunnel(shared: &Shared, request: &Request<'_>) -> Option<usize> {
+    let target = request.target();
+    shared.tunnels.all.iter().position(|allowed| allowed.name.as_bytes().eq_ignore_ascii_case(target))
+}
+
+/// Tells the upstream who the client is, before the request. What the client has connected to is not known here.
+fn write_proxy_header(out: &mut Vec<u8>, request: &Request<'_>, version: Option<ProxyProtocol>) {
+    let Some(version) = version else { return };
+    let header = match request.peer() {
+        Some(Peer::Ip(source)) => {
+            let source = (source.ip().to_canonical(), source.port()).into();
+            let any: IpAddr = match source {
+                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            ProxyHeader::Client { source, destination: (any, 0).into() }
+        }
+        _ => ProxyHeader::Local,
+    };
+    let mut bytes = [0; ProxyHeader::ENCODED_BYTES_MAX];
+    let written = match version {
+        ProxyProtocol::V1 => header.encode_v1(&mut bytes),
+        ProxyProtocol::V2 => header.encode_v2(&mut bytes),
+    };
+    // There is room.
+    out.extend_from_slice(&bytes[..written.unwrap_or(0)]);
+}
+
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Respond for Forwarding {
+    type Exchange = Self;
+
+    fn respond(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        self.go_on(None, response)
+    }
+}
+
+impl Exchange for Forwarding {
+    fn receive(mut self, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        self.waited_for_client();
+        self.go_on(Some(content), response)
+    }
+
+    fn produce(mut self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        self.waited_for_client();
+        self.go_on(None, response)
+    }
+
+    fn resume(self, response: &mut ResponseWriter<'_>) -> Flow<Self> {
+        self.go_on(None, response)
+    }
+}
+
+impl fmt::Debug for Forwarding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let phase = self.transfer.as_ref().map(|transfer| transfer.phase);
+        f.debug_struct("Forwarding").field("phase", &phase).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Forwarding {
+    fn drop(&mut self) {
+        if let Some(transfer) = self.transfer.take() {
+            self.proxy.shared.end(transfer);
+        }
+    }
+}
