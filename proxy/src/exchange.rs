@@ -35,6 +35,8 @@ pub(crate) enum Step {
     Again,
     /// Nothing until the upstream's socket is ready, or content arrives.
     Wait,
+    /// The server has to be asked for the content first: once a response has begun, it would be too late.
+    Ask,
     /// Room in the send buffer is needed.
     Full,
     /// The response is complete.
@@ -140,6 +142,9 @@ impl Forwarding {
                     fail(shared, transfer, response, status);
                     return Flow::Finish;
                 }
+                Step::Ask => {
+                    return if ask(shared, transfer, response) { Flow::ReceiveOrResume(self) } else { Flow::Finish };
+                }
                 Step::Wait => match wait(shared, transfer, response) {
                     Waiting::Not => {}
                     Waiting::Upstream => return Flow::Defer(self),
@@ -204,11 +209,16 @@ fn wait(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<
     if !wants_content {
         return Waiting::Upstream;
     }
-    if !is_tunnel && !transfer.has_asked {
-        transfer.has_asked = true;
-        response.limit_content(limits.content_bytes_max);
-    }
     Waiting::Both
+}
+
+/// Asks for the content, and to be called again at once; `false` if that is not possible.
+fn ask(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<'_>) -> bool {
+    let Ok(token) = response.defer() else { return false };
+    transfer.has_asked = true;
+    response.limit_content(shared.config.limits.content_bytes_max);
+    shared.hub.resume(token);
+    true
 }
 
 /// Tries the next upstream in place of one that does not answer.
@@ -250,6 +260,9 @@ fn step(
         transfer.give_up_upload();
     }
     if transfer.phase == Phase::Head {
+        if !transfer.has_asked && transfer.wants_content() {
+            return Step::Ask;
+        }
         read_head(shared, transfer, response)
     } else {
         let step = pass_back(transfer, response);
@@ -269,10 +282,7 @@ fn read_head(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWr
             return Step::Failed(502);
         }
         if let Some(len) = found {
-            match take_head(shared, transfer, response, len) {
-                Step::Again if transfer.phase == Phase::Head => continue,
-                step => return step,
-            }
+            return take_head(shared, transfer, response, len);
         }
         transfer.searched = transfer.unused().len();
         match transfer.receive() {

@@ -187,6 +187,11 @@ impl Hub {
         true
     }
 
+    /// Resolves a token at once.
+    pub(crate) fn resume(&self, token: DeferToken) {
+        self.resumer.resume(token);
+    }
+
     fn slot(&self, slot: u32) -> MutexGuard<'_, Slot> {
         lock(&self.slots[slot as usize])
     }
@@ -199,7 +204,7 @@ impl Hub {
     }
 
     fn run(&self, mut poll: Poll) {
-        let mut events = Events::with_capacity(EVENTS);
+        let (mut events, mut tokens) = (Events::with_capacity(EVENTS), Vec::with_capacity(EVENTS));
         while !self.is_stopping.load(Ordering::SeqCst) {
             self.is_asleep.store(true, Ordering::SeqCst);
             let timeout = self.sweep(Instant::now());
@@ -207,7 +212,10 @@ impl Hub {
                 self.is_asleep.store(false, Ordering::SeqCst);
             }
             match poll.poll(&mut events, timeout) {
-                Ok(()) => events.iter().for_each(|event| self.note(event)),
+                Ok(()) => {
+                    tokens.extend(events.iter().filter_map(|event| self.note(event)));
+                    self.resumer.resume_all(tokens.drain(..));
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Nothing else is left to an event loop without events; exchanges end by their timeouts.
                 Err(_) => return,
@@ -215,28 +223,26 @@ impl Hub {
         }
     }
 
-    /// Passes an event on.
-    fn note(&self, event: &Event) {
+    /// Notes an event, and returns the token of the exchange that waits for it.
+    fn note(&self, event: &Event) -> Option<DeferToken> {
         let (slot, generation) = (event.token().0 % SLOTS_MAX, event.token().0 / SLOTS_MAX);
         if event.token() == WAKE {
-            return;
+            return None;
         }
-        let Some(state) = self.slots.get(slot) else { return };
-        let mut state = lock(state);
+        let mut state = lock(self.slots.get(slot)?);
         if state.generation as usize != generation {
-            return;
+            return None;
         }
         state.ready.read |= event.is_readable() || event.is_read_closed() || event.is_error();
         state.ready.write |= event.is_writable() || event.is_write_closed() || event.is_error();
         state.ready.end |= event.is_read_closed() || event.is_error();
-        if let Some(token) = state.token.take() {
-            self.resumer.resume(token);
-        }
+        let token = state.token.take();
         let kept_of = state.kept_of.filter(|_| state.ready.read);
         drop(state);
         if let Some(upstream) = kept_of {
             self.end_kept(upstream, slot as u32);
         }
+        token
     }
 
     /// Closes a kept connection on which something has happened: its end, or bytes that nobody has asked for.

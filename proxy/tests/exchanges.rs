@@ -283,6 +283,15 @@ fn a_client_that_waits_for_continue_is_told_by_the_upstream() {
     assert_eq!(peer.take(5), b"hello");
     peer.answer("thanks");
     assert_eq!(client.response("POST").text(), "thanks");
+    // Even if the response begins at the same time.
+    client.send(post);
+    peer.head();
+    peer.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+    assert!(client.head().starts_with("HTTP/1.1 100 "));
+    client.send("hello");
+    assert_eq!(peer.take(5), b"hello");
+    peer.send("HELLO");
+    assert_eq!(client.response("POST").text(), "HELLO");
     // One that is refused is not asked for its content.
     client.send(post);
     peer.head();
