@@ -75,10 +75,19 @@ fn scan(path: &str, text: String) -> Source {
 
 /// The directories whose code is shipped.
 fn shipped_folders() -> Vec<String> {
-    let mut folders =
-        ["core/src", "src", "files/src", "sockets/src", "system/src", "tls/src", "web/src", "websocket/src"]
-            .map(str::to_owned)
-            .to_vec();
+    let mut folders = [
+        "core/src",
+        "src",
+        "files/src",
+        "proxy/src",
+        "sockets/src",
+        "system/src",
+        "tls/src",
+        "web/src",
+        "websocket/src",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     folders.extend(backends().iter().map(|backend| format!("{backend}/src")));
     folders
 }

@@ -1,9 +1,7 @@
 //! One exchange: a request to an upstream, and its response to the client.
 
 use std::fmt;
-use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aurora_http::core::proxy_header::ProxyHeader;
@@ -11,38 +9,18 @@ use aurora_http::core::request::BodyLength;
 use aurora_http::{Content, Exchange, Flow, Method, Peer, Request, Respond, ResponseWriter, WriteError};
 
 use crate::config::ProxyProtocol;
-use crate::link::{Link, Socket};
-use crate::proxy::{Proxy, Shared};
+use crate::link::Link;
+use crate::proxy::{Proxy, Shared, count};
 use crate::request::{Way, is_for_proxies, write_head};
 use crate::response::{Body, Framing, Head, head_len, with_head};
-use crate::transfer::{Phase, Transfer, Upload};
-use crate::tunnel;
-use crate::upstream::{Choice, Upstreams};
-
-/// The largest piece of a body that is received at once.
-const PIECE: usize = 65_536;
+use crate::transfer::{Phase, Step, Transfer, Upload};
+use crate::{body, dial, tunnel};
 
 /// An exchange that is passed on: what a handler returns. See [`Proxy::forward`].
 pub struct Forwarding {
     proxy: Proxy,
     /// `None` if the answer was given here.
     transfer: Option<Box<Transfer>>,
-}
-
-/// What follows a step.
-pub(crate) enum Step {
-    /// Another one.
-    Again,
-    /// Nothing until the upstream's socket is ready, or content arrives.
-    Wait,
-    /// The server has to be asked for the content first: once a response has begun, it would be too late.
-    Ask,
-    /// Room in the send buffer is needed.
-    Full,
-    /// The response is complete.
-    Done,
-    /// It cannot be completed: the answer is this status, if nothing has left.
-    Failed(u16),
 }
 
 impl Forwarding {
@@ -102,7 +80,7 @@ impl Forwarding {
             transfer.host_at = write_head(&mut transfer.output, request, &way);
             transfer.is_host_ours = transfer.host_at.is_empty();
         }
-        match find_link(shared, transfer) {
+        match dial::find_link(shared, transfer) {
             Ok(()) => Ok(()),
             Err(status) => {
                 count(&shared.counts.failed);
@@ -130,7 +108,7 @@ impl Forwarding {
         }
         loop {
             let step = match transfer.phase {
-                Phase::Connecting => connect(shared, transfer, response),
+                Phase::Connecting => dial::connect(shared, transfer, response),
                 Phase::Head | Phase::Body => step(shared, transfer, content.as_deref_mut(), response),
                 Phase::Tunnel => tunnel::step(transfer, content.as_deref_mut(), response),
             };
@@ -224,7 +202,7 @@ fn ask(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<'
 /// Tries the next upstream in place of one that does not answer.
 fn late_to_connect(shared: &Shared, transfer: &mut Transfer) -> Waiting {
     transfer.rewind(&shared.hub);
-    match open_next(shared, transfer) {
+    match dial::open_next(shared, transfer) {
         Ok(()) => Waiting::Not,
         Err(_) => Waiting::Late,
     }
@@ -265,7 +243,7 @@ fn step(
         }
         read_head(shared, transfer, response)
     } else {
-        let step = pass_back(transfer, response);
+        let step = body::pass_back(transfer, response);
         if let Step::Done = step {
             keep(shared, transfer);
         }
@@ -296,19 +274,9 @@ fn read_head(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWr
                 transfer.is_retried = true;
                 count(&shared.counts.retried);
                 transfer.rewind(&shared.hub);
-                return reopen(shared, transfer);
+                return dial::reopen(shared, transfer);
             }
         }
-    }
-}
-
-/// Connects anew to the upstream whose kept connection had ended.
-fn reopen(shared: &Shared, transfer: &mut Transfer) -> Step {
-    let upload_is_broken = transfer.upload == Upload::Broken;
-    let Some(choice) = transfer.choice.filter(|_| !upload_is_broken) else { return Step::Failed(502) };
-    match open(shared, transfer, choice) {
-        Ok(()) => Step::Again,
-        Err(status) => Step::Failed(status),
     }
 }
 
@@ -394,112 +362,6 @@ fn via_of(head: &Head<'_>, name: &str) -> String {
     format!("{} {name}", if head.is_http10 { "1.0" } else { "1.1" })
 }
 
-/// Passes the body on, as much as is there and there is room for.
-fn pass_back(transfer: &mut Transfer, response: &mut ResponseWriter<'_>) -> Step {
-    let Some(mut body) = transfer.body.take() else { return Step::Failed(502) };
-    let step = pass_back_body(transfer, &mut body, response);
-    transfer.body = Some(body);
-    step
-}
-
-fn pass_back_body(transfer: &mut Transfer, body: &mut Body, response: &mut ResponseWriter<'_>) -> Step {
-    // What came along with the head, decoded in place.
-    while transfer.used < transfer.input.len() && !body.has_ended() {
-        // Only as much as can be written: what was decoded cannot be decoded again.
-        let room = response.make_room(transfer.unused().len());
-        if room == 0 {
-            return Step::Full;
-        }
-        let from = transfer.used;
-        let end = transfer.input.len().min(from + room);
-        let piece = &mut transfer.input[from..end];
-        let Ok(found) = body.decode(piece) else { return Step::Failed(502) };
-        if response.write(&piece[..found.content]).is_err() {
-            return Step::Done;
-        }
-        transfer.used = end - found.surplus;
-    }
-    while !body.has_ended() {
-        if transfer.is_busy {
-            response.make_room(match body {
-                Body::Length(left) => usize::try_from(*left).map_or(PIECE, |left| left.min(PIECE)),
-                _ => PIECE,
-            });
-        }
-        match receive_body(transfer, body, response) {
-            Ok(Received::Nothing) => return Step::Wait,
-            Ok(Received::NoRoom) => {
-                transfer.is_busy = true;
-                return Step::Full;
-            }
-            Ok(Received::Some) => transfer.moved(),
-            Ok(Received::End) if body.end() => transfer.is_persistent = false,
-            Ok(Received::End) | Err(Trouble::Upstream) => return Step::Failed(502),
-            Err(Trouble::Writer) => return Step::Done,
-        }
-    }
-    Step::Done
-}
-
-enum Received {
-    Nothing,
-    Some,
-    /// The upstream's FIN.
-    End,
-    /// In the send buffer.
-    NoRoom,
-}
-
-enum Trouble {
-    /// The connection is broken, or the body malformed.
-    Upstream,
-    /// The writer has the error.
-    Writer,
-}
-
-impl From<WriteError> for Trouble {
-    fn from(_: WriteError) -> Self {
-        Self::Writer
-    }
-}
-
-impl From<io::Error> for Trouble {
-    fn from(_: io::Error) -> Self {
-        Self::Upstream
-    }
-}
-
-/// Receives a piece of the body straight into the send buffer, and takes the framing out of it there.
-fn receive_body(
-    transfer: &mut Transfer,
-    body: &mut Body,
-    response: &mut ResponseWriter<'_>,
-) -> Result<Received, Trouble> {
-    let (Some(link), is_persistent) = (&mut transfer.link, &mut transfer.is_persistent) else {
-        return Err(Trouble::Upstream);
-    };
-    let mut received = Received::NoRoom;
-    response.write_with(|room: &mut [u8]| -> Result<usize, Trouble> {
-        let count = match link.read(room)? {
-            None => {
-                received = Received::Nothing;
-                return Ok(0);
-            }
-            Some(0) => {
-                received = Received::End;
-                return Ok(0);
-            }
-            Some(count) => count,
-        };
-        received = Received::Some;
-        let found = body.decode(&mut room[..count]).map_err(|_| Trouble::Upstream)?;
-        // Bytes that nobody has asked for: the next response would be read from them.
-        *is_persistent &= found.surplus == 0;
-        Ok(found.content)
-    })?;
-    Ok(received)
-}
-
 /// Keeps the connection for the next request, if it is in order.
 fn keep(shared: &Shared, transfer: &mut Transfer) {
     let is_clean = transfer.upload == Upload::Done && transfer.is_flushed() && transfer.unused().is_empty();
@@ -508,95 +370,6 @@ fn keep(shared: &Shared, transfer: &mut Transfer) {
         Some(choice) => shared.hub.keep(link, choice.upstream),
         None => shared.hub.close(link),
     }
-}
-
-/// Waits for the connection to be established.
-fn connect(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<'_>) -> Step {
-    let (Some(link), Some(choice)) = (&mut transfer.link, transfer.choice) else { return Step::Failed(502) };
-    match link.is_connected() {
-        Ok(false) => return Step::Wait,
-        Ok(true) => {}
-        Err(_) => {
-            transfer.rewind(&shared.hub);
-            return match open_next(shared, transfer) {
-                Ok(()) => Step::Again,
-                Err(status) => Step::Failed(status),
-            };
-        }
-    }
-    count(&shared.counts.connected);
-    upstreams(shared, transfer).connected(choice);
-    transfer.moved();
-    if !transfer.is_connect {
-        transfer.phase = Phase::Head;
-        return Step::Again;
-    }
-    if response.open_tunnel().is_err() {
-        return Step::Done;
-    }
-    transfer.phase = Phase::Tunnel;
-    Step::Again
-}
-
-const fn upstreams<'a>(shared: &'a Shared, transfer: &Transfer) -> &'a Upstreams {
-    if transfer.is_connect { &shared.tunnels } else { &shared.upstreams }
-}
-
-/// Takes a kept connection to the next upstream in turn, or makes one. The error is the status of the answer.
-fn find_link(shared: &Shared, transfer: &mut Transfer) -> Result<(), u16> {
-    let choice = upstreams(shared, transfer).choose(transfer.tried).ok_or(502_u16)?;
-    let is_careful = !transfer.is_idempotent || transfer.upload != Upload::Done;
-    let kept = if transfer.is_connect { None } else { shared.hub.take(choice.upstream, is_careful) };
-    let Some(link) = kept else { return open(shared, transfer, choice) };
-    count(&shared.counts.reused);
-    set_choice(shared, transfer, choice);
-    transfer.link = Some(link);
-    transfer.phase = Phase::Head;
-    Ok(())
-}
-
-/// Begins to connect, to the chosen address or one after it. The error is the status of the answer.
-fn open(shared: &Shared, transfer: &mut Transfer, choice: Choice) -> Result<(), u16> {
-    set_choice(shared, transfer, choice);
-    let address = upstreams(shared, transfer).address(choice);
-    match Socket::connect(address).and_then(|socket| shared.hub.add(socket)) {
-        Ok(link) => {
-            transfer.link = Some(link);
-            transfer.moved();
-            Ok(())
-        }
-        Err(error) if is_exhausted(&error) => Err(503),
-        Err(_) => open_next(shared, transfer),
-    }
-}
-
-/// Begins to connect to another address, after one that cannot be connected to.
-fn open_next(shared: &Shared, transfer: &mut Transfer) -> Result<(), u16> {
-    let upstreams = upstreams(shared, transfer);
-    let Some(choice) = transfer.choice else { return Err(502) };
-    let next = upstreams.next_address(choice).or_else(|| {
-        upstreams.leave_out(choice.upstream);
-        transfer.tried |= 1 << choice.upstream;
-        upstreams.choose(transfer.tried)
-    });
-    open(shared, transfer, next.ok_or(502_u16)?)
-}
-
-/// Notes where the request goes, in its Host as well.
-fn set_choice(shared: &Shared, transfer: &mut Transfer, choice: Choice) {
-    transfer.choice = Some(choice);
-    if transfer.is_host_ours {
-        let (name, at) = (&shared.upstreams.all[choice.upstream].name, transfer.host_at.clone());
-        drop(transfer.output.splice(at.clone(), name.bytes()));
-        transfer.host_at = at.start..at.start + name.len();
-    }
-}
-
-/// The process or the system has no descriptor left, or the proxy no slot.
-fn is_exhausted(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    error.kind() == ErrorKind::QuotaExceeded || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 /// The client may send it again without harm, and so may we (RFC 9110 §9.2.2).
@@ -653,10 +426,6 @@ fn write_proxy_header(out: &mut Vec<u8>, request: &Request<'_>, version: Option<
     };
     // There is room.
     out.extend_from_slice(&bytes[..written.unwrap_or(0)]);
-}
-
-pub(crate) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 impl Respond for Forwarding {

@@ -79,7 +79,9 @@
 #![forbid(unsafe_code)]
 #![cfg(unix)]
 
+mod body;
 mod config;
+mod dial;
 mod exchange;
 mod hub;
 mod link;

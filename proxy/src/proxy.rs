@@ -170,6 +170,10 @@ fn check(limits: &ProxyLimits, upstreams: usize) -> Result<usize, ConfigError> {
     Ok(limits.in_flight_max + kept)
 }
 
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
 impl Shared {
     /// Room for one more exchange; `None` if there is none.
     pub(crate) fn begin(&self) -> Option<Box<Transfer>> {

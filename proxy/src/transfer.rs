@@ -40,6 +40,22 @@ pub(crate) enum Upload {
     Broken,
 }
 
+/// What follows a step.
+pub(crate) enum Step {
+    /// Another one.
+    Again,
+    /// Nothing until the upstream's socket is ready, or content arrives.
+    Wait,
+    /// The server has to be asked for the content first: once a response has begun, it would be too late.
+    Ask,
+    /// Room in the send buffer is needed.
+    Full,
+    /// The response is complete.
+    Done,
+    /// It cannot be completed: the answer is this status, if nothing has left.
+    Failed(u16),
+}
+
 #[derive(Default)]
 pub(crate) struct Transfer {
     pub(crate) link: Option<Link>,

@@ -4,8 +4,7 @@ use std::io;
 
 use aurora_http::{Content, ResponseWriter, WriteError};
 
-use crate::exchange::Step;
-use crate::transfer::Transfer;
+use crate::transfer::{Step, Transfer};
 
 /// Passes on what is there and there is room for.
 pub(crate) fn step(
