@@ -129,7 +129,7 @@ fn proxy_serves_curl() {
         Err(error) => return println!("SKIPPED: curl does not start ({error})"),
     };
     let mut stdin = curl.stdin.take().expect("a pipe");
-    std::io::Write::write_all(&mut stdin, content.as_bytes()).expect("curl reads it");
+    stdin.write_all(content.as_bytes()).expect("curl reads it");
     drop(stdin);
     let output = curl.wait_with_output().expect("curl ends");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "200 1 200 0 ");
