@@ -1,76 +1,63 @@
-//! Answers through another server, the one at `UPSTREAM`: `cargo run --release --example bench_server -- --addr 127.0.0.1:8081`
-//! and `cargo run --release --example proxy`, then `curl -i http://127.0.0.1:8080/json`.
+//! A reverse proxy: `cargo run --release --example bench_server -- --addr 127.0.0.1:8081` and `cargo run --release --example
+//! proxy -- 127.0.0.1:8081`, then `curl -i http://127.0.0.1:8080/json`.
 //!
-//! Content and body pass through as they arrive, with 64 KiB of memory for each direction. A thread carries out an exchange
-//! with blocking calls, and another one sends its content.
+//! With several upstreams, requests take turns. WebSockets pass through: put it in front of the example `chat`.
 
+#[allow(dead_code)] // it has options of its own
 mod support;
-#[path = "support/upstream.rs"]
-mod upstream;
 
-use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::thread;
+use std::error::Error;
 
-use aurora_http::core::request::{BodyLength, Field};
-use aurora_http::{Limits, Method, Peer, Request, Responder, ResponseWriter, ServerError, handler_fn, offload};
-use upstream::{Reply, ask, is_late};
+use aurora_http_proxy::{Chain, Config, Proxy, ProxyLimits, ProxyProtocol};
 
-/// The request to the other server.
-fn head_of(request: &Request<'_>) -> Vec<u8> {
-    let mut head = format!("{} {} HTTP/1.1\r\n", request.method().as_str(), request.target_str()).into_bytes();
-    for Field { name, value } in request.fields().forwarded() {
-        head.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
-    }
-    let peer = if let Some(Peer::Ip(peer)) = request.peer() { format!("\"{peer}\"") } else { "unknown".to_owned() };
-    let framing = match request.body_length() {
-        BodyLength::None => String::new(),
-        BodyLength::Length(length) => format!("Content-Length: {length}\r\n"),
-        BodyLength::Chunked => "Transfer-Encoding: chunked\r\n".to_owned(),
-    };
-    write!(head, "Via: 1.1 aurora\r\nForwarded: for={peer}\r\nConnection: close\r\n{framing}\r\n").expect("a Vec");
-    head
-}
+const ABOUT: &str = "proxy UPSTREAM...: answers through other servers, each as HOST:PORT or unix:PATH";
 
-/// Passes a response on.
-fn respond(reply: io::Result<Reply>, is_bodiless: bool, responder: Responder) {
-    let mut reply = match reply {
-        Ok(reply) => reply,
-        Err(error) => {
-            let status = if is_late(&error) { 504 } else { 502 };
-            drop(responder.respond(move |response| response.fail(status)));
-            return;
+const OPTIONS: &str = "\
+Options:
+  --behind-proxy      add to the X-Forwarded fields of a proxy in front, instead of replacing them
+  --replace-host      tell the upstream its own name in Host instead of the client's
+  --tunnel HOST:PORT  where clients may have a tunnel to by CONNECT; may be repeated
+  --proxy-protocol N  tell upstreams the client's address in a PROXY header of version 1 or 2
+  --accept-proxy      every client is a balancer that sends a PROXY header
+  --in-flight N       most exchanges at the same time [default: 1024]
+  --addr HOST:PORT    where to listen; port 0 lets the system choose [default: 127.0.0.1:8080]
+  --workers N         threads that serve [default: one per CPU]
+  --backend NAME      auto, epoll, uring or kqueue [default: auto]
+  --connections N     most connections per worker [default: 1024]
+  --help              print this";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut server = support::Asked::default();
+    let (mut upstreams, mut tunnels) = (Vec::new(), Vec::new());
+    let (mut chain, mut replaces_host, mut version, mut accepts) = (Chain::Replace, false, None, false);
+    let mut limits = ProxyLimits { content_bytes_max: u64::MAX, ..ProxyLimits::default() };
+    support::read(ABOUT, OPTIONS, |name, value| {
+        match name {
+            "--behind-proxy" => chain = Chain::Append,
+            "--replace-host" => replaces_host = true,
+            "--accept-proxy" => accepts = true,
+            "--tunnel" => tunnels.push(value.text()?),
+            "--proxy-protocol" => {
+                version = Some(if value.number::<u8>()? == 1 { ProxyProtocol::V1 } else { ProxyProtocol::V2 });
+            }
+            "--in-flight" => limits.in_flight_max = value.number()?,
+            name if !name.starts_with("--") => upstreams.push(name.to_owned()),
+            _ => return server.take(name, value),
         }
-    };
-    let (status, fields, length) = (reply.status, std::mem::take(&mut reply.fields), reply.length);
-    let mut body = responder.respond(move |response| {
-        response.status(status)?;
-        fields.iter().try_for_each(|(name, value)| response.field(name, value))?;
-        response.field("Via", "1.1 aurora")?;
-        response.stream(length)
+        Ok(true)
     });
-    if !is_bodiless && !matches!(status, 204 | 304) && reply.copy_body(&mut body).is_err() {
-        body.abort();
+    let mut config = Config::new(&upstreams)?.limits(limits).x_forwarded(chain).tunnels(&tunnels)?;
+    if replaces_host {
+        config = config.replace_host();
     }
-}
-
-fn main() -> Result<(), ServerError> {
-    let upstream = std::env::var("UPSTREAM").unwrap_or("127.0.0.1:8081".to_owned());
-    let to: SocketAddr = support::or_exit(upstream.parse().map_err(|error| format!("UPSTREAM={upstream}: {error}")));
-    let limits = Limits { content_bytes_max: u64::MAX, ..Limits::default() };
-    let server =
-        support::server("proxy: answers through the server at UPSTREAM, an address and a port in the environment");
-    server.limits(limits).serve(move |worker| {
-        let resumer = worker.resumer();
-        handler_fn(move |request: &Request<'_>, response: &mut ResponseWriter<'_>| {
-            response.limit_content(u64::MAX);
-            let (exchange, content, responder) = offload(&resumer, 65_536);
-            let (head, framing, is_head) = (head_of(request), request.body_length(), request.method() == Method::Head);
-            // Without a thread nobody responds, which answers 500.
-            let carry_out = move || respond(ask(to, &head, content, framing), is_head, responder);
-            let _ = thread::Builder::new().spawn(carry_out);
-            exchange
-        })
-    })?;
+    if let Some(version) = version {
+        config = config.proxy_protocol(version);
+    }
+    let mut server = support::or_exit(server.server("127.0.0.1:8080"));
+    if accepts {
+        server = server.proxy_headers();
+    }
+    let proxy = Proxy::new(config, server.resumer())?;
+    server.serve(move |_worker| proxy.handler())?;
     Ok(())
 }

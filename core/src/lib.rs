@@ -81,6 +81,7 @@ pub mod peer;
 pub mod planted;
 pub mod pool;
 pub mod preamble;
+pub mod proxy_header;
 pub mod reactor;
 pub mod readiness;
 pub mod request;

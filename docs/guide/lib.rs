@@ -18,6 +18,7 @@ chapters! {
     memory = "src/memory.md",
     port = "src/port.md",
     proxies = "src/proxies.md",
+    proxy = "src/proxy.md",
     routes = "src/routes.md",
     state = "src/state.md",
     stop = "src/stop.md",

@@ -73,6 +73,28 @@ impl Resumer {
         }
         resolved
     }
+
+    /// As [`resume`](Self::resume) for each of the tokens, but wakes a worker once for all of its: for threads that learn of
+    /// many events at a time. Returns how many were not stale.
+    pub fn resume_all(&self, tokens: impl IntoIterator<Item = DeferToken>) -> usize {
+        let (mut resolved, mut workers) = (0, 0_u64);
+        for token in tokens {
+            let worker = usize::from(token.worker());
+            if !self.board.deferrals(worker).resolve(token) {
+                continue;
+            }
+            resolved += 1;
+            match 1_u64.checked_shl(worker as u32) {
+                Some(bit) => workers |= bit,
+                None => self.board.wake(worker),
+            }
+        }
+        while workers != 0 {
+            self.board.wake(workers.trailing_zeros() as usize);
+            workers &= workers - 1;
+        }
+        resolved
+    }
 }
 
 impl fmt::Debug for Resumer {
