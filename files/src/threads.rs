@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -10,7 +11,8 @@ use aurora_http::{DeferToken, Resumer};
 /// The most threads; they are started when there is work for them.
 const THREADS_MAX: usize = 4;
 
-/// The threads end when this and all its clones are dropped. Work waits in a queue, of which each exchange has at most one part.
+/// The threads end when this and all its clones are dropped. Work waits in a queue, of which each exchange has at most one part
+/// as long as it is there, and one that it leaves.
 #[derive(Clone)]
 pub(crate) struct Threads(Arc<Owner>);
 
@@ -62,12 +64,18 @@ impl Threads {
         let result = Arc::new(Mutex::new(None));
         let (shared, resumer) = (Arc::clone(&result), resumer.clone());
         self.0.0.push(Box::new(move || {
-            // The exchange may be gone.
-            let value = (Arc::strong_count(&shared) > 1).then(job);
+            // The exchange may be gone. A panic, of a function of the program's, must not end the thread or let it wait in vain.
+            let is_awaited = Arc::strong_count(&shared) > 1;
+            let value = if is_awaited { catch_unwind(AssertUnwindSafe(job)).ok() } else { None };
             *shared.lock().unwrap_or_else(PoisonError::into_inner) = value;
             resumer.resume(token);
         }));
         Pending(result)
+    }
+
+    /// Has a thread do `job`, for which nobody waits.
+    pub(crate) fn detach(&self, job: impl FnOnce() + Send + 'static) {
+        self.0.0.push(Box::new(job));
     }
 }
 
