@@ -8,6 +8,7 @@ mod body;
 mod error;
 mod head;
 mod instead;
+mod recode;
 mod special;
 #[cfg(feature = "std")]
 mod std_io;
@@ -24,6 +25,7 @@ use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
 use crate::reactor::FileRange;
 pub use error::WriteError;
+pub use recode::Begun;
 pub use whole::BodyWriter;
 
 /// The length from which a static body is sent in place. Shorter ones are copied, so that pipelined responses leave
