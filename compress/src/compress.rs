@@ -137,28 +137,23 @@ impl<H: Handler> Compress<H> {
         let is_vary_there = lists(&begun, "Vary", "Accept-Encoding") || lists(&begun, "Vary", "*");
         let plan =
             coding.and_then(|coding| self.plan(coding, &begun, matches!(flow, Flow::Finish))).unwrap_or(Plan::Plain);
-        if !is_vary_there {
-            // An error about room is kept by the response.
-            let _ = response.amend_begun("Vary", "Accept-Encoding");
-        }
-        match plan {
-            Plan::Plain => plain(flow),
-            Plan::Head(coding) => {
-                let _ = response.recode(coding.name(), None);
-                plain(flow)
-            }
+        let (recoded, coded) = match plan {
+            Plan::Plain => (Ok(()), None),
+            Plan::Head(coding) => (response.recode(coding.name(), None), None),
             Plan::Whole(coding, mut coded) => {
                 let length = coded.encoder.output().len() as u64;
-                match response.recode(coding.name(), Some(length)) {
-                    Ok(()) => self.drain(coded, flow, response),
-                    Err(_) => plain(flow),
-                }
+                (response.recode(coding.name(), Some(length)), Some(coded))
             }
-            Plan::Stream(coding, coded) => match response.recode(coding.name(), None) {
-                Ok(()) => self.go_on(coded, flow, response),
-                // An HTTP/1.0 client.
-                Err(_) => plain(flow),
-            },
+            Plan::Stream(coding, coded) => (response.recode(coding.name(), None), Some(coded)),
+        };
+        if !is_vary_there {
+            // If there is no room for it, the content is as it was, and everybody can use it.
+            let _ = response.amend_begun("Vary", "Accept-Encoding");
+        }
+        match coded {
+            Some(coded) if recoded.is_ok() => self.go_on(coded, flow, response),
+            // Such as for an HTTP/1.0 client.
+            _ => plain(flow),
         }
     }
 
@@ -250,12 +245,13 @@ impl Coded {
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(content.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
         }
-        self.encoder.write(content)
+        if content.is_empty() { Ok(()) } else { self.encoder.write(content) }
     }
 
     /// After the handler has written what it can.
     fn settle<X>(&mut self, flow: &Flow<X>) -> io::Result<()> {
         match flow {
+            Flow::Finish if self.encoder.is_finished() => Ok(()),
             Flow::Finish if self.left.is_some_and(|left| left > 0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Flow::Finish => self.encoder.finish(),
             Flow::Produce(_) if !self.encoder.output().is_empty() => Ok(()),
@@ -271,6 +267,9 @@ impl<H: Handler> Handler for Compress<H> {
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
         let offers = self.codings.iter().map(|coding| coding.name());
         let coding = accept::encoding(request, offers).and_then(Coding::of_name);
+        if coding.is_some() {
+            response.keep_in_memory();
+        }
         let flow = self.inner.request(request, response);
         self.begin(coding, flow, response)
     }
@@ -319,6 +318,10 @@ impl<H: Handler> Handler for Compress<H> {
     fn resume(&mut self, state: Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
         match state.0 {
             Stage::Going(note, exchange) => {
+                // A file that had to be opened elsewhere.
+                if matches!(note, Note::Undecided(Some(_))) {
+                    response.keep_in_memory();
+                }
                 let flow = self.inner.resume(exchange, response);
                 self.follow(note, flow, response)
             }

@@ -119,6 +119,10 @@ impl Encoder {
         Ok(())
     }
 
+    pub(crate) const fn is_finished(&self) -> bool {
+        matches!(self.state, State::Finished)
+    }
+
     fn all(&mut self) -> &mut Vec<u8> {
         match &mut self.state {
             State::Gzip(encoder) => encoder.get_mut(),

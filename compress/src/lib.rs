@@ -31,11 +31,15 @@
 //! - content that has a `Content-Encoding`, and with it the compressed siblings of `aurora-http-files`;
 //! - 206 (Partial Content), and everything with `Content-Range` or `Cache-Control: no-transform`;
 //! - content with a `Content-Digest`, `Digest` or `Content-MD5`, which are about its bytes;
-//! - parts of files that the system sends (`ResponseWriter::write_file`), and content of more than 256 KiB that is written as a whole, which
-//!   only `static_body` can: compress these beforehand;
+//! - content of more than 256 KiB that is written as a whole, which only `static_body` can: compress it beforehand;
 //! - streamed responses to HTTP/1.0 clients, which know no chunks;
 //! - answers of the server itself, which are short, and other protocols after an upgrade;
 //! - the content of requests. It is not decompressed: a handler that needs that has to bound what comes out.
+//!
+//! # Files
+//! Those of `aurora-http-files` are compressed like any stream, which costs more than their compressed siblings do, and ranges of them are
+//! not. The system sends files that are not compressed, except for the first piece if the client accepts a coding: their type is known only
+//! when they begin.
 //!
 //! # Streams
 //! When a handler waits (for time, a token, or more content), what it has written is flushed, so server-sent events arrive when they are

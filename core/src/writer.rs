@@ -83,6 +83,8 @@ pub struct ResponseWriter<'a> {
     static_body: &'static [u8],
     /// The part of a file that is sent after `out`.
     file: Option<FileRange>,
+    /// The content has to be in memory.
+    keeps_files: bool,
     /// Field lines for the head, which outlast a [`reset`](Self::reset).
     added: &'a [u8],
     content_max: Option<u64>,
@@ -242,6 +244,7 @@ impl<'a> ResponseWriter<'a> {
             bytes_max: parts.bytes_max,
             static_body: &[],
             file: None,
+            keeps_files: false,
             added: &[],
             content_max: None,
             wake_after_ms: None,

@@ -66,10 +66,15 @@ fn value_of<'l>(line: &'l [u8], name: &str) -> Option<&'l [u8]> {
     its_name.eq_ignore_ascii_case(name.as_bytes()).then_some(value.strip_prefix(b":")?.trim_ascii())
 }
 
-/// Content codings, by what wraps a handler. The order is: [`begun`](Self::begun), to decide; [`recode`](Self::recode); and after this
+/// Content codings, by what wraps a handler. The order is: [`keep_in_memory`](Self::keep_in_memory); [`begun`](Self::begun), to decide; [`recode`](Self::recode); and after this
 /// and each further call of the handler [`written_content`](Self::written_content), [`drop_content`](Self::drop_content), and
 /// [`write`](Self::write) with what replaces it.
 impl ResponseWriter<'_> {
+    /// Has the content of this call in memory: [`sends_files`](Self::sends_files) is false until it ends. Call it before the handler.
+    pub const fn keep_in_memory(&mut self) {
+        self.keeps_files = true;
+    }
+
     /// The response, if its head was written in this call and all of its content so far is in memory. `None` after an error, after
     /// [`write_file`](Self::write_file), and if it switches protocols.
     #[must_use]
@@ -93,13 +98,17 @@ impl ResponseWriter<'_> {
     /// Adds a field to the head of a response that has [begun](Self::begun) in this call.
     ///
     /// # Errors
-    /// [`WriteError::Order`] if there is none, and the errors of [`field`](Self::field). Only those about room are kept.
+    /// [`WriteError::Order`] if there is none, [`WriteError::PoolExhausted`] if there is no room and no larger buffer, and the errors
+    /// of [`field`](Self::field). None of them is kept: the response stays as it is.
     pub fn amend_begun(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), WriteError> {
         let value = value.as_ref();
         let head_len = self.begun().ok_or(WriteError::Order)?.head.len();
         check_field(name.as_bytes(), value)?;
         let line_len = name.len() + value.len() + 4;
-        self.ensure(line_len)?;
+        // The content may have filled the buffer, up to the limit for a response.
+        if line_len > self.spare().len() && !self.move_to_larger(self.len + line_len) {
+            return Err(WriteError::PoolExhausted);
+        }
         let at = self.begin + head_len - 2;
         self.move_rest(at, line_len);
         Ok(Encoder::new(part_mut(self.out, at..at + line_len)).field(name, value)?)
