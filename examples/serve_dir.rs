@@ -8,6 +8,7 @@ mod support;
 use std::error::Error;
 use std::path::PathBuf;
 
+use aurora_http::compress::{Budget, Compress};
 use aurora_http::{Limits, Resumer};
 use aurora_http_files::{Files, Progress, ServeFiles};
 use aurora_http_web::middleware::{AccessLog, Cors, Entry, Wrap};
@@ -21,6 +22,7 @@ Options:
   --spa               send index.html for paths that name nothing, as applications in the browser need it
   --cors              let pages of any origin read the files
   --precompressed     send NAME.br, NAME.zst or NAME.gz for NAME to clients that accept it
+  --compress          compress text and the like while it is sent, for clients that accept it
   --hidden            also names that begin with a dot
   --no-links          follow no symbolic links
   --no-listing        404 for a folder without index.html
@@ -76,7 +78,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     eprintln!("serving {}", folder.canonicalize().unwrap_or(folder).display());
     let limits = Limits { requests_per_connection_max: None, ..Limits::default() };
     let server = support::or_exit(server.server(&format!("{host}:{port}"))).limits(limits);
-    let handler = move |resumer: Resumer| -> ServeFiles { files.handler(resumer) };
+    let budget = Budget::new(64);
+    let handler = move |resumer: Resumer| -> Compress<ServeFiles> {
+        let handler = Compress::new(files.handler(resumer)).budget(&budget);
+        if switches.compress { handler } else { handler.codings(&[]).types(|_| false) }
+    };
     let log = move || {
         AccessLog::new(unix_ms, move |entry: &Entry<'_>| {
             if !quiet {
@@ -96,6 +102,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Options without a value that concern the files.
 #[derive(Default)]
 struct Switches {
+    compress: bool,
     precompressed: bool,
     hidden: bool,
     no_links: bool,
@@ -106,6 +113,7 @@ struct Switches {
 impl Switches {
     fn take(&mut self, name: &str) -> bool {
         let switch = match name {
+            "--compress" => &mut self.compress,
             "--precompressed" => &mut self.precompressed,
             "--hidden" => &mut self.hidden,
             "--no-links" => &mut self.no_links,

@@ -31,6 +31,11 @@
 //! | configure | [`Server`], [`Limits`], [`Backend`], [`Pin`] |
 //! | run beside the rest of a program | [`Server::start`], [`Running`], [`StopHandle`], [`ServerCounters`] |
 //! | embed in your own event loop | [`Worker`] |
+#![cfg_attr(feature = "compress", doc = " | compress responses | [`compress::Compress`] |")]
+#![cfg_attr(
+    not(feature = "compress"),
+    doc = " | compress responses | `compress::Compress`, with the feature `compress` |"
+)]
 #![cfg_attr(feature = "tls", doc = " | serve HTTPS | [`tls`], [`Server::tls`] |")]
 #![cfg_attr(not(feature = "tls"), doc = " | serve HTTPS | `Server::tls`, with the feature `tls` |")]
 #![cfg_attr(feature = "testing", doc = " | test handlers without sockets | [`testing::Client`] |")]
@@ -55,7 +60,7 @@
 //! # Cargo features
 //! `epoll` and `uring` (io_uring) for Linux and `kqueue` for macOS and the BSDs, all on by default; a backend that does not
 //! exist on the target compiles to nothing. Without any backend no server can start, and on systems other than Unix only
-//! [`core`] is available. `tls` adds HTTPS, by rustls. `testing` adds a client for tests of handlers. `kqueue-emulation` is for the tests of this
+//! [`core`] is available. `tls` adds HTTPS, by rustls, and `compress` compresses responses. `testing` adds a client for tests of handlers. `kqueue-emulation` is for the tests of this
 //! repository.
 #![forbid(unsafe_code)]
 
@@ -70,6 +75,10 @@ pub use aurora_http_kqueue as kqueue;
 /// The preferred backend on Linux 5.19 and later, where the system allows io_uring.
 #[cfg(has_uring)]
 pub use aurora_http_uring as uring;
+
+/// Compression of responses, for any handler.
+#[cfg(feature = "compress")]
+pub use aurora_http_compress as compress;
 
 /// TLS: certificates and rules for [`Server::tls`].
 #[cfg(all(feature = "tls", unix))]

@@ -141,6 +141,27 @@ fn python_reads_files_and_ranges() {
 }
 
 #[test]
+fn curl_gets_text_compressed_if_asked_for_and_everything_else_as_it_is() {
+    let folder = Folder::new("compress");
+    let text: String = (0..200_000).map(|number| format!("{number}\n")).collect();
+    fs::write(folder.www().join("text.txt"), &text).expect("a file");
+    for (options, coding) in [(&["--compress"][..], "gzip"), (&[], "")] {
+        let server =
+            Example::start("serve_dir", &[&[folder.www().to_str().expect("text"), "--quiet"], options].concat());
+        for (name, coding) in [("text.txt", coding), ("long.bin", "")] {
+            let (url, to) = (format!("http://{}/{name}", server.address), folder.0.join("got"));
+            let wanted = ["-s", "--compressed", "-H", "Accept-Encoding: gzip", "-o", to.to_str().expect("text")];
+            let Some(printed) = output("curl", &[&wanted[..], &["-w", "%header{content-encoding}", &url]].concat())
+            else {
+                return;
+            };
+            assert_eq!(printed, coding, "{name}");
+            assert!(same(&to, &folder.www().join(name)), "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_folder_that_is_not_there_is_an_error() {
     let ended = example::example("serve_dir").arg("/no/such/folder").output().expect("the example");
     assert!(!ended.status.success());

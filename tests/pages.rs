@@ -1,4 +1,4 @@
-//! The pages of `chat` and `events` in a headless Chromium, driven through its DevTools protocol. SKIPPED where there is none.
+//! The pages of `chat`, `events` and `form` in a headless Chromium, driven through its DevTools protocol. SKIPPED where there is none.
 #![cfg(has_backend)]
 
 #[path = "support/example.rs"]
@@ -167,4 +167,30 @@ fn events_appear_on_the_page_and_go_on_after_a_restart() {
     browser.run(&page, "list.replaceChildren()");
     browser.wait(&page, "state.textContent === 'connected' && list.children.length >= 2");
     drop(server);
+}
+
+#[test]
+fn a_browser_sends_a_form_with_files() {
+    let Some(mut browser) = Browser::start("form") else { return };
+    let folder = std::env::temp_dir().join(format!("aurora-form-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let server = Example::start_with("form", &["--workers", "1"], &[("TMPDIR", folder.to_str().expect("text"))]);
+    let page = browser.open(&format!("http://{}/", server.address));
+    browser.wait(&page, "document.forms.length === 1");
+    // Without a file, and then with two of names that need care. A script cannot choose files, so it fills the control as a drop does.
+    let fill = "const files = new DataTransfer(); const at = document.forms[0].elements;
+        for (const [name, text] of [['grüße \"1\" 100%22.txt', 'line\\r\\nline'], ['empty', '']]) files.items.add(new File([text], name));
+        at.files.files = files.files; at.from.value = 'me & \\u{1f389}'";
+    browser.run(&page, "document.forms[0].elements.from.value = 'nobody'; document.forms[0].requestSubmit()");
+    browser.wait(&page, "document.body.innerText === 'from nobody:\\n'");
+    let page = browser.open(&format!("http://{}/", server.address));
+    browser.wait(&page, "document.forms.length === 1");
+    browser.run(&page, &format!("{fill}; document.forms[0].requestSubmit()"));
+    browser.wait(&page, "document.body.innerText.startsWith('from me & \u{1f389}:')");
+    // What looks like an escape cannot be told from one.
+    assert_eq!(fs::read(folder.join("grüße \"1\" 100\".txt")).expect("a file"), b"line\r\nline");
+    assert_eq!(fs::read(folder.join("empty")).expect("a file"), b"");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    let _ = fs::remove_dir_all(folder);
 }

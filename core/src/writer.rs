@@ -8,6 +8,7 @@ mod body;
 mod error;
 mod head;
 mod instead;
+mod recode;
 mod special;
 #[cfg(feature = "std")]
 mod std_io;
@@ -24,6 +25,7 @@ use crate::pool::{Align, Scope};
 use crate::preamble::Preamble;
 use crate::reactor::FileRange;
 pub use error::WriteError;
+pub use recode::Begun;
 pub use whole::BodyWriter;
 
 /// The length from which a static body is sent in place. Shorter ones are copied, so that pipelined responses leave
@@ -81,6 +83,8 @@ pub struct ResponseWriter<'a> {
     static_body: &'static [u8],
     /// The part of a file that is sent after `out`.
     file: Option<FileRange>,
+    /// The content has to be in memory.
+    keeps_files: bool,
     /// Field lines for the head, which outlast a [`reset`](Self::reset).
     added: &'a [u8],
     content_max: Option<u64>,
@@ -240,6 +244,7 @@ impl<'a> ResponseWriter<'a> {
             bytes_max: parts.bytes_max,
             static_body: &[],
             file: None,
+            keeps_files: false,
             added: &[],
             content_max: None,
             wake_after_ms: None,

@@ -1,4 +1,4 @@
-//! Static files for [aurora-http](https://docs.rs/aurora-http), on Linux, macOS and the BSDs.
+//! Static files for [aurora-http](https://docs.rs/aurora-http), on Linux, macOS and the BSDs, and [resumable uploads](tus).
 //!
 //! ```no_run
 //! use aurora_http::Server;
@@ -67,6 +67,7 @@ mod slow_disk_tests;
 mod source;
 mod threads;
 mod transfer;
+pub mod tus;
 
 pub use files::Files;
 pub use handler::ServeFiles;

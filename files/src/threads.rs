@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -10,7 +11,8 @@ use aurora_http::{DeferToken, Resumer};
 /// The most threads; they are started when there is work for them.
 const THREADS_MAX: usize = 4;
 
-/// The threads end when this and all its clones are dropped. Work waits in a queue, of which each exchange has at most one part.
+/// The threads end when this and all its clones are dropped. Work waits in a queue, of which each exchange has at most one part
+/// as long as it is there, and one that it leaves.
 #[derive(Clone)]
 pub(crate) struct Threads(Arc<Owner>);
 
@@ -84,14 +86,20 @@ impl Threads {
             if place.strong_count() == 0 {
                 return;
             }
-            let value = job();
+            // A panic, of a function of the program's, must not end the thread or let the exchange wait in vain.
+            let value = catch_unwind(AssertUnwindSafe(job)).ok();
             if let Some(place) = place.upgrade() {
-                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = value;
                 tell();
             }
         };
         self.0.0.push(Job { is_awaited: Box::new(is_awaited), work: Box::new(work) });
         Pending(result)
+    }
+
+    /// Has a thread do `job`, for which nobody waits.
+    pub(crate) fn detach(&self, job: impl FnOnce() + Send + 'static) {
+        self.0.0.push(Job { is_awaited: Box::new(|| true), work: Box::new(job) });
     }
 }
 

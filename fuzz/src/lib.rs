@@ -10,6 +10,7 @@ pub mod chunked;
 pub mod connection;
 pub mod framing;
 pub mod head;
+pub mod multipart;
 pub mod query;
 pub mod response;
 pub mod trailers;

@@ -116,7 +116,7 @@ mod tests {
     fn only_cpus_that_may_be_used_are_assigned() {
         let allowed = cpus(&true.into()).unwrap();
         assert!(!allowed.is_empty());
-        assert_eq!(cpus(&false.into()).unwrap(), []);
+        assert_eq!(cpus(&false.into()).unwrap(), [0; 0]);
         assert_eq!(cpus(&[allowed[0], allowed[0]].into()).unwrap(), [allowed[0]; 2]);
         assert!(cpus(&vec![].into()).unwrap_err().to_string().starts_with("pin = []: name at least one CPU"));
         let error = cpus(&[allowed[0], 1023].into()).unwrap_err().to_string();

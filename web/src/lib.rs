@@ -96,6 +96,7 @@ pub mod json_core;
 mod json_error;
 pub mod metrics;
 pub mod middleware;
+pub mod multipart;
 mod problem;
 mod routes;
 mod site;

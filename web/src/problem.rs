@@ -8,6 +8,7 @@ use aurora_http_core::writer::{ResponseWriter, WriteError};
 
 use crate::call::ParamError;
 use crate::form::FormError;
+use crate::multipart::MultipartError;
 
 /// An error response in `application/problem+json`: `{"status":404,"title":"Not Found","detail":"there is no such item"}`.
 ///
@@ -40,6 +41,7 @@ enum Cause {
     Text(&'static str),
     Param(ParamError),
     Form(FormError),
+    Multipart(MultipartError),
     #[cfg(feature = "json")]
     Json(crate::json::JsonError),
     #[cfg(feature = "json-core")]
@@ -117,6 +119,7 @@ impl fmt::Display for Problem {
             Cause::Text(text) => f.write_str(text),
             Cause::Param(error) => error.fmt(f),
             Cause::Form(error) => error.fmt(f),
+            Cause::Multipart(error) => error.fmt(f),
             #[cfg(feature = "json")]
             Cause::Json(error) => error.fmt(f),
             #[cfg(feature = "json-core")]
@@ -143,6 +146,15 @@ impl From<ParamError> for Problem {
 impl From<FormError> for Problem {
     fn from(error: FormError) -> Self {
         Self { status: error.status(), cause: Cause::Form(error) }
+    }
+}
+
+impl From<MultipartError> for Problem {
+    fn from(error: MultipartError) -> Self {
+        match error {
+            MultipartError::Write(error) => error.into(),
+            error => Self { status: error.status(), cause: Cause::Multipart(error) },
+        }
     }
 }
 

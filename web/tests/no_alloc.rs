@@ -9,7 +9,7 @@ mod allocations;
 use allocations::{count_this_thread, counted, start_counting, stop_counting};
 use aurora_http::testing::Client;
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{Content, Flow, Handler, Progress, Refusal, producing, receiving};
+use aurora_http_core::handler::{Content, Flow, Handler, Progress, Refusal, Respond, producing, receiving};
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 use aurora_http_web::cookie::{self, SetCookie};
@@ -18,6 +18,7 @@ use aurora_http_web::middleware::{
     AccessLog, Authenticate, BodyLimit, Cors, ETags, Entry, InFlightLimit, RequestId, SecurityFields, TimeLimit, Wrap,
     basic_credentials,
 };
+use aurora_http_web::multipart::{Event, Multipart};
 use aurora_http_web::{Call, Endpoint, Problem, Routes, accept, streaming};
 
 /// A handler during whose calls allocations count.
@@ -85,6 +86,26 @@ fn order(_: &mut u32, call: &Call<'_>, response: &mut ResponseWriter<'_>) -> Ans
     Ok(response.body_fmt(format_args!("{count}"))?)
 }
 
+/// Counts the bytes of the files of a form.
+fn form(_: &mut u32, call: &Call<'_>, _: &mut ResponseWriter<'_>) -> Result<impl Respond + use<>, Problem> {
+    let mut form = Multipart::of(call)?;
+    let (mut bytes, mut is_file) = (0, false);
+    Ok(receiving(move |content, response| {
+        while let Some(event) = form.next(content)? {
+            match event {
+                Event::Part(part) => {
+                    let mut scratch = [0; 255];
+                    is_file = part.name() == "file"
+                        && part.file_name().and_then(|name| name.file_name(&mut scratch)).is_some();
+                }
+                Event::Data(data) if is_file => bytes += data.len(),
+                Event::Data(_) | Event::End => {}
+            }
+        }
+        if content.ended() { Ok(response.body_fmt(format_args!("{bytes}"))?) } else { Ok::<_, Problem>(()) }
+    }))
+}
+
 fn routes() -> Routes<u32, impl Endpoint<u32>> {
     let guard = Authenticate::new("Basic realm=\"x\"", |request| {
         basic_credentials(request, &mut [0; 64]).is_some_and(|login| login.password == "sesame")
@@ -109,6 +130,7 @@ fn routes() -> Routes<u32, impl Endpoint<u32>> {
             }))
         })
         .on(Method::Put, "/files/*path", upload)
+        .on(Method::Post, "/forms", streaming(form))
         .mount("/admin", Routes::new().get("/", |_, _, response| response.body("in")).behind(guard))
         .get("/allocates", |_, _, response| response.body(vec![b'v'; 10]))
 }
@@ -118,7 +140,7 @@ fn no_request_of_any_kind_allocates() {
     let mut lines = 0;
     let site = routes().with_state(0).on_refusal(Problem::refused);
     let handler = TimeLimit::new(1_000, ETags::new(site))
-        .wrap(BodyLimit::new(50_000))
+        .wrap(BodyLimit::new(150_000))
         .wrap(InFlightLimit::new(10))
         .wrap(Cors::new(&["https://a.example"]).with_credentials())
         .wrap(SecurityFields::STRICT)
@@ -148,12 +170,12 @@ fn no_request_of_any_kind_allocates() {
         ("GET", "/nothing", &[], 0, 404),
         ("POST", "/orders", &form, 10_000, 200),
         ("POST", "/orders", &[], 10, 415),
-        ("POST", "/orders", &form, 60_000, 413),
+        ("POST", "/orders", &form, 155_000, 413),
         ("PUT", "/files/a/b", &[], 40_000, 200),
         ("GET", "/pieces", &[], 0, 200),
         ("GET", "/admin", &basic, 0, 200),
     ];
-    let content = format!("count=3&{}", "x".repeat(60_000));
+    let content = format!("count=3&{}", "x".repeat(160_000));
     start_counting();
     for (method, target, fields, length, status) in rows {
         for _ in 0..3 {
@@ -162,11 +184,20 @@ fn no_request_of_any_kind_allocates() {
             assert_eq!(counted(), 0, "{method} {target}");
         }
     }
+    let file = "Content-Disposition: form-data; name=\"file\"; filename=\"C:\\%22\"\r\n\r\n";
+    let content = &content[..60_000];
+    let complete = format!("--x\r\n{file}{content}\r\n--x\r\n{file}{content}\r\n--x--\r\n");
+    let forms = [(complete.as_str(), 200), (&complete[2..], 400), (&complete[..complete.len() - 5], 400)];
+    for (form, status) in forms {
+        let response =
+            client.send("POST", "/forms", &[("Content-Type", "multipart/form-data; boundary=x")], form.as_bytes());
+        assert_eq!((response.status(), counted()), (status, 0), "{}", response.text());
+    }
     client.exchange(b"no request\r\n\r\n");
     assert_eq!((client.get("/admin").status(), counted()), (401, 0));
     // The count works.
     client.get("/allocates");
     assert_eq!(stop_counting(), 1);
     drop(client);
-    assert_eq!(lines, 3 * rows.len() as u32 + 3, "each of them is in the log");
+    assert_eq!(lines, 3 * rows.len() as u32 + 6, "each of them is in the log");
 }

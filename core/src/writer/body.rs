@@ -186,10 +186,11 @@ impl<'a> ResponseWriter<'a> {
         Ok(data.len())
     }
 
-    /// Whether this connection can send parts of files with [`write_file`](Self::write_file).
+    /// Whether this connection can send parts of files with [`write_file`](Self::write_file), and no wrapper
+    /// [needs](Self::keep_in_memory) them in memory in this call.
     #[must_use]
     pub fn sends_files(&self) -> bool {
-        self.place.peers.sends_files()
+        !self.keeps_files && self.place.peers.sends_files()
     }
 
     /// Has the system send a part of a file, without copying it into a buffer; once per call, after everything that is

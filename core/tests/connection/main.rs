@@ -9,6 +9,7 @@ mod disorder;
 mod duplex;
 mod ends;
 mod harness;
+mod recode;
 mod replies;
 mod slow;
 mod states;
