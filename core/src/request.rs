@@ -368,6 +368,17 @@ impl<'a> Request<'a> {
         self.head.len()
     }
 
+    /// Whether it is HTTP/1.1, has no content, and says nothing about the connection but that it persists. Not for HEAD and
+    /// CONNECT.
+    #[cfg(not(feature = "small"))]
+    #[inline(always)]
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.is_http11()
+            && self.facts.flags & !flag::KEEP_ALIVE == 0
+            && matches!(self.facts.body_length, BodyLength::None)
+            && !matches!(self.facts.method, MethodKind::Head | MethodKind::Connect)
+    }
+
     const fn is_http11(&self) -> bool {
         matches!(self.facts.version, Version::Http11)
     }
