@@ -321,9 +321,16 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     #[cfg(not(feature = "small"))]
     #[inline(always)]
     fn receive_again(&mut self, now: Instant, handle: Handle, io: IoHandle, token: OpToken) -> Submission<'p> {
-        // Usually the send was submitted in this turn, at whose end the deadline is set.
-        if self.held.slots.by_index(handle.index).is_none_or(|slot| slot.marks & mark::UNARMED == 0) {
-            self.update_deadline(now, handle.index);
+        // Usually the send was submitted in this turn, and is the last one that was.
+        let is_last = self.sending.last() == Some(&handle.index);
+        if let Some(slot) = self.held.slots.by_index_mut(handle.index) {
+            if is_last {
+                self.sending.pop();
+                slot.marks &= !mark::UNARMED;
+            }
+            if slot.marks & mark::UNARMED == 0 {
+                self.update_deadline(now, handle.index);
+            }
         }
         Submission { token: token.with_kind(OpKind::Recv), op: Op::Recv { io, into: None } }
     }

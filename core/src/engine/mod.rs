@@ -475,9 +475,11 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             && self.famine_due.is_none()
             && self.heads_due.is_none()
             && self.stop_deadline.is_none();
-        if is_usual {
-            return deadline;
-        }
+        if is_usual { deadline } else { self.earliest_with(deadline) }
+    }
+
+    #[cold]
+    fn earliest_with(&self, deadline: Option<Instant>) -> Option<Instant> {
         let others =
             [self.accept_paused_until, self.lobby_check_at, self.famine_due, self.heads_due, self.stop_deadline];
         others.into_iter().chain([deadline]).flatten().min()
