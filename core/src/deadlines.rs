@@ -86,6 +86,8 @@ impl DeadlineSlots for [DeadlineNode] {
 #[derive(Debug)]
 pub struct Deadlines<const CLASSES: usize> {
     lists: [List; CLASSES],
+    /// The earliest deadline of all lists, [`NEVER`] if there is none: it is asked for more often than it changes.
+    earliest: Instant,
     wakes: Wakes,
 }
 
@@ -104,7 +106,8 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     #[must_use]
     pub const fn new() -> Self {
         let () = Self::CLASSES_FIT;
-        Self { lists: [List { head_at: NEVER, head: NONE, tail: NONE }; CLASSES], wakes: Wakes::new() }
+        let list = List { head_at: NEVER, head: NONE, tail: NONE };
+        Self { lists: [list; CLASSES], earliest: NEVER, wakes: Wakes::new() }
     }
 
     /// Sets the deadline of slot `index` to `at` in `class`, in place of its previous one in any class.
@@ -121,7 +124,8 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
             if node.next == NONE && at > node.at {
                 node.at = at;
                 if node.prev == NONE {
-                    list.head_at = at;
+                    let before = core::mem::replace(&mut list.head_at, at);
+                    self.head_left(before, at);
                 }
                 return;
             }
@@ -210,22 +214,14 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
     #[inline]
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        not_never(self.earliest().min(self.wakes.first_at))
+        not_never(self.earliest.min(self.wakes.first_at))
     }
 
     /// The earliest deadline of any class.
     #[inline]
     #[must_use]
     pub fn first_at(&self) -> Option<Instant> {
-        not_never(self.earliest())
-    }
-
-    /// Like [`first_at`](Self::first_at), but [`NEVER`] if there is none. It compiles to code without branches.
-    #[inline]
-    fn earliest(&self) -> Instant {
-        self.lists
-            .iter()
-            .fold(NEVER, |earliest, list| if list.head_at.0 < earliest.0 { list.head_at } else { earliest })
+        not_never(self.earliest)
     }
 
     /// The slot with the earliest deadline of the class: of idle connections, the one that has been idle the longest.
@@ -269,8 +265,23 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
             prev.next = node.next;
         } else {
             list.head = node.next;
-            list.head_at = next_at;
+            let before = core::mem::replace(&mut list.head_at, next_at);
+            self.head_left(before, next_at);
         }
+    }
+
+    /// The head of a list had the deadline `before`, and has a later one now.
+    #[cfg_attr(not(feature = "small"), inline(always))]
+    fn head_left(&mut self, before: Instant, now: Instant) {
+        if before == self.earliest && before != now {
+            self.find_earliest();
+        }
+    }
+
+    #[inline(never)]
+    fn find_earliest(&mut self) {
+        let heads = self.lists.iter().map(|list| list.head_at);
+        self.earliest = heads.fold(NEVER, Instant::min);
     }
 
     /// Links the slot's node, which is in no list, after the last one that is not later.
@@ -286,6 +297,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         } else {
             list.head = index;
             list.head_at = at;
+            self.earliest = self.earliest.min(at);
         }
         list.tail = index;
         if let Some(node) = slots.node(index) {
@@ -318,6 +330,7 @@ impl<const CLASSES: usize> Deadlines<CLASSES> {
         } else {
             list.head = index;
             list.head_at = at;
+            self.earliest = self.earliest.min(at);
         }
         if let Some(node) = slots.node(index) {
             *node = DeadlineNode { at, prev, next, child: NONE, class: class as u8 };

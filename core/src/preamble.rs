@@ -1,21 +1,24 @@
 //! The part of a response head that changes at most once a second: status line of a 200, `Date`, `Server`.
 
-use heapless::{String, Vec};
+use heapless::String;
 
 use crate::error::BufferFull;
 use crate::format::HttpDate;
-use crate::part::part;
+use crate::part::{copy, part, part_mut};
 
 /// The longest `Server` value, in bytes.
 pub const SERVER_BYTES_MAX: usize = 64;
 
 const STATUS_LINE_OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
-const BYTES_MAX: usize = STATUS_LINE_OK.len() + "Date: ".len() + 29 + 2 + "Server: ".len() + SERVER_BYTES_MAX + 2;
+pub(crate) const BYTES_MAX: usize =
+    STATUS_LINE_OK.len() + "Date: ".len() + 29 + 2 + "Server: ".len() + SERVER_BYTES_MAX + 2;
 
 /// Formatted when the second changes, and copied into every response.
 #[derive(Clone, Debug)]
 pub struct Preamble {
-    bytes: Vec<u8, BYTES_MAX>,
+    /// The first `len` of them.
+    bytes: [u8; BYTES_MAX],
+    len: usize,
     server: String<SERVER_BYTES_MAX>,
     date: Option<HttpDate>,
     unix_time: Option<u64>,
@@ -31,7 +34,7 @@ impl Preamble {
             return Err(BufferFull);
         }
         let server = String::try_from(server).map_err(|_| BufferFull)?;
-        let mut preamble = Self { bytes: Vec::new(), server, date: None, unix_time: None };
+        let mut preamble = Self { bytes: [0; BYTES_MAX], len: 0, server, date: None, unix_time: None };
         preamble.format();
         Ok(preamble)
     }
@@ -49,13 +52,22 @@ impl Preamble {
     /// Status line of a 200, then [`fields`](Self::fields).
     #[inline]
     pub(crate) fn ok(&self) -> &[u8] {
-        &self.bytes
+        part(&self.bytes, ..self.len)
+    }
+
+    /// Writes what [`ok`](Self::ok) returns to the front of `out`, and anything after it, in one copy of constant length.
+    /// Returns the length without the latter; `None` if `out` is too short for both.
+    #[cfg(not(feature = "small"))]
+    #[inline(always)]
+    pub(crate) fn put_ok(&self, out: &mut [u8]) -> Option<usize> {
+        *out.first_chunk_mut()? = self.bytes;
+        Some(self.len)
     }
 
     /// `Date` and `Server`, unless they are left out.
     #[inline]
     pub(crate) fn fields(&self) -> &[u8] {
-        part(&self.bytes, STATUS_LINE_OK.len()..)
+        part(&self.bytes, STATUS_LINE_OK.len()..self.len)
     }
 
     /// The formatted date, if there is a clock.
@@ -64,10 +76,10 @@ impl Preamble {
     }
 
     fn format(&mut self) {
-        self.bytes.clear();
+        self.len = 0;
         let mut put = |part: &[u8]| {
-            let fits = self.bytes.extend_from_slice(part);
-            debug_assert!(fits.is_ok(), "BYTES_MAX must cover every part");
+            copy(part_mut(&mut self.bytes, self.len..self.len + part.len()), part);
+            self.len += part.len();
         };
         put(STATUS_LINE_OK);
         if let Some(date) = &self.date {

@@ -8,6 +8,7 @@
 //! - A short receive has drained the handle, a short send has filled it: the flag is cleared, and the next operation is
 //!   parked without a call. In steady state a request takes one wait, one receive and one send. Once the end was
 //!   reported (`ended`) no further event will come, so receives continue until they return 0 or an error.
+//! - A send is tried before other connections receive: its response is in the cache, and its buffer is free again for the next.
 //! - A turn lasts from one [`wait`](Reactor::wait) to the next. In each turn a handle gets one receive and one send,
 //!   and a listener [`ACCEPTS_PER_TURN`] accepts; further ones are left to the next turn, whose wait then does not
 //!   block.
@@ -106,11 +107,12 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         }
     }
 
-    /// Queues a send that can be tried.
+    /// Queues a send that can be tried, before everything else: it is tried before other connections receive. So a response leaves
+    /// while it is in the cache, and its buffer is free again for the next one.
     #[cfg_attr(not(feature = "small"), inline(always))]
     fn schedule_send(&mut self, index: u32) {
         if self.parked.get(index as usize).is_some_and(|entry| entry.flags & HAD_SEND == 0) {
-            self.push_now(index);
+            self.now.push_first(self.parked, index);
         }
     }
 
@@ -497,7 +499,9 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
     fn next_completion(&mut self) -> Option<Completion<'p>> {
         loop {
             let index = self.now.first;
-            let Some(entry) = self.parked.get_mut(index as usize) else { return self.refused.take() };
+            let Some(entry) = self.parked.get_mut(index as usize) else {
+                return if self.refused.is_none() { None } else { self.refused.take() };
+            };
             self.now.first = entry.next_now;
             entry.flags &= !QUEUED_NOW;
             if entry.flags & RARE != 0 {

@@ -7,6 +7,7 @@ mod fields;
 mod method;
 mod percent;
 mod query;
+mod slots;
 mod trailers;
 
 pub use fields::{Field, Fields, GetAll, InvalidField, Iter, ListElements};
@@ -14,10 +15,11 @@ pub use method::Method;
 pub(crate) use method::MethodKind;
 pub use percent::{QueryError, decode_path_into};
 pub use query::{Query, QueryPairs};
+pub(crate) use slots::Slots;
 pub use trailers::{TrailerIter, Trailers};
 
 pub use crate::parse::BodyLength;
-use crate::parse::{FieldSlot, flag};
+use crate::parse::flag;
 use crate::part::part;
 use crate::peer::{ConnectionId, ConnectionInfo};
 use crate::reactor::{Peer, Security};
@@ -56,7 +58,7 @@ pub struct Request<'a> {
     connection: Option<&'a ConnectionInfo<'a>>,
 }
 
-const _: () = assert!(size_of::<Request<'static>>() <= 80);
+const _: () = assert!(size_of::<Request<'static>>() <= 88);
 
 /// The properties of a head apart from its fields. Lengths fit in 32 bits, because the head does.
 #[derive(Clone, Copy)]
@@ -80,8 +82,8 @@ pub(crate) struct Facts {
 
 impl<'a> Request<'a> {
     #[inline(always)]
-    pub(crate) const fn new(head: &'a [u8], slots: &'a [FieldSlot<'a>], facts: Facts) -> Self {
-        Self { head, fields: Fields::new(slots), facts, connection: None }
+    pub(crate) const fn new(head: &'a [u8], slots: Slots<'a>, facts: Facts) -> Self {
+        Self { head, fields: Fields::of(slots), facts, connection: None }
     }
 
     /// The same request, on a connection.
@@ -364,6 +366,17 @@ impl<'a> Request<'a> {
     #[must_use]
     pub const fn head_len(&self) -> usize {
         self.head.len()
+    }
+
+    /// Whether it is HTTP/1.1, has no content, and says nothing about the connection but that it persists. Not for HEAD and
+    /// CONNECT.
+    #[cfg(not(feature = "small"))]
+    #[inline(always)]
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.is_http11()
+            && self.facts.flags & !flag::KEEP_ALIVE == 0
+            && matches!(self.facts.body_length, BodyLength::None)
+            && !matches!(self.facts.method, MethodKind::Head | MethodKind::Connect)
     }
 
     const fn is_http11(&self) -> bool {

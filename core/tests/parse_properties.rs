@@ -1,15 +1,15 @@
-//! The parser under random input: no panic, any split the same, and the one shot agrees with the line scanner.
+//! The parser under random input: no panic, any split the same, and the lexer, httparse and the line scanner agree.
 
 mod parse_support;
 
 use aurora_http_core::limits::Limits;
-use aurora_http_core::parse::HeadError;
-use parse_support::{Verdict, every_split, pieces, whole};
+use aurora_http_core::parse::{EMPTY_FIELD, HeadError, HeadScan, parse_head};
+use parse_support::{Verdict, describe, every_split, pieces, whole};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 /// Valid heads of many kinds, to be mutated.
-const HEADS: [&[u8]; 12] = [
+const HEADS: [&[u8]; 14] = [
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     b"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET /a/b?c=d HTTP/1.1\r\nHost: example.com:8080\r\nAccept: */*\r\nCookie: a=b\r\nCookie: c=d\r\n\r\n",
@@ -22,6 +22,8 @@ const HEADS: [&[u8]; 12] = [
     b"PROPFIND /a HTTP/1.5\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"GET /%41 HTTP/1.1\r\nHost: x\r\nEmpty:\r\nBlank: \t \r\nOpaque: \x80\xff\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\nA-Rather-Long-Name: with a value of several words, which are many bytes\r\n\r\n",
+    b"GET / HTTP/1.1\r\nx_1: \tof sixteen bytes and a tab\t \r\nSec-Fetch-Dest:document\r\nHost: \xff~~x.example\r\n\r\n",
 ];
 
 /// Any byte, but more often one that is significant to the parser.
@@ -73,6 +75,38 @@ fn by_lines(bytes: &[u8], limits: &Limits) -> Verdict {
     pieces(bytes, [1.min(bytes.len())], limits)
 }
 
+/// The verdict of [`parse_head`], whose first attempt is httparse's and not the lexer's.
+fn by_httparse(bytes: &[u8], limits: &Limits) -> Verdict {
+    let mut slots = [EMPTY_FIELD; 64];
+    match parse_head(bytes, &mut slots, limits, &mut HeadScan::default()) {
+        Ok(Some(request)) => Verdict::Complete(describe(&request)),
+        Ok(None) => Verdict::Partial,
+        Err(error) => Verdict::Refused(error),
+    }
+}
+
+/// A byte that is not allowed everywhere, at every place of names and values of every length, before other lines and at the
+/// end of what has arrived.
+#[test]
+fn lexer_httparse_and_line_scanner_agree_wherever_a_byte_is() {
+    let limits = Limits::default();
+    for (name_len, value_len) in (1..34).flat_map(|len| [(len, 3), (3, len)]) {
+        for byte in *b"\r\n\t \x1f\x7f\xff:-_@{" {
+            for at in 0..name_len + value_len {
+                let mut line = [vec![b'n'; name_len], b": ".to_vec(), vec![b'v'; value_len], b"\r\n".to_vec()].concat();
+                let at = if at < name_len { at } else { at + 2 };
+                line[at] = byte;
+                for after in [&b"\r\n"[..], b"Accept: */*\r\n\r\nGET / HTTP/1.1\r\n"] {
+                    let head = [&b"GET / HTTP/1.1\r\nHost: x\r\n"[..], &line, after].concat();
+                    let expected = by_httparse(&head, &limits);
+                    assert_eq!(whole(&head, &limits), expected, "{}", head.escape_ascii());
+                    assert_eq!(by_lines(&head, &limits), expected, "{}", head.escape_ascii());
+                }
+            }
+        }
+    }
+}
+
 /// Each byte of each head is replaced by every other byte, doubled, and removed.
 #[test]
 fn one_shot_and_line_scanner_agree_on_every_single_mutation() {
@@ -113,8 +147,10 @@ proptest! {
         }
         let default = Limits::default();
         prop_assert_eq!(whole(&bytes, &default), by_lines(&bytes, &default));
+        prop_assert_eq!(whole(&bytes, &default), by_httparse(&bytes, &default));
         let tight = Limits { fields_max, target_bytes_max, head_bytes_max, ..default };
         prop_assert_eq!(whole(&bytes, &tight), by_lines(&bytes, &tight));
+        prop_assert_eq!(whole(&bytes, &tight), by_httparse(&bytes, &tight));
     }
 
     #[test]
@@ -181,6 +217,7 @@ proptest! {
             }
         });
         prop_assert_eq!(by_lines(&head, &limits), whole(&head, &limits));
+        prop_assert_eq!(by_httparse(&head, &limits), whole(&head, &limits));
     }
 }
 

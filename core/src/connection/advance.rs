@@ -65,8 +65,10 @@ impl<'p, E> Connection<'p, E> {
         match dispatched {
             Dispatched::Answered { head_len } => {
                 self.exchange.scan = HeadScan::default();
-                if let Some(inbound) = &mut self.inbound {
-                    inbound.consume(head_len);
+                let Some(inbound) = &mut self.inbound else { return true };
+                inbound.consume(head_len);
+                if inbound.is_empty() && self.exchange.state == State::ReadingHead {
+                    return self.finish_input(cx);
                 }
                 true
             }

@@ -89,7 +89,17 @@ impl<'p, E> Exchange<'p, E> {
         }
     }
 
+    #[cfg_attr(not(feature = "small"), inline(always))]
     fn facts_of<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, request: &Request<'_>) -> Facts {
+        #[cfg(not(feature = "small"))]
+        if request.is_plain() && cx.limits.requests_per_connection_max.is_none_or(|max| self.served < max) {
+            return Facts::default();
+        }
+        self.any_facts_of(cx, request)
+    }
+
+    #[cfg_attr(not(feature = "small"), inline(never))]
+    fn any_facts_of<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, request: &Request<'_>) -> Facts {
         let mut close = !request.persistent();
         if request.method() == Method::Connect && !planted!(ConnectKept) {
             // Unless a tunnel is opened, the bytes that follow must not be interpreted: the client may believe that it

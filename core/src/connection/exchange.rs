@@ -116,6 +116,13 @@ impl<'p, E> Exchange<'p, E> {
         self.flags & flags != 0
     }
 
+    /// Whether no flags besides `flags` are set.
+    #[cfg(not(feature = "small"))]
+    #[inline]
+    pub(super) const fn has_only(&self, flags: u32) -> bool {
+        self.flags & !flags == 0
+    }
+
     #[inline]
     pub(super) const fn set(&mut self, flags: u32) {
         self.flags |= flags;

@@ -68,6 +68,8 @@ mod later;
 mod linger;
 mod own_answers;
 mod queries;
+#[cfg(not(feature = "small"))]
+mod steady;
 mod unread;
 mod window;
 

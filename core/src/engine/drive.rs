@@ -1,5 +1,7 @@
 //! The engine's side of the event loop: completions in, operations out.
 
+#[cfg(not(feature = "small"))]
+use super::mark;
 use super::{Control, Detached, Engine};
 use crate::connection::{Action, Context, ControlIsNext, Deadline, Place};
 use crate::error::CloseReason;
@@ -114,6 +116,17 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
                     self.lent -= 1;
                 }
                 connection.handle_received(&mut context!(self, now, peers, handle, io), result, buf);
+            }
+            #[cfg(not(feature = "small"))]
+            Outcome::Send { result: Ok(count), head, body } if self.lobby.is_empty() => {
+                let (pool, counters) = (&mut self.held.pool, &mut self.counters);
+                match connection.rest_after_response(pool, counters, count, head, body) {
+                    Ok(()) => return Some(self.receive_again(now, handle, io, token)),
+                    Err(head) => {
+                        let cx = &mut context!(self, now, peers, handle, io);
+                        connection.handle_sent(cx, Ok(count), head, body);
+                    }
+                }
             }
             Outcome::Send { result, head, body } => {
                 connection.handle_sent(&mut context!(self, now, peers, handle, io), result, head, body);
@@ -264,6 +277,17 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.mark_leaving(index);
         }
         let slot = self.held.slots.by_index_mut(index)?;
+        #[cfg(not(feature = "small"))]
+        if let Some((head, body)) = slot.connection.take_response() {
+            let io = slot.io;
+            if self.sending.push(index).is_ok() {
+                slot.marks |= mark::UNARMED;
+            } else {
+                self.update_deadline(now, index);
+            }
+            let token = OpToken::new(index, handle.generation, OpKind::Send);
+            return Some(Submission { token, op: Op::Send { io, head, body } });
+        }
         let is_starved = slot.connection.is_starved();
         let next = if is_starved { Ok(None) } else { slot.connection.next_operation(&mut self.held.pool) };
         let (io, has_more) = (slot.io, slot.connection.has_action());
@@ -292,6 +316,25 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
     }
 
+    /// Called instead of [`settle`](Self::settle) for a connection that has become idle and is to receive, after a send whose
+    /// token was `token`.
+    #[cfg(not(feature = "small"))]
+    #[inline(always)]
+    fn receive_again(&mut self, now: Instant, handle: Handle, io: IoHandle, token: OpToken) -> Submission<'p> {
+        // Usually the send was submitted in this turn, and is the last one that was.
+        let is_last = self.sending.last() == Some(&handle.index);
+        if let Some(slot) = self.held.slots.by_index_mut(handle.index) {
+            if is_last {
+                self.sending.pop();
+                slot.marks &= !mark::UNARMED;
+            }
+            if slot.marks & mark::UNARMED == 0 {
+                self.update_deadline(now, handle.index);
+            }
+        }
+        Submission { token: token.with_kind(OpKind::Recv), op: Op::Recv { io, into: None } }
+    }
+
     /// The connection has no operation to submit: it waits for a buffer, for the program, or for an operation in
     /// flight.
     fn settle_idle(&mut self, index: u32) {
@@ -308,6 +351,10 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// submitted, and never need one.
     pub(super) fn arm_sends(&mut self, now: Instant) {
         while let Some(index) = self.sending.pop() {
+            #[cfg(not(feature = "small"))]
+            if let Some(slot) = self.held.slots.by_index_mut(index) {
+                slot.marks &= !mark::UNARMED;
+            }
             if !planted!(SendsNotArmed) {
                 self.update_deadline(now, index);
             }

@@ -109,6 +109,9 @@ mod mark {
     pub(super) const LEAVING: u8 = 1 << 1;
     /// A stop closed it because nothing was under way on it.
     pub(super) const STOPPED_IDLE: u8 = 1 << 2;
+    /// It gets its deadline at the end of the turn.
+    #[cfg(not(feature = "small"))]
+    pub(super) const UNARMED: u8 = 1 << 3;
 }
 
 /// Everything that owns buffers. However the engine ends, those that connections hold go back to the pool, and so into
@@ -469,6 +472,18 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
+        // Usually none of these is set.
+        let is_usual = self.accept_paused_until.is_none()
+            && self.lobby_check_at.is_none()
+            && self.famine_due.is_none()
+            && self.heads_due.is_none()
+            && self.sweep_at.is_none()
+            && self.stop_deadline.is_none();
+        if is_usual { deadline } else { self.earliest_with(deadline) }
+    }
+
+    #[cold]
+    fn earliest_with(&self, deadline: Option<Instant>) -> Option<Instant> {
         let others = [
             self.accept_paused_until,
             self.lobby_check_at,
@@ -477,10 +492,6 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             self.sweep_at,
             self.stop_deadline,
         ];
-        // Usually none of these is set.
-        if others.iter().all(Option::is_none) {
-            return deadline;
-        }
         others.into_iter().chain([deadline]).flatten().min()
     }
 

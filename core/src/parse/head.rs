@@ -1,18 +1,21 @@
-//! Heads: parsed in one shot when they are complete, by the line scanner otherwise.
+//! Heads: read in one go when they are complete, by the line scanner otherwise.
 //!
-//! The one-shot parser reads the request line, lets httparse lex the field lines, and applies our rules in one pass
-//! over the fields. It only ever accepts. Any head that it does not accept goes to the line scanner ([`super::scan`]),
-//! which decides whether the head is incomplete, malformed, or preceded by an empty line that has to be skipped.
+//! Reading in one go only ever accepts: the lexer ([`super::lexer`]), and in [`parse_head`] httparse, whose field lines are
+//! checked by our rules in one pass over them. Any head that is not accepted goes to the line scanner ([`super::scan`]),
+//! which decides whether the head is incomplete, malformed, or preceded by an empty line that has to be skipped. A head in
+//! which it finds nothing wrong is then read by httparse.
 
 use super::FIELDS_CAPACITY;
 use super::error::HeadError;
 use super::field_line::FieldLineError;
 use super::known::Known;
+#[cfg(not(feature = "small"))]
+use super::lexer::{self, Declined, Lexed, Line};
 use super::request_line::{RequestLine, request_line};
 use super::scan::{HeadScan, count_scanned};
 use crate::limits::Limits;
 use crate::part::part;
-use crate::request::{Facts, Request};
+use crate::request::{Facts, Request, Slots};
 
 /// Storage for one parsed field.
 pub type FieldSlot<'a> = httparse::Header<'a>;
@@ -62,8 +65,79 @@ pub fn with_head<R>(
     scan: &mut HeadScan,
     f: impl FnOnce(Result<Option<Request<'_>>, HeadError>) -> R,
 ) -> R {
+    #[cfg(not(feature = "small"))]
+    if scan.is_fresh() {
+        return with_lexed::<FEW, R, _>(bytes, limits, scan, f, with_many_lexed);
+    }
+    with_few(bytes, limits, scan, f)
+}
+
+/// Tries the lexer with `ROOM` lines; if that is too few, `with_more` is next.
+#[cfg(not(feature = "small"))]
+#[inline(always)]
+fn with_lexed<const ROOM: usize, R, F: FnOnce(Result<Option<Request<'_>>, HeadError>) -> R>(
+    bytes: &[u8],
+    limits: &Limits,
+    scan: &mut HeadScan,
+    f: F,
+    with_more: impl FnOnce(&[u8], &Limits, &mut HeadScan, F) -> R,
+) -> R {
+    let window = bytes.get(..limits.head_bytes_max as usize).unwrap_or(bytes);
+    let fields_max = fields_max(limits) as usize;
+    let mut lines = heapless::Vec::<Line<'_>, ROOM>::new();
+    match lexer::read(window, &mut lines, fields_max, limits.target_bytes_max) {
+        Ok(Lexed { line, known, head_len }) => {
+            let lines = Slots::Lexed(&lines);
+            if let Ok(facts) = facts(0, &line, &known, lines) {
+                return f(Ok(Some(Request::new(part(window, ..head_len), lines, facts))));
+            }
+        }
+        Err(Declined::MoreLines) if fields_max > ROOM => return with_more(bytes, limits, scan, f),
+        Err(_) => {}
+    }
+    with_few(bytes, limits, scan, f)
+}
+
+#[cfg(not(feature = "small"))]
+#[inline(never)]
+fn with_many_lexed<R>(
+    bytes: &[u8],
+    limits: &Limits,
+    scan: &mut HeadScan,
+    f: impl FnOnce(Result<Option<Request<'_>>, HeadError>) -> R,
+) -> R {
+    with_lexed::<MANY, R, _>(bytes, limits, scan, f, with_most_lexed)
+}
+
+#[cfg(not(feature = "small"))]
+#[inline(never)]
+fn with_most_lexed<R>(
+    bytes: &[u8],
+    limits: &Limits,
+    scan: &mut HeadScan,
+    f: impl FnOnce(Result<Option<Request<'_>>, HeadError>) -> R,
+) -> R {
+    with_lexed::<FIELDS_CAPACITY, R, _>(bytes, limits, scan, f, with_few)
+}
+
+/// Reads a head that the lexer has not accepted, or that arrives in pieces.
+#[cfg_attr(feature = "small", inline(always))]
+#[cfg_attr(not(feature = "small"), cold, inline(never))]
+fn with_few<R>(
+    bytes: &[u8],
+    limits: &Limits,
+    scan: &mut HeadScan,
+    f: impl FnOnce(Result<Option<Request<'_>>, HeadError>) -> R,
+) -> R {
     let mut slots = [EMPTY_FIELD; FEW];
-    match attempt(bytes, &mut slots, fields_max(limits), limits, scan) {
+    let usable = FEW.min(fields_max(limits) as usize);
+    let attempted = if cfg!(feature = "small") {
+        attempt(bytes, &mut slots, fields_max(limits), limits, scan)
+    } else {
+        let window = bytes.get(..limits.head_bytes_max as usize).unwrap_or(bytes);
+        by_lines(window, &mut slots[..usable], limits, fields_max(limits), scan)
+    };
+    match attempted {
         Attempt::Settled(result) => f(result),
         Attempt::MoreSlots => with_many(bytes, limits, scan, f),
     }
@@ -119,8 +193,9 @@ fn attempt<'a>(
     if scan.is_fresh() {
         match OneShot::read(window, 0, slots, limits.target_bytes_max) {
             Ok(shot) => {
-                if let Ok(facts) = shot.check(first(slots, shot.fields)) {
-                    let request = Request::new(part(window, ..shot.head_len), first(slots, shot.fields), facts);
+                if let Ok(facts) = shot.check(Slots::Text(first(slots, shot.fields))) {
+                    let fields = Slots::Text(first(slots, shot.fields));
+                    let request = Request::new(part(window, ..shot.head_len), fields, facts);
                     return Attempt::Settled(Ok(Some(request)));
                 }
             }
@@ -150,9 +225,11 @@ fn by_lines<'a>(
         return Attempt::MoreSlots;
     }
     let head = part(window, ..head_len);
-    let checked = OneShot::read(head, scan.line_at(), slots, limits.target_bytes_max)
-        .and_then(|shot| Ok((shot.check(first(slots, shot.fields))?, shot.fields)));
-    Attempt::Settled(checked.map(|(facts, count)| Some(Request::new(head, first(slots, count), facts))))
+    let checked = OneShot::read(head, scan.line_at(), slots, limits.target_bytes_max).and_then(|shot| {
+        let fields = Slots::Text(first(slots, shot.fields));
+        Ok(Some(Request::new(head, fields, shot.check(fields)?)))
+    });
+    Attempt::Settled(checked)
 }
 
 #[cfg(feature = "small")]
@@ -229,27 +306,32 @@ impl OneShot {
         Ok(Self { line_at, line, known, fields: fields.len(), head_len })
     }
 
-    /// Checks the known fields in a fixed order: Host, framing, Expect.
+    /// Checks the known fields.
     #[cfg_attr(not(feature = "small"), inline(always))]
-    fn check(&self, fields: &[FieldSlot<'_>]) -> Result<Facts, HeadError> {
-        let line = &self.line;
-        self.known.check_host(fields, line.version)?;
-        let body_length = self.known.body_length(fields, line.version)?;
-        self.known.check_expectation(line.version)?;
-        Ok(Facts {
-            body_length,
-            target_len: line.target_len as u32,
-            path_at: line.target.path_at as u32,
-            path_len: line.target.path_len as u32,
-            line_at: self.line_at as u8,
-            method: line.method,
-            method_len: line.method_len as u8,
-            version: line.version,
-            form: line.target.form,
-            flags: self.known.flags,
-            host_index: self.known.host_index(),
-        })
+    fn check(&self, fields: Slots<'_>) -> Result<Facts, HeadError> {
+        facts(self.line_at, &self.line, &self.known, fields)
     }
+}
+
+/// Checks the known fields in a fixed order: Host, framing, Expect. The request line starts at `line_at`.
+#[cfg_attr(not(feature = "small"), inline(always))]
+fn facts(line_at: usize, line: &RequestLine, known: &Known, fields: Slots<'_>) -> Result<Facts, HeadError> {
+    known.check_host(fields, line.version)?;
+    let body_length = known.body_length(fields, line.version)?;
+    known.check_expectation(line.version)?;
+    Ok(Facts {
+        body_length,
+        target_len: line.target_len as u32,
+        path_at: line.target.path_at as u32,
+        path_len: line.target.path_len as u32,
+        line_at: line_at as u8,
+        method: line.method,
+        method_len: line.method_len as u8,
+        version: line.version,
+        form: line.target.form,
+        flags: known.flags,
+        host_index: known.host_index(),
+    })
 }
 
 #[cfg(test)]

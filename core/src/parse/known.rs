@@ -1,11 +1,11 @@
 //! The fields that determine framing, persistence and the like: recognised by length first, then by comparing whole
 //! words with letters in lower case.
 
+use super::FIELDS_CAPACITY;
 use super::error::HeadError;
 use super::framing::{self, BodyLength, Occurrence};
 use super::host;
-use super::{FIELDS_CAPACITY, FieldSlot};
-use crate::request::Version;
+use crate::request::{Slots, Version};
 
 /// Bits of [`Known::flags`]: what the known fields of a head say.
 pub(crate) mod flag {
@@ -37,9 +37,9 @@ impl Place {
     }
 
     #[cfg_attr(not(feature = "small"), inline(always))]
-    fn look_up<'a>(self, fields: &[FieldSlot<'a>]) -> Occurrence<'a> {
-        match fields.get(self.0 as usize) {
-            Some(field) => Occurrence::Once(field.value),
+    fn look_up(self, fields: Slots<'_>) -> Occurrence<'_> {
+        match fields.value_at(self.0 as usize) {
+            Some(value) => Occurrence::Once(value),
             None if self == Self::NOWHERE => Occurrence::Never,
             None => Occurrence::Repeated,
         }
@@ -141,7 +141,7 @@ impl Known {
     /// # Errors
     /// Missing on HTTP/1.1; repeated or malformed on any version.
     #[cfg_attr(not(feature = "small"), inline(always))]
-    pub(super) fn check_host(&self, fields: &[FieldSlot<'_>], version: Version) -> Result<(), HeadError> {
+    pub(super) fn check_host(&self, fields: Slots<'_>, version: Version) -> Result<(), HeadError> {
         match self.host.look_up(fields) {
             Occurrence::Once(value) if host::is_authority(value) => Ok(()),
             Occurrence::Once(_) => Err(HeadError::Host),
@@ -156,7 +156,7 @@ impl Known {
     /// # Errors
     /// See the table in [`framing`].
     #[cfg_attr(not(feature = "small"), inline(always))]
-    pub(super) fn body_length(&self, fields: &[FieldSlot<'_>], version: Version) -> Result<BodyLength, HeadError> {
+    pub(super) fn body_length(&self, fields: Slots<'_>, version: Version) -> Result<BodyLength, HeadError> {
         if self.transfer_encoding == Place::NOWHERE && self.content_length == Place::NOWHERE {
             return Ok(BodyLength::None); // the table's first row, and nearly every request
         }

@@ -1,8 +1,10 @@
-//! From bytes to requests: an adapter around httparse, with our own rules on top of its lexing.
+//! From bytes to requests.
 //!
-//! httparse is a fast lexer for field lines. This module adds what HTTP/1.1 demands of a server: the request line ([RFC
-//! 9112 §3]), line ends ([§2.2]), field lines ([§5]), the framing of the content ([§6.3]) as one table, and the chunked
-//! coding ([§7.1]). No rule can be switched off.
+//! What HTTP/1.1 demands of a server is here: the request line ([RFC 9112 §3]), line ends ([§2.2]), field lines ([§5]), the
+//! framing of the content ([§6.3]) as one table, and the chunked coding ([§7.1]). No rule can be switched off.
+//!
+//! A head that has arrived whole, as nearly every head does, is read by a lexer in one pass. Whatever that does not accept,
+//! and every head that arrives in pieces, is judged by a line scanner, and if it finds nothing wrong read by httparse.
 //!
 //! - [`with_head`] and [`parse_head`] turn received bytes into a [`Request`](crate::request::Request).
 //! - [`ChunkedDecoder`] finds the content in a chunked message body.
@@ -21,6 +23,8 @@ mod framing;
 mod head;
 mod host;
 mod known;
+#[cfg(not(feature = "small"))]
+mod lexer;
 #[cfg(feature = "small")]
 mod lines;
 mod request_line;
@@ -33,6 +37,8 @@ pub use field_line::FieldLineError;
 pub use framing::{BodyLength, FramingError};
 pub use head::{EMPTY_FIELD, FieldSlot, parse_head, with_head};
 pub(crate) use known::flag;
+#[cfg(not(feature = "small"))]
+pub(crate) use lexer::Line;
 pub use request_line::METHOD_BYTES_MAX;
 pub use scan::HeadScan;
 pub(crate) use scan::{is_head_request, target_in};

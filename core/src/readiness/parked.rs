@@ -165,6 +165,21 @@ impl Queue {
         }
         self.last = index;
     }
+
+    /// Puts an entry at the front, unless it is in the queue.
+    #[cfg_attr(not(feature = "small"), inline(always))]
+    pub(super) fn push_first(&mut self, parked: &mut [Parked<'_>], index: u32) {
+        let Some(entry) = parked.get_mut(index as usize) else { return };
+        if entry.flags & QUEUED_NOW != 0 {
+            return;
+        }
+        entry.flags |= QUEUED_NOW;
+        entry.next_now = self.first;
+        if self.first == NONE {
+            self.last = index;
+        }
+        self.first = index;
+    }
 }
 
 /// A stack of the entries that had a share of this turn (those with `HAD`), linked by `next_served`.

@@ -1,9 +1,9 @@
 //! The fields of a head: look-up, iteration, lists.
 
 use core::fmt;
-use core::slice;
 use core::str::{self, FromStr};
 
+use super::slots::Slots;
 use crate::encode::is_reserved;
 use crate::parse::FieldSlot;
 
@@ -40,7 +40,7 @@ impl core::error::Error for InvalidField {}
 /// The fields of a head, in the order they were sent.
 #[derive(Clone, Copy)]
 pub struct Fields<'a> {
-    slots: &'a [FieldSlot<'a>],
+    slots: Slots<'a>,
 }
 
 impl<'a> Fields<'a> {
@@ -48,6 +48,11 @@ impl<'a> Fields<'a> {
     #[inline(always)]
     #[must_use]
     pub const fn new(slots: &'a [FieldSlot<'a>]) -> Self {
+        Self { slots: Slots::Text(slots) }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn of(slots: Slots<'a>) -> Self {
         Self { slots }
     }
 
@@ -62,13 +67,14 @@ impl<'a> Fields<'a> {
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots.len() == 0
     }
 
     /// The value of the first field called `name`, in any case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
-        self.slots.iter().find(|slot| slot.name.eq_ignore_ascii_case(name)).map(|slot| slot.value)
+        let mut slots = self.slots;
+        slots.find(name)
     }
 
     /// Like [`get`](Self::get), as text; also `None` if the value is not UTF-8.
@@ -100,13 +106,13 @@ impl<'a> Fields<'a> {
     /// The values of all fields called `name`, in any case and in order.
     #[must_use]
     pub fn get_all<'n>(&self, name: &'n str) -> GetAll<'a, 'n> {
-        GetAll { slots: self.slots.iter(), name }
+        GetAll { slots: self.slots, name }
     }
 
     /// All fields, in order.
     #[must_use]
     pub fn iter(&self) -> Iter<'a> {
-        Iter { slots: self.slots.iter() }
+        Iter { slots: self.slots }
     }
 
     /// The fields that a proxy forwards: all but the hop-by-hop fields (RFC 9110 §7.6.1), including those that `Connection`
@@ -134,7 +140,7 @@ impl<'a> Fields<'a> {
     /// The value of the field at `index`.
     #[inline]
     pub(crate) fn value_at(&self, index: u8) -> Option<&'a [u8]> {
-        self.slots.get(index as usize).map(|slot| slot.value)
+        self.slots.value_at(index as usize)
     }
 
     /// The elements of the comma-separated list that all fields called `name` form together (RFC 9110 §5.6.1), without
@@ -163,18 +169,18 @@ impl<'a> IntoIterator for Fields<'a> {
 /// All fields of a head: see [`Fields::iter`].
 #[derive(Clone)]
 pub struct Iter<'a> {
-    slots: slice::Iter<'a, FieldSlot<'a>>,
+    slots: Slots<'a>,
 }
 
 impl<'a> Iterator for Iter<'a> {
     type Item = Field<'a>;
 
     fn next(&mut self) -> Option<Field<'a>> {
-        self.slots.next().map(|slot| Field { name: slot.name, value: slot.value })
+        self.slots.pop().map(|(name, value)| Field { name, value })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.slots.size_hint()
+        (self.slots.len(), Some(self.slots.len()))
     }
 }
 
@@ -183,7 +189,7 @@ impl ExactSizeIterator for Iter<'_> {}
 /// The values of all fields of one name: see [`Fields::get_all`].
 #[derive(Clone)]
 pub struct GetAll<'a, 'n> {
-    slots: slice::Iter<'a, FieldSlot<'a>>,
+    slots: Slots<'a>,
     name: &'n str,
 }
 
@@ -191,7 +197,7 @@ impl<'a> Iterator for GetAll<'a, '_> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        self.slots.find(|slot| slot.name.eq_ignore_ascii_case(self.name)).map(|slot| slot.value)
+        self.slots.find(self.name)
     }
 }
 

@@ -46,8 +46,19 @@ impl<'a> ResponseWriter<'a> {
     }
 
     /// Writes the head for a body of `length` bytes; returns whether the body is to follow.
-    #[cfg_attr(not(feature = "small"), inline)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     pub(super) fn begin_body(&mut self, length: usize) -> Result<bool, WriteError> {
+        #[cfg(not(feature = "small"))]
+        if self.error.is_none() && self.put_plain_end(length) {
+            self.phase = Phase::Done;
+            self.stream = Stream::Done;
+            return Ok(true);
+        }
+        self.begin_any_body(length)
+    }
+
+    #[cfg_attr(not(feature = "small"), inline(never))]
+    fn begin_any_body(&mut self, length: usize) -> Result<bool, WriteError> {
         self.check()?;
         if self.phase as u8 >= Phase::Body as u8 {
             return self.latch(WriteError::Order);

@@ -2,6 +2,8 @@
 
 use super::{Facts, HEAD_END_MAX, Phase, ResponseWriter, WriteError};
 use crate::encode::{BodyFraming, BodyKind, Encoder, FieldError, FieldLine, connection_field, response_body};
+#[cfg(not(feature = "small"))]
+use crate::format::{uint_len, write_digits};
 use crate::status;
 
 /// Bytes that suffice for a status line with any registered reason.
@@ -105,9 +107,22 @@ impl<'a> ResponseWriter<'a> {
     }
 
     /// Writes the status line, `Date` and `Server`.
-    #[cfg_attr(not(feature = "small"), inline)]
+    #[cfg_attr(not(feature = "small"), inline(always))]
     pub(super) fn put_begin(&mut self) -> Result<(), WriteError> {
         self.phase = Phase::Fields;
+        #[cfg(not(feature = "small"))]
+        if self.status == 200
+            && let preamble = self.preamble
+            && let Some(len) = preamble.put_ok(self.spare())
+        {
+            self.len += len;
+            return Ok(());
+        }
+        self.put_any_begin()
+    }
+
+    #[cfg_attr(not(feature = "small"), inline(never))]
+    fn put_any_begin(&mut self) -> Result<(), WriteError> {
         let preamble = self.preamble;
         if self.status == 200 {
             return self.put(preamble.ok());
@@ -159,4 +174,38 @@ impl<'a> ResponseWriter<'a> {
         self.len += encoder.len();
         Ok(framing)
     }
+
+    /// Ends the head of a 200 that needs nothing but its `Content-Length`, if that has at most three digits; otherwise returns
+    /// `false`, and writes nothing.
+    #[cfg(not(feature = "small"))]
+    #[inline(always)]
+    pub(super) fn put_plain_end(&mut self, length: usize) -> bool {
+        const DIGITS_AT: usize = CONTENT_LENGTH.len();
+        if self.phase != Phase::Fields
+            || self.facts != Facts::default()
+            || self.status != 200
+            || !self.added.is_empty()
+            || length > 999
+        {
+            return false;
+        }
+        let Some(room) = self.spare().first_chunk_mut::<{ DIGITS_AT + 3 + HEAD_END.len() }>() else { return false };
+        let digits_len = uint_len(length as u64);
+        let (field, digits) = room.split_at_mut(DIGITS_AT);
+        field.copy_from_slice(&CONTENT_LENGTH);
+        let Some((digits, end)) = digits.split_at_mut_checked(digits_len) else { return false };
+        let Some(end) = end.first_chunk_mut() else { return false };
+        write_digits(length as u64, digits);
+        *end = HEAD_END;
+        self.len += DIGITS_AT + digits_len + HEAD_END.len();
+        true
+    }
 }
+
+/// The field that [`Encoder::framing_field`] writes for a body of known length.
+#[cfg(not(feature = "small"))]
+const CONTENT_LENGTH: [u8; 16] = *b"Content-Length: ";
+
+/// The end of the last field line, and the empty line.
+#[cfg(not(feature = "small"))]
+const HEAD_END: [u8; 4] = *b"\r\n\r\n";
