@@ -83,7 +83,7 @@ impl Actor {
                 let all = self.answered == visitor.exchanges.len();
                 let said = connection.is_last || all || connection.may_break;
                 let switched = connection.has_switched;
-                if !said && connection.is_unheard() && may_hear_newcomers(around) {
+                if !said && !is_cut && !switched && connection.is_unheard() && may_hear_newcomers(around) {
                     return Err(format!("a new connection is closed on its first request: {:?}", connection.awaiting));
                 }
                 if !said && !switched && !is_excused {
