@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -84,9 +85,10 @@ impl Threads {
             if place.strong_count() == 0 {
                 return;
             }
-            let value = job();
+            // A panic ends the job, and neither the thread nor the wait for it.
+            let value = catch_unwind(AssertUnwindSafe(job)).ok();
             if let Some(place) = place.upgrade() {
-                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = value;
                 tell();
             }
         };
@@ -199,6 +201,21 @@ pub(crate) mod tests {
         pub(crate) fn queued(&self) -> usize {
             self.0.0.lock().jobs.len()
         }
+    }
+
+    #[test]
+    fn a_panic_ends_neither_a_thread_nor_the_wait() {
+        let threads = Threads::new();
+        let (tell, told) = std::sync::mpsc::channel();
+        for _ in 0..2 * THREADS_MAX {
+            let tell = tell.clone();
+            let pending: Pending<()> = threads.push(|| panic!("on purpose"), move || tell.send(()).unwrap());
+            told.recv().unwrap();
+            assert_eq!(pending.take(), None);
+        }
+        let gate = Gate::close(&threads);
+        gate.is_reached();
+        gate.open();
     }
 
     #[test]

@@ -97,6 +97,30 @@ pub struct Wrapped<A, H> {
 /// with the wrapper's note. [`around`] does so for handlers; this is for wrappers around anything else that answers requests.
 ///
 /// An exchange is finished as well when nothing of the rest of its response would be sent, as with HEAD: it is not called again.
+///
+/// ```
+/// use core::ops::ControlFlow;
+///
+/// use aurora_http_core::handler::{Around, Flow, settle};
+/// use aurora_http_core::request::Request;
+/// use aurora_http_core::writer::ResponseWriter;
+///
+/// /// Calls a function that answers, with a wrapper around it.
+/// fn call<A: Around, E>(
+///     outer: &mut A,
+///     function: fn(&mut ResponseWriter<'_>) -> Flow<E>,
+///     request: &Request<'_>,
+///     response: &mut ResponseWriter<'_>,
+/// ) -> Flow<(A::Note, E)> {
+///     match outer.before(request, response) {
+///         ControlFlow::Break(()) => Flow::Finish,
+///         ControlFlow::Continue(note) => {
+///             let flow = function(response);
+///             settle(outer, note, flow, response)
+///         }
+///     }
+/// }
+/// ```
 pub fn settle<A: Around, E>(
     outer: &mut A,
     mut note: A::Note,
