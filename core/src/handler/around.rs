@@ -59,6 +59,13 @@ pub trait Around {
         let _ = (note, response);
     }
 
+    /// Called after the call in which the handler handed the connection over to the program ([`Flow::Detach`]), with which the
+    /// exchange ends. The note goes to the program together with the exchange's state, so neither [`finished`](Self::finished) nor
+    /// anything else is called for it, except [`abandoned`](Self::abandoned) if the connection breaks before the program has it.
+    fn detached(&mut self, note: &mut Self::Note, response: &ResponseWriter<'_>) {
+        let _ = (note, response);
+    }
+
     /// The exchange ends before its response is complete: see [`Handler::abandoned`].
     fn abandoned(&mut self, note: Self::Note, reason: CloseReason) {
         let _ = (note, reason);
@@ -132,6 +139,9 @@ pub fn settle<A: Around, E>(
         return Flow::Finish;
     }
     outer.wrote(&mut note, response);
+    if matches!(flow, Flow::Detach(_)) {
+        outer.detached(&mut note, response);
+    }
     flow.map(|state| (note, state))
 }
 
