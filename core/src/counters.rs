@@ -28,7 +28,7 @@ pub struct Counters {
     pub starved: u64,
     /// Bytes received.
     pub bytes_received: u64,
-    /// Bytes sent.
+    /// Bytes sent; without those of a send that failed, whose number is not known.
     pub bytes_sent: u64,
     /// Connections that a graceful stop closed at once, because nothing was under way on them.
     pub stopped_idle: u64,

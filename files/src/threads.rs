@@ -210,6 +210,21 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_panic_ends_neither_a_thread_nor_the_wait() {
+        let threads = Threads::new();
+        let (tell, told) = std::sync::mpsc::channel();
+        for _ in 0..2 * THREADS_MAX {
+            let tell = tell.clone();
+            let pending: Pending<()> = threads.push(|| panic!("on purpose"), move || tell.send(()).unwrap());
+            told.recv().unwrap();
+            assert_eq!(pending.take(), None);
+        }
+        let gate = Gate::close(&threads);
+        gate.is_reached();
+        gate.open();
+    }
+
+    #[test]
     fn work_that_nobody_waits_for_does_not_pile_up() {
         let threads = Threads::new();
         let gate = Gate::close(&threads);

@@ -1,6 +1,7 @@
 //! Certificates with their keys: read, checked, and chosen by the name that the client asks for.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,10 +16,20 @@ use webpki::EndEntityCert;
 use crate::error::TlsError;
 
 /// PEM text, or the file that it is in. A file is read whenever the configuration is built.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Text {
     Given(Vec<u8>),
     File(PathBuf),
+}
+
+/// Without the text, which may be a private key.
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(text) => write!(f, "Given({} bytes)", text.len()),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
 }
 
 impl Text {

@@ -133,6 +133,16 @@ fn a_reload_acts_on_new_connections_and_a_bad_one_on_none() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
+#[test]
+fn debug_output_shows_no_key() {
+    let made = Authority::new().sign("a");
+    let builder = TlsConfig::builder().certificate(&made.chain, &made.key);
+    let key = format!("{:?}", &made.key.as_bytes()[..50]);
+    for shown in [format!("{builder:?}"), format!("{:?}", builder.build().unwrap())] {
+        assert!(!shown.contains(key.trim_matches(['[', ']'])) && !shown.contains("PRIVATE KEY"), "{shown}");
+    }
+}
+
 /// Whoever may connect no more after a reload cannot do so with a session of before either.
 #[test]
 fn a_resumed_session_has_its_certificate_and_ends_with_the_authorities() {

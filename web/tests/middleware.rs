@@ -6,11 +6,12 @@ use std::rc::Rc;
 
 use aurora_http::testing::Client;
 use aurora_http_core::defer::DeferToken;
-use aurora_http_core::handler::{Handler, Progress, Respond, deferred, producing};
+use aurora_http_core::handler::{Flow, Handler, Progress, Respond, deferred, producing};
 use aurora_http_core::limits::Limits;
-use aurora_http_core::request::Method;
+use aurora_http_core::request::{Method, Request};
 use aurora_http_core::sim::with_server;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
+use aurora_http_web::metrics::{Exchanges, Metrics, Text};
 use aurora_http_web::middleware::{
     AccessLog, Authenticate, BodyLimit, Cors, ETags, InFlightLimit, RequestId, SecurityFields, TimeLimit, Wrap, after,
     basic_credentials, bearer_token, before, is_same_secret,
@@ -230,6 +231,41 @@ fn a_place_is_free_again_after_the_head_of_a_long_response() {
     }
 }
 
+/// Hands its connections to the program.
+struct HandsOver;
+
+impl Handler for HandsOver {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        let _ = response.switch_protocols("own", &[]);
+        Flow::Detach(())
+    }
+}
+
+#[test]
+fn a_connection_that_is_handed_over_is_neither_in_progress_nor_forgotten() {
+    let (lines, exchanges) = (Rc::new(RefCell::new(Vec::new())), Exchanges::new());
+    let log = Rc::clone(&lines);
+    let log = AccessLog::new(|| 0, move |entry| log.borrow_mut().push((entry.status, entry.broken_off)));
+    let handler = HandsOver.wrap(InFlightLimit::new(1)).wrap(Metrics::new(&exchanges, || 0)).wrap(log);
+    with_server(handler, Limits::default(), |server| {
+        for _ in 0..3 {
+            let client = server.connect();
+            server.send(client, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: own\r\n\r\n");
+            let answer = String::from_utf8(server.receive(client)).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        }
+    });
+    assert_eq!(*lines.borrow(), [(101, None); 3]);
+    let mut page = String::new();
+    Text::new(&mut page).exchanges(&[&exchanges]).unwrap();
+    for line in ["http_requests_total{code=\"101\"} 3", "http_requests_under_way 0", "http_requests_abandoned_total 0"]
+    {
+        assert!(page.contains(&format!("\n{line}\n")), "{line} in {page}");
+    }
+}
+
 #[test]
 fn an_answer_that_takes_too_long_is_given_up() {
     let tokens = Rc::default();
@@ -361,24 +397,14 @@ fn a_stop_reaches_handlers_through_what_stands_around_them() {
     impl Endpoint<()> for Farewell {
         type Exchange = ();
 
-        fn call(
-            &mut self,
-            (): &mut (),
-            _: &Call<'_>,
-            response: &mut ResponseWriter<'_>,
-        ) -> aurora_http_core::handler::Flow<()> {
+        fn call(&mut self, (): &mut (), _: &Call<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
             response.wake_after(60_000);
-            aurora_http_core::handler::Flow::Defer(())
+            Flow::Defer(())
         }
 
-        fn stopping(
-            &mut self,
-            _: aurora_http_core::handler::Flow<()>,
-            (): &mut (),
-            response: &mut ResponseWriter<'_>,
-        ) -> aurora_http_core::handler::Flow<()> {
+        fn stopping(&mut self, _: Flow<()>, (): &mut (), response: &mut ResponseWriter<'_>) -> Flow<()> {
             let _ = response.body("farewell");
-            aurora_http_core::handler::Flow::Finish
+            Flow::Finish
         }
     }
     let part = Routes::new().on(Method::Get, "/", Farewell).behind(InFlightLimit::new(1));

@@ -123,6 +123,8 @@ pub struct Socket {
     ending: Option<Ending>,
 }
 
+const _: () = assert!(size_of::<Socket>() <= 200);
+
 impl Socket {
     /// A socket behind a handshake. A message of more than `message_bytes_max` bytes ends it.
     #[must_use]

@@ -59,6 +59,13 @@ pub trait Around {
         let _ = (note, response);
     }
 
+    /// Called after the call in which the handler handed the connection over to the program ([`Flow::Detach`]), with which the
+    /// exchange ends. The note goes to the program together with the exchange's state, so neither [`finished`](Self::finished) nor
+    /// anything else is called for it, except [`abandoned`](Self::abandoned) if the connection breaks before the program has it.
+    fn detached(&mut self, note: &mut Self::Note, response: &ResponseWriter<'_>) {
+        let _ = (note, response);
+    }
+
     /// The exchange ends before its response is complete: see [`Handler::abandoned`].
     fn abandoned(&mut self, note: Self::Note, reason: CloseReason) {
         let _ = (note, reason);
@@ -97,6 +104,30 @@ pub struct Wrapped<A, H> {
 /// with the wrapper's note. [`around`] does so for handlers; this is for wrappers around anything else that answers requests.
 ///
 /// An exchange is finished as well when nothing of the rest of its response would be sent, as with HEAD: it is not called again.
+///
+/// ```
+/// use core::ops::ControlFlow;
+///
+/// use aurora_http_core::handler::{Around, Flow, settle};
+/// use aurora_http_core::request::Request;
+/// use aurora_http_core::writer::ResponseWriter;
+///
+/// /// Calls a function that answers, with a wrapper around it.
+/// fn call<A: Around, E>(
+///     outer: &mut A,
+///     function: fn(&mut ResponseWriter<'_>) -> Flow<E>,
+///     request: &Request<'_>,
+///     response: &mut ResponseWriter<'_>,
+/// ) -> Flow<(A::Note, E)> {
+///     match outer.before(request, response) {
+///         ControlFlow::Break(()) => Flow::Finish,
+///         ControlFlow::Continue(note) => {
+///             let flow = function(response);
+///             settle(outer, note, flow, response)
+///         }
+///     }
+/// }
+/// ```
 pub fn settle<A: Around, E>(
     outer: &mut A,
     mut note: A::Note,
@@ -108,6 +139,9 @@ pub fn settle<A: Around, E>(
         return Flow::Finish;
     }
     outer.wrote(&mut note, response);
+    if matches!(flow, Flow::Detach(_)) {
+        outer.detached(&mut note, response);
+    }
     flow.map(|state| (note, state))
 }
 

@@ -145,6 +145,8 @@ pub struct Metrics<E: Deref<Target = Exchanges>> {
 pub struct MetricsNote {
     began_us: u64,
     status: u16,
+    /// Its connection was handed over, and it is counted.
+    is_counted: bool,
 }
 
 impl<E: Deref<Target = Exchanges>> Metrics<E> {
@@ -166,7 +168,7 @@ impl<E: Deref<Target = Exchanges>> Around for Metrics<E> {
 
     fn before(&mut self, _: &Request<'_>, _: &mut ResponseWriter<'_>) -> ControlFlow<(), MetricsNote> {
         self.own.begin();
-        ControlFlow::Continue(MetricsNote { began_us: (self.clock)(), status: 0 })
+        ControlFlow::Continue(MetricsNote { began_us: (self.clock)(), status: 0, is_counted: false })
     }
 
     fn wrote(&mut self, note: &mut MetricsNote, response: &ResponseWriter<'_>) {
@@ -183,8 +185,15 @@ impl<E: Deref<Target = Exchanges>> Around for Metrics<E> {
         self.own.finish(note.status, (self.clock)().saturating_sub(note.began_us));
     }
 
-    fn abandoned(&mut self, _: MetricsNote, _: CloseReason) {
-        self.own.abandon();
+    fn detached(&mut self, note: &mut MetricsNote, response: &ResponseWriter<'_>) {
+        note.is_counted = true;
+        self.finished(*note, response);
+    }
+
+    fn abandoned(&mut self, note: MetricsNote, _: CloseReason) {
+        if !note.is_counted {
+            self.own.abandon();
+        }
     }
 
     fn refused(&mut self, refusal: &Refusal<'_>, _: &mut ResponseWriter<'_>) {

@@ -59,6 +59,8 @@ pub struct LogNote<const TEXT: usize> {
     version: Version,
     status: u16,
     bytes: u64,
+    /// Its connection was handed over, and it has its entry.
+    is_told: bool,
 }
 
 /// Longest method that is kept, in bytes.
@@ -142,6 +144,7 @@ impl<const TEXT: usize> LogNote<TEXT> {
             version: Version::Http11,
             status: 0,
             bytes: 0,
+            is_told: false,
         }
     }
 
@@ -224,9 +227,15 @@ impl<F: FnMut(&Entry<'_>), const TEXT: usize> Around for AccessLog<F, TEXT> {
         self.tell(&note, None);
     }
 
+    fn detached(&mut self, note: &mut Self::Note, _: &ResponseWriter<'_>) {
+        self.tell_ended();
+        self.tell(note, None);
+        note.is_told = true;
+    }
+
     fn abandoned(&mut self, note: Self::Note, reason: CloseReason) {
         self.tell_ended();
-        self.ended = Some((note, reason));
+        self.ended = Some((note, reason)).filter(|(note, _)| !note.is_told);
     }
 
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {

@@ -65,24 +65,29 @@ impl InFlightLimit {
 }
 
 impl Around for InFlightLimit {
-    type Note = ();
+    /// Whether the exchange is in progress.
+    type Note = bool;
 
-    fn before(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> ControlFlow<()> {
+    fn before(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> ControlFlow<(), bool> {
         if self.under_way >= self.max {
             let _ = response.add_field("Retry-After", self.retry_after_s);
             let _ = response.fail(503);
             return ControlFlow::Break(());
         }
         self.under_way += 1;
-        ControlFlow::Continue(())
+        ControlFlow::Continue(true)
     }
 
-    fn finished(&mut self, (): (), _: &ResponseWriter<'_>) {
-        self.under_way -= 1;
+    fn finished(&mut self, in_progress: bool, _: &ResponseWriter<'_>) {
+        self.under_way -= u32::from(in_progress);
     }
 
-    fn abandoned(&mut self, (): (), _: CloseReason) {
-        self.under_way -= 1;
+    fn detached(&mut self, in_progress: &mut bool, _: &ResponseWriter<'_>) {
+        self.under_way -= u32::from(core::mem::take(in_progress));
+    }
+
+    fn abandoned(&mut self, in_progress: bool, _: CloseReason) {
+        self.under_way -= u32::from(in_progress);
     }
 }
 
