@@ -18,6 +18,7 @@ Options:
   --replace-host      tell the upstream its own name in Host instead of the client's
   --tunnel HOST:PORT  where clients may have a tunnel to by CONNECT; may be repeated
   --proxy-protocol N  tell upstreams the client's address in a PROXY header of version 1 or 2
+  --accept-proxy      every client is a balancer that sends a PROXY header
   --in-flight N       most exchanges at the same time [default: 1024]
   --addr HOST:PORT    where to listen; port 0 lets the system choose [default: 127.0.0.1:8080]
   --workers N         threads that serve [default: one per CPU]
@@ -28,12 +29,13 @@ Options:
 fn main() -> Result<(), Box<dyn Error>> {
     let mut server = support::Asked::default();
     let (mut upstreams, mut tunnels) = (Vec::new(), Vec::new());
-    let (mut chain, mut replaces_host, mut version) = (Chain::Replace, false, None);
+    let (mut chain, mut replaces_host, mut version, mut accepts) = (Chain::Replace, false, None, false);
     let mut limits = ProxyLimits { content_bytes_max: u64::MAX, ..ProxyLimits::default() };
     support::read(ABOUT, OPTIONS, |name, value| {
         match name {
             "--behind-proxy" => chain = Chain::Append,
             "--replace-host" => replaces_host = true,
+            "--accept-proxy" => accepts = true,
             "--tunnel" => tunnels.push(value.text()?),
             "--proxy-protocol" => {
                 version = Some(if value.number::<u8>()? == 1 { ProxyProtocol::V1 } else { ProxyProtocol::V2 });
@@ -51,7 +53,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(version) = version {
         config = config.proxy_protocol(version);
     }
-    let server = support::or_exit(server.server("127.0.0.1:8080"));
+    let mut server = support::or_exit(server.server("127.0.0.1:8080"));
+    if accepts {
+        server = server.proxy_headers();
+    }
     let proxy = Proxy::new(config, server.resumer())?;
     server.serve(move |_worker| proxy.handler())?;
     Ok(())

@@ -27,6 +27,7 @@
 //! | upgrade to another protocol | [`upgraded`] inside the server, [`Server::on_detached`] outside |
 //! | return errors with `?` | [`ErrorResponse`] |
 //! | wrap handlers in logs, authentication, CORS | [`around`] |
+//! | learn who the client is behind a balancer | [`Server::proxy_headers`] |
 //! | configure | [`Server`], [`Limits`], [`Backend`], [`Pin`] |
 //! | run beside the rest of a program | [`Server::start`], [`Running`], [`StopHandle`], [`ServerCounters`] |
 //! | embed in your own event loop | [`Worker`] |

@@ -6,9 +6,11 @@ mod example;
 #[path = "support/http.rs"]
 mod http;
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
+use aurora_http::core::proxy_header::ProxyHeader;
 use example::Example;
 use http::{Client, DEADLINE};
 use rustix::process::Signal;
@@ -62,6 +64,37 @@ fn proxy_passes_content_and_bodies_on_intact() {
     ends_well(bench);
 }
 
+/// curl as a balancer: it tells its own address.
+#[test]
+fn proxy_believes_a_balancer() {
+    let upstream = TcpListener::bind("127.0.0.1:0").expect("an address");
+    let address = upstream.local_addr().expect("an address").to_string();
+    let proxy = Example::start("proxy", &[&address, "--workers", "1", "--accept-proxy", "--proxy-protocol", "2"]);
+    let url = format!("http://{}/", proxy.address);
+    let curl = Command::new("curl").args(["--silent", "--haproxy-protocol", "--max-time", "20", &url]).spawn();
+    let mut curl = match curl {
+        Ok(curl) => curl,
+        Err(error) => return println!("SKIPPED: curl does not start ({error})"),
+    };
+    let (mut stream, _) = upstream.accept().expect("a connection");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") || request.len() < 28 {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a request");
+        request.extend(byte);
+    }
+    let Ok(Some((ProxyHeader::Client { source, .. }, 28))) = ProxyHeader::decode(&request) else {
+        panic!("{request:?}")
+    };
+    // curl says the same as the socket.
+    assert!(source.ip().is_loopback() && source.port() != 0, "{source}");
+    assert!(String::from_utf8_lossy(&request[28..]).contains("\r\nX-Forwarded-For: 127.0.0.1\r\n"));
+    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("a connection");
+    assert!(curl.wait().expect("curl ends").success());
+    ends_well(proxy);
+}
+
 /// Requests of curl on one connection, with content that waits for a 100, over a proxy whose first upstream is down.
 #[test]
 fn proxy_serves_curl() {
@@ -96,7 +129,7 @@ fn proxy_serves_curl() {
         Err(error) => return println!("SKIPPED: curl does not start ({error})"),
     };
     let mut stdin = curl.stdin.take().expect("a pipe");
-    std::io::Write::write_all(&mut stdin, content.as_bytes()).expect("curl reads it");
+    stdin.write_all(content.as_bytes()).expect("curl reads it");
     drop(stdin);
     let output = curl.wait_with_output().expect("curl ends");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "200 1 200 0 ");

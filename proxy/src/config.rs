@@ -59,7 +59,7 @@ pub enum ProxyProtocol {
 pub struct ProxyLimits {
     /// Exchanges and tunnels at the same time, of all workers together; beyond it the answer is 503. Default: 1024.
     pub in_flight_max: usize,
-    /// Connections to each upstream that are kept open while no exchange uses them. Default: 32.
+    /// Connections to each upstream that are kept open while no exchange uses them. Default: 128.
     pub kept_max: usize,
     /// How long one is kept. It should be less than what the upstream allows. Default: 30 s.
     pub kept_timeout_ms: u32,
@@ -88,7 +88,7 @@ impl Default for ProxyLimits {
     fn default() -> Self {
         Self {
             in_flight_max: 1024,
-            kept_max: 32,
+            kept_max: 128,
             kept_timeout_ms: 30_000,
             head_bytes_max: 32 * 1024,
             content_bytes_max: 1 << 30,

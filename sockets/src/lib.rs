@@ -33,6 +33,8 @@
 extern crate alloc;
 
 mod address;
+#[cfg(feature = "std")]
+mod announced;
 mod clock;
 mod error;
 #[cfg(target_os = "linux")]

@@ -12,6 +12,8 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::time::Timespec;
 
+#[cfg(feature = "std")]
+use crate::announced::Announced;
 use crate::error::{os_error, stream_error};
 use crate::table::{Entry, Key, Role, Table};
 use crate::waker::{TryClone, Waker};
@@ -86,6 +88,9 @@ pub struct Poller<'s, S> {
     table: Table<'s>,
     selector: S,
     batches: Batches,
+    /// Present if connections begin with a PROXY header.
+    #[cfg(feature = "std")]
+    announced: Option<Announced>,
 }
 
 impl<'s, S: Selector> Poller<'s, S> {
@@ -96,7 +101,21 @@ impl<'s, S: Selector> Poller<'s, S> {
     /// [`IoError::FileLimit`] when no descriptor is left, [`IoError::NoBuffers`] when no memory is.
     pub fn new(table: &'s mut [Entry]) -> Result<Self, IoError> {
         let selector = S::new().map_err(os_error)?;
-        Ok(Self { table: Table::new(table), selector, batches: Batches::new(S::EVENTS_PER_WAIT) })
+        Ok(Self {
+            table: Table::new(table),
+            selector,
+            batches: Batches::new(S::EVENTS_PER_WAIT),
+            #[cfg(feature = "std")]
+            announced: None,
+        })
+    }
+
+    /// From now on, every connection that is accepted has to begin with a PROXY header, of version 1 or 2:
+    /// [`peer`](NonBlocking::peer) is the client that it tells. A receive takes the header and returns what follows; it fails
+    /// if there is none. Until then, the peer is the sender. Allocates 32 bytes for each handle.
+    #[cfg(feature = "std")]
+    pub fn expect_proxy_headers(&mut self) {
+        self.announced = Some(Announced::new(self.table.capacity()));
     }
 
     /// Adds a listening socket, opened here or inherited, and makes it non-blocking.
@@ -197,17 +216,27 @@ impl<S: Selector> NonBlocking for Poller<'_, S> {
         let accepted = self.selector.accept(listener);
         match accepted.map(|stream| stream.map(|stream| self.insert(stream, Role::Stream))) {
             Ok(None) => Attempt::WouldBlock,
-            Ok(Some(Ok(IoHandle(index)))) => Attempt::Done(index),
+            Ok(Some(Ok(io))) => {
+                #[cfg(feature = "std")]
+                if let Some(announced) = &mut self.announced {
+                    announced.accepted(io);
+                }
+                Attempt::Done(io.0)
+            }
             Ok(Some(Err(error))) | Err(error) => Attempt::Failed(error),
         }
     }
 
     #[inline]
     fn recv(&mut self, io: IoHandle, spare: &mut [u8]) -> Attempt {
-        match self.table.get(io) {
-            Some(socket) => stream::recv(socket, spare),
-            None => Attempt::Failed(IoError::Unsupported),
+        let Some(socket) = self.table.get(io) else { return Attempt::Failed(IoError::Unsupported) };
+        #[cfg(feature = "std")]
+        if let Some(announced) = &mut self.announced
+            && let Err(instead) = announced.take_header(io, socket)
+        {
+            return instead;
         }
+        stream::recv(socket, spare)
     }
 
     #[inline]
@@ -291,6 +320,10 @@ impl<S: Selector> NonBlocking for Poller<'_, S> {
     }
 
     fn peer(&self, io: IoHandle) -> Option<Peer> {
+        #[cfg(feature = "std")]
+        if let Some(client) = self.announced.as_ref().and_then(|announced| announced.client(io)) {
+            return Some(Peer::Ip(client));
+        }
         address::peer(self.descriptor(io)?)
     }
 

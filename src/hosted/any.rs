@@ -120,8 +120,8 @@ impl<'s> Open<'s> for AnyReactor<'s> {
             Chosen::Kqueue => aurora_http_kqueue::Reactor::open(tables).map(|reactor| Self(Kind::Kqueue(reactor))),
             #[cfg(has_uring)]
             Chosen::Uring(_) => {
-                let Tables { chosen, handles, spare, tls } = tables;
-                match aurora_http_uring::Uring::open(Tables { chosen, handles, spare: None, tls }) {
+                let Tables { chosen, handles, spare, tls, proxy_headers } = tables;
+                match aurora_http_uring::Uring::open(Tables { chosen, handles, spare: None, tls, proxy_headers }) {
                     Ok(reactor) => Ok(Self(Kind::Uring(reactor))),
                     // It was usable when the storage was made, and no longer is.
                     Err(error) => match (choose_after(chosen, &error), spare) {

@@ -11,7 +11,6 @@ use rustix::process::{Resource, getrlimit};
 
 use super::backend::Backend;
 use super::error::ServerError;
-use super::secure::NOT_OVER_URING;
 #[cfg(has_uring)]
 use super::{holders, threads};
 
@@ -63,15 +62,18 @@ const LADDER: &[Backend] =
 
 /// The backend to use and, for [`Backend::Auto`], why better ones were passed over.
 ///
-/// With TLS, io_uring is passed over.
-pub(super) fn choose(wanted: Backend, with_tls: bool) -> Result<(Chosen, Option<String>), ServerError> {
-    if with_tls && matches!(wanted, Backend::Auto | Backend::Uring) && cfg!(has_uring) {
+/// With a reason why not, io_uring is passed over.
+pub(super) fn choose(wanted: Backend, not_over_uring: Option<&str>) -> Result<(Chosen, Option<String>), ServerError> {
+    if let Some(reason) = not_over_uring
+        && matches!(wanted, Backend::Auto | Backend::Uring)
+        && cfg!(has_uring)
+    {
         if wanted == Backend::Uring {
-            let reason = format!("{NOT_OVER_URING}: use epoll or auto");
+            let reason = format!("{reason}: use epoll or auto");
             return Err(ServerError::Backend { backend: wanted, reason });
         }
         let others = LADDER.split(|backend| *backend == Backend::Uring).next_back().unwrap_or_default();
-        return climb_down(others, NOT_OVER_URING.to_owned());
+        return climb_down(others, reason.to_owned());
     }
     if wanted != Backend::Auto {
         return match probe(wanted) {
@@ -187,26 +189,26 @@ mod tests {
     #[test]
     fn a_backend_that_is_not_compiled_in_is_an_error_and_is_not_replaced() {
         #[cfg(not(has_uring))]
-        assert!(choose(Backend::Uring, false).unwrap_err().to_string().starts_with("backend = uring: "));
+        assert!(choose(Backend::Uring, None).unwrap_err().to_string().starts_with("backend = uring: "));
         #[cfg(not(has_kqueue))]
-        assert!(choose(Backend::Kqueue, false).unwrap_err().to_string().starts_with("backend = kqueue: "));
+        assert!(choose(Backend::Kqueue, None).unwrap_err().to_string().starts_with("backend = kqueue: "));
         #[cfg(not(has_epoll))]
-        assert!(choose(Backend::Epoll, false).unwrap_err().to_string().starts_with("backend = epoll: "));
+        assert!(choose(Backend::Epoll, None).unwrap_err().to_string().starts_with("backend = epoll: "));
     }
 
     #[cfg(all(has_epoll, not(has_uring)))]
     #[test]
     fn auto_reports_the_backend_that_it_passed_over() {
-        let (chosen, note) = choose(Backend::Auto, false).unwrap();
+        let (chosen, note) = choose(Backend::Auto, None).unwrap();
         let expected = "this build has no io_uring backend (cargo feature uring)";
         assert_eq!((chosen, note.as_deref()), (Chosen::Epoll, Some(expected)));
-        assert_eq!(choose(Backend::Epoll, false).unwrap(), (Chosen::Epoll, None));
+        assert_eq!(choose(Backend::Epoll, None).unwrap(), (Chosen::Epoll, None));
     }
 
     #[cfg(all(has_epoll, has_uring))]
     #[test]
     fn auto_falls_back_to_the_next_backend_and_reports_why() {
-        let (chosen, note) = choose(Backend::Auto, false).unwrap();
+        let (chosen, note) = choose(Backend::Auto, None).unwrap();
         match aurora_http_uring::probe() {
             Ok(rungs) => assert_eq!((chosen, note), (Chosen::Uring(rungs), None)),
             Err(refusal) => assert_eq!((chosen, note), (Chosen::Epoll, Some(refusal.to_string()))),
@@ -222,18 +224,23 @@ mod tests {
     #[cfg(all(has_epoll, has_uring))]
     #[test]
     fn tls_takes_a_backend_with_non_blocking_calls() {
-        assert_eq!(choose(Backend::Auto, true).unwrap(), (Chosen::Epoll, Some(NOT_OVER_URING.to_owned())));
-        assert_eq!(choose(Backend::Epoll, true).unwrap(), (Chosen::Epoll, None));
-        let refused = choose(Backend::Uring, true).unwrap_err().to_string();
+        use crate::hosted::secure::NOT_OVER_URING;
+
+        assert_eq!(
+            choose(Backend::Auto, Some(NOT_OVER_URING)).unwrap(),
+            (Chosen::Epoll, Some(NOT_OVER_URING.to_owned()))
+        );
+        assert_eq!(choose(Backend::Epoll, Some(NOT_OVER_URING)).unwrap(), (Chosen::Epoll, None));
+        let refused = choose(Backend::Uring, Some(NOT_OVER_URING)).unwrap_err().to_string();
         assert!(refused.contains(NOT_OVER_URING), "{refused}");
     }
 
     #[cfg(has_kqueue)]
     #[test]
     fn kqueue_is_chosen_by_name_and_where_it_is_the_best() {
-        assert_eq!(choose(Backend::Kqueue, false).unwrap(), (Chosen::Kqueue, None));
+        assert_eq!(choose(Backend::Kqueue, None).unwrap(), (Chosen::Kqueue, None));
         if cfg!(not(target_os = "linux")) {
-            assert_eq!(choose(Backend::Auto, false).unwrap(), (Chosen::Kqueue, None), "no backend was passed over");
+            assert_eq!(choose(Backend::Auto, None).unwrap(), (Chosen::Kqueue, None), "no backend was passed over");
         }
     }
 }

@@ -10,7 +10,7 @@ use aurora_http_core::preamble::{Preamble, SERVER_BYTES_MAX};
 use super::backend::Backend;
 use super::error::ServerError;
 use super::placement::Pin;
-use super::secure::Secure;
+use super::secure::{NO_HEADERS_OVER_URING, NOT_OVER_URING, Secure};
 use super::source::Source;
 
 /// The most connections per worker: as many as every backend can number.
@@ -46,6 +46,8 @@ pub(super) struct Config {
     pub(super) restarts_per_minute: u32,
     /// Encrypts every connection.
     pub(super) tls: Option<Secure>,
+    /// Every connection begins with a PROXY header.
+    pub(super) proxy_headers: bool,
 }
 
 impl Config {
@@ -63,6 +65,16 @@ impl Config {
             only_v6: None,
             restarts_per_minute: RESTARTS_PER_MINUTE,
             tls: None,
+            proxy_headers: false,
+        }
+    }
+
+    /// Why these connections cannot be served by io_uring, if they cannot.
+    pub(super) fn not_over_uring(&self) -> Option<&'static str> {
+        match self {
+            Self { tls: Some(_), .. } => Some(NOT_OVER_URING),
+            Self { proxy_headers: true, .. } => Some(NO_HEADERS_OVER_URING),
+            _ => None,
         }
     }
 

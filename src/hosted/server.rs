@@ -229,6 +229,34 @@ impl Server {
         self
     }
 
+    /// Every connection, on all listeners, has to begin with a header of
+    /// [the PROXY protocol](https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt), version 1 or 2, before TLS if there is any:
+    /// a balancer or proxy in front tells who the client is. [`Request::peer`](crate::Request::peer) is then that client; in
+    /// [`Handler::accepted`](crate::Handler::accepted), before the header has arrived, it is still the balancer.
+    ///
+    /// Anybody who can connect can claim anything, so listen where only the balancer can: on a private address, or on a Unix-domain
+    /// socket. A connection without a header is closed, and one whose header does not come is too, after
+    /// [`first_byte_timeout_ms`](crate::Timeouts::first_byte_timeout_ms). For direct clients, start a second server in the same
+    /// process.
+    ///
+    /// As with TLS, [`Backend::Auto`] takes epoll or kqueue then, and [`Backend::Uring`] is an error.
+    ///
+    /// ```no_run
+    /// use aurora_http::{Server, handler_fn};
+    ///
+    /// # fn main() -> Result<(), aurora_http::ServerError> {
+    /// // haproxy: server one 10.0.0.5:8080 send-proxy-v2
+    /// Server::bind("10.0.0.5:8080")?.proxy_headers().serve(|_worker| {
+    ///     handler_fn(|request, response| response.body(format!("hello, {:?}\n", request.peer())))
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn proxy_headers(mut self) -> Self {
+        self.config.proxy_headers = true;
+        self
+    }
+
     /// Encrypts every connection, on all listeners; for some without encryption, start a second server in the same process.
     /// [`TlsConfig::reload`](aurora_http_tls::TlsConfig::reload) replaces certificates while the server runs. Handlers learn
     /// about the encryption, and the client's certificate, from [`Request::security`](crate::Request::security).
@@ -496,7 +524,7 @@ impl Server {
     pub fn storage<E>(self) -> Result<WorkerStorage<E>, ServerError> {
         self.config.validate()?;
         let config = Config { workers: 1, ..self.config };
-        let (chosen, _) = choose(config.backend, config.tls.is_some())?;
+        let (chosen, _) = choose(config.backend, config.not_over_uring())?;
         super::descriptors::ensure(1, config.connections, config.listeners.len())?;
         storage::ensure::<E>(&config, chosen)?;
         WorkerStorage::new(config, chosen, Seat::single(self.shared))

@@ -111,7 +111,11 @@ use sealed::Sockets;
 trait Make<'s>: Sockets {
     const BACKEND: Chosen;
 
-    fn open(entries: &'s mut [aurora_http_sockets::Entry], tls: Option<Secure>) -> Result<Self, ServerError>;
+    fn open(
+        entries: &'s mut [aurora_http_sockets::Entry],
+        tls: Option<Secure>,
+        proxy_headers: bool,
+    ) -> Result<Self, ServerError>;
 }
 
 /// The backend of a selector.
@@ -134,12 +138,21 @@ impl Named for aurora_http_kqueue::KqueueSelector {
 impl<'s, S: Named> Make<'s> for Poller<'s, S> {
     const BACKEND: Chosen = S::BACKEND;
 
-    fn open(entries: &'s mut [aurora_http_sockets::Entry], tls: Option<Secure>) -> Result<Self, ServerError> {
+    fn open(
+        entries: &'s mut [aurora_http_sockets::Entry],
+        tls: Option<Secure>,
+        proxy_headers: bool,
+    ) -> Result<Self, ServerError> {
         if tls.is_some() {
             // Whoever configures TLS must not get a server without.
             return Err(ServerError::setting("tls", "a worker on a named backend", "use Worker::new, which encrypts"));
         }
-        Poller::new(entries).map_err(|error| ServerError::Reactor { backend: S::BACKEND.name(), error })
+        let poller = Poller::new(entries);
+        let mut poller = poller.map_err(|error| ServerError::Reactor { backend: S::BACKEND.name(), error })?;
+        if proxy_headers {
+            poller.expect_proxy_headers();
+        }
+        Ok(poller)
     }
 }
 
@@ -168,10 +181,14 @@ impl<S: aurora_http_sockets::Selector<Waking: 'static>> Sockets for Poller<'_, S
 impl<'s, P: Make<'s>> Make<'s> for Tls<P> {
     const BACKEND: Chosen = P::BACKEND;
 
-    fn open(entries: &'s mut [aurora_http_sockets::Entry], tls: Option<Secure>) -> Result<Self, ServerError> {
+    fn open(
+        entries: &'s mut [aurora_http_sockets::Entry],
+        tls: Option<Secure>,
+        proxy_headers: bool,
+    ) -> Result<Self, ServerError> {
         let handles = entries.len();
         let config = tls.ok_or_else(|| ServerError::setting("tls", "nothing", "call Server::tls"))?;
-        Ok(Self::new(P::open(entries, None)?, &config, handles))
+        Ok(Self::new(P::open(entries, None, proxy_headers)?, &config, handles))
     }
 }
 
@@ -230,7 +247,7 @@ impl<'s, T: Make<'s>> Open<'s> for Readiness<'s, 'static, T> {
 
     fn open(tables: Tables<'s>) -> Result<Self, ServerError> {
         let PollerTables { entries, parked, lent } = &mut tables.handles.poller;
-        Ok(Self::new(T::open(entries, tables.tls)?, parked, lent))
+        Ok(Self::new(T::open(entries, tables.tls, tables.proxy_headers)?, parked, lent))
     }
 }
 
@@ -242,7 +259,7 @@ mod uring {
 
     use super::*;
     use crate::hosted::backend::Backend;
-    use crate::hosted::secure::NOT_OVER_URING;
+    use crate::hosted::secure::{NO_HEADERS_OVER_URING, NOT_OVER_URING};
     use crate::hosted::storage::UringTables;
 
     impl sealed::Sealed for Uring<'_> {}
@@ -276,6 +293,9 @@ mod uring {
         fn open(tables: Tables<'s>) -> Result<Self, ServerError> {
             if tables.tls.is_some() {
                 return Err(ServerError::setting("tls", "a worker on io_uring", NOT_OVER_URING));
+            }
+            if tables.proxy_headers {
+                return Err(ServerError::setting("proxy_headers", "a worker on io_uring", NO_HEADERS_OVER_URING));
             }
             let UringTables { entries, lent } = &mut tables.handles.uring;
             Uring::new(entries, lent)

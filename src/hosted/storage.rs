@@ -145,6 +145,8 @@ pub(super) struct Tables<'s> {
     pub(super) spare: Option<Spare<'s>>,
     /// Encrypts every connection.
     pub(super) tls: Option<Secure>,
+    /// Every connection begins with a PROXY header.
+    pub(super) proxy_headers: bool,
 }
 
 /// Room for the tables of another backend.
@@ -161,7 +163,7 @@ impl<'s> Spare<'s> {
         let refused = |_| ServerError::System { what: "allocate tables", error: io::ErrorKind::OutOfMemory.into() };
         *self.chosen = chosen;
         let handles = self.handles.insert(Handles::new(chosen, &self.budget).map_err(refused)?);
-        Ok(Tables { chosen, handles, spare: None, tls: None })
+        Ok(Tables { chosen, handles, spare: None, tls: None, proxy_headers: false })
     }
 }
 
@@ -209,9 +211,9 @@ impl<E> WorkerStorage<E> {
         *spare = None;
         *chosen = backend;
         let spare = (heap.config.backend == Backend::Auto).then_some(Spare { handles: spare, chosen, budget });
-        let tls = heap.config.tls.clone();
+        let (tls, proxy_headers) = (heap.config.tls.clone(), heap.config.proxy_headers);
         let engine = heap.engine_or(handler, |config| too_much::<E>(config, backend))?;
-        Ok((engine, Tables { chosen: backend, handles, spare, tls }))
+        Ok((engine, Tables { chosen: backend, handles, spare, tls, proxy_headers }))
     }
 
     /// Keeps the buffers that a reactor left here for the next server.

@@ -278,3 +278,26 @@ fn what_tls_cannot_run_on_is_refused_by_name() {
         aurora_http::Worker::new(&mut storage, handler_fn(about)).unwrap();
     }
 }
+
+#[test]
+fn a_proxy_header_comes_before_the_handshake() {
+    let authority = Authority::new();
+    let server =
+        Server::bind("127.0.0.1:0").unwrap().workers(1).tls(config(&authority.sign("a.example"))).proxy_headers();
+    let running = server
+        .start(|_worker| {
+            handler_fn(|request, response| response.body(format!("{:?}", request.peer().expect("a peer"))))
+        })
+        .unwrap();
+    let mut client = Client::connect(running.local_addr(), &Arc::new(authority.client()), "a.example");
+    client.stream.sock.write_all(b"PROXY TCP4 192.0.2.7 192.0.2.9 40000 443\r\n").unwrap();
+    for _ in 0..2 {
+        assert_eq!(client.get("/"), (200, "Ip(192.0.2.7:40000)".to_owned()));
+    }
+    drop(client);
+    let mut client = Client::connect(running.local_addr(), &Arc::new(authority.client()), "a.example");
+    client.try_handshake().unwrap_err();
+    drop(client);
+    running.stop();
+    running.join().unwrap();
+}
