@@ -11,7 +11,7 @@ use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 use wire::rows;
 
 /// Rows of the page: the letter of a table, and how many there are.
-const TABLES: [(&str, usize); 5] = [("L", 12), ("T", 11), ("S", 30), ("O", 9), ("E", 8)];
+const TABLES: [(&str, usize); 6] = [("L", 12), ("T", 11), ("S", 30), ("O", 9), ("E", 8), ("P", 3)];
 /// Announced, and not implemented yet.
 const NOT_YET: &str = "S23";
 

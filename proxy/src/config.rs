@@ -27,8 +27,21 @@ pub struct Config {
     pub(crate) replaces_host: bool,
     pub(crate) x_forwarded: Chain,
     pub(crate) forwarded: Chain,
-    pub(crate) via: String,
+    pub(crate) via: Via,
     pub(crate) proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// The values of `Via`, by the version of the message that came.
+#[derive(Clone, Debug)]
+pub(crate) struct Via {
+    pub(crate) http10: String,
+    pub(crate) http11: String,
+}
+
+impl Via {
+    fn new(name: &str) -> Self {
+        Self { http10: format!("1.0 {name}"), http11: format!("1.1 {name}") }
+    }
 }
 
 /// What happens to the fields that tell who the client is.
@@ -131,7 +144,7 @@ impl Config {
             replaces_host: false,
             x_forwarded: Chain::Replace,
             forwarded: Chain::Remove,
-            via: "aurora".to_owned(),
+            via: Via::new("aurora"),
             proxy_protocol: None,
         })
     }
@@ -173,7 +186,7 @@ impl Config {
         if !is_token(name) {
             return Err(ConfigError::Via(name.to_owned()));
         }
-        self.via = name.to_owned();
+        self.via = Via::new(name);
         Ok(self)
     }
 

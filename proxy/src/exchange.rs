@@ -8,7 +8,7 @@ use aurora_http::core::proxy_header::ProxyHeader;
 use aurora_http::core::request::BodyLength;
 use aurora_http::{Content, Exchange, Flow, Method, Peer, Request, Respond, ResponseWriter, WriteError};
 
-use crate::config::ProxyProtocol;
+use crate::config::{ProxyProtocol, Via};
 use crate::link::Link;
 use crate::proxy::{Proxy, Shared, count};
 use crate::request::{Way, is_for_proxies, write_head};
@@ -180,7 +180,10 @@ fn wait(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<
         response.wake_after(u32::try_from(left.as_millis()).unwrap_or(u32::MAX).saturating_add(1));
     }
     let Ok(token) = response.defer() else { return Waiting::Never };
-    let Some(link) = &mut transfer.link else { return Waiting::Never };
+    let Some(link) = &mut transfer.link else {
+        let _ = response.fail(502);
+        return Waiting::Never;
+    };
     if !shared.hub.watch(link, token) {
         return Waiting::Not;
     }
@@ -331,15 +334,14 @@ fn switches_to(head: &Head<'_>, protocol: &str) -> bool {
     head.fields.get("Upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(protocol.as_bytes()))
 }
 
-fn switch(head: &Head<'_>, protocol: &str, via: &str, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-    let via = via_of(head, via);
+fn switch(head: &Head<'_>, protocol: &str, via: &Via, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
     let mut fields: Vec<(&str, &[u8])> = head.fields.forwarded().map(|field| (field.name, field.value)).collect();
     fields.retain(|(name, _)| !is_for_proxies(name));
-    fields.push(("Via", via.as_bytes()));
+    fields.push(("Via", via_of(head, via)));
     response.switch_protocols(protocol, &fields)
 }
 
-fn begin_response(head: &Head<'_>, via: &str, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+fn begin_response(head: &Head<'_>, via: &Via, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
     response.status(head.status)?;
     for field in head.fields.forwarded().filter(|field| !is_for_proxies(field.name)) {
         response.field(field.name, field.value)?;
@@ -358,8 +360,9 @@ fn begin_response(head: &Head<'_>, via: &str, response: &mut ResponseWriter<'_>)
     }))
 }
 
-fn via_of(head: &Head<'_>, name: &str) -> String {
-    format!("{} {name}", if head.is_http10 { "1.0" } else { "1.1" })
+/// The version in which the upstream has answered, and the proxy's name.
+fn via_of<'v>(head: &Head<'_>, via: &'v Via) -> &'v [u8] {
+    if head.is_http10 { via.http10.as_bytes() } else { via.http11.as_bytes() }
 }
 
 /// Keeps the connection for the next request, if it is in order.

@@ -46,8 +46,9 @@ pub(crate) fn write_head(out: &mut Vec<u8>, request: &Request<'_>, way: &Way<'_>
         }
     }
     put_client(out, request, way.config);
-    let version: &[u8] = if request.version() == Version::Http10 { b"1.0" } else { b"1.1" };
-    put(out, &[b"Via: ", version, b" ", way.config.via.as_bytes(), b"\r\n"]);
+    let via = &way.config.via;
+    let via = if request.version() == Version::Http10 { &via.http10 } else { &via.http11 };
+    put(out, &[b"Via: ", via.as_bytes(), b"\r\n"]);
     if let Some(hops) = way.max_forwards {
         let _ = write!(out, "Max-Forwards: {hops}\r\n");
     }

@@ -1,4 +1,5 @@
 //! Upstream connections: kept, ended, refused, slow.
+#![cfg(unix)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Requests and responses that pass through, and those that must not.
+#![cfg(unix)]
 
 mod support;
 
@@ -95,6 +96,17 @@ fn each_framing_of_a_body_arrives() {
             assert_eq!(found.field("Content-Length"), Some("1000"));
         }
     }
+}
+
+#[test]
+fn long_heads_pass_in_both_directions() {
+    let long = "x".repeat(25_000);
+    let (head, response) = exchange(
+        &format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {long}\r\n\r\n"),
+        format!("HTTP/1.1 200 OK\r\nX-Long: {long}\r\nContent-Length: 5\r\n\r\nhello"),
+    );
+    assert!(head.contains(&format!("\r\nX-Long: {long}\r\n")));
+    assert_eq!((response.field("X-Long"), response.text()), (Some(&*long), "hello"));
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! WebSockets and other protocols through the proxy, and tunnels.
+#![cfg(unix)]
 
 mod support;
 
