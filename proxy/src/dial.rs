@@ -100,8 +100,7 @@ fn is_exhausted(error: &io::Error) -> bool {
 
 /// Connects anew to the upstream whose kept connection had ended.
 pub(crate) fn reopen(shared: &Shared, transfer: &mut Transfer) -> Step {
-    let upload_is_broken = transfer.upload == Upload::Broken;
-    let Some(choice) = transfer.choice.filter(|_| !upload_is_broken) else { return Step::Failed(502) };
+    let Some(choice) = transfer.choice else { return Step::Failed(502) };
     match open(shared, transfer, choice) {
         Ok(()) => Step::Again,
         Err(status) => Step::Failed(status),

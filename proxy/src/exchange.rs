@@ -63,6 +63,7 @@ impl Forwarding {
             BodyLength::Length(_) => Upload::Length,
             BodyLength::Chunked => Upload::Chunked,
         };
+        transfer.whole_upload = transfer.upload;
         let transfer = self.transfer.insert(transfer);
         if let Some(Some(target)) = target {
             transfer.is_connect = true;

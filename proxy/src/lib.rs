@@ -20,7 +20,7 @@
 //!   `Upgrade`, `Keep-Alive`, `Proxy-*`. `Via` is added, `X-Forwarded-For`, `-Proto` and `-Host` are replaced, `Forwarded` is
 //!   removed: see [`Chain`]. `Host` stays, unless [`Config::replace_host`] says otherwise.
 //! - **Content and bodies stream** in both directions, at the pace of the slower side. `Expect: 100-continue` is passed on.
-//!   Trailers are not.
+//!   Trailers, and interim responses other than 100, are not.
 //! - **Responses are parsed strictly.** What could be read in two ways is 502: two lengths, a length and chunks, folded lines,
 //!   bare line feeds, malformed chunks. A response that is cut off reaches the client cut off, never as a complete one.
 //!   `Date` is the server's own. A 401 without `WWW-Authenticate`, and a 405 without `Allow`, get one that says nothing,

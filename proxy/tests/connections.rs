@@ -128,6 +128,29 @@ fn a_stale_connection_is_replaced_once() {
     rig.ends();
 }
 
+/// Whenever the upstream ends a connection, the next request does not suffer.
+#[test]
+fn connections_that_end_at_any_moment_are_replaced() {
+    let upstream = Upstream::new();
+    let rig = Rig::new(upstream.config());
+    let mut client = rig.client();
+    for round in 0..100 {
+        client.send(GET);
+        let mut peer = upstream.accept();
+        peer.serve("hello");
+        if round % 2 == 0 {
+            drop(peer);
+            assert_eq!(client.response("GET").text(), "hello");
+        } else {
+            assert_eq!(client.response("GET").text(), "hello");
+            drop(peer);
+        }
+    }
+    assert_eq!(rig.proxy.counters().failed, 0);
+    drop(client);
+    rig.ends();
+}
+
 /// What may have had an effect is not sent again.
 #[test]
 fn requests_that_are_not_idempotent_are_not_sent_twice() {
