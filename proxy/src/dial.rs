@@ -98,10 +98,12 @@ fn is_exhausted(error: &io::Error) -> bool {
     error.kind() == ErrorKind::QuotaExceeded || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
-/// Connects anew to the upstream whose kept connection had ended.
+/// Connects anew after a kept connection had ended: to another upstream if there is one, since this one may be about to end as a
+/// whole.
 pub(crate) fn reopen(shared: &Shared, transfer: &mut Transfer) -> Step {
-    let Some(choice) = transfer.choice else { return Step::Failed(502) };
-    match open(shared, transfer, choice) {
+    let Some(before) = transfer.choice else { return Step::Failed(502) };
+    let other = upstreams(shared, transfer).choose(transfer.tried | 1 << before.upstream);
+    match open(shared, transfer, other.unwrap_or(before)) {
         Ok(()) => Step::Again,
         Err(status) => Step::Failed(status),
     }

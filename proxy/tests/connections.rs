@@ -128,6 +128,30 @@ fn a_stale_connection_is_replaced_once() {
     rig.ends();
 }
 
+/// One that ends a kept connection may be about to end as a whole.
+#[test]
+fn a_stale_connection_is_replaced_by_one_to_another_upstream() {
+    let (one, two) = (Upstream::new(), Upstream::new());
+    let rig = Rig::new(Config::new([one.name(), two.name()]).expect("upstreams").replace_host());
+    let mut client = rig.client();
+    client.send(GET);
+    let mut peer = one.accept();
+    peer.serve("one");
+    assert_eq!(client.response("GET").text(), "one");
+    client.send(GET);
+    two.accept().serve("two");
+    assert_eq!(client.response("GET").text(), "two");
+    client.send(GET);
+    assert!(peer.head().contains(&format!("\r\nHost: {}\r\n", one.name())));
+    drop(peer);
+    let head = two.accept().serve("again");
+    assert!(head.contains(&format!("\r\nHost: {}\r\n", two.name())), "{head}");
+    assert_eq!(client.response("GET").text(), "again");
+    assert!(one.is_left_alone());
+    drop(client);
+    rig.ends();
+}
+
 /// Whenever the upstream ends a connection, the next request does not suffer.
 #[test]
 fn connections_that_end_at_any_moment_are_replaced() {
