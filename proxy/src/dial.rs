@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 
 use aurora_http::ResponseWriter;
 
-use crate::link::Socket;
+use crate::link::{Link, Socket};
 use crate::proxy::{Shared, count};
 use crate::transfer::{Phase, Step, Transfer, Upload};
 use crate::upstream::{Choice, Upstreams};
@@ -98,10 +98,16 @@ fn is_exhausted(error: &io::Error) -> bool {
     error.kind() == ErrorKind::QuotaExceeded || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
-/// Connects anew to the upstream whose kept connection had ended.
+/// Connects anew after a connection has ended without a response: to another upstream if there is one, since this one may be about
+/// to end as a whole, or to the same if it only was a kept connection that had ended.
 pub(crate) fn reopen(shared: &Shared, transfer: &mut Transfer) -> Step {
-    let upload_is_broken = transfer.upload == Upload::Broken;
-    let Some(choice) = transfer.choice.filter(|_| !upload_is_broken) else { return Step::Failed(502) };
+    let Some(before) = transfer.choice else { return Step::Failed(502) };
+    let was_kept = transfer.link.as_ref().is_some_and(Link::is_reused);
+    let other = upstreams(shared, transfer).choose(transfer.tried | 1 << before.upstream);
+    let Some(choice) = other.or(was_kept.then_some(before)) else { return Step::Failed(502) };
+    transfer.is_retried = true;
+    count(&shared.counts.retried);
+    transfer.rewind(&shared.hub);
     match open(shared, transfer, choice) {
         Ok(()) => Step::Again,
         Err(status) => Step::Failed(status),

@@ -63,6 +63,7 @@ impl Forwarding {
             BodyLength::Length(_) => Upload::Length,
             BodyLength::Chunked => Upload::Chunked,
         };
+        transfer.whole_upload = transfer.upload;
         let transfer = self.transfer.insert(transfer);
         if let Some(Some(target)) = target {
             transfer.is_connect = true;
@@ -269,14 +270,12 @@ fn read_head(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWr
         match transfer.receive() {
             Ok(None) => return Step::Wait,
             Ok(Some(1..)) => {}
+            // The request may be sent once more, if nothing has been heard of it (RFC 9110 §9.2.2).
             Ok(Some(0)) | Err(_) => {
-                let is_stale = transfer.link.as_ref().is_some_and(Link::is_reused) && transfer.input.is_empty();
-                if !is_stale || transfer.is_retried || !transfer.is_idempotent || transfer.has_content {
+                let is_unheard = transfer.input.is_empty() && transfer.interim == 0;
+                if !is_unheard || transfer.is_retried || !transfer.is_idempotent || transfer.has_content {
                     return Step::Failed(502);
                 }
-                transfer.is_retried = true;
-                count(&shared.counts.retried);
-                transfer.rewind(&shared.hub);
                 return dial::reopen(shared, transfer);
             }
         }

@@ -20,14 +20,14 @@
 //!   `Upgrade`, `Keep-Alive`, `Proxy-*`. `Via` is added, `X-Forwarded-For`, `-Proto` and `-Host` are replaced, `Forwarded` is
 //!   removed: see [`Chain`]. `Host` stays, unless [`Config::replace_host`] says otherwise.
 //! - **Content and bodies stream** in both directions, at the pace of the slower side. `Expect: 100-continue` is passed on.
-//!   Trailers are not.
+//!   Trailers, and interim responses other than 100, are not.
 //! - **Responses are parsed strictly.** What could be read in two ways is 502: two lengths, a length and chunks, folded lines,
 //!   bare line feeds, malformed chunks. A response that is cut off reaches the client cut off, never as a complete one.
 //!   `Date` is the server's own. A 401 without `WWW-Authenticate`, and a 405 without `Allow`, get one that says nothing,
 //!   because without it they would not be responses (RFC 9110 §15.5.2, §15.5.6).
-//! - **Upstream connections are kept**, and used again, the one that was used last first. If one turns out to have ended before
-//!   the first byte of a response, the request is sent once more on a new one, if its method is idempotent and none of its
-//!   content was taken (RFC 9112 §9.3.1).
+//! - **Upstream connections are kept**, and used again, the one that was used last first. If a connection ends before the first
+//!   byte of a response, the request is sent once more, provided that its method is idempotent and none of its content was taken
+//!   (RFC 9110 §9.2.2): to another upstream, or with only one, on a new connection if it had been a kept one.
 //! - **Several upstreams** take turns. One that cannot be connected to is left out for a while, and the next one gets the
 //!   request: nothing of it has been sent.
 //! - **WebSockets** and other [upgrades](Config::upgrades), and [tunnels](Config::tunnels) by CONNECT. A client's FIN is passed

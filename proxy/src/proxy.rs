@@ -58,7 +58,7 @@ pub struct ProxyCounters {
     pub connected: u64,
     /// Requests that were sent on a kept connection.
     pub reused: u64,
-    /// Requests that were sent again, because a kept connection had ended.
+    /// Requests that were sent again, because the connection had ended without a response.
     pub retried: u64,
     /// Requests that were answered with 502, or 503 for want of a descriptor.
     pub failed: u64,

@@ -76,6 +76,8 @@ pub(crate) struct Transfer {
     /// Bytes of interim responses.
     pub(crate) interim: usize,
     pub(crate) upload: Upload,
+    /// What `upload` was before anything was sent.
+    pub(crate) whole_upload: Upload,
     /// Of the response.
     pub(crate) body: Option<Body>,
     /// When something last went forward.
@@ -119,6 +121,7 @@ impl Transfer {
             hub.close(link);
         }
         self.sent = 0;
+        self.upload = self.whole_upload;
         self.input.clear();
         (self.used, self.searched, self.interim) = (0, 0, 0);
         self.phase = Phase::Connecting;
