@@ -27,6 +27,20 @@
 //!
 //! `Upload-Defer-Length` is refused (400): an upload has its length from the start.
 //!
+//! # Pages of other origins
+//! Browsers have to be told that they may send and read the protocol's fields:
+//!
+//! ```
+//! use aurora_http::{Handler, Resumer};
+//! use aurora_http_files::tus::{self, Uploads};
+//! use aurora_http_web::middleware::{Cors, Wrap};
+//!
+//! fn handler(uploads: &Uploads, resumer: Resumer) -> impl Handler + use<> {
+//!     let cors = Cors::new(&["https://example.org"]).methods("POST, HEAD, PATCH, DELETE");
+//!     uploads.handler(resumer).wrap(cors.fields(tus::REQUEST_FIELDS).exposed_fields(tus::RESPONSE_FIELDS))
+//! }
+//! ```
+//!
 //! # What is on disk
 //! For each upload its content, in a file whose length is the offset, and beside it its length and metadata in a small file that
 //! is written at once or not at all. So nothing is lost when the server or its machine stops: a client asks with HEAD and goes on.
@@ -58,6 +72,13 @@ pub use handler::{Receipt, ReceiveUploads};
 
 use crate::threads::Threads;
 use store::Store;
+
+/// The protocol's fields in requests, for `Access-Control-Allow-Headers`.
+pub const REQUEST_FIELDS: &str = "Content-Type, Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset, X-HTTP-Method-Override, X-Requested-With";
+
+/// The protocol's fields in responses, for `Access-Control-Expose-Headers`.
+pub const RESPONSE_FIELDS: &str = "Location, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Expires, Upload-Length, \
+                                   Upload-Metadata, Upload-Offset";
 
 /// A folder for resumable uploads. Make it once, and a [`handler`](Self::handler) of it for each worker.
 ///

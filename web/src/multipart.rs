@@ -213,7 +213,7 @@ impl Multipart {
     /// # fn main() -> Result<(), MultipartError> {
     /// let mut form = Multipart::new(b"x")?;
     /// let mut rest: &[u8] = b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nhello\r\n--x--\r\n";
-    /// let mut value = Vec::new();
+    /// let mut value: Vec<u8> = Vec::new();
     /// loop {
     ///     let (count, event) = form.step(rest, true)?;
     ///     rest = &rest[count..];
@@ -354,13 +354,23 @@ fn find(bytes: &[u8], delimiter: &[u8]) -> usize {
     bytes.len()
 }
 
+/// Looks at blocks without a branch for each byte, which the compiler turns into vector instructions: long ones for content without
+/// lines, short ones for text.
 fn position_of_cr(bytes: &[u8]) -> Option<usize> {
-    /// Compared without a branch for each byte, which the compiler turns into vector instructions.
-    const BLOCK: usize = 64;
-    let has_cr = |block: &[u8]| block.iter().fold(false, |found, &byte| found | (byte == b'\r'));
-    let skipped = bytes.chunks_exact(BLOCK).take_while(|block| !has_cr(block)).count() * BLOCK;
+    if bytes.first() == Some(&b'\r') {
+        return Some(0);
+    }
+    let mut skipped = blocks_without_cr::<64>(bytes);
+    skipped += blocks_without_cr::<16>(bytes.get(skipped..).unwrap_or_default());
     let rest = bytes.get(skipped..).unwrap_or_default();
     Some(skipped + rest.iter().position(|&byte| byte == b'\r')?)
+}
+
+/// The length of the blocks at the front that contain no CR.
+fn blocks_without_cr<const BLOCK: usize>(bytes: &[u8]) -> usize {
+    let has_cr = |block: &[u8; BLOCK]| block.iter().fold(false, |found, &byte| found | (byte == b'\r'));
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    blocks.iter().take_while(|block| !has_cr(block)).count() * BLOCK
 }
 
 /// Why a form could not be read. Also as a [`WriteError`], it answers with the given status.
