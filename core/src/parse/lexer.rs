@@ -127,7 +127,7 @@ fn name_len(bytes: &[u8]) -> usize {
 /// The highest bit of each byte that is not a letter.
 #[inline(always)]
 const fn others_than_letters(word: u64) -> u64 {
-    let lower = (word | 0x20 * ONES) & !HIGH;
+    let lower = (word | (0x20 * ONES)) & !HIGH;
     let from_a = lower + (0x80 - b'a' as u64) * ONES;
     let beyond_z = lower + (0x7f - b'z' as u64) * ONES;
     (!from_a | beyond_z | word) & HIGH
