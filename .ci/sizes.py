@@ -20,6 +20,12 @@ IMAGES = [
     ("engine", "full", "`Engine` and `Readiness`, every flow but deferral and upgrade, and a page of 4096 bytes", 40_000),
 ]
 
+PEERS = [
+    ("picoserve", "one answer for everything, one connection; with its timeouts"),
+    ("edge-http", "one answer for everything, one connection; without timeouts"),
+    ("edge-http-four", "one answer for everything, four connections; without timeouts"),
+]
+
 
 TRIED = """
 The goals are not reached yet, except for the parser. Flash of the parser, and of the engine with the smallest handler and with
@@ -101,6 +107,30 @@ def part_of(name):
     return f"the crate `{crate[1]}`"
 
 
+def version_of(crate, path="examples/bare-metal-sizes-peers/Cargo.lock"):
+    with open(path, encoding="utf-8") as file:
+        return re.search(rf'name = "{crate}"\nversion = "([^"]+)"', file.read())[1]
+
+
+def peers(image, base):
+    """Other servers, measured alike."""
+    yield "## Other servers for microcontrollers"
+    yield ""
+    yield "The same figures of [picoserve](https://crates.io/crates/picoserve) and [edge-http](https://crates.io/crates/edge-http),"
+    yield "in the images of [`examples/bare-metal-sizes-peers`](../examples/bare-metal-sizes-peers): the same compiler and options, the"
+    yield "same stand-in for a network, and a loop that polls the server's future in place of an executor. They check less of what"
+    yield "arrives: picoserve's documentation advises to put a proxy such as nginx between it and the internet."
+    yield ""
+    rows = []
+    for name, what in PEERS:
+        crate = name.removesuffix("-four")
+        one = image(name, "peer")
+        sizes = [one.length(section) for section in (".text", ".rodata", ".data")]
+        rows.append((f"{crate} {version_of(crate)}, {what}", *sizes, one.flash() - base.flash()))
+    yield from table(("image", "`.text`", "`.rodata`", "`.data`", "flash"), rows)
+    yield ""
+
+
 def table(head, rows):
     yield "| " + " | ".join(head) + " |"
     yield "|" + "|".join("---" if index == 0 else "--:" for index in range(len(head))) + "|"
@@ -138,9 +168,10 @@ def page(folder):
         rows.append((what, *sizes, one.flash() - base.flash(), goal))
     yield from table(("image", "`.text`", "`.rodata`", "`.data`", "flash", "goal"), rows)
     yield ""
+    yield from peers(image, base)
     yield "## Flash by part"
     yield ""
-    yield "The last image, by the module that a function or constant is in. What is inlined counts where it ends up."
+    yield "The last image of Aurora, by the module that a function or constant is in. What is inlined counts where it ends up."
     yield ""
     parts = collections.Counter()
     for _, size, kind, name in engine.symbols:
@@ -152,7 +183,7 @@ def page(folder):
     yield ""
     yield "## RAM"
     yield ""
-    yield "The last image, with four connections and nine buffers of 1 KiB."
+    yield "The last image of Aurora, with four connections and nine buffers of 1 KiB."
     yield ""
     narrow, wide = types(image("types", "smallest")), types(image("types", "wide"))
     rows = [(f"`{name.split('::')[-1]}`", size) for _, size, kind, name in engine.symbols if kind in "bd" and size > 1]
