@@ -24,14 +24,14 @@ use crate::time::Instant;
 use listener::{Listener, Listening};
 use pressure::{Marks, Pressure};
 
-/// The most listeners of one engine.
-pub const LISTENERS_MAX: usize = 8;
+/// The most listeners of one engine: 8, or 2 without an operating system and with the feature `small`.
+pub const LISTENERS_MAX: usize = if cfg!(all(feature = "small", target_os = "none")) { 2 } else { 8 };
 
 /// How often the wall clock is read.
 const DATE_INTERVAL_MS: u32 = 250;
 
 /// The most sends of a turn that get their deadlines at its end; further ones get them at once.
-const UNARMED_MAX: usize = 32;
+const UNARMED_MAX: usize = if cfg!(feature = "small") { 4 } else { 32 };
 
 /// The most buffers lent to the reactor; fewer are lent while few are free.
 pub const LENT_MAX: usize = 64;
@@ -451,7 +451,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// Whether a stop is complete: no connection, no listener, nothing in flight.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.mode != Mode::Run
+        self.mode() != Mode::Run
             && self.held.slots.is_empty()
             && self.lobby.is_empty()
             && self.listeners.iter().all(|listener| listener.state == Listening::Closed)
@@ -461,18 +461,23 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         // A handler may have resolved a token of its own worker, which does not wake the loop.
-        let is_due = !self.ready.is_empty() || self.listeners_due || self.deferrals.is_rung();
+        let is_due = !self.ready.is_empty() || self.listeners_due || H::NEEDS.deferral && self.deferrals.is_rung();
         if is_due || self.must_turn_to_stop() || self.must_serve_queues() {
             return Some(Instant(0));
         }
-        let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
-        let others =
-            [self.accept_paused_until, self.lobby_check_at, self.famine_due, self.heads_due, self.stop_deadline];
+        let mut earliest = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
+        // The others than the first are those of rules that a program may not need.
+        let [lobby_check_at, famine_due, heads_due] =
+            if H::NEEDS.eviction { [self.lobby_check_at, self.famine_due, self.heads_due] } else { [None; 3] };
+        let others = [self.accept_paused_until, lobby_check_at, famine_due, heads_due, self.stop_deadline];
         // Usually none of these is set.
         if others.iter().all(Option::is_none) {
-            return deadline;
+            return earliest;
         }
-        others.into_iter().chain([deadline]).flatten().min()
+        for at in others.into_iter().flatten() {
+            earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
+        }
+        earliest
     }
 
     /// The timeout of a class of deadlines.

@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use super::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal};
+use super::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Needs, Refusal};
 use crate::error::CloseReason;
 use crate::request::Request;
 use crate::writer::ResponseWriter;
@@ -106,6 +106,7 @@ impl<A: Around, H: Handler> Wrapped<A, H> {
 }
 
 impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
+    const NEEDS: Needs = H::NEEDS;
     type Exchange = (A::Note, H::Exchange);
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {

@@ -188,7 +188,7 @@ impl<'a> ResponseWriter<'a> {
     /// Whether this connection can send parts of files with [`write_file`](Self::write_file).
     #[must_use]
     pub fn sends_files(&self) -> bool {
-        self.place.peers.sends_files()
+        !self.facts.has(Facts::NO_FILES) && self.place.peers.sends_files()
     }
 
     /// Has the system send a part of a file, without copying it into a buffer; once per call, after everything that is
