@@ -4,17 +4,15 @@
 
 mod nic;
 
-use aurora_bare_metal_device::board::{Board, Ethernet, NAME, Once, entry, give_up, now, start};
+use aurora_bare_metal_device::board::{Board, Ethernet, Late, NAME, Once, entry, give_up, now, start};
 use aurora_bare_metal_device::pages::{Exchange, Pages};
 use aurora_http_core::budget::buffers_for_few;
-use aurora_http_core::defer::Deferrals;
-use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
+use aurora_http_core::engine::Engine;
 use aurora_http_core::limits::Limits;
-use aurora_http_core::pool::{Buf, BufferPool, Buffers, Slots};
 use aurora_http_core::preamble::Preamble;
-use aurora_http_core::readiness::{Parked, Readiness};
+use aurora_http_core::readiness::Readiness;
 use aurora_http_core::run;
-use aurora_http_core::stop::StopFlag;
+use aurora_http_core::tables::Tables;
 use aurora_http_core::time::Instant;
 use aurora_http_smoltcp::{Memory, Platform, Stack};
 use nic::Nic;
@@ -36,34 +34,17 @@ const ADDRESS: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
 const ROUTER: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
 
 type Sockets = Memory<SOCKETS, WINDOW>;
+/// What engine and reactor stand on.
+type Server = Tables<'static, Exchange, SLOTS, BUFFERS, { Sockets::HANDLES }, 1024>;
 
 static PLACES: Once<[SocketStorage<'static>; SOCKETS]> = Once::new([const { SocketStorage::EMPTY }; SOCKETS]);
 static MEMORY: Once<Sockets> = Once::new(Memory::new());
-// On its own, because it is all zeros, and the tables are not: it would lie in flash with them.
-static BYTES: Once<Buffers<BUFFERS, 1024>> = Once::new(Buffers::new());
+type HttpEngine = Engine<'static, 'static, Pages<Board>>;
+type HttpReactor = Readiness<'static, 'static, Stack<'static, Nic, Device>>;
+
+static ENGINE: Late<Option<HttpEngine>> = Late::new();
+static REACTOR: Late<HttpReactor> = Late::new();
 static SERVER: Once<Server> = Once::new(Server::new());
-static STOP: StopFlag = StopFlag::new();
-
-/// What engine and reactor stand on.
-struct Server {
-    slots: Slots<Slot<'static, Exchange>, SLOTS>,
-    nodes: [SlotNode; SLOTS],
-    table: [Option<Buf<'static>>; BUFFERS],
-    parked: [Parked<'static>; Sockets::HANDLES],
-    lent: [Option<Buf<'static>>; SLOTS],
-}
-
-impl Server {
-    const fn new() -> Self {
-        Self {
-            slots: Slots::new(),
-            nodes: [const { SlotNode::new() }; SLOTS],
-            table: [const { None }; BUFFERS],
-            parked: [const { Parked::new() }; Sockets::HANDLES],
-            lent: [const { None }; SLOTS],
-        }
-    }
-}
 
 struct Device;
 
@@ -83,33 +64,29 @@ impl Platform for Device {
 #[entry]
 fn main() -> ! {
     start();
-    let Some(stack) = stack() else { give_up() };
-    let Some(server) = SERVER.take() else { give_up() };
-    let Server { slots, nodes, table, parked, lent } = server;
-    let listener = stack.listener();
-    let storage =
-        Storage { slots: slots.entries(), nodes, loans: &mut [], deferrals: Deferrals::NONE, scratch: &mut [] };
-    let Some(mut engine) = engine(storage, table) else { give_up() };
-    if engine.listen(listener).is_err() {
-        give_up();
-    }
-    let mut reactor = Readiness::new(stack, parked, lent);
+    let Some((engine, reactor)) = server() else { give_up() };
     loop {
-        if run::turn(&mut engine, &mut reactor, &STOP).is_err() {
+        if run::turn_forever(engine, reactor).is_err() {
             give_up();
         }
     }
 }
 
-fn engine(
-    storage: Storage<'static, 'static, Exchange>,
-    table: &'static mut [Option<Buf<'static>>; BUFFERS],
-) -> Option<Engine<'static, 'static, Pages<Board>>> {
-    let mut pool = BufferPool::new(table, buffers_for_few(SLOTS)).ok()?;
-    pool.add_buffers(BYTES.take()?).ok()?;
-    Engine::new(storage, pool, Pages::new(Board), Limits::small_device(), Preamble::new(NAME).ok()?).ok()
+/// Not inlined, so that what the stack needs for this is free again afterwards.
+#[inline(never)]
+fn server() -> Option<(&'static mut HttpEngine, &'static mut HttpReactor)> {
+    let parts = SERVER.take()?.split();
+    let engine = ENGINE.fill(|| {
+        let preamble = Preamble::new(NAME).ok()?;
+        Engine::new(parts.storage, parts.pool, Pages::new(Board), Limits::small_device(), preamble).ok()
+    })?;
+    let engine = engine.as_mut()?;
+    let stack = stack()?;
+    engine.listen(stack.listener()).ok()?;
+    Some((engine, REACTOR.fill(|| Readiness::new(stack, parts.parked, parts.lent))?))
 }
 
+#[inline(never)]
 fn stack() -> Option<Stack<'static, Nic, Device>> {
     let mut nic = Nic::new(Ethernet::start(MAC))?;
     let config = Config::new(EthernetAddress(MAC).into());
