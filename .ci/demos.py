@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""Asks a program of examples/bare-metal-*: .ci/demos.py [--serve] PROGRAM EMULATOR BOARD IMAGE.
+"""Asks a program of examples/bare-metal-*: .ci/demos.py [--serve | --write] PROGRAM EMULATOR BOARD IMAGE.
 
 The exit status is 1 if an answer was wrong."""
 
 import json
 import math
+import re
 import signal
 import sys
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
-from machine import Clients, Machine, receive
+from machine import Clients, Machine, held_by_main, receive
 
 BIG = bytes(index % 251 for index in range(20_000))
 GET = b"GET /status HTTP/1.1\r\nHost: device\r\n\r\n"
@@ -222,9 +223,41 @@ def check_deadlines(clients):
         check(f"{name} is closed", out.endswith(expected) and least < seconds < most, (out, seconds))
 
 
+# The figure depends on where interrupts come in.
+STACK_STEP = 64
+SIZES = "docs/sizes.md"
+
+
+def check_stack(image, program, board, used, is_written):
+    """Compares the depth of the stack with the row in docs/sizes.md, or writes that."""
+    row = f"`bare-metal-{program}` on `{board}`"
+    held, used = held_by_main(image), math.ceil(used / STACK_STEP) * STACK_STEP
+    with open(SIZES, encoding="utf-8") as file:
+        text = file.read()
+    with open(image, "rb") as file:
+        compiler = re.search(rb"rustc version ([\w.-]+)", file.read())
+    there = re.search(rf"^\| {re.escape(row)} \| ([\d ]+) \| ([\d ]+) \|$", text, re.M)
+    told = [int(cell.replace(" ", "")) for cell in there.groups()] if there else [0, 0]
+    if is_written:
+        line = f"| {row} | {held:,} | {used:,} |".replace(",", " ")
+        if there:
+            text = text.replace(there[0], line)
+        else:
+            text = re.sub(r"(\| stack of .*\n\|---.*\n)", lambda head: f"{head[1]}{line}\n", text)
+        with open(SIZES, "w", encoding="utf-8") as file:
+            file.write(text)
+    elif compiler and f"rustc {compiler[1].decode()}" not in text:
+        print(f"The stack is not compared: {SIZES} was written with another compiler.")
+    else:
+        is_right = abs(told[1] - used) <= 2 * STACK_STEP and abs(told[0] - held) <= STACK_STEP
+        check(f"the stack is as deep as {SIZES} says, or .ci/demos --write {program} … writes it", is_right, (told, [held, used]))
+    print(f"stack: {used} bytes, {held} of them held by main", flush=True)
+
+
 def main():
     serve = "--serve" in sys.argv
-    program, emulator, board, image = [argument for argument in sys.argv[1:] if argument != "--serve"]
+    is_written = "--write" in sys.argv
+    program, emulator, board, image = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
     with Machine(emulator, board, image, network=program == "net") as machine:
         clients = Clients(machine.port)
         if serve:
@@ -235,8 +268,9 @@ def main():
             return 0
         (check_net if program == "net" else check_uart)(clients)
         check("the program still runs", machine.is_running())
-        untouched = machine.untouched_bytes()
-        check(f"the stack keeps clear of the data: {untouched} bytes of RAM were never used", untouched >= 1024)
+        used, left = machine.stack_bytes()
+        check(f"the stack keeps clear of the data: {left} bytes between them were never used", left >= 1024)
+        check_stack(image, program, board, used, is_written)
     print(f"{failures} answers were wrong" if failures else "all answers were right")
     return failures > 0
 

@@ -9,8 +9,27 @@ import subprocess
 import tempfile
 
 SECONDS_MAX = 60
-# Where the RAM of a board is, and how long.
-RAM = {"lm3s6965evb": (0x20000000, 64 * 1024), "microbit": (0x20000000, 16 * 1024), "virt": (0x80040000, 64 * 1024)}
+# What the stack is painted with before the program starts.
+PAINT = 0xA5
+
+
+def stack_of(image):
+    """Where the stack of an image can be: the address behind the data, and the one that it grows down from."""
+    told = subprocess.run(["llvm-nm", image], capture_output=True, text=True, check=True).stdout
+    symbols = {name: int(address, 16) for address, _, name in (line.split() for line in told.splitlines() if line.count(" ") == 2)}
+    return next(symbols[name] for name in ("__sheap", "_sheap") if name in symbols), symbols["_stack_start"]
+
+
+def held_by_main(image):
+    """What the program's `main` keeps on the stack while its loop runs: what its first instructions take."""
+    told = subprocess.run(["llvm-objdump", "-d", "-C", "--no-show-raw-insn", image], capture_output=True, text=True, check=True).stdout
+    # On Cortex-M, `main` calls the function with the name of the runtime.
+    names = (r"[^>]*_rt_+main", "(?:hal_)?main")
+    bodies = (re.search(rf"^[0-9a-f]+ <{name}>:\n((?:.*\n){{12}})", told, re.M) for name in names)
+    body = next(body[1] for body in bodies if body)
+    pushed = sum(4 * len(registers.split(",")) for registers in re.findall(r"push(?:\.w)?\s+\{([^}]*)\}", body))
+    taken = re.findall(r"sub(?:\.w|w)?\s+sp, (?:sp, )?#(\d+)|addi\s+sp, sp, -(\d+)", body)
+    return pushed + sum(int(one or other) for one, other in taken)
 
 
 class Machine:
@@ -19,6 +38,13 @@ class Machine:
     def __init__(self, emulator, board, image, network):
         """`network`: the program's port 80 is forwarded to; else the serial line is."""
         command = [emulator, "-M", board, "-display", "none", "-monitor", "none", "-qmp", "stdio", "-no-reboot"]
+        self.scratch = tempfile.TemporaryDirectory()
+        self.stack = stack_of(image)
+        start, end = self.stack
+        paint = os.path.join(self.scratch.name, "paint")
+        with open(paint, "wb") as file:
+            file.write(bytes([PAINT]) * (end - start))
+        command += ["-device", f"loader,file={paint},addr={start:#x},force-raw=on"]
         if board == "virt":
             command += ["-bios", "none"]
         if network:
@@ -26,7 +52,6 @@ class Machine:
             command += ["-serial", "null", "-nic", forward]
         else:
             command += ["-chardev", "socket,id=line,host=127.0.0.1,port=0,server=on,wait=off", "-serial", "chardev:line"]
-        self.board = board
         self.process = subprocess.Popen(
             command + ["-kernel", image], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
@@ -57,14 +82,14 @@ class Machine:
             if "error" in message:
                 raise RuntimeError(f"QEMU: {message['error']}")
 
-    def untouched_bytes(self):
-        """The longest run of bytes in RAM that were never written: between the data and the deepest end of the stack."""
-        start, length = RAM[self.board]
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "ram")
-            self._ask("memsave", {"val": start, "size": length, "filename": path})
-            with open(path, "rb") as file:
-                return max(map(len, re.findall(rb"\0+", file.read())))
+    def stack_bytes(self):
+        """How much of the stack was ever used, and how much is left of it: what is no longer painted."""
+        start, end = self.stack
+        path = os.path.join(self.scratch.name, "stack")
+        self._ask("memsave", {"val": start, "size": end - start, "filename": path})
+        with open(path, "rb") as file:
+            left = re.match(bytes([PAINT]) + b"*", file.read()).end()
+        return end - start - left, left
 
     def is_running(self):
         """Whether the program has not reset its board, which it does when it panics."""
@@ -76,6 +101,7 @@ class Machine:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
+        self.scratch.cleanup()
 
 
 class Clients:

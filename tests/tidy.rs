@@ -593,8 +593,9 @@ const UNSAFE_ALLOWED: [&str; 10] = [
 
 #[test]
 fn unsafe_is_confined_and_has_reasons() {
-    let mut folders =
-        ["compress", "core", "src", "files", "sockets", "system", "tls", "web", "websocket", "tests"].map(str::to_owned).to_vec();
+    let mut folders = ["compress", "core", "src", "files", "sockets", "system", "tls", "web", "websocket", "tests"]
+        .map(str::to_owned)
+        .to_vec();
     folders.extend(["benches", "embedding", "examples", "fuzz", "proxy", "simulation", "template"].map(str::to_owned));
     folders.extend(backends());
     let mut findings = Vec::new();

@@ -8,6 +8,7 @@ mod exchange;
 mod flow;
 mod forms;
 mod function;
+mod needs;
 mod refusal;
 mod respond;
 
@@ -24,6 +25,7 @@ pub use forms::{
     Deferred, Producing, Progress, Receiving, Upgraded, Whole, deferred, producing, receiving, upgraded, whole,
 };
 pub use function::{CollectFn, HandlerFn, collect_fn, handler_fn};
+pub use needs::Needs;
 pub use refusal::{Refusal, RefusalCause};
 pub use respond::{ErrorResponse, Respond};
 
@@ -68,6 +70,10 @@ pub use respond::{ErrorResponse, Respond};
     note = "`serve` and `start` take a function that makes a handler for each worker: `.serve(|_worker| handler_fn(function))`"
 )]
 pub trait Handler {
+    /// What the program needs of the engine, for microcontrollers: the code for anything else is left out. The default is
+    /// everything.
+    const NEEDS: Needs = Needs::ALL;
+
     /// What an exchange keeps between two calls. It should be small: every connection slot has room for one.
     type Exchange;
 
@@ -183,6 +189,7 @@ pub trait Handler {
 
 /// A borrowed handler: for programs that keep it, and for tests.
 impl<H: Handler + ?Sized> Handler for &mut H {
+    const NEEDS: Needs = H::NEEDS;
     type Exchange = H::Exchange;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {

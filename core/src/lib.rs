@@ -13,6 +13,7 @@
 //! | [`parse`], [`encode`], [`answer`] | heads and chunks in; heads and the server's own answers out |
 //! | [`reactor`], [`readiness`] | the interface to backends, and an adapter for non-blocking calls |
 //! | [`pool`], [`deadlines`], [`timers`] | memory and time, with fixed capacity |
+//! | [`tables`], [`budget`] | the memory of a server in one declaration, and how much that is |
 //! | `adapter` | one connection over a byte stream of embedded-io (features `embedded-io`, `embedded-io-async`) |
 //! | `sim` | a network in memory with a virtual clock, to test handlers and servers (feature `sim`) |
 //!
@@ -92,6 +93,7 @@ pub mod sim;
 pub mod state;
 pub mod status;
 pub mod stop;
+pub mod tables;
 pub mod time;
 pub mod timers;
 pub mod writer;

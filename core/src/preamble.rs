@@ -1,7 +1,5 @@
 //! The part of a response head that changes at most once a second: status line of a 200, `Date`, `Server`.
 
-use heapless::String;
-
 use crate::error::BufferFull;
 use crate::format::HttpDate;
 use crate::part::{copy, part, part_mut};
@@ -10,16 +8,17 @@ use crate::part::{copy, part, part_mut};
 pub const SERVER_BYTES_MAX: usize = 64;
 
 const STATUS_LINE_OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
-pub(crate) const BYTES_MAX: usize =
-    STATUS_LINE_OK.len() + "Date: ".len() + 29 + 2 + "Server: ".len() + SERVER_BYTES_MAX + 2;
+const DATE: &[u8] = b"Date: ";
+const SERVER: &[u8] = b"Server: ";
+const SERVER_LINE_MAX: usize = SERVER.len() + SERVER_BYTES_MAX + 2;
+pub(crate) const BYTES_MAX: usize = STATUS_LINE_OK.len() + DATE.len() + HttpDate::BYTES + 2 + SERVER_LINE_MAX;
 
 /// Formatted when the second changes, and copied into every response.
 #[derive(Clone, Debug)]
 pub struct Preamble {
-    /// The first `len` of them.
+    /// Status line, `Date`, `Server`: the first `len` bytes.
     bytes: [u8; BYTES_MAX],
     len: usize,
-    server: String<SERVER_BYTES_MAX>,
     date: Option<HttpDate>,
     unix_time: Option<u64>,
 }
@@ -33,9 +32,16 @@ impl Preamble {
         if !server.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             return Err(BufferFull);
         }
-        let server = String::try_from(server).map_err(|_| BufferFull)?;
-        let mut preamble = Self { bytes: [0; BYTES_MAX], len: 0, server, date: None, unix_time: None };
-        preamble.format();
+        if server.len() > SERVER_BYTES_MAX {
+            return Err(BufferFull);
+        }
+        let mut preamble = Self { bytes: [0; BYTES_MAX], len: 0, date: None, unix_time: None };
+        preamble.put(STATUS_LINE_OK);
+        if !server.is_empty() {
+            preamble.put(SERVER);
+            preamble.put(server.as_bytes());
+            preamble.put(b"\r\n");
+        }
         Ok(preamble)
     }
 
@@ -44,8 +50,9 @@ impl Preamble {
     pub fn set_unix_time(&mut self, unix_time: Option<u64>) {
         if self.unix_time != unix_time {
             self.unix_time = unix_time;
-            self.date = unix_time.and_then(HttpDate::from_unix_seconds);
-            self.format();
+            let date = unix_time.and_then(HttpDate::from_unix_seconds);
+            self.put_date(date.as_ref());
+            self.date = date;
         }
     }
 
@@ -75,22 +82,58 @@ impl Preamble {
         self.date.as_ref()
     }
 
-    fn format(&mut self) {
-        self.len = 0;
-        let mut put = |part: &[u8]| {
-            copy(part_mut(&mut self.bytes, self.len..self.len + part.len()), part);
-            self.len += part.len();
-        };
-        put(STATUS_LINE_OK);
-        if let Some(date) = &self.date {
-            put(b"Date: ");
-            put(date.as_bytes());
-            put(b"\r\n");
+    /// Puts the date in the place of the one before.
+    fn put_date(&mut self, date: Option<&HttpDate>) {
+        let dated = if self.date.is_some() { DATE.len() + HttpDate::BYTES + 2 } else { 0 };
+        // `Server`, the only thing behind the date.
+        let mut server = [0; SERVER_LINE_MAX];
+        let from = part(&self.bytes, STATUS_LINE_OK.len() + dated..self.len);
+        let server = part_mut(&mut server, ..from.len());
+        copy(server, from);
+        self.len = STATUS_LINE_OK.len();
+        if let Some(date) = date {
+            self.put(DATE);
+            self.put(date.as_bytes());
+            self.put(b"\r\n");
         }
-        if !self.server.is_empty() {
-            put(b"Server: ");
-            put(self.server.as_bytes());
-            put(b"\r\n");
+        self.put(server);
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        copy(part_mut(&mut self.bytes, self.len..self.len + bytes.len()), bytes);
+        self.len += bytes.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::string::String;
+
+    use super::*;
+
+    #[test]
+    fn the_date_comes_and_goes_before_the_server() {
+        let longest = "x".repeat(SERVER_BYTES_MAX);
+        for (server, line) in
+            [("", String::new()), ("a", "Server: a\r\n".into()), (&longest, format!("Server: {longest}\r\n"))]
+        {
+            let mut preamble = Preamble::new(server).unwrap();
+            for (time, date) in [
+                (None, ""),
+                (Some(784_111_777), "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"),
+                (Some(784_111_778), "Date: Sun, 06 Nov 1994 08:49:38 GMT\r\n"),
+                (Some(u64::MAX), ""),
+                (Some(0), "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"),
+                (None, ""),
+            ] {
+                preamble.set_unix_time(time);
+                let ok = String::from_utf8(preamble.ok().to_vec()).unwrap();
+                assert_eq!(ok, format!("HTTP/1.1 200 OK\r\n{date}{line}"));
+                assert_eq!(preamble.fields(), format!("{date}{line}").as_bytes());
+                assert_eq!(preamble.date().is_some(), !date.is_empty());
+            }
         }
+        assert!(Preamble::new(&"x".repeat(SERVER_BYTES_MAX + 1)).is_err() && Preamble::new("a\n").is_err());
     }
 }

@@ -59,7 +59,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     /// again.
     #[must_use]
     pub fn new(io: T, parked: &'s mut [Parked<'p>], lent: &'s mut [Option<Buf<'p>>]) -> Self {
-        parked.fill_with(Parked::new);
+        parked.fill_with(Parked::idle);
         lent.fill_with(|| None);
         let now = Queue { first: NONE, last: NONE };
         Self {

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::engine::{Control, Engine};
 use crate::handler::Handler;
 use crate::reactor::{IoError, Reactor};
-use crate::stop::StopFlag;
+use crate::stop::{Mode, StopFlag};
 use crate::timers::{Fired, Timers};
 
 /// Serves until `stop` is set and everything is closed.
@@ -71,7 +71,7 @@ pub fn run_with_timers<'s, 'p, H: Handler>(
     Ok(())
 }
 
-/// One turn of the loop. Waits until something happens. A program that never stops passes `&StopFlag::new()`.
+/// One turn of the loop. Waits until something happens. A program that never stops calls [`turn_forever`].
 ///
 /// # Errors
 /// The error that made the reactor unusable.
@@ -81,6 +81,17 @@ pub fn turn<'p, H: Handler>(
     stop: &StopFlag,
 ) -> Result<(), IoError> {
     pass(engine, reactor, stop, None)
+}
+
+/// Like [`turn`], in a program that never stops.
+///
+/// # Errors
+/// The error that made the reactor unusable.
+pub fn turn_forever<'p, H: Handler>(
+    engine: &mut Engine<'_, 'p, H>,
+    reactor: &mut (impl Reactor<'p> + ?Sized),
+) -> Result<(), IoError> {
+    pass_in(engine, reactor, Mode::Run, None)
 }
 
 /// One turn of the loop that waits at most `wait_max`: for programs that do something else before the next turn. With zero it
@@ -130,8 +141,19 @@ pub fn pass<'p, H: Handler>(
     stop: &StopFlag,
     wait_max: Option<Duration>,
 ) -> Result<(), IoError> {
+    pass_in(engine, reactor, stop.mode(), wait_max)
+}
+
+/// A [`pass`] with what the program says about a stop.
+#[cfg_attr(not(feature = "small"), inline(always))]
+fn pass_in<'p, H: Handler>(
+    engine: &mut Engine<'_, 'p, H>,
+    reactor: &mut (impl Reactor<'p> + ?Sized),
+    mode: Mode,
+    wait_max: Option<Duration>,
+) -> Result<(), IoError> {
     let now = reactor.now();
-    engine.begin_turn(now, stop.mode(), reactor.peers());
+    engine.begin_turn(now, mode, reactor.peers());
     issue(engine, reactor);
     let timeout = engine.poll_timeout().map(|at| now.until(at));
     let seen = reactor.wait(timeout.into_iter().chain(wait_max).min())?;

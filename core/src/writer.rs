@@ -14,6 +14,7 @@ mod special;
 mod std_io;
 mod whole;
 
+use core::convert::Infallible;
 use core::fmt;
 
 use crate::answer::{CONTINUE, sendable};
@@ -117,6 +118,10 @@ enum Phase {
 /// The state of a response; kept by the connection between two calls.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Stream {
+    /// No value: it leaves 0 for the `None` of whatever contains this, so that a `static` table of vacant slots is all zeros
+    /// and takes no flash.
+    #[allow(dead_code)]
+    Never(Infallible),
     /// No head has been written.
     #[default]
     Unbegun,
@@ -170,6 +175,9 @@ impl Facts {
     pub(crate) const WOKEN_BY_TIME: Self = Self(8192);
     /// A 100 (Continue) precedes the response.
     pub(crate) const INTERIM: Self = Self(16384);
+
+    /// Files are not sent by the reactor.
+    pub(crate) const NO_FILES: Self = Self(32768);
 
     /// Facts that may cause an insertion before the response, or into its head, after the call.
     pub(crate) const MAY_INSERT: Self = Self(Self::EXPECTS.0 | Self::CLOSE_UNREAD.0);

@@ -8,6 +8,7 @@ mod detached;
 mod famine;
 mod files;
 mod late;
+mod needs;
 mod overload;
 mod reused;
 mod set_up;

@@ -3,6 +3,8 @@
 use core::mem;
 
 use super::{Clock, Solo, io};
+#[cfg(feature = "small")]
+use crate::connection::Act;
 use crate::connection::{Action, Connection, Context, Place};
 use crate::defer::Deferrals;
 use crate::error::CloseReason;
@@ -169,7 +171,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
                     self.end(self.close_reason());
                     return Step::Ended;
                 }
-                None if self.connection.is_detached() => {
+                None if H::NEEDS.upgrades && self.connection.is_detached() => {
                     self.detach();
                     return Step::Ended;
                 }
@@ -353,6 +355,20 @@ impl<'p, H: Handler, C: Clock, E> Session<'_, '_, 'p, H, C, E> {
 
     /// Calls `f` with the context of the connection.
     fn with(&mut self, f: impl FnOnce(&mut Connection<'p, H::Exchange>, &mut Context<'_, '_, 'p, H>)) {
+        #[cfg(feature = "small")]
+        let mut once = Some(f);
+        // With this, the rest is compiled once, and not for each kind of event.
+        #[cfg(feature = "small")]
+        let f: &mut Act<'_, 'p, H> = &mut |connection, cx| {
+            if let Some(f) = once.take() {
+                f(connection, cx);
+            }
+        };
+        self.with_context(f);
+    }
+
+    #[cfg_attr(feature = "small", inline(never))]
+    fn with_context(&mut self, f: impl FnOnce(&mut Connection<'p, H::Exchange>, &mut Context<'_, '_, 'p, H>)) {
         let solo = &mut *self.solo;
         let mut cx = Context {
             handler: &mut solo.handler,

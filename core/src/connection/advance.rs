@@ -21,14 +21,16 @@ impl<'p, E> Connection<'p, E> {
         loop {
             let goes_on = match self.exchange.state {
                 State::New | State::KeepAlive | State::ReadingHead => self.read_head(cx),
-                State::ReadingContent | State::Switched if self.exchange.is_woken() => self.exchange.resume(cx, true),
+                State::ReadingContent | State::Switched if self.exchange.is_woken_in::<H>() => {
+                    self.exchange.resume(cx, true)
+                }
                 State::ReadingContent => self.read_content(cx),
                 State::Writing => self.write(cx),
                 State::Processing => {
                     let content_is_here = self.inbound.as_ref().is_some_and(|inbound| !inbound.is_empty());
                     self.exchange.resume(cx, content_is_here)
                 }
-                State::Switched => self.read_raw(cx),
+                State::Switched => H::NEEDS.upgrades && self.read_raw(cx),
                 State::Lingering | State::Closing | State::Closed => false,
             };
             if !goes_on {
@@ -228,12 +230,12 @@ impl<'p, E> Connection<'p, E> {
         exchange.release_output(cx.pool);
         match &exchange.waiting {
             Some(Flow::Produce(_)) => exchange.produce(cx),
-            Some(Flow::Defer(_)) => {
+            Some(Flow::Defer(_)) if H::NEEDS.deferral => {
                 exchange.go(Event::CallHandler);
                 exchange.await_answer(cx);
                 true
             }
-            Some(_) if exchange.stream == Stream::Raw => {
+            Some(_) if H::NEEDS.upgrades && exchange.stream == Stream::Raw => {
                 exchange.go(Event::Switch);
                 true
             }

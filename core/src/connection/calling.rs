@@ -128,7 +128,8 @@ impl<'p, E> Exchange<'p, E> {
             .with(Facts::CLOSE, close)
             .with(Facts::CLOSE_UNREAD, !droppable)
             .with(Facts::EXPECTS, expects)
-            .with(Facts::UPGRADE, request.wants_upgrade())
+            .with(Facts::UPGRADE, H::NEEDS.upgrades && request.wants_upgrade())
+            .with(Facts::NO_FILES, !H::NEEDS.files)
             .with(Facts::CONTENT, content)
     }
 
@@ -226,10 +227,14 @@ impl<'p, E> Exchange<'p, E> {
             }
         }
         return_loans(cx.pool, cx.loans);
-        if let Some(range) = range {
+        if H::NEEDS.files
+            && let Some(range) = range
+        {
             self.append_file(range);
         }
-        if let Some(ms) = written.wake_after_ms {
+        if H::NEEDS.deferral
+            && let Some(ms) = written.wake_after_ms
+        {
             self.wake_at = (cx.now.0 as u32).wrapping_add(ms.clamp(1, i32::MAX as u32));
             self.set(flag::TIMED | flag::PROGRESS);
         }
@@ -258,6 +263,10 @@ impl<'p, E> Exchange<'p, E> {
                 return false;
             }
         }
+        if self.stream == Stream::Raw && !H::NEEDS.upgrades {
+            self.replace_response(cx, flow, Answer::new(500), RefusalCause::Flow);
+            return false;
+        }
         if self.stream == Stream::Raw && !self.begins_raw(cx) {
             let error = WriteError::ContentUnread;
             self.replace_response(cx, flow, error.answer(), RefusalCause::Handler(error));
@@ -273,8 +282,10 @@ impl<'p, E> Exchange<'p, E> {
                 self.waiting = Some(flow);
                 self.go(Event::Respond);
             }
-            Flow::Defer(_) => self.defer(cx, flow),
-            Flow::Upgrade(_) | Flow::Detach(_) | Flow::Receive(_) | Flow::ReceiveOrResume(_) if self.body.is_raw() => {
+            Flow::Defer(_) if H::NEEDS.deferral => self.defer(cx, flow),
+            Flow::Upgrade(_) | Flow::Detach(_) | Flow::Receive(_) | Flow::ReceiveOrResume(_)
+                if H::NEEDS.upgrades && self.body.is_raw() =>
+            {
                 self.switch(cx, flow);
             }
             // The content was declined, and has been dropped.
@@ -288,9 +299,9 @@ impl<'p, E> Exchange<'p, E> {
             Flow::Collect(_) if here.head && !self.body.is_raw() => {
                 return self.want_content(cx, flow, content_max, here);
             }
-            // There is no valid token, no protocol was switched to, or the head that belongs to the content has been
+            // There is no valid token, or it is said not to be needed, no protocol was switched to, or the head that belongs to the content has been
             // consumed.
-            Flow::ReceiveOrResume(_) | Flow::Upgrade(_) | Flow::Detach(_) | Flow::Collect(_) => {
+            Flow::Defer(_) | Flow::ReceiveOrResume(_) | Flow::Upgrade(_) | Flow::Detach(_) | Flow::Collect(_) => {
                 self.replace_response(cx, flow, Answer::new(500), RefusalCause::Flow);
             }
         }
@@ -314,7 +325,7 @@ impl<'p, E> Exchange<'p, E> {
         content_max: Option<u64>,
         here: Here,
     ) -> bool {
-        if matches!(self.output, Output::File { .. }) {
+        if H::NEEDS.files && matches!(self.output, Output::File { .. }) {
             // The rest of the head would have to be kept together with the file, and the file open for longer.
             self.replace_response(cx, flow, Answer::new(500), RefusalCause::Flow);
             return false;
@@ -365,7 +376,7 @@ impl<'p, E> Exchange<'p, E> {
         self.waiting = None;
         self.count_out(cx);
         self.end_deferral(cx);
-        if self.body.is_raw() {
+        if H::NEEDS.upgrades && self.body.is_raw() {
             self.stream = Stream::Done;
             self.reason.get_or_insert(CloseReason::UpgradeFinished);
             self.set(flag::LAST | flag::IGNORES_INPUT);

@@ -71,7 +71,7 @@ impl<'p, E> Connection<'p, E> {
     /// Passes slices of content to the handler.
     fn receive<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
-        let keeps_trailers = self.exchange.facts.has(Facts::TRAILERS);
+        let keeps_trailers = H::NEEDS.trailers && self.exchange.facts.has(Facts::TRAILERS);
         let held = self.exchange.kept_len as usize;
         let body = &mut self.exchange.body;
         let polled = if keeps_trailers {
@@ -83,7 +83,7 @@ impl<'p, E> Connection<'p, E> {
             Ok(slice) => slice,
             Err(status) => return self.refuse_content(cx, status),
         };
-        slice.ended |= self.exchange.body.is_raw() && self.exchange.has(flag::FIN_RECEIVED);
+        slice.ended |= H::NEEDS.upgrades && self.exchange.body.is_raw() && self.exchange.has(flag::FIN_RECEIVED);
         let is_new = slice.len > 0 || slice.ended;
         self.join_held(&mut slice);
         if !is_new {
@@ -161,7 +161,7 @@ impl<'p, E> Connection<'p, E> {
         content_max: Option<u64>,
         offer: Offer,
     ) -> bool {
-        let raw = self.exchange.body.is_raw();
+        let raw = H::NEEDS.upgrades && self.exchange.body.is_raw();
         let wants_more = failure.is_none()
             && match flow {
                 Flow::Receive(_) => true,

@@ -4,6 +4,7 @@ use super::exchange::Output;
 use super::window::Direction;
 use super::{Connection, flag};
 use crate::limits::{Limits, RateMin};
+use crate::part::scale;
 use crate::state::State;
 use crate::time::Instant;
 
@@ -84,8 +85,8 @@ fn progress_window(timeout_ms: Option<u32>, rate: Option<RateMin>) -> Option<Rat
         (None, Some(rate)) => Some(rate),
         (Some(timeout_ms), Some(rate)) if timeout_ms >= rate.window_ms => Some(rate),
         (Some(timeout_ms), Some(rate)) => {
-            let bytes = u64::from(rate.bytes) * u64::from(timeout_ms) / u64::from(rate.window_ms.max(1));
-            Some(RateMin { bytes: (bytes as u32).max(1), window_ms: timeout_ms })
+            let bytes = scale(rate.bytes, timeout_ms, rate.window_ms);
+            Some(RateMin { bytes: bytes.max(1), window_ms: timeout_ms })
         }
     }
 }

@@ -30,6 +30,9 @@ impl<'p, E> Exchange<'p, E> {
 
     /// Whether a valid token of this exchange exists.
     pub(super) fn can_be_resolved<H: Handler<Exchange = E>>(&self, cx: &Context<'_, '_, 'p, H>) -> bool {
+        if !H::NEEDS.deferral {
+            return false;
+        }
         let place = cx.place;
         let cell = place.deferrals.cell(place.id.index).filter(|cell| cell.is_armed() && self.facts.has(Facts::TOKEN));
         if cell.is_some_and(DeferCell::is_resolved) && !planted!(OwnResolveUnheard) {
@@ -124,13 +127,18 @@ impl<'p, E> Exchange<'p, E> {
         self.has(flag::WOKEN) && (self.has(flag::STOPPING) || self.waits_for_token()) && self.waiting.is_some()
     }
 
+    /// [`is_woken`](Self::is_woken), for a handler that may need that.
+    pub(super) const fn is_woken_in<H: Handler<Exchange = E>>(&self) -> bool {
+        (H::NEEDS.deferral || H::NEEDS.stop && H::NEEDS.upgrades) && self.is_woken()
+    }
+
     /// Calls the handler if it has been woken.
     pub(super) fn resume<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
         content_is_here: bool,
     ) -> bool {
-        if !self.is_woken() || self.holds_input_in_flight() {
+        if !self.is_woken_in::<H>() || self.holds_input_in_flight() {
             return false;
         }
         if let Err(not_ready) = self.reserve(cx.pool, 0) {
@@ -167,7 +175,7 @@ impl<'p, E> Exchange<'p, E> {
     /// Makes the tokens of this exchange stale, including those of an exchange that answered without waiting for them.
     #[inline]
     pub(super) fn end_deferral<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>) {
-        if self.facts.has(Facts::TOKEN) && !planted!(TokensKept) {
+        if H::NEEDS.deferral && self.facts.has(Facts::TOKEN) && !planted!(TokensKept) {
             self.make_token_stale(cx);
         }
     }

@@ -121,6 +121,11 @@ pub struct Context<'c, 's, 'p, H: Handler> {
     pub last: Option<CloseReason>,
 }
 
+/// Something to do with a connection, for code that is compiled once for all of them.
+#[cfg(feature = "small")]
+pub(crate) type Act<'a, 'p, H> =
+    dyn FnMut(&mut Connection<'p, <H as Handler>::Exchange>, &mut Context<'_, '_, 'p, H>) + 'a;
+
 /// One connection and its exchange.
 pub struct Connection<'p, E> {
     /// Bytes received and not yet consumed; `None` while a receive is in flight, and when idle.
@@ -195,7 +200,7 @@ impl<'p, E> Connection<'p, E> {
         match result {
             Ok(0) => self.handle_fin(cx),
             Ok(count) => self.handle_bytes(cx, count),
-            Err(IoError::Canceled | IoError::NoBuffers) if self.exchange.has(flag::DETACHED) => {}
+            Err(IoError::Canceled | IoError::NoBuffers) if H::NEEDS.upgrades && self.exchange.has(flag::DETACHED) => {}
             // Retried when it is needed again: sending and closing do not wait for buffers to receive into.
             Err(IoError::NoBuffers) if matches!(self.exchange.state, State::Writing | State::Closing) => {
                 self.exchange.set(flag::NO_DROP_BUFFER);
@@ -203,7 +208,7 @@ impl<'p, E> Connection<'p, E> {
             Err(IoError::NoBuffers) => self.exchange.set(flag::STARVED),
             Err(IoError::Canceled) if self.exchange.has(flag::IGNORES_INPUT) => self.drop_inbound(cx),
             // Cancelled to get back the earlier bytes for a call of the handler.
-            Err(IoError::Canceled) if self.exchange.is_woken() => self.advance(cx),
+            Err(IoError::Canceled) if self.exchange.is_woken_in::<H>() => self.advance(cx),
             Err(_) => self.close(cx, CloseReason::PeerReset),
         }
     }
@@ -262,9 +267,9 @@ impl<'p, E> Connection<'p, E> {
         match self.exchange.state {
             State::New | State::KeepAlive => self.close(cx, CloseReason::PeerClosed),
             State::Writing if !planted!(HalfCloseEnds) => {} // half-closed: the response is sent first
-            State::Switched => self.advance(cx),
+            State::Switched if H::NEEDS.upgrades => self.advance(cx),
             State::Lingering => self.close(cx, CloseReason::PeerClosed),
-            State::Processing if self.exchange.is_deferred() && !planted!(FinVanishes) => {
+            State::Processing if H::NEEDS.deferral && self.exchange.is_deferred() && !planted!(FinVanishes) => {
                 self.exchange.client_vanished(cx);
                 // The answer may have been resolved already, and waited for this receive to return the bytes that it
                 // held.
@@ -283,7 +288,7 @@ impl<'p, E> Connection<'p, E> {
 
     /// The token has been resolved.
     pub fn handle_resolved<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        if self.exchange.waits_for_token() {
+        if H::NEEDS.deferral && self.exchange.waits_for_token() {
             self.exchange.set(flag::RESOLVED);
             self.advance(cx);
         }
@@ -296,7 +301,7 @@ impl<'p, E> Connection<'p, E> {
 
     /// A stop has begun: tells a handler that waits for anything other than the content of its request.
     pub fn handle_stopping<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
-        if self.exchange.wants_stop_notice() {
+        if H::NEEDS.stop && self.exchange.wants_stop_notice() {
             self.exchange.set(flag::STOPPING | flag::TOLD_OF_STOP);
             self.advance(cx);
         }
@@ -316,7 +321,7 @@ impl<'p, E> Connection<'p, E> {
         let count = match result {
             Ok(count) if self.exchange.state == State::Writing => count,
             Ok(_) | Err(IoError::Canceled) => return release(cx.pool, head), // closing
-            Err(IoError::FileUnreadable) if self.exchange.state == State::Writing => {
+            Err(IoError::FileUnreadable) if H::NEEDS.files && self.exchange.state == State::Writing => {
                 return self.break_off_file(cx, head);
             }
             Err(_) => {
@@ -324,7 +329,7 @@ impl<'p, E> Connection<'p, E> {
                 return self.close(cx, CloseReason::PeerReset);
             }
         };
-        if self.exchange.has(flag::FILE) {
+        if H::NEEDS.files && self.exchange.has(flag::FILE) {
             return self.handle_file_sent(cx, count, head);
         }
         let is_partial = (count as usize) < head.len() + body.len() && !planted!(RestForgotten);
@@ -379,6 +384,8 @@ impl<'p, E> Connection<'p, E> {
             Deadline::Content => self.refuse(cx, Answer::new(408), CloseReason::ContentTimeout),
             Deadline::Famine => self.refuse_overloaded(cx),
             Deadline::Write => self.close(cx, CloseReason::WriteTimeout),
+            // Nothing of this kind is ever armed.
+            Deadline::Defer | Deadline::Wake if !H::NEEDS.deferral => {}
             Deadline::Defer => {
                 self.exchange.abandon(cx, CloseReason::DeferTimeout);
                 let answer = Answer { retry_after_s: Some(RETRY_AFTER_S), ..Answer::new(503) };

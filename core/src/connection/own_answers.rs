@@ -29,7 +29,7 @@ impl<'p, E> Exchange<'p, E> {
     ) -> bool {
         if matches!(self.state, State::New | State::ReadingHead) {
             // No request was dispatched for this response: nothing is known about it except perhaps its method.
-            self.facts = Facts::default().with(Facts::HEAD, answer.head_request);
+            self.facts = Facts::default().with(Facts::HEAD, answer.head_request).with(Facts::NO_FILES, !H::NEEDS.files);
             self.response_at = self.output_len();
             self.clear(flag::BEGUN);
         } else if !self.has(flag::BEGUN) {

@@ -3,7 +3,10 @@
 #[cfg(not(feature = "small"))]
 use super::mark;
 use super::{Control, Detached, Engine};
-use crate::connection::{Action, Context, ControlIsNext, Deadline, Place};
+#[cfg(feature = "small")]
+use crate::connection::Act;
+use crate::connection::{Action, Connection, Context, ControlIsNext, Deadline, Place};
+use crate::defer::Deferrals;
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::pool::{Buf, Handle};
@@ -15,7 +18,12 @@ use crate::time::Instant;
 macro_rules! context {
     ($engine:expr, $now:expr, $peers:expr, $handle:expr, $io:expr) => {
         Context {
-            place: &Place { peers: $peers, io: $io, id: $handle, deferrals: $engine.deferrals },
+            place: &Place {
+                peers: $peers,
+                io: $io,
+                id: $handle,
+                deferrals: if H::NEEDS.deferral { $engine.deferrals } else { Deferrals::NONE },
+            },
             in_flight: &mut $engine.in_flight,
             handler: &mut $engine.handler,
             pool: &mut $engine.held.pool,
@@ -25,9 +33,12 @@ macro_rules! context {
             limits: &$engine.limits,
             counters: &mut $engine.counters,
             now: $now,
-            last: if !matches!($engine.mode, Mode::Run) {
+            last: if H::NEEDS.stop && !matches!($engine.mode, Mode::Run) {
                 Some(CloseReason::Stopped)
-            } else if $engine.lobby.len() + $engine.promised_more > $engine.promised && !$engine.refuses {
+            } else if H::NEEDS.eviction
+                && $engine.lobby.len() + $engine.promised_more > $engine.promised
+                && !$engine.refuses
+            {
                 Some(CloseReason::Evicted)
             } else {
                 None
@@ -35,7 +46,6 @@ macro_rules! context {
         }
     };
 }
-pub(super) use context;
 
 /// The calls of the loop.
 impl<'p, H: Handler> Engine<'_, 'p, H> {
@@ -46,22 +56,22 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.turn = self.turn.wrapping_add(1);
         self.turn_began = now;
         self.rejected = false;
-        if mode > self.mode {
+        if H::NEEDS.stop && mode > self.mode {
             self.stop(now, mode);
         }
         if self.accept_paused_until.is_some_and(|at| at <= now) && !planted!(AcceptPausesForever) {
             self.resume_accepting();
         }
-        if self.stop_deadline.is_some_and(|at| at <= now) {
+        if H::NEEDS.stop && self.stop_deadline.is_some_and(|at| at <= now) {
             self.stop(now, Mode::Abort);
         }
         if !self.lobby.is_empty() {
             self.admit(now, peers);
         }
-        if self.deferrals.take_bell() {
+        if H::NEEDS.deferral && self.deferrals.take_bell() {
             self.resume(now, peers);
         }
-        if self.deadlines.has_wake(now) {
+        if H::NEEDS.deferral && self.deadlines.has_wake(now) {
             self.wake(now, peers);
         }
         if !self.starved.is_empty() || !self.starved_to_receive.is_empty() || self.famine_due.is_some() {
@@ -86,7 +96,11 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             return false;
         }
         let is_due = self.deadlines.first_at().is_some_and(|at| at <= self.seen_until);
-        if is_due || self.famine_due.is_some() || !self.lobby.is_empty() || self.mode != Mode::Run {
+        if is_due
+            || H::NEEDS.eviction && self.famine_due.is_some()
+            || !self.lobby.is_empty()
+            || self.mode() != Mode::Run
+        {
             self.act_on_time(now, is_due, seen, peers);
             return true;
         }
@@ -212,7 +226,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.counters.active -= 1;
             self.counters.detached += 1;
             self.counters.closed.count(CloseReason::Detached);
-            if self.mode != Mode::Run {
+            if self.mode() != Mode::Run {
                 self.count_stopped(CloseReason::Detached, slot.marks);
             }
             if !planted!(NoAcceptAfterDetach) {
@@ -233,13 +247,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     #[cold]
     pub fn close_detached(&mut self, now: Instant) {
         while let Some(index) = self.detached.pop(self.nodes) {
-            let handle = self.handle_of(index);
-            if let Some(slot) = self.held.slots.by_index_mut(index)
-                && slot.connection.is_detached()
-            {
-                let mut context = context!(self, now, &NoPeers, handle, slot.io);
-                slot.connection.close(&mut context, CloseReason::UpgradeFinished);
-                self.settle_later(now, index);
+            if self.held.slots.by_index(index).is_some_and(|slot| slot.connection.is_detached()) {
+                self.end(now, index, CloseReason::UpgradeFinished);
             }
         }
     }
@@ -341,7 +350,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let Some(slot) = self.held.slots.by_index(index) else { return };
         if slot.connection.is_starved() {
             self.join_queue(index);
-        } else if slot.connection.is_detached() {
+        } else if H::NEEDS.upgrades && slot.connection.is_detached() {
             self.detached.push(self.nodes, index);
         }
     }
@@ -368,7 +377,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.mark_leaving(index);
         }
         let Some(slot) = self.held.slots.by_index_mut(index) else { return };
-        if slot.connection.is_detached() {
+        if H::NEEDS.upgrades && slot.connection.is_detached() {
             self.detached.push(self.nodes, index);
         } else if slot.connection.is_starved() {
             self.join_queue(index);
@@ -384,12 +393,14 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         match change {
             Some(Deadline::Idle) if planted!(DeadlineNotArmed) => self.deadlines.cancel(self.nodes, index),
             Some(Deadline::Wake) if planted!(WakeNotArmed) => self.deadlines.cancel(self.nodes, index),
-            Some(Deadline::Wake) => self.deadlines.arm_wake(self.nodes, index, slot.connection.wake_at(now)),
+            Some(Deadline::Wake) if H::NEEDS.deferral => {
+                self.deadlines.arm_wake(self.nodes, index, slot.connection.wake_at(now));
+            }
             Some(class) => {
                 let at = Instant(now.0.saturating_add(self.timeout_ms(class as usize)));
                 self.deadlines.arm(self.nodes, index, class as usize, at);
                 // Its response did not announce the stop but was its last one, unless another request has arrived.
-                self.sweep_due |= class == Deadline::Idle && self.mode == Mode::Drain;
+                self.sweep_due |= class == Deadline::Idle && self.mode() == Mode::Drain;
             }
             None => self.deadlines.cancel(self.nodes, index),
         }
@@ -407,7 +418,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if planted!(ClosedCountedTwice) && reason == CloseReason::PeerAsked {
             self.counters.closed.count(reason);
         }
-        if self.mode != Mode::Run {
+        if self.mode() != Mode::Run {
             self.count_stopped(reason, slot.marks);
         }
         if !planted!(NoAcceptAfterClose) {
@@ -425,9 +436,41 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// Ends a connection without an answer.
     pub(super) fn end(&mut self, now: Instant, index: u32, reason: CloseReason) {
+        self.act_on(now, index, &NoPeers, |connection, cx| connection.close(cx, reason));
+    }
+
+    /// Calls `act` for a connection, and then settles what it did: for events other than completions.
+    #[cfg_attr(not(feature = "small"), inline)]
+    pub(super) fn act_on(
+        &mut self,
+        now: Instant,
+        index: u32,
+        peers: &dyn Peers,
+        act: impl FnOnce(&mut Connection<'p, H::Exchange>, &mut Context<'_, '_, 'p, H>),
+    ) {
+        #[cfg(feature = "small")]
+        let mut once = Some(act);
+        // With this, the rest is compiled once, and not for each kind of event.
+        #[cfg(feature = "small")]
+        let act: &mut Act<'_, 'p, H> = &mut |connection, cx| {
+            if let Some(act) = once.take() {
+                act(connection, cx);
+            }
+        };
+        self.act_by(now, index, peers, act);
+    }
+
+    #[cfg_attr(not(feature = "small"), inline(always))]
+    fn act_by(
+        &mut self,
+        now: Instant,
+        index: u32,
+        peers: &dyn Peers,
+        act: impl FnOnce(&mut Connection<'p, H::Exchange>, &mut Context<'_, '_, 'p, H>),
+    ) {
         let handle = self.handle_of(index);
         if let Some(slot) = self.held.slots.by_index_mut(index) {
-            slot.connection.close(&mut context!(self, now, &NoPeers, handle, slot.io), reason);
+            act(&mut slot.connection, &mut context!(self, now, peers, handle, slot.io));
             self.settle_later(now, index);
         }
     }
@@ -455,15 +498,11 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let mut from = 0;
         while let Some(index) = self.deferrals.next_resolved(from) {
             from = index + 1;
-            let handle = self.handle_of(index);
-            if let Some(slot) = self.held.slots.by_index_mut(index)
-                && slot.connection.waits_for_token()
-            {
+            if self.held.slots.by_index(index).is_some_and(|slot| slot.connection.waits_for_token()) {
                 if let Some(cell) = self.deferrals.cell(index) {
                     cell.clear();
                 }
-                slot.connection.handle_resolved(&mut context!(self, now, peers, handle, slot.io));
-                self.settle_later(now, index);
+                self.act_on(now, index, peers, |connection, cx| connection.handle_resolved(cx));
             }
         }
     }
@@ -472,11 +511,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     #[cold]
     fn wake(&mut self, now: Instant, peers: &dyn Peers) {
         while let Some(index) = self.deadlines.pop_wake(self.nodes, now) {
-            let handle = self.handle_of(index);
-            if let Some(slot) = self.held.slots.by_index_mut(index) {
-                slot.connection.handle_timeout(&mut context!(self, now, peers, handle, slot.io), Deadline::Wake);
-                self.settle_later(now, index);
-            }
+            self.act_on(now, index, peers, |connection, cx| connection.handle_timeout(cx, Deadline::Wake));
         }
     }
 

@@ -1,9 +1,7 @@
 //! Everything that depends on time, after a wait that saw all events.
 
 use super::Engine;
-use super::drive::context;
-use crate::connection::{Context, Deadline, Place};
-use crate::error::CloseReason;
+use crate::connection::Deadline;
 use crate::handler::Handler;
 use crate::reactor::{Peers, Seen};
 use crate::stop::Mode;
@@ -39,22 +37,22 @@ impl<H: Handler> Engine<'_, '_, H> {
                 // Buffers that came back in this turn go to the connections that wait for them.
                 self.feed(now, peers);
             }
-            if self.deferrals.take_bell() {
+            if H::NEEDS.deferral && self.deferrals.take_bell() {
                 // Tokens that were resolved in this turn were resolved in time.
                 self.resume(now, peers);
             }
             self.expire(now, peers);
         }
-        if !self.starved_to_receive.is_empty() {
+        if H::NEEDS.eviction && !self.starved_to_receive.is_empty() {
             self.end_stale_heads(now);
         }
-        if self.famine_due.is_some_and(|at| at <= self.seen_until) {
+        if H::NEEDS.eviction && self.famine_due.is_some_and(|at| at <= self.seen_until) {
             self.relieve(now, peers);
         }
         if !self.lobby.is_empty() {
             self.admit(now, peers);
         }
-        if self.mode == Mode::Drain && seen == Seen::All && !self.rejected {
+        if self.mode() == Mode::Drain && seen == Seen::All && !self.rejected {
             self.sweep(now, peers);
         }
     }
@@ -63,7 +61,6 @@ impl<H: Handler> Engine<'_, '_, H> {
         for (class, deadline) in Deadline::ALL.into_iter().enumerate() {
             let mut passed_over = None;
             while let Some(index) = self.deadlines.next_due(self.nodes, class, passed_over, self.seen_until) {
-                let handle = self.handle_of(index);
                 let turn = self.turn;
                 let Some(slot) = self.held.slots.by_index_mut(index) else {
                     self.deadlines.cancel(self.nodes, index);
@@ -81,8 +78,7 @@ impl<H: Handler> Engine<'_, '_, H> {
                     self.deadlines.arm(self.nodes, index, class, at);
                     continue;
                 }
-                slot.connection.handle_timeout(&mut context!(self, now, peers, handle, slot.io), deadline);
-                self.settle_later(now, index);
+                self.act_on(now, index, peers, |connection, cx| connection.handle_timeout(cx, deadline));
             }
         }
     }

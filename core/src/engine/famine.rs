@@ -1,10 +1,9 @@
 //! What happens when more connections need a buffer than there are: the queues in which they wait, and which
 //! connections are ended for theirs.
 
-use super::drive::context;
 use super::pressure::stale_at;
 use super::{Engine, Slot, SlotNode};
-use crate::connection::{Context, Deadline, Place};
+use crate::connection::Deadline;
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::pool::ObjectPool;
@@ -56,7 +55,9 @@ impl<H: Handler> Engine<'_, '_, H> {
         while fed < lendable
             && let Some(index) = self.starved_to_receive.pop(self.nodes)
         {
-            self.starved_marks.left(index);
+            if H::NEEDS.eviction {
+                self.starved_marks.left(index);
+            }
             self.feed_one(now, index, peers);
             fed += 1;
         }
@@ -64,6 +65,8 @@ impl<H: Handler> Engine<'_, '_, H> {
         self.feed_again = fed > 0 && !planted!(UnusedTurnKept);
         self.forget_gone();
         match self.starved_to_receive.last() {
+            // Since when the first one waits matters for ending others only.
+            _ if !H::NEEDS.eviction => {}
             Some(last) => self.starved_marks.mark(last, now),
             None => {
                 self.starved_marks.clear();
@@ -86,7 +89,9 @@ impl<H: Handler> Engine<'_, '_, H> {
             && !waits_to_receive(&self.held.slots, first)
         {
             self.starved_to_receive.pop(self.nodes);
-            self.starved_marks.left(first);
+            if H::NEEDS.eviction {
+                self.starved_marks.left(first);
+            }
         }
     }
 
@@ -113,28 +118,29 @@ impl<H: Handler> Engine<'_, '_, H> {
     }
 
     fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
-        let handle = self.handle_of(index);
         let starved = self.counters.starved;
-        let Some(slot) = self.held.slots.by_index_mut(index).filter(|slot| slot.connection.is_starved()) else {
+        let is_starved =
+            |engine: &Self| engine.held.slots.by_index(index).is_some_and(|slot| slot.connection.is_starved());
+        if !is_starved(self) {
             return;
-        };
-        slot.connection.handle_buffers(&mut context!(self, now, peers, handle, slot.io));
-        if slot.connection.is_starved() {
-            self.settle_later(now, index);
+        }
+        self.act_on(now, index, peers, |connection, cx| connection.handle_buffers(cx));
+        if is_starved(self) {
             if !planted!(StarvedCountedTwice) {
                 self.counters.starved = starved; // the same wait as before
             }
             return;
         }
         // It has yet to receive what it waited for.
-        slot.turn = self.turn;
+        if let Some(slot) = self.held.slots.by_index_mut(index) {
+            slot.turn = self.turn;
+        }
         // The queue makes progress, unless the buffer came from an ended connection.
         match self.ended_for_buffers.checked_sub(1) {
             Some(left) => self.ended_for_buffers = left,
             None => self.stuck_since = Some(now),
         }
-        self.sweep_due |= self.mode == Mode::Drain;
-        self.settle_later(now, index);
+        self.sweep_due |= self.mode() == Mode::Drain;
     }
 
     /// For each connection that waits to receive, ends the oldest incomplete head, by the same rule as for a newcomer
@@ -159,7 +165,7 @@ impl<H: Handler> Engine<'_, '_, H> {
                 self.heads_due = Some(stale_at);
                 return;
             }
-            self.refuse_overloaded(now, self.handle_of(index));
+            self.refuse_overloaded(now, index);
             self.ended_for_buffers += 1;
             self.ended_due = now.plus_ms(PAUSE_MS);
         }
@@ -237,7 +243,7 @@ impl<H: Handler> Engine<'_, '_, H> {
         let Some(slot) = self.held.slots.by_index(index) else { return };
         match slot.connection.state() {
             State::ReadingHead | State::ReadingContent | State::Processing => {
-                self.refuse_overloaded(now, self.handle_of(index));
+                self.refuse_overloaded(now, index);
             }
             // A part of the response may have been sent, or there is no request.
             State::New
@@ -251,11 +257,8 @@ impl<H: Handler> Engine<'_, '_, H> {
     }
 
     /// Answers 503 and ends the connection.
-    pub(super) fn refuse_overloaded(&mut self, now: Instant, handle: crate::handler::ConnectionId) {
-        if let Some(slot) = self.held.slots.get_mut(handle) {
-            slot.connection.refuse_overloaded(&mut context!(self, now, &NoPeers, handle, slot.io));
-            self.settle_later(now, handle.index);
-        }
+    pub(super) fn refuse_overloaded(&mut self, now: Instant, index: u32) {
+        self.act_on(now, index, &NoPeers, |connection, cx| connection.refuse_overloaded(cx));
     }
 }
 

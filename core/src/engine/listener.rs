@@ -77,13 +77,14 @@ enum Answered {
 impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// Accepts when there is room; when stopping, until the backlog is empty.
     pub(super) fn next_listener_control(&mut self) -> Option<Control<'p>> {
-        let stopping = self.mode != Mode::Run;
-        let accepts = self.mode != Mode::Abort && self.lobby.is_empty() && self.accept_paused_until.is_none();
+        let mode = self.mode();
+        let stopping = mode != Mode::Run;
+        let accepts = mode != Mode::Abort && self.lobby.is_empty() && self.accept_paused_until.is_none();
         let first = self.held.slots.capacity() as u32;
         for (index, listener) in (first..).zip(self.listeners.iter_mut()) {
             let io = listener.io;
             let submit = |kind, op| Some(Control::Submit(Submission { token: OpToken::new(index, 0, kind), op }));
-            let ends = self.mode == Mode::Abort || (stopping && listener.is_empty);
+            let ends = mode == Mode::Abort || (stopping && listener.is_empty);
             match listener.state {
                 Listening::Paused if ends => {
                     listener.state = Listening::Closing;
@@ -114,7 +115,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         peers: &dyn Peers,
     ) {
         self.listeners_due = true;
-        let stopping = self.mode != Mode::Run;
+        let stopping = self.mode() != Mode::Run;
         if let Some(listener) = self.listener_mut(token) {
             if !more {
                 listener.state = Listening::Paused;
@@ -148,7 +149,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// # Errors
     /// Returns the handle if no slot is free, or when stopping.
     pub fn adopt(&mut self, now: Instant, io: IoHandle) -> Result<(), IoHandle> {
-        if self.mode != Mode::Run {
+        if self.mode() != Mode::Run {
             return Err(io);
         }
         self.insert(now, Connection::new(), io)?;
@@ -166,7 +167,9 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             Err(io)
         };
         if let Err(io) = newcomer {
-            self.slot_pressure.press(now);
+            if H::NEEDS.eviction {
+                self.slot_pressure.press(now);
+            }
             if self.lobby.is_empty() {
                 self.promise_due = now.plus_ms(PROMISE_MS);
             }
@@ -182,17 +185,18 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// Puts a new connection into a slot, where it is closed if it is not wanted.
     fn insert_new(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) -> Result<(), IoHandle> {
         let mut connection = Connection::new();
-        if self.mode == Mode::Abort {
+        let mode = self.mode();
+        if mode == Mode::Abort {
             // It arrived before the accept was cancelled, or waited in the lobby: accepted, then closed.
             connection.refuse_new(CloseReason::Stopped);
         }
         let id = self.insert(now, connection, io)?;
         let Some(slot) = self.held.slots.get_mut(id) else { return Ok(()) };
-        if self.mode == Mode::Abort {
+        if mode == Mode::Abort {
             slot.marks |= mark::STOPPED_IDLE;
             return Ok(());
         }
-        self.sweep_due |= self.mode == Mode::Drain;
+        self.sweep_due |= mode == Mode::Drain;
         if !self.handler.accepted(&ConnectionInfo { peers, io, id }) {
             slot.connection.refuse_new(CloseReason::Shed);
             self.update_deadline(now, id.index);
@@ -206,7 +210,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// The number of free slots in which newcomers can be served.
     fn servable_slots(&self) -> usize {
-        self.free_slots().saturating_sub(usize::from(self.refuses && self.mode == Mode::Run))
+        self.free_slots().saturating_sub(usize::from(self.refuses && self.mode() == Mode::Run))
     }
 
     fn insert(
@@ -236,15 +240,18 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             let refused = self.insert_new(now, io, peers);
             debug_assert!(refused.is_ok(), "a free slot was counted");
         }
+        if !H::NEEDS.eviction {
+            return;
+        }
         self.make_room(now, peers);
         while self.refuses
-            && self.mode == Mode::Run
+            && self.mode() == Mode::Run
             && self.lobby.len() > self.leaving
             && self.free_slots() > 0
             && let Some(io) = self.lobby.pop_back()
         {
             if let Ok(id) = self.insert(now, Connection::new(), io) {
-                self.refuse_overloaded(now, id);
+                self.refuse_overloaded(now, id.index);
             }
         }
         if self.lobby.is_empty() {
@@ -267,7 +274,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if !self.lobby.is_empty() {
             self.slot_pressure.press(now);
         }
-        while self.mode == Mode::Run && self.lobby.len() > self.leaving {
+        while self.mode() == Mode::Run && self.lobby.len() > self.leaving {
             let Some(index) = self.next_to_end(now, peers) else { return };
             self.evict(now, index);
         }
@@ -345,6 +352,9 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// Marks a connection whose slot will become free, so that no other one is ended for the newcomer that gets it.
     #[cold]
     pub(super) fn mark_leaving(&mut self, index: u32) {
+        if !H::NEEDS.eviction {
+            return;
+        }
         let Some(slot) = self.held.slots.by_index_mut(index) else { return };
         let before = slot.marks;
         if slot.connection.close_reason().is_some() {

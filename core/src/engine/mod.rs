@@ -24,14 +24,14 @@ use crate::time::Instant;
 use listener::{Listener, Listening};
 use pressure::{Marks, Pressure};
 
-/// The most listeners of one engine.
-pub const LISTENERS_MAX: usize = 8;
+/// The most listeners of one engine: 8, or 2 without an operating system and with the feature `small`.
+pub const LISTENERS_MAX: usize = if cfg!(all(feature = "small", target_os = "none")) { 2 } else { 8 };
 
 /// How often the wall clock is read.
 const DATE_INTERVAL_MS: u32 = 250;
 
 /// The most sends of a turn that get their deadlines at its end; further ones get them at once.
-const UNARMED_MAX: usize = 32;
+const UNARMED_MAX: usize = if cfg!(feature = "small") { 4 } else { 32 };
 
 /// The most buffers lent to the reactor; fewer are lent while few are free.
 pub const LENT_MAX: usize = 64;
@@ -457,7 +457,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// Whether a stop is complete: no connection, no listener, nothing in flight.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.mode != Mode::Run
+        self.mode() != Mode::Run
             && self.held.slots.is_empty()
             && self.lobby.is_empty()
             && self.listeners.iter().all(|listener| listener.state == Listening::Closed)
@@ -467,16 +467,14 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         // A handler may have resolved a token of its own worker, which does not wake the loop.
-        let is_due = !self.ready.is_empty() || self.listeners_due || self.deferrals.is_rung();
+        let is_due = !self.ready.is_empty() || self.listeners_due || H::NEEDS.deferral && self.deferrals.is_rung();
         if is_due || self.must_turn_to_stop() || self.must_serve_queues() {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
         // Usually none of these is set.
         let is_usual = self.accept_paused_until.is_none()
-            && self.lobby_check_at.is_none()
-            && self.famine_due.is_none()
-            && self.heads_due.is_none()
+            && self.evicts_at().is_none()
             && self.sweep_at.is_none()
             && self.stop_deadline.is_none();
         if is_usual { deadline } else { self.earliest_with(deadline) }
@@ -484,15 +482,12 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
 
     #[cold]
     fn earliest_with(&self, deadline: Option<Instant>) -> Option<Instant> {
-        let others = [
-            self.accept_paused_until,
-            self.lobby_check_at,
-            self.famine_due,
-            self.heads_due,
-            self.sweep_at,
-            self.stop_deadline,
-        ];
-        others.into_iter().chain([deadline]).flatten().min()
+        earliest([deadline, self.accept_paused_until, self.evicts_at(), self.sweep_at, self.stop_deadline])
+    }
+
+    /// When the rules that end connections for others look again; a program may not need them.
+    fn evicts_at(&self) -> Option<Instant> {
+        if H::NEEDS.eviction { earliest([self.lobby_check_at, self.famine_due, self.heads_due]) } else { None }
     }
 
     /// The timeout of a class of deadlines.
@@ -513,6 +508,15 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         self.date_due = now.plus_ms(DATE_INTERVAL_MS);
         self.preamble.set_unix_time(unix_time);
     }
+}
+
+/// The earliest of several times, of which some may not be set.
+fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
+    let mut earliest: Option<Instant> = None;
+    for at in times.into_iter().flatten() {
+        earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
+    }
+    earliest
 }
 
 impl<H: Handler> fmt::Debug for Engine<'_, '_, H> {

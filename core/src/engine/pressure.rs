@@ -24,12 +24,14 @@ const RELIEF_MS: u64 = 1_000;
 /// [`STALE_MS`], minus a multiple of their waiting time. At least 1 ms, so that what the client sent at once has been
 /// handled.
 pub(super) fn stale_at(began: Instant, since: Instant) -> Instant {
-    const SHRINKS: u64 = STALE_MS / PRESSURE_MS;
+    const SHRINKS: u32 = (STALE_MS / PRESSURE_MS) as u32;
     if planted!(NoPressure) {
         return Instant(began.0 + 20 * STALE_MS);
     }
-    // The time at which `at - began == STALE_MS - SHRINKS * (at - since)`, limited to where the right-hand side is 0.
-    let while_it_shrinks = (STALE_MS + began.0 + SHRINKS * since.0).div_ceil(1 + SHRINKS);
+    // The time at which `at - began == STALE_MS - SHRINKS * (at - since)`, limited to where the right-hand side is 0. It
+    // shrinks only after `since`; and what is more than 32 bits is beyond the limit.
+    let after_since = u32::try_from((STALE_MS + began.0).saturating_sub(since.0)).unwrap_or(u32::MAX);
+    let while_it_shrinks = since.0 + u64::from(after_since.div_ceil(1 + SHRINKS));
     let at = while_it_shrinks.min(since.0 + PRESSURE_MS).min(began.0 + STALE_MS);
     Instant(at.max(began.0 + 1))
 }
@@ -81,9 +83,9 @@ const MARKS: usize = 8;
 const MARK_MS: u64 = PRESSURE_MS / MARKS as u64;
 
 /// Tells since when the first connection in a queue has been waiting, without a note for each one: it records from time
-/// to time which one was last in the queue.
+/// to time which one was last in the queue. Times are the low 32 bits of milliseconds: nothing waits for as long as that.
 #[derive(Debug)]
-pub(super) struct Marks(Deque<(u32, Instant), MARKS>);
+pub(super) struct Marks(Deque<(u32, u32), MARKS>);
 
 impl Marks {
     pub(super) const fn new() -> Self {
@@ -92,7 +94,7 @@ impl Marks {
 
     /// The queue is not empty, and `last` is at its end.
     pub(super) fn mark(&mut self, last: u32, now: Instant) {
-        if self.0.back().is_some_and(|(index, since)| *index == last || now.ms_since(*since) < MARK_MS) {
+        if self.0.back().is_some_and(|(index, since)| *index == last || ms_since(now, *since) < MARK_MS) {
             return;
         }
         if self.0.is_full() {
@@ -103,10 +105,10 @@ impl Marks {
                 kept.into_iter().for_each(|mark| self.push(mark));
             }
         }
-        self.push((last, now));
+        self.push((last, now.0 as u32));
     }
 
-    fn push(&mut self, mark: (u32, Instant)) {
+    fn push(&mut self, mark: (u32, u32)) {
         let pushed = self.0.push_back(mark);
         debug_assert!(pushed.is_ok(), "there must be room");
     }
@@ -125,8 +127,15 @@ impl Marks {
 
     /// Since when the first one has been waiting, or slightly later; `now` if none is.
     pub(super) fn since(&self, now: Instant) -> Instant {
-        self.0.front().map_or(now, |(_, since)| *since)
+        self.0.front().map_or(now, |(_, since)| Instant(now.0.saturating_sub(ms_since(now, *since))))
     }
+}
+
+/// The milliseconds since an earlier time, of which the low 32 bits are known. A time that is slightly later than `now` counts as
+/// `now`.
+fn ms_since(now: Instant, since: u32) -> u64 {
+    let ms = (now.0 as u32).wrapping_sub(since) as i32;
+    ms.max(0) as u64
 }
 
 #[cfg(test)]

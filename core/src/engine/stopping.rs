@@ -1,9 +1,7 @@
 //! A stop: what has arrived is served, what is idle is closed.
 
-use super::drive::context;
 use super::listener::Listening;
 use super::{Engine, mark};
-use crate::connection::{Context, Place};
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::reactor::Peers;
@@ -21,9 +19,11 @@ impl<H: Handler> Engine<'_, '_, H> {
     /// Connections in the backlogs of the listeners are still accepted and served, and input of a connection that seems
     /// idle is read before it is closed. Both take until the end of a turn that has seen all events. A new connection
     /// has a second to send its first request.
+    ///
+    /// Nothing happens if the handler does not need a stop: [`Needs::stop`](crate::handler::Needs::stop).
     #[cold]
     pub fn stop(&mut self, now: Instant, mode: Mode) {
-        if mode <= self.mode {
+        if mode <= self.mode || !H::NEEDS.stop {
             return;
         }
         self.mode = mode;
@@ -45,9 +45,15 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
     }
 
+    /// Whether a stop has begun, and which.
+    #[inline]
+    pub(super) const fn mode(&self) -> Mode {
+        if H::NEEDS.stop { self.mode } else { Mode::Run }
+    }
+
     /// Whether the next turn must follow at once to complete a stop.
     pub(super) fn must_turn_to_stop(&self) -> bool {
-        self.mode == Mode::Drain
+        self.mode() == Mode::Drain
             && (self.sweep_due || self.listeners.iter().any(|listener| listener.state == Listening::Accepting))
     }
 
@@ -70,12 +76,10 @@ impl<H: Handler> Engine<'_, '_, H> {
         let mut at = None;
         while let Some(index) = self.held.slots.next_occupied_after(at) {
             at = Some(index);
-            let handle = self.handle_of(index);
             let began = self.began(index);
             let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
             if slot.connection.wants_stop_notice() {
-                slot.connection.handle_stopping(&mut context!(self, now, peers, handle, slot.io));
-                self.settle_later(now, index);
+                self.act_on(now, index, peers, |connection, cx| connection.handle_stopping(cx));
                 continue;
             }
             let is_unused = matches!(slot.connection.state(), State::New | State::KeepAlive);
@@ -97,8 +101,7 @@ impl<H: Handler> Engine<'_, '_, H> {
                 continue;
             }
             slot.marks |= mark::STOPPED_IDLE;
-            slot.connection.stop(&mut context!(self, now, peers, handle, slot.io), CloseReason::Stopped);
-            self.settle_later(now, index);
+            self.act_on(now, index, peers, |connection, cx| connection.stop(cx, CloseReason::Stopped));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use super::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal};
+use super::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Needs, Refusal};
 use crate::error::CloseReason;
 use crate::request::Request;
 use crate::writer::ResponseWriter;
@@ -146,6 +146,7 @@ pub fn settle<A: Around, E>(
 }
 
 impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
+    const NEEDS: Needs = H::NEEDS;
     type Exchange = (A::Note, H::Exchange);
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {

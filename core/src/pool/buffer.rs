@@ -3,7 +3,9 @@
 use core::fmt;
 use core::mem;
 
-use super::{Buf, CacheAligned, Class, ClassCounts};
+#[cfg(not(feature = "small"))]
+use super::CacheAligned;
+use super::{Buf, Class, ClassCounts};
 
 /// Every buffer of a pool starts at a multiple of this many bytes: a cache line.
 pub const BUFFER_ALIGNMENT: usize = 64;
@@ -70,7 +72,7 @@ pub struct BufferPool<'s, 'p> {
     lists: [FreeList<'s, 'p>; Class::COUNT],
     /// A buffer was released after the last [`forget_released`](Self::forget_released).
     released: bool,
-    stats: CacheAligned<[ClassStats; Class::COUNT]>,
+    stats: Stats,
 }
 
 /// A stack: the buffer that was released last is acquired first, because it is most likely still in the cache.
@@ -91,8 +93,17 @@ pub struct ClassStats {
     pub refused: u64,
 }
 
+/// On cache lines of their own, where there are some.
+#[cfg(not(feature = "small"))]
+type Stats = CacheAligned<[ClassStats; Class::COUNT]>;
+#[cfg(feature = "small")]
+type Stats = [ClassStats; Class::COUNT];
+
+#[cfg(not(feature = "small"))]
 static_assertions::const_assert_eq!(core::mem::offset_of!(BufferPool<'static, 'static>, stats) % 64, 0);
+#[cfg(not(feature = "small"))]
 static_assertions::const_assert_eq!(align_of::<BufferPool<'static, 'static>>(), 64);
+#[cfg(not(feature = "small"))]
 static_assertions::const_assert_eq!(size_of::<BufferPool<'static, 'static>>() % 64, 0);
 
 /// Why a pool could not be created or filled.
@@ -155,14 +166,14 @@ impl<'s, 'p> BufferPool<'s, 'p> {
             let entries = rest.split_off_mut(..counts.of(class) as usize).unwrap_or_default();
             FreeList { entries, free: 0 }
         });
-        Ok(Self { lists, released: false, stats: CacheAligned::default() })
+        Ok(Self { lists, released: false, stats: Stats::default() })
     }
 
     /// A pool without a table, which can never have a buffer.
     #[must_use]
     pub fn empty() -> Self {
         let lists = Class::ALL.map(|_| FreeList { entries: &mut [], free: 0 });
-        Self { lists, released: false, stats: CacheAligned::default() }
+        Self { lists, released: false, stats: Stats::default() }
     }
 
     /// Adds one buffer, whose length determines its class.

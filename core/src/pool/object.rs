@@ -40,14 +40,15 @@ impl<T> Entry<T> {
     /// A vacant entry.
     #[must_use]
     pub const fn new() -> Self {
-        Self { generation: 0, link: NONE, value: None }
+        // The link of an entry that was never used is not read.
+        Self { generation: 0, link: 0, value: None }
     }
 
     /// A vacant entry that counts as vacated this many times before: for tests of the wrap-around.
     #[cfg(feature = "sim")]
     #[must_use]
     pub const fn with_generation(generation: u32) -> Self {
-        Self { generation: generation & GENERATION_MASK, link: NONE, value: None }
+        Self { generation: generation & GENERATION_MASK, link: 0, value: None }
     }
 
     /// Removes an object left behind by a pool that was forgotten (`mem::forget`) instead of dropped; handles to it

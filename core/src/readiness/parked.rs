@@ -57,8 +57,13 @@ const _: () = assert!(size_of::<Parked<'static>>() == 96);
 /// eight bytes more.
 #[derive(Clone, Copy)]
 pub(super) enum Tail<'p> {
+    /// First, so that its number is 0: see [`Parked::new`].
+    File {
+        file: FileId,
+        offset: u64,
+        len: u32,
+    },
     Bytes(&'p [u8]),
-    File { file: FileId, offset: u64, len: u32 },
 }
 
 impl<'p> Tail<'p> {
@@ -79,19 +84,25 @@ impl From<FileRange> for Tail<'_> {
 }
 
 impl<'p> Parked<'p> {
-    /// An entry without operations.
+    /// An entry for the table of a new reactor, which initialises it. It is all zeros, so that a `static` of them takes no
+    /// flash.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             into: None,
             head: None,
-            tail: Tail::Bytes(&[]),
+            tail: Tail::File { file: FileId { index: 0, generation: 0 }, offset: 0, len: 0 },
             owner: OpToken::from_bits(0),
-            flags: FRESH,
+            flags: 0,
             accepted: 0,
-            next_now: NONE,
-            next_served: NONE,
+            next_now: 0,
+            next_served: 0,
         }
+    }
+
+    /// An entry without operations.
+    pub(super) const fn idle() -> Self {
+        Self { tail: Tail::Bytes(&[]), flags: FRESH, next_now: NONE, next_served: NONE, ..Self::new() }
     }
 
     /// Removes the buffers of operations that were in flight when the reactor over this table was dropped.
@@ -100,7 +111,7 @@ impl<'p> Parked<'p> {
     /// a panic, this returns it. The entry is then as good as new. [`Readiness::new`](super::Readiness::new) drops
     /// buffers that are still there; lent buffers stay in the places of their storage.
     pub fn take_buffers(&mut self) -> impl Iterator<Item = Buf<'p>> + use<'p> {
-        let Self { into, head, .. } = core::mem::take(self);
+        let Self { into, head, .. } = core::mem::replace(self, Self::idle());
         into.into_iter().chain(head)
     }
 

@@ -201,7 +201,7 @@ impl<'a> ResponseWriter<'a> {
     /// [needs](Self::keep_in_memory) them in memory in this call.
     #[must_use]
     pub fn sends_files(&self) -> bool {
-        !self.keeps_files && self.place.peers.sends_files()
+        !self.keeps_files && !self.facts.has(Facts::NO_FILES) && self.place.peers.sends_files()
     }
 
     /// Has the system send a part of a file, without copying it into a buffer; once per call, after everything that is

@@ -9,6 +9,8 @@ mod disorder;
 mod duplex;
 mod ends;
 mod harness;
+mod lengths;
+mod needs;
 mod recode;
 mod replies;
 mod slow;

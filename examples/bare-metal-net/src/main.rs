@@ -4,17 +4,16 @@
 
 mod nic;
 
-use aurora_bare_metal_device::board::{Board, Ethernet, NAME, Once, entry, give_up, now, start};
+use aurora_bare_metal_device::board::{Board, Ethernet, Late, NAME, Once, entry, give_up, now, start};
 use aurora_bare_metal_device::pages::{Exchange, Pages};
 use aurora_http_core::budget::buffers_for_few;
-use aurora_http_core::defer::Deferrals;
-use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, Storage};
 use aurora_http_core::limits::Limits;
-use aurora_http_core::pool::{Buf, BufferPool, Buffers, Slots};
+use aurora_http_core::pool::{Buf, BufferPool};
 use aurora_http_core::preamble::Preamble;
 use aurora_http_core::readiness::{Parked, Readiness};
 use aurora_http_core::run;
-use aurora_http_core::stop::StopFlag;
+use aurora_http_core::tables::{Parts, Tables};
 use aurora_http_core::time::Instant;
 use aurora_http_smoltcp::{Memory, Platform, Stack};
 use nic::Nic;
@@ -36,34 +35,17 @@ const ADDRESS: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
 const ROUTER: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
 
 type Sockets = Memory<SOCKETS, WINDOW>;
+/// What engine and reactor stand on.
+type Server = Tables<'static, Exchange, SLOTS, BUFFERS, { Sockets::HANDLES }, 1024>;
 
 static PLACES: Once<[SocketStorage<'static>; SOCKETS]> = Once::new([const { SocketStorage::EMPTY }; SOCKETS]);
 static MEMORY: Once<Sockets> = Once::new(Memory::new());
-// On its own, because it is all zeros, and the tables are not: it would lie in flash with them.
-static BYTES: Once<Buffers<BUFFERS, 1024>> = Once::new(Buffers::new());
+type HttpEngine = Engine<'static, 'static, Pages<Board>>;
+type HttpReactor = Readiness<'static, 'static, Stack<'static, Nic, Device>>;
+
+static ENGINE: Late<Option<HttpEngine>> = Late::new();
+static REACTOR: Late<Option<HttpReactor>> = Late::new();
 static SERVER: Once<Server> = Once::new(Server::new());
-static STOP: StopFlag = StopFlag::new();
-
-/// What engine and reactor stand on.
-struct Server {
-    slots: Slots<Slot<'static, Exchange>, SLOTS>,
-    nodes: [SlotNode; SLOTS],
-    table: [Option<Buf<'static>>; BUFFERS],
-    parked: [Parked<'static>; Sockets::HANDLES],
-    lent: [Option<Buf<'static>>; SLOTS],
-}
-
-impl Server {
-    const fn new() -> Self {
-        Self {
-            slots: Slots::new(),
-            nodes: [const { SlotNode::new() }; SLOTS],
-            table: [const { None }; BUFFERS],
-            parked: [const { Parked::new() }; Sockets::HANDLES],
-            lent: [const { None }; SLOTS],
-        }
-    }
-}
 
 struct Device;
 
@@ -83,33 +65,42 @@ impl Platform for Device {
 #[entry]
 fn main() -> ! {
     start();
-    let Some(stack) = stack() else { give_up() };
-    let Some(server) = SERVER.take() else { give_up() };
-    let Server { slots, nodes, table, parked, lent } = server;
-    let listener = stack.listener();
-    let storage =
-        Storage { slots: slots.entries(), nodes, loans: &mut [], deferrals: Deferrals::NONE, scratch: &mut [] };
-    let Some(mut engine) = engine(storage, table) else { give_up() };
-    if engine.listen(listener).is_err() {
-        give_up();
-    }
-    let mut reactor = Readiness::new(stack, parked, lent);
+    let Some((engine, reactor)) = server() else { give_up() };
     loop {
-        if run::turn(&mut engine, &mut reactor, &STOP).is_err() {
+        if run::turn_forever(engine, reactor).is_err() {
             give_up();
         }
     }
 }
 
-fn engine(
-    storage: Storage<'static, 'static, Exchange>,
-    table: &'static mut [Option<Buf<'static>>; BUFFERS],
-) -> Option<Engine<'static, 'static, Pages<Board>>> {
-    let mut pool = BufferPool::new(table, buffers_for_few(SLOTS)).ok()?;
-    pool.add_buffers(BYTES.take()?).ok()?;
-    Engine::new(storage, pool, Pages::new(Board), Limits::small_device(), Preamble::new(NAME).ok()?).ok()
+/// Each part is made by a function that is not inlined, so that what the stack needs for it is free again afterwards.
+fn server() -> Option<(&'static mut HttpEngine, &'static mut HttpReactor)> {
+    let Parts { storage, pool, parked, lent } = SERVER.take()?.split();
+    let engine = engine(storage, pool)?;
+    let reactor = reactor(parked, lent)?;
+    engine.listen(reactor.get_ref().listener()).ok()?;
+    Some((engine, reactor))
 }
 
+#[inline(never)]
+fn engine(
+    storage: Storage<'static, 'static, Exchange>,
+    pool: BufferPool<'static, 'static>,
+) -> Option<&'static mut HttpEngine> {
+    let preamble = Preamble::new(NAME).ok()?;
+    let make = || Engine::new(storage, pool, Pages::new(Board), Limits::small_device(), preamble).ok();
+    ENGINE.fill(make)?.as_mut()
+}
+
+#[inline(never)]
+fn reactor(
+    parked: &'static mut [Parked<'static>],
+    lent: &'static mut [Option<Buf<'static>>],
+) -> Option<&'static mut HttpReactor> {
+    REACTOR.fill(|| Some(Readiness::new(stack()?, parked, lent)))?.as_mut()
+}
+
+#[inline(never)]
 fn stack() -> Option<Stack<'static, Nic, Device>> {
     let mut nic = Nic::new(Ethernet::start(MAC))?;
     let config = Config::new(EthernetAddress(MAC).into());

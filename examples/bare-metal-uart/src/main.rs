@@ -8,19 +8,19 @@
 
 mod line;
 
-use aurora_bare_metal_device::board::{Board, NAME, Once, Uart, entry, give_up, now, start};
+use aurora_bare_metal_device::board::{Board, Late, NAME, Once, Uart, entry, give_up, now, start};
 use aurora_bare_metal_device::pages::Pages;
 use aurora_http_core::adapter::Solo;
 use aurora_http_core::limits::Limits;
-use aurora_http_core::pool::{Buf, BufferPool, Buffers, Class, ClassCounts};
 use aurora_http_core::preamble::Preamble;
+use aurora_http_core::tables::PoolTables;
 use line::Line;
 
 /// One to receive into, one to answer in, and one for content that is collected.
 const BUFFERS: usize = 3;
 
-static BYTES: Once<Buffers<BUFFERS, 1024>> = Once::new(Buffers::new());
-static TABLE: Once<[Option<Buf<'static>>; BUFFERS]> = Once::new([const { None }; BUFFERS]);
+static SOLO: Late<Solo<'static, 'static, Pages<Board>>> = Late::new();
+static MEMORY: Once<PoolTables<'static, BUFFERS, 1024>> = Once::new(PoolTables::new());
 
 /// How long the line has to be silent behind what could not be read.
 const SILENCE_MS: u64 = 50;
@@ -32,7 +32,7 @@ const LIMITS: Limits = Limits { requests_per_connection_max: None, ..Limits::sma
 fn main() -> ! {
     start();
     let mut line = Line::new(Uart::start());
-    let Some(mut solo) = server() else { give_up() };
+    let Some(solo) = server() else { give_up() };
     loop {
         let Ok(reason) = solo.serve_ready(&mut line, now, Uart::sleep);
         if !reason.is_orderly() {
@@ -41,8 +41,9 @@ fn main() -> ! {
     }
 }
 
-fn server() -> Option<Solo<'static, 'static, Pages<Board>>> {
-    let mut pool = BufferPool::new(TABLE.take()?, ClassCounts::NONE.with(Class::Tiny, BUFFERS as u32)).ok()?;
-    pool.add_buffers(BYTES.take()?).ok()?;
-    Some(Solo::new(Pages::new(Board), pool, &mut [], &mut [], LIMITS, Preamble::new(NAME).ok()?))
+/// Not inlined, so that what the stack needs for this is free again afterwards.
+#[inline(never)]
+fn server() -> Option<&'static mut Solo<'static, 'static, Pages<Board>>> {
+    let (pool, preamble) = (MEMORY.take()?.pool(), Preamble::new(NAME).ok()?);
+    SOLO.fill(|| Solo::new(Pages::new(Board), pool, &mut [], &mut [], LIMITS, preamble))
 }

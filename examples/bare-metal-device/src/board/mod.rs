@@ -29,7 +29,7 @@ pub use cortex_m_rt::entry;
 pub use lm3s6965::*;
 #[cfg(board = "microbit")]
 pub use microbit::*;
-pub use once::Once;
+pub use once::{Late, Once};
 #[cfg(target_arch = "riscv32")]
 pub use riscv_rt::entry;
 #[cfg(board = "virt")]

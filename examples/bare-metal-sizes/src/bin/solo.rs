@@ -5,13 +5,10 @@
 use aurora_bare_metal_sizes::{App, Line, Once, app, entry, give_up, now, sleep};
 use aurora_http_core::adapter::Solo;
 use aurora_http_core::limits::Limits;
-use aurora_http_core::pool::{Buf, BufferPool, Buffers, Class, ClassCounts};
 use aurora_http_core::preamble::Preamble;
+use aurora_http_core::tables::PoolTables;
 
-const BUFFERS: usize = 3;
-
-static BYTES: Once<Buffers<BUFFERS, 1024>> = Once::new(Buffers::new());
-static TABLE: Once<[Option<Buf<'static>>; BUFFERS]> = Once::new([const { None }; BUFFERS]);
+static MEMORY: Once<PoolTables<'static, 3, 1024>> = Once::new(PoolTables::new());
 
 entry!(main);
 
@@ -23,7 +20,5 @@ fn main() -> ! {
 }
 
 fn server() -> Option<Solo<'static, 'static, App>> {
-    let mut pool = BufferPool::new(TABLE.take()?, ClassCounts::NONE.with(Class::Tiny, BUFFERS as u32)).ok()?;
-    pool.add_buffers(BYTES.take()?).ok()?;
-    Some(Solo::new(app(), pool, &mut [], &mut [], Limits::small_device(), Preamble::new("solo").ok()?))
+    Some(Solo::new(app(), MEMORY.take()?.pool(), &mut [], &mut [], Limits::small_device(), Preamble::new("solo").ok()?))
 }

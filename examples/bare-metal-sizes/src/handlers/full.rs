@@ -1,6 +1,6 @@
 //! A page, an echo of collected content, one of slices, and a stream: every flow but deferral and upgrade.
 
-use aurora_http_core::handler::{Content, Flow, Handler};
+use aurora_http_core::handler::{Content, Flow, Handler, Needs};
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
@@ -49,6 +49,7 @@ impl Full {
 }
 
 impl Handler for Full {
+    const NEEDS: Needs = super::NEEDS;
     type Exchange = Exchange;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Exchange> {

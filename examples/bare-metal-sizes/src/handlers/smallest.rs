@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 
-use aurora_http_core::handler::{Flow, Handler};
+use aurora_http_core::handler::{Flow, Handler, Needs};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::ResponseWriter;
 
@@ -15,6 +15,7 @@ pub const fn new() -> Smallest {
 }
 
 impl Handler for Smallest {
+    const NEEDS: Needs = super::NEEDS;
     type Exchange = Infallible;
 
     fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Infallible> {
