@@ -32,16 +32,23 @@ impl<'p, const COUNT: usize, const LEN: usize> PoolTables<'p, COUNT, LEN> {
 
     /// The pool. It has all buffers.
     pub fn pool(&'p mut self) -> BufferPool<'p, 'p> {
-        let counts = match Class::of_size(LEN) {
-            Some(class) => ClassCounts::NONE.with(class, COUNT as u32),
-            None => ClassCounts::NONE,
-        };
-        // Neither can fail: table and bytes have the length that the counts say.
-        let mut pool = BufferPool::new(&mut self.table, counts).unwrap_or_else(|_| BufferPool::empty());
-        let added = pool.add_buffers(&mut self.bytes);
-        debug_assert!(added.is_ok(), "the pool must have room for its buffers");
-        pool
+        pool_of(&mut self.bytes, &mut self.table)
     }
+}
+
+fn pool_of<'p, const COUNT: usize, const LEN: usize>(
+    bytes: &'p mut Buffers<COUNT, LEN>,
+    table: &'p mut [Option<Buf<'p>>; COUNT],
+) -> BufferPool<'p, 'p> {
+    let counts = match Class::of_size(LEN) {
+        Some(class) => ClassCounts::NONE.with(class, COUNT as u32),
+        None => ClassCounts::NONE,
+    };
+    // Neither can fail: table and bytes have the length that the counts say.
+    let mut pool = BufferPool::new(table, counts).unwrap_or_else(|_| BufferPool::empty());
+    let added = pool.add_buffers(bytes);
+    debug_assert!(added.is_ok(), "the pool must have room for its buffers");
+    pool
 }
 
 impl<const COUNT: usize, const LEN: usize> Default for PoolTables<'_, COUNT, LEN> {
@@ -78,7 +85,9 @@ impl<const COUNT: usize, const LEN: usize> Default for PoolTables<'_, COUNT, LEN
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Tables<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize, const LEN: usize> {
-    pool: PoolTables<'p, BUFFERS, LEN>,
+    // Not a `PoolTables`, which would end at a multiple of 64 bytes on its own.
+    bytes: Buffers<BUFFERS, LEN>,
+    table: [Option<Buf<'p>>; BUFFERS],
     slots: Slots<Slot<'p, E>, CONNECTIONS>,
     nodes: [SlotNode; CONNECTIONS],
     parked: [Parked<'p>; HANDLES],
@@ -110,7 +119,8 @@ impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize
     pub const fn new() -> Self {
         let () = Self::HANDLES_SUFFICE;
         Self {
-            pool: PoolTables::new(),
+            bytes: Buffers::new(),
+            table: [const { None }; BUFFERS],
             slots: Slots::new(),
             nodes: [const { SlotNode::new() }; CONNECTIONS],
             parked: [const { Parked::new() }; HANDLES],
@@ -120,10 +130,10 @@ impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize
 
     /// Gives out everything.
     pub fn split(&'p mut self) -> Parts<'p, E> {
-        let Self { pool, slots, nodes, parked, lent } = self;
+        let Self { bytes, table, slots, nodes, parked, lent } = self;
         let storage =
             Storage { slots: slots.entries(), nodes, loans: &mut [], deferrals: Deferrals::NONE, scratch: &mut [] };
-        Parts { storage, pool: pool.pool(), parked, lent }
+        Parts { storage, pool: pool_of(bytes, table), parked, lent }
     }
 }
 
@@ -132,5 +142,80 @@ impl<E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize, co
 {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tables;
+    use crate::budget::{Budget, buffers_for_few, handles_max};
+
+    /// The tables for so many connections, and the memory that the budget says they take.
+    macro_rules! sizes {
+        ($($connections:literal)*) => {
+            [$({
+                const BUFFERS: usize = buffers_for_few($connections).total();
+                const HANDLES: usize = handles_max($connections, 1);
+                const BUDGET: Budget = Budget {
+                    connections: $connections,
+                    listeners: 1,
+                    buffers: buffers_for_few($connections),
+                    loans: 0,
+                    lent: $connections,
+                    scratch_bytes: 0,
+                };
+                const MEMORY: usize = BUDGET.memory::<u32>(0).total();
+                ($connections, size_of::<Tables<'static, u32, $connections, BUFFERS, HANDLES, 1024>>(), MEMORY)
+            },)*]
+        };
+    }
+
+    #[test]
+    fn a_budget_says_how_long_the_tables_are() {
+        for (connections, size, budget) in sizes!(1 2 3 4 5 8 16 31 32 48 63 64) {
+            // The budget has cells for deferred answers, which these tables do not; and they end at a multiple of 64 bytes.
+            let cells = connections * size_of::<crate::defer::DeferCell>();
+            assert!((budget - cells..budget - cells + 64).contains(&size), "{connections}: {size} {budget}");
+        }
+    }
+
+    #[cfg(feature = "sim")]
+    #[test]
+    fn an_engine_on_tables_serves_all_its_connections_at_once() {
+        use std::boxed::Box;
+        use std::string::String;
+
+        use super::Parts;
+        use crate::defer::Deferrals;
+        use crate::engine::Engine;
+        use crate::handler::handler_fn;
+        use crate::limits::Limits;
+        use crate::pool::Class;
+        use crate::preamble::Preamble;
+        use crate::request::Request;
+        use crate::sim::{Sim, SimServer};
+        use crate::writer::ResponseWriter;
+
+        const CONNECTIONS: usize = 4;
+        type Memory = Tables<'static, core::convert::Infallible, CONNECTIONS, 9, 6, 1024>;
+        let memory: &'static mut Memory = Box::leak(Box::new(Tables::new()));
+        let Parts { storage, pool, parked, lent } = memory.split();
+        assert_eq!((storage.slots.len(), storage.nodes.len(), parked.len(), lent.len()), (4, 4, 6, 4));
+        assert_eq!((pool.available(Class::Tiny), pool.capacity(Class::Small)), (9, 0));
+        let hello = |_: &Request<'_>, response: &mut ResponseWriter<'_>| response.body("hello");
+        let preamble = Preamble::new("").unwrap();
+        let engine = Engine::new(storage, pool, handler_fn(hello), Limits::small_device(), preamble).unwrap();
+        let mut server = SimServer::over(engine, Sim::new(32, 4_096), Deferrals::NONE);
+        let clients = [(); CONNECTIONS].map(|()| server.connect());
+        for half in ["GET / HTTP/1.1\r\nHo", "st: a\r\n\r\n"] {
+            for client in clients {
+                server.send(client, half.as_bytes());
+            }
+        }
+        for client in clients {
+            let output = String::from_utf8(server.receive(client)).unwrap();
+            assert_eq!(output, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+        }
+        assert_eq!(server.engine().counters().requests, 4);
     }
 }
