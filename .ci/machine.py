@@ -23,7 +23,10 @@ def stack_of(image):
 def held_by_main(image):
     """What the program's `main` keeps on the stack while its loop runs: what its first instructions take."""
     told = subprocess.run(["llvm-objdump", "-d", "-C", "--no-show-raw-insn", image], capture_output=True, text=True, check=True).stdout
-    body = re.search(r"^[0-9a-f]+ <[^>]*_rt_+main>:\n((?:.*\n){12})", told, re.M)[1]
+    # On Cortex-M, `main` calls the function with the name of the runtime.
+    names = (r"[^>]*_rt_+main", "(?:hal_)?main")
+    bodies = (re.search(rf"^[0-9a-f]+ <{name}>:\n((?:.*\n){{12}})", told, re.M) for name in names)
+    body = next(body[1] for body in bodies if body)
     pushed = sum(4 * len(registers.split(",")) for registers in re.findall(r"push(?:\.w)?\s+\{([^}]*)\}", body))
     taken = re.findall(r"sub(?:\.w|w)?\s+sp, (?:sp, )?#(\d+)|addi\s+sp, sp, -(\d+)", body)
     return pushed + sum(int(one or other) for one, other in taken)

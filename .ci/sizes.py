@@ -166,8 +166,8 @@ def types(image):
 STACK = """## Stack
 
 How deep the stack was when all requests of `.ci/demos` had been served, in QEMU, by painting it before the program starts: rounded up
-to 64 bytes. `.ci/demos --write` writes a row. It has the handler and, of `bare-metal-net`, the network stack smoltcp in it; and what
-`main` holds while the loop runs. The servers themselves are in a `static`; making them takes the most.
+to 64 bytes. `.ci/demos --write` writes a row. It has the handler in it and, of `bare-metal-net`, the network stack smoltcp; and what
+`main` holds while the loop runs. The servers themselves are in a `static`.
 
 | stack of | held by `main` | deepest |
 |---|--:|--:|
@@ -176,7 +176,7 @@ to 64 bytes. `.ci/demos --write` writes a row. It has the handler and, of `bare-
 
 def stack(old):
     """The section that .ci/demos writes, as it is."""
-    rows = re.search(r"^## Stack\n(?:[^#].*\n|\n)*", old, re.M)
+    rows = re.search(r"^## Stack\n(?:[^#\n].*\n|\n)*", old, re.M)
     rows = [line for line in rows[0].splitlines() if line.startswith("| `")] if rows else []
     yield from STACK.splitlines()
     yield from rows

@@ -13,7 +13,7 @@
 use core::fmt::Write;
 
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{Content, Flow, Handler};
+use aurora_http_core::handler::{Content, Flow, Handler, Needs};
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
@@ -208,6 +208,8 @@ fn flow(answer: Answer) -> Flow<Exchange> {
 }
 
 impl<B: Hardware> Handler for Pages<B> {
+    /// Events wait for their time, and a page that somebody has left open makes room for the next client.
+    const NEEDS: Needs = Needs { deferral: true, eviction: true, ..Needs::LEAST };
     type Exchange = Exchange;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Exchange> {

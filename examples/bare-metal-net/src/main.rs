@@ -7,12 +7,13 @@ mod nic;
 use aurora_bare_metal_device::board::{Board, Ethernet, Late, NAME, Once, entry, give_up, now, start};
 use aurora_bare_metal_device::pages::{Exchange, Pages};
 use aurora_http_core::budget::buffers_for_few;
-use aurora_http_core::engine::Engine;
+use aurora_http_core::engine::{Engine, Storage};
 use aurora_http_core::limits::Limits;
+use aurora_http_core::pool::{Buf, BufferPool};
 use aurora_http_core::preamble::Preamble;
-use aurora_http_core::readiness::Readiness;
+use aurora_http_core::readiness::{Parked, Readiness};
 use aurora_http_core::run;
-use aurora_http_core::tables::Tables;
+use aurora_http_core::tables::{Parts, Tables};
 use aurora_http_core::time::Instant;
 use aurora_http_smoltcp::{Memory, Platform, Stack};
 use nic::Nic;
@@ -43,7 +44,7 @@ type HttpEngine = Engine<'static, 'static, Pages<Board>>;
 type HttpReactor = Readiness<'static, 'static, Stack<'static, Nic, Device>>;
 
 static ENGINE: Late<Option<HttpEngine>> = Late::new();
-static REACTOR: Late<HttpReactor> = Late::new();
+static REACTOR: Late<Option<HttpReactor>> = Late::new();
 static SERVER: Once<Server> = Once::new(Server::new());
 
 struct Device;
@@ -72,18 +73,31 @@ fn main() -> ! {
     }
 }
 
-/// Not inlined, so that what the stack needs for this is free again afterwards.
-#[inline(never)]
+/// Each part is made by a function that is not inlined, so that what the stack needs for it is free again afterwards.
 fn server() -> Option<(&'static mut HttpEngine, &'static mut HttpReactor)> {
-    let parts = SERVER.take()?.split();
-    let engine = ENGINE.fill(|| {
-        let preamble = Preamble::new(NAME).ok()?;
-        Engine::new(parts.storage, parts.pool, Pages::new(Board), Limits::small_device(), preamble).ok()
-    })?;
-    let engine = engine.as_mut()?;
-    let stack = stack()?;
-    engine.listen(stack.listener()).ok()?;
-    Some((engine, REACTOR.fill(|| Readiness::new(stack, parts.parked, parts.lent))?))
+    let Parts { storage, pool, parked, lent } = SERVER.take()?.split();
+    let engine = engine(storage, pool)?;
+    let reactor = reactor(parked, lent)?;
+    engine.listen(reactor.get_ref().listener()).ok()?;
+    Some((engine, reactor))
+}
+
+#[inline(never)]
+fn engine(
+    storage: Storage<'static, 'static, Exchange>,
+    pool: BufferPool<'static, 'static>,
+) -> Option<&'static mut HttpEngine> {
+    let preamble = Preamble::new(NAME).ok()?;
+    let make = || Engine::new(storage, pool, Pages::new(Board), Limits::small_device(), preamble).ok();
+    ENGINE.fill(make)?.as_mut()
+}
+
+#[inline(never)]
+fn reactor(
+    parked: &'static mut [Parked<'static>],
+    lent: &'static mut [Option<Buf<'static>>],
+) -> Option<&'static mut HttpReactor> {
+    REACTOR.fill(|| Some(Readiness::new(stack()?, parked, lent)))?.as_mut()
 }
 
 #[inline(never)]
