@@ -145,23 +145,10 @@ impl<E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize, co
     }
 }
 
-#[cfg(all(test, feature = "sim"))]
+#[cfg(test)]
 mod tests {
-    use std::boxed::Box;
-    use std::format;
-    use std::string::String;
-
-    use super::{Parts, Tables};
+    use super::Tables;
     use crate::budget::{Budget, buffers_for_few, handles_max};
-    use crate::defer::Deferrals;
-    use crate::engine::Engine;
-    use crate::handler::handler_fn;
-    use crate::limits::Limits;
-    use crate::pool::Class;
-    use crate::preamble::Preamble;
-    use crate::request::Request;
-    use crate::sim::{Sim, SimServer};
-    use crate::writer::ResponseWriter;
 
     /// The tables for so many connections, and the memory that the budget says they take.
     macro_rules! sizes {
@@ -192,8 +179,23 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "sim")]
     #[test]
     fn an_engine_on_tables_serves_all_its_connections_at_once() {
+        use std::boxed::Box;
+        use std::string::String;
+
+        use super::Parts;
+        use crate::defer::Deferrals;
+        use crate::engine::Engine;
+        use crate::handler::handler_fn;
+        use crate::limits::Limits;
+        use crate::pool::Class;
+        use crate::preamble::Preamble;
+        use crate::request::Request;
+        use crate::sim::{Sim, SimServer};
+        use crate::writer::ResponseWriter;
+
         const CONNECTIONS: usize = 4;
         type Memory = Tables<'static, core::convert::Infallible, CONNECTIONS, 9, 6, 1024>;
         let memory: &'static mut Memory = Box::leak(Box::new(Tables::new()));
@@ -212,7 +214,7 @@ mod tests {
         }
         for client in clients {
             let output = String::from_utf8(server.receive(client)).unwrap();
-            assert_eq!(output, format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"));
+            assert_eq!(output, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
         }
         assert_eq!(server.engine().counters().requests, 4);
     }

@@ -34,7 +34,7 @@ fn without_eviction_a_newcomer_waits_until_a_connection_ends_by_itself() {
     }
     let newcomers = [(); 3].map(|()| world.connect_and_send(GET));
     let idle_ms = limits().timeouts.idle_timeout_ms.expect("the default has one");
-    world.pass_by(idle_ms - 100, 20);
+    world.pass(idle_ms - 100);
     for client in newcomers {
         assert_eq!(world.recv(client), (String::new(), false), "it waits");
     }
@@ -46,7 +46,7 @@ fn without_eviction_a_newcomer_waits_until_a_connection_ends_by_itself() {
     assert_eq!(served.iter().filter(|(output, _)| output == HELLO).count(), 2, "{served:?}");
     let counters = *world.engine.counters();
     assert_eq!((counters.closed.of(CloseReason::Evicted), counters.closed.of(CloseReason::Shed)), (0, 0));
-    world.pass_by(idle_ms + 100, 20);
+    world.pass(idle_ms + 100);
     let output: String = newcomers.map(|client| world.recv(client).0).concat();
     assert_eq!(output, HELLO, "the third one is served, too");
 }
@@ -74,7 +74,7 @@ fn timeouts_hold_without_anything_else() {
     let mut world = World::new(1, COUNTS, limits(), Plain);
     let slow = world.connect_and_send(b"GET / HT");
     let head_ms = limits().timeouts.head_timeout_ms.expect("the default has one");
-    world.pass_by(head_ms + 100, 20);
+    world.pass(head_ms + 100);
     let (output, ended) = world.recv(slow);
     assert!(output.starts_with("HTTP/1.1 408 ") && ended, "{output}");
 }
