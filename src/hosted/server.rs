@@ -229,41 +229,33 @@ impl Server {
         self
     }
 
-    /// Lets other processes of the same user listen on the same addresses at the same time (`SO_REUSEPORT`), if they ask
-    /// for it as well. By default, an address that is in use is an error. It has no effect on Unix-domain sockets and
-    /// on sockets that were opened elsewhere.
-    ///
-    /// So a new version can start before the old one stops. The system distributes connections over both (Linux,
-    /// FreeBSD), until the old one has closed its listener; it serves what is in its backlog before. A client whose
-    /// connection is established at the very instant of that close may be refused nevertheless, unless
-    /// `net.ipv4.tcp_migrate_req` is 1 (Linux 5.14). With [`inherit`](Self::inherit) no client is ever refused.
+    /// Lets other processes of the same user that ask for it as well listen on the same addresses (`SO_REUSEPORT`), so that
+    /// a new version can start before the old one stops. It has no effect on Unix-domain sockets and on sockets that were
+    /// opened elsewhere. Linux and FreeBSD distribute connections over both, until the old one has served its backlog. A
+    /// client that connects just before its listener is closed is refused, unless `net.ipv4.tcp_migrate_req` is 1 (Linux
+    /// 5.14). With [`inherit`](Self::inherit), no client is ever refused.
     pub const fn reuse_port(mut self, reuse_port: bool) -> Self {
         self.config.reuse_port = reuse_port;
         self
     }
 
-    /// Every connection, on all listeners, has to begin with a header of
-    /// [the PROXY protocol](https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt), version 1 or 2, before TLS if there is any:
-    /// a balancer or proxy in front tells who the client is. [`Request::peer`](crate::Request::peer) is then that client; in
+    /// Every connection, on all listeners, has to begin with a header of [the PROXY
+    /// protocol](https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt), version 1 or 2, before TLS if there is any: a
+    /// balancer or proxy in front tells who the client is. [`Request::peer`](crate::Request::peer) is then that client; in
     /// [`Handler::accepted`](crate::Handler::accepted), before the header has arrived, it is still the balancer.
     ///
-    /// Anybody who can connect can claim anything, so listen where only the balancer can: on a private address, or on a Unix-domain
-    /// socket. A connection without a header is closed, and one whose header does not come is too, after
-    /// [`first_byte_timeout_ms`](crate::Timeouts::first_byte_timeout_ms). For direct clients, start a second server in the same
-    /// process.
-    ///
+    /// Anybody who can connect can claim anything, so listen where only the balancer can: on a private address, or on a
+    /// Unix-domain socket. A connection without a header is closed, and one whose header does not come is too, after
+    /// [`first_byte_timeout_ms`](crate::Timeouts::first_byte_timeout_ms). For direct clients, start a second server.
     /// As with TLS, [`Backend::Auto`] takes epoll or kqueue then, and [`Backend::Uring`] is an error.
     ///
     /// ```no_run
-    /// use aurora_http::{Server, handler_fn};
-    ///
-    /// # fn main() -> Result<(), aurora_http::ServerError> {
+    /// # use aurora_http::{Server, ServerError, handler_fn};
     /// // haproxy: server one 10.0.0.5:8080 send-proxy-v2
     /// Server::bind("10.0.0.5:8080")?.proxy_headers().serve(|_worker| {
     ///     handler_fn(|request, response| response.body(format!("hello, {:?}\n", request.peer())))
     /// })?;
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), ServerError>(())
     /// ```
     pub const fn proxy_headers(mut self) -> Self {
         self.config.proxy_headers = true;
