@@ -473,8 +473,9 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
         // Usually none of these is set.
+        let evicts_none = self.lobby_check_at.is_none() && self.famine_due.is_none() && self.heads_due.is_none();
         let is_usual = self.accept_paused_until.is_none()
-            && self.evicts_at().is_none()
+            && (evicts_none || !H::NEEDS.eviction)
             && self.sweep_at.is_none()
             && self.stop_deadline.is_none();
         if is_usual { deadline } else { self.earliest_with(deadline) }
@@ -482,12 +483,15 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
 
     #[cold]
     fn earliest_with(&self, deadline: Option<Instant>) -> Option<Instant> {
-        earliest([deadline, self.accept_paused_until, self.evicts_at(), self.sweep_at, self.stop_deadline])
-    }
-
-    /// When the rules that end connections for others look again; a program may not need them.
-    fn evicts_at(&self) -> Option<Instant> {
-        if H::NEEDS.eviction { earliest([self.lobby_check_at, self.famine_due, self.heads_due]) } else { None }
+        // The rules that end connections for others, which a program may not need.
+        let evictions =
+            if H::NEEDS.eviction { [self.lobby_check_at, self.famine_due, self.heads_due] } else { [None; 3] };
+        let others = [deadline, self.accept_paused_until, self.sweep_at, self.stop_deadline];
+        let mut earliest: Option<Instant> = None;
+        for at in others.into_iter().chain(evictions).flatten() {
+            earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
+        }
+        earliest
     }
 
     /// The timeout of a class of deadlines.
@@ -508,15 +512,6 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         self.date_due = now.plus_ms(DATE_INTERVAL_MS);
         self.preamble.set_unix_time(unix_time);
     }
-}
-
-/// The earliest of several times, of which some may not be set.
-fn earliest<const N: usize>(times: [Option<Instant>; N]) -> Option<Instant> {
-    let mut earliest: Option<Instant> = None;
-    for at in times.into_iter().flatten() {
-        earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
-    }
-    earliest
 }
 
 impl<H: Handler> fmt::Debug for Engine<'_, '_, H> {
