@@ -38,7 +38,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--accept-proxy" => accepts = true,
             "--tunnel" => tunnels.push(value.text()?),
             "--proxy-protocol" => {
-                version = Some(if value.number::<u8>()? == 1 { ProxyProtocol::V1 } else { ProxyProtocol::V2 });
+                version = match value.number()? {
+                    1 => Some(ProxyProtocol::V1),
+                    2 => Some(ProxyProtocol::V2),
+                    other => return Err(format!("--proxy-protocol {other}: give 1 or 2")),
+                };
             }
             "--in-flight" => limits.in_flight_max = value.number()?,
             name if !name.starts_with("--") => upstreams.push(name.to_owned()),
