@@ -1,8 +1,10 @@
 //! Other protocols after 101 and CONNECT.
 
+use aurora_http_core::connection::Deadline;
 use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Content, Flow, Handler};
+use aurora_http_core::reactor::IoError;
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::state::State;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
@@ -94,6 +96,19 @@ fn an_idle_upgraded_connection_is_closed() {
     bench.send(UPGRADE.as_bytes());
     bench.pass(60_000);
     assert_eq!((bench.state(), bench.pool.in_use()), (State::Closed, 0));
+}
+
+/// It is not the client that is late.
+#[test]
+fn an_upgraded_connection_that_waits_for_a_buffer_is_not_idle() {
+    let mut bench = Bench::new(Lines);
+    bench.send(UPGRADE.as_bytes());
+    assert_eq!(bench.connection.deadline(), Some(Deadline::Upgraded));
+    bench.fail_receive(IoError::NoBuffers);
+    assert!(bench.connection.is_starved());
+    assert_eq!((bench.state(), bench.connection.deadline()), (State::Switched, None));
+    bench.fed();
+    assert_eq!(bench.connection.deadline(), Some(Deadline::Upgraded));
 }
 
 #[test]
