@@ -12,8 +12,6 @@ use wire::rows;
 
 /// Rows of the page: the letter of a table, and how many there are.
 const TABLES: [(&str, usize); 6] = [("L", 12), ("T", 11), ("S", 30), ("O", 10), ("E", 8), ("P", 3)];
-/// Announced, and not implemented yet.
-const NOT_YET: &str = "S23";
 
 /// What is tested without a socket: on bare connections, on the simulator, or piece by piece.
 const WITHOUT_SOCKETS: [&str; 5] =
@@ -88,10 +86,6 @@ fn every_row_is_proven_over_sockets() {
     let cases: Vec<String> = rows::all().into_iter().map(|case| case.id).collect();
     for (id, cells) in table_rows(&page()) {
         let proofs = quoted(cells.last().expect("cells"));
-        if id == NOT_YET {
-            assert!(proofs.is_empty() && cells[2].starts_with("not yet: "), "{cells:?}");
-            continue;
-        }
         let over_sockets = proofs.iter().any(|proof| match proof.split_once("::") {
             Some((path, _)) => !WITHOUT_SOCKETS.iter().any(|prefix| path.starts_with(prefix)),
             // `tests/conformance.rs` runs all cases over sockets.
