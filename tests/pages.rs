@@ -79,7 +79,8 @@ impl Browser {
         Some(Self { child, profile, tools, calls: 0 })
     }
 
-    fn call(&mut self, page: Option<&Page>, method: &str, parameters: &Value) -> Value {
+    /// The result of a call, or the browser's error.
+    fn try_call(&mut self, page: Option<&Page>, method: &str, parameters: &Value) -> Result<Value, Value> {
         self.calls += 1;
         let mut call = json!({ "id": self.calls, "method": method, "params": parameters });
         if let Some(Page(session)) = page {
@@ -90,10 +91,13 @@ impl Browser {
             let Message::Text(text) = self.tools.read().expect("a browser") else { continue };
             let answer: Value = serde_json::from_str(&text).expect("JSON");
             if answer["id"] == json!(self.calls) {
-                assert!(answer["error"].is_null(), "{method}: {answer}");
-                return answer["result"].clone();
+                return if answer["error"].is_null() { Ok(answer["result"].clone()) } else { Err(answer) };
             }
         }
+    }
+
+    fn call(&mut self, page: Option<&Page>, method: &str, parameters: &Value) -> Value {
+        self.try_call(page, method, parameters).unwrap_or_else(|answer| panic!("{method}: {answer}"))
     }
 
     fn open(&mut self, url: &str) -> Page {
@@ -104,16 +108,21 @@ impl Browser {
     }
 
     fn run(&mut self, page: &Page, script: &str) -> Value {
-        let result = self.call(Some(page), "Runtime.evaluate", &json!({ "expression": script, "returnByValue": true }));
-        result["result"]["value"].clone()
+        self.try_run(page, script).unwrap_or_else(|answer| panic!("{script}: {answer}"))
     }
 
-    /// Waits until an expression is true.
+    fn try_run(&mut self, page: &Page, script: &str) -> Result<Value, Value> {
+        let parameters = json!({ "expression": script, "returnByValue": true });
+        let result = self.try_call(Some(page), "Runtime.evaluate", &parameters)?;
+        Ok(result["result"]["value"].clone())
+    }
+
+    /// Waits until an expression is true. While the page changes to another one, nothing can be evaluated.
     fn wait(&mut self, page: &Page, script: &str) {
         let begun = Instant::now();
-        while self.run(page, script) != json!(true) {
-            let seen = self.run(page, "document.body.innerText");
-            assert!(begun.elapsed() < PATIENCE, "{script} does not become true: {seen}");
+        while self.try_run(page, script) != Ok(json!(true)) {
+            let seen = self.try_run(page, "document.body.innerText");
+            assert!(begun.elapsed() < PATIENCE, "{script} does not become true: {seen:?}");
             thread::yield_now();
         }
     }
