@@ -191,7 +191,8 @@ fn a_browser_sends_a_form_with_files() {
         for (const [name, text] of [['grüße \"1\" 100%22.txt', 'line\\r\\nline'], ['empty', '']]) files.items.add(new File([text], name));
         at.files.files = files.files; at.from.value = 'me & \\u{1f389}'";
     // The page may be gone before the browser answers.
-    let _ = browser.try_run(&page, "document.forms[0].elements.from.value = 'nobody'; document.forms[0].requestSubmit()");
+    let _ =
+        browser.try_run(&page, "document.forms[0].elements.from.value = 'nobody'; document.forms[0].requestSubmit()");
     browser.wait(&page, "document.body.innerText === 'from nobody:\\n'");
     let page = browser.open(&format!("http://{}/", server.address));
     browser.wait(&page, "document.forms.length === 1");
