@@ -366,7 +366,10 @@ fn via_of<'v>(head: &Head<'_>, via: &'v Via) -> &'v [u8] {
 
 /// Keeps the connection for the next request, if it is in order.
 fn keep(shared: &Shared, transfer: &mut Transfer) {
-    let is_clean = transfer.upload == Upload::Done && transfer.is_flushed() && transfer.unused().is_empty();
+    // `Step::Done` is also what follows an error of the writer's, in the middle of a body.
+    let is_complete = transfer.body.as_ref().is_some_and(Body::has_ended);
+    let is_sent = transfer.upload == Upload::Done && transfer.is_flushed();
+    let is_clean = is_complete && is_sent && transfer.unused().is_empty();
     let Some(link) = transfer.link.take() else { return };
     match transfer.choice.filter(|_| transfer.is_persistent && is_clean) {
         Some(choice) => shared.hub.keep(link, choice.upstream),

@@ -55,6 +55,60 @@ fn connections_that_are_not_in_order_are_closed() {
     }
 }
 
+/// Bytes behind a response that are still in the socket when its last byte is taken: the response was received in pieces that its
+/// length, or our buffer, has measured out.
+#[test]
+fn what_follows_a_response_is_nobodys_response() {
+    let respond = |head: &str, body_len: usize, more: &str| {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {body_len}\r\n{head}\r\n{}{more}", "x".repeat(body_len))
+    };
+    let more = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad";
+    let mut rows = vec![respond("", 10_000, more), respond("", 50_000, more)];
+    // With all lengths around those of a receive.
+    let head_len = respond("", 4_000, "").len() - 4_000;
+    rows.extend((4_090..4_100).map(|len| respond("", len - head_len, more)));
+    for response in rows {
+        let upstream = Upstream::new();
+        let rig = Rig::new(upstream.config());
+        let mut client = rig.client();
+        client.send(GET);
+        let mut peer = upstream.accept();
+        peer.head();
+        peer.send(&response);
+        assert_eq!(client.response("GET").status, 200);
+        assert!(peer.is_ended(), "{}", response.len());
+        client.send(GET);
+        upstream.accept().serve("good");
+        assert_eq!(client.response("GET").text(), "good");
+        assert_eq!(rig.proxy.counters().retried, 0);
+        drop(client);
+        rig.ends();
+    }
+}
+
+/// An upstream that says nothing of the end of its connection, but sends it along with the response.
+#[test]
+fn a_connection_that_ends_with_its_response_is_not_kept() {
+    let upstream = Upstream::new();
+    let rig = Rig::new(upstream.config());
+    for length in [5, 10_000] {
+        let mut client = rig.client();
+        client.send(GET);
+        let mut peer = upstream.accept();
+        peer.head();
+        // Without a body yet, so that its end is seen together with the body.
+        peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"));
+        client.head();
+        peer.send("x".repeat(length));
+        peer.finish();
+        client.take(length);
+        assert!(peer.is_ended(), "{length}");
+        eventually(|| rig.proxy.counters().kept == 0, "it is not kept");
+    }
+    assert_eq!(rig.proxy.counters().retried, 0);
+    rig.ends();
+}
+
 /// Bytes that come when nobody has asked are nobody's response.
 #[test]
 fn a_kept_connection_that_speaks_up_is_closed() {
