@@ -240,6 +240,7 @@ fn step(
         && transfer.pass_on(content).is_err()
     {
         transfer.give_up_upload();
+        transfer.drop_content(content);
     }
     if transfer.phase == Phase::Head {
         if !transfer.has_asked && transfer.wants_content() {
