@@ -84,7 +84,8 @@ pub struct ProxyLimits {
     pub content_bytes_max: u64,
     /// Connecting; then the next upstream is tried, or the answer is 504. Default: 5 s.
     pub connect_timeout_ms: u32,
-    /// From the end of the request to the end of the response's head; then the answer is 504. Default: 60 s.
+    /// From the end of the request to the end of the response's head, in however many pieces and with however many interim
+    /// responses it comes; then the answer is 504. Default: 60 s.
     pub response_timeout_ms: u32,
     /// For the upstream to take, or to send, the next bytes; then the response is cut off. Default: 60 s.
     pub transfer_timeout_ms: u32,
@@ -215,13 +216,18 @@ impl Config {
     /// any case). Without this the answer to CONNECT is 403. Names are looked up now, and not again.
     ///
     /// # Errors
-    /// [`ConfigError::Upstream`] if a name cannot be looked up.
+    /// [`ConfigError::Upstream`] if a name cannot be looked up, or a target is a Unix-domain socket, which CONNECT cannot name;
+    /// [`ConfigError::Tunnels`] if there are more than [`UPSTREAMS_MAX`].
     pub fn tunnels<I>(mut self, targets: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator<Item: AsRef<str>>,
     {
-        let targets: Result<Vec<_>, _> = targets.into_iter().map(|text| Origin::parse(text.as_ref())).collect();
-        self.tunnels = targets?;
+        let targets: Result<Vec<_>, _> = targets.into_iter().map(|text| Origin::parse_ip(text.as_ref())).collect();
+        let targets = targets?;
+        if targets.len() > UPSTREAMS_MAX {
+            return Err(ConfigError::Tunnels(targets.len()));
+        }
+        self.tunnels = targets;
         Ok(self)
     }
 
@@ -246,6 +252,8 @@ fn is_token(text: &str) -> bool {
 pub enum ConfigError {
     /// There are no upstreams, or more than [`UPSTREAMS_MAX`].
     Count(usize),
+    /// There are more targets of tunnels than [`UPSTREAMS_MAX`].
+    Tunnels(usize),
     /// An upstream or the target of a tunnel cannot be used.
     Upstream {
         /// What was given.
@@ -268,6 +276,7 @@ impl fmt::Display for ConfigError {
         match self {
             Self::Count(0) => f.write_str("there is no upstream: give at least one, such as 127.0.0.1:8081"),
             Self::Count(count) => write!(f, "{count} upstreams are more than {UPSTREAMS_MAX}"),
+            Self::Tunnels(count) => write!(f, "{count} targets of tunnels are more than {UPSTREAMS_MAX}"),
             Self::Upstream { upstream, reason } => write!(f, "upstream {upstream}: {reason}"),
             Self::Via(name) => write!(f, "{name:?} cannot be a name in Via: use letters and digits"),
             Self::Upgrade(name) => write!(f, "{name:?} is not the name of a protocol"),

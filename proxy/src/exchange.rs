@@ -104,6 +104,8 @@ impl Forwarding {
     fn go_on(mut self, mut content: Option<&mut Content<'_>>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
         let Some(transfer) = &mut self.transfer else { return Flow::Finish };
         let shared = &*self.proxy.shared;
+        // What is written in this call leaves after it.
+        let has_left = matches!(transfer.phase, Phase::Body | Phase::Tunnel);
         if let Some(link) = &mut transfer.link {
             shared.hub.refresh(link);
         }
@@ -118,7 +120,7 @@ impl Forwarding {
                 Step::Full => return Flow::Produce(self),
                 Step::Done => return Flow::Finish,
                 Step::Failed(status) => {
-                    fail(shared, transfer, response, status);
+                    fail(shared, transfer, response, status, has_left);
                     return Flow::Finish;
                 }
                 Step::Ask => {
@@ -129,7 +131,7 @@ impl Forwarding {
                     Waiting::Upstream => return Flow::Defer(self),
                     Waiting::Both => return Flow::ReceiveOrResume(self),
                     Waiting::Late => {
-                        fail(shared, transfer, response, 504);
+                        fail(shared, transfer, response, 504, has_left);
                         return Flow::Finish;
                     }
                     Waiting::Never => return Flow::Finish,
@@ -212,10 +214,9 @@ fn late_to_connect(shared: &Shared, transfer: &mut Transfer) -> Waiting {
     }
 }
 
-fn fail(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<'_>, status: u16) {
-    let is_cut = matches!(transfer.phase, Phase::Body | Phase::Tunnel);
+fn fail(shared: &Shared, transfer: &Transfer, response: &mut ResponseWriter<'_>, status: u16, has_left: bool) {
     count(match status {
-        _ if is_cut => &shared.counts.cut_off,
+        _ if has_left => &shared.counts.cut_off,
         504 => &shared.counts.timed_out,
         _ => &shared.counts.failed,
     });
@@ -305,7 +306,6 @@ fn take_head(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWr
         Ok(Ok(Taken::Interim(status))) => {
             transfer.interim += len;
             transfer.expects_continue &= status != 100;
-            transfer.moved();
             Step::Again
         }
         Ok(Ok(Taken::Switched)) => {
@@ -315,6 +315,7 @@ fn take_head(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWr
         }
         Ok(Ok(Taken::Final(framing, is_persistent))) => {
             transfer.phase = Phase::Body;
+            transfer.moved();
             transfer.is_persistent = is_persistent && transfer.upload != Upload::Broken;
             transfer.body = Some(Body::new(framing));
             Step::Again

@@ -80,7 +80,7 @@ pub(crate) struct Transfer {
     pub(crate) whole_upload: Upload,
     /// Of the response.
     pub(crate) body: Option<Body>,
-    /// When something last went forward.
+    /// When something last went forward. The head of a response does so only as a whole, or it could come for ever.
     pub(crate) since: Option<Instant>,
     /// The value of Host is the upstream's name: the request has none, or is not to tell it.
     pub(crate) is_host_ours: bool,
@@ -167,9 +167,6 @@ impl Transfer {
         self.input.resize(len + RECEIVE, 0);
         let received = link.read(&mut self.input[len..]);
         self.input.truncate(len + received.as_ref().map_or(0, |count| count.unwrap_or(0)));
-        if matches!(received, Ok(Some(1..))) {
-            self.since = Some(Instant::now());
-        }
         received
     }
 

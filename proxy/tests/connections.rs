@@ -372,6 +372,32 @@ fn upstreams_that_are_too_slow_are_504_or_cut_off() {
     rig.ends();
 }
 
+/// One that sends something now and then, so that it is never silent for long.
+#[test]
+fn a_head_in_many_pieces_has_no_more_time_than_another() {
+    for piece in ["X: y\r\n", "\r\nHTTP/1.1 103 Early Hints\r\n"] {
+        let upstream = Upstream::new();
+        let rig = Rig::new(upstream.config().limits(ProxyLimits { response_timeout_ms: 100, ..limits() }));
+        let mut client = rig.client();
+        client.send(GET);
+        let mut peer = upstream.accept();
+        peer.head();
+        let talking = thread::spawn(move || {
+            let _ = peer.stream.write_all(b"HTTP/1.1 103 Early Hints\r\n");
+            for _ in 0..500 {
+                if peer.stream.write_all(piece.as_bytes()).is_err() {
+                    return;
+                }
+                thread::sleep(std::time::Duration::from_millis(10));
+            }
+        });
+        assert_eq!(client.response("GET").status, 504);
+        talking.join().expect("it ends");
+        drop(client);
+        rig.ends();
+    }
+}
+
 /// A listener with a full backlog does not answer at all.
 #[test]
 fn connecting_that_takes_too_long_is_504() {

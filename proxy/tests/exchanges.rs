@@ -131,8 +131,24 @@ fn what_is_not_a_response_is_502() {
         too_many.as_bytes(),
     ];
     for response in rows {
-        let (_, found) = exchange(GET, response);
-        assert_eq!(found.status, 502, "{}", response[..response.len().min(200)].escape_ascii());
+        let upstream = Upstream::new();
+        let rig = Rig::new(upstream.config());
+        let mut client = rig.client();
+        client.send(GET);
+        let mut peer = upstream.accept();
+        peer.head();
+        peer.send(response);
+        drop(peer);
+        assert_eq!(client.response("GET").status, 502, "{}", response[..response.len().min(200)].escape_ascii());
+        drop(client);
+        let counters = rig.proxy.counters();
+        assert_eq!(
+            (counters.failed, counters.cut_off),
+            (1, 0),
+            "{}",
+            response[..response.len().min(200)].escape_ascii()
+        );
+        rig.ends();
     }
 }
 
@@ -534,6 +550,11 @@ fn wrong_configurations_are_errors() {
     assert!(matches!(config.clone().via("a b"), Err(ConfigError::Via(_))));
     assert!(matches!(config.clone().upgrades(["a\r\nb"]), Err(ConfigError::Upgrade(_))));
     assert!(matches!(config.clone().tunnels(["nonsense"]), Err(ConfigError::Upstream { .. })));
+    // Nobody could ask for it.
+    assert!(matches!(config.clone().tunnels(["unix:/run/program"]), Err(ConfigError::Upstream { .. })));
+    assert!(config.clone().tunnels(vec!["127.0.0.1:1"; UPSTREAMS_MAX]).is_ok());
+    let error = config.clone().tunnels(vec!["127.0.0.1:1"; UPSTREAMS_MAX + 1]).expect_err("too many");
+    assert!(matches!(error, ConfigError::Tunnels(65)), "{error}");
     let server = Server::bind("127.0.0.1:0").expect("an address");
     for wrong in [
         ProxyLimits { in_flight_max: 0, ..limits() },
