@@ -58,7 +58,7 @@ pub enum Chain {
     Pass,
 }
 
-/// A header before the first byte of a connection that tells whom the proxy speaks for.
+/// The version of the header before the first byte of a connection that tells who the client is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ProxyProtocol {
     /// Version 1: a line of text.
@@ -94,7 +94,7 @@ pub struct ProxyLimits {
     pub continue_timeout_ms: u32,
     /// Silence in both directions of a tunnel, after which it ends. Default: 5 min.
     pub tunnel_timeout_ms: u32,
-    /// How long an upstream is left out that could not be connected to. Default: 10 s.
+    /// How long an upstream that could not be connected to gets no requests, unless no other is left. Default: 10 s.
     pub out_ms: u32,
 }
 
@@ -164,7 +164,8 @@ impl Config {
         self
     }
 
-    /// What happens to `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`; by default they are replaced.
+    /// What happens to `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`; by default they are replaced. No other
+    /// field is: `X-Real-IP` and the like reach the upstream as the client has sent them.
     #[must_use]
     pub const fn x_forwarded(mut self, chain: Chain) -> Self {
         self.x_forwarded = chain;
@@ -233,7 +234,7 @@ impl Config {
 
     /// Tells the upstream who the client is in a header before the first byte of each connection
     /// ([the PROXY protocol](https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt)). A connection then belongs to one
-    /// client, so none is kept.
+    /// client, so none is kept. The targets of [tunnels](Self::tunnels) get no such header.
     #[must_use]
     pub const fn proxy_protocol(mut self, version: ProxyProtocol) -> Self {
         self.proxy_protocol = Some(version);

@@ -14,7 +14,7 @@ use crate::proxy::{Proxy, Shared, count};
 use crate::request::{Way, is_for_proxies, write_head};
 use crate::response::{Body, Framing, Head, head_len, with_head};
 use crate::transfer::{Phase, Step, Transfer, Upload};
-use crate::{body, dial, tunnel};
+use crate::{body, dial, has_short_connection, tunnel};
 
 /// An exchange that is passed on: what a handler returns. See [`Proxy::forward`].
 pub struct Forwarding {
@@ -42,6 +42,9 @@ impl Forwarding {
             Hops::Last if method == Method::Trace => return response.fail(501),
             Hops::Last => return response.status(204),
         };
+        if !has_short_connection(request.fields()) {
+            return response.fail(431);
+        }
         let target = if method == Method::Connect { Some(find_tunnel(shared, request)) } else { None };
         if target == Some(None) {
             return response.fail(403);

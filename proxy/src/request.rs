@@ -208,6 +208,11 @@ mod tests {
                  Keep-Alive: 1\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\nUpgrade: h2c\r\nX-Yours: 2\r\n\r\n",
                 "GET / HTTP/1.1\r\nHost: a\r\nX-Yours: 2\r\nVia: 1.1 aurora\r\n\r\n",
             ),
+            // What frames and directs the request does not depend on what the client names there.
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nConnection: Host, Content-Length, Cookie, Via\r\nCookie: x\r\nContent-Length: 3\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nVia: 1.1 aurora\r\nContent-Length: 3\r\n\r\n",
+            ),
             // What a client claims about itself.
             (
                 "GET / HTTP/1.1\r\nHost: a\r\nForwarded: for=x\r\nX-Forwarded-For: x\r\nx-forwarded-proto: https\r\n\
