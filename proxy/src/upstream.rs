@@ -97,8 +97,7 @@ impl Upstreams {
         let (count, now_ms) = (self.all.len(), self.now_ms());
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let in_turn = || (0..count).map(|at| first.wrapping_add(at) % count).filter(|at| tried & 1 << at == 0);
-        let is_in = |at: &usize| self.health[*at].out_until_ms.load(Ordering::Relaxed) <= now_ms;
-        let upstream = in_turn().find(is_in).or_else(|| in_turn().next())?;
+        let upstream = in_turn().find(|at| !self.is_out(*at, now_ms)).or_else(|| in_turn().next())?;
         let address = self.health[upstream].address.load(Ordering::Relaxed);
         Some(Choice { upstream, address, attempts: 0 })
     }
@@ -112,6 +111,15 @@ impl Upstreams {
 
     pub(crate) fn address(&self, choice: Choice) -> &Address {
         &self.all[choice.upstream].addresses[choice.address]
+    }
+
+    fn is_out(&self, upstream: usize, now_ms: u64) -> bool {
+        self.health[upstream].out_until_ms.load(Ordering::Relaxed) > now_ms
+    }
+
+    /// Whether it could not be connected to a short time ago.
+    pub(crate) fn is_left_out(&self, upstream: usize) -> bool {
+        self.is_out(upstream, self.now_ms())
     }
 
     /// Could not be connected to.

@@ -213,6 +213,38 @@ fn a_stale_connection_is_replaced_by_one_to_another_upstream() {
     rig.ends();
 }
 
+/// A connection that had ended while it was kept says nothing against its upstream, unlike one that could not be made.
+#[test]
+fn a_stale_connection_is_not_replaced_by_one_to_an_upstream_that_is_left_out() {
+    use std::os::unix::net::UnixListener;
+
+    let path = std::env::temp_dir().join(format!("aurora-proxy-out-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let upstream = Upstream::new();
+    let config = Config::new([upstream.name(), format!("unix:{}", path.display())]).expect("upstreams");
+    let rig = Rig::new(config.limits(ProxyLimits { out_ms: 1_000_000, ..limits() }));
+    let mut client = rig.client();
+    // The second request finds out that the other upstream cannot be connected to.
+    let mut peers = [(); 2].map(|()| {
+        client.send(GET);
+        let mut peer = upstream.accept();
+        peer.serve("hello");
+        assert_eq!(client.response("GET").text(), "hello");
+        peer
+    });
+    let listener = UnixListener::bind(&path).expect("a socket");
+    listener.set_nonblocking(true).expect("a socket");
+    client.send(GET);
+    peers[1].head();
+    drop(peers);
+    upstream.accept().serve("again");
+    assert_eq!(client.response("GET").text(), "again");
+    assert!(listener.accept().is_err());
+    drop(client);
+    std::fs::remove_file(&path).expect("a file");
+    rig.ends();
+}
+
 /// Whenever the upstream ends a connection, the next request does not suffer.
 #[test]
 fn connections_that_end_at_any_moment_are_replaced() {
