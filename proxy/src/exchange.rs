@@ -175,7 +175,7 @@ fn wait(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<
         let since = *transfer.since.get_or_insert_with(Instant::now);
         let left = (since + Duration::from_millis(timeout_ms.into())).saturating_duration_since(Instant::now());
         if left.is_zero() {
-            if transfer.phase == Phase::Head && transfer.expects_continue {
+            if transfer.phase == Phase::Head && transfer.expects_continue && transfer.is_flushed() {
                 // The upstream may know nothing of it (RFC 9110 §10.1.1).
                 transfer.expects_continue = false;
                 transfer.moved();

@@ -99,6 +99,36 @@ fn a_request_that_is_sent_again_has_its_content() {
     }
 }
 
+/// The client has been asked for its content, and sends it after the request was sent again.
+#[test]
+fn content_that_comes_late_goes_to_the_new_connection() {
+    for expects in ["", "Expect: 100-continue\r\n"] {
+        let upstream = Upstream::new(&format!("late{}", expects.len()));
+        let rig = upstream.rig(ProxyLimits { continue_timeout_ms: 20, ..limits() });
+        let mut client = rig.client();
+        client.send(GET);
+        let mut kept = upstream.accept();
+        through(&mut kept, b"\r\n\r\n");
+        answer(&mut kept);
+        assert_eq!(client.response("GET").status, 200);
+        client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n{expects}\r\n"));
+        through(&mut kept, b"\r\n\r\n");
+        if !expects.is_empty() {
+            assert!(client.head().starts_with("HTTP/1.1 100 "));
+        }
+        drop(kept);
+        let mut stream = upstream.accept();
+        through(&mut stream, b"\r\n\r\n");
+        client.send("hello");
+        assert_eq!(through(&mut stream, b"hello"), b"hello");
+        answer(&mut stream);
+        assert_eq!(client.response("PUT").status, 200);
+        assert_eq!((rig.proxy.counters().retried, rig.proxy.counters().kept), (1, 1));
+        drop(client);
+        rig.ends();
+    }
+}
+
 /// One that takes nothing more and says nothing.
 #[test]
 fn an_upload_that_was_broken_off_waits_no_longer_than_others() {

@@ -25,10 +25,11 @@ fn descriptors() -> Option<usize> {
 fn whoever_leaves_whenever_nothing_is_left_behind() {
     let before = descriptors();
     let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
+    let rig = Rig::new(upstream.config().tunnels([upstream.name()]).expect("a target"));
     RESPONSES.iter().for_each(|response| upstream_leaves(&rig, &upstream, response));
     client_leaves(&rig, &upstream);
     client_leaves_during_the_response(&rig, &upstream);
+    tunnels_end(&rig, &upstream);
     assert!(upstream.is_left_alone());
     rig.ends();
     drop(upstream);
@@ -96,4 +97,25 @@ fn client_leaves_during_the_response(rig: &Rig, upstream: &Upstream) {
         assert!(peer.is_ended(), "{count}");
     }
     eventually(|| rig.proxy.counters().in_flight == 0 && rig.proxy.counters().kept == 0, "all has ended");
+}
+
+/// Either side closes while bytes of the other are under way.
+fn tunnels_end(rig: &Rig, upstream: &Upstream) {
+    let name = upstream.name();
+    for count in 0..20 {
+        let mut client = rig.client();
+        client.send(format!("CONNECT {name} HTTP/1.1\r\nHost: {name}\r\n\r\n"));
+        assert!(client.head().starts_with("HTTP/1.1 200 "));
+        let mut peer = upstream.accept();
+        client.send("x".repeat(count * 10_000));
+        peer.send("x".repeat(count * 10_000));
+        if count % 2 == 0 {
+            drop(client);
+            let _ = std::io::copy(&mut peer.stream, &mut std::io::sink());
+        } else {
+            drop(peer);
+            let _ = std::io::copy(&mut client.stream(), &mut std::io::sink());
+        }
+    }
+    eventually(|| rig.proxy.counters().in_flight == 0, "all has ended");
 }
