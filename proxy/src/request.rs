@@ -191,6 +191,12 @@ mod tests {
                 "OPTIONS http://b HTTP/1.1\r\nHost: b\r\n\r\n",
                 "OPTIONS * HTTP/1.1\r\nHost: b\r\nVia: 1.1 aurora\r\n\r\n",
             ),
+            ("GET http://b?x HTTP/1.1\r\nHost: b\r\n\r\n", "GET /?x HTTP/1.1\r\nHost: b\r\nVia: 1.1 aurora\r\n\r\n"),
+            ("GET http://b/? HTTP/1.1\r\nHost: b\r\n\r\n", "GET /? HTTP/1.1\r\nHost: b\r\nVia: 1.1 aurora\r\n\r\n"),
+            (
+                "OPTIONS http://b?x HTTP/1.1\r\nHost: b\r\n\r\n",
+                "OPTIONS /?x HTTP/1.1\r\nHost: b\r\nVia: 1.1 aurora\r\n\r\n",
+            ),
             ("OPTIONS * HTTP/1.1\r\nHost: b\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: b\r\nVia: 1.1 aurora\r\n\r\n"),
             // One without a host gets the upstream's.
             ("GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: \r\nVia: 1.0 aurora\r\n\r\n"),
