@@ -78,7 +78,8 @@ impl ProxyHeader {
     /// come. Further values (TLVs) of version 2 are skipped.
     ///
     /// # Errors
-    /// [`ProxyHeaderError`], as soon as a wrong byte is there.
+    /// [`ProxyHeaderError`]: for a wrong start at its first wrong byte, otherwise at the latest when the line, or the addresses of a
+    /// binary header, have arrived.
     pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProxyHeaderError> {
         if is_start(bytes, V1_START) {
             return decode_line(bytes);

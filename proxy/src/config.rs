@@ -58,7 +58,7 @@ pub enum Chain {
     Pass,
 }
 
-/// A header before the first byte of a connection that tells whom the proxy speaks for.
+/// The version of the header before the first byte of a connection that tells who the client is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ProxyProtocol {
     /// Version 1: a line of text.
@@ -84,7 +84,8 @@ pub struct ProxyLimits {
     pub content_bytes_max: u64,
     /// Connecting; then the next upstream is tried, or the answer is 504. Default: 5 s.
     pub connect_timeout_ms: u32,
-    /// From the end of the request to the end of the response's head; then the answer is 504. Default: 60 s.
+    /// From the end of the request to the end of the response's head, in however many pieces and with however many interim
+    /// responses it comes; then the answer is 504. Default: 60 s.
     pub response_timeout_ms: u32,
     /// For the upstream to take, or to send, the next bytes; then the response is cut off. Default: 60 s.
     pub transfer_timeout_ms: u32,
@@ -93,7 +94,7 @@ pub struct ProxyLimits {
     pub continue_timeout_ms: u32,
     /// Silence in both directions of a tunnel, after which it ends. Default: 5 min.
     pub tunnel_timeout_ms: u32,
-    /// How long an upstream is left out that could not be connected to. Default: 10 s.
+    /// How long an upstream that could not be connected to gets no requests, unless no other is left. Default: 10 s.
     pub out_ms: u32,
 }
 
@@ -163,7 +164,8 @@ impl Config {
         self
     }
 
-    /// What happens to `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`; by default they are replaced.
+    /// What happens to `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`; by default they are replaced. No other
+    /// field is: `X-Real-IP` and the like reach the upstream as the client has sent them.
     #[must_use]
     pub const fn x_forwarded(mut self, chain: Chain) -> Self {
         self.x_forwarded = chain;
@@ -215,19 +217,24 @@ impl Config {
     /// any case). Without this the answer to CONNECT is 403. Names are looked up now, and not again.
     ///
     /// # Errors
-    /// [`ConfigError::Upstream`] if a name cannot be looked up.
+    /// [`ConfigError::Upstream`] if a name cannot be looked up, or a target is a Unix-domain socket, which CONNECT cannot name;
+    /// [`ConfigError::Tunnels`] if there are more than [`UPSTREAMS_MAX`].
     pub fn tunnels<I>(mut self, targets: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator<Item: AsRef<str>>,
     {
-        let targets: Result<Vec<_>, _> = targets.into_iter().map(|text| Origin::parse(text.as_ref())).collect();
-        self.tunnels = targets?;
+        let targets: Result<Vec<_>, _> = targets.into_iter().map(|text| Origin::parse_ip(text.as_ref())).collect();
+        let targets = targets?;
+        if targets.len() > UPSTREAMS_MAX {
+            return Err(ConfigError::Tunnels(targets.len()));
+        }
+        self.tunnels = targets;
         Ok(self)
     }
 
     /// Tells the upstream who the client is in a header before the first byte of each connection
     /// ([the PROXY protocol](https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt)). A connection then belongs to one
-    /// client, so none is kept.
+    /// client, so none is kept. The targets of [tunnels](Self::tunnels) get no such header.
     #[must_use]
     pub const fn proxy_protocol(mut self, version: ProxyProtocol) -> Self {
         self.proxy_protocol = Some(version);
@@ -246,6 +253,8 @@ fn is_token(text: &str) -> bool {
 pub enum ConfigError {
     /// There are no upstreams, or more than [`UPSTREAMS_MAX`].
     Count(usize),
+    /// There are more targets of tunnels than [`UPSTREAMS_MAX`].
+    Tunnels(usize),
     /// An upstream or the target of a tunnel cannot be used.
     Upstream {
         /// What was given.
@@ -268,6 +277,7 @@ impl fmt::Display for ConfigError {
         match self {
             Self::Count(0) => f.write_str("there is no upstream: give at least one, such as 127.0.0.1:8081"),
             Self::Count(count) => write!(f, "{count} upstreams are more than {UPSTREAMS_MAX}"),
+            Self::Tunnels(count) => write!(f, "{count} targets of tunnels are more than {UPSTREAMS_MAX}"),
             Self::Upstream { upstream, reason } => write!(f, "upstream {upstream}: {reason}"),
             Self::Via(name) => write!(f, "{name:?} cannot be a name in Via: use letters and digits"),
             Self::Upgrade(name) => write!(f, "{name:?} is not the name of a protocol"),

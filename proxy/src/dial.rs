@@ -99,11 +99,13 @@ fn is_exhausted(error: &io::Error) -> bool {
 }
 
 /// Connects anew after a connection has ended without a response: to another upstream if there is one, since this one may be about
-/// to end as a whole, or to the same if it only was a kept connection that had ended.
+/// to end as a whole, or to the same if it only was a kept connection that had ended and no other is known to work.
 pub(crate) fn reopen(shared: &Shared, transfer: &mut Transfer) -> Step {
     let Some(before) = transfer.choice else { return Step::Failed(502) };
     let was_kept = transfer.link.as_ref().is_some_and(Link::is_reused);
-    let other = upstreams(shared, transfer).choose(transfer.tried | 1 << before.upstream);
+    let upstreams = upstreams(shared, transfer);
+    let other = upstreams.choose(transfer.tried | 1 << before.upstream);
+    let other = other.filter(|other| !was_kept || !upstreams.is_left_out(other.upstream));
     let Some(choice) = other.or(was_kept.then_some(before)) else { return Step::Failed(502) };
     transfer.is_retried = true;
     count(&shared.counts.retried);

@@ -14,7 +14,7 @@ use crate::proxy::{Proxy, Shared, count};
 use crate::request::{Way, is_for_proxies, write_head};
 use crate::response::{Body, Framing, Head, head_len, with_head};
 use crate::transfer::{Phase, Step, Transfer, Upload};
-use crate::{body, dial, tunnel};
+use crate::{body, dial, has_short_connection, tunnel};
 
 /// An exchange that is passed on: what a handler returns. See [`Proxy::forward`].
 pub struct Forwarding {
@@ -42,6 +42,9 @@ impl Forwarding {
             Hops::Last if method == Method::Trace => return response.fail(501),
             Hops::Last => return response.status(204),
         };
+        if !has_short_connection(request.fields()) {
+            return response.fail(431);
+        }
         let target = if method == Method::Connect { Some(find_tunnel(shared, request)) } else { None };
         if target == Some(None) {
             return response.fail(403);
@@ -104,6 +107,8 @@ impl Forwarding {
     fn go_on(mut self, mut content: Option<&mut Content<'_>>, response: &mut ResponseWriter<'_>) -> Flow<Self> {
         let Some(transfer) = &mut self.transfer else { return Flow::Finish };
         let shared = &*self.proxy.shared;
+        // What is written in this call leaves after it.
+        let has_left = matches!(transfer.phase, Phase::Body | Phase::Tunnel);
         if let Some(link) = &mut transfer.link {
             shared.hub.refresh(link);
         }
@@ -118,7 +123,7 @@ impl Forwarding {
                 Step::Full => return Flow::Produce(self),
                 Step::Done => return Flow::Finish,
                 Step::Failed(status) => {
-                    fail(shared, transfer, response, status);
+                    fail(shared, transfer, response, status, has_left);
                     return Flow::Finish;
                 }
                 Step::Ask => {
@@ -129,7 +134,7 @@ impl Forwarding {
                     Waiting::Upstream => return Flow::Defer(self),
                     Waiting::Both => return Flow::ReceiveOrResume(self),
                     Waiting::Late => {
-                        fail(shared, transfer, response, 504);
+                        fail(shared, transfer, response, 504, has_left);
                         return Flow::Finish;
                     }
                     Waiting::Never => return Flow::Finish,
@@ -170,7 +175,7 @@ fn wait(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<
         let since = *transfer.since.get_or_insert_with(Instant::now);
         let left = (since + Duration::from_millis(timeout_ms.into())).saturating_duration_since(Instant::now());
         if left.is_zero() {
-            if transfer.phase == Phase::Head && transfer.expects_continue {
+            if transfer.phase == Phase::Head && transfer.expects_continue && transfer.is_flushed() {
                 // The upstream may know nothing of it (RFC 9110 §10.1.1).
                 transfer.expects_continue = false;
                 transfer.moved();
@@ -212,10 +217,9 @@ fn late_to_connect(shared: &Shared, transfer: &mut Transfer) -> Waiting {
     }
 }
 
-fn fail(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWriter<'_>, status: u16) {
-    let is_cut = matches!(transfer.phase, Phase::Body | Phase::Tunnel);
+fn fail(shared: &Shared, transfer: &Transfer, response: &mut ResponseWriter<'_>, status: u16, has_left: bool) {
     count(match status {
-        _ if is_cut => &shared.counts.cut_off,
+        _ if has_left => &shared.counts.cut_off,
         504 => &shared.counts.timed_out,
         _ => &shared.counts.failed,
     });
@@ -240,6 +244,7 @@ fn step(
         && transfer.pass_on(content).is_err()
     {
         transfer.give_up_upload();
+        transfer.drop_content(content);
     }
     if transfer.phase == Phase::Head {
         if !transfer.has_asked && transfer.wants_content() {
@@ -304,7 +309,6 @@ fn take_head(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWr
         Ok(Ok(Taken::Interim(status))) => {
             transfer.interim += len;
             transfer.expects_continue &= status != 100;
-            transfer.moved();
             Step::Again
         }
         Ok(Ok(Taken::Switched)) => {
@@ -314,6 +318,7 @@ fn take_head(shared: &Shared, transfer: &mut Transfer, response: &mut ResponseWr
         }
         Ok(Ok(Taken::Final(framing, is_persistent))) => {
             transfer.phase = Phase::Body;
+            transfer.moved();
             transfer.is_persistent = is_persistent && transfer.upload != Upload::Broken;
             transfer.body = Some(Body::new(framing));
             Step::Again
@@ -366,7 +371,10 @@ fn via_of<'v>(head: &Head<'_>, via: &'v Via) -> &'v [u8] {
 
 /// Keeps the connection for the next request, if it is in order.
 fn keep(shared: &Shared, transfer: &mut Transfer) {
-    let is_clean = transfer.upload == Upload::Done && transfer.is_flushed() && transfer.unused().is_empty();
+    // `Step::Done` is also what follows an error of the writer's, in the middle of a body.
+    let is_complete = transfer.body.as_ref().is_some_and(Body::has_ended);
+    let is_sent = transfer.upload == Upload::Done && transfer.is_flushed();
+    let is_clean = is_complete && is_sent && transfer.unused().is_empty();
     let Some(link) = transfer.link.take() else { return };
     match transfer.choice.filter(|_| transfer.is_persistent && is_clean) {
         Some(choice) => shared.hub.keep(link, choice.upstream),

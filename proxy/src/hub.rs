@@ -132,9 +132,12 @@ impl Hub {
     }
 
     /// Keeps a connection on which the next request can be sent.
-    pub(crate) fn keep(&self, link: Link, upstream: usize) {
+    pub(crate) fn keep(&self, mut link: Link, upstream: usize) {
+        let is_emptied = link.is_emptied();
         let (socket, slot) = link.into_parts();
-        let Some(all) = self.kept.get(upstream) else { return self.close_socket(socket, slot) };
+        let Some(all) = self.kept.get(upstream).filter(|_| is_emptied) else {
+            return self.close_socket(socket, slot);
+        };
         let mut all = lock(all);
         {
             let mut state = self.slot(slot);

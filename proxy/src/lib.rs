@@ -15,16 +15,17 @@
 //! [`Proxy::forward`] is what a handler returns to pass on one request: beside other routes, behind middleware, behind TLS.
 //!
 //! # What it does
-//! - **Requests are written anew** from what the server has parsed, never copied: the upstream reads the same request. Fields
-//!   between two neighbours (RFC 9110 §7.6.1) end here: what `Connection` names, `TE`, `Trailer`, `Transfer-Encoding`,
-//!   `Upgrade`, `Keep-Alive`, `Proxy-*`. `Via` is added, `X-Forwarded-For`, `-Proto` and `-Host` are replaced, `Forwarded` is
+//! - **Requests are written anew** from what the server has parsed, never copied: the upstream reads the same request. Hop-by-hop
+//!   fields (RFC 9110 §7.6.1) are not passed on: what `Connection` names, `TE`, `Trailer`, `Transfer-Encoding`, `Upgrade`,
+//!   `Keep-Alive`, `Proxy-*`. `Via` is added, `X-Forwarded-For`, `-Proto` and `-Host` are replaced, `Forwarded` is
 //!   removed: see [`Chain`]. `Host` stays, unless [`Config::replace_host`] says otherwise.
 //! - **Content and bodies stream** in both directions, at the pace of the slower side. `Expect: 100-continue` is passed on.
 //!   Trailers, and interim responses other than 100, are not.
 //! - **Responses are parsed strictly.** What could be read in two ways is 502: two lengths, a length and chunks, folded lines,
 //!   bare line feeds, malformed chunks. A response that is cut off reaches the client cut off, never as a complete one.
-//!   `Date` is the server's own. A 401 without `WWW-Authenticate`, and a 405 without `Allow`, get one that says nothing,
-//!   because without it they would not be responses (RFC 9110 §15.5.2, §15.5.6).
+//!   `Date` is not passed on: the server writes its own. A 401 without `WWW-Authenticate` and a 405 without `Allow` get one
+//!   that says nothing, and a 426 without `Upgrade` gets `HTTP/2.0`, because a response with that status must have the field
+//!   (RFC 9110 §15.5.2, §15.5.6, §15.5.22).
 //! - **Upstream connections are kept**, and used again, the one that was used last first. If a connection ends before the first
 //!   byte of a response, the request is sent once more, provided that its method is idempotent and none of its content was taken
 //!   (RFC 9110 §9.2.2): to another upstream, or with only one, on a new connection if it had been a kept one.
@@ -33,13 +34,16 @@
 //! - **WebSockets** and other [upgrades](Config::upgrades), and [tunnels](Config::tunnels) by CONNECT. A client's FIN is passed
 //!   on, and what the upstream still sends arrives; the upstream's FIN ends the tunnel.
 //! - **The PROXY protocol** [towards upstreams](Config::proxy_protocol), versions 1 and 2.
-//! - `Max-Forwards: 0` is answered here (RFC 9110 §7.6.2).
+//! - OPTIONS and TRACE with `Max-Forwards: 0` are answered here (RFC 9110 §7.6.2).
 //!
 //! # Which answer says what
 //! | status | when |
 //! |---|---|
+//! | 400 | OPTIONS or TRACE with a `Max-Forwards` that is not a number |
 //! | 403 | CONNECT to a target that is not allowed |
 //! | 413 | more content than [`ProxyLimits::content_bytes_max`] |
+//! | 431 | more than 1 KiB in `Connection` |
+//! | 501 | TRACE with `Max-Forwards: 0` |
 //! | 502 | no upstream can be connected to, or what it sent is not a response |
 //! | 503 | more exchanges than [`ProxyLimits::in_flight_max`], or no descriptor is left |
 //! | 504 | connecting, or the head of the response, takes too long |
@@ -73,7 +77,7 @@
 //! is 503.
 //!
 //! # Not here
-//! TLS to upstreams, HTTP/2, a cache, active health checks, and names that are looked up again: upstreams are resolved once.
+//! TLS to upstreams, HTTP/2, a cache, active health checks, and repeated lookups: the names of upstreams are resolved once.
 //!
 //! [`Limits`]: aurora_http::Limits
 #![forbid(unsafe_code)]
@@ -92,6 +96,8 @@ mod transfer;
 mod tunnel;
 mod upstream;
 
+use aurora_http::core::request::Fields;
+
 pub use config::{Chain, Config, ConfigError, ProxyLimits, ProxyProtocol};
 pub use exchange::Forwarding;
 pub use proxy::{Proxy, ProxyCounters};
@@ -99,6 +105,13 @@ pub use upstream::UPSTREAMS_MAX;
 
 /// The most fields in the head of a response.
 const FIELDS_MAX: usize = 128;
+
+/// The most bytes in all `Connection` fields of a message. Each field is looked for in them, so that the work grows with the product.
+const CONNECTION_BYTES_MAX: usize = 1024;
+
+fn has_short_connection(fields: Fields<'_>) -> bool {
+    fields.get_all("Connection").map(<[u8]>::len).sum::<usize>() <= CONNECTION_BYTES_MAX
+}
 
 /// Compiles the code in the README as a doc test.
 #[cfg(doctest)]

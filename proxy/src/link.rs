@@ -132,6 +132,12 @@ impl Link {
         (self.socket, self.slot)
     }
 
+    /// Whether nothing of what events have told of is left in the socket: neither bytes behind the last that were received, which
+    /// no other event will tell of, nor the peer's end.
+    pub(crate) fn is_emptied(&mut self) -> bool {
+        !self.ready.end && (!self.ready.read || self.socket.is_quiet())
+    }
+
     pub(crate) const fn slot(&self) -> u32 {
         self.slot
     }

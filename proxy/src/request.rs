@@ -191,6 +191,12 @@ mod tests {
                 "OPTIONS http://b HTTP/1.1\r\nHost: b\r\n\r\n",
                 "OPTIONS * HTTP/1.1\r\nHost: b\r\nVia: 1.1 aurora\r\n\r\n",
             ),
+            ("GET http://b?x HTTP/1.1\r\nHost: b\r\n\r\n", "GET /?x HTTP/1.1\r\nHost: b\r\nVia: 1.1 aurora\r\n\r\n"),
+            ("GET http://b/? HTTP/1.1\r\nHost: b\r\n\r\n", "GET /? HTTP/1.1\r\nHost: b\r\nVia: 1.1 aurora\r\n\r\n"),
+            (
+                "OPTIONS http://b?x HTTP/1.1\r\nHost: b\r\n\r\n",
+                "OPTIONS /?x HTTP/1.1\r\nHost: b\r\nVia: 1.1 aurora\r\n\r\n",
+            ),
             ("OPTIONS * HTTP/1.1\r\nHost: b\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: b\r\nVia: 1.1 aurora\r\n\r\n"),
             // One without a host gets the upstream's.
             ("GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: \r\nVia: 1.0 aurora\r\n\r\n"),
@@ -207,6 +213,11 @@ mod tests {
                 "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Mine\r\nX-Mine: 1\r\nTE: trailers\r\nTrailer: x\r\n\
                  Keep-Alive: 1\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\nUpgrade: h2c\r\nX-Yours: 2\r\n\r\n",
                 "GET / HTTP/1.1\r\nHost: a\r\nX-Yours: 2\r\nVia: 1.1 aurora\r\n\r\n",
+            ),
+            // What frames and directs the request does not depend on what the client names there.
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nConnection: Host, Content-Length, Cookie, Via\r\nCookie: x\r\nContent-Length: 3\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: a\r\nVia: 1.1 aurora\r\nContent-Length: 3\r\n\r\n",
             ),
             // What a client claims about itself.
             (

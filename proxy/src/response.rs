@@ -5,7 +5,7 @@ use std::fmt;
 use aurora_http::core::parse::{ChunkError, ChunkedDecoder};
 use aurora_http::core::request::Fields;
 
-use crate::FIELDS_MAX;
+use crate::{FIELDS_MAX, has_short_connection};
 
 /// How the body of a response is delimited (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +45,8 @@ pub(crate) enum HeadError {
     Length,
     /// The status is not one.
     Status,
+    /// The `Connection` fields are too long.
+    Connection,
 }
 
 impl fmt::Display for HeadError {
@@ -73,6 +75,9 @@ pub(crate) fn with_head<T>(bytes: &[u8], answers_head: bool, then: impl FnOnce(H
     let status = parsed.code.filter(|status| (100..=599).contains(status)).ok_or(HeadError::Status)?;
     let is_http10 = parsed.version == Some(0);
     let fields = Fields::new(parsed.headers);
+    if !has_short_connection(fields) {
+        return Err(HeadError::Connection);
+    }
     let (coded, announced) = (transfer_coding(fields, is_http10)?, content_length(fields)?);
     if coded && announced.is_some() {
         return Err(HeadError::Framing);

@@ -80,7 +80,7 @@ pub(crate) struct Transfer {
     pub(crate) whole_upload: Upload,
     /// Of the response.
     pub(crate) body: Option<Body>,
-    /// When something last went forward.
+    /// When something last went forward. The head of a response does so only as a whole, or it could come for ever.
     pub(crate) since: Option<Instant>,
     /// The value of Host is the upstream's name: the request has none, or is not to tell it.
     pub(crate) is_host_ours: bool,
@@ -92,8 +92,10 @@ pub(crate) struct Transfer {
     pub(crate) expects_continue: bool,
     /// The server was asked for the content.
     pub(crate) has_asked: bool,
-    /// Some of the content was passed on.
+    /// Some of the content was passed on, or dropped.
     pub(crate) has_content: bool,
+    /// The client has sent the last of the content, after the upstream had stopped taking it.
+    pub(crate) is_all_taken: bool,
     /// The connection can be used again after the response.
     pub(crate) is_persistent: bool,
     /// The protocol that the client may switch to, as its place in the configuration.
@@ -165,17 +167,18 @@ impl Transfer {
         self.input.resize(len + RECEIVE, 0);
         let received = link.read(&mut self.input[len..]);
         self.input.truncate(len + received.as_ref().map_or(0, |count| count.unwrap_or(0)));
-        if matches!(received, Ok(Some(1..))) {
-            self.since = Some(Instant::now());
-        }
         received
     }
 
     /// Passes content on, as much as there is room for, and holds the rest.
     pub(crate) fn pass_on(&mut self, content: &mut Content<'_>) -> io::Result<()> {
         match self.upload {
-            // Nothing is to be passed on: what is not held counts as taken.
-            Upload::Done | Upload::Broken => return Ok(()),
+            // There is none.
+            Upload::Done => return Ok(()),
+            Upload::Broken => {
+                self.drop_content(content);
+                return Ok(());
+            }
             _ if !self.is_flushed() || self.link.is_none() => {
                 content.hold();
                 return Ok(());
@@ -235,6 +238,13 @@ impl Transfer {
         Ok(())
     }
 
+    /// Takes content that the upstream does not. The request cannot be sent again after that.
+    pub(crate) fn drop_content(&mut self, content: &mut Content<'_>) {
+        content.consume(content.bytes().len());
+        self.has_content = true;
+        self.is_all_taken |= content.ended();
+    }
+
     /// Sends as much of `bytes` as there is room for.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(link) = &mut self.link else { return Ok(0) };
@@ -263,7 +273,9 @@ impl Transfer {
         match self.upload {
             Upload::Done => false,
             _ if is_declined || self.expects_continue => false,
-            Upload::Broken => true,
+            // So that the client comes to read the response. If the server has not been asked for the content yet, the
+            // request may still be sent again, with all of it.
+            Upload::Broken => self.has_asked && !self.is_all_taken,
             Upload::Length | Upload::Chunked => {
                 self.is_flushed() && self.link.as_ref().is_some_and(Link::can_write) && self.phase != Phase::Connecting
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::ConfigError;
 
-/// The most upstreams of a proxy: those that were tried for a request are bits of a word.
+/// The most upstreams of a proxy, and the most targets of tunnels: those that were tried for a request are bits of a word.
 pub const UPSTREAMS_MAX: usize = 64;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,12 +37,17 @@ impl Origin {
                 Ok(Self { name: "localhost".to_owned(), addresses })
             };
         }
+        Self::parse_ip(text)
+    }
+
+    /// Reads `HOST:PORT`, with or without `http://` before it.
+    pub(crate) fn parse_ip(text: &str) -> Result<Self, ConfigError> {
         let name = text.strip_prefix("http://").unwrap_or(text);
         let name = name.strip_suffix('/').unwrap_or(name);
         let is_authority = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
         let refused = |reason: String| ConfigError::Upstream { upstream: text.to_owned(), reason };
         if !is_authority {
-            return Err(refused("give HOST:PORT, such as 127.0.0.1:8081, or unix:PATH".to_owned()));
+            return Err(refused("give HOST:PORT, such as 127.0.0.1:8081; upstreams can also be unix:PATH".to_owned()));
         }
         let found: Vec<SocketAddr> = name.to_socket_addrs().map_err(|error| refused(error.to_string()))?.collect();
         let addresses: Vec<Address> = found.into_iter().map(Address::Ip).collect();
@@ -92,8 +97,7 @@ impl Upstreams {
         let (count, now_ms) = (self.all.len(), self.now_ms());
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let in_turn = || (0..count).map(|at| first.wrapping_add(at) % count).filter(|at| tried & 1 << at == 0);
-        let is_in = |at: &usize| self.health[*at].out_until_ms.load(Ordering::Relaxed) <= now_ms;
-        let upstream = in_turn().find(is_in).or_else(|| in_turn().next())?;
+        let upstream = in_turn().find(|at| !self.is_out(*at, now_ms)).or_else(|| in_turn().next())?;
         let address = self.health[upstream].address.load(Ordering::Relaxed);
         Some(Choice { upstream, address, attempts: 0 })
     }
@@ -107,6 +111,15 @@ impl Upstreams {
 
     pub(crate) fn address(&self, choice: Choice) -> &Address {
         &self.all[choice.upstream].addresses[choice.address]
+    }
+
+    fn is_out(&self, upstream: usize, now_ms: u64) -> bool {
+        self.health[upstream].out_until_ms.load(Ordering::Relaxed) > now_ms
+    }
+
+    /// Whether it could not be connected to a short time ago.
+    pub(crate) fn is_left_out(&self, upstream: usize) -> bool {
+        self.is_out(upstream, self.now_ms())
     }
 
     /// Could not be connected to.

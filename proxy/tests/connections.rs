@@ -55,6 +55,60 @@ fn connections_that_are_not_in_order_are_closed() {
     }
 }
 
+/// Bytes behind a response that are still in the socket when its last byte is taken: the response was received in pieces that its
+/// length, or our buffer, has measured out.
+#[test]
+fn what_follows_a_response_is_nobodys_response() {
+    let respond = |head: &str, body_len: usize, more: &str| {
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {body_len}\r\n{head}\r\n{}{more}", "x".repeat(body_len))
+    };
+    let more = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad";
+    let mut rows = vec![respond("", 10_000, more), respond("", 50_000, more)];
+    // With all lengths around those of a receive.
+    let head_len = respond("", 4_000, "").len() - 4_000;
+    rows.extend((4_090..4_100).map(|len| respond("", len - head_len, more)));
+    for response in rows {
+        let upstream = Upstream::new();
+        let rig = Rig::new(upstream.config());
+        let mut client = rig.client();
+        client.send(GET);
+        let mut peer = upstream.accept();
+        peer.head();
+        peer.send(&response);
+        assert_eq!(client.response("GET").status, 200);
+        assert!(peer.is_ended(), "{}", response.len());
+        client.send(GET);
+        upstream.accept().serve("good");
+        assert_eq!(client.response("GET").text(), "good");
+        assert_eq!(rig.proxy.counters().retried, 0);
+        drop(client);
+        rig.ends();
+    }
+}
+
+/// An upstream that says nothing of the end of its connection, but sends it along with the response.
+#[test]
+fn a_connection_that_ends_with_its_response_is_not_kept() {
+    let upstream = Upstream::new();
+    let rig = Rig::new(upstream.config());
+    for length in [5, 10_000] {
+        let mut client = rig.client();
+        client.send(GET);
+        let mut peer = upstream.accept();
+        peer.head();
+        // Without a body yet, so that its end is seen together with the body.
+        peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"));
+        client.head();
+        peer.send("x".repeat(length));
+        peer.finish();
+        client.take(length);
+        assert!(peer.is_ended(), "{length}");
+        eventually(|| rig.proxy.counters().kept == 0, "it is not kept");
+    }
+    assert_eq!(rig.proxy.counters().retried, 0);
+    rig.ends();
+}
+
 /// Bytes that come when nobody has asked are nobody's response.
 #[test]
 fn a_kept_connection_that_speaks_up_is_closed() {
@@ -156,6 +210,38 @@ fn a_stale_connection_is_replaced_by_one_to_another_upstream() {
     two.accept().serve("two");
     assert_eq!(client.response("GET").text(), "two");
     drop(client);
+    rig.ends();
+}
+
+/// A connection that had ended while it was kept says nothing against its upstream, unlike one that could not be made.
+#[test]
+fn a_stale_connection_is_not_replaced_by_one_to_an_upstream_that_is_left_out() {
+    use std::os::unix::net::UnixListener;
+
+    let path = std::env::temp_dir().join(format!("aurora-proxy-out-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let upstream = Upstream::new();
+    let config = Config::new([upstream.name(), format!("unix:{}", path.display())]).expect("upstreams");
+    let rig = Rig::new(config.limits(ProxyLimits { out_ms: 1_000_000, ..limits() }));
+    let mut client = rig.client();
+    // The second request finds out that the other upstream cannot be connected to.
+    let mut peers = [(); 2].map(|()| {
+        client.send(GET);
+        let mut peer = upstream.accept();
+        peer.serve("hello");
+        assert_eq!(client.response("GET").text(), "hello");
+        peer
+    });
+    let listener = UnixListener::bind(&path).expect("a socket");
+    listener.set_nonblocking(true).expect("a socket");
+    client.send(GET);
+    peers[1].head();
+    drop(peers);
+    upstream.accept().serve("again");
+    assert_eq!(client.response("GET").text(), "again");
+    assert!(listener.accept().is_err());
+    drop(client);
+    std::fs::remove_file(&path).expect("a file");
     rig.ends();
 }
 
@@ -316,6 +402,32 @@ fn upstreams_that_are_too_slow_are_504_or_cut_off() {
     let counters = rig.proxy.counters();
     assert_eq!((counters.timed_out, counters.cut_off), (0, 1));
     rig.ends();
+}
+
+/// One that sends something now and then, so that it is never silent for long.
+#[test]
+fn a_head_in_many_pieces_has_no_more_time_than_another() {
+    for piece in ["X: y\r\n", "\r\nHTTP/1.1 103 Early Hints\r\n"] {
+        let upstream = Upstream::new();
+        let rig = Rig::new(upstream.config().limits(ProxyLimits { response_timeout_ms: 100, ..limits() }));
+        let mut client = rig.client();
+        client.send(GET);
+        let mut peer = upstream.accept();
+        peer.head();
+        let talking = thread::spawn(move || {
+            let _ = peer.stream.write_all(b"HTTP/1.1 103 Early Hints\r\n");
+            for _ in 0..500 {
+                if peer.stream.write_all(piece.as_bytes()).is_err() {
+                    return;
+                }
+                thread::sleep(std::time::Duration::from_millis(10));
+            }
+        });
+        assert_eq!(client.response("GET").status, 504);
+        talking.join().expect("it ends");
+        drop(client);
+        rig.ends();
+    }
 }
 
 /// A listener with a full backlog does not answer at all.

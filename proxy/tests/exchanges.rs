@@ -109,6 +109,25 @@ fn long_heads_pass_in_both_directions() {
     assert_eq!((response.field("X-Long"), response.text()), (Some(&*long), "hello"));
 }
 
+/// Each name in it is compared with each field, so a long list costs its sender little and us much.
+#[test]
+fn connection_fields_are_short() {
+    let upstream = Upstream::new();
+    let rig = Rig::new(upstream.config());
+    let fields = |len: usize| format!("Connection: {}\r\nConnection: {}\r\n", "a,".repeat(50), "b".repeat(len - 100));
+    let mut client = rig.client();
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", fields(1_025)));
+    assert_eq!(client.response("GET").status, 431);
+    assert!(upstream.is_left_alone());
+    let (_, found) = exchange(GET, format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{}\r\n", fields(1_025)));
+    assert_eq!(found.status, 502);
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\n{}\r\n", fields(1_024));
+    let (head, found) = exchange(&request, format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{}\r\n", fields(1_024)));
+    assert!(found.status == 200 && !head.contains("\r\nA: 1\r\n"), "{head}");
+    drop(client);
+    rig.ends();
+}
+
 #[test]
 fn what_is_not_a_response_is_502() {
     let too_long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(40_000));
@@ -131,8 +150,24 @@ fn what_is_not_a_response_is_502() {
         too_many.as_bytes(),
     ];
     for response in rows {
-        let (_, found) = exchange(GET, response);
-        assert_eq!(found.status, 502, "{}", response[..response.len().min(200)].escape_ascii());
+        let upstream = Upstream::new();
+        let rig = Rig::new(upstream.config());
+        let mut client = rig.client();
+        client.send(GET);
+        let mut peer = upstream.accept();
+        peer.head();
+        peer.send(response);
+        drop(peer);
+        assert_eq!(client.response("GET").status, 502, "{}", response[..response.len().min(200)].escape_ascii());
+        drop(client);
+        let counters = rig.proxy.counters();
+        assert_eq!(
+            (counters.failed, counters.cut_off),
+            (1, 0),
+            "{}",
+            response[..response.len().min(200)].escape_ascii()
+        );
+        rig.ends();
     }
 }
 
@@ -534,6 +569,11 @@ fn wrong_configurations_are_errors() {
     assert!(matches!(config.clone().via("a b"), Err(ConfigError::Via(_))));
     assert!(matches!(config.clone().upgrades(["a\r\nb"]), Err(ConfigError::Upgrade(_))));
     assert!(matches!(config.clone().tunnels(["nonsense"]), Err(ConfigError::Upstream { .. })));
+    // Nobody could ask for it.
+    assert!(matches!(config.clone().tunnels(["unix:/run/program"]), Err(ConfigError::Upstream { .. })));
+    assert!(config.clone().tunnels(vec!["127.0.0.1:1"; UPSTREAMS_MAX]).is_ok());
+    let error = config.clone().tunnels(vec!["127.0.0.1:1"; UPSTREAMS_MAX + 1]).expect_err("too many");
+    assert!(matches!(error, ConfigError::Tunnels(65)), "{error}");
     let server = Server::bind("127.0.0.1:0").expect("an address");
     for wrong in [
         ProxyLimits { in_flight_max: 0, ..limits() },

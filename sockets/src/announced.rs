@@ -68,7 +68,7 @@ fn receive(client: &mut Client, socket: BorrowedFd<'_>) -> Result<(), Attempt> {
         Err(Errno::AGAIN) => return Err(Attempt::WouldBlock),
         Err(error) => return Err(Attempt::Failed(stream_error(error))),
     };
-    // What does not begin with a header does not come from where connections must come from.
+    // A connection without a header does not come from the balancer.
     let wrong = || Attempt::Failed(IoError::Os(Errno::PROTO.raw_os_error()));
     let (header, len) = match ProxyHeader::decode(bytes.get(..seen).unwrap_or_default()) {
         Ok(Some(found)) => found,
@@ -78,7 +78,7 @@ fn receive(client: &mut Client, socket: BorrowedFd<'_>) -> Result<(), Attempt> {
     let Some(header_bytes) = bytes.get_mut(..len) else { return Err(wrong()) };
     match retry_on_intr(|| recv(socket, &mut *header_bytes, RecvFlags::empty())) {
         Ok((_, taken)) if taken == len => {}
-        // They were there.
+        // It cannot be less than what was peeked at.
         Ok(_) | Err(_) => return Err(wrong()),
     }
     *client = match header {
