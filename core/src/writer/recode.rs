@@ -66,9 +66,10 @@ fn value_of<'l>(line: &'l [u8], name: &str) -> Option<&'l [u8]> {
     its_name.eq_ignore_ascii_case(name.as_bytes()).then_some(value.strip_prefix(b":")?.trim_ascii())
 }
 
-/// Content codings, by what wraps a handler. The order is: [`keep_in_memory`](Self::keep_in_memory); [`begun`](Self::begun), to decide; [`recode`](Self::recode); and after this
-/// and each further call of the handler [`written_content`](Self::written_content), [`drop_content`](Self::drop_content), and
-/// [`write`](Self::write) with what replaces it.
+/// Content codings, by what wraps a handler. The order is: [`keep_in_memory`](Self::keep_in_memory); [`begun`](Self::begun), to
+/// decide; [`recode`](Self::recode); and after this and each further call of the handler
+/// [`written_content`](Self::written_content), [`drop_content`](Self::drop_content), and [`write`](Self::write) with what
+/// replaces it.
 impl ResponseWriter<'_> {
     /// Has the content of this call in memory: [`sends_files`](Self::sends_files) is false until it ends. Call it before the handler.
     pub const fn keep_in_memory(&mut self) {
@@ -105,7 +106,7 @@ impl ResponseWriter<'_> {
         let head_len = self.begun().ok_or(WriteError::Order)?.head.len();
         check_field(name.as_bytes(), value)?;
         let line_len = name.len() + value.len() + 4;
-        // The content may have filled the buffer, up to the limit for a response.
+        // The content may have filled the buffer, up to the limit for a response, which is not for what others add.
         if line_len > self.spare().len() && !self.move_to_larger(self.len + line_len) {
             return Err(WriteError::PoolExhausted);
         }
