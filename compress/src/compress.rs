@@ -9,7 +9,7 @@ use aurora_http_core::writer::{Begun, ResponseWriter};
 use aurora_http_web::accept;
 
 use crate::encoder::{Coding, Encoder};
-use crate::policy::{Budget, Permit, is_compressible, is_eligible, lists};
+use crate::policy::{Budget, Permit, is_compressible, is_eligible, lists, varies};
 
 /// Longest content that is compressed in one call. It takes a few milliseconds.
 const WHOLE_BYTES_MAX: usize = 256 * 1024;
@@ -60,7 +60,8 @@ impl<H: Handler> Compress<H> {
         Self { codings, ..self }
     }
 
-    /// Sets which media types are compressed, in place of [`is_compressible`].
+    /// Sets which media types are compressed, in place of [`is_compressible`]. The function gets the value of `Content-Type`, with
+    /// its parameters.
     #[must_use]
     pub fn types(self, types: fn(&str) -> bool) -> Self {
         Self { types, ..self }
@@ -131,10 +132,11 @@ impl<H: Handler> Compress<H> {
             return flow.map(|exchange| Compressing(Stage::Going(Note::Undecided(coding), exchange)));
         };
         let plain = |flow: Flow<H::Exchange>| flow.map(|exchange| Compressing(Stage::Going(Note::Plain, exchange)));
-        if !is_eligible(&begun, self.types) {
+        if !varies(&begun, self.types) {
             return plain(flow);
         }
         let is_vary_there = lists(&begun, "Vary", "Accept-Encoding") || lists(&begun, "Vary", "*");
+        let coding = coding.filter(|_| is_eligible(&begun));
         let plan =
             coding.and_then(|coding| self.plan(coding, &begun, matches!(flow, Flow::Finish))).unwrap_or(Plan::Plain);
         let (recoded, coded) = match plan {

@@ -15,6 +15,7 @@ pub struct Begun<'r> {
     content: &'r [u8],
     stream: Stream,
     is_head_request: bool,
+    sends_file: bool,
 }
 
 impl<'r> Begun<'r> {
@@ -30,7 +31,7 @@ impl<'r> Begun<'r> {
     }
 
     /// The content that was written in this call; all of it if the response [is complete](Self::is_complete). Nothing of a response
-    /// to HEAD.
+    /// to HEAD, and of one that [sends a file](Self::sends_file) only what precedes that.
     #[must_use]
     pub const fn content(&self) -> &'r [u8] {
         self.content
@@ -52,6 +53,12 @@ impl<'r> Begun<'r> {
     #[must_use]
     pub const fn is_bare(&self) -> bool {
         matches!(self.status, 204 | 205 | 304)
+    }
+
+    /// Whether the system sends a part of a file with it: [`write_file`](ResponseWriter::write_file).
+    #[must_use]
+    pub const fn sends_file(&self) -> bool {
+        self.sends_file
     }
 
     /// Whether HEAD is answered.
@@ -76,12 +83,11 @@ impl ResponseWriter<'_> {
         self.keeps_files = true;
     }
 
-    /// The response, if its head was written in this call and all of its content so far is in memory. `None` after an error, after
-    /// [`write_file`](Self::write_file), and if it switches protocols.
+    /// The response, if its head was written in this call. `None` after an error, and if it switches protocols.
     #[must_use]
     pub fn begun(&self) -> Option<Begun<'_>> {
         let has_head = matches!(self.phase, Phase::Body | Phase::Done) && self.stream != Stream::Raw;
-        if !has_head || self.error.is_some() || self.origin.is_none() || self.file.is_some() {
+        if !has_head || self.error.is_some() || self.origin.is_none() {
             return None;
         }
         let so_far = self.so_far();
@@ -93,7 +99,15 @@ impl ResponseWriter<'_> {
             _ => return None,
         };
         let (status, is_head_request) = (self.status, self.facts.has(Facts::HEAD));
-        Some(Begun { status, head: part(so_far, ..head_len), content, stream: self.stream, is_head_request })
+        let sends_file = self.file.is_some();
+        Some(Begun {
+            status,
+            head: part(so_far, ..head_len),
+            content,
+            stream: self.stream,
+            is_head_request,
+            sends_file,
+        })
     }
 
     /// Adds a field to the head of a response that has [begun](Self::begun) in this call.
@@ -123,9 +137,10 @@ impl ResponseWriter<'_> {
     /// A response to HEAD gets these fields as well, except the length.
     ///
     /// # Errors
-    /// [`WriteError::Order`] if there is none, or one with a status that has no content; the errors of [`field`](Self::field).
+    /// [`WriteError::Order`] if there is none, one with a status that has no content, or one that sends a file; the errors of
+    /// [`field`](Self::field).
     pub fn recode(&mut self, coding: &str, length: Option<u64>) -> Result<(), WriteError> {
-        let begun = self.begun().filter(|begun| !begun.is_bare()).ok_or(WriteError::Order)?;
+        let begun = self.begun().filter(|begun| !begun.is_bare() && !begun.sends_file()).ok_or(WriteError::Order)?;
         let (head_len, is_head_request) = (begun.head.len(), begun.is_head_request);
         let is_chunked = length.is_none();
         if is_chunked && self.facts.has(Facts::HTTP10) && !is_head_request {
