@@ -96,6 +96,8 @@ struct Coded {
     encoder: Encoder,
     /// How much of an announced length the handler has not written.
     left: Option<u64>,
+    /// The last call of the handler told it of a stop.
+    is_told: bool,
     _permit: Permit,
 }
 
@@ -175,7 +177,8 @@ impl<H: Handler> Compress<H> {
             return None;
         }
         let permit = self.budget.take()?;
-        let mut coded = Box::new(Coded { encoder: Encoder::new(coding).ok()?, left: length, _permit: permit });
+        let mut coded =
+            Box::new(Coded { encoder: Encoder::new(coding).ok()?, left: length, is_told: false, _permit: permit });
         coded.take(content).ok()?;
         if !is_whole {
             return Some(Plan::Stream(coding, coded));
@@ -191,6 +194,7 @@ impl<H: Handler> Compress<H> {
         mut flow: Flow<H::Exchange>,
         response: &mut ResponseWriter<'_>,
     ) -> Following<H> {
+        coded.is_told = response.is_stopping();
         let mut result = coded.take_written(response);
         for _ in 0..ROUNDS_MAX {
             // It has more, but the encoder has nothing to send yet.
@@ -223,6 +227,11 @@ impl<H: Handler> Compress<H> {
         }
         if !coded.encoder.output().is_empty() {
             return Flow::Produce(Compressing(Stage::Draining(coded, flow)));
+        }
+        // The engine has told nobody, because the exchange did not wait.
+        if response.is_stopping() && !coded.is_told && matches!(flow, Flow::Defer(_) | Flow::ReceiveOrResume(_)) {
+            let flow = self.inner.stopping(flow, response);
+            return self.go_on(coded, flow, response);
         }
         flow.map(|exchange| Compressing(Stage::Going(Note::Coded(coded), exchange)))
     }

@@ -2,8 +2,11 @@
 
 use std::io::Read;
 
+use aurora_http::core::sim::with_server;
 use aurora_http::testing::Client;
-use aurora_http::{Handler, Progress, Request, ResponseWriter, WriteError, handler_fn, producing, receiving, whole};
+use aurora_http::{
+    Flow, Handler, Limits, Progress, Request, ResponseWriter, WriteError, handler_fn, producing, receiving, whole,
+};
 use aurora_http_compress::{Budget, Coding, Compress, is_compressible};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -317,5 +320,48 @@ fn waiting_without_anything_new_sends_nothing() {
         request += "0\r\n\r\n";
         let answer = Client::new(Compress::new(handler)).exchange(request.as_bytes());
         assert!(answer.ends_with(b"0\r\n\r\n") && answer.len() < 300, "{coding}: {}", answer.escape_ascii());
+    }
+}
+
+/// Fills the buffer, waits, and ends when the server stops.
+struct Waits;
+
+impl Handler for Waits {
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        let mut written = 0;
+        let fill = |room: &mut [u8]| {
+            room.copy_from_slice(&noise(room.len()));
+            written = room.len();
+            Ok::<_, WriteError>(room.len())
+        };
+        response.field("Content-Type", "text/plain").unwrap();
+        response.stream(None).unwrap();
+        response.make_room(usize::MAX);
+        response.write_with(fill).unwrap();
+        assert!(written > 60_000, "{written}");
+        response.wake_after(3_600_000);
+        Flow::Defer(())
+    }
+
+    fn stopping(&mut self, _: Flow<()>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        response.write(b"bye").unwrap();
+        Flow::Finish
+    }
+}
+
+#[test]
+fn a_handler_hears_of_a_stop_that_began_while_its_output_waited_for_the_client() {
+    for accepted in ["identity", "gzip"] {
+        with_server(Compress::new(Waits), Limits::default(), |server| {
+            let client = server.connect();
+            let request = format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {accepted}\r\n\r\n");
+            server.send(client, request.as_bytes());
+            server.stop().drain();
+            server.settle();
+            let received = server.receive(client);
+            assert!(received.ends_with(b"\r\n0\r\n\r\n") && received.len() > 60_000, "{accepted}: {}", received.len());
+        });
     }
 }
