@@ -323,7 +323,7 @@ fn waiting_without_anything_new_sends_nothing() {
     }
 }
 
-/// Fills the buffer, waits, and ends when the server stops.
+/// Fills the buffer, waits for an hour, and ends then or when the server stops.
 struct Waits;
 
 impl Handler for Waits {
@@ -345,6 +345,10 @@ impl Handler for Waits {
         Flow::Defer(())
     }
 
+    fn resume(&mut self, (): (), response: &mut ResponseWriter<'_>) -> Flow<()> {
+        self.stopping(Flow::Defer(()), response)
+    }
+
     fn stopping(&mut self, _: Flow<()>, response: &mut ResponseWriter<'_>) -> Flow<()> {
         response.write(b"bye").unwrap();
         Flow::Finish
@@ -352,15 +356,22 @@ impl Handler for Waits {
 }
 
 #[test]
-fn a_handler_hears_of_a_stop_that_began_while_its_output_waited_for_the_client() {
-    for accepted in ["identity", "gzip"] {
+fn a_handler_hears_of_its_time_and_of_a_stop_after_its_output_waited_for_the_client() {
+    for (accepted, stops) in [("identity", true), ("gzip", true), ("identity", false), ("gzip", false)] {
         with_server(Compress::new(Waits), Limits::default(), |server| {
             let client = server.connect();
             let request = format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {accepted}\r\n\r\n");
             server.send(client, request.as_bytes());
-            server.stop().drain();
-            server.settle();
-            let received = server.receive(client);
+            if stops {
+                server.stop().drain();
+                server.settle();
+            }
+            let mut received = server.receive(client);
+            if !stops {
+                assert!(!received.ends_with(b"\r\n0\r\n\r\n"), "{accepted}");
+                server.pass_ms(3_600_000);
+                received.extend(server.receive(client));
+            }
             assert!(received.ends_with(b"\r\n0\r\n\r\n") && received.len() > 60_000, "{accepted}: {}", received.len());
         });
     }
