@@ -1,10 +1,13 @@
 //! A page with a form, whose files are stored in the directory for temporary files: `cargo run --release --example form`, then open
 //! <http://127.0.0.1:8080/>, or `curl -F from=me -F files=@Cargo.toml http://127.0.0.1:8080/`.
+//!
+//! The worker itself writes them, and its other connections wait while the disk is slow. A form that breaks off leaves what it had
+//! sent of a file. See the example `tus` for uploads without both.
 
 mod support;
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use aurora_http::{Method, Respond, ResponseWriter, ServerError, receiving};
 use aurora_http_web::multipart::{Event, Multipart};
@@ -26,8 +29,11 @@ fn store(_: &mut (), call: &Call<'_>, response: &mut ResponseWriter<'_>) -> Resu
                     if let Some(name) = part.file_name().filter(|name| *name != "") {
                         let mut scratch = [0; 255];
                         let name = name.file_name(&mut scratch).ok_or(Problem::new(422, "a file has no valid name"))?;
-                        let exists = |_| Problem::new(409, "there is such a file");
-                        file = Some(File::create_new(std::env::temp_dir().join(name)).map_err(exists)?);
+                        let created = File::create_new(std::env::temp_dir().join(name));
+                        file = Some(created.map_err(|error| match error.kind() {
+                            ErrorKind::AlreadyExists => Problem::new(409, "there is such a file"),
+                            _ => Problem::new(507, "the file cannot be created"),
+                        })?);
                         stored += &format!("{name}\n");
                     }
                 }

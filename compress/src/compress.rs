@@ -9,7 +9,7 @@ use aurora_http_core::writer::{Begun, ResponseWriter};
 use aurora_http_web::accept;
 
 use crate::encoder::{Coding, Encoder};
-use crate::policy::{Budget, Permit, is_compressible, is_eligible, lists};
+use crate::policy::{Budget, Permit, is_compressible, is_eligible, lists, varies};
 
 /// Longest content that is compressed in one call. It takes a few milliseconds.
 const WHOLE_BYTES_MAX: usize = 256 * 1024;
@@ -60,7 +60,8 @@ impl<H: Handler> Compress<H> {
         Self { codings, ..self }
     }
 
-    /// Sets which media types are compressed, in place of [`is_compressible`].
+    /// Sets which media types are compressed, in place of [`is_compressible`]. The function gets the value of `Content-Type`, with
+    /// its parameters.
     #[must_use]
     pub fn types(self, types: fn(&str) -> bool) -> Self {
         Self { types, ..self }
@@ -95,6 +96,8 @@ struct Coded {
     encoder: Encoder,
     /// How much of an announced length the handler has not written.
     left: Option<u64>,
+    /// The last call of the handler told it of a stop.
+    is_told: bool,
     _permit: Permit,
 }
 
@@ -131,10 +134,11 @@ impl<H: Handler> Compress<H> {
             return flow.map(|exchange| Compressing(Stage::Going(Note::Undecided(coding), exchange)));
         };
         let plain = |flow: Flow<H::Exchange>| flow.map(|exchange| Compressing(Stage::Going(Note::Plain, exchange)));
-        if !is_eligible(&begun, self.types) {
+        if !varies(&begun, self.types) {
             return plain(flow);
         }
         let is_vary_there = lists(&begun, "Vary", "Accept-Encoding") || lists(&begun, "Vary", "*");
+        let coding = coding.filter(|_| is_eligible(&begun));
         let plan =
             coding.and_then(|coding| self.plan(coding, &begun, matches!(flow, Flow::Finish))).unwrap_or(Plan::Plain);
         let (recoded, coded) = match plan {
@@ -173,7 +177,8 @@ impl<H: Handler> Compress<H> {
             return None;
         }
         let permit = self.budget.take()?;
-        let mut coded = Box::new(Coded { encoder: Encoder::new(coding).ok()?, left: length, _permit: permit });
+        let mut coded =
+            Box::new(Coded { encoder: Encoder::new(coding).ok()?, left: length, is_told: false, _permit: permit });
         coded.take(content).ok()?;
         if !is_whole {
             return Some(Plan::Stream(coding, coded));
@@ -189,6 +194,7 @@ impl<H: Handler> Compress<H> {
         mut flow: Flow<H::Exchange>,
         response: &mut ResponseWriter<'_>,
     ) -> Following<H> {
+        coded.is_told = response.is_stopping();
         let mut result = coded.take_written(response);
         for _ in 0..ROUNDS_MAX {
             // It has more, but the encoder has nothing to send yet.
@@ -221,6 +227,11 @@ impl<H: Handler> Compress<H> {
         }
         if !coded.encoder.output().is_empty() {
             return Flow::Produce(Compressing(Stage::Draining(coded, flow)));
+        }
+        // The engine has told nobody, because the exchange did not wait.
+        if response.is_stopping() && !coded.is_told && matches!(flow, Flow::Defer(_) | Flow::ReceiveOrResume(_)) {
+            let flow = self.inner.stopping(flow, response);
+            return self.go_on(coded, flow, response);
         }
         flow.map(|exchange| Compressing(Stage::Going(Note::Coded(coded), exchange)))
     }

@@ -52,6 +52,8 @@ pub(crate) struct Encoder {
     /// Output that was taken from the state.
     finished: Vec<u8>,
     sent: usize,
+    /// There is content of which no output may be there yet.
+    is_behind: bool,
 }
 
 enum State {
@@ -80,10 +82,11 @@ impl Encoder {
                 State::Zstd(encoder)
             }
         };
-        Ok(Self { state, finished: Vec::new(), sent: 0 })
+        Ok(Self { state, finished: Vec::new(), sent: 0, is_behind: false })
     }
 
     pub(crate) fn write(&mut self, content: &[u8]) -> io::Result<()> {
+        self.is_behind = true;
         match &mut self.state {
             State::Gzip(encoder) => encoder.write_all(content),
             State::Brotli(encoder) => encoder.write_all(content),
@@ -94,6 +97,10 @@ impl Encoder {
 
     /// Everything so far becomes output that can be decoded.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
+        // Otherwise the encoders would write empty blocks.
+        if !std::mem::take(&mut self.is_behind) {
+            return Ok(());
+        }
         match &mut self.state {
             State::Gzip(encoder) => encoder.flush(),
             State::Brotli(encoder) => encoder.flush(),

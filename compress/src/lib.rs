@@ -23,14 +23,14 @@
 //! Content that is written as a whole keeps a `Content-Length`; streamed content becomes chunked. HEAD is answered with the fields of GET,
 //! without a length.
 //!
-//! Whenever the type is one of these, the response has `Vary: Accept-Encoding`, compressed or not. A strong `ETag` becomes a weak one,
+//! Whenever the type is one of these, the response has `Vary: Accept-Encoding`, compressed or not, and so has a 206 or a 304. A strong `ETag` becomes a weak one,
 //! because the bytes differ from those it stands for; `If-None-Match` compares weakly, so it goes on working. `Accept-Ranges` is removed.
 //!
 //! # What is not
 //! - content that is shorter than [`bytes_min`](Compress::bytes_min), where its length is known;
 //! - content that has a `Content-Encoding`, and with it the compressed siblings of `aurora-http-files`;
 //! - 206 (Partial Content), and everything with `Content-Range` or `Cache-Control: no-transform`;
-//! - content with a `Content-Digest`, `Digest` or `Content-MD5`, which are about its bytes;
+//! - content with a `Content-Digest`, `Repr-Digest`, `Digest` or `Content-MD5`, which are about its bytes;
 //! - content of more than 256 KiB that is written as a whole, which only `static_body` can: compress it beforehand;
 //! - streamed responses to HTTP/1.0 clients, which know no chunks;
 //! - answers of the server itself, which are short, and other protocols after an upgrade;

@@ -83,16 +83,22 @@ impl Drop for Permit {
     }
 }
 
-/// Whether a response may be compressed, whatever the client accepts.
-pub(crate) fn is_eligible(begun: &Begun<'_>, types: fn(&str) -> bool) -> bool {
-    const BARRED: [&str; 5] = ["Content-Encoding", "Content-Range", "Content-Digest", "Digest", "Content-MD5"];
+/// Whether responses with these fields are compressed if the client accepts that. A part of such a response, or that it has not
+/// changed, varies with it (RFC 9110 §15.3.7, §15.4.5).
+pub(crate) fn varies(begun: &Begun<'_>, types: fn(&str) -> bool) -> bool {
+    const BARRED: [&str; 5] = ["Content-Encoding", "Content-Digest", "Repr-Digest", "Digest", "Content-MD5"];
     let media_type = begun.fields("Content-Type").next().and_then(|value| str::from_utf8(value).ok());
     let mut barred = BARRED.iter().flat_map(|name| begun.fields(name));
-    !begun.is_bare()
-        && begun.status() != 206
+    !matches!(begun.status(), 204 | 205)
         && barred.next().is_none()
         && media_type.is_some_and(types)
         && !lists(begun, "Cache-Control", "no-transform")
+}
+
+/// Whether this one has all of the content, in memory.
+pub(crate) fn is_eligible(begun: &Begun<'_>) -> bool {
+    let is_part = begun.status() == 206 || begun.fields("Content-Range").next().is_some();
+    !begun.is_bare() && !is_part && !begun.sends_file()
 }
 
 /// Whether a field's list has an element.

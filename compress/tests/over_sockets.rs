@@ -183,26 +183,32 @@ fn files_are_compressed_by_their_type_and_others_are_sent_by_the_system() {
     let files = Files::new(&folder).unwrap();
     let server = Server::bind("127.0.0.1:0").unwrap().workers(1);
     let running = server.start(move |worker| Compress::new(files.handler(worker.resumer()))).unwrap();
-    let ask = |path: &str, range: &str| {
+    let ask_with = |path: &str, fields: &str| {
         let mut stream = TcpStream::connect(running.local_addr()).unwrap();
-        let fields = format!("Host: a\r\nAccept-Encoding: gzip\r\nConnection: close\r\n{range}");
+        let fields = format!("Host: a\r\nConnection: close\r\n{fields}");
         stream.write_all(format!("GET {path} HTTP/1.1\r\n{fields}\r\n").as_bytes()).unwrap();
         let mut bytes = Vec::new();
         let head = head(&mut stream, &mut bytes);
         stream.read_to_end(&mut bytes).unwrap();
         (head, bytes)
     };
+    let ask = |path: &str, range: &str| ask_with(path, &format!("Accept-Encoding: gzip\r\n{range}"));
     let (head, content) = ask("/a.txt", "");
     assert!(
         head.contains("Content-Encoding: gzip\r\n") && head.contains("ETag: W/\"") && !head.contains("Accept-Ranges"),
         "{head}"
     );
     assert!(content.len() < page().len() / 2 && decoded(&unchunked(&content)).as_bytes() == page());
+    let (head, content) = ask_with("/a.txt", "");
+    assert!(head.contains("Vary: Accept-Encoding\r\n") && content == page(), "{head}");
     let (head, content) = ask("/a.png", "");
     assert!(!head.contains("Content-Encoding") && !head.contains("Vary") && content == page(), "{head}");
     let (head, content) = ask("/a.txt", "Range: bytes=5-1004\r\n");
     assert!(
-        head.starts_with("HTTP/1.1 206 ") && !head.contains("Content-Encoding") && content == page()[5..1005],
+        head.starts_with("HTTP/1.1 206 ")
+            && !head.contains("Content-Encoding")
+            && head.contains("Vary")
+            && content == page()[5..1005],
         "{head}"
     );
     stop(running);

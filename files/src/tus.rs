@@ -22,7 +22,8 @@
 //!   another one; 413 beyond its length.
 //! - DELETE removes it. OPTIONS tells version, extensions and the longest upload.
 //! - 404 for uploads that do not exist or have expired; 412 for another `Tus-Resumable` than `1.0.0`; 423 for an upload to which
-//!   another request is appending; 503 when there are too many uploads.
+//!   another request is appending, or of which the program is being told; 503 when there are too many uploads; 507 when the disk is
+//!   full.
 //! - `X-HTTP-Method-Override` of a POST replaces its method.
 //!
 //! `Upload-Defer-Length` is refused (400): an upload has its length from the start.
@@ -43,13 +44,13 @@
 //!
 //! # What is on disk
 //! For each upload its content, in a file whose length is the offset, and beside it its length and metadata in a small file that
-//! is written at once or not at all. So nothing is lost when the server or its machine stops: a client asks with HEAD and goes on.
-//! At most 64 KiB that have arrived were not written. Before the last PATCH is answered, the file is synchronised with the disk. Files
-//! are locked (flock(2)) while a request appends to them, also against other processes; a connection that hangs keeps its lock until
-//! the server's deadlines end it.
+//! is written at once or not at all. When the server stops, at most 64 KiB that have arrived were not written; when its machine
+//! does, perhaps more, but no upload that was created, and nothing of one that is complete: a client asks with HEAD and goes on.
+//! Before the last PATCH is answered, the file is synchronised with the disk. Uploads are locked (flock(2)) while a request appends
+//! to them, also against other processes; a connection that hangs keeps its lock until the server's deadlines end it.
 //!
-//! Names of uploads are 128 random bits: whoever knows one may read its offset, append to it and delete it. The folder should be used
-//! for nothing else.
+//! Names of uploads are 128 random bits: whoever knows one may read its offset, append to it and delete it. So the folder is created
+//! for its owner alone. It should be used for nothing else.
 //!
 //! # Memory and threads
 //! No worker waits for a disk: a few threads do that, and each request that appends has a buffer of 64 KiB, which is written while no
@@ -115,7 +116,7 @@ impl fmt::Debug for Options {
 }
 
 impl Uploads {
-    /// Uploads into a folder, which is created if it does not exist. Uploads that are there go on.
+    /// Uploads into a folder, which is created if it does not exist, with access for its owner only. Uploads that are there go on.
     ///
     /// # Errors
     /// Those of creating and reading it.
@@ -150,7 +151,8 @@ impl Uploads {
         self
     }
 
-    /// How many uploads may exist, complete or not; 10 000 by default.
+    /// How many uploads may exist, complete or not; 10 000 by default. Those that other processes create in the same folder meanwhile
+    /// do not count.
     #[must_use]
     pub fn uploads_max(mut self, uploads_max: u64) -> Self {
         self.options.uploads_max = uploads_max;
@@ -164,7 +166,7 @@ impl Uploads {
         self
     }
 
-    /// How long after its last request an upload is removed, in seconds, complete or not; a day by default, and `None` for never.
+    /// How long after its last PATCH an upload is removed, in seconds, complete or not; a day by default, and `None` for never.
     /// Expired uploads are removed when others are created.
     #[must_use]
     pub fn expires_s(mut self, seconds: Option<u64>) -> Self {
@@ -174,7 +176,8 @@ impl Uploads {
 
     /// Calls a function when an upload is complete, before its last PATCH is answered, on a thread that may wait for disks. It may
     /// move the file elsewhere. If it returns an error or panics, the PATCH is answered with 500, and the next PATCH, which needs no
-    /// content, calls it again.
+    /// content, or HEAD calls it again. So does the next one after the server stopped in the middle: no client learns that its upload
+    /// is complete before the function has returned `Ok`, and the function may see an upload more than once.
     #[must_use]
     pub fn on_complete(mut self, observer: impl Fn(&Complete<'_>) -> io::Result<()> + Send + Sync + 'static) -> Self {
         self.options.observer = Some(Arc::new(observer));

@@ -7,7 +7,9 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use aurora_http::{Running, Server};
@@ -300,12 +302,64 @@ fn an_error_of_the_program_is_answered_and_asked_again() {
     let path = site.create(3, "");
     assert_eq!(site.patch(&path, 0, b"abc").status, 500);
     assert_eq!(site.patch(&path, 3, b"").status, 500);
+    // A client that finds all of it there does not come again, so the program has to know by then.
     assert_eq!(site.offset(&path), 3);
-    assert_eq!(site.patch(&path, 3, b"").status, 204);
     assert_eq!(fs::read(target).unwrap(), b"abc");
     // The file is elsewhere now, and the upload complete.
     assert_eq!((site.offset(&path), site.patch(&path, 3, b"").status), (3, 204));
     assert_eq!(site.ask("DELETE", &path, &[TUS], b"").status, 204);
     assert_eq!(site.ask("HEAD", &path, &[TUS], b"").status, 404);
+    site.stop();
+}
+
+/// The program has taken the file, which has no name here any more, and is not done with it.
+#[test]
+fn an_upload_is_not_removed_while_the_program_is_told_of_it() {
+    let folder = Folder::new("tus-taken");
+    let elsewhere = Folder::new("tus-taken-elsewhere");
+    let target = elsewhere.path().join("done");
+    let (tell, told) = channel();
+    let (open, gate) = channel();
+    let gate = Mutex::new(gate);
+    let uploads = Uploads::new(folder.path()).unwrap().under("/up").uploads_max(1).on_complete(move |upload| {
+        fs::rename(upload.path(), &target)?;
+        tell.send(()).unwrap();
+        gate.lock().unwrap().recv().map_err(std::io::Error::other)
+    });
+    let site = Site::start(uploads);
+    let path = site.create(3, "");
+    thread::scope(|scope| {
+        let patch = scope.spawn(|| site.patch(&path, 0, b"abc").status);
+        told.recv().unwrap();
+        for method in ["DELETE", "HEAD"] {
+            assert_eq!(site.ask(method, &path, &[TUS], b"").status, 423, "{method}");
+        }
+        open.send(()).unwrap();
+        assert_eq!(patch.join().unwrap(), 204);
+    });
+    assert_eq!(site.offset(&path), 3);
+    assert_eq!(site.ask("DELETE", &path, &[TUS], b"").status, 204);
+    site.create(3, "");
+    site.stop();
+}
+
+#[test]
+fn two_servers_may_share_a_folder() {
+    let folder = Folder::new("tus-shared");
+    let [first, second] = [(); 2].map(|()| Site::start(Uploads::new(folder.path()).unwrap().under("/up")));
+    let path = first.create(3, "");
+    assert_eq!(second.patch(&path, 0, b"abc").status, 204);
+    assert_eq!(second.ask("DELETE", &path, &[TUS], b"").status, 204);
+    second.create(3, "");
+    first.stop();
+    second.stop();
+}
+
+#[test]
+fn a_time_that_no_date_can_tell_is_not_told() {
+    let folder = Folder::new("tus-late");
+    let site = Site::start(Uploads::new(folder.path()).unwrap().under("/up").expires_s(Some(1 << 40)));
+    let answer = site.ask("POST", "/up", &[TUS, ("Upload-Length", "1")], b"");
+    assert_eq!((answer.status, answer.field("Upload-Expires")), (201, None));
     site.stop();
 }

@@ -39,7 +39,8 @@
 //! one, except one CRLF. After a boundary there is `--` or the end of the line. Each part has one `Content-Disposition: form-data`
 //! with one `name`, at most one `filename` and one `Content-Type`; other fields are checked for their form and ignored. A
 //! `Content-Transfer-Encoding` other than `7bit`, `8bit` or `binary` is refused, since the content would be mistaken for something
-//! else, and so is `filename*`, which RFC 7578 §4.2 forbids. Nested `multipart/mixed` (RFC 7578 §4.3, obsolete) is one part.
+//! else, and so is a `filename*`, which RFC 7578 §4.2 forbids, unless it says the same as `filename`: .NET sends both, but for names
+//! beyond ASCII unlike ones. Nested `multipart/mixed` (RFC 7578 §4.3, obsolete) is one part.
 //!
 //! # Names
 //! Names are UTF-8; how they are decoded is described at [`Text`]. A name is what the client claims. Use [`Text::file_name`] for a
@@ -413,7 +414,7 @@ pub enum Fault {
     NotText,
     /// `Content-Disposition` is missing, repeated, malformed, or something else than `form-data` with one name.
     Disposition,
-    /// There is a `filename*`.
+    /// There is a `filename*` that does not say the same as `filename`.
     ExtendedName,
     /// A part has several fields `Content-Type`.
     ContentType,
@@ -486,7 +487,7 @@ impl fmt::Display for Fault {
             Self::Field => "a field of a part is invalid",
             Self::NotText => "the fields of a part are not UTF-8",
             Self::Disposition => "a part needs one Content-Disposition: form-data with one name",
-            Self::ExtendedName => "filename* is not allowed in forms",
+            Self::ExtendedName => "filename* does not say the same as filename",
             Self::ContentType => "a part has more than one Content-Type",
             Self::TransferEncoding => "the content of a part is encoded",
         })

@@ -55,7 +55,7 @@ fn read(content: impl AsRef<[u8]>) -> Result<Vec<Part>, MultipartError> {
 #[test]
 fn names_are_decoded_as_their_senders_meant_them() {
     // The parameters, what they mean, and the file name that is fit for a path.
-    let rows: [(&str, &str, Option<&str>, Option<&str>); 16] = [
+    let rows: [(&str, &str, Option<&str>, Option<&str>); 18] = [
         (r#"name="a""#, "a", None, None),
         (r#"name=a"#, "a", None, None),
         (r#"NAME="a";FileName="b""#, "a", Some("b"), Some("b")),
@@ -80,6 +80,9 @@ fn names_are_decoded_as_their_senders_meant_them() {
         (r#"name="a"; filename="dir/""#, "a", Some("dir/"), None),
         (r#"name="a"; filename="""#, "a", Some(""), None),
         ("name=\"a\"; filename=\"b\u{85}\"", "a", Some("b\u{85}"), None),
+        // .NET says it twice.
+        ("name=a; filename=\"b c.txt\"; filename*=utf-8''b%20c.txt", "a", Some("b c.txt"), Some("b c.txt")),
+        ("name=a; filename*=UTF-8'de'%c3%A9%22; filename=\"é%22\"", "a", Some("é\""), Some("é\"")),
     ];
     for (parameters, name, file_name, as_path) in rows {
         let content = of_fields(&format!("Content-Disposition: form-data; {parameters}"), "v");
@@ -127,6 +130,14 @@ fn malformed_forms_are_refused_and_the_error_says_why() {
         (fields("Content-Disposition: form-data; name=\"a\";"), Some(Disposition)),
         (fields(&format!("{ok}\r\n{ok}")), Some(Disposition)),
         (fields(&format!("{ok}; filename*=utf-8''b")), Some(ExtendedName)),
+        (fields(&format!("{ok}; filename=b; filename*=utf-8''c")), Some(ExtendedName)),
+        (fields(&format!("{ok}; filename=bc; filename*=utf-8''b")), Some(ExtendedName)),
+        (fields(&format!("{ok}; filename=b; filename*=utf-8''bc")), Some(ExtendedName)),
+        (fields(&format!("{ok}; filename=b; filename*=utf-8''b%2")), Some(ExtendedName)),
+        (fields(&format!("{ok}; filename=b; filename*=utf-8''b%00")), Some(ExtendedName)),
+        (fields(&format!("{ok}; filename=b; filename*=iso-8859-1''b")), Some(ExtendedName)),
+        (fields(&format!("{ok}; filename=b; filename*=b")), Some(ExtendedName)),
+        (fields(&format!("{ok}; filename=b; filename*=utf-8''b; filename*=utf-8''b")), Some(Disposition)),
         (fields(&format!("{ok}\r\nContent-Type: a/b\r\ncontent-type: a/b")), Some(ContentType)),
         (fields(&format!("{ok}\r\nContent-Transfer-Encoding: base64")), Some(TransferEncoding)),
         (fields(&format!("{ok}\r\n name=\"b\"")), Some(Field)),
@@ -276,7 +287,7 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => prop::sample::select(vec![
             "\r", "\n", "\r\n", "-", "--", "x", "--x", "\r\n--", "\r\n--x", "\r\n--x\r\n", "\r\n--x--", "--x--\r\n", "\r\n\r\n", ":",
-            "Content-Disposition: form-data; name=\"a\"", "; filename=\"b\"", "\\\"", "%22", "\"", ";", " ", "v",
+            "Content-Disposition: form-data; name=\"a\"", "; filename=\"b\"", "; filename*=utf-8''b", "\\\"", "%22", "\"", ";", " ", "v",
             "\r\n--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n", "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n",
         ])
         .prop_map(|text| text.as_bytes().to_vec()),

@@ -93,7 +93,7 @@ impl<'p, E> Exchange<'p, E> {
     fn facts_of<H: Handler<Exchange = E>>(&mut self, cx: &Context<'_, '_, 'p, H>, request: &Request<'_>) -> Facts {
         #[cfg(not(feature = "small"))]
         if request.is_plain() && cx.limits.requests_per_connection_max.is_none_or(|max| self.served < max) {
-            return Facts::default();
+            return Facts::default().with(Facts::NO_FILES, !H::NEEDS.files);
         }
         self.any_facts_of(cx, request)
     }

@@ -31,19 +31,11 @@ impl<'a> ResponseWriter<'a> {
     /// Adds a field to the head of a response with [`whole_content`](Self::whole_content).
     ///
     /// # Errors
-    /// [`WriteError::Order`] if there is no such content, and the errors of [`field`](Self::field). Only those about room are
-    /// kept.
+    /// [`WriteError::Order`] if there is no such content, otherwise those of [`amend_begun`](Self::amend_begun). None of them is
+    /// kept: the response stays as it is.
     pub fn amend(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), WriteError> {
-        let value = value.as_ref();
-        let head_len = self.whole_head_len().ok_or(WriteError::Order)?;
-        check_field(name.as_bytes(), value)?;
-        // Before the empty line: name, colon, space, value, CRLF.
-        let line_len = name.len() + value.len() + 4;
-        self.ensure(line_len)?;
-        let at = self.begin + head_len - 2;
-        shift(self.out, at..self.len, at + line_len);
-        self.len += line_len;
-        Ok(Encoder::new(part_mut(self.out, at..at + line_len)).field(name, value)?)
+        self.whole_head_len().ok_or(WriteError::Order)?;
+        self.amend_begun(name, value)
     }
 
     /// Turns a 200 with [`whole_content`](Self::whole_content) into a 304 (Not Modified) with the same fields and no content
@@ -54,9 +46,11 @@ impl<'a> ResponseWriter<'a> {
     pub fn make_not_modified(&mut self) -> Result<(), WriteError> {
         const STATUS_LINE: &[u8] = b"HTTP/1.1 304 Not Modified\r\n";
         let head_len = self.whole_head_len().filter(|_| self.status == 200).ok_or(WriteError::Order)?;
-        self.ensure(STATUS_LINE.len())?;
         let (begin, end) = (self.begin, self.begin + head_len);
         let old_len = self.so_far().iter().position(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        // The content, which may have filled the buffer, makes room.
+        self.len = end;
+        self.ensure(STATUS_LINE.len().saturating_sub(old_len))?;
         shift(self.out, begin + old_len..end, begin + STATUS_LINE.len());
         copy(part_mut(self.out, begin..begin + STATUS_LINE.len()), STATUS_LINE);
         self.len = end - old_len + STATUS_LINE.len();

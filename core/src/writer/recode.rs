@@ -15,6 +15,7 @@ pub struct Begun<'r> {
     content: &'r [u8],
     stream: Stream,
     is_head_request: bool,
+    sends_file: bool,
 }
 
 impl<'r> Begun<'r> {
@@ -30,7 +31,7 @@ impl<'r> Begun<'r> {
     }
 
     /// The content that was written in this call; all of it if the response [is complete](Self::is_complete). Nothing of a response
-    /// to HEAD.
+    /// to HEAD, and of one that [sends a file](Self::sends_file) only what precedes that.
     #[must_use]
     pub const fn content(&self) -> &'r [u8] {
         self.content
@@ -54,6 +55,12 @@ impl<'r> Begun<'r> {
         matches!(self.status, 204 | 205 | 304)
     }
 
+    /// Whether the system sends a part of a file with it: [`write_file`](ResponseWriter::write_file).
+    #[must_use]
+    pub const fn sends_file(&self) -> bool {
+        self.sends_file
+    }
+
     /// Whether HEAD is answered.
     #[must_use]
     pub const fn is_head_request(&self) -> bool {
@@ -66,21 +73,21 @@ fn value_of<'l>(line: &'l [u8], name: &str) -> Option<&'l [u8]> {
     its_name.eq_ignore_ascii_case(name.as_bytes()).then_some(value.strip_prefix(b":")?.trim_ascii())
 }
 
-/// Content codings, by what wraps a handler. The order is: [`keep_in_memory`](Self::keep_in_memory); [`begun`](Self::begun), to decide; [`recode`](Self::recode); and after this
-/// and each further call of the handler [`written_content`](Self::written_content), [`drop_content`](Self::drop_content), and
-/// [`write`](Self::write) with what replaces it.
+/// Content codings, by what wraps a handler. The order is: [`keep_in_memory`](Self::keep_in_memory); [`begun`](Self::begun), to
+/// decide; [`recode`](Self::recode); and after this and each further call of the handler
+/// [`written_content`](Self::written_content), [`drop_content`](Self::drop_content), and [`write`](Self::write) with what
+/// replaces it.
 impl ResponseWriter<'_> {
     /// Has the content of this call in memory: [`sends_files`](Self::sends_files) is false until it ends. Call it before the handler.
     pub const fn keep_in_memory(&mut self) {
         self.keeps_files = true;
     }
 
-    /// The response, if its head was written in this call and all of its content so far is in memory. `None` after an error, after
-    /// [`write_file`](Self::write_file), and if it switches protocols.
+    /// The response, if its head was written in this call. `None` after an error, and if it switches protocols.
     #[must_use]
     pub fn begun(&self) -> Option<Begun<'_>> {
         let has_head = matches!(self.phase, Phase::Body | Phase::Done) && self.stream != Stream::Raw;
-        if !has_head || self.error.is_some() || self.origin.is_none() || self.file.is_some() {
+        if !has_head || self.error.is_some() || self.origin.is_none() {
             return None;
         }
         let so_far = self.so_far();
@@ -92,7 +99,15 @@ impl ResponseWriter<'_> {
             _ => return None,
         };
         let (status, is_head_request) = (self.status, self.facts.has(Facts::HEAD));
-        Some(Begun { status, head: part(so_far, ..head_len), content, stream: self.stream, is_head_request })
+        let sends_file = self.file.is_some();
+        Some(Begun {
+            status,
+            head: part(so_far, ..head_len),
+            content,
+            stream: self.stream,
+            is_head_request,
+            sends_file,
+        })
     }
 
     /// Adds a field to the head of a response that has [begun](Self::begun) in this call.
@@ -105,7 +120,7 @@ impl ResponseWriter<'_> {
         let head_len = self.begun().ok_or(WriteError::Order)?.head.len();
         check_field(name.as_bytes(), value)?;
         let line_len = name.len() + value.len() + 4;
-        // The content may have filled the buffer, up to the limit for a response.
+        // The content may have filled the buffer, up to the limit for a response, which is not for what others add.
         if line_len > self.spare().len() && !self.move_to_larger(self.len + line_len) {
             return Err(WriteError::PoolExhausted);
         }
@@ -122,9 +137,10 @@ impl ResponseWriter<'_> {
     /// A response to HEAD gets these fields as well, except the length.
     ///
     /// # Errors
-    /// [`WriteError::Order`] if there is none, or one with a status that has no content; the errors of [`field`](Self::field).
+    /// [`WriteError::Order`] if there is none, one with a status that has no content, or one that sends a file; the errors of
+    /// [`field`](Self::field).
     pub fn recode(&mut self, coding: &str, length: Option<u64>) -> Result<(), WriteError> {
-        let begun = self.begun().filter(|begun| !begun.is_bare()).ok_or(WriteError::Order)?;
+        let begun = self.begun().filter(|begun| !begun.is_bare() && !begun.sends_file()).ok_or(WriteError::Order)?;
         let (head_len, is_head_request) = (begun.head.len(), begun.is_head_request);
         let is_chunked = length.is_none();
         if is_chunked && self.facts.has(Facts::HTTP10) && !is_head_request {

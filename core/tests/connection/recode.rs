@@ -1,6 +1,7 @@
 //! Responses whose content is replaced by what wraps the handler.
 
 use aurora_http_core::handler::{Progress, handler_fn, producing};
+use aurora_http_core::reactor::{FileId, FileRange};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
@@ -120,6 +121,15 @@ fn what_cannot_be_recoded_stays_as_it_is() {
             Ok(())
         });
     }
+    let output = answers("GET", "1.1", |response| {
+        begin("length", response)?;
+        let file = FileId { index: 0, generation: 0 };
+        assert_eq!(response.write_file(FileRange { file, offset: 0, len: 3 }), Ok(3));
+        assert_eq!(response.begun().map(|begun| (begun.sends_file(), begun.content())), Some((true, &b"cont"[..])));
+        assert_eq!(response.recode("gzip", None), Err(WriteError::Order), "some of it is in a file");
+        response.amend_begun("C", "d")
+    });
+    assert!(output.contains("\r\nContent-Length: 7\r\nC: d\r\n\r\ncont"), "{output}");
     answers("GET", "1.1", |response| {
         assert_eq!(response.recode("gzip", None), Err(WriteError::Order), "nothing has begun");
         begin("whole", response)?;

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 
 use aurora_http_core::handler::{Around, Flow, Handler, around, handler_fn};
+use aurora_http_core::limits::Limits;
+use aurora_http_core::pool::ClassCounts;
 use aurora_http_core::request::{BodyLength, Request};
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
@@ -101,6 +103,36 @@ fn a_200_becomes_a_304_with_the_same_fields_and_nothing_else_does() {
         Ok(())
     });
     assert_eq!(output, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx".repeat(2));
+}
+
+/// A response as long as one may be: to amend it takes room beyond that, or fails and leaves it as it is.
+#[test]
+fn a_response_that_fills_its_limit_is_amended_or_stays_as_it_is() {
+    let head = "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 65000\r\n\r\n";
+    let length = Limits::default().response_bytes_max as usize - head.len();
+    let content = vec![b'c'; length];
+    let head = head.replace("65000", &length.to_string());
+    let whole = format!("{head}{}", "c".repeat(length));
+    for larger in [0, 1] {
+        let answer = |change: fn(&mut ResponseWriter<'_>)| {
+            let handler = handler_fn(|_: &Request<'_>, response: &mut ResponseWriter<'_>| {
+                response.field("ETag", "\"1\"")?;
+                response.body(&content)?;
+                change(response);
+                Ok::<_, WriteError>(())
+            });
+            let mut bench = Bench::with_buffers(handler, ClassCounts::new([8, 8, 4, 2, larger]));
+            bench.send(GET);
+            bench.take_output()
+        };
+        let output = answer(|response| {
+            let _ = response.amend("A", "b");
+        });
+        let amended = whole.replace("\r\n\r\n", "\r\nA: b\r\n\r\n");
+        assert!(output == if larger == 0 { &*whole } else { &*amended }, "{larger}: {}", &output[..99]);
+        let output = answer(|response| response.make_not_modified().unwrap());
+        assert_eq!(output, head.replace("200 OK", "304 Not Modified"));
+    }
 }
 
 #[test]

@@ -23,7 +23,10 @@ fn number(name: &str, value: u64, response: &mut ResponseWriter<'_>) -> Result<(
 }
 
 fn expires(changed: SystemTime, options: &Options, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-    match options.expires_s.and_then(|seconds| changed.checked_add(Duration::from_secs(seconds))) {
+    /// The year 10 000, which no date of HTTP can tell.
+    const END: Duration = Duration::from_secs(253_402_300_800);
+    let is_date = |at: &SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since < END);
+    match options.expires_s.and_then(|seconds| changed.checked_add(Duration::from_secs(seconds))).filter(is_date) {
         Some(at) => response.field("Upload-Expires", httpdate::fmt_http_date(at)),
         None => Ok(()),
     }
@@ -61,7 +64,9 @@ pub(super) fn failed(failed: &StoreError, response: &mut ResponseWriter<'_>) -> 
         StoreError::Offset => error(409, "the upload has another offset", response),
         StoreError::TooLong => refused(Refused::TooLong, response),
         StoreError::Full => busy(response),
-        StoreError::Io(io) if io.kind() == ErrorKind::StorageFull => error(507, "the disk is full", response),
+        StoreError::Io(io) if matches!(io.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            error(507, "the disk is full", response)
+        }
         StoreError::Io(_) => error(500, "the upload cannot be stored", response),
     }
 }

@@ -95,7 +95,11 @@ impl ReceiveUploads {
                 Ok(id)
             })?),
             Ok(Asked::Status(id)) => {
-                Step::Seen(self.run(response, move |uploads| uploads.store.status(id, uploads.options.expires_s))?)
+                let job = move |uploads: &Uploads| {
+                    let options = &uploads.options;
+                    uploads.store.seen(id, options.expires_s, options.observer.as_ref())
+                };
+                Step::Seen(self.run(response, job)?)
             }
             Ok(Asked::Remove(id)) => Step::Removed(self.run(response, move |uploads| uploads.store.remove(id))?),
             Ok(Asked::Append { id, offset }) => {
@@ -203,8 +207,12 @@ impl Handler for ReceiveUploads {
             let _ = response.fail(500);
             return Flow::Finish;
         };
-        append.buffer.extend_from_slice(content.bytes());
-        append.has_ended = content.ended();
+        // What does not fit is offered again when this has been written.
+        let bytes = content.bytes();
+        let taken = bytes.get(..PIECE - append.buffer.len()).unwrap_or(bytes);
+        append.buffer.extend_from_slice(taken);
+        append.has_ended = content.ended() && taken.len() == bytes.len();
+        content.consume(taken.len());
         if append.buffer.len() < PIECE && !append.has_ended {
             return Flow::Receive(Receipt(Step::Receiving(append)));
         }

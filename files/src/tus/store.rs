@@ -1,9 +1,9 @@
 //! Uploads on disk. Everything here may wait for it.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -80,6 +80,7 @@ pub(super) struct Status {
     pub(super) length: u64,
     pub(super) metadata: String,
     pub(super) changed: SystemTime,
+    is_complete: bool,
 }
 
 /// The small file beside an upload.
@@ -101,7 +102,7 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let mut uploads = 0;
         for entry in fs::read_dir(&folder)? {
             uploads += u64::from(entry?.path().extension().is_some_and(|extension| extension == "info"));
@@ -123,25 +124,48 @@ impl Store {
             self.uploads.fetch_sub(1, Ordering::Relaxed);
             return Err(StoreError::Full);
         }
-        let created = (|| {
-            let id = Id::random()?;
-            File::create_new(self.content(id))?;
-            self.write_info(id, &Info { length, metadata: metadata.to_owned(), is_complete: false })?;
-            Ok(id)
-        })();
+        let created = Id::random().and_then(|id| self.create_files(id, length, metadata).map(|()| id));
         created.map_err(|error| {
-            self.uploads.fetch_sub(1, Ordering::Relaxed);
+            self.count_out();
             StoreError::Io(error)
         })
     }
 
-    /// As a whole: either the old or the new one is there.
+    /// All of an upload's files, or none.
+    fn create_files(&self, id: Id, length: u64, metadata: &str) -> io::Result<()> {
+        let content = self.content(id);
+        File::create_new(&content)?;
+        let info = Info { length, metadata: metadata.to_owned(), is_complete: false };
+        self.write_info(id, &info).inspect_err(|_| {
+            // Such as when the disk is full.
+            for path in [content, self.aside(id), self.info(id)] {
+                let _ = fs::remove_file(path);
+            }
+        })
+    }
+
+    /// Another process may have created uploads that are removed here, which were never counted.
+    fn count_out(&self) {
+        let one_less = |uploads: u64| Some(uploads.saturating_sub(1));
+        let _ = self.uploads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+    }
+
+    fn aside(&self, id: Id) -> PathBuf {
+        self.folder.join(format!("{}.new", id.as_str()))
+    }
+
+    /// As a whole, and for good: either the old or the new one is there, and after this the new one.
     fn write_info(&self, id: Id, info: &Info) -> io::Result<()> {
-        let aside = self.folder.join(format!("{}.new", id.as_str()));
+        let aside = self.aside(id);
         let mut file = File::create(&aside)?;
         write!(file, "tus 1\nlength={}\ncomplete={}\nmetadata={}\n", info.length, info.is_complete, info.metadata)?;
         file.sync_all()?;
-        fs::rename(aside, self.info(id))
+        fs::rename(aside, self.info(id))?;
+        // The names, too.
+        match File::open(&self.folder)?.sync_all() {
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()), // some file systems do that by themselves
+            synced => synced,
+        }
     }
 
     fn read_info(&self, id: Id) -> Result<Info, StoreError> {
@@ -166,30 +190,52 @@ impl Store {
         if is_expired(changed, expires_s) {
             return Err(StoreError::Missing);
         }
-        Ok(Status { offset, length: info.length, metadata: info.metadata, changed })
+        Ok(Status { offset, length: info.length, metadata: info.metadata, changed, is_complete: info.is_complete })
+    }
+
+    /// The status for a client. One that finds all of its upload there does not come again, so if something went wrong after the
+    /// last of it had been written, what was left to do is done first.
+    pub(super) fn seen(
+        &self,
+        id: Id,
+        expires_s: Option<u64>,
+        observer: Option<&Observer>,
+    ) -> Result<Status, StoreError> {
+        let status = self.status(id, expires_s).or_else(|error| match error {
+            // The program may be about to move it.
+            StoreError::Missing => self.lock(id).and_then(|_lock| self.status(id, expires_s)),
+            error => Err(error),
+        })?;
+        if status.offset == status.length && !status.is_complete {
+            let mut upload = self.append(id, status.offset, expires_s)?;
+            self.complete(&mut upload, observer)?;
+        }
+        Ok(status)
     }
 
     /// Opens an upload to append to it.
     pub(super) fn append(&self, id: Id, offset: u64, expires_s: Option<u64>) -> Result<Upload, StoreError> {
-        let file = match self.lock(id) {
-            Err(StoreError::Missing) => None, // if it is complete and was moved away
-            file => Some(file?),
-        };
+        let lock = self.lock(id)?;
         // Only now, since whoever had it before may have deleted or completed it.
         let status = self.status(id, expires_s)?;
         if status.offset != offset {
             return Err(StoreError::Offset);
         }
-        let is_complete = self.read_info(id)?.is_complete;
-        if !is_complete && file.is_none() {
-            return Err(StoreError::Missing);
-        }
-        Ok(Upload { id, file, offset, length: status.length, metadata: status.metadata, is_complete })
+        let is_complete = status.is_complete;
+        // If it is complete, it may have been moved away, and nothing can be appended.
+        let file = match is_complete {
+            false => Some(OpenOptions::new().write(true).open(self.content(id))?),
+            true => None,
+        };
+        // It expires from now on.
+        file.as_ref().unwrap_or(&lock).set_modified(SystemTime::now())?;
+        Ok(Upload { id, file, offset, length: status.length, metadata: status.metadata, is_complete, _lock: lock })
     }
 
-    /// The content, for us alone until it is closed.
+    /// An upload, for us alone until this is closed. What is locked is the small file, because the program may move the other one.
+    /// It is replaced when the upload is complete: then two may have one each, but there is nothing more to write.
     fn lock(&self, id: Id) -> Result<File, StoreError> {
-        let file = OpenOptions::new().write(true).open(self.content(id))?;
+        let file = OpenOptions::new().read(true).write(true).open(self.info(id))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(file),
             Err(Errno::WOULDBLOCK) => Err(StoreError::Busy),
@@ -217,16 +263,17 @@ impl Store {
     }
 
     pub(super) fn remove(&self, id: Id) -> Result<(), StoreError> {
-        let lock = match self.lock(id) {
-            Err(StoreError::Missing) => None,
-            lock => Some(lock?),
-        };
+        let _lock = self.lock(id)?;
+        self.remove_locked(id)
+    }
+
+    fn remove_locked(&self, id: Id) -> Result<(), StoreError> {
         fs::remove_file(self.info(id))?;
-        self.uploads.fetch_sub(1, Ordering::Relaxed);
-        if lock.is_some() {
-            fs::remove_file(self.content(id))?;
+        self.count_out();
+        match fs::remove_file(self.content(id)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()), // the program has moved it
+            removed => Ok(removed?),
         }
-        Ok(())
     }
 
     /// Removes expired uploads, unless that was done a moment ago.
@@ -243,9 +290,10 @@ impl Store {
             let stem = path.file_stem().and_then(|stem| Id::parse(stem.as_encoded_bytes()));
             let Some(id) = stem else { continue };
             let is_info = path.extension().is_some_and(|extension| extension == "info");
-            if is_info && matches!(self.status(id, expires_s), Err(StoreError::Missing)) {
-                // Unless a request has it, or it was removed in the meantime.
-                let _ = self.remove(id);
+            let has_expired = || matches!(self.status(id, expires_s), Err(StoreError::Missing));
+            if is_info && has_expired() {
+                // Unless a request has it, or has had it in the meantime.
+                let _ = self.lock(id).and_then(|_lock| if has_expired() { self.remove_locked(id) } else { Ok(()) });
             } else if !is_info && !self.info(id).exists() {
                 // Left over when the server stopped during a creation or a removal.
                 let is_old =
@@ -269,6 +317,7 @@ pub(super) struct Upload {
     pub(super) length: u64,
     metadata: String,
     is_complete: bool,
+    _lock: File,
 }
 
 impl Upload {

@@ -69,7 +69,7 @@ fn disposition(value: &str) -> Result<(Text<'_>, Option<Text<'_>>), MultipartErr
     if !kind.eq_ignore_ascii_case("form-data") {
         return Err(error);
     }
-    let (mut name, mut file_name) = (None, None);
+    let (mut name, mut file_name, mut extended) = (None, None, None);
     for parameter in parameters {
         let (key, value) = parameter.map_err(|_| error)?;
         let is_new = if key.eq_ignore_ascii_case("name") {
@@ -77,7 +77,7 @@ fn disposition(value: &str) -> Result<(Text<'_>, Option<Text<'_>>), MultipartErr
         } else if key.eq_ignore_ascii_case("filename") {
             file_name.replace(value).is_none()
         } else if key.eq_ignore_ascii_case("filename*") {
-            return Err(MultipartError::Malformed(Fault::ExtendedName));
+            extended.replace(value).is_none()
         } else {
             true
         };
@@ -85,5 +85,10 @@ fn disposition(value: &str) -> Result<(Text<'_>, Option<Text<'_>>), MultipartErr
             return Err(error);
         }
     }
-    Ok((Text::new(name.ok_or(error)?), file_name.map(Text::new)))
+    let file_name = file_name.map(Text::new);
+    let is_clear = extended.is_none_or(|extended| file_name.is_some_and(|name| name.is_extended_as(extended)));
+    if !is_clear {
+        return Err(MultipartError::Malformed(Fault::ExtendedName));
+    }
+    Ok((Text::new(name.ok_or(error)?), file_name))
 }

@@ -50,6 +50,33 @@ impl<'c> Text<'c> {
         })
     }
 
+    /// Whether this is the value of `filename*` (RFC 8187): `utf-8''` and the text, in which `%` and two digits stand for a byte.
+    pub(super) fn is_extended_as(&self, value: &str) -> bool {
+        let mut parts = value.splitn(3, '\'');
+        let (Some(charset), Some(_language), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
+            return false;
+        };
+        let mut bytes = self.chars().flat_map(|char| {
+            let mut bytes = [0; 4];
+            let len = char.encode_utf8(&mut bytes).len();
+            bytes.into_iter().take(len)
+        });
+        let mut rest = text.bytes();
+        let digit = |rest: &mut core::str::Bytes<'_>| char::from(rest.next()?).to_digit(16);
+        while let Some(byte) = rest.next() {
+            let decoded = match byte {
+                b'%' => {
+                    digit(&mut rest).zip(digit(&mut rest)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok())
+                }
+                byte => Some(byte),
+            };
+            if decoded.is_none() || bytes.next() != decoded {
+                return false;
+            }
+        }
+        charset.eq_ignore_ascii_case("utf-8") && bytes.next().is_none()
+    }
+
     /// The decoded text in `scratch`; `None` if it does not fit. The length of [`raw`](Self::raw) is always enough.
     #[must_use]
     pub fn decode_into<'s>(&self, scratch: &'s mut [u8]) -> Option<&'s str> {
