@@ -15,8 +15,8 @@ impl Around for Numbers {
     type Note = u64;
 
     fn before(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> ControlFlow<(), u64> {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        let mut number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mut number = NEXT.fetch_add(1, Ordering::Relaxed);
         self.between(&mut number, response);
         ControlFlow::Continue(number)
     }
@@ -53,10 +53,8 @@ impl Around for Password {
         if request.fields().get("Authorization") == Some(self.0) {
             return ControlFlow::Continue(());
         }
-        let _ = response
-            .status(401)
-            .and_then(|()| response.field("WWW-Authenticate", "Basic realm=\"example\""))
-            .and_then(|()| response.body("who are you?\n"));
+        let _ = response.add_field("WWW-Authenticate", "Basic realm=\"example\"");
+        let _ = response.status(401).and_then(|()| response.body("who are you?\n"));
         ControlFlow::Break(())
     }
 }

@@ -38,10 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let mut datagram = [0; 512];
         while let Ok(length) = own.recv(&mut datagram) {
-            match &datagram[..length] {
-                b"stop" => stop.stop(),
-                other => *site.greeting.borrow_mut() = other.to_vec(),
-            }
+            site.hear(&datagram[..length], &stop);
         }
     }
     Ok(())

@@ -18,11 +18,10 @@ use tokio::time::timeout;
 fn main() -> Result<(), Box<dyn Error>> {
     let server = aurora_embedding::server("tokio_embed: a server as a task of tokio's; datagrams set its greeting");
     LocalSet::new().block_on(&Builder::new_current_thread().enable_all().build()?, async {
-        let (stop, site) = (server.stop_handle(), Site::default());
+        let (stop, stops, site) = (server.stop_handle(), server.stop_handle(), Site::default());
         let mut storage = server.storage()?;
         let mut worker = Worker::new(&mut storage, site.clone())?;
-        let own = UdpSocket::bind("127.0.0.1:0").await?;
-        let (mut terminate, stops) = (signal(SignalKind::terminate())?, stop.clone());
+        let (own, mut terminate) = (UdpSocket::bind("127.0.0.1:0").await?, signal(SignalKind::terminate())?);
         println!("listening on {} and, for datagrams, on {}", worker.local_addr(), own.local_addr()?);
         spawn_local(listen_to_datagrams(own, site, stop.clone()));
         // A stop wakes the worker, whoever asks for it.
@@ -45,9 +44,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn listen_to_datagrams(own: UdpSocket, site: Site, stop: StopHandle) {
     let mut datagram = [0; 512];
     while let Ok(length) = own.recv(&mut datagram).await {
-        match &datagram[..length] {
-            b"stop" => stop.stop(),
-            other => *site.greeting.borrow_mut() = other.to_vec(),
-        }
+        site.hear(&datagram[..length], &stop);
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use aurora_http::core::adapter::Clock;
 use aurora_http::core::time;
-use aurora_http::{Content, Flow, Handler, Method, Request, ResponseWriter, Server, WriteError};
+use aurora_http::{Content, Flow, Handler, Method, Request, ResponseWriter, Server, StopHandle, WriteError};
 use signal_hook::consts::SIGTERM;
 
 /// The pages: `GET /hello` says the greeting, and `POST /echo` gives its content back, of any length, as it arrives.
@@ -50,6 +50,14 @@ impl Handler for Site {
 }
 
 impl Site {
+    /// A datagram has come: `stop` ends the server, and anything else is the greeting from now on.
+    pub fn hear(&self, datagram: &[u8], stop: &StopHandle) {
+        match datagram {
+            b"stop" => stop.stop(),
+            greeting => *self.greeting.borrow_mut() = greeting.to_vec(),
+        }
+    }
+
     fn answer(&self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<Flow<()>, WriteError> {
         let allowed = match (request.path(), request.method()) {
             (b"/hello", Method::Get | Method::Head) => {
