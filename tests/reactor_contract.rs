@@ -56,6 +56,7 @@ macro_rules! contract {
                     shutdown_read_ends_a_receive_in_flight
                     shutdown_both_ends_everything_in_flight
                     shutdown_both_ends_writing_when_reading_has_ended_already
+                    a_close_after_a_reset_was_asked_for_is_no_fin
                     close_ends_the_connection_once
                     closing_a_listener_ends_it
                     a_stale_handle_completes_with_errors

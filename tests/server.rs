@@ -1,9 +1,12 @@
 //! The facade over real sockets, in this process.
 #![cfg(has_backend)]
 
+#[path = "support/backends.rs"]
+mod backends;
 #[path = "support/http.rs"]
 mod http;
 
+use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +19,7 @@ use aurora_http::{
     Backend, Class, ClassCounts, CloseReason, Content, Flow, Handler, Limits, Request, ResponseWriter, Running, Server,
     ServerError, StopFlag, StopHandle, Timeouts, Worker, WorkerContext, WorkerOutcome, WriteError, handler_fn,
 };
+use backends::backends;
 use http::{Client, DEADLINE, eventually};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -397,4 +401,60 @@ fn an_error_of_the_writer_is_answered_by_the_server() {
     let running = running.unwrap();
     let response = Client::connect(running.local_addr()).get("/");
     assert_eq!((response.status, response.field("Injected")), (500, None));
+}
+
+/// Begins a response of unknown length, and fails in the next call, or says nothing more.
+struct Breaks {
+    begun: mpsc::Sender<()>,
+}
+
+impl Handler for Breaks {
+    type Exchange = bool;
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<bool> {
+        let waits = request.path() == b"/waits";
+        if response.stream(None).and_then(|()| response.write(b"a part")).is_err() {
+            return Flow::Finish;
+        }
+        if waits && response.defer().is_ok() { Flow::Defer(true) } else { Flow::Produce(false) }
+    }
+
+    fn produce(&mut self, _: bool, response: &mut ResponseWriter<'_>) -> Flow<bool> {
+        let _ = response.fail(500);
+        Flow::Finish
+    }
+
+    fn half_closed(&mut self, waits: bool) -> Option<bool> {
+        let _ = self.begun.send(());
+        Some(waits)
+    }
+}
+
+/// A client of HTTP/1.0 knows the end of such a response by the end of the connection.
+#[test]
+fn a_response_that_is_cut_off_does_not_seem_complete() {
+    for backend in backends() {
+        for (request, aborts, end) in [
+            ("GET / HTTP/1.0\r\n\r\n", false, Err(ErrorKind::ConnectionReset)),
+            ("GET /waits HTTP/1.0\r\n\r\n", true, Err(ErrorKind::ConnectionReset)),
+            // The last chunk is missing.
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, Ok(())),
+        ] {
+            let (begun, has_begun) = mpsc::channel();
+            let server = local().workers(1).backend(backend);
+            let running = server.start(move |_worker| Breaks { begun: begun.clone() }).unwrap();
+            let mut client = Client::connect(running.local_addr());
+            client.send(request);
+            if aborts {
+                client.finish();
+                has_begun.recv_timeout(DEADLINE).unwrap();
+                running.abort();
+            }
+            let mut received = Vec::new();
+            let ended = client.into_stream().read_to_end(&mut received);
+            let text = String::from_utf8_lossy(&received);
+            assert_eq!(ended.map(drop).map_err(|error| error.kind()), end, "{backend} {request}: {text}");
+            assert!(!text.ends_with("0\r\n\r\n"), "{backend} {request}: {text}");
+        }
+    }
 }

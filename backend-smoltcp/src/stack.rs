@@ -298,12 +298,12 @@ impl<D: Device, P: Platform> NonBlocking for Stack<'_, D, P> {
 
     fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
         let Some((seat, socket)) = self.taken(io) else { return };
-        if how != Shutdown::Read {
-            socket.close();
+        match how {
+            Shutdown::Read => {}
+            Shutdown::Write | Shutdown::Both => socket.close(),
+            Shutdown::Reset => socket.abort(),
         }
-        if how != Shutdown::Write {
-            seat.is_deaf = true;
-        }
+        seat.is_deaf |= matches!(how, Shutdown::Read | Shutdown::Both);
     }
 
     fn close(&mut self, io: IoHandle) {

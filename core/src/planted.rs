@@ -183,6 +183,10 @@ faults! {
     RejectedFileForgotten,
     /// A response goes on behind a file that ended early.
     FileEndIgnored,
+    /// A response that only the end of the connection completes is cut off by a FIN.
+    CutOffSeemsComplete,
+    /// A file that ends early ends the connection at once, which destroys what the client has not received.
+    FileEndDestroys,
     /// A newcomer ends connections whose clients are still receiving.
     NewcomerDestroys,
 }

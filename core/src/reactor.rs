@@ -171,8 +171,8 @@ pub enum Op<'p> {
     /// as one without a body, whose count includes the bytes of the file.
     ///
     /// Only for reactors that [send files](Peers::sends_files); others complete it with [`IoError::Unsupported`]. If the
-    /// file ends before the range does, or cannot be read, it completes with [`IoError::FileUnreadable`]; a part of it may
-    /// have been sent then.
+    /// file ends before the range does, or cannot be read, it completes with [`IoError::FileUnreadable`]. All of `head` has
+    /// been sent then, because earlier responses may be in it, and perhaps a part of the range.
     SendFile {
         /// The connected socket.
         io: IoHandle,
@@ -285,9 +285,15 @@ pub enum Shutdown {
     /// Sending: the peer gets our FIN after everything that was sent.
     ///
     /// The engine requests it before every orderly end of a connection that has served a request. When a response is cut off
-    /// that only the end of the connection ends, it requests [`Both`](Self::Both), or nothing before the close. So a layer
-    /// that marks the end of what is sent, as TLS does by a close_notify, marks it here and nowhere else.
+    /// that only the end of the connection ends, it requests a [`Reset`](Self::Reset). So a layer that marks the end of what
+    /// is sent, as TLS does by a close_notify, marks it here and nowhere else.
     Write,
+    /// The close, which follows, resets the connection (SO_LINGER with a time of 0), so that the peer does not take a
+    /// response that is cut off for a complete one (RFC 9112 §8). What the peer has not received is lost.
+    ///
+    /// Operations in flight are cancelled one by one. Where there are no resets, as with Unix domain sockets, this does
+    /// nothing.
+    Reset,
 }
 
 /// The I/O of one thread. Safe to implement: buffers arrive owned and leave in exactly one completion.
@@ -501,7 +507,7 @@ pub trait NonBlocking {
     fn sends_files(&self) -> bool {
         false
     }
-    /// Shuts down one or both directions.
+    /// Shuts down one or both directions, or has the close reset the connection.
     fn shutdown(&mut self, io: IoHandle, how: Shutdown);
     /// Closes a handle; its index may be reused afterwards.
     fn close(&mut self, io: IoHandle);

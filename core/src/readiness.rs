@@ -458,6 +458,7 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
             Shutdown::Both => READABLE | WRITABLE | ENDED,
             Shutdown::Read => READABLE | ENDED,
             Shutdown::Write => WRITABLE,
+            Shutdown::Reset => return,
         };
         self.schedule(io.0);
     }

@@ -217,8 +217,8 @@ impl NonBlocking for Fake {
     fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
         // Without an event, like some stacks.
         if let Some(socket) = self.sockets.get_mut(io.0 as usize) {
-            socket.fin |= how != Shutdown::Write;
-            socket.write_ended |= how != Shutdown::Read;
+            socket.fin |= matches!(how, Shutdown::Read | Shutdown::Both);
+            socket.write_ended |= matches!(how, Shutdown::Write | Shutdown::Both);
         }
     }
 

@@ -137,6 +137,20 @@ pub(crate) enum Stream {
     Raw,
     /// Complete.
     Done,
+    /// All of a [`CloseDelimited`](Self::CloseDelimited) one has been written: it is complete once the connection has ended.
+    DoneByClose,
+}
+
+impl Stream {
+    /// Whether all of the response has been written.
+    pub(crate) const fn is_done(self) -> bool {
+        matches!(self, Self::Done | Self::DoneByClose)
+    }
+
+    /// Whether the end of the connection is the end of the response.
+    pub(crate) const fn ends_with_connection(self) -> bool {
+        matches!(self, Self::CloseDelimited | Self::DoneByClose)
+    }
 }
 
 /// Properties of the request and the connection that matter for the response.
@@ -234,7 +248,7 @@ impl<'a> ResponseWriter<'a> {
     pub(crate) fn new(parts: WriterParts<'a>) -> Self {
         let phase = match parts.stream {
             Stream::Unbegun => Phase::Start,
-            Stream::Done => Phase::Done,
+            Stream::Done | Stream::DoneByClose => Phase::Done,
             _ => Phase::Body,
         };
         let mut out = parts.out;
@@ -306,7 +320,7 @@ impl<'a> ResponseWriter<'a> {
                 let _ = self.latch::<()>(WriteError::LengthMismatch);
             }
         }
-        self.stream = Stream::Done;
+        self.stream = if self.stream == Stream::CloseDelimited { Stream::DoneByClose } else { Stream::Done };
         self.phase = Phase::Done;
     }
 

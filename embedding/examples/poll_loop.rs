@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 use aurora_embedding::{Site, SystemClock};
 use aurora_http::core::connection::{Action, Connection, Context, Deadline, Place};
@@ -127,6 +128,9 @@ impl<'p> Slot<'p> {
                 self.send(cx); // most often there is room
             }
             Action::Shutdown(reactor::Shutdown::Write) => drop(self.stream.shutdown(Shutdown::Write)),
+            Action::Shutdown(reactor::Shutdown::Reset) => {
+                drop(rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)));
+            }
             Action::Shutdown(_) => drop(self.stream.shutdown(Shutdown::Both)),
             Action::CancelRecv => {
                 let into = self.recv.take().flatten();

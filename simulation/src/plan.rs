@@ -184,9 +184,14 @@ impl Plan {
     /// Whether an event occurs that may cost any client its connection or an answer at any time.
     #[must_use]
     pub fn is_violent(&self) -> bool {
+        self.loses_the_server() || self.world.faults.no_buffers > 0
+    }
+
+    /// Whether the server ends without ending its connections, which the system does then.
+    #[must_use]
+    pub fn loses_the_server(&self) -> bool {
         let restarts = self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Restart));
-        let faults = self.world.faults;
-        restarts || faults.no_buffers > 0 || self.clients.iter().any(Visitor::panics)
+        restarts || self.clients.iter().any(Visitor::panics)
     }
 
     /// Whether connections may be ended early to make room for others, or because the server stops.

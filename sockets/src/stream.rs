@@ -1,5 +1,7 @@
 //! System calls on one socket, with errors mapped to [`IoError`].
 
+use core::time::Duration;
+
 use aurora_http_core::reactor::{Attempt, IoError, Shutdown};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::{Errno, IoSlice, retry_on_intr};
@@ -76,9 +78,14 @@ fn attempt(result: Result<usize, Errno>) -> Attempt {
     }
 }
 
-/// Shuts down one or both directions of a connection. A failure is ignored: it means that the connection is gone already.
+/// Shuts down one or both directions of a connection, or has its close reset it. A failure is ignored: it means that the
+/// connection is gone already.
 pub fn shutdown(socket: BorrowedFd<'_>, how: Shutdown) {
     use rustix::net::{Shutdown as Side, shutdown};
+    if how == Shutdown::Reset {
+        let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+        return;
+    }
     if cfg!(target_os = "linux") && how == Shutdown::Both {
         let _ = shutdown(socket, Side::Both);
         return;

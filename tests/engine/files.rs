@@ -45,6 +45,10 @@ impl Handler for Serve {
     type Exchange = u64;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<u64> {
+        if request.path() == b"/before" {
+            let _ = response.body("before");
+            return Flow::Finish;
+        }
         let begun = match request.path() {
             b"/wants-content" => {
                 let _ = response.stream(Some(LEN as u64));
@@ -146,6 +150,30 @@ fn a_file_that_shrinks_is_cut_off_and_never_padded() {
     world.settle();
     assert_eq!(world.engine.counters().closed.of(CloseReason::ResponseFailed), 1);
     world.finish();
+}
+
+/// They are in the same send, and the content of the request that gets the file is too long to be read.
+#[test]
+fn responses_before_a_file_that_cannot_be_read_are_not_lost() {
+    for (is_closed, connection) in [(false, "keep-alive"), (false, "close"), (true, "close")] {
+        let mut world = world(limits());
+        let file = file_of(&mut world);
+        if is_closed {
+            world.sim.close_file(file);
+        } else {
+            world.sim.file_mut(file).unwrap().clear();
+        }
+        let mut input = b"GET /before HTTP/1.1\r\nHost: x\r\n\r\n".to_vec();
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\nContent-Length: 1000000\r\n\r\n");
+        input.extend_from_slice(head.as_bytes());
+        input.resize(1_500, b'x');
+        let client = world.connect_and_send(&input);
+        let (output, ended) = world.recv(client);
+        assert!(output.contains("\r\n\r\nbefore") && ended, "{output:.300}");
+        assert_eq!(world.sim.client_recv(client, &mut [0]), ClientRecv::Fin);
+        world.sim.client_close(client);
+        world.finish();
+    }
 }
 
 #[test]

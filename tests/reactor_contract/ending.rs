@@ -129,6 +129,29 @@ pub(crate) fn shutdown_both_ends_writing_when_reading_has_ended_already<H: Harne
     rig.finish();
 }
 
+pub(crate) fn a_close_after_a_reset_was_asked_for_is_no_fin<H: Harness>() {
+    let mut rig = Rig::<H>::new();
+    for is_receiving in [false, true] {
+        let (mut client, io) = rig.connected();
+        let token = rig.send(io, filled(b"a part"), b"");
+        rig.until(token);
+        let recv = is_receiving.then(|| rig.recv(io, Some(buf(8))));
+        rig.shutdown(io, Shutdown::Reset);
+        if let Some(recv) = recv {
+            let done = rig.cancelled(recv, io);
+            assert_eq!(done.result, Err(IoError::Canceled), "the shutdown alone ends no operation");
+        }
+        rig.close(io);
+        let mut ended = rig.client_recv(&mut client, &mut [0; 8]);
+        if let ClientRecv::Bytes(_) = ended {
+            // What was sent may arrive or be lost.
+            ended = rig.client_recv(&mut client, &mut [0; 8]);
+        }
+        assert_eq!(ended, ClientRecv::Reset);
+    }
+    rig.finish();
+}
+
 pub(crate) fn close_ends_the_connection_once<H: Harness>() {
     let mut rig = Rig::<H>::new();
     let (mut client, io) = rig.connected();

@@ -82,16 +82,19 @@ pub(crate) fn a_long_part_leaves_in_order_to_a_slow_reader<H: Harness>() {
 
 pub(crate) fn a_file_that_is_too_short_or_closed_fails_the_send<H: Harness>() {
     let mut rig = Rig::<H>::new();
-    if let Some((_client, io, file)) = begin(&mut rig, pattern(1000)) {
-        for (offset, len) in [(0, 1001), (1000, 1), (5000, 10)] {
+    if let Some((mut client, io, file)) = begin(&mut rig, pattern(1000)) {
+        for (offset, len) in [(1000, 1), (5000, 10), (0, 1001)] {
             let token = send_file(&mut rig, io, b"head", range(file, offset, len));
             let done = rig.until(token);
             assert_eq!((done.result, done.bytes()), (Err(IoError::FileUnreadable), &b"head"[..]), "{offset} {len}");
+            rig.client_expects(&mut client, b"head");
         }
+        rig.client_expects(&mut client, &pattern(1000));
         rig.harness.close_file(file);
         let other = rig.harness.open_file(pattern(1000)).expect("a file");
         let token = send_file(&mut rig, io, b"head", range(file, 0, 10));
         assert_eq!(rig.until(token).result, Err(IoError::FileUnreadable), "not a part of {other:?}");
+        rig.client_expects(&mut client, b"head");
         rig.close(io);
     }
     rig.finish();

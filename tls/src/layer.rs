@@ -179,7 +179,7 @@ impl<P: NonBlocking> NonBlocking for Tls<P> {
         match how {
             Shutdown::Write => session.finish(&mut wire),
             Shutdown::Read => wire.shutdown(how),
-            Shutdown::Both => {
+            Shutdown::Both | Shutdown::Reset => {
                 session.abort();
                 wire.shutdown(how);
             }

@@ -111,7 +111,7 @@ impl<'p, E> Connection<'p, E> {
     #[cold]
     fn want_lingering(&self) -> Want {
         let exchange = &self.exchange;
-        if !exchange.has(flag::SHUT) {
+        if !exchange.has(flag::SHUT | flag::CUT_OFF) {
             Want::Shutdown(Shutdown::Write)
         } else if exchange.pins_buffer() {
             // Input is dropped, for which a lent buffer suffices.
@@ -124,7 +124,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Shut down, join, close: never a close with an operation in flight. An orderly end says so (see
-    /// [`Shutdown::Write`]).
+    /// [`Shutdown::Write`]), and so does the end of a response that a FIN would seem to complete.
     fn want_closing(&self) -> Want {
         let exchange = &self.exchange;
         let is_running = |operation, canceled| exchange.has(operation) && !exchange.has(canceled);
@@ -132,6 +132,8 @@ impl<'p, E> Connection<'p, E> {
             Want::Nothing
         } else if exchange.has(flag::ORDERLY) && !exchange.has(flag::SHUT) {
             Want::Shutdown(Shutdown::Write)
+        } else if exchange.has(flag::CUT_OFF) && !exchange.has(flag::SHUT) {
+            Want::Shutdown(Shutdown::Reset)
         } else if !exchange.has(flag::RECV | flag::SEND) || planted!(ClosedUnderOperations) {
             Want::Close
         } else if !exchange.has(flag::SHUT) {

@@ -382,7 +382,9 @@ impl<'p, E> Exchange<'p, E> {
             self.set(flag::LAST | flag::IGNORES_INPUT);
             return self.go(Event::Respond);
         }
-        self.stream = Stream::Done;
+        if !self.stream.ends_with_connection() {
+            self.stream = Stream::Done;
+        }
         if self.body.is_finished() && !self.facts.has(Facts::CLOSE) {
             return self.go(Event::Bytes);
         }
@@ -435,13 +437,9 @@ impl<'p, E> Exchange<'p, E> {
         self.break_off(cx, CloseReason::ResponseFailed);
     }
 
-    /// Ends the connection in the middle of a response. If the client can tell that the response is incomplete, the
-    /// connection ends with a FIN and lingers, so that earlier responses still reach the client; if a FIN would seem to
-    /// complete the response, it ends at once.
+    /// Ends the connection in the middle of a response, in a way that shows the client that it is incomplete, and so that
+    /// what was sent before still reaches the client.
     pub(super) fn break_off<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
-        if !self.shows_its_end() {
-            return self.cut_off(cx, reason);
-        }
         self.forget_response(cx, reason);
         self.set(flag::LAST | flag::IGNORES_INPUT);
         self.go(Event::Respond);
@@ -456,14 +454,10 @@ impl<'p, E> Exchange<'p, E> {
     fn forget_response<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, reason: CloseReason) {
         // Overrides the reason recorded for after the response.
         self.reason = Some(reason);
+        self.mark_cut_off();
         self.abandon(cx, reason);
         self.clear(flag::STARVED);
         self.release_output(cx.pool);
-    }
-
-    /// Whether the client could tell that the response is incomplete if the connection ended now.
-    pub(super) const fn shows_its_end(&self) -> bool {
-        !matches!(self.stream, Stream::CloseDelimited | Stream::Raw)
     }
 
     /// Calls the handler for the next piece of its response.

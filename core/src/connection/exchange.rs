@@ -143,6 +143,20 @@ impl<'p, E> Exchange<'p, E> {
         self.state = next.unwrap_or(State::Closing);
     }
 
+    /// The connection ends before what is being sent is complete: notes it if a FIN would seem to complete it. What another
+    /// protocol sends is incomplete only if its handler has failed.
+    pub(super) const fn mark_cut_off(&mut self) {
+        let would_seem_complete = match self.stream {
+            Stream::DoneByClose => true,
+            Stream::CloseDelimited => self.has(flag::BEGUN),
+            Stream::Raw => matches!(self.reason, Some(CloseReason::ResponseFailed | CloseReason::HandlerStalled)),
+            _ => false,
+        };
+        if would_seem_complete && !planted!(CutOffSeemsComplete) {
+            self.set(flag::CUT_OFF);
+        }
+    }
+
     /// Whether the receive in flight uses a buffer of the connection (not a lent one), and was not cancelled.
     pub(super) const fn pins_buffer(&self) -> bool {
         self.has(flag::RECV) && !self.has(flag::LENT | flag::RECV_CANCELED)

@@ -30,7 +30,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// The file has become shorter than announced, or cannot be read: the client is to see that the response is not
-    /// complete.
+    /// complete. What was in the buffer has been sent, and with it the responses before this one.
     #[cold]
     pub(super) fn break_off_file<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, head: Buf<'p>) {
         release(cx.pool, head);
@@ -41,8 +41,7 @@ impl<'p, E> Connection<'p, E> {
         self.exchange.release_output(cx.pool);
         cx.counters.failed += 1;
         self.exchange.go(Event::CallHandler);
-        // If the handler has finished the response, it is not known any more whether a FIN would seem to complete it.
-        if self.exchange.has(flag::LAST) {
+        if planted!(FileEndDestroys) {
             self.exchange.cut_off(cx, CloseReason::ResponseFailed);
         } else {
             self.exchange.break_off(cx, CloseReason::ResponseFailed);

@@ -70,6 +70,8 @@ flags! {
     ORDERLY,
     /// The send in flight has a part of a file.
     FILE,
+    /// What is being sent was cut off, and a FIN would seem to complete it: the connection ends with a reset.
+    CUT_OFF,
 }
 
 /// Reasons to call a handler other than received bytes.

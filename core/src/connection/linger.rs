@@ -5,6 +5,9 @@
 //! not received or not read yet. So a connection lingers until the client's FIN; until the client reads nothing for too
 //! long; or, once it has acknowledged everything, until it has been silent for a while or has continued to send for far
 //! too long.
+//!
+//! If the last response was cut off and a FIN would seem to complete it, there is none: the connection is reset as soon as the
+//! client has acknowledged everything that was sent, or at once where that is unknown.
 
 use super::deadline::{content_rate, write_rate};
 use super::exchange::{Exchange, Linger, Output};
@@ -19,7 +22,12 @@ impl<'p, E> Connection<'p, E> {
     pub(super) fn end<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) {
         let exchange = &mut self.exchange;
         let reason = *exchange.reason.get_or_insert(CloseReason::PeerAsked);
-        if exchange.has(flag::FIN_RECEIVED) || planted!(NoLingering) {
+        if exchange.has(flag::CUT_OFF) {
+            let is_receiving = cx.place.peers.unacknowledged(cx.place.io).is_some_and(|left| left > 0);
+            if exchange.has(flag::FIN_RECEIVED) || !is_receiving {
+                return self.close(cx, reason);
+            }
+        } else if exchange.has(flag::FIN_RECEIVED) || planted!(NoLingering) {
             // Nothing more can arrive, so closing cannot cause a reset. The kernel delivers the rest.
             exchange.set(flag::ORDERLY);
             return self.close(cx, reason);
@@ -86,6 +94,9 @@ impl<'p, E> Connection<'p, E> {
         };
         if is_acknowledged {
             (linger.is_acknowledged, linger.since) = (true, now);
+            if self.exchange.has(flag::CUT_OFF) {
+                self.end_lingering(cx);
+            }
         }
     }
 

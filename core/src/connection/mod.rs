@@ -87,7 +87,7 @@ use crate::preamble::Preamble;
 use crate::reactor::{FileRange, IoError, Shutdown};
 use crate::state::{Event, State};
 use crate::time::Instant;
-use crate::writer::RETRY_AFTER_S;
+use crate::writer::{RETRY_AFTER_S, Stream};
 pub(crate) use actions::ControlIsNext;
 pub use deadline::Deadline;
 use deadline::{content_rate, write_rate};
@@ -429,8 +429,13 @@ impl<'p, E> Connection<'p, E> {
         if self.exchange.state != State::Lingering || self.exchange.reason.is_none() {
             self.exchange.reason = Some(reason);
         }
-        let is_between = self.exchange.state == State::KeepAlive;
-        self.exchange.set(if is_between { flag::ORDERLY } else { 0 });
+        match self.exchange.state {
+            State::KeepAlive => self.exchange.set(flag::ORDERLY),
+            // Everything has been sent, or it was cut off before.
+            State::Lingering => {}
+            _ if self.exchange.has(flag::ORDERLY) => {}
+            _ => self.exchange.mark_cut_off(),
+        }
         self.exchange.go(Event::Close);
         self.exchange.abandon(cx, reason);
         self.exchange.clear(flag::STARVED);
@@ -460,9 +465,11 @@ impl<'p, E> Connection<'p, E> {
                 _ => None,
             };
             if !self.exchange.write_refusal(cx, answer, RefusalCause::Connection(reason), target) {
-                if !self.exchange.shows_its_end() {
+                if self.exchange.stream == Stream::Raw {
                     return self.close(cx, reason);
                 }
+                self.exchange.reason = Some(reason);
+                self.exchange.mark_cut_off();
                 self.exchange.release_output(cx.pool);
             }
         }

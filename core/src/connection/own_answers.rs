@@ -15,7 +15,7 @@ impl<'p, E> Exchange<'p, E> {
         match self.state {
             State::New | State::ReadingHead => false,
             State::ReadingContent if self.waiting.is_none() => true,
-            _ => self.has(flag::BEGUN) && self.stream == Stream::Done,
+            _ => self.has(flag::BEGUN) && self.stream.is_done(),
         }
     }
 

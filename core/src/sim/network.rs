@@ -236,17 +236,13 @@ impl Network {
         Ok(count)
     }
 
-    /// Sends at most `most` bytes of `head` and of a part of a file. If the file ends first, that is an error, as of a
-    /// system that finds out while it sends.
+    /// Sends at most `most` bytes of `head` and of a part of a file. If the file ends first, or is not open, that is an
+    /// error, as of a system that finds out while it sends.
     pub(super) fn send_file(&mut self, io: IoHandle, head: &[u8], range: FileRange, most: usize) -> Moved {
         let files = core::mem::take(&mut self.files);
-        let found = files.read(range);
-        let sent = match found {
-            Some(bytes) => self.send(io, [head, bytes], most),
-            None => Err(IoError::FileUnreadable),
-        };
-        let is_short = found.is_some_and(|bytes| bytes.len() < range.len as usize);
-        let ends = sent.is_ok_and(|count| is_short && found.is_some_and(|bytes| count == head.len() + bytes.len()));
+        let bytes = files.read(range).unwrap_or_default();
+        let sent = self.send(io, [head, bytes], most);
+        let ends = bytes.len() < range.len as usize && sent == Ok(head.len() + bytes.len());
         self.files = files;
         if ends {
             // The server is not told how much has been sent.
@@ -263,8 +259,9 @@ impl Network {
 
     pub(super) fn shutdown(&mut self, io: IoHandle, how: Shutdown) {
         let Some(socket) = self.handle_mut(io) else { return };
-        socket.server_fin |= how != Shutdown::Read;
-        socket.read_ended |= how != Shutdown::Write;
+        socket.resets |= how == Shutdown::Reset;
+        socket.server_fin |= matches!(how, Shutdown::Write | Shutdown::Both);
+        socket.read_ended |= matches!(how, Shutdown::Read | Shutdown::Both);
         self.tell(io.0);
     }
 

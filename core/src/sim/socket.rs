@@ -31,6 +31,8 @@ pub(super) struct Socket {
     pub(super) server_fin: bool,
     /// The server has shut down receiving.
     pub(super) read_ended: bool,
+    /// The server's close will reset the connection.
+    pub(super) resets: bool,
     /// The connection has been reset.
     pub(super) reset: bool,
     /// The number of bytes that the client had not read at the reset.
@@ -58,6 +60,7 @@ impl Socket {
             client_fin: false,
             server_fin: false,
             read_ended: false,
+            resets: false,
             reset: false,
             lost: 0,
             first_waiting: NONE,
@@ -92,9 +95,9 @@ impl Socket {
         self.edge = Ready { readable: true, writable: true, ended: true };
     }
 
-    /// Closes the server's end; with unread input, this is a reset.
+    /// Closes the server's end; with unread input, or if it has been asked for, this is a reset.
     pub(super) fn close_server(&mut self) {
-        if self.to_server.filled() > 0 {
+        if self.to_server.filled() > 0 || self.resets {
             self.break_up();
         }
         if self.server == Server::Listening {

@@ -60,7 +60,7 @@ impl<'a> ResponseWriter<'a> {
 
     /// The length of the head, including the empty line, in bytes.
     fn whole_head_len(&self) -> Option<usize> {
-        let is_whole = self.phase == Phase::Done && self.stream == Stream::Done && self.error.is_none();
+        let is_whole = self.phase == Phase::Done && self.stream.is_done() && self.error.is_none();
         let has_content = !self.facts.has(Facts::HEAD) && !matches!(self.status, 204 | 205 | 304);
         if !is_whole || !has_content || self.origin.is_none() {
             return None;
@@ -138,7 +138,7 @@ impl<'a> ResponseWriter<'a> {
         if !is_unused {
             self.finish();
         }
-        let is_whole = self.phase == Phase::Done && self.stream == Stream::Done && self.error.is_none();
+        let is_whole = self.phase == Phase::Done && self.stream.is_done() && self.error.is_none();
         if is_whole { Ok(()) } else { self.put_answer(answer) }
     }
 

@@ -40,7 +40,7 @@ impl<'r> Begun<'r> {
     /// Whether the content was written as a whole.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.stream == Stream::Done
+        self.stream.is_done()
     }
 
     /// The length of the whole content, if it is known: `Content-Length`.

@@ -46,7 +46,7 @@ fn a_response_that_breaks_off_ends_with_a_fin_only_if_that_shows() {
         let fields = "Host: x\r\nConnection: upgrade\r\nUpgrade: x";
         bench.send(format!("GET {path} HTTP/{version}\r\n{fields}\r\n\r\n").as_bytes());
         assert!(bench.take_output().contains("piece"), "{path} {version}");
-        let ends = if fin { (State::Lingering, Some(Shutdown::Write)) } else { (State::Closed, None) };
+        let ends = if fin { (State::Lingering, Some(Shutdown::Write)) } else { (State::Closed, Some(Shutdown::Reset)) };
         assert_eq!((bench.state(), bench.shut), ends, "{path} {version}");
         assert_eq!(bench.connection.close_reason(), Some(CloseReason::ResponseFailed), "{path} {version}");
         assert_eq!((bench.pool.in_use(), bench.counters.failed), (0, 1), "{path} {version}");
@@ -187,7 +187,7 @@ fn a_refusal_after_the_response_has_begun_cuts_it_off_and_one_after_its_end_does
         let output = bench.take_output();
         assert_eq!(output.contains("HTTP/1.1 408 "), path == "/unbegun", "{path} {version}: {output}");
         assert_eq!(output.matches("HTTP/1.1 ").count(), 1, "{path} {version}: {output}");
-        let ends = if fin { (State::Lingering, Some(Shutdown::Write)) } else { (State::Closed, Some(Shutdown::Both)) };
+        let ends = if fin { (State::Lingering, Some(Shutdown::Write)) } else { (State::Closed, Some(Shutdown::Reset)) };
         assert_eq!((bench.state(), bench.shut), ends, "{path} {version}");
         assert_eq!((bench.counters.refused, bench.pool.in_use()), (refused, 0), "{path} {version}");
         // What the client asked for comes first once the response is complete.
@@ -214,17 +214,18 @@ impl Handler for SendsFile {
 
 #[test]
 fn a_response_that_lacks_the_end_of_its_file_does_not_seem_complete() {
-    for (path, version, fin) in [
-        ("/length", "1.1", true),
-        ("/once/length", "1.1", true),
-        ("/length", "1.0", true),
-        ("/open", "1.0", false),
-        ("/once/open", "1.0", false),
+    for (path, version, shut) in [
+        ("/length", "1.1", Shutdown::Write),
+        ("/once/length", "1.1", Shutdown::Write),
+        ("/length", "1.0", Shutdown::Write),
+        ("/once/length", "1.0", Shutdown::Write),
+        ("/open", "1.0", Shutdown::Reset),
+        ("/once/open", "1.0", Shutdown::Reset),
     ] {
         let mut bench = Bench::new(SendsFile);
         bench.send(format!("GET {path} HTTP/{version}\r\nHost: x\r\n\r\n").as_bytes());
-        let ends = (bench.shut == Some(Shutdown::Write), bench.connection.close_reason());
-        assert_eq!(ends, (fin, Some(CloseReason::ResponseFailed)), "{path} {version}");
+        let ends = (bench.shut, bench.connection.close_reason());
+        assert_eq!(ends, (Some(shut), Some(CloseReason::ResponseFailed)), "{path} {version}");
         assert_eq!((bench.counters.failed, bench.in_flight), (1, 0), "{path} {version}");
     }
 }

@@ -140,6 +140,14 @@ impl Actor {
             self.attempts = 0;
             return Ok(());
         }
+        // A system that closes the connections of a program which has ended may do so with a FIN. Another protocol has marks
+        // of its own.
+        if by_its_end && !plan.loses_the_server() && !connection.has_switched {
+            return Err(format!(
+                "exchange {}: cut off after {} bytes of {:?}, but it seems complete",
+                current.serial, current.at, expected.body
+            ));
+        }
         if expected.may_break {
             self.answered = visitor_next(around.plan, self.index, current.serial);
             return Ok(());
