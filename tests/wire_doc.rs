@@ -11,7 +11,7 @@ use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 use wire::rows;
 
 /// Rows of the page: the letter of a table, and how many there are.
-const TABLES: [(&str, usize); 6] = [("L", 12), ("T", 11), ("S", 30), ("O", 10), ("E", 8), ("P", 3)];
+const TABLES: [(&str, usize); 6] = [("L", 12), ("T", 11), ("S", 30), ("O", 11), ("E", 8), ("P", 3)];
 
 /// What is tested without a socket: on bare connections, on the simulator, or piece by piece.
 const WITHOUT_SOCKETS: [&str; 5] =

@@ -89,7 +89,7 @@ pub(crate) fn a_file_that_is_too_short_or_closed_fails_the_send<H: Harness>() {
             assert_eq!((done.result, done.bytes()), (Err(IoError::FileUnreadable), &b"head"[..]), "{offset} {len}");
             rig.client_expects(&mut client, b"head");
         }
-        rig.client_expects(&mut client, &pattern(1000));
+        rig.client_expects(&mut client, pattern(1000));
         rig.harness.close_file(file);
         let other = rig.harness.open_file(pattern(1000)).expect("a file");
         let token = send_file(&mut rig, io, b"head", range(file, 0, 10));
