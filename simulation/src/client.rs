@@ -17,6 +17,10 @@ use crate::reader::{BodyEnd, Head, Piece, Reader};
 
 /// How many connections in a row a client tries without getting an answer.
 const ATTEMPTS_MAX: u32 = 30;
+/// How many connections of a client there are for one on which it waits before its first byte, and the limit of that time:
+/// shorter than the time that a new connection has during a stop.
+const HESITATES_ONCE_IN: usize = 4;
+const HESITATION_MS_MAX: usize = 800;
 /// Shorter than any timeout: a request sent completely within this time must not be answered with 408.
 const PROMPT_MS: u64 = 9_900;
 /// What all clients saw.
@@ -233,6 +237,9 @@ impl Actor {
             return Ok(false);
         }
         around.seen.connections += 1;
+        let nature = self.visitor(around.plan).nature;
+        let hesitates = matches!(nature, Nature::Healthy | Nature::HalfCloses) && self.dice.once_in(HESITATES_ONCE_IN);
+        let sends_at = now.plus_ms(if hesitates { self.dice.below(HESITATION_MS_MAX) as u32 } else { 0 });
         self.connection = Some(Connection {
             client,
             reader: Reader::default(),
@@ -258,7 +265,7 @@ impl Actor {
             sent_at: now,
             drips_since: None,
             answered_at: now,
-            sends_at: now,
+            sends_at,
             reads_at: now,
             rambles_at: now,
             rambled: 0,

@@ -173,7 +173,9 @@ impl Plan {
         let mut troubles = Vec::new();
         if dice.once_in(4) {
             for _ in 0..dice.between(1, 4) {
-                let at = dice.below(within_ms) as u32;
+                // Often just when a client comes.
+                let coming = clients[dice.below(clients.len())].comes_ms + dice.below(3) as u32;
+                let at = if dice.once_in(2) { coming } else { dice.below(within_ms) as u32 };
                 troubles.push((at, some_trouble(&mut dice)));
             }
             troubles.sort_by_key(|(at, _)| *at);

@@ -145,7 +145,7 @@ impl<'p, E> Exchange<'p, E> {
 
     /// The connection ends before what is being sent is complete: notes it if a FIN would seem to complete it. What another
     /// protocol sends is incomplete only if its handler has failed.
-    pub(super) const fn mark_cut_off(&mut self) {
+    pub(super) fn mark_cut_off(&mut self) {
         let would_seem_complete = match self.stream {
             Stream::DoneByClose => true,
             Stream::CloseDelimited => self.has(flag::BEGUN),

@@ -83,7 +83,7 @@ impl Actor {
                 let all = self.answered == visitor.exchanges.len();
                 let said = connection.is_last || all || connection.may_break;
                 let switched = connection.has_switched;
-                if !said && !is_cut && !switched && connection.is_unheard() && may_hear_newcomers(around) {
+                if !said && !is_cut && !switched && connection.is_unheard(now) && may_hear_newcomers(around) {
                     return Err(format!("a new connection is closed on its first request: {:?}", connection.awaiting));
                 }
                 if !said && !switched && !is_excused {
@@ -301,10 +301,16 @@ fn may_hear_newcomers(around: &Surroundings<'_>) -> bool {
 }
 
 impl Connection {
-    /// Whether its first request was sent soon after it connected, and is not answered.
-    fn is_unheard(&self) -> bool {
-        let first = self.awaiting.front().filter(|first| first.from == 0);
-        first.and_then(|first| first.began_at).is_some_and(|at| at.ms_since(self.answered_at) < NEWCOMER_MS)
+    /// Whether its first request was sent soon after it connected, or there has been little time for that, and it is not
+    /// answered.
+    fn is_unheard(&self, now: Instant) -> bool {
+        let sent_at = match self.awaiting.front() {
+            Some(first) if first.from == 0 => first.began_at,
+            Some(_) => return false,
+            None if self.sent == 0 => None,
+            None => return false,
+        };
+        sent_at.unwrap_or(now).ms_since(self.answered_at) < NEWCOMER_MS
     }
 
     /// Whether a request has begun, must be answered in any case, and was not.
