@@ -2,12 +2,10 @@
 
 use core::fmt::{self, Write};
 
-use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal};
+use aurora_http_core::forward_handler;
+use aurora_http_core::handler::{Flow, Handler, Needs};
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::writer::ResponseWriter;
-
-use super::forward::passes_on_the_rest;
 
 /// Adds an `ETag` to responses with status 200 to GET, and answers 304 without the content if the client already has it
 /// (`If-None-Match`, RFC 9110 §13.1.2). The handler still creates the content, but it is not sent.
@@ -100,6 +98,7 @@ fn has_tag(request: &Request<'_>, tag: &[u8]) -> bool {
 }
 
 impl<H: Handler> Handler for ETags<H> {
+    const NEEDS: Needs = H::NEEDS;
     type Exchange = H::Exchange;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
@@ -110,11 +109,7 @@ impl<H: Handler> Handler for ETags<H> {
         flow
     }
 
-    fn resume(&mut self, exchange: H::Exchange, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
-        self.inner.resume(exchange, response)
-    }
-
-    passes_on_the_rest!();
+    forward_handler!(self => self.inner; except request);
 }
 
 #[cfg(test)]
