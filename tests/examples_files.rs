@@ -26,8 +26,7 @@ impl Folder {
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("www/docs")).expect("a folder");
         let folder = Self(path);
-        let long: Vec<u8> = (0..20_000_000_u32).map(|at| (at % 251) as u8).collect();
-        fs::write(folder.www().join("long.bin"), long).expect("a file");
+        fs::write(folder.www().join("long.bin"), http::pattern(20_000_000)).expect("a file");
         fs::write(folder.www().join("hello.txt"), "Hello, World!\n").expect("a file");
         fs::write(folder.www().join("docs/index.html"), "<p>index").expect("a file");
         fs::write(folder.www().join("index.html"), "<p>home").expect("a file");

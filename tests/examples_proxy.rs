@@ -12,14 +12,9 @@ use std::process::Command;
 
 use aurora_http::core::proxy_header::ProxyHeader;
 use example::Example;
-use http::{Client, DEADLINE};
+use http::{Client, DEADLINE, pattern};
 use rustix::process::Signal;
 use tungstenite::Message;
-
-/// A body of so many bytes, all different from their neighbours.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at % 251) as u8).collect()
-}
 
 fn proxy(upstreams: &[SocketAddr]) -> Example {
     let upstreams: Vec<String> = upstreams.iter().map(SocketAddr::to_string).collect();
