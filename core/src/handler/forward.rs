@@ -3,7 +3,7 @@
 /// Forwards the methods of a [`Handler`](crate::handler::Handler) to another one: for types that wrap a handler.
 ///
 /// Logs, authentication and the like need none of this: they implement [`Around`](crate::handler::Around). Use this macro for a
-/// wrapper that has to do more, such as change a response after it was written. It stands in the `impl` block, and writes every
+/// wrapper that has to do more, such as change a response after it was written. It goes into the `impl` block, and writes every
 /// method that is not named after `except`, so that a wrapper cannot forget one:
 ///
 /// ```
@@ -21,7 +21,7 @@
 ///
 ///     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
 ///         let flow = self.0.request(request, response);
-///         if response.status_so_far() == 500 && response.reset().is_ok() {
+///         if matches!(flow, Flow::Finish) && response.status_so_far() == 500 && response.reset().is_ok() {
 ///             let _ = response.status(500).and_then(|()| response.body("Sorry.\n"));
 ///         }
 ///         flow
@@ -31,9 +31,9 @@
 /// }
 /// ```
 ///
-/// What is on the right of the arrow is the inner handler. The wrapper's [`NEEDS`](crate::handler::Handler::NEEDS) are those of
-/// the inner handler, unless it has [more](crate::handler::Needs::and); what does not mention them needs everything. So this
-/// forwards all methods, and only says what a given handler needs, here for a device that never stops:
+/// The inner handler is on the right of the arrow. A wrapper's [`NEEDS`](crate::handler::Handler::NEEDS) are those of the inner
+/// handler, [together](crate::handler::Needs::and) with its own if it has any; a wrapper that does not mention them needs
+/// everything. This one forwards all methods, and only says what a handler made of functions needs, for a device that never stops:
 ///
 /// ```
 /// use aurora_http_core::forward_handler;
@@ -51,8 +51,8 @@
 ///
 /// # State of its own
 /// A wrapper that keeps something for each exchange has another `Exchange` than the inner handler, so it cannot forward the calls
-/// in which one continues (`collected`, `receive`, `produce`, `resume` and `stopping`) as they are. After `through` stands a
-/// function that carries these out: it gets the state, the response, and a closure that makes the call.
+/// in which an exchange continues (`collected`, `receive`, `produce`, `resume` and `stopping`) as they are. It names a method for
+/// them after `through`, which gets the state, the response, and a closure that calls the inner handler.
 ///
 /// ```
 /// use aurora_http_core::error::CloseReason;
