@@ -58,7 +58,7 @@ other one, when each of these was done:
 What is left is the parser (10 KB with its constants), the state machine of a connection (13 to 20 KB), the writer of responses and
 the server's own answers (6 KB), and in `Engine` its turn, its queues and its deadlines. These depend on what clients do, so the
 optimiser cannot remove them, and each is a rule of docs/wire.md. The least that other servers take, further up, is without them.
-`opt-level = \"z\"`, which is up to the program, takes an eighth less. Not done, because it would be felt: a shorter table of reason
+`opt-level = \"z\"`, which is up to the program, takes a tenth less. Not done, because it would be felt: a shorter table of reason
 phrases (0.6 KB), and names of fields that are not `str`, which would save the check for UTF-8 (0.6 KB).
 """
 

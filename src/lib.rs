@@ -26,7 +26,7 @@
 //! | answer later | [`deferred`], and a [`Resumer`] for the thread that works out the answer |
 //! | upgrade to another protocol | [`upgraded`] inside the server, [`Server::on_detached`] outside |
 //! | return errors with `?` | [`ErrorResponse`] |
-//! | wrap handlers in logs, authentication, CORS | [`around`] |
+//! | wrap handlers in logs, authentication, CORS | [`around`]; [`forward_handler!`] for wrappers that do more |
 //! | learn who the client is behind a balancer | [`Server::proxy_headers`] |
 //! | configure | [`Server`], [`Limits`], [`Backend`], [`Pin`] |
 //! | run beside the rest of a program | [`Server::start`], [`Running`], [`StopHandle`], [`ServerCounters`] |
@@ -88,6 +88,7 @@ pub use aurora_http_core::counters::Counters;
 pub use aurora_http_core::defer::DeferToken;
 pub use aurora_http_core::encode::FieldLine;
 pub use aurora_http_core::error::CloseReason;
+pub use aurora_http_core::forward_handler;
 pub use aurora_http_core::handler::{
     Around, ConnectionId, ConnectionInfo, Content, Either, ErrorResponse, Exchange, Flow, Handler, Progress, Refusal,
     RefusalCause, Respond, Wire, around, collect_fn, deferred, duplex, handler_fn, producing, receiving, upgraded,

@@ -4,24 +4,19 @@
 #[path = "support/http.rs"]
 mod http;
 
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use aurora_http::{
     BodySender, ChannelBody, ClientGone, Request, ResponseWriter, Resumer, Running, Server, WriteError, body_channel,
     handler_fn,
 };
-use http::{Client, DEADLINE};
-
-/// A body of so many bytes, all different from their neighbours.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at % 251) as u8).collect()
-}
+use http::{Client, DEADLINE, pattern};
 
 const LENGTH: usize = 3_000_000;
 
 /// A server that hands out the sender of each response.
-fn server(capacity: usize) -> (Running, std::sync::mpsc::Receiver<BodySender>) {
+fn server(capacity: usize) -> (Running, Receiver<BodySender>) {
     let (senders, received) = channel();
     let server = Server::bind("127.0.0.1:0").expect("an address").workers(1);
     let resumer = server.resumer();
@@ -43,6 +38,20 @@ fn answer(
     let (body, sender) = body_channel(resumer, capacity);
     senders.send(sender).expect("the test receives it");
     Ok(if request.path() == b"/known" { body.with_length(LENGTH as u64) } else { body })
+}
+
+/// A client whose response has begun, and the sender of the body.
+fn begun(capacity: usize) -> (Running, Client, BodySender) {
+    let (running, senders) = server(capacity);
+    let mut client = Client::connect(running.local_addr());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let sender = senders.recv_timeout(DEADLINE).expect("a sender");
+    (running, client, sender)
+}
+
+fn ends(running: Running) {
+    running.stop();
+    running.join().expect("it ends");
 }
 
 #[test]
@@ -67,17 +76,13 @@ fn all_that_is_sent_arrives_whatever_the_capacity() {
             sending.join().expect("all was sent");
             assert!(response.body == pattern(length), "{path}, {capacity}");
         }
-        running.stop();
-        running.join().expect("it ends");
+        ends(running);
     }
 }
 
 #[test]
 fn a_sender_learns_that_its_client_is_gone() {
-    let (running, senders) = server(1_000);
-    let mut client = Client::connect(running.local_addr());
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let sender = senders.recv_timeout(DEADLINE).expect("a sender");
+    let (running, mut client, sender) = begun(1_000);
     sender.send("hello").expect("the client is there");
     client.head();
     drop(client);
@@ -85,21 +90,16 @@ fn a_sender_learns_that_its_client_is_gone() {
     while sender.send([b'x'; 100]).is_ok() {}
     assert_eq!(sender.try_send("x"), Err(ClientGone));
     assert!(sender.is_gone());
-    running.stop();
-    running.join().expect("it ends");
+    ends(running);
 }
 
 #[test]
 fn a_response_that_is_aborted_is_seen_not_to_be_whole() {
-    let (running, senders) = server(1_000);
-    let mut client = Client::connect(running.local_addr());
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let sender = senders.recv_timeout(DEADLINE).expect("a sender");
+    let (running, mut client, sender) = begun(1_000);
     sender.send("some").expect("the client is there");
     client.head();
     assert_eq!(client.take(11), b"00004\r\nsome");
     sender.abort();
     assert_eq!(client.rest(), b"\r\n", "no last chunk");
-    running.stop();
-    running.join().expect("it ends");
+    ends(running);
 }

@@ -106,8 +106,7 @@ fn chat_goes_on_without_those_who_leave() {
     stays.send(Message::Ping("sign of life".into())).expect("a connection");
     assert!(matches!(stays.read(), Ok(Message::Pong(payload)) if payload == "sign of life"));
     drop((stays, comes, breaks, ends, closes));
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait().code(), Some(0));
+    server.ends_well();
 }
 
 #[test]
@@ -131,8 +130,7 @@ fn chat_waits_for_nobody_who_does_not_read() {
     say(&mut speaks, "end");
     assert_eq!(hear(&mut speaks), "end");
     drop((speaks, deaf));
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait().code(), Some(0));
+    server.ends_well();
 }
 
 #[test]
@@ -159,6 +157,5 @@ fn chat_is_http_until_a_handshake_succeeds() {
     assert!(head.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
     assert_eq!(client.take(7), b"\x81\x05Hello");
     drop(client);
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait().code(), Some(0));
+    server.ends_well();
 }

@@ -71,8 +71,7 @@ fn upgrade_echo_speaks_http_until_101_and_lines_after_it() {
     half.head();
     half.finish();
     assert!(half.is_ended());
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait().code(), Some(0));
+    server.ends_well();
 }
 
 #[test]

@@ -15,7 +15,6 @@ use std::process::Command;
 
 use backends::backends;
 use example::Example;
-use rustix::process::Signal;
 
 /// A folder for temporary files, removed when dropped.
 struct Folder(PathBuf);
@@ -26,8 +25,7 @@ impl Folder {
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("www/docs")).expect("a folder");
         let folder = Self(path);
-        let long: Vec<u8> = (0..20_000_000_u32).map(|at| (at % 251) as u8).collect();
-        fs::write(folder.www().join("long.bin"), long).expect("a file");
+        fs::write(folder.www().join("long.bin"), http::pattern(20_000_000)).expect("a file");
         fs::write(folder.www().join("hello.txt"), "Hello, World!\n").expect("a file");
         fs::write(folder.www().join("docs/index.html"), "<p>index").expect("a file");
         fs::write(folder.www().join("index.html"), "<p>home").expect("a file");
@@ -94,8 +92,7 @@ fn curl_loads_resumes_and_asks_conditionally() {
         assert_eq!(ask(&["--etag-save", tag_name, &url("/hello.txt")]), "200");
         assert_eq!(ask(&["--etag-compare", tag_name, &url("/hello.txt")]), "304");
         assert_eq!(output("curl", &["-sL", &url("/docs")]).as_deref(), Some("<p>index"));
-        server.signal(Signal::TERM);
-        assert_eq!(server.wait().code(), Some(0));
+        server.ends_well();
     }
 }
 
@@ -113,8 +110,7 @@ fn its_options_do_what_they_say() {
     assert!(listing.contains("href=\"./docs/\"") && listing.contains("19.1 MiB"), "{listing}");
     let long = format!("http://{}/long.bin", server.address);
     assert_eq!(output("curl", &["-s", "-o", "/dev/null", &long]).as_deref(), Some(""));
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait().code(), Some(0));
+    server.ends_well();
     let mut text = String::new();
     log.read_to_string(&mut text).expect("text");
     assert!(text.contains("\"HEAD /users/17 HTTP/1.1\" 200 "), "{text}");

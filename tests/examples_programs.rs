@@ -26,11 +26,6 @@ fn ask(client: &mut Client, method: &str, target: &str, fields: &str, content: &
     client.response(method)
 }
 
-fn ends_well(server: Example) {
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait().code(), Some(0));
-}
-
 /// The socket stays open between two processes, as with systemd.
 #[test]
 fn restarts_under_load_lose_no_request() {
@@ -73,7 +68,7 @@ fn json_api_keeps_items_and_reports_errors() {
         assert_eq!(response.field("Allow"), allowed, "{method} {target}");
     }
     drop(client);
-    ends_well(server);
+    server.ends_well();
 }
 
 #[test]
@@ -110,7 +105,7 @@ fn web_is_a_shop_with_a_form_a_cookie_and_a_door() {
     let cookie = ask(&mut client, "GET", "/goods/0", "", "").field("Set-Cookie").map(str::to_owned);
     assert_eq!(cookie.as_deref(), Some("last=tea; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax"));
     drop(client);
-    ends_well(server);
+    server.ends_well();
 }
 
 #[test]
@@ -129,7 +124,7 @@ fn upload_writes_files_and_nothing_outside_its_directory() {
         assert_eq!(ask(&mut client, "PUT", target, "", "x").status, 400, "{target}");
     }
     drop(client);
-    ends_well(server);
+    server.ends_well();
 }
 
 #[test]
@@ -182,7 +177,7 @@ fn middleware_wraps_every_answer() {
     let asked = ask(&mut client, "OPTIONS", "/", "Access-Control-Request-Method: POST\r\n", "");
     assert_eq!((asked.status, asked.field("Access-Control-Allow-Methods")), (204, Some("GET, POST")));
     drop(client);
-    ends_well(server);
+    server.ends_well();
 }
 
 #[test]
@@ -215,7 +210,7 @@ fn metrics_shows_the_counters_of_all_workers() {
     assert_eq!((client.get("/healthz").status, client.get("/readyz").text()), (200, "ready\n"));
     assert!(client.get("/status").text().starts_with("connections  "));
     drop(client);
-    ends_well(server);
+    server.ends_well();
 }
 
 #[test]
@@ -225,7 +220,7 @@ fn tested_adds_numbers() {
     assert_eq!(ask(&mut client, "POST", "/sum", "", "1 2 39").text(), "42");
     assert_eq!(ask(&mut client, "PUT", "/sum", "", "1").field("Allow"), Some("POST"));
     drop(client);
-    ends_well(server);
+    server.ends_well();
 }
 
 #[test]

@@ -12,14 +12,8 @@ use std::process::Command;
 
 use aurora_http::core::proxy_header::ProxyHeader;
 use example::Example;
-use http::{Client, DEADLINE};
-use rustix::process::Signal;
+use http::{Client, DEADLINE, pattern};
 use tungstenite::Message;
-
-/// A body of so many bytes, all different from their neighbours.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at % 251) as u8).collect()
-}
 
 fn proxy(upstreams: &[SocketAddr]) -> Example {
     let upstreams: Vec<String> = upstreams.iter().map(SocketAddr::to_string).collect();
@@ -29,11 +23,6 @@ fn proxy(upstreams: &[SocketAddr]) -> Example {
 
 fn bench() -> Example {
     Example::start("bench_server", &["--workers", "1"])
-}
-
-fn ends_well(server: Example) {
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait().code(), Some(0));
 }
 
 #[test]
@@ -60,8 +49,8 @@ fn proxy_passes_content_and_bodies_on_intact() {
     assert!(client.response("POST").body == content);
     sending.join().expect("all was sent");
     drop(client);
-    ends_well(proxy);
-    ends_well(bench);
+    proxy.ends_well();
+    bench.ends_well();
 }
 
 /// curl as a balancer: it tells its own address.
@@ -92,7 +81,7 @@ fn proxy_believes_a_balancer() {
     assert!(String::from_utf8_lossy(&request[28..]).contains("\r\nX-Forwarded-For: 127.0.0.1\r\n"));
     stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("a connection");
     assert!(curl.wait().expect("curl ends").success());
-    ends_well(proxy);
+    proxy.ends_well();
 }
 
 /// Requests of curl on one connection, with content that waits for a 100, over a proxy whose first upstream is down.
@@ -133,8 +122,8 @@ fn proxy_serves_curl() {
     drop(stdin);
     let output = curl.wait_with_output().expect("curl ends");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "200 1 200 0 ");
-    ends_well(proxy);
-    ends_well(bench);
+    proxy.ends_well();
+    bench.ends_well();
 }
 
 #[test]
@@ -147,7 +136,7 @@ fn proxy_says_what_is_wrong_behind_it() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
     assert_eq!(client.response("POST").status, 502);
     drop(client);
-    ends_well(proxy);
+    proxy.ends_well();
 }
 
 #[test]
@@ -166,8 +155,8 @@ fn proxy_is_as_fast_as_the_slower_side() {
     // One that goes away ends the chain.
     drop(slow);
     drop(other);
-    ends_well(proxy);
-    ends_well(bench);
+    proxy.ends_well();
+    bench.ends_well();
 }
 
 /// What the process has in memory.
@@ -197,6 +186,6 @@ fn proxy_passes_websockets_through() {
         socket.close(None).expect("a close");
         while socket.read().is_ok() {}
     }
-    ends_well(proxy);
-    ends_well(chat);
+    proxy.ends_well();
+    chat.ends_well();
 }

@@ -12,7 +12,6 @@ use std::process::Command;
 
 use example::Example;
 use http::{Client, Response, eventually};
-use rustix::process::Signal;
 
 /// A folder for one test, which is the server's directory for temporary files.
 struct Folder(PathBuf);
@@ -37,11 +36,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-fn ends_well(server: Example) {
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait().code(), Some(0));
 }
 
 /// What curl prints; `None`, and a line, if there is no curl.
@@ -77,7 +71,7 @@ fn form_stores_what_curl_sends() {
     assert!(folder.read("up") == big);
     let again = curl(&sent.0, &["-F", "from=me", "-F", "files=@big.bin", &url]);
     assert!(again.is_some_and(|answer| answer.contains("there is such a file")));
-    ends_well(server);
+    server.ends_well();
 }
 
 /// The form of a browser, byte for byte as Chromium sends it, in small pieces.
@@ -102,7 +96,7 @@ fn form_stores_what_a_browser_sends() {
     assert_eq!(client.response("POST").text(), "from me:\nn\".txt\n");
     assert_eq!(folder.read("n\".txt"), b"hello");
     drop(client);
-    ends_well(server);
+    server.ends_well();
 }
 
 /// A request of the tus protocol.
@@ -144,7 +138,7 @@ fn tus_goes_on_after_the_server_was_killed_in_the_middle() {
     let name = path.rsplit('/').next().expect("a name");
     assert!(folder.read(&format!("aurora-uploads/{name}")) == big);
     drop(client);
-    ends_well(server);
+    server.ends_well();
 }
 
 #[test]
@@ -190,5 +184,5 @@ fn tus_takes_an_upload_from_curl() {
     assert!(again.is_some_and(|answer| answer.ends_with("409")));
     let name = path.rsplit('/').next().expect("a name");
     assert!(folder.read(&format!("aurora-uploads/{name}")) == big);
-    ends_well(server);
+    server.ends_well();
 }

@@ -26,6 +26,15 @@ fn server(capacity: usize) -> (Running, Receiver<MailSender<String>>) {
     (running.expect("it starts"), received)
 }
 
+/// A client whose response has begun, and a sender of its messages.
+fn begun(capacity: usize) -> (Running, Client, MailSender<String>) {
+    let (running, senders) = server(capacity);
+    let mut client = Client::connect(running.local_addr());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let sender = senders.recv_timeout(DEADLINE).expect("a sender");
+    (running, client, sender)
+}
+
 /// Sends, as soon as there is room.
 fn send(sender: &MailSender<String>, message: &str) {
     eventually(|| sender.send(message.to_owned()).is_ok(), "there is room");
@@ -64,10 +73,7 @@ fn a_message_comes_back_when_there_is_no_room_or_nobody() {
     assert_eq!(sender.send("d"), Err(TrySendError::Disconnected("d")));
     assert!(sender.is_gone());
     // A client that is gone.
-    let (running, senders) = server(1);
-    let mut client = Client::connect(running.local_addr());
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let sender = senders.recv_timeout(DEADLINE).expect("a sender");
+    let (running, mut client, sender) = begun(1);
     send(&sender, "hello\n");
     client.head();
     drop(client);
@@ -84,10 +90,7 @@ fn a_message_comes_back_when_there_is_no_room_or_nobody() {
 
 #[test]
 fn long_messages_go_out_as_there_is_room_and_a_stop_ends_the_body_behind_them() {
-    let (running, senders) = server(3);
-    let mut client = Client::connect(running.local_addr());
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    let sender = senders.recv_timeout(DEADLINE).expect("a sender");
+    let (running, mut client, sender) = begun(3);
     let long = "long ".repeat(1_000_000);
     for _ in 0..3 {
         assert_eq!(sender.send(long.clone()), Ok(()));

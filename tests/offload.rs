@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use aurora_http::{ContentReader, Limits, Responder, Running, Server, handler_fn, offload};
-use http::{Client, DEADLINE};
+use http::{Client, DEADLINE, pattern};
 
 type Parts = (ContentReader, Responder);
 
@@ -40,11 +40,6 @@ fn ends(running: Running) {
 
 fn post(length: usize) -> String {
     format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n")
-}
-
-/// A body of so many bytes, all different from their neighbours.
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at % 251) as u8).collect()
 }
 
 #[test]

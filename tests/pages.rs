@@ -167,8 +167,7 @@ fn events_appear_on_the_page_and_go_on_after_a_restart() {
     let follow =
         "[...list.children].map(i => +i.textContent.split(' ')[1]).every((n, i, all) => !i || n + 1 === all[i - 1])";
     browser.wait(&page, follow);
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait().code(), Some(0));
+    server.ends_well();
     browser.wait(&page, "state.textContent === 'connecting again'");
     // The address is free again, unless another program was faster.
     let mut command = example::example("events");
@@ -201,7 +200,6 @@ fn a_browser_sends_a_form_with_files() {
     // What looks like an escape cannot be told from one.
     assert_eq!(fs::read(folder.join("grüße \"1\" 100\".txt")).expect("a file"), b"line\r\nline");
     assert_eq!(fs::read(folder.join("empty")).expect("a file"), b"");
-    server.signal(Signal::TERM);
-    assert_eq!(server.wait().code(), Some(0));
+    server.ends_well();
     let _ = fs::remove_dir_all(folder);
 }

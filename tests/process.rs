@@ -5,12 +5,13 @@
 mod http;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use aurora_http::core::budget::buffers_for;
 use aurora_http::{
-    Class, Request, ResponseWriter, Server, ServerError, WorkerOutcome, WriteError, buffer_memory, handler_fn,
+    Class, Report, Request, ResponseWriter, Server, ServerError, WorkerOutcome, WriteError, buffer_memory, handler_fn,
 };
 use http::{Client, DEADLINE, eventually};
 
@@ -74,7 +75,7 @@ fn descriptors_and_threads_are_released_however_a_server_ends() {
             handler_fn(answer)
         }));
 
-        serve_once();
+        OneRequest::start().ask();
         eventually(|| worker_threads() == 0, "the threads are gone");
         assert_eq!(open_descriptors(), *before.get_or_insert_with(open_descriptors));
     }
@@ -89,22 +90,33 @@ impl TcpPort {
     }
 }
 
-/// With signals watched, stopped by its handler.
-fn serve_once() {
-    let (tell, told) = mpsc::channel();
-    let server =
-        local().workers(1).signals(true).on_start(move |announcement| tell.send(announcement.address).unwrap());
-    let serving = thread::spawn(move || {
-        server.serve(|worker| {
-            let stop = worker.stop_handle();
-            handler_fn(move |_request, response| {
-                stop.stop();
-                response.body("bye")
+/// A server that watches signals, and stops after its first request.
+struct OneRequest {
+    address: SocketAddr,
+    serving: JoinHandle<Result<Report, ServerError>>,
+}
+
+impl OneRequest {
+    fn start() -> Self {
+        let (tell, told) = mpsc::channel();
+        let server =
+            local().workers(1).signals(true).on_start(move |announcement| tell.send(announcement.address).unwrap());
+        let serving = thread::spawn(move || {
+            server.serve(|worker| {
+                let stop = worker.stop_handle();
+                handler_fn(move |_request, response| {
+                    stop.stop();
+                    response.body("bye")
+                })
             })
-        })
-    });
-    assert_eq!(Client::connect(told.recv_timeout(DEADLINE).unwrap()).get("/").text(), "bye");
-    assert_eq!(serving.join().unwrap().unwrap().failed_workers(), 0);
+        });
+        Self { address: told.recv_timeout(DEADLINE).unwrap(), serving }
+    }
+
+    fn ask(self) {
+        assert_eq!(Client::connect(self.address).get("/").text(), "bye");
+        assert_eq!(self.serving.join().unwrap().unwrap().failed_workers(), 0);
+    }
 }
 
 #[test]
@@ -169,29 +181,16 @@ fn signal_handlers_are_restored_afterwards() {
     let _alone = alone();
     let before = signal_sets();
     for _ in 0..3 {
-        serve_once();
+        OneRequest::start().ask();
         assert_eq!(signal_sets(), before);
     }
     // Two at a time, of which one ends before the other.
-    let (tell, told) = mpsc::channel();
-    let server =
-        local().workers(1).signals(true).on_start(move |announcement| tell.send(announcement.address).unwrap());
-    let outer = thread::spawn(move || {
-        server.serve(|worker| {
-            let stop = worker.stop_handle();
-            handler_fn(move |_request, response| {
-                stop.stop();
-                response.body("bye")
-            })
-        })
-    });
-    let address = told.recv_timeout(DEADLINE).unwrap();
+    let outer = OneRequest::start();
     let during = signal_sets();
     assert_ne!(during, before);
-    serve_once();
+    OneRequest::start().ask();
     assert_eq!(signal_sets(), during);
-    assert_eq!(Client::connect(address).get("/").text(), "bye");
-    assert_eq!(outer.join().unwrap().unwrap().failed_workers(), 0);
+    outer.ask();
     assert_eq!(signal_sets(), before);
 }
 

@@ -91,12 +91,15 @@ fn hello(address: &str, backend: Backend) -> Result<(Killed, String), String> {
     let line = first_line(child.0.stdout.take().unwrap());
     match line.strip_prefix("listening on ").and_then(|rest| rest.split(' ').next()) {
         Some(address) => Ok((child, address.to_owned())),
-        None => {
-            let mut said = String::new();
-            child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            Err(said)
-        }
+        None => Err(complaint(child)),
     }
+}
+
+/// What a process that has not started says.
+fn complaint(mut child: Killed) -> String {
+    let mut said = String::new();
+    child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    said
 }
 
 #[test]
@@ -130,9 +133,7 @@ fn hello_with_locked_memory(kilobytes: u32, backend: Backend) -> Result<Killed, 
     if first_line(child.0.stdout.take().unwrap()).starts_with("listening on ") {
         return Ok(child);
     }
-    let mut said = String::new();
-    child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    Err(said)
+    Err(complaint(child))
 }
 
 /// The rings of a killed process count as its user's locked memory until the kernel has freed them, with a delay.

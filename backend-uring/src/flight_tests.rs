@@ -73,14 +73,19 @@ fn in_flight(uring: &mut Uring<'_>, io: IoHandle, kind: Kind, buf: Buf<'static>)
     }
 }
 
-#[test]
-fn an_accept_that_gets_eagain_waits_by_polling() {
-    let mut tables = tables();
-    let Some((mut uring, listener)) = listening(&mut tables) else { return };
+/// An accept that gets EAGAIN, as from a kernel that does not wait by itself.
+fn poll_for_accept(uring: &mut Uring<'_>, listener: IoHandle) {
     let entry = &mut uring.table[listener.0 as usize];
     (entry.flags, entry.owner, entry.armed) = (entry.flags | ACCEPT, token(listener, OpKind::Accept), 1);
     uring.armed = 1;
     uring.accepted(listener.0, AGAIN);
+}
+
+#[test]
+fn an_accept_that_gets_eagain_waits_by_polling() {
+    let mut tables = tables();
+    let Some((mut uring, listener)) = listening(&mut tables) else { return };
+    poll_for_accept(&mut uring, listener);
     assert_eq!((uring.table[listener.0 as usize].waits, uring.armed), (WAIT_ACCEPT, 0));
     uring.wait(Some(Duration::ZERO)).unwrap();
     assert!(uring.next_completion().is_none());
@@ -93,10 +98,7 @@ fn an_accept_that_gets_eagain_waits_by_polling() {
 fn a_listener_that_is_polled_can_be_closed() {
     let mut tables = tables();
     let Some((mut uring, listener)) = listening(&mut tables) else { return };
-    let entry = &mut uring.table[listener.0 as usize];
-    (entry.flags, entry.owner, entry.armed) = (entry.flags | ACCEPT, token(listener, OpKind::Accept), 1);
-    uring.armed = 1;
-    uring.accepted(listener.0, AGAIN);
+    poll_for_accept(&mut uring, listener);
     uring.wait(Some(Duration::ZERO)).unwrap();
     uring.cancel(token(listener, OpKind::Accept), listener);
     assert!(matches!(next(&mut uring), Some(Outcome::Accept(Err(IoError::Canceled)))));

@@ -3,7 +3,8 @@
 use std::io;
 
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal};
+use aurora_http_core::forward_handler;
+use aurora_http_core::handler::{Flow, Handler, Needs};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::{Begun, ResponseWriter};
 use aurora_http_web::accept;
@@ -114,6 +115,25 @@ enum Plan {
 type Following<H> = Flow<Compressing<<H as Handler>::Exchange>>;
 
 impl<H: Handler> Compress<H> {
+    /// Calls the handler again for an exchange, or sends what waits for the client first.
+    fn call_again(
+        &mut self,
+        state: Compressing<H::Exchange>,
+        response: &mut ResponseWriter<'_>,
+        call: impl FnOnce(&mut H, H::Exchange, &mut ResponseWriter<'_>) -> Flow<H::Exchange>,
+    ) -> Following<H> {
+        match state.0 {
+            Stage::Going(note, exchange) => {
+                if matches!(note, Note::Undecided(Some(_))) {
+                    response.keep_in_memory();
+                }
+                let flow = call(&mut self.inner, exchange, response);
+                self.follow(note, flow, response)
+            }
+            Stage::Draining(coded, flow) => self.drain(coded, flow, response),
+        }
+    }
+
     /// After a call of the handler.
     fn follow(&mut self, note: Note, flow: Flow<H::Exchange>, response: &mut ResponseWriter<'_>) -> Following<H> {
         match note {
@@ -273,6 +293,7 @@ impl Coded {
 }
 
 impl<H: Handler> Handler for Compress<H> {
+    const NEEDS: Needs = H::NEEDS;
     type Exchange = Compressing<H::Exchange>;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
@@ -283,72 +304,6 @@ impl<H: Handler> Handler for Compress<H> {
         }
         let flow = self.inner.request(request, response);
         self.begin(coding, flow, response)
-    }
-
-    fn collected(
-        &mut self,
-        state: Self::Exchange,
-        request: &Request<'_>,
-        content: &[u8],
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<Self::Exchange> {
-        match state.0 {
-            Stage::Going(note, exchange) => {
-                let flow = self.inner.collected(exchange, request, content, response);
-                self.follow(note, flow, response)
-            }
-            Stage::Draining(coded, flow) => self.drain(coded, flow, response),
-        }
-    }
-
-    fn receive(
-        &mut self,
-        state: Self::Exchange,
-        content: &mut Content<'_>,
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<Self::Exchange> {
-        match state.0 {
-            Stage::Going(note, exchange) => {
-                let flow = self.inner.receive(exchange, content, response);
-                self.follow(note, flow, response)
-            }
-            Stage::Draining(coded, flow) => self.drain(coded, flow, response),
-        }
-    }
-
-    fn produce(&mut self, state: Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        match state.0 {
-            Stage::Going(note, exchange) => {
-                let flow = self.inner.produce(exchange, response);
-                self.follow(note, flow, response)
-            }
-            Stage::Draining(coded, flow) => self.drain(coded, flow, response),
-        }
-    }
-
-    fn resume(&mut self, state: Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        match state.0 {
-            Stage::Going(note, exchange) => {
-                // A file that had to be opened elsewhere.
-                if matches!(note, Note::Undecided(Some(_))) {
-                    response.keep_in_memory();
-                }
-                let flow = self.inner.resume(exchange, response);
-                self.follow(note, flow, response)
-            }
-            Stage::Draining(coded, flow) => self.drain(coded, flow, response),
-        }
-    }
-
-    fn stopping(&mut self, flow: Flow<Self::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        match flow.split() {
-            (flow, Some(Compressing(Stage::Going(note, exchange)))) => {
-                let flow = self.inner.stopping(flow.map(|()| exchange), response);
-                self.follow(note, flow, response)
-            }
-            (flow, Some(draining)) => flow.map(|()| draining),
-            (_, None) => Flow::Finish,
-        }
     }
 
     fn half_closed(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {
@@ -371,15 +326,5 @@ impl<H: Handler> Handler for Compress<H> {
         }
     }
 
-    fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
-        self.inner.refused(refusal, response);
-    }
-
-    fn accepted(&mut self, connection: &ConnectionInfo<'_>) -> bool {
-        self.inner.accepted(connection)
-    }
-
-    fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests_served: u32) {
-        self.inner.closed(id, reason, requests_served);
-    }
+    forward_handler!(self => self.inner; through Self::call_again; except request, half_closed, abandoned);
 }

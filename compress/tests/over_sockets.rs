@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use aurora_http::{EventFeed, Request, ResponseWriter, Running, Server, WriteError, handler_fn, whole};
+use aurora_http::{EventFeed, Request, ResponseWriter, Running, Server, WriteError, collect_fn, handler_fn, whole};
 use aurora_http_compress::{Budget, Compress};
 use aurora_http_files::Files;
 
@@ -213,4 +213,26 @@ fn files_are_compressed_by_their_type_and_others_are_sent_by_the_system() {
     );
     stop(running);
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// What is to be compressed cannot be sent by the system from a file, whichever call begins the response.
+#[test]
+fn a_response_to_collected_content_is_made_in_memory() {
+    let answer = |_: &Request<'_>, _: &[u8], response: &mut ResponseWriter<'_>| {
+        response.field("Content-Type", "text/plain")?;
+        response.body(if response.sends_files() { "by the system " } else { "from memory " }.repeat(500))
+    };
+    let server = Server::bind("127.0.0.1:0").unwrap().workers(1);
+    let running = server.start(move |_worker| Compress::new(collect_fn(answer))).unwrap();
+    for content in ["", "x"] {
+        let mut stream = TcpStream::connect(running.local_addr()).unwrap();
+        let fields = format!("Accept-Encoding: gzip\r\nConnection: close\r\nContent-Length: {}", content.len());
+        stream.write_all(format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n{content}").as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        let head = head(&mut stream, &mut bytes);
+        stream.read_to_end(&mut bytes).unwrap();
+        assert!(head.contains("Content-Encoding: gzip\r\n"), "{head}");
+        assert_eq!(decoded(&bytes), "from memory ".repeat(500), "{content:?}");
+    }
+    stop(running);
 }

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use aurora_http::core::handler::Needs;
 use aurora_http::core::sim::with_server;
 use aurora_http::testing::Client;
 use aurora_http::{
@@ -327,6 +328,7 @@ fn waiting_without_anything_new_sends_nothing() {
 struct Waits;
 
 impl Handler for Waits {
+    const NEEDS: Needs = Needs { deferral: true, stop: true, ..Needs::LEAST };
     type Exchange = ();
 
     fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
@@ -353,6 +355,11 @@ impl Handler for Waits {
         response.write(b"bye").unwrap();
         Flow::Finish
     }
+}
+
+#[test]
+fn it_needs_what_its_handler_needs() {
+    assert_eq!(<Compress<Waits> as Handler>::NEEDS, Waits::NEEDS);
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! Numbers and dates as text, without the machinery of `core::fmt`.
+//! Numbers and dates as text, without the machinery of `core::fmt`; and memory of a fixed size to write text to.
+
+mod fixed_bytes;
 
 use core::fmt;
 
 use crate::error::BufferFull;
+pub use fixed_bytes::FixedBytes;
 
 /// Bytes of the longest `u64` in decimal.
 pub const UINT_BYTES_MAX: usize = 20;

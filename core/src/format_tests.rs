@@ -161,3 +161,19 @@ fn calendar_date(seconds: u64) -> String {
         seconds % 60
     )
 }
+
+#[test]
+fn bytes_are_appended_as_a_whole_or_not_at_all() {
+    use core::fmt::Write;
+
+    let mut memory = [0xaa; 8];
+    let mut bytes = FixedBytes::new(&mut memory[..7]);
+    assert_eq!(bytes.as_bytes(), b"");
+    assert_eq!((bytes.push(b"abc"), bytes.push(b"")), (Ok(()), Ok(())));
+    assert_eq!((bytes.push(b"defgh"), bytes.as_bytes()), (Err(BufferFull), &b"abc"[..]));
+    let (short, long) = (12, 345);
+    assert!(write!(bytes, "{short}{long}").is_err(), "the first piece fits");
+    assert_eq!(bytes.as_bytes(), b"abc12");
+    assert_eq!((write!(bytes, "de"), bytes.as_bytes()), (Ok(()), &b"abc12de"[..]));
+    assert_eq!((bytes.push(b"f"), memory[7]), (Err(BufferFull), 0xaa));
+}

@@ -7,6 +7,7 @@ mod duplex;
 mod exchange;
 mod flow;
 mod forms;
+mod forward;
 mod function;
 mod needs;
 mod refusal;
@@ -71,7 +72,7 @@ pub use respond::{ErrorResponse, Respond};
 )]
 pub trait Handler {
     /// What the program needs of the engine, for microcontrollers: the code for anything else is left out. The default is
-    /// everything.
+    /// everything, so a handler around another one [says](crate::forward_handler) that it needs what that one does.
     const NEEDS: Needs = Needs::ALL;
 
     /// What an exchange keeps between two calls. It should be small: every connection slot has room for one.
@@ -192,60 +193,5 @@ impl<H: Handler + ?Sized> Handler for &mut H {
     const NEEDS: Needs = H::NEEDS;
     type Exchange = H::Exchange;
 
-    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        (**self).request(request, response)
-    }
-
-    fn collected(
-        &mut self,
-        state: Self::Exchange,
-        request: &Request<'_>,
-        content: &[u8],
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<Self::Exchange> {
-        (**self).collected(state, request, content, response)
-    }
-
-    fn receive(
-        &mut self,
-        state: Self::Exchange,
-        content: &mut Content<'_>,
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<Self::Exchange> {
-        (**self).receive(state, content, response)
-    }
-
-    fn produce(&mut self, state: Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        (**self).produce(state, response)
-    }
-
-    fn resume(&mut self, state: Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        (**self).resume(state, response)
-    }
-
-    fn stopping(&mut self, flow: Flow<Self::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        (**self).stopping(flow, response)
-    }
-
-    fn half_closed(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {
-        (**self).half_closed(state)
-    }
-
-    fn abandoned(&mut self, state: Self::Exchange, reason: CloseReason) {
-        (**self).abandoned(state, reason);
-    }
-
-    fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
-        (**self).refused(refusal, response);
-    }
-
-    #[inline]
-    fn accepted(&mut self, connection: &ConnectionInfo<'_>) -> bool {
-        (**self).accepted(connection)
-    }
-
-    #[inline]
-    fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests_served: u32) {
-        (**self).closed(id, reason, requests_served);
-    }
+    crate::forward_handler!(self => **self);
 }

@@ -7,7 +7,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str;
 
 use crate::error::BufferFull;
-use crate::part::copy;
+use crate::format::FixedBytes;
 
 /// What the header says.
 ///
@@ -95,7 +95,7 @@ impl ProxyHeader {
     /// # Errors
     /// [`BufferFull`] if `out` is too short; [`ENCODED_BYTES_MAX`](Self::ENCODED_BYTES_MAX) bytes are enough.
     pub fn encode_v1(&self, out: &mut [u8]) -> Result<usize, BufferFull> {
-        let mut out = Out { out, len: 0 };
+        let mut out = FixedBytes::new(out);
         let written = match self.addresses() {
             None => out.write_str("PROXY UNKNOWN\r\n"),
             Some((source, destination)) => {
@@ -104,7 +104,7 @@ impl ProxyHeader {
                 write!(out, "PROXY {family} {from} {to} {} {}\r\n", source.port(), destination.port())
             }
         };
-        written.map(|()| out.len).map_err(|_| BufferFull)
+        written.map(|()| out.as_bytes().len()).map_err(|_| BufferFull)
     }
 
     /// Writes a header of version 2, and returns its length.
@@ -112,28 +112,28 @@ impl ProxyHeader {
     /// # Errors
     /// As [`encode_v1`](Self::encode_v1).
     pub fn encode_v2(&self, out: &mut [u8]) -> Result<usize, BufferFull> {
-        let mut out = Out { out, len: 0 };
-        out.put(V2_START)?;
+        let mut out = FixedBytes::new(out);
+        out.push(V2_START)?;
         match self.addresses() {
-            None => out.put(&[0x20, 0, 0, 0])?,
+            None => out.push(&[0x20, 0, 0, 0])?,
             Some((source, destination)) => {
                 match (source.ip(), destination.ip()) {
                     (IpAddr::V4(from), IpAddr::V4(to)) => {
-                        out.put(&[0x21, TCP_OVER_IPV4, 0, 12])?;
-                        out.put(&from.octets())?;
-                        out.put(&to.octets())?;
+                        out.push(&[0x21, TCP_OVER_IPV4, 0, 12])?;
+                        out.push(&from.octets())?;
+                        out.push(&to.octets())?;
                     }
                     (from, to) => {
-                        out.put(&[0x21, TCP_OVER_IPV6, 0, 36])?;
-                        out.put(&ipv6(from).octets())?;
-                        out.put(&ipv6(to).octets())?;
+                        out.push(&[0x21, TCP_OVER_IPV6, 0, 36])?;
+                        out.push(&ipv6(from).octets())?;
+                        out.push(&ipv6(to).octets())?;
                     }
                 }
-                out.put(&source.port().to_be_bytes())?;
-                out.put(&destination.port().to_be_bytes())?;
+                out.push(&source.port().to_be_bytes())?;
+                out.push(&destination.port().to_be_bytes())?;
             }
         }
-        Ok(out.len)
+        Ok(out.as_bytes().len())
     }
 
     /// The addresses, both of one family.
@@ -232,27 +232,6 @@ where
     let port = |at| part(at, 2)?.try_into().map(u16::from_be_bytes).map_err(|_| ProxyHeaderError::Binary);
     let (source, destination): (IpAddr, IpAddr) = (address(0)?, address(N)?);
     Ok(((source, port(2 * N)?).into(), (destination, port(2 * N + 2)?).into()))
-}
-
-/// A cursor.
-struct Out<'a> {
-    out: &'a mut [u8],
-    len: usize,
-}
-
-impl Out<'_> {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), BufferFull> {
-        let end = self.len.saturating_add(bytes.len());
-        copy(self.out.get_mut(self.len..end).ok_or(BufferFull)?, bytes);
-        self.len = end;
-        Ok(())
-    }
-}
-
-impl Write for Out<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.put(text.as_bytes()).map_err(|_| fmt::Error)
-    }
 }
 
 #[cfg(test)]

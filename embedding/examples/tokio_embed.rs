@@ -11,24 +11,19 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UdpSocket;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let server = aurora_embedding::server("tokio_embed: a server as a task of tokio's; datagrams set its greeting");
     LocalSet::new().block_on(&Builder::new_current_thread().enable_all().build()?, async {
-        let (stop, stops, site) = (server.stop_handle(), server.stop_handle(), Site::default());
+        let (stop, site) = (server.stop_handle(), Site::default());
         let mut storage = server.storage()?;
         let mut worker = Worker::new(&mut storage, site.clone())?;
-        let (own, mut terminate) = (UdpSocket::bind("127.0.0.1:0").await?, signal(SignalKind::terminate())?);
+        let own = UdpSocket::bind("127.0.0.1:0").await?;
         println!("listening on {} and, for datagrams, on {}", worker.local_addr(), own.local_addr()?);
-        spawn_local(listen_to_datagrams(own, site, stop.clone()));
-        // A stop wakes the worker, whoever asks for it.
-        spawn_local(async move {
-            terminate.recv().await;
-            stops.stop();
-        });
+        spawn_local(listen(own, signal(SignalKind::terminate())?, site, stop.clone()));
         // tokio owns what it watches; to the kernel, a duplicate is the same.
         #[allow(deprecated)] // what takes its place is unsafe, and not needed for a descriptor that is owned
         let watched = AsyncFd::try_with_interest(worker.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
@@ -41,9 +36,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     })
 }
 
-async fn listen_to_datagrams(own: UdpSocket, site: Site, stop: StopHandle) {
+/// The other task. A stop wakes the worker, whoever asks for it.
+async fn listen(own: UdpSocket, mut terminate: Signal, site: Site, stop: StopHandle) {
     let mut datagram = [0; 512];
-    while let Ok(length) = own.recv(&mut datagram).await {
-        site.hear(&datagram[..length], &stop);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => stop.stop(),
+            Ok(length) = own.recv(&mut datagram) => site.hear(&datagram[..length], &stop),
+        }
     }
 }

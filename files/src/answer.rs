@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aurora_http::{ResponseWriter, WriteError};
-use aurora_http_core::format::HttpDate;
+use aurora_http_core::format::{FixedBytes, HttpDate};
 use aurora_http_sockets::OpenFile;
 
 use crate::asked::{Asked, Field, Target};
@@ -18,31 +18,6 @@ use crate::range::{Span, Wanted, wanted};
 use crate::root::Facts;
 use crate::source::Source;
 use crate::transfer::{Body, Transfer, Watch};
-
-/// Text in fixed memory; what does not fit is left out.
-struct Text<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> Text<N> {
-    const fn new() -> Self {
-        Self { bytes: [0; N], len: 0 }
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-impl<const N: usize> Write for Text<N> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.len += text.len();
-        Ok(())
-    }
-}
 
 /// Writes the head of the response to what was found. Returns what is to follow it; `None` if the response is complete.
 pub(crate) fn answer<A: Asked + ?Sized>(
@@ -82,7 +57,7 @@ struct Described<'o> {
     facts: Facts,
     media: MediaType,
     coding: Option<Coding>,
-    tag: Text<64>,
+    tag: Tag,
     /// Seconds since 1970-01-01.
     now_s: u64,
     options: &'o Options,
@@ -184,7 +159,7 @@ impl Described<'_> {
     }
 
     fn put_range(&self, range: fmt::Arguments<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-        let mut value = Text::<80>::new();
+        let mut value = FixedBytes::new([0; 80]);
         // Three numbers of 20 digits and 8 more characters at most.
         let _ = write!(value, "bytes {range}/{}", self.facts.len);
         response.field("Content-Range", value.as_bytes())
@@ -208,9 +183,11 @@ impl Described<'_> {
     }
 }
 
+type Tag = FixedBytes<[u8; 64]>;
+
 /// A strong tag: another one whenever the file is written, as far as the time of that tells.
-fn tag(facts: Facts, coding: Option<Coding>) -> Text<64> {
-    let mut tag = Text::new();
+fn tag(facts: Facts, coding: Option<Coding>) -> Tag {
+    let mut tag = FixedBytes::new([0; 64]);
     let (dash, coding) = coding.map_or(("", ""), |coding| ("-", coding.token()));
     // 16, 8 and 16 digits, and less than 10 more characters.
     let _ = write!(tag, "\"{:x}.{:x}-{:x}{dash}{coding}\"", facts.modified_s, facts.modified_ns, facts.len);

@@ -11,9 +11,7 @@ use std::path::PathBuf;
 
 use aurora_http_proxy::{Config, ProxyLimits};
 use support::http::{DEADLINE, eventually};
-use support::{Rig, limits};
-
-const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+use support::{GET, Rig, limits};
 
 struct Upstream {
     path: PathBuf,
@@ -38,11 +36,17 @@ impl Upstream {
         stream
     }
 
+    /// The next connection, after the head of its first request.
+    fn accept_request(&self) -> UnixStream {
+        let mut stream = self.accept();
+        through(&mut stream, b"\r\n\r\n");
+        stream
+    }
+
     /// Answers a request, so that its connection is kept, and takes nothing more from it.
     fn deaf_after_one(&self, rig: &Rig, client: &mut support::http::Client) -> UnixStream {
         client.send(GET);
-        let mut stream = self.accept();
-        through(&mut stream, b"\r\n\r\n");
+        let mut stream = self.accept_request();
         answer(&mut stream);
         assert_eq!(client.response("GET").status, 200);
         assert_eq!(rig.proxy.counters().kept, 1);
@@ -88,14 +92,11 @@ fn a_request_that_is_sent_again_has_its_content() {
         client.send(request);
         eventually(|| rig.proxy.counters().reused == 1, "it is tried on the kept connection");
         drop(deaf);
-        let mut stream = upstream.accept();
-        through(&mut stream, b"\r\n\r\n");
+        let mut stream = upstream.accept_request();
         assert_eq!(through(&mut stream, content), content);
         answer(&mut stream);
         assert_eq!(client.response("PUT").status, 200);
         assert_eq!(rig.proxy.counters().retried, 1);
-        drop(client);
-        rig.ends();
     }
 }
 
@@ -107,8 +108,7 @@ fn content_that_comes_late_goes_to_the_new_connection() {
         let rig = upstream.rig(ProxyLimits { continue_timeout_ms: 20, ..limits() });
         let mut client = rig.client();
         client.send(GET);
-        let mut kept = upstream.accept();
-        through(&mut kept, b"\r\n\r\n");
+        let mut kept = upstream.accept_request();
         answer(&mut kept);
         assert_eq!(client.response("GET").status, 200);
         client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n{expects}\r\n"));
@@ -117,15 +117,12 @@ fn content_that_comes_late_goes_to_the_new_connection() {
             assert!(client.head().starts_with("HTTP/1.1 100 "));
         }
         drop(kept);
-        let mut stream = upstream.accept();
-        through(&mut stream, b"\r\n\r\n");
+        let mut stream = upstream.accept_request();
         client.send("hello");
         assert_eq!(through(&mut stream, b"hello"), b"hello");
         answer(&mut stream);
         assert_eq!(client.response("PUT").status, 200);
         assert_eq!((rig.proxy.counters().retried, rig.proxy.counters().kept), (1, 1));
-        drop(client);
-        rig.ends();
     }
 }
 
@@ -144,21 +141,17 @@ fn an_upload_that_was_broken_off_waits_no_longer_than_others() {
     // The head, but not the content.
     let mut client = rig.client();
     client.send(post);
-    let mut deaf = upstream.accept();
-    through(&mut deaf, b"\r\n\r\n");
+    let deaf = upstream.accept_request();
     deaf.shutdown(Shutdown::Read).expect("a connection");
     client.send("hello");
     assert_eq!(client.response("POST").status, 504);
     assert_eq!(rig.proxy.counters().timed_out, 2);
     // It may still have an answer.
     client.send(post);
-    let mut deaf = upstream.accept();
-    through(&mut deaf, b"\r\n\r\n");
+    let mut deaf = upstream.accept_request();
     deaf.shutdown(Shutdown::Read).expect("a connection");
     client.send("hello");
     answer(&mut deaf);
     assert_eq!(client.response("POST").status, 200);
     assert_eq!(rig.proxy.counters().kept, 0);
-    drop((client, deaf));
-    rig.ends();
 }

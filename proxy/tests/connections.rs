@@ -8,9 +8,8 @@ use std::thread;
 
 use aurora_http_proxy::{Config, ProxyLimits};
 use support::http::eventually;
-use support::{Rig, Upstream, dead, limits};
+use support::{GET, Rig, Upstream, dead, limits, start, start_with};
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
 
 #[test]
@@ -27,7 +26,6 @@ fn connections_are_kept_for_other_clients() {
     let counters = rig.proxy.counters();
     assert_eq!((counters.connected, counters.reused, counters.forwarded), (1, 2, 3));
     assert!(upstream.is_left_alone());
-    rig.ends();
 }
 
 /// Responses after which a connection cannot be used again.
@@ -40,18 +38,13 @@ fn connections_that_are_not_in_order_are_closed() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n",
         "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
     ] {
-        let upstream = Upstream::new();
-        let rig = Rig::new(upstream.config());
-        let mut client = rig.client();
+        let (upstream, rig, mut client) = start();
         client.send(GET);
-        let mut peer = upstream.accept();
-        peer.head();
+        let mut peer = upstream.accept_request();
         peer.send(response);
         client.response("GET");
         assert!(peer.is_ended(), "{response}");
         assert_eq!(rig.proxy.counters().kept, 0);
-        drop(client);
-        rig.ends();
     }
 }
 
@@ -68,21 +61,14 @@ fn what_follows_a_response_is_nobodys_response() {
     let head_len = respond("", 4_000, "").len() - 4_000;
     rows.extend((4_090..4_100).map(|len| respond("", len - head_len, more)));
     for response in rows {
-        let upstream = Upstream::new();
-        let rig = Rig::new(upstream.config());
-        let mut client = rig.client();
+        let (upstream, rig, mut client) = start();
         client.send(GET);
-        let mut peer = upstream.accept();
-        peer.head();
+        let mut peer = upstream.accept_request();
         peer.send(&response);
         assert_eq!(client.response("GET").status, 200);
         assert!(peer.is_ended(), "{}", response.len());
-        client.send(GET);
-        upstream.accept().serve("good");
-        assert_eq!(client.response("GET").text(), "good");
+        upstream.serve_new(&mut client, "good");
         assert_eq!(rig.proxy.counters().retried, 0);
-        drop(client);
-        rig.ends();
     }
 }
 
@@ -94,8 +80,7 @@ fn a_connection_that_ends_with_its_response_is_not_kept() {
     for length in [5, 10_000] {
         let mut client = rig.client();
         client.send(GET);
-        let mut peer = upstream.accept();
-        peer.head();
+        let mut peer = upstream.accept_request();
         // Without a body yet, so that its end is seen together with the body.
         peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"));
         client.head();
@@ -106,27 +91,17 @@ fn a_connection_that_ends_with_its_response_is_not_kept() {
         eventually(|| rig.proxy.counters().kept == 0, "it is not kept");
     }
     assert_eq!(rig.proxy.counters().retried, 0);
-    rig.ends();
 }
 
 /// Bytes that come when nobody has asked are nobody's response.
 #[test]
 fn a_kept_connection_that_speaks_up_is_closed() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
-    client.send(GET);
-    let mut peer = upstream.accept();
-    peer.serve("hello");
-    client.response("GET");
+    let (upstream, rig, mut client) = start();
+    let mut peer = upstream.serve_new(&mut client, "hello");
     assert_eq!(rig.proxy.counters().kept, 1);
     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad");
     assert!(peer.is_ended());
-    client.send(GET);
-    upstream.accept().serve("good");
-    assert_eq!(client.response("GET").text(), "good");
-    drop(client);
-    rig.ends();
+    upstream.serve_new(&mut client, "good");
 }
 
 #[test]
@@ -137,9 +112,7 @@ fn kept_connections_are_bounded_in_number_and_time() {
     let mut peers = Vec::new();
     for client in &mut clients {
         client.send(GET);
-        let mut peer = upstream.accept();
-        peer.head();
-        peers.push(peer);
+        peers.push(upstream.accept_request());
     }
     for (client, peer) in clients.iter_mut().zip(&mut peers) {
         peer.answer("hello");
@@ -148,20 +121,13 @@ fn kept_connections_are_bounded_in_number_and_time() {
     // The oldest makes room, and the others have their time.
     assert!(peers.iter_mut().all(support::Peer::is_ended));
     eventually(|| rig.proxy.counters().kept == 0, "all are closed");
-    drop(clients);
-    rig.ends();
 }
 
 /// An upstream that ends a kept connection just when the next request comes.
 #[test]
 fn a_stale_connection_is_replaced_once() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
-    client.send(GET);
-    let mut peer = upstream.accept();
-    peer.serve("hello");
-    client.response("GET");
+    let (upstream, rig, mut client) = start();
+    let mut peer = upstream.serve_new(&mut client, "hello");
     client.send(GET);
     // It has taken the request.
     peer.head();
@@ -174,12 +140,8 @@ fn a_stale_connection_is_replaced_once() {
     client.send(GET);
     peer.head();
     drop(peer);
-    let mut peer = upstream.accept();
-    peer.head();
-    drop(peer);
+    drop(upstream.accept_request());
     assert_eq!(client.response("GET").status, 502);
-    drop(client);
-    rig.ends();
 }
 
 /// One that ends a kept connection may be about to end as a whole.
@@ -188,13 +150,8 @@ fn a_stale_connection_is_replaced_by_one_to_another_upstream() {
     let (one, two) = (Upstream::new(), Upstream::new());
     let rig = Rig::new(Config::new([one.name(), two.name()]).expect("upstreams").replace_host());
     let mut client = rig.client();
-    client.send(GET);
-    let mut peer = one.accept();
-    peer.serve("one");
-    assert_eq!(client.response("GET").text(), "one");
-    client.send(GET);
-    two.accept().serve("two");
-    assert_eq!(client.response("GET").text(), "two");
+    let mut peer = one.serve_new(&mut client, "one");
+    two.serve_new(&mut client, "two");
     client.send(GET);
     assert!(peer.head().contains(&format!("\r\nHost: {}\r\n", one.name())));
     drop(peer);
@@ -204,13 +161,9 @@ fn a_stale_connection_is_replaced_by_one_to_another_upstream() {
     assert!(one.is_left_alone());
     // A new connection that ends as well is no reason to fail, as long as there is another upstream.
     client.send(GET);
-    let mut fresh = one.accept();
-    fresh.head();
-    drop(fresh);
+    drop(one.accept_request());
     two.accept().serve("two");
     assert_eq!(client.response("GET").text(), "two");
-    drop(client);
-    rig.ends();
 }
 
 /// A connection that had ended while it was kept says nothing against its upstream, unlike one that could not be made.
@@ -225,13 +178,7 @@ fn a_stale_connection_is_not_replaced_by_one_to_an_upstream_that_is_left_out() {
     let rig = Rig::new(config.limits(ProxyLimits { out_ms: 1_000_000, ..limits() }));
     let mut client = rig.client();
     // The second request finds out that the other upstream cannot be connected to.
-    let mut peers = [(); 2].map(|()| {
-        client.send(GET);
-        let mut peer = upstream.accept();
-        peer.serve("hello");
-        assert_eq!(client.response("GET").text(), "hello");
-        peer
-    });
+    let mut peers = [(); 2].map(|()| upstream.serve_new(&mut client, "hello"));
     let listener = UnixListener::bind(&path).expect("a socket");
     listener.set_nonblocking(true).expect("a socket");
     client.send(GET);
@@ -242,15 +189,12 @@ fn a_stale_connection_is_not_replaced_by_one_to_an_upstream_that_is_left_out() {
     assert!(listener.accept().is_err());
     drop(client);
     std::fs::remove_file(&path).expect("a file");
-    rig.ends();
 }
 
 /// Whenever the upstream ends a connection, the next request does not suffer.
 #[test]
 fn connections_that_end_at_any_moment_are_replaced() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
+    let (upstream, rig, mut client) = start();
     for round in 0..100 {
         client.send(GET);
         let mut peer = upstream.accept();
@@ -264,8 +208,6 @@ fn connections_that_end_at_any_moment_are_replaced() {
         }
     }
     assert_eq!(rig.proxy.counters().failed, 0);
-    drop(client);
-    rig.ends();
 }
 
 /// What may have had an effect is not sent again.
@@ -276,13 +218,8 @@ fn requests_that_are_not_idempotent_are_not_sent_twice() {
         ("POST / HTTP/1.1\r\nHost: a\r\n\r\n", ""),
         ("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "hello"),
     ] {
-        let upstream = Upstream::new();
-        let rig = Rig::new(upstream.config());
-        let mut client = rig.client();
-        client.send(GET);
-        let mut peer = upstream.accept();
-        peer.serve("hello");
-        client.response("GET");
+        let (upstream, rig, mut client) = start();
+        let mut peer = upstream.serve_new(&mut client, "hello");
         client.send(request);
         peer.head();
         assert_eq!(peer.take(content.len()), content.as_bytes());
@@ -290,32 +227,22 @@ fn requests_that_are_not_idempotent_are_not_sent_twice() {
         assert_eq!(client.response("POST").status, 502, "{request}");
         assert!(upstream.is_left_alone());
         assert_eq!((rig.proxy.counters().retried, rig.proxy.counters().reused), (0, 1));
-        drop(client);
-        rig.ends();
     }
 }
 
 /// Before a request that cannot be sent again, the connection is looked at once more.
 #[test]
 fn a_connection_that_has_ended_is_not_used_for_content() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
+    let (upstream, _rig, mut client) = start();
     for _ in 0..20 {
-        client.send(GET);
-        let mut peer = upstream.accept();
-        peer.serve("hello");
-        client.response("GET");
+        let peer = upstream.serve_new(&mut client, "hello");
         peer.finish();
         client.send(POST);
-        let mut peer = upstream.accept();
-        peer.head();
+        let mut peer = upstream.accept_request();
         assert_eq!(peer.take(5), b"hello");
         peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\ntook");
         assert_eq!(client.response("POST").text(), "took");
     }
-    drop(client);
-    rig.ends();
 }
 
 #[test]
@@ -325,8 +252,7 @@ fn upstreams_take_turns_and_a_dead_one_is_left_out() {
     let serve = |upstream: Upstream, text: &'static str| {
         thread::spawn(move || {
             for _ in 0..3 {
-                let mut peer = upstream.accept();
-                peer.head();
+                let mut peer = upstream.accept_request();
                 peer.send(format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\n{text}"));
             }
         })
@@ -342,8 +268,6 @@ fn upstreams_take_turns_and_a_dead_one_is_left_out() {
     assert_eq!(texts.iter().filter(|text| *text == "one").count(), 3, "{texts:?}");
     one.join().expect("three requests");
     two.join().expect("three requests");
-    drop(client);
-    rig.ends();
 }
 
 #[test]
@@ -355,25 +279,19 @@ fn without_an_upstream_the_answer_is_502() {
     client.send(POST);
     assert_eq!(client.response("POST").status, 502);
     assert_eq!(rig.proxy.counters().failed, 2);
-    drop(client);
-    rig.ends();
 }
 
 #[test]
 fn upstreams_that_are_too_slow_are_504_or_cut_off() {
-    let upstream = Upstream::new();
     let fast = ProxyLimits { response_timeout_ms: 50, transfer_timeout_ms: 50, ..limits() };
-    let rig = Rig::new(upstream.config().limits(fast));
+    let (upstream, rig, mut client) = start_with(|config| config.limits(fast));
     // No response, half a head, and content that is not taken.
-    let mut client = rig.client();
     client.send(GET);
-    let mut peer = upstream.accept();
-    peer.head();
+    let mut peer = upstream.accept_request();
     assert_eq!(client.response("GET").status, 504);
     assert!(peer.is_ended());
     client.send(GET);
-    let mut peer = upstream.accept();
-    peer.head();
+    let mut peer = upstream.accept_request();
     peer.send("HTTP/1.1 200 OK\r\n");
     assert_eq!(client.response("GET").status, 504);
     let upload = client.stream().try_clone().expect("another handle");
@@ -387,33 +305,27 @@ fn upstreams_that_are_too_slow_are_504_or_cut_off() {
     uploading.join().expect("a thread");
     drop(peer_that_does_not_read);
     assert_eq!(rig.proxy.counters().timed_out, 3);
-    rig.ends();
     // A body that stops.
     let rig = Rig::new(upstream.config().limits(ProxyLimits { transfer_timeout_ms: 50, ..limits() }));
     let mut client = rig.client();
     client.send(GET);
-    let mut peer = upstream.accept();
-    peer.head();
+    let mut peer = upstream.accept_request();
     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfour");
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     assert_eq!(client.rest(), b"four");
-    drop(client);
     let counters = rig.proxy.counters();
     assert_eq!((counters.timed_out, counters.cut_off), (0, 1));
-    rig.ends();
 }
 
 /// One that sends something now and then, so that it is never silent for long.
 #[test]
 fn a_head_in_many_pieces_has_no_more_time_than_another() {
     for piece in ["X: y\r\n", "\r\nHTTP/1.1 103 Early Hints\r\n"] {
-        let upstream = Upstream::new();
-        let rig = Rig::new(upstream.config().limits(ProxyLimits { response_timeout_ms: 100, ..limits() }));
-        let mut client = rig.client();
+        let (upstream, _rig, mut client) =
+            start_with(|config| config.limits(ProxyLimits { response_timeout_ms: 100, ..limits() }));
         client.send(GET);
-        let mut peer = upstream.accept();
-        peer.head();
+        let mut peer = upstream.accept_request();
         let talking = thread::spawn(move || {
             let _ = peer.stream.write_all(b"HTTP/1.1 103 Early Hints\r\n");
             for _ in 0..500 {
@@ -425,8 +337,6 @@ fn a_head_in_many_pieces_has_no_more_time_than_another() {
         });
         assert_eq!(client.response("GET").status, 504);
         talking.join().expect("it ends");
-        drop(client);
-        rig.ends();
     }
 }
 
@@ -460,22 +370,14 @@ fn connecting_that_takes_too_long_is_504() {
     let config = Config::new([address.to_string(), upstream.name()]).expect("upstreams");
     let second = Rig::new(config.limits(ProxyLimits { connect_timeout_ms: 500, ..limits() }));
     let mut client = second.client();
-    client.send(GET);
-    upstream.accept().serve("hello");
-    assert_eq!(client.response("GET").text(), "hello");
-    drop(client);
-    second.ends();
-    rig.ends();
+    upstream.serve_new(&mut client, "hello");
 }
 
 #[test]
 fn beyond_the_limit_the_answer_is_503() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config().limits(ProxyLimits { in_flight_max: 1, ..limits() }));
-    let mut first = rig.client();
+    let (upstream, rig, mut first) = start_with(|config| config.limits(ProxyLimits { in_flight_max: 1, ..limits() }));
     first.send(GET);
-    let mut peer = upstream.accept();
-    peer.head();
+    let mut peer = upstream.accept_request();
     let mut second = rig.client();
     second.send(GET);
     assert_eq!(second.response("GET").status, 503);
@@ -486,8 +388,6 @@ fn beyond_the_limit_the_answer_is_503() {
     peer.serve("now");
     assert_eq!(second.response("GET").text(), "now");
     assert_eq!(rig.proxy.counters().refused, 1);
-    drop((first, second));
-    rig.ends();
 }
 
 #[test]
@@ -512,5 +412,4 @@ fn an_upstream_can_be_a_unix_domain_socket() {
     assert_eq!(rig.proxy.counters().kept, 1);
     drop(client);
     std::fs::remove_file(&path).expect("a file");
-    rig.ends();
 }

@@ -6,26 +6,20 @@ mod support;
 use std::thread;
 
 use aurora_http_proxy::{Chain, Config, ProxyLimits, ProxyProtocol};
-use support::http::{Client, eventually};
-use support::{Rig, Upstream, dead, limits, pattern};
+use support::http::{eventually, pattern};
+use support::{GET, Rig, Upstream, dead, limits, start, start_with};
 
 /// What the upstream is sent for a request, and what the client gets for a response.
 fn exchange(request: &str, response: impl AsRef<[u8]>) -> (String, support::http::Response) {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
+    let (upstream, _rig, mut client) = start();
     client.send(request);
     let mut peer = upstream.accept();
     let head = peer.head();
     peer.send(response);
     drop(peer);
     let response = client.response(request.split(' ').next().expect("a method"));
-    drop(client);
-    rig.ends();
     (head, response)
 }
-
-const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
 fn a_request_and_its_response_pass_through() {
@@ -47,10 +41,10 @@ fn a_request_and_its_response_pass_through() {
 
 #[test]
 fn the_client_is_told_as_configured() {
-    let upstream = Upstream::new();
-    let config = upstream.config().x_forwarded(Chain::Append).forwarded(Chain::Append).replace_host();
-    let rig = Rig::new(config.via("edge").expect("a name"));
-    let mut client = rig.client();
+    let (upstream, _rig, mut client) = start_with(|config| {
+        let config = config.x_forwarded(Chain::Append).forwarded(Chain::Append).replace_host();
+        config.via("edge").expect("a name")
+    });
     client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nForwarded: for=_x\r\n\r\n");
     let head = upstream.accept().serve("");
     let expected = format!(
@@ -60,8 +54,6 @@ fn the_client_is_told_as_configured() {
     );
     assert_eq!(head, expected);
     assert_eq!(client.response("GET").status, 200);
-    drop(client);
-    rig.ends();
 }
 
 #[test]
@@ -112,10 +104,8 @@ fn long_heads_pass_in_both_directions() {
 /// Each name in it is compared with each field, so a long list costs its sender little and us much.
 #[test]
 fn connection_fields_are_short() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
+    let (upstream, _rig, mut client) = start();
     let fields = |len: usize| format!("Connection: {}\r\nConnection: {}\r\n", "a,".repeat(50), "b".repeat(len - 100));
-    let mut client = rig.client();
     client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", fields(1_025)));
     assert_eq!(client.response("GET").status, 431);
     assert!(upstream.is_left_alone());
@@ -124,8 +114,6 @@ fn connection_fields_are_short() {
     let request = format!("GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\n{}\r\n", fields(1_024));
     let (head, found) = exchange(&request, format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{}\r\n", fields(1_024)));
     assert!(found.status == 200 && !head.contains("\r\nA: 1\r\n"), "{head}");
-    drop(client);
-    rig.ends();
 }
 
 #[test]
@@ -150,16 +138,12 @@ fn what_is_not_a_response_is_502() {
         too_many.as_bytes(),
     ];
     for response in rows {
-        let upstream = Upstream::new();
-        let rig = Rig::new(upstream.config());
-        let mut client = rig.client();
+        let (upstream, rig, mut client) = start();
         client.send(GET);
-        let mut peer = upstream.accept();
-        peer.head();
+        let mut peer = upstream.accept_request();
         peer.send(response);
         drop(peer);
         assert_eq!(client.response("GET").status, 502, "{}", response[..response.len().min(200)].escape_ascii());
-        drop(client);
         let counters = rig.proxy.counters();
         assert_eq!(
             (counters.failed, counters.cut_off),
@@ -167,7 +151,6 @@ fn what_is_not_a_response_is_502() {
             "{}",
             response[..response.len().min(200)].escape_ascii()
         );
-        rig.ends();
     }
 }
 
@@ -196,12 +179,9 @@ fn a_response_that_is_cut_off_is_seen_to_be() {
         format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n186a0\r\n{long}nonsense"),
     ];
     for response in rows {
-        let upstream = Upstream::new();
-        let rig = Rig::new(upstream.config());
-        let mut client = rig.client();
+        let (upstream, rig, mut client) = start();
         client.send(GET);
-        let mut peer = upstream.accept();
-        peer.head();
+        let mut peer = upstream.accept_request();
         peer.send(&response);
         // So much has left that nothing else can take its place.
         let head = client.head();
@@ -213,19 +193,15 @@ fn a_response_that_is_cut_off_is_seen_to_be() {
         assert!(is_short || head.contains("chunked") && !rest.ends_with(b"0\r\n\r\n"), "{head}");
         drop(client);
         assert_eq!(rig.proxy.counters().cut_off, 1);
-        rig.ends();
     }
 }
 
 /// Upstreams that end a body with the connection: a reset is not an end.
 #[test]
 fn a_reset_does_not_complete_a_response() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
+    let (upstream, _rig, mut client) = start();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
-    let mut peer = upstream.accept();
-    peer.head();
+    let mut peer = upstream.accept_request();
     peer.send("HTTP/1.1 200 OK\r\n\r\nsome");
     client.head();
     assert_eq!(client.take(13), b"00004\r\nsome\r\n");
@@ -233,18 +209,14 @@ fn a_reset_does_not_complete_a_response() {
     eventually(|| peer.stream.peek(&mut [0; 5]).expect("a connection") == 5, "the content is there");
     drop(peer);
     assert_eq!(client.rest(), b"", "and not the last chunk");
-    drop(client);
-    rig.ends();
 }
 
 #[test]
 fn content_and_bodies_of_any_length_pass_through_intact() {
     let length = 3_000_000;
     for is_chunked in [false, true] {
-        let upstream = Upstream::new();
-        let rig = Rig::new(upstream.config());
+        let (upstream, _rig, mut client) = start();
         let content = pattern(length);
-        let mut client = rig.client();
         let mut request = b"POST / HTTP/1.1\r\nHost: a\r\n".to_vec();
         if is_chunked {
             request.extend(b"Transfer-Encoding: chunked\r\n\r\n");
@@ -284,19 +256,14 @@ fn content_and_bodies_of_any_length_pass_through_intact() {
         assert!(response.body == content, "{} of {length}", response.body.len());
         sending.join().expect("all was sent");
         echoing.join().expect("all was echoed");
-        drop(client);
-        rig.ends();
     }
 }
 
 #[test]
 fn each_piece_is_passed_on_when_it_comes() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
+    let (upstream, _rig, mut client) = start();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
-    let mut peer = upstream.accept();
-    peer.head();
+    let mut peer = upstream.accept_request();
     peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.head();
     for piece in ["one", "two", "three"] {
@@ -311,16 +278,12 @@ fn each_piece_is_passed_on_when_it_comes() {
     assert_eq!(peer.through("\r\n\r\n"), "0\r\n\r\n");
     peer.send("0\r\n\r\n");
     assert_eq!(client.take(5), b"0\r\n\r\n");
-    drop(client);
-    rig.ends();
 }
 
 #[test]
 fn a_client_that_waits_for_continue_is_told_by_the_upstream() {
     let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
+    let (upstream, _rig, mut client) = start();
     client.send(post);
     let mut peer = upstream.accept();
     assert!(peer.head().contains("\r\nExpect: 100-continue\r\n"));
@@ -345,51 +308,40 @@ fn a_client_that_waits_for_continue_is_told_by_the_upstream() {
     peer.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
     let response = client.response("POST");
     assert_eq!((response.status, response.text()), (403, "no"));
-    drop(client);
-    rig.ends();
     // An upstream that knows nothing of it gets the content after a while.
     let rig = Rig::new(upstream.config().limits(ProxyLimits { continue_timeout_ms: 20, ..limits() }));
     let mut client = rig.client();
     client.send(post);
-    let mut peer = upstream.accept();
-    peer.head();
+    let mut peer = upstream.accept_request();
     assert!(client.head().starts_with("HTTP/1.1 100 "));
     client.send("hello");
     assert_eq!(peer.take(5), b"hello");
     peer.answer("thanks");
     assert_eq!(client.response("POST").text(), "thanks");
-    drop(client);
-    rig.ends();
 }
 
 #[test]
 fn an_answer_before_the_content_arrives() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
+    let (upstream, _rig, mut client) = start();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
     let sending = client.stream().try_clone().expect("another handle");
     let sender = thread::spawn(move || {
         use std::io::Write;
         let _ = (&sending).write_all(&pattern(10_000_000));
     });
-    let mut peer = upstream.accept();
-    peer.head();
+    let mut peer = upstream.accept_request();
     peer.take(1_000);
     peer.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nno!");
     let response = client.response("POST");
     assert_eq!((response.status, response.text()), (413, "no!"));
-    drop(client);
-    drop(peer);
+    drop((client, peer));
     sender.join().expect("a thread");
-    rig.ends();
 }
 
 #[test]
 fn too_much_content_is_413() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config().limits(ProxyLimits { content_bytes_max: 1_000, ..limits() }));
-    let mut client = rig.client();
+    let (upstream, rig, mut client) =
+        start_with(|config| config.limits(ProxyLimits { content_bytes_max: 1_000, ..limits() }));
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n");
     assert_eq!(client.response("POST").status, 413);
     drop(client);
@@ -397,32 +349,23 @@ fn too_much_content_is_413() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
     client.send(format!("400\r\n{}\r\n", "x".repeat(1_024)));
     assert_eq!(client.response("POST").status, 413);
-    let mut peer = upstream.accept();
-    peer.head();
+    let mut peer = upstream.accept_request();
     assert!(!String::from_utf8_lossy(&peer.rest()).contains("0\r\n\r\n"), "it must not look complete");
-    drop(client);
-    rig.ends();
 }
 
 #[test]
 fn what_its_client_gave_up_is_given_up() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
+    let (upstream, _rig, mut client) = start();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\npart");
-    let mut peer = upstream.accept();
-    peer.head();
+    let mut peer = upstream.accept_request();
     assert_eq!(peer.take(4), b"part");
     drop(client);
     assert!(peer.is_ended(), "the end, and not content");
-    rig.ends();
 }
 
 #[test]
 fn hops_are_counted() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
+    let (upstream, rig, mut client) = start();
     for (method, hops, status) in [("OPTIONS", "0", 204), ("TRACE", "0", 501), ("OPTIONS", "x", 400)] {
         client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\nMax-Forwards: {hops}\r\n\r\n"));
         assert_eq!(client.response(method).status, status, "{method} {hops}");
@@ -434,15 +377,11 @@ fn hops_are_counted() {
         assert!(head.contains(&format!("\r\nMax-Forwards: {passed_on}\r\n")), "{head}");
         assert_eq!(client.response(method).status, 200);
     }
-    drop(client);
-    rig.ends();
 }
 
 #[test]
 fn http_1_0_is_served_without_chunks() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
+    let (upstream, _rig, mut client) = start();
     client.send("GET / HTTP/1.0\r\n\r\n");
     let mut peer = upstream.accept();
     let head = peer.head();
@@ -450,8 +389,6 @@ fn http_1_0_is_served_without_chunks() {
     assert!(head.contains("\r\nVia: 1.0 aurora\r\n"), "{head}");
     peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
     assert_eq!(client.response("GET").text(), "hello");
-    drop(client);
-    rig.ends();
 }
 
 /// Whatever a request contains, exactly one request arrives at the upstream.
@@ -480,8 +417,7 @@ fn nothing_is_smuggled() {
         "POST / HTTP/1.1\r\nHost: a\r\ntransfer-encoding: chunked\r\n\r\n{:X};x=y\r\n{inner}\r\n0\r\nX-Trailer: 1\r\n\r\n",
         inner.len()
     ));
-    let mut peer = upstream.accept();
-    peer.head();
+    let mut peer = upstream.accept_request();
     let framed = format!("{:x}\r\n{inner}\r\n0\r\n\r\n", inner.len());
     let mut received = String::new();
     while received.len() < framed.len() {
@@ -490,8 +426,6 @@ fn nothing_is_smuggled() {
     assert_eq!(received, framed);
     peer.answer("");
     assert_eq!(client.response("POST").status, 200);
-    drop(client);
-    rig.ends();
 }
 
 #[test]
@@ -519,18 +453,14 @@ fn the_upstream_is_told_whom_a_connection_is_for() {
             assert!(peer.is_ended(), "it is of no use to another client");
         }
         assert_eq!(rig.proxy.counters().connected, 2);
-        rig.ends();
     }
 }
 
 #[test]
 fn a_slow_client_holds_its_upstream_up_and_nobody_else() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut slow = rig.client();
+    let (upstream, rig, mut slow) = start();
     slow.send(GET);
-    let mut peer = upstream.accept();
-    peer.head();
+    let mut peer = upstream.accept_request();
     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
     slow.head();
     // Until the chain is full: the socket buffers, and one of ours.
@@ -555,7 +485,6 @@ fn a_slow_client_holds_its_upstream_up_and_nobody_else() {
     drop((slow, other));
     peer.stream.set_nonblocking(false).expect("a connection");
     eventually(|| rig.proxy.counters().in_flight == 0, "the chain has ended");
-    rig.ends();
 }
 
 #[test]
@@ -589,9 +518,7 @@ fn wrong_configurations_are_errors() {
 /// Not more than the head of what the client sent is needed to begin.
 #[test]
 fn requests_on_one_connection_follow_each_other() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client: Client = rig.client();
+    let (upstream, rig, mut client) = start();
     client.send(format!("{GET}{GET}{GET}"));
     let mut peer = upstream.accept();
     for text in ["one", "two", "three"] {
@@ -599,6 +526,4 @@ fn requests_on_one_connection_follow_each_other() {
         assert_eq!(client.response("GET").text(), text);
     }
     assert_eq!((rig.proxy.counters().connected, rig.proxy.counters().reused), (1, 2));
-    drop(client);
-    rig.ends();
 }

@@ -7,14 +7,13 @@ use std::net::TcpStream;
 use std::thread;
 
 use aurora_http_proxy::ProxyLimits;
-use support::http::{Client, eventually};
-use support::{Rig, Upstream, limits, pattern};
+use support::http::{Client, eventually, pattern};
+use support::{GET, Rig, Upstream, limits, start, start_with};
 
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Key: x\r\n\r\n";
 
-fn switched(rig: &Rig, upstream: &Upstream) -> (Client, support::Peer) {
-    let mut client = rig.client();
+fn switched(client: &mut Client, upstream: &Upstream) -> support::Peer {
     client.send(UPGRADE);
     let mut peer = upstream.accept();
     let head = peer.head();
@@ -24,14 +23,13 @@ fn switched(rig: &Rig, upstream: &Upstream) -> (Client, support::Peer) {
     let head = client.head();
     assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("\r\nSec-WebSocket-Accept: y\r\n"), "{head}");
     assert_eq!(client.take(5), b"first", "what came along with the head");
-    (client, peer)
+    peer
 }
 
 #[test]
 fn both_sides_speak_when_they_like() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let (mut client, mut peer) = switched(&rig, &upstream);
+    let (upstream, _rig, mut client) = start();
+    let mut peer = switched(&mut client, &upstream);
     for _ in 0..3 {
         client.send("ping");
         assert_eq!(peer.take(4), b"ping");
@@ -47,15 +45,12 @@ fn both_sides_speak_when_they_like() {
     assert_eq!(client.take(10), b"last words");
     drop(peer);
     assert!(client.is_ended());
-    drop(client);
-    rig.ends();
 }
 
 #[test]
 fn long_streams_pass_in_both_directions_at_once() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let (mut client, mut peer) = switched(&rig, &upstream);
+    let (upstream, _rig, mut client) = start();
+    let mut peer = switched(&mut client, &upstream);
     let content = pattern(5_000_000);
     let sending = client.send_aside(content.clone());
     let expected = content.clone();
@@ -73,33 +68,25 @@ fn long_streams_pass_in_both_directions_at_once() {
     sending.join().expect("all was sent");
     drop(echoing.join().expect("all was echoed"));
     assert!(client.is_ended(), "the upstream's end is passed on");
-    drop(client);
-    rig.ends();
 }
 
 #[test]
 fn an_upgrade_that_is_declined_is_a_response() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
+    let (upstream, _rig, mut client) = start();
     client.send(UPGRADE);
     let mut peer = upstream.accept();
     peer.serve("plain");
     assert_eq!(client.response("GET").text(), "plain");
     // HTTP goes on.
-    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.send(GET);
     peer.serve("more");
     assert_eq!(client.response("GET").text(), "more");
-    drop(client);
-    rig.ends();
 }
 
 /// Requests in another version of HTTP would escape all rules.
 #[test]
 fn protocols_that_are_not_allowed_are_not_offered() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config());
-    let mut client = rig.client();
+    let (upstream, _rig, mut client) = start();
     client.send(
         "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n",
     );
@@ -107,19 +94,15 @@ fn protocols_that_are_not_allowed_are_not_offered() {
     let head = peer.serve("plain");
     assert!(!head.to_ascii_lowercase().contains("upgrade") && !head.contains("HTTP2-Settings"), "{head}");
     assert_eq!(client.response("GET").text(), "plain");
-    drop(client);
-    rig.ends();
 }
 
 #[test]
 fn silence_ends_a_tunnel() {
-    let upstream = Upstream::new();
-    let rig = Rig::new(upstream.config().limits(ProxyLimits { tunnel_timeout_ms: 100, ..limits() }));
-    let (mut client, mut peer) = switched(&rig, &upstream);
+    let (upstream, rig, mut client) =
+        start_with(|config| config.limits(ProxyLimits { tunnel_timeout_ms: 100, ..limits() }));
+    let mut peer = switched(&mut client, &upstream);
     assert!(client.is_ended() && peer.is_ended());
-    drop(client);
     assert_eq!(rig.proxy.counters().cut_off, 1);
-    rig.ends();
 }
 
 #[test]
@@ -130,8 +113,6 @@ fn a_tunnel_leads_only_where_it_is_allowed() {
     let mut client = rig.client();
     client.send(connect(&target.name()));
     assert_eq!(client.response("CONNECT").status, 403);
-    drop(client);
-    rig.ends();
 
     let rig = Rig::new(upstream.config().tunnels([target.name()]).expect("a target"));
     let mut client = rig.client();
@@ -154,7 +135,6 @@ fn a_tunnel_leads_only_where_it_is_allowed() {
     drop(client);
     assert!(upstream.is_left_alone());
     eventually(|| rig.proxy.counters().in_flight == 0, "the tunnel is over");
-    rig.ends();
 }
 
 #[test]
@@ -185,5 +165,4 @@ fn a_websocket_passes_through() {
     }
     drop(socket);
     talking.join().expect("all was echoed");
-    rig.ends();
 }

@@ -145,24 +145,16 @@ pub(crate) fn bad(id: impl Into<String>, input: impl AsRef<[u8]>) -> Case {
 
 /// A head: request line without its version, which is 1.1, `Host: x`, and other field lines.
 pub(crate) fn head(line: &str, fields: &[&str]) -> Vec<u8> {
-    let mut head = format!("{line} HTTP/1.1\r\nHost: x\r\n");
-    for field in fields {
-        head += field;
-        head += "\r\n";
-    }
-    head += "\r\n";
-    head.into_bytes()
+    head_of(&[&[&*format!("{line} HTTP/1.1"), "Host: x"], fields].concat())
 }
 
 /// A request of HTTP/1.0 without a Host.
 pub(crate) fn head10(line: &str, fields: &[&str]) -> Vec<u8> {
-    let mut head = format!("{line} HTTP/1.0\r\n");
-    for field in fields {
-        head += field;
-        head += "\r\n";
-    }
-    head += "\r\n";
-    head.into_bytes()
+    head_of(&[&[&*format!("{line} HTTP/1.0")], fields].concat())
+}
+
+fn head_of(lines: &[&str]) -> Vec<u8> {
+    (lines.join("\r\n") + "\r\n\r\n").into_bytes()
 }
 
 /// A chunked POST: `body` is everything after its head, exactly as sent.

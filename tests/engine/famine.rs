@@ -202,15 +202,20 @@ fn slow_readers_and_senders_that_hold_every_buffer_lose_one_whenever_it_is_neede
     }
 }
 
+/// Four uploads that hold every buffer, none of which has room for the next chunk.
+fn uploads_that_need_larger_buffers() -> (World<Collects>, Vec<Client>) {
+    let mut world = World::new(8, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Collects);
+    let head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n";
+    let uploads: Vec<_> = (0..4).map(|_| world.connect_and_send(head)).collect();
+    for upload in &uploads {
+        world.send(*upload, format!("{}\r\n", "c".repeat(0x800)).as_bytes());
+    }
+    (world, uploads)
+}
+
 #[test]
 fn contents_that_hold_every_buffer_and_need_larger_ones_do_not_block_the_server() {
-    let mut world = World::new(8, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Collects);
-    let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n";
-    let request = format!("{head}{}\r\n", "c".repeat(0x800));
-    let uploads: Vec<_> = (0..4).map(|_| world.connect_and_send(head.as_bytes())).collect();
-    for upload in &uploads {
-        world.send(*upload, &request.as_bytes()[head.len()..]);
-    }
+    let (mut world, uploads) = uploads_that_need_larger_buffers();
     let waiting = world.connect_and_send(GET);
     assert_eq!(world.recv(waiting).0, "", "none can continue yet");
     world.pass(2_100);
@@ -229,13 +234,7 @@ fn contents_that_hold_every_buffer_and_need_larger_ones_do_not_block_the_server(
 
 #[test]
 fn a_connection_that_waits_with_input_is_counted_once() {
-    let mut world = World::new(8, ClassCounts::new([4, 4, 0, 0, 0]), limits(), Collects);
-    let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n800\r\n";
-    let request = format!("{head}{}\r\n", "c".repeat(0x800));
-    let uploads: Vec<_> = (0..4).map(|_| world.connect_and_send(head.as_bytes())).collect();
-    for upload in &uploads {
-        world.send(*upload, &request.as_bytes()[head.len()..]);
-    }
+    let (mut world, _) = uploads_that_need_larger_buffers();
     world.settle();
     assert_eq!(world.engine.counters().starved, 4, "nothing happened in between");
     world.finish();

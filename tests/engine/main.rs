@@ -7,6 +7,7 @@ mod deferred;
 mod detached;
 mod famine;
 mod files;
+mod forwarded;
 mod late;
 mod needs;
 mod overload;

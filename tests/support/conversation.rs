@@ -9,7 +9,7 @@ use std::thread;
 use rustix::process::Signal;
 
 use crate::example::Example;
-use crate::http::Client;
+use crate::http::{Client, pattern};
 
 const LONG: usize = 1_000_000;
 const CLIENTS: usize = 50;
@@ -37,13 +37,9 @@ fn requests_share_a_connection(address: SocketAddr) {
     assert_eq!(client.request("HEAD", "/hello").field("Content-Length"), Some("14"));
 }
 
-fn long_content() -> Vec<u8> {
-    (0..LONG).map(|at| (at % 251) as u8).collect()
-}
-
 /// Both forms of content, on one connection.
 fn content_comes_back(address: SocketAddr) {
-    let content = long_content();
+    let content = pattern(LONG);
     let mut client = Client::connect(address);
     let mut by_length = format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {LONG}\r\n\r\n").into_bytes();
     by_length.extend(&content);
@@ -114,7 +110,7 @@ fn curl_is_served(address: SocketAddr) {
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(text, "Hello, World!\n200 1\nHello, World!\n200 0\n", "{:?}", output.status);
     for form in [&[][..], &["-H", "Transfer-Encoding: chunked"], &["-H", "Expect: 100-continue"]] {
-        let content = long_content();
+        let content = pattern(LONG);
         let mut child = curl(&[form, &["--data-binary", "@-", &echo]].concat()).unwrap();
         let (mut stdin, sent) = (child.stdin.take().unwrap(), content.clone());
         let sending = thread::spawn(move || stdin.write_all(&sent));

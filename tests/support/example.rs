@@ -65,6 +65,12 @@ impl Example {
         kill_process(Pid::from_child(&self.child), signal).expect("a process");
     }
 
+    /// Ends it as a service manager does, upon which it exits with status 0.
+    pub(crate) fn ends_well(self) {
+        self.signal(Signal::TERM);
+        assert_eq!(self.wait().code(), Some(0));
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -186,6 +186,11 @@ impl Client {
     }
 }
 
+/// Content of so many bytes, all different from their neighbours.
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at % 251) as u8).collect()
+}
+
 /// Polls a condition until it holds.
 pub(crate) fn eventually(mut holds: impl FnMut() -> bool, what: &str) {
     let deadline = Instant::now() + DEADLINE;

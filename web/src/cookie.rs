@@ -3,6 +3,7 @@
 use core::fmt::{self, Write};
 use core::str;
 
+use aurora_http_core::format::FixedBytes;
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
@@ -136,16 +137,16 @@ impl<'c, V: fmt::Display> SetCookie<'c, V> {
         {
             return Err(WriteError::InvalidValue);
         }
-        let mut line = Line { bytes: response.scratch(COOKIE_BYTES_MAX)?, len: 0 };
+        let mut line = FixedBytes::new(response.scratch(COOKIE_BYTES_MAX)?);
         write!(line, "{}=", self.name).map_err(|_| WriteError::TooLarge)?;
-        let value_at = line.len;
+        let value_at = line.as_bytes().len();
         write!(line, "{}", self.value).map_err(|_| WriteError::TooLarge)?;
         let is_octet = |byte: &u8| matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e);
-        if !line.bytes[value_at..line.len].iter().all(is_octet) {
+        if !line.as_bytes()[value_at..].iter().all(is_octet) {
             return Err(WriteError::InvalidValue);
         }
         self.write_attributes(&mut line).map_err(|_| WriteError::TooLarge)?;
-        response.add_field("Set-Cookie", &line.bytes[..line.len])
+        response.add_field("Set-Cookie", line.as_bytes())
     }
 
     /// Whether it has the attributes that the prefix of its name requires (RFC 6265bis §4.1.3).
@@ -156,7 +157,7 @@ impl<'c, V: fmt::Display> SetCookie<'c, V> {
         (!begins("__Secure-") || self.is_secure) && (!begins("__Host-") || is_host)
     }
 
-    fn write_attributes(&self, line: &mut Line<'_>) -> fmt::Result {
+    fn write_attributes(&self, line: &mut impl Write) -> fmt::Result {
         if let Some(path) = self.path {
             write!(line, "; Path={path}")?;
         }
@@ -177,20 +178,5 @@ impl<'c, V: fmt::Display> SetCookie<'c, V> {
             SameSite::Lax => "; SameSite=Lax",
             SameSite::None => "; SameSite=None",
         })
-    }
-}
-
-/// A field value that is being written.
-struct Line<'b> {
-    bytes: &'b mut [u8],
-    len: usize,
-}
-
-impl Write for Line<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.len += text.len();
-        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use aurora_http_core::handler::ErrorResponse;
 use aurora_http_core::request::{Query, QueryError, QueryPairs};
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
-use crate::Call;
+use crate::{Call, message};
 
 /// Longest value that [`Form::parse`] decodes, in bytes.
 const VALUE_BYTES_MAX: usize = 512;
@@ -144,9 +144,7 @@ impl From<FormError> for WriteError {
 /// Answers with the message as text.
 impl ErrorResponse for FormError {
     fn respond(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-        response.status(self.status())?;
-        response.field("Content-Type", "text/plain")?;
-        response.body_fmt(format_args!("{self}\n"))
+        message::respond(self.status(), self, response)
     }
 }
 

@@ -6,6 +6,8 @@ use aurora_http_core::handler::ErrorResponse;
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
+use crate::message;
+
 /// Why JSON content could not be parsed, or a response not written. It answers with its message as text;
 /// [`Problem`](crate::Problem) answers with JSON.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -55,12 +57,10 @@ impl<E: JsonFault> From<JsonError<E>> for WriteError {
 
 impl<E: JsonFault> ErrorResponse for JsonError<E> {
     fn respond(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-        if let Self::Write(error) = self {
-            return Err(*error);
+        match self {
+            Self::Write(error) => Err(*error),
+            error => message::respond(error.status(), error, response),
         }
-        response.status(self.status())?;
-        response.field("Content-Type", "text/plain")?;
-        response.body_fmt(format_args!("{self}\n"))
     }
 }
 

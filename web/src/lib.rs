@@ -94,6 +94,7 @@ pub mod json;
 pub mod json_core;
 #[cfg(any(feature = "json", feature = "json-core"))]
 mod json_error;
+mod message;
 pub mod metrics;
 pub mod middleware;
 pub mod multipart;

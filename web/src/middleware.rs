@@ -22,7 +22,6 @@ mod access_log;
 mod auth;
 mod cors;
 mod etag;
-mod forward;
 mod functions;
 mod limits;
 mod request_id;

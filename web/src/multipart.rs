@@ -56,6 +56,8 @@ use aurora_http_core::handler::{Content, ErrorResponse};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
+use crate::message;
+
 pub use head::PartHead;
 pub use text::Text;
 
@@ -453,12 +455,10 @@ impl From<MultipartError> for WriteError {
 /// Answers with the message as text.
 impl ErrorResponse for MultipartError {
     fn respond(&self, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
-        if let Self::Write(error) = self {
-            return Err(*error);
+        match self {
+            Self::Write(error) => Err(*error),
+            error => message::respond(error.status(), error, response),
         }
-        response.status(self.status())?;
-        response.field("Content-Type", "text/plain")?;
-        response.body_fmt(format_args!("{self}\n"))
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use aurora_http::testing::Client;
 use aurora_http_core::defer::DeferToken;
-use aurora_http_core::handler::{Flow, Handler, Progress, Respond, deferred, producing};
+use aurora_http_core::handler::{Flow, Handler, Needs, Progress, Respond, deferred, producing};
 use aurora_http_core::limits::Limits;
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::sim::with_server;
@@ -264,6 +264,39 @@ fn a_connection_that_is_handed_over_is_neither_in_progress_nor_forgotten() {
     {
         assert!(page.contains(&format!("\n{line}\n")), "{line} in {page}");
     }
+}
+
+/// Needs nothing, and says so.
+struct Small;
+
+impl Handler for Small {
+    const NEEDS: Needs = Needs::LEAST;
+    type Exchange = ();
+
+    fn request(&mut self, _: &Request<'_>, _: &mut ResponseWriter<'_>) -> Flow<()> {
+        Flow::Defer(())
+    }
+}
+
+#[test]
+fn middleware_needs_what_its_handler_needs_and_a_time_limit_deferral() {
+    fn needs<H: Handler>(_: &H) -> Needs {
+        H::NEEDS
+    }
+    let deferral = Needs { deferral: true, ..Needs::LEAST };
+    assert_eq!(needs(&Small.wrap(RequestId::new(1)).wrap(BodyLimit::new(1))), Needs::LEAST);
+    assert_eq!(needs(&ETags::new(Small)), Needs::LEAST);
+    assert_eq!(needs(&TimeLimit::new(10, Small)), deferral);
+    assert_eq!(needs(&ETags::new(TimeLimit::new(10, Small)).wrap(InFlightLimit::new(1))), deferral);
+    assert_eq!(needs(&TimeLimit::new(10, routes().with_state(()))), Needs::ALL);
+    // The limit works although its handler says that it needs no deferral.
+    assert_eq!(Client::new(Small).get("/").status(), 500);
+    with_server(TimeLimit::new(10, Small), Limits::default(), |server| {
+        let client = server.connect();
+        server.send(client, WAIT);
+        server.pass_ms(20);
+        assert!(server.receive(client).starts_with(b"HTTP/1.1 503 "));
+    });
 }
 
 #[test]

@@ -9,7 +9,8 @@ mod allocations;
 use allocations::{count_this_thread, counted, start_counting, stop_counting};
 use aurora_http::testing::Client;
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{Content, Flow, Handler, Progress, Refusal, Respond, producing, receiving};
+use aurora_http_core::forward_handler;
+use aurora_http_core::handler::{Flow, Handler, Needs, Progress, Refusal, Respond, producing, receiving};
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 use aurora_http_web::cookie::{self, SetCookie};
@@ -31,34 +32,23 @@ fn during<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
+impl<H: Handler> Counted<H> {
+    fn call_again(
+        &mut self,
+        exchange: H::Exchange,
+        response: &mut ResponseWriter<'_>,
+        call: impl FnOnce(&mut H, H::Exchange, &mut ResponseWriter<'_>) -> Flow<H::Exchange>,
+    ) -> Flow<H::Exchange> {
+        during(|| call(&mut self.0, exchange, response))
+    }
+}
+
 impl<H: Handler> Handler for Counted<H> {
+    const NEEDS: Needs = H::NEEDS;
     type Exchange = H::Exchange;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
         during(|| self.0.request(request, response))
-    }
-
-    fn collected(
-        &mut self,
-        exchange: H::Exchange,
-        request: &Request<'_>,
-        content: &[u8],
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<H::Exchange> {
-        during(|| self.0.collected(exchange, request, content, response))
-    }
-
-    fn receive(
-        &mut self,
-        exchange: H::Exchange,
-        content: &mut Content<'_>,
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<H::Exchange> {
-        during(|| self.0.receive(exchange, content, response))
-    }
-
-    fn produce(&mut self, exchange: H::Exchange, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
-        during(|| self.0.produce(exchange, response))
     }
 
     fn abandoned(&mut self, exchange: H::Exchange, reason: CloseReason) {
@@ -68,6 +58,8 @@ impl<H: Handler> Handler for Counted<H> {
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
         during(|| self.0.refused(refusal, response));
     }
+
+    forward_handler!(self => self.0; through Self::call_again; except request, abandoned, refused);
 }
 
 type Answer = Result<(), Problem>;

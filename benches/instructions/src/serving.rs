@@ -7,6 +7,7 @@ use aurora_http_core::run::turn_within;
 use aurora_http_core::sim::{Client, ClientRecv, Sim};
 use aurora_http_core::stop::StopFlag;
 use aurora_http_core::writer::{ResponseWriter, WriteError};
+use aurora_http_web::middleware::{BodyLimit, Cors, ETags, TimeLimit, Wrap};
 use aurora_http_web::{Call, Routes};
 
 use std::time::Duration;
@@ -59,6 +60,13 @@ pub(crate) fn workloads() -> Vec<Workload> {
             )
         }),
         workload("echo of 1 KiB, chunked", "request", 1, 1_000, || keep_alive(1, post_chunked(), Echo)),
+        workload("echo of 1 KiB, behind middleware", "request", 1, 1_000, || {
+            keep_alive(
+                1,
+                post(),
+                ETags::new(TimeLimit::new(1_000, Echo)).wrap(BodyLimit::new(4_096)).wrap(Cors::any_origin()),
+            )
+        }),
         workload("route among 20", "request", 1, 1_000, routed),
         workload("refusal with 400", "connection", 1, 500, || one_by_one(b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 400")),
         workload("connection of one request", "connection", 1, 500, || {

@@ -2,13 +2,14 @@
 
 use core::ops::ControlFlow;
 
-use super::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Needs, Refusal};
+use super::{ConnectionId, ConnectionInfo, Flow, Handler, Needs, Refusal};
 use crate::error::CloseReason;
 use crate::request::Request;
 use crate::writer::ResponseWriter;
 
 /// A wrapper around a handler: it sees every request before the handler does, and every response after it. Apply it
-/// with [`around`]; wrap the result again for several wrappers.
+/// with [`around`]; wrap the result again for several wrappers. What has to change responses after they were written is a
+/// [`Handler`] itself, by [`forward_handler!`](crate::forward_handler).
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -145,6 +146,20 @@ pub fn settle<A: Around, E>(
     flow.map(|state| (note, state))
 }
 
+impl<A: Around, H: Handler> Wrapped<A, H> {
+    /// Calls the handler again for an exchange.
+    fn call_again(
+        &mut self,
+        (mut note, state): (A::Note, H::Exchange),
+        response: &mut ResponseWriter<'_>,
+        call: impl FnOnce(&mut H, H::Exchange, &mut ResponseWriter<'_>) -> Flow<H::Exchange>,
+    ) -> Flow<(A::Note, H::Exchange)> {
+        self.outer.between(&mut note, response);
+        let flow = call(&mut self.inner, state, response);
+        settle(&mut self.outer, note, flow, response)
+    }
+}
+
 impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
     const NEEDS: Needs = H::NEEDS;
     type Exchange = (A::Note, H::Exchange);
@@ -157,52 +172,6 @@ impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
                 settle(&mut self.outer, note, flow, response)
             }
         }
-    }
-
-    fn collected(
-        &mut self,
-        (mut note, state): Self::Exchange,
-        request: &Request<'_>,
-        content: &[u8],
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<Self::Exchange> {
-        self.outer.between(&mut note, response);
-        let flow = self.inner.collected(state, request, content, response);
-        settle(&mut self.outer, note, flow, response)
-    }
-
-    fn receive(
-        &mut self,
-        (mut note, state): Self::Exchange,
-        content: &mut Content<'_>,
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<Self::Exchange> {
-        self.outer.between(&mut note, response);
-        let flow = self.inner.receive(state, content, response);
-        settle(&mut self.outer, note, flow, response)
-    }
-
-    fn produce(
-        &mut self,
-        (mut note, state): Self::Exchange,
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<Self::Exchange> {
-        self.outer.between(&mut note, response);
-        let flow = self.inner.produce(state, response);
-        settle(&mut self.outer, note, flow, response)
-    }
-
-    fn resume(&mut self, (mut note, state): Self::Exchange, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        self.outer.between(&mut note, response);
-        let flow = self.inner.resume(state, response);
-        settle(&mut self.outer, note, flow, response)
-    }
-
-    fn stopping(&mut self, flow: Flow<Self::Exchange>, response: &mut ResponseWriter<'_>) -> Flow<Self::Exchange> {
-        let (flow, Some((mut note, state))) = flow.split() else { return Flow::Finish };
-        self.outer.between(&mut note, response);
-        let flow = self.inner.stopping(flow.map(|()| state), response);
-        settle(&mut self.outer, note, flow, response)
     }
 
     fn half_closed(&mut self, (note, state): Self::Exchange) -> Option<Self::Exchange> {
@@ -233,4 +202,8 @@ impl<A: Around, H: Handler> Handler for Wrapped<A, H> {
         self.outer.closed(id, reason, requests_served);
         self.inner.closed(id, reason, requests_served);
     }
+
+    crate::forward_handler!(
+        self => self.inner; through Self::call_again; except request, half_closed, abandoned, refused, accepted, closed
+    );
 }

@@ -6,6 +6,9 @@
 /// (`docs/sizes.md` has the figures). Everything is needed by default, and nothing about messages can be left out: whatever
 /// docs/wire.md says of heads, content and responses holds for every program.
 ///
+/// A handler that is made of functions, or of routes, needs everything; [`forward_handler!`](crate::forward_handler) has an example
+/// of a wrapper that says otherwise.
+///
 /// ```
 /// use aurora_http_core::handler::{Flow, Handler, Needs};
 /// use aurora_http_core::request::Request;

@@ -1,7 +1,10 @@
 //! Handlers that return what they said they do not need.
 
+use std::ops::ControlFlow;
+
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{Content, Flow, Handler, Needs};
+use aurora_http_core::forward_handler;
+use aurora_http_core::handler::{Around, Content, Flow, Handler, Needs, around};
 use aurora_http_core::request::Request;
 use aurora_http_core::state::State;
 use aurora_http_core::writer::ResponseWriter;
@@ -97,6 +100,40 @@ fn a_flow_that_is_said_not_to_be_needed_is_answered_with_500() {
             assert!(bench.take_output().ends_with("\r\n\r\nno"), "{path}");
         }
     }
+}
+
+/// A wrapper that does nothing.
+struct Nothing;
+
+impl Around for Nothing {
+    type Note = ();
+
+    fn before(&mut self, _: &Request<'_>, _: &mut ResponseWriter<'_>) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// Says what it needs in place of the handler.
+struct Deferring<H>(H);
+
+impl<H: Handler> Handler for Deferring<H> {
+    const NEEDS: Needs = H::NEEDS.and(Needs { deferral: true, ..Needs::LEAST });
+    type Exchange = H::Exchange;
+
+    forward_handler!(self => self.0);
+}
+
+#[test]
+fn wrappers_need_what_their_handler_needs_and_what_they_add() {
+    fn status<H: Handler>(handler: H, path: &str) -> String {
+        let mut bench = Bench::new(handler);
+        bench.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+        bench.take_output().get(9..12).unwrap_or("none").to_owned()
+    }
+    assert_eq!(status(&mut Careless::default(), "/time"), "500");
+    assert_eq!(status(around(Nothing, Careless::default()), "/time"), "500");
+    assert_eq!(status(Deferring(around(Nothing, Careless::default())), "/time"), "none", "it waits");
+    assert_eq!(status(Deferring(Careless::default()), "/no-101"), "500");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use core::panic::PanicInfo;
 use aurora_http_core::time::Instant;
 
 #[cfg(feature = "everything")]
-pub use handlers::everything::{Everything as App, new as app};
+pub use handlers::everything::{App, new as app};
 #[cfg(all(feature = "full", not(feature = "everything")))]
 pub use handlers::full::{Full as App, new as app};
 #[cfg(not(feature = "full"))]

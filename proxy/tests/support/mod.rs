@@ -8,17 +8,34 @@ pub(crate) mod http;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
 use std::time::Instant;
 
 use aurora_http::{Limits, Running, Server};
 use aurora_http_proxy::{Config, Proxy, ProxyLimits};
 use http::{Client, DEADLINE};
 
-/// A server in front of upstreams.
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// An upstream, a proxy in front of it, and a client.
+pub(crate) fn start() -> (Upstream, Rig, Client) {
+    start_with(|config| config)
+}
+
+/// The same, with another configuration.
+pub(crate) fn start_with(configure: impl FnOnce(Config) -> Config) -> (Upstream, Rig, Client) {
+    let upstream = Upstream::new();
+    let rig = Rig::new(configure(upstream.config()));
+    let client = rig.client();
+    (upstream, rig, client)
+}
+
+/// A server in front of upstreams. Drop it last: it ends the server, and looks whether everything was given back.
 pub(crate) struct Rig {
     pub(crate) proxy: Proxy,
     pub(crate) address: SocketAddr,
-    running: Running,
+    /// `None` once it ends.
+    running: Option<Running>,
 }
 
 impl Rig {
@@ -28,17 +45,19 @@ impl Rig {
         let its = proxy.clone();
         let running = server.start(move |_worker| its.handler()).expect("a server");
         let address = running.local_addr();
-        Self { proxy, address, running }
+        Self { proxy, address, running: Some(running) }
     }
 
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.address)
     }
+}
 
-    /// Ends the server, and looks whether everything was given back.
-    pub(crate) fn ends(self) {
-        self.running.stop();
-        let report = self.running.join().expect("it ends");
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let Some(running) = self.running.take().filter(|_| !thread::panicking()) else { return };
+        running.stop();
+        let report = running.join().expect("it ends");
         assert_eq!(report.failed_workers(), 0, "{report}");
         assert_eq!(self.proxy.counters().in_flight, 0);
     }
@@ -78,11 +97,27 @@ impl Upstream {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     assert!(Instant::now() < deadline, "nobody connects");
-                    std::thread::yield_now();
+                    thread::yield_now();
                 }
                 Err(error) => panic!("accept: {error}"),
             }
         }
+    }
+
+    /// The next connection, after the head of its first request.
+    pub(crate) fn accept_request(&self) -> Peer {
+        let mut peer = self.accept();
+        peer.head();
+        peer
+    }
+
+    /// Answers a GET of the client's on a new connection, which is returned.
+    pub(crate) fn serve_new(&self, client: &mut Client, text: &str) -> Peer {
+        client.send(GET);
+        let mut peer = self.accept();
+        peer.serve(text);
+        assert_eq!(client.response("GET").text(), text);
+        peer
     }
 
     /// Whether nobody waits to be accepted.
@@ -164,9 +199,4 @@ impl Peer {
         self.stream.read_to_end(&mut bytes).expect("an end");
         bytes
     }
-}
-
-/// A body of so many bytes, all different from their neighbours.
-pub(crate) fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at % 251) as u8).collect()
 }

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal};
+use aurora_http_core::forward_handler;
+use aurora_http_core::handler::{Flow, Handler, Needs};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::ResponseWriter;
 
@@ -41,7 +42,17 @@ impl Drop for Owned {
     }
 }
 
-impl Owning<'_> {
+impl<'s> Owning<'s> {
+    fn call_again(
+        &mut self,
+        owned: Owned,
+        response: &mut ResponseWriter<'_>,
+        call: impl FnOnce(&mut Puppet<'s>, State, &mut ResponseWriter<'_>) -> Flow<State>,
+    ) -> Flow<Owned> {
+        let flow = call(&mut self.0, owned.take(), response);
+        self.give(flow)
+    }
+
     fn give(&self, flow: Flow<State>) -> Flow<Owned> {
         let goes_on = matches!(flow, Flow::Produce(_) | Flow::Defer(_));
         flow.map(|state| Owned {
@@ -53,42 +64,12 @@ impl Owning<'_> {
     }
 }
 
-impl Handler for Owning<'_> {
+impl<'s> Handler for Owning<'s> {
+    const NEEDS: Needs = Puppet::<'s>::NEEDS;
     type Exchange = Owned;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<Owned> {
         let flow = self.0.request(request, response);
-        self.give(flow)
-    }
-
-    fn collected(
-        &mut self,
-        owned: Owned,
-        request: &Request<'_>,
-        content: &[u8],
-        response: &mut ResponseWriter<'_>,
-    ) -> Flow<Owned> {
-        let flow = self.0.collected(owned.take(), request, content, response);
-        self.give(flow)
-    }
-
-    fn receive(&mut self, owned: Owned, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<Owned> {
-        let flow = self.0.receive(owned.take(), content, response);
-        self.give(flow)
-    }
-
-    fn produce(&mut self, owned: Owned, response: &mut ResponseWriter<'_>) -> Flow<Owned> {
-        let flow = self.0.produce(owned.take(), response);
-        self.give(flow)
-    }
-
-    fn resume(&mut self, owned: Owned, response: &mut ResponseWriter<'_>) -> Flow<Owned> {
-        let flow = self.0.resume(owned.take(), response);
-        self.give(flow)
-    }
-
-    fn stopping(&mut self, flow: Flow<Owned>, response: &mut ResponseWriter<'_>) -> Flow<Owned> {
-        let flow = self.0.stopping(flow.map(Owned::take), response);
         self.give(flow)
     }
 
@@ -101,15 +82,5 @@ impl Handler for Owning<'_> {
         self.0.abandoned(owned.take(), reason);
     }
 
-    fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
-        self.0.refused(refusal, response);
-    }
-
-    fn accepted(&mut self, info: &ConnectionInfo<'_>) -> bool {
-        self.0.accepted(info)
-    }
-
-    fn closed(&mut self, id: ConnectionId, reason: CloseReason, requests_served: u32) {
-        self.0.closed(id, reason, requests_served);
-    }
+    forward_handler!(self => self.0; through Self::call_again; except request, half_closed, abandoned);
 }

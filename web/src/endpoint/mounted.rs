@@ -83,6 +83,20 @@ pub struct Behind<A, E> {
     pub(crate) inner: E,
 }
 
+impl<A: Around, E> Behind<A, E> {
+    /// Calls the endpoint again for an exchange.
+    fn call_again<X>(
+        &mut self,
+        (mut note, exchange): (A::Note, X),
+        response: &mut ResponseWriter<'_>,
+        call: impl FnOnce(&mut E, X, &mut ResponseWriter<'_>) -> Flow<X>,
+    ) -> Flow<(A::Note, X)> {
+        self.outer.between(&mut note, response);
+        let flow = call(&mut self.inner, exchange, response);
+        settle(&mut self.outer, note, flow, response)
+    }
+}
+
 impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
     type Exchange = (A::Note, E::Exchange);
     const ROUTES: usize = E::ROUTES;
@@ -99,48 +113,44 @@ impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
 
     fn collected(
         &mut self,
-        (mut note, exchange): Self::Exchange,
+        exchange: Self::Exchange,
         state: &mut S,
         call: &Call<'_>,
         response: &mut ResponseWriter<'_>,
     ) -> Flow<Self::Exchange> {
-        self.outer.between(&mut note, response);
-        let flow = self.inner.collected(exchange, state, call, response);
-        settle(&mut self.outer, note, flow, response)
+        self.call_again(exchange, response, |inner, exchange, response| {
+            inner.collected(exchange, state, call, response)
+        })
     }
 
     fn receive(
         &mut self,
-        (mut note, exchange): Self::Exchange,
+        exchange: Self::Exchange,
         state: &mut S,
         content: &mut Content<'_>,
         response: &mut ResponseWriter<'_>,
     ) -> Flow<Self::Exchange> {
-        self.outer.between(&mut note, response);
-        let flow = self.inner.receive(exchange, state, content, response);
-        settle(&mut self.outer, note, flow, response)
+        self.call_again(exchange, response, |inner, exchange, response| {
+            inner.receive(exchange, state, content, response)
+        })
     }
 
     fn produce(
         &mut self,
-        (mut note, exchange): Self::Exchange,
+        exchange: Self::Exchange,
         state: &mut S,
         response: &mut ResponseWriter<'_>,
     ) -> Flow<Self::Exchange> {
-        self.outer.between(&mut note, response);
-        let flow = self.inner.produce(exchange, state, response);
-        settle(&mut self.outer, note, flow, response)
+        self.call_again(exchange, response, |inner, exchange, response| inner.produce(exchange, state, response))
     }
 
     fn resume(
         &mut self,
-        (mut note, exchange): Self::Exchange,
+        exchange: Self::Exchange,
         state: &mut S,
         response: &mut ResponseWriter<'_>,
     ) -> Flow<Self::Exchange> {
-        self.outer.between(&mut note, response);
-        let flow = self.inner.resume(exchange, state, response);
-        settle(&mut self.outer, note, flow, response)
+        self.call_again(exchange, response, |inner, exchange, response| inner.resume(exchange, state, response))
     }
 
     fn stopping(
@@ -149,10 +159,10 @@ impl<S, A: Around, E: Endpoint<S>> Endpoint<S> for Behind<A, E> {
         state: &mut S,
         response: &mut ResponseWriter<'_>,
     ) -> Flow<Self::Exchange> {
-        let (flow, Some((mut note, exchange))) = flow.split() else { return Flow::Finish };
-        self.outer.between(&mut note, response);
-        let flow = self.inner.stopping(flow.map(|()| exchange), state, response);
-        settle(&mut self.outer, note, flow, response)
+        let (flow, Some(exchange)) = flow.split() else { return Flow::Finish };
+        self.call_again(exchange, response, |inner, exchange, response| {
+            inner.stopping(flow.map(|()| exchange), state, response)
+        })
     }
 
     fn half_closed(&mut self, (note, exchange): Self::Exchange, state: &mut S) -> Option<Self::Exchange> {

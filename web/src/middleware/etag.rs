@@ -1,13 +1,12 @@
 //! Entity tags.
 
-use core::fmt::{self, Write};
+use core::fmt::Write;
 
-use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal};
+use aurora_http_core::format::FixedBytes;
+use aurora_http_core::forward_handler;
+use aurora_http_core::handler::{Flow, Handler, Needs};
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::writer::ResponseWriter;
-
-use super::forward::passes_on_the_rest;
 
 /// Adds an `ETag` to responses with status 200 to GET, and answers 304 without the content if the client already has it
 /// (`If-None-Match`, RFC 9110 §13.1.2). The handler still creates the content, but it is not sent.
@@ -49,13 +48,13 @@ impl<H: Handler> ETags<H> {
             Some(own) => has_tag(request, own),
             None if content.len() > self.bytes_max => return,
             None => {
-                let mut tag = Tag { bytes: [0; TAG_BYTES], len: 0 };
+                let mut tag = FixedBytes::new([0; TAG_BYTES]);
                 let written = write!(tag, "\"{:016x}\"", hash(content));
                 // If there is no room for the tag, the response stays as it is, or has failed.
-                if written.is_err() || response.amend("ETag", tag.bytes).is_err() {
+                if written.is_err() || response.amend("ETag", tag.as_bytes()).is_err() {
                     return;
                 }
-                has_tag(request, &tag.bytes)
+                has_tag(request, tag.as_bytes())
             }
         };
         if is_known {
@@ -66,20 +65,6 @@ impl<H: Handler> ETags<H> {
 
 /// A hash in quotes.
 const TAG_BYTES: usize = 18;
-
-struct Tag {
-    bytes: [u8; TAG_BYTES],
-    len: usize,
-}
-
-impl Write for Tag {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.len += text.len();
-        Ok(())
-    }
-}
 
 /// FNV-1a, 64 bits.
 fn hash(bytes: &[u8]) -> u64 {
@@ -100,6 +85,7 @@ fn has_tag(request: &Request<'_>, tag: &[u8]) -> bool {
 }
 
 impl<H: Handler> Handler for ETags<H> {
+    const NEEDS: Needs = H::NEEDS;
     type Exchange = H::Exchange;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
@@ -110,11 +96,7 @@ impl<H: Handler> Handler for ETags<H> {
         flow
     }
 
-    fn resume(&mut self, exchange: H::Exchange, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
-        self.inner.resume(exchange, response)
-    }
-
-    passes_on_the_rest!();
+    forward_handler!(self => self.inner; except request);
 }
 
 #[cfg(test)]

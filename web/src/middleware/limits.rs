@@ -3,11 +3,10 @@
 use core::ops::ControlFlow;
 
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{Around, ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal};
+use aurora_http_core::forward_handler;
+use aurora_http_core::handler::{Around, Flow, Handler, Needs};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::ResponseWriter;
-
-use super::forward::passes_on_the_rest;
 
 /// Answers 413 if the content of a request is longer than a limit; if its length is announced, before any of it is read. Use it
 /// for a part of the routes; [`Limits`](aurora_http_core::limits::Limits) apply to the whole server. A handler that calls
@@ -123,6 +122,8 @@ impl<H: Handler> TimeLimit<H> {
 }
 
 impl<H: Handler> Handler for TimeLimit<H> {
+    // For `wake_after`.
+    const NEEDS: Needs = H::NEEDS.and(Needs { deferral: true, ..Needs::LEAST });
     type Exchange = H::Exchange;
 
     fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<H::Exchange> {
@@ -139,5 +140,5 @@ impl<H: Handler> Handler for TimeLimit<H> {
         Flow::Finish
     }
 
-    passes_on_the_rest!();
+    forward_handler!(self => self.inner; except request, resume);
 }

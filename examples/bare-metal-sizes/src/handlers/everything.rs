@@ -3,9 +3,12 @@
 
 use core::fmt::Write as _;
 use core::hint::black_box;
+use core::ops::ControlFlow;
 
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal};
+use aurora_http_core::handler::{
+    Around, ConnectionId, ConnectionInfo, Content, Flow, Handler, Refusal, Wrapped, around,
+};
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
@@ -17,9 +20,46 @@ pub struct Everything {
     closed: u32,
 }
 
-/// The handler.
-pub const fn new() -> Everything {
-    Everything { pages: full::new(), closed: 0 }
+/// The handler, behind a wrapper.
+pub type App = Wrapped<Watch, Everything>;
+
+/// The handler, behind a wrapper.
+pub const fn new() -> App {
+    around(Watch { bytes: 0 }, Everything { pages: full::new(), closed: 0 })
+}
+
+/// Lets those with a pass in, and counts what is sent.
+pub struct Watch {
+    bytes: usize,
+}
+
+impl Around for Watch {
+    /// Bytes of the response so far.
+    type Note = usize;
+
+    fn before(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> ControlFlow<(), usize> {
+        if request.fields().get("X-Pass").is_some() {
+            return ControlFlow::Continue(0);
+        }
+        let _ = response.fail(403);
+        ControlFlow::Break(())
+    }
+
+    fn between(&mut self, bytes: &mut usize, response: &mut ResponseWriter<'_>) {
+        let _ = (black_box(bytes), response.add_field("X-Watched", "yes"));
+    }
+
+    fn wrote(&mut self, bytes: &mut usize, response: &ResponseWriter<'_>) {
+        *bytes = bytes.wrapping_add(response.written());
+    }
+
+    fn finished(&mut self, bytes: usize, _: &ResponseWriter<'_>) {
+        self.bytes = black_box(self.bytes.wrapping_add(bytes));
+    }
+
+    fn abandoned(&mut self, bytes: usize, reason: CloseReason) {
+        black_box((bytes, reason));
+    }
 }
 
 /// What an exchange has before it.
