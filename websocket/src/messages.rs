@@ -15,7 +15,8 @@ use crate::socket::{Ending, Kind, Next, PIECE_BYTES_MAX, Piece, Socket};
 /// The limits of a [`websocket`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Options {
-    /// The longest message that a client may send, in bytes; 64 KiB by default. A longer one ends the WebSocket with 1009.
+    /// The longest message that a client may send, in bytes; 64 KiB by default. A longer one ends the WebSocket with 1009. Compressed ones
+    /// are measured as they are when decompressed.
     pub message_bytes_max: u32,
     /// Clients are pinged this often, and must have sent something in between, such as the answer. 30 s by default.
     pub ping_ms: u32,
