@@ -276,9 +276,8 @@ impl Agreed {
         inflater.decompress(payload, message, max)?;
         if is_last {
             inflater.finish(message, max, is_context_kept)?;
-            if !is_context_kept && let Some(mut inflater) = self.inflater.take() {
-                inflater.reset();
-                pool.inflater.set(Some(inflater));
+            if !is_context_kept {
+                pool.inflater.set(self.inflater.take());
             }
         }
         Ok(())

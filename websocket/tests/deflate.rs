@@ -207,6 +207,12 @@ fn contexts_are_kept_if_both_sides_agree() {
             vec![text("Hello")],
             Some(1007),
         ),
+        row(
+            "a final block alone",
+            [packed(TEXT, HELLO), packed(TEXT, b"\xf3\x48\xcd\xc9\xc9\x07\x00")].concat(),
+            vec![text("Hello")],
+            Some(1007),
+        ),
         row("no payload at all", [packed(TEXT, HELLO), packed(TEXT, "")].concat(), vec![text("Hello")], Some(1007)),
     ];
     for row in rows {

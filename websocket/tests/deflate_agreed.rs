@@ -137,6 +137,10 @@ fn messages_are_compressed_if_that_makes_them_shorter() {
         assert_eq!(compressed.iter().map(|(is, _)| *is).collect::<Vec<_>>(), [true, false, false, true]);
         assert_eq!(compressed[1].1, 5_000);
     }
+    // Some of these become as long as they were.
+    let messages: Vec<_> = (1..200).map(mixed).collect();
+    let compressed = on_the_wire(eager(), "permessage-deflate", &messages);
+    assert!(compressed.iter().zip(&messages).all(|((is, length), message)| !is || *length < message.len()));
     let eager = on_the_wire(eager().bytes_max(100), "permessage-deflate", &[0, 1, 100, 101].map(|n| vec![b'a'; n]));
     assert_eq!(eager.iter().map(|(is, _)| *is).collect::<Vec<_>>(), [false, false, true, false]);
 }
@@ -215,6 +219,13 @@ fn websockets_of_a_worker_do_not_mix() {
         let clients: Vec<_> =
             offers.iter().map(|offer| join_with(server, &format!("permessage-deflate{offer}")).0).collect();
         let messages: Vec<_> = (0..clients.len()).map(|at| mixed(3_000 * (at + 1))).collect();
+        // 700 bytes that come again and again, which can be seen only in more than 512.
+        let message = random(700).repeat(5);
+        for (client, offer) in clients.iter().zip(offers) {
+            server.send(*client, &frame(BINARY, &message));
+            let is_shorter = server.receive(*client).len() < message.len() / 2;
+            assert_eq!(is_shorter, !offer.ends_with("=9"), "{offer}");
+        }
         for _ in 0..3 {
             let payloads: Vec<_> = messages.iter().map(|message| Peer::new(false).compress(message)).collect();
             for (client, payload) in clients.iter().zip(&payloads) {

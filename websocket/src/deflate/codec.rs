@@ -99,12 +99,6 @@ impl Inflater {
         Self { state: Inflate::new(false, 15), has_begun: false, has_ended: false }
     }
 
-    /// Forgets all messages.
-    pub(super) fn reset(&mut self) {
-        self.state.reset(false);
-        (self.has_begun, self.has_ended) = (false, false);
-    }
-
     /// Appends what is in `payload` to `message`, which is never longer than `max`.
     pub(super) fn decompress(&mut self, mut payload: &[u8], message: &mut Vec<u8>, max: usize) -> Result<(), Failure> {
         self.has_begun |= !payload.is_empty();
@@ -133,7 +127,7 @@ impl Inflater {
         Ok(())
     }
 
-    /// The message is complete.
+    /// The message is complete. If no context is kept, the next one begins anew.
     pub(super) fn finish(&mut self, message: &mut Vec<u8>, max: usize, is_context_kept: bool) -> Result<(), Failure> {
         // The payload ends within an empty block (RFC 7692 §7.2.1), even that of an empty message.
         if !self.has_begun || self.has_ended {
@@ -145,14 +139,14 @@ impl Inflater {
         if message.len() > length || self.has_ended {
             return Err(Failure::Invalid);
         }
-        self.has_begun = false;
         if !is_context_kept {
             // Between blocks it is taken for a final one, which ends the stream, and elsewhere it is not.
             self.decompress(&FINAL, message, max)?;
-            if message.len() > length || !self.has_ended {
+            if message.len() > length || !core::mem::take(&mut self.has_ended) {
                 return Err(Failure::Invalid);
             }
         }
+        self.has_begun = false;
         Ok(())
     }
 }
