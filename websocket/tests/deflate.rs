@@ -41,6 +41,8 @@ fn messages(rows: &mut Vec<Row>) {
         row("7.2.3.4 a final block", packed(TEXT, [&final_block[..], &[0]].concat()), hello(), None),
         row("a block behind a final one", packed(TEXT, [final_block, HELLO].concat()), vec![text("HelloHello")], None),
         row("7.2.3.5 two blocks", packed(TEXT, b"\xf2\x48\x05\0\0\0\xff\xff\xca\xc9\xc9\x07\0"), hello(), None),
+        row("the empty block at the end is a final one", packed(TEXT, b"\x00\x05\x00\xfa\xffHello\x01"), hello(), None),
+        row("an empty message, in a final block without compression", packed(TEXT, [1]), vec![text("")], None),
         row("7.2.3.6 an empty message", packed(TEXT, [0]), vec![text("")], None),
         row("an empty message, in a final block", packed(BINARY, [3, 0, 0]), vec![binary("")], None),
         row("empty frames around it", packed_parts(TEXT, &[b"", b"", &HELLO, b""]), hello(), None),
@@ -204,6 +206,18 @@ fn contexts_are_kept_if_both_sides_agree() {
         row(
             "nothing of it after a final block",
             [packed(TEXT, b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00"), packed(TEXT, HELLO_AGAIN)].concat(),
+            vec![text("Hello")],
+            Some(1007),
+        ),
+        row(
+            "a final block at the end",
+            [packed(TEXT, b"\x00\x05\x00\xfa\xffHello\x01"), packed(TEXT, HELLO), packed(TEXT, HELLO_AGAIN)].concat(),
+            vec![text("Hello"), text("Hello"), text("Hello")],
+            None,
+        ),
+        row(
+            "a block that would take the tail for content",
+            [packed(TEXT, HELLO), packed(TEXT, b"\x00\x09\x00\xf6\xffHello\x00")].concat(),
             vec![text("Hello")],
             Some(1007),
         ),

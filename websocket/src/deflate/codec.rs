@@ -135,18 +135,19 @@ impl Inflater {
         }
         let length = message.len();
         self.decompress(&TAIL, message, max)?;
-        // The tail was taken for content, or the end of it was.
-        if message.len() > length || self.has_ended {
-            return Err(Failure::Invalid);
-        }
-        if !is_context_kept {
+        if !is_context_kept && message.len() == length {
             // Between blocks it is taken for a final one, which ends the stream, and elsewhere it is not.
+            self.has_ended = false;
             self.decompress(&FINAL, message, max)?;
-            if message.len() > length || !core::mem::take(&mut self.has_ended) {
+            if !self.has_ended {
                 return Err(Failure::Invalid);
             }
         }
-        self.has_begun = false;
+        // Neither has any content, unless the payload has ended elsewhere.
+        if message.len() > length {
+            return Err(Failure::Invalid);
+        }
+        (self.has_begun, self.has_ended) = (false, false);
         Ok(())
     }
 }
