@@ -94,6 +94,10 @@ impl Drop for Permit {
 /// A message that arrives may have [`message_bytes_max`](crate::Options::message_bytes_max) bytes when it is decompressed. As soon as there
 /// would be one more, the WebSocket ends with 1009, and nothing further is decompressed.
 ///
+/// # Time
+/// A byte becomes at most 1032, so what one receive brings, however malicious, is decompressed in milliseconds. Compression takes some
+/// 15 ns for each byte, [at most for 256 KiB](Self::bytes_max) in a call.
+///
 /// # Secrets
 /// If a message has both a secret and text that somebody else can choose, then who sees the length of what is sent over TLS, and can make
 /// many attempts, can guess the secret: a right guess compresses better (CRIME, 2012). With contexts that are kept, this goes for all messages
