@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Common clients and proxies against a running server: .ci/clients.py SERVER BACKEND...
 
-SERVER is the bench_server example. Python itself is one of the clients; of curl, wget, ab, Node, Java, nginx and HAProxy,
-those that are installed take part; the others are listed as left out. The exit status is 1 if any of them failed."""
+SERVER is the bench_server example, in the folder of the example chat. Python itself is one of the clients; of curl, wget, ab, Node,
+Java, nginx, HAProxy and Python's package websockets, those that are installed take part; the others are listed as left out. The exit
+status is 1 if any of them failed."""
 
 import hashlib
 import http.client
+import itertools
 import os
 import shutil
 import signal
@@ -89,7 +91,7 @@ def main():
     failures = 0
     with tempfile.TemporaryDirectory() as folder:
         for backend in backends:
-            for name, outcome in seen(server, backend, folder):
+            for name, outcome in itertools.chain(seen(server, backend, folder), seen_in_chat(server, backend)):
                 told = "left out: not installed" if outcome is None else "ok" if outcome is True else f"FAILED: {outcome}"
                 failures += outcome not in (None, True)
                 print(f"{backend:8} {name:44} {told}", flush=True)
@@ -122,6 +124,31 @@ def seen(program, backend, folder):
     finally:
         server.kill()
         server.wait()
+
+
+def seen_in_chat(program, backend):
+    """The package websockets in a chat, with and without compression."""
+    command = [os.path.join(os.path.dirname(program), "chat"), "--addr", "127.0.0.1:0", "--workers", "1", "--backend", backend]
+    script = os.path.join(os.path.dirname(__file__), "..", "tests", "support", "chat_client.py")
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        address = address_in(server.stdout.readline())
+        pythons = [python for python in ("python3", "/usr/bin/python3") if has_websockets(python)]
+        yield "Python's websockets, compressed", told([*pythons[:1], script, address], is_chat) if pythons else None
+        server.send_signal(signal.SIGTERM)
+        yield "the chat, on SIGTERM", server.wait(SECONDS_MAX) == 0 or f"status {server.returncode}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def has_websockets(python):
+    path = program_path(python)
+    return path is not None and subprocess.run([path, "-c", "import websockets"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def is_chat(out):
+    return out.endswith(b"ok\n") and out.count(b"agreed: PerMessageDeflate(") == 5
 
 
 def address_in(line):

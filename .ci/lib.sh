@@ -45,6 +45,15 @@ apt_install() {
   fi
 }
 
+# needs_websockets: Python's package of this name. Debian's is for Debian's Python, which is not always the first one in PATH.
+needs_websockets() {
+  local python
+  for python in python3 /usr/bin/python3; do
+    "$python" -c 'import websockets' 2>/dev/null && return
+  done
+  apt_install "a client" python3 python3-websockets
+}
+
 # cargo_tool CRATE VERSION: puts a cargo subcommand on PATH, built into the target directory if it is not installed.
 cargo_tool() {
   local crate=$1 version=$2 tools=$output/ci-tools

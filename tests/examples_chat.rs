@@ -7,6 +7,7 @@ mod example;
 mod http;
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Command, Output};
 
 use example::Example;
 use http::Client;
@@ -158,4 +159,24 @@ fn chat_is_http_until_a_handshake_succeeds() {
     assert_eq!(client.take(7), b"\x81\x05Hello");
     drop(client);
     server.ends_well();
+}
+
+/// Compression as another library offers it; tungstenite, above, has none.
+#[test]
+fn chat_compresses_for_the_websockets_of_python() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/chat_client.py");
+    let server = Example::start("chat", &["--workers", "1"]);
+    // Debian's packages are for Debian's Python, which need not be the first one in PATH.
+    let run = |python| Command::new(python).arg(script).arg(server.address.to_string()).output().ok();
+    let is_there = |output: &Output| output.status.code() != Some(77);
+    match ["python3", "/usr/bin/python3"].into_iter().filter_map(run).find(is_there) {
+        Some(output) => {
+            let printed = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && printed.ends_with("ok\n"), "{output:?}");
+            assert_eq!(printed.matches("agreed: PerMessageDeflate(").count(), 5, "{printed}");
+        }
+        None => println!("SKIPPED: Python's package websockets is not installed"),
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
 }

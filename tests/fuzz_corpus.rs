@@ -24,7 +24,7 @@ macro_rules! replayed {
     };
 }
 
-replayed!(builder chunked connection framing head multipart query response trailers);
+replayed!(builder chunked connection framing head multipart query response trailers websocket);
 
 fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")

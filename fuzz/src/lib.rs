@@ -14,6 +14,7 @@ pub mod multipart;
 pub mod query;
 pub mod response;
 pub mod trailers;
+pub mod websocket;
 
 #[path = "../../tests/robustness/fuzzed.rs"]
 mod fuzzed;

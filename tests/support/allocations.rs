@@ -5,7 +5,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 struct Counting;
 
@@ -16,6 +16,9 @@ static IS_COUNTING: AtomicBool = AtomicBool::new(false);
 /// Whether the first allocation that counts aborts the process.
 static ABORTS: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+/// How many more bytes are allocated than when counting began, and the most that were.
+static BYTES: AtomicI64 = AtomicI64::new(0);
+static BYTES_MOST: AtomicI64 = AtomicI64::new(0);
 
 thread_local! {
     static IS_COUNTED: Cell<bool> = const { Cell::new(false) };
@@ -29,6 +32,8 @@ pub(crate) fn count_this_thread(counts: bool) {
 /// Begins to count, from 0.
 pub(crate) fn start_counting() {
     ALLOCATIONS.store(0, Ordering::SeqCst);
+    BYTES.store(0, Ordering::SeqCst);
+    BYTES_MOST.store(0, Ordering::SeqCst);
     IS_COUNTING.store(true, Ordering::SeqCst);
 }
 
@@ -43,13 +48,29 @@ pub(crate) fn counted() -> u64 {
     ALLOCATIONS.load(Ordering::SeqCst)
 }
 
+/// How many more bytes the counted threads have allocated than when counting began, and the most that they had.
+pub(crate) fn counted_bytes() -> (i64, i64) {
+    (BYTES.load(Ordering::SeqCst), BYTES_MOST.load(Ordering::SeqCst))
+}
+
 /// Has the first allocation that counts abort the process, which shows where it is.
 pub(crate) fn abort_instead() {
     ABORTS.store(true, Ordering::SeqCst);
 }
 
+fn counts() -> bool {
+    IS_COUNTING.load(Ordering::Relaxed) && IS_COUNTED.try_with(Cell::get).unwrap_or(false)
+}
+
+fn count_bytes(difference: i64) {
+    if counts() {
+        let now = BYTES.fetch_add(difference, Ordering::Relaxed) + difference;
+        BYTES_MOST.fetch_max(now, Ordering::Relaxed);
+    }
+}
+
 fn count(layout: Layout) {
-    if !IS_COUNTING.load(Ordering::Relaxed) || !IS_COUNTED.try_with(Cell::get).unwrap_or(false) {
+    if !counts() {
         return;
     }
     ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
@@ -64,23 +85,27 @@ fn count(layout: Layout) {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout);
+        count_bytes(layout.size() as i64);
         // SAFETY: the caller keeps the contract of `alloc`, which is the same one.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout);
+        count_bytes(layout.size() as i64);
         // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is the same one.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(layout);
+        count_bytes(size as i64 - layout.size() as i64);
         // SAFETY: the caller keeps the contract of `realloc`, and `pointer` is from the same allocator.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count_bytes(-(layout.size() as i64));
         // SAFETY: the caller keeps the contract of `dealloc`, and `pointer` is from the same allocator.
         unsafe { System.dealloc(pointer, layout) }
     }

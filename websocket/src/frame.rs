@@ -49,6 +49,8 @@ impl Opcode {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Header {
     pub(crate) is_final: bool,
+    /// The message that begins with it is compressed (RFC 7692 §6).
+    pub(crate) is_compressed: bool,
     pub(crate) opcode: Opcode,
     pub(crate) mask: [u8; 4],
     pub(crate) length: u64,
@@ -64,12 +66,16 @@ pub(crate) enum NoHeader {
 }
 
 impl Header {
-    /// Reads the header at the beginning of `bytes`, and returns its length too.
-    pub(crate) fn read(bytes: &[u8]) -> Result<(Self, usize), NoHeader> {
+    /// Reads the header at the beginning of `bytes`, and returns its length too. `may_compress` if compression was agreed on.
+    pub(crate) fn read(bytes: &[u8], may_compress: bool) -> Result<(Self, usize), NoHeader> {
         let [first, rest @ ..] = bytes else { return Err(NoHeader::Incomplete) };
-        // No extension was agreed on, so the reserved bits are 0.
-        let opcode = if first & 0x70 == 0 { Opcode::of(first & 0xf) } else { None };
-        let opcode = opcode.ok_or(NoHeader::Wrong)?;
+        let opcode = Opcode::of(first & 0xf).ok_or(NoHeader::Wrong)?;
+        // The reserved bits are 0, except for the first one where a compressed message begins.
+        let is_compressed = first & 0x40 != 0;
+        let may_compress = may_compress && matches!(opcode, Opcode::Text | Opcode::Binary);
+        if first & 0x30 != 0 || is_compressed && !may_compress {
+            return Err(NoHeader::Wrong);
+        }
         let is_final = first & 0x80 != 0;
         let [second, rest @ ..] = rest else {
             return Err(if opcode.is_control() && !is_final { NoHeader::Wrong } else { NoHeader::Incomplete });
@@ -100,7 +106,7 @@ impl Header {
             return Err(NoHeader::Wrong);
         }
         let mask = *rest.first_chunk().ok_or(NoHeader::Incomplete)?;
-        Ok((Self { is_final, opcode, mask, length }, 6 + length_len))
+        Ok((Self { is_final, is_compressed, opcode, mask, length }, 6 + length_len))
     }
 }
 

@@ -31,6 +31,16 @@ pub fn accept<'p>(
     response: &mut ResponseWriter<'_>,
     protocols: &[&'p str],
 ) -> Result<Option<&'p str>, WriteError> {
+    answer(request, response, protocols, None)
+}
+
+/// As [`accept`], with a value of `Sec-WebSocket-Extensions` (RFC 6455 §11.3.2).
+pub(crate) fn answer<'p>(
+    request: &Request<'_>,
+    response: &mut ResponseWriter<'_>,
+    protocols: &[&'p str],
+    extension: Option<&str>,
+) -> Result<Option<&'p str>, WriteError> {
     let fields = request.fields();
     let key = only(request, "Sec-WebSocket-Key").filter(|key| is_key(key));
     let is_get = request.method().as_str() == "GET" && request.version() == Version::Http11;
@@ -46,14 +56,15 @@ pub fn accept<'p>(
     let offered = || fields.get_all("Sec-WebSocket-Protocol").flat_map(|value| value.split(|byte| *byte == b','));
     let chosen = protocols.iter().find(|protocol| offered().any(|name| name.trim_ascii() == protocol.as_bytes()));
     let mut encoded = [0; 28];
-    let accept = [("Sec-WebSocket-Accept", accept_key(key, &mut encoded))];
-    match chosen {
-        None => response.switch_protocols("websocket", &accept)?,
-        Some(protocol) => {
-            let fields = [accept[0], ("Sec-WebSocket-Protocol", protocol.as_bytes())];
-            response.switch_protocols("websocket", &fields)?;
-        }
+    let mut answers = [("Sec-WebSocket-Accept", accept_key(key, &mut encoded)); 3];
+    let protocol = chosen.map(|protocol| ("Sec-WebSocket-Protocol", protocol.as_bytes()));
+    let extension = extension.map(|extension| ("Sec-WebSocket-Extensions", extension.as_bytes()));
+    let mut count = 1;
+    for field in [protocol, extension].into_iter().flatten() {
+        answers[count] = field;
+        count += 1;
     }
+    response.switch_protocols("websocket", &answers[..count])?;
     Ok(chosen.copied())
 }
 

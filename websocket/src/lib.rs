@@ -10,6 +10,8 @@
     doc = "| send and receive whole messages | `websocket`, with the feature `alloc` |"
 )]
 //! | send and receive messages of any length in fixed memory | [`Socket`] |
+#![cfg_attr(feature = "deflate", doc = "| compress messages | [`Deflate`], [`websocket_deflate`] |")]
+#![cfg_attr(not(feature = "deflate"), doc = "| compress messages | `Deflate`, with the feature `deflate` |")]
 //!
 //! ```no_run
 //! use aurora_http::{Server, WriteError, handler_fn};
@@ -39,7 +41,14 @@
 //! frames: their codes. Whatever is wrong ends the WebSocket with the code that the RFC has for it, after everything that came before
 //! was delivered.
 //!
-//! Extensions, such as compression (RFC 7692), are not agreed to: its memory would be a multiple of that of everything else.
+//! # Compression
+//! permessage-deflate (RFC 7692) is the feature `deflate`, off by default, for whole messages. It needs memory that is a multiple of that of
+//! everything else, and an operating system: zlib-rs, which does the work, uses the standard library to allocate. How many WebSockets may
+//! compress at a time is limited, and each message is compressed on its own unless a program wants otherwise, so that a WebSocket
+//! which waits needs nothing for it. The length of messages is limited after decompression. A wrong use of the bit RSV1 ends the WebSocket with
+//! 1002, what cannot be decompressed with 1007, and a message that would become too long with 1009.
+//!
+//! [`accept`] agrees to no extension, and [`Socket`] takes no compressed messages.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -48,6 +57,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg(feature = "deflate")]
+mod deflate;
 mod frame;
 mod handshake;
 #[cfg(feature = "alloc")]
@@ -55,7 +66,11 @@ mod messages;
 mod socket;
 mod utf8;
 
+#[cfg(feature = "deflate")]
+pub use deflate::{Agreed, Budget, Deflate};
 pub use handshake::{accept, is_handshake, is_same_origin};
+#[cfg(feature = "deflate")]
+pub use messages::websocket_deflate;
 #[cfg(feature = "alloc")]
 pub use messages::{Event, Link, Options, websocket};
 pub use socket::{Ending, Kind, Next, PIECE_BYTES_MAX, Piece, Socket};

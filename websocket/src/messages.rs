@@ -7,13 +7,16 @@ use core::task::Poll;
 use aurora_http_core::handler::{Duplex, Progress, Wire, duplex};
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
+#[cfg(feature = "deflate")]
+use crate::deflate::Agreed;
 use crate::frame::{HEADER_BYTES_MAX, Opcode, write_header};
-use crate::socket::{Ending, Kind, Next, PIECE_BYTES_MAX, Socket};
+use crate::socket::{Ending, Kind, Next, PIECE_BYTES_MAX, Piece, Socket};
 
 /// The limits of a [`websocket`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Options {
-    /// The longest message that a client may send, in bytes; 64 KiB by default. A longer one ends the WebSocket with 1009.
+    /// The longest message that a client may send, in bytes; 64 KiB by default. A longer one ends the WebSocket with 1009. Compressed ones
+    /// are measured as they are when decompressed.
     pub message_bytes_max: u32,
     /// Clients are pinged this often, and must have sent something in between, such as the answer. 30 s by default.
     pub ping_ms: u32,
@@ -59,11 +62,35 @@ pub enum Event<'m> {
 ///     }))
 /// });
 /// ```
-pub fn websocket<F>(options: Options, mut on_event: F) -> Duplex<impl FnMut(&mut Wire<'_, '_>) -> Progress>
+pub fn websocket<F>(options: Options, on_event: F) -> Duplex<impl FnMut(&mut Wire<'_, '_>) -> Progress>
+where
+    F: FnMut(Event<'_>, &mut Link<'_, '_>),
+{
+    speak(State::new(options), on_event)
+}
+
+/// As [`websocket`], behind [`Deflate::accept`](crate::Deflate::accept): compresses and decompresses messages as agreed on there.
+#[cfg(feature = "deflate")]
+pub fn websocket_deflate<F>(
+    options: Options,
+    agreed: Option<Agreed>,
+    on_event: F,
+) -> Duplex<impl FnMut(&mut Wire<'_, '_>) -> Progress>
 where
     F: FnMut(Event<'_>, &mut Link<'_, '_>),
 {
     let mut state = State::new(options);
+    if agreed.is_some() {
+        state.socket.allow_compressed();
+    }
+    state.agreed = agreed;
+    speak(state, on_event)
+}
+
+fn speak<F>(mut state: State, mut on_event: F) -> Duplex<impl FnMut(&mut Wire<'_, '_>) -> Progress>
+where
+    F: FnMut(Event<'_>, &mut Link<'_, '_>),
+{
     duplex(move |wire: &mut Wire<'_, '_>| state.step(wire, &mut on_event).unwrap_or(Progress::Done))
 }
 
@@ -74,6 +101,8 @@ pub struct Link<'l, 'w> {
     /// Frames that are still to be sent.
     out: &'l mut Vec<u8>,
     close: &'l mut Option<(u16, String)>,
+    #[cfg(feature = "deflate")]
+    agreed: Option<&'l mut Agreed>,
 }
 
 impl<'w> Link<'_, 'w> {
@@ -98,18 +127,47 @@ impl<'w> Link<'_, 'w> {
     }
 
     fn put(&mut self, opcode: Opcode, payload: &[u8]) {
-        if self.close.is_none() {
-            let mut header = [0; HEADER_BYTES_MAX];
-            let length = write_header(&mut header, opcode, true, payload.len() as u64);
-            self.out.extend_from_slice(&header[..length]);
-            self.out.extend_from_slice(payload);
+        if self.close.is_some() || self.put_compressed(opcode, payload) {
+            return;
         }
+        let mut header = [0; HEADER_BYTES_MAX];
+        let length = write_header(&mut header, opcode, true, payload.len() as u64);
+        self.out.extend_from_slice(&header[..length]);
+        self.out.extend_from_slice(payload);
+    }
+
+    /// Whether the message is on its way.
+    #[cfg(feature = "deflate")]
+    fn put_compressed(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
+        let Some(agreed) = &mut self.agreed else { return false };
+        // The header tells how long the payload has become, so it comes later.
+        let begin = self.out.len();
+        self.out.extend_from_slice(&[0; HEADER_BYTES_MAX]);
+        let behind = begin + HEADER_BYTES_MAX;
+        if !agreed.compress(payload, self.out) {
+            self.out.truncate(begin);
+            return false;
+        }
+        let mut header = [0; HEADER_BYTES_MAX];
+        let length = write_header(&mut header, opcode, true, (self.out.len() - behind) as u64);
+        // The bit that says so (RFC 7692 §6).
+        header[0] |= 0x40;
+        self.out[behind - length..behind].copy_from_slice(&header[..length]);
+        self.out.drain(begin..behind - length);
+        true
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    const fn put_compressed(&self, _: Opcode, _: &[u8]) -> bool {
+        false
     }
 }
 
 struct State {
     options: Options,
     socket: Socket,
+    #[cfg(feature = "deflate")]
+    agreed: Option<Agreed>,
     /// The message that is arriving.
     message: Vec<u8>,
     /// Frames of the program's, of which `sent` bytes have been sent.
@@ -129,6 +187,8 @@ impl State {
         Self {
             options,
             socket: Socket::new(options.message_bytes_max.into()),
+            #[cfg(feature = "deflate")]
+            agreed: None,
             message: Vec::new(),
             out: Vec::new(),
             sent: 0,
@@ -173,8 +233,7 @@ impl State {
                     self.tell(Event::Ended(ending), wire, on_event);
                 }
                 Poll::Ready(Next::Piece(piece)) => {
-                    self.message.extend_from_slice(&bytes[..piece.length]);
-                    if piece.is_last {
+                    if self.take(&bytes[..piece.length], piece) && piece.is_last {
                         self.deliver(piece.kind, wire, on_event);
                     }
                 }
@@ -213,6 +272,33 @@ impl State {
         }
     }
 
+    /// Takes a piece of a message; `false` if the WebSocket ends by it.
+    #[cfg_attr(not(feature = "deflate"), allow(unused_variables))]
+    fn take(&mut self, bytes: &[u8], piece: Piece) -> bool {
+        #[cfg(feature = "deflate")]
+        if self.socket.is_compressed() {
+            return self.take_compressed(bytes, piece);
+        }
+        self.message.extend_from_slice(bytes);
+        true
+    }
+
+    #[cfg(feature = "deflate")]
+    fn take_compressed(&mut self, bytes: &[u8], piece: Piece) -> bool {
+        let Self { socket, agreed: Some(agreed), message, options, .. } = self else { return false };
+        let length = message.len();
+        let max = usize::try_from(options.message_bytes_max).unwrap_or(usize::MAX);
+        if let Err(broken) = agreed.decompress(bytes, piece.is_last, message, max) {
+            broken.fail(socket);
+            return false;
+        }
+        let is_right = piece.kind == Kind::Binary || socket.checks_text(&message[length..], piece.is_last);
+        if !is_right {
+            socket.fail(Ending::NotUtf8, 1007);
+        }
+        is_right
+    }
+
     fn deliver<F>(&mut self, kind: Kind, wire: &mut Wire<'_, '_>, on_event: &mut F)
     where
         F: FnMut(Event<'_>, &mut Link<'_, '_>),
@@ -232,8 +318,14 @@ impl State {
     where
         F: FnMut(Event<'_>, &mut Link<'_, '_>),
     {
-        let Self { out, close, .. } = self;
-        on_event(event, &mut Link { response: wire.response(), out, close });
+        let mut link = Link {
+            response: wire.response(),
+            out: &mut self.out,
+            close: &mut self.close,
+            #[cfg(feature = "deflate")]
+            agreed: self.agreed.as_mut(),
+        };
+        on_event(event, &mut link);
     }
 }
 

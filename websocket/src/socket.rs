@@ -54,6 +54,8 @@ pub enum Ending {
     Protocol,
     /// The client has sent text that is not UTF-8; it is told by 1007.
     NotUtf8,
+    /// The client has sent a compressed message that cannot be decompressed; it is told by 1007. Only with the feature `deflate`.
+    NotDeflate,
     /// The client has sent a message that is too long; it is told by 1009.
     TooLong,
     /// The client's side of the connection ended without a close frame.
@@ -111,6 +113,9 @@ pub struct Socket {
     message: Option<(Kind, u64)>,
     /// No piece of it was returned yet.
     is_first: bool,
+    /// Messages may be compressed; and whether the one that has begun last is. What is inside is not checked here then.
+    may_compress: bool,
+    is_compressed: bool,
     utf8: Utf8,
     /// The frame that is arriving, and how many bytes of its payload were read.
     frame: Option<(Header, u64)>,
@@ -133,6 +138,8 @@ impl Socket {
             message_bytes_max,
             message: None,
             is_first: false,
+            may_compress: false,
+            is_compressed: false,
             utf8: Utf8::new(),
             frame: None,
             control: [0; CONTROL_BYTES_MAX],
@@ -264,8 +271,26 @@ impl Socket {
         Poll::Ready(Next::End(Ending::Vanished))
     }
 
+    /// Allows messages to be compressed. Their pieces are passed on as they are: who decompresses them checks their length and
+    /// their text.
+    #[cfg(feature = "deflate")]
+    pub(crate) const fn allow_compressed(&mut self) {
+        self.may_compress = true;
+    }
+
+    /// Whether the message of the last piece is compressed.
+    #[cfg(feature = "deflate")]
+    pub(crate) const fn is_compressed(&self) -> bool {
+        self.is_compressed
+    }
+
+    /// Whether the text of a message may go on with `bytes`, or end with them.
+    pub(crate) fn checks_text(&mut self, bytes: &[u8], is_last: bool) -> bool {
+        self.utf8.takes(bytes) && (!is_last || self.utf8.is_complete())
+    }
+
     /// The WebSocket ends, and the client is told why.
-    fn fail(&mut self, ending: Ending, code: u16) {
+    pub(crate) fn fail(&mut self, ending: Ending, code: u16) {
         self.ending = Some(ending);
         self.frame = None;
         if !self.has_closed {
@@ -276,7 +301,7 @@ impl Socket {
 
     /// Whether there is a header, or an end.
     fn read_header(&mut self, wire: &mut Wire<'_, '_>) -> bool {
-        let (header, length) = match Header::read(wire.received()) {
+        let (header, length) = match Header::read(wire.received(), self.may_compress) {
             Ok(read) => read,
             Err(NoHeader::Incomplete) => return matches!(self.wait(wire), Poll::Ready(_)),
             Err(NoHeader::Wrong) => {
@@ -297,12 +322,13 @@ impl Socket {
         };
         if let Some((kind, length)) = so_far {
             let length = length.saturating_add(header.length);
-            if length > self.message_bytes_max {
+            if self.message.is_none() {
+                (self.is_first, self.is_compressed, self.utf8) = (true, header.is_compressed, Utf8::new());
+            }
+            // How long a compressed message is turns out when it is decompressed.
+            if length > self.message_bytes_max && !self.is_compressed {
                 self.fail(Ending::TooLong, 1009);
                 return true;
-            }
-            if self.message.is_none() {
-                (self.is_first, self.utf8) = (true, Utf8::new());
             }
             self.message = Some((kind, length));
         }
@@ -319,7 +345,7 @@ impl Socket {
         let is_over = arrived == header.length;
         self.frame = if is_over { None } else { Some((header, arrived)) };
         let is_last = is_over && header.is_final;
-        if kind == Kind::Text && (!self.utf8.takes(&into[..length]) || is_last && !self.utf8.is_complete()) {
+        if kind == Kind::Text && !self.is_compressed && !self.checks_text(&into[..length], is_last) {
             self.fail(Ending::NotUtf8, 1007);
             return None;
         }

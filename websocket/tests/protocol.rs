@@ -10,7 +10,7 @@ use aurora_http_core::limits::Limits;
 use aurora_http_core::sim::with_server;
 use aurora_http_core::writer::WriteError;
 use aurora_http_websocket::{Next, PIECE_BYTES_MAX, Socket, accept};
-use support::{BINARY, CLOSE, HANDSHAKE, PING, PONG, Said, TEXT, close, frame, part, raw, said};
+use support::{BINARY, CLOSE, HANDSHAKE, PING, PONG, Said, TEXT, close, converse, frame, part, raw, said, take_close};
 
 const MESSAGE_BYTES_MAX: u32 = 2 << 20;
 
@@ -57,29 +57,6 @@ fn echo_of_messages() -> impl Handler {
             Event::Binary(bytes) => link.send_binary(bytes),
             _ => {}
         }))
-    })
-}
-
-/// What the server says to `sent`, which is passed to it in pieces of these lengths, again and again; and whether it ends the
-/// connection.
-fn answer(handler: impl Handler, sent: &[u8], lengths: &[usize]) -> (Vec<Said>, bool) {
-    with_server(handler, Limits::default(), |server| {
-        let client = server.connect();
-        server.send(client, HANDSHAKE.as_bytes());
-        let head = String::from_utf8(server.receive(client)).unwrap();
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        assert!(head.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
-        let (mut rest, mut received) = (sent, Vec::new());
-        let mut lengths = lengths.iter().cycle();
-        while !rest.is_empty() && !server.has_ended(client) {
-            let (now, later) = rest.split_at((*lengths.next().unwrap()).min(rest.len()));
-            server.send(client, now);
-            received.extend(server.receive(client));
-            rest = later;
-        }
-        received.extend(server.receive(client));
-        let ended = server.has_ended(client);
-        (said(&received), ended)
     })
 }
 
@@ -283,15 +260,12 @@ fn sizes(rows: &mut Vec<Row>) {
 }
 
 fn check(row: &Row, handler: impl Handler, lengths: &[usize]) {
-    let (mut heard, ended) = answer(handler, &row.sent, lengths);
-    let id = &row.id;
-    let closed = heard.last().filter(|(opcode, _)| *opcode == CLOSE).map(|(_, payload)| match **payload {
-        [] => 0,
-        [high, low] => u16::from_be_bytes([high, low]),
-        _ => panic!("{id}: {payload:?}"),
-    });
+    let (head, received, ended) = converse(handler, HANDSHAKE, &row.sent, lengths);
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(head.contains("\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{head}");
+    let (id, mut heard) = (&row.id, said(&received));
+    let closed = take_close(&mut heard);
     assert_eq!((closed, ended), (row.close, row.close.is_some()), "{id}, in pieces of {lengths:?}");
-    heard.truncate(heard.len() - usize::from(closed.is_some()));
     assert!(heard == row.heard, "{id}, in pieces of {lengths:?}: {} messages", heard.len());
 }
 
