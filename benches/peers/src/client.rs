@@ -157,9 +157,14 @@ impl Client {
         self.outcome = Outcome::new();
         self.idle.clear();
         for index in 0..self.connections.len() {
-            if self.connections[index].awaited == 0 {
-                self.next(index, start)?;
+            if self.connections[index].awaited > 0 {
+                continue;
             }
+            if self.request.closes {
+                // It may have its response, from an earlier run, and the server is about to close it.
+                self.connections[index] = self.open(index, self.connections[index].is_slow)?;
+            }
+            self.next(index, start)?;
         }
         let mut due = start;
         let mut slow_due = start;

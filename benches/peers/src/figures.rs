@@ -49,6 +49,9 @@ pub struct Figures {
     pub requests_per_second: f64,
     /// CPU time of the server per request, in nanoseconds.
     pub cpu_ns: f64,
+    /// That, as a ratio to what the baseline took shortly before.
+    #[serde(default)]
+    pub ratio: f64,
     pub user_ns: f64,
     pub system_ns: f64,
     pub p50_us: f64,
@@ -69,9 +72,10 @@ pub struct Figures {
 
 type Access = fn(&mut Figures) -> &mut f64;
 
-const FIELDS: [Access; 13] = [
+const FIELDS: [Access; 14] = [
     |figures| &mut figures.requests_per_second,
     |figures| &mut figures.cpu_ns,
+    |figures| &mut figures.ratio,
     |figures| &mut figures.user_ns,
     |figures| &mut figures.system_ns,
     |figures| &mut figures.p50_us,

@@ -30,15 +30,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use cores::Cores;
 use figures::{Figures, Machine, ModeReport, Report, Row, median};
 use measure::Bench;
-use modes::Mode;
+use modes::{Kind, Mode};
 use options::{HELP, Options, Task};
-use servers::Known;
+use servers::{BASELINE, Known};
 
 /// A round in which the hypervisor took more than this is not used.
 const STEAL_MAX: f64 = 0.05;
 
 /// Rounds in which other programs took more than this of the server's cores are used only if there are no others.
 const OTHERS_MAX: f64 = 0.1;
+/// How many servers are measured before the baseline is measured again.
+const BASELINE_EVERY: usize = 3;
 
 fn main() -> ExitCode {
     let result = Options::read(std::env::args().skip(1)).and_then(|options| match options.task {
@@ -149,12 +151,7 @@ impl Run<'_> {
             if round % 2 == 1 {
                 order.reverse();
             }
-            for at in order.into_iter().filter(|at| rows[*at].refused.is_none()).collect::<Vec<_>>() {
-                match self.round(&servers[at], mode) {
-                    Ok(figures) => rows[at].rounds.push(figures),
-                    Err(reason) => rows[at].refused = Some(reason),
-                }
-            }
+            self.round_of_all(mode, servers, &order, &mut rows);
         }
         eprint!("\r{:60}\r", "");
         for (row, server) in rows.iter_mut().zip(servers) {
@@ -166,6 +163,29 @@ impl Run<'_> {
             }
         }
         ModeReport { name: mode.name.to_owned(), about: mode.about.to_owned(), rows }
+    }
+
+    /// One round of each server. The speed of a machine changes within minutes, so the baseline is measured again and again.
+    fn round_of_all(&mut self, mode: &Mode, servers: &[Known], order: &[usize], rows: &mut [Row]) {
+        let baseline = servers.iter().find(|server| server.name == BASELINE);
+        let baseline = baseline.filter(|_| !matches!(mode.kind, Kind::Memory { .. }));
+        let mut base_ns = None;
+        for (count, &at) in order.iter().enumerate() {
+            if count % BASELINE_EVERY == 0 {
+                let base = baseline.and_then(|server| self.round(server, mode).ok());
+                base_ns = base.map(|figures| figures.cpu_ns);
+            }
+            if rows[at].refused.is_some() {
+                continue;
+            }
+            match self.round(&servers[at], mode) {
+                Ok(figures) => {
+                    let ratio = base_ns.map_or(0.0, |base_ns| figures.cpu_ns / base_ns);
+                    rows[at].rounds.push(Figures { ratio, ..figures });
+                }
+                Err(reason) => rows[at].refused = Some(reason),
+            }
+        }
     }
 
     /// One round, if the server's answers are right.

@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::figures::{Figures, ModeReport, Report, Row};
 use crate::report::key;
-use crate::servers::{self, BASELINE};
+use crate::servers;
 
 const OURS: RGBColor = RGBColor(0xd9, 0x48, 0x01);
 const BARE: RGBColor = RGBColor(0x96, 0x96, 0x96);
@@ -64,9 +64,7 @@ fn color(server: &str) -> RGBColor {
 type Bar = (String, f64, String);
 
 fn by_ratio(mode: &ModeReport) -> Vec<Bar> {
-    let base = mode.rows.iter().find(|row| row.server == BASELINE).and_then(|row| row.figures);
-    let base = base.map_or(1.0, |figures| figures.cpu_ns);
-    sorted(mode, |figures| (figures.cpu_ns / base, format!("{:.2}", figures.cpu_ns / base)))
+    sorted(mode, |figures| (figures.ratio, format!("{:.2}", figures.ratio)))
 }
 
 fn by_memory(mode: &ModeReport) -> Vec<Bar> {
@@ -185,25 +183,26 @@ fn latencies(path: &Path, mode: &ModeReport) -> Drawn {
     Ok(())
 }
 
-/// For each server, idle connections and CPU time per request as a ratio to that with the fewest.
+/// For each server, idle connections and the ratio of its CPU time per request beside them.
 fn beside(report: &Report) -> Vec<(String, Vec<(f64, f64)>)> {
     let modes = [(10.0, "beside-10"), (1e3, "beside-1k"), (1e4, "beside-10k"), (1.8e4, "beside-18k")];
     let points = |server: &str| {
-        let cpu = |name: &str| {
+        let ratio = |name: &str| {
             let rows = &mode(report, name)?.rows;
-            Some(rows.iter().find(|row| row.server == server)?.figures?.cpu_ns)
+            Some(rows.iter().find(|row| row.server == server)?.figures?.ratio)
         };
-        let base = modes.iter().find_map(|(_, name)| cpu(name)).unwrap_or(1.0);
-        modes.iter().filter_map(|(idle, name)| Some((*idle, cpu(name)? / base))).collect()
+        modes.iter().filter_map(|(idle, name)| Some((*idle, ratio(name)?))).collect()
     };
     servers::ALL.iter().map(|server| (server.name.to_owned(), points(server.name))).collect()
 }
 
 fn scale(path: &Path, lines: &[(String, Vec<(f64, f64)>)]) -> Drawn {
+    // Very slow servers are left out.
+    let lines: Vec<_> = lines.iter().filter(|(_, points)| points.iter().all(|(_, ratio)| *ratio < 3.0)).collect();
     let most = lines.iter().flat_map(|(_, points)| points).map(|(_, ratio)| *ratio).fold(1.2, f64::max);
     let root = SVGBackend::new(path, (2 * PANEL_WIDTH, 380)).into_drawing_area();
     root.fill(&WHITE)?;
-    let title = "CPU time per request of 64 busy connections beside idle ones, as a ratio to that beside 10";
+    let title = "CPU time per request of 64 busy connections beside idle ones, as a ratio to the bare loop on epoll";
     root.draw(&Text::new(title, (14, 12), ("sans-serif", 15).into_font().color(&INK)))?;
     let mut chart = ChartBuilder::on(&root)
         .margin(12)

@@ -2,32 +2,34 @@
 
 use crate::figures::{Figures, ModeReport, Row};
 use crate::modes::{Kind, Mode};
-use crate::servers::BASELINE;
 
 /// A column: its title, its width and its value; `None` if a mode does not measure it.
-type Column = (&'static str, usize, fn(&Row, &Figures, Option<&Figures>) -> String);
+type Column = (&'static str, usize, fn(&Row, &Figures) -> String);
 
-const SERVER: Column = ("server", 0, |_, _, _| String::new());
-const RATE: Column = ("req/s", 9, |_, figures, _| whole(figures.requests_per_second));
-const CPU: Column = ("CPU ns/req", 11, |_, figures, _| whole(figures.cpu_ns));
-const RATIO: Column = ("ratio", 6, |_, figures, base| ratio(figures.cpu_ns, base.map(|base| base.cpu_ns)));
-const CPU_MS: Column = ("CPU ms", 9, |_, figures, _| whole(figures.cpu_ns / 1e6));
-const USER_SHARE: Column = ("user", 9, |_, figures, _| percent(figures.user_ns / figures.cpu_ns));
-const USER: Column = ("user", 9, |_, figures, _| whole(figures.user_ns));
-const SYSTEM: Column = ("system", 9, |_, figures, _| whole(figures.system_ns));
-const P50: Column = ("p50 us", 8, |_, figures, _| whole(figures.p50_us));
-const P99: Column = ("p99 us", 8, |_, figures, _| whole(figures.p99_us));
-const P999: Column = ("p99.9 us", 9, |_, figures, _| whole(figures.p999_us));
-const MAX: Column = ("max us", 9, |_, figures, _| whole(figures.max_us));
-const CALLS: Column = ("calls/req", 10, |row, _, _| match row.calls_per_request {
+const SERVER: Column = ("server", 0, |_, _| String::new());
+const RATE: Column = ("req/s", 9, |_, figures| whole(figures.requests_per_second));
+const CPU: Column = ("CPU ns/req", 11, |_, figures| whole(figures.cpu_ns));
+const RATIO: Column = ("ratio", 6, |_, figures| match figures.ratio {
+    0.0 => "-".to_owned(),
+    ratio => format!("{ratio:.2}"),
+});
+const CPU_MS: Column = ("CPU ms", 9, |_, figures| whole(figures.cpu_ns / 1e6));
+const USER_SHARE: Column = ("user", 9, |_, figures| percent(figures.user_ns / figures.cpu_ns));
+const USER: Column = ("user", 9, |_, figures| whole(figures.user_ns));
+const SYSTEM: Column = ("system", 9, |_, figures| whole(figures.system_ns));
+const P50: Column = ("p50 us", 8, |_, figures| whole(figures.p50_us));
+const P99: Column = ("p99 us", 8, |_, figures| whole(figures.p99_us));
+const P999: Column = ("p99.9 us", 9, |_, figures| whole(figures.p999_us));
+const MAX: Column = ("max us", 9, |_, figures| whole(figures.max_us));
+const CALLS: Column = ("calls/req", 10, |row, _| match row.calls_per_request {
     Some(calls) => format!("{calls:.2}"),
     None => "-".to_owned(),
 });
-const PER_CPU_SECOND: Column = ("GiB per CPU s", 14, |_, figures, _| format!("{:.2}", figures.gib_per_cpu_second));
-const PER_SECOND: Column = ("GiB/s", 7, |_, figures, _| format!("{:.2}", figures.gib_per_second));
-const MEMORY: Column = ("bytes per connection", 21, |_, figures, _| whole(figures.bytes_per_connection));
-const STEAL: Column = ("steal", 8, |_, figures, _| percent(figures.steal));
-const OTHERS: Column = ("others", 8, |_, figures, _| percent(figures.others));
+const PER_CPU_SECOND: Column = ("GiB per CPU s", 14, |_, figures| format!("{:.2}", figures.gib_per_cpu_second));
+const PER_SECOND: Column = ("GiB/s", 7, |_, figures| format!("{:.2}", figures.gib_per_second));
+const MEMORY: Column = ("bytes per connection", 21, |_, figures| whole(figures.bytes_per_connection));
+const STEAL: Column = ("steal", 8, |_, figures| percent(figures.steal));
+const OTHERS: Column = ("others", 8, |_, figures| percent(figures.others));
 
 /// The columns of a mode; the first is the server.
 fn columns(kind: &Kind) -> &'static [Column] {
@@ -50,13 +52,12 @@ pub fn print(mode: &Mode, report: &ModeReport) {
     let columns = &columns(&mode.kind)[1..];
     columns.iter().for_each(|(title, width, _)| print!("{title:>width$}"));
     println!();
-    let base = report.rows.iter().find(|row| row.server == BASELINE).and_then(|row| row.figures);
     let mut rows: Vec<(&Row, &Figures)> =
         report.rows.iter().filter_map(|row| Some((row, row.figures.as_ref()?))).collect();
     rows.sort_by(|(_, one), (_, other)| key(one).total_cmp(&key(other)));
     for (row, figures) in rows {
         print!("{:<width$}", row.server);
-        columns.iter().for_each(|(_, width, value)| print!("{:>width$}", value(row, figures, base.as_ref())));
+        columns.iter().for_each(|(_, width, value)| print!("{:>width$}", value(row, figures)));
         println!("{}", if row.is_disturbed { " ~" } else { "" });
     }
     if report.rows.iter().any(|row| row.is_disturbed && row.figures.is_some()) {
@@ -69,9 +70,10 @@ pub fn print(mode: &Mode, report: &ModeReport) {
     }
 }
 
-/// What rows are sorted by.
+/// What rows are sorted by: the ratio, where there is one.
 pub fn key(figures: &Figures) -> f64 {
-    if figures.bytes_per_connection == 0.0 { figures.cpu_ns } else { figures.bytes_per_connection }
+    let keys = [figures.bytes_per_connection, figures.ratio, figures.cpu_ns];
+    keys.into_iter().find(|key| *key > 0.0).unwrap_or(0.0)
 }
 
 fn whole(value: f64) -> String {
@@ -80,8 +82,4 @@ fn whole(value: f64) -> String {
 
 fn percent(value: f64) -> String {
     format!("{:.1} %", value * 100.0)
-}
-
-fn ratio(value: f64, base: Option<f64>) -> String {
-    base.map_or_else(|| "-".to_owned(), |base| format!("{:.2}", value / base))
 }

@@ -57,8 +57,10 @@ impl Buffers {
     /// Gives a buffer to the kernel, with the next [`publish`](Self::publish).
     fn give(&mut self, id: u16) {
         let index = (self.tail % BUFFERS) as usize;
-        // SAFETY: the index is within the ring, and the kernel reads entries only up to the tail.
-        let entry = unsafe { self.entries.add(index).as_mut() };
+        // SAFETY: the index is within the ring.
+        let mut entry = unsafe { self.entries.add(index) };
+        // SAFETY: it is initialised and nobody else has a reference to it: the kernel reads entries only up to the tail.
+        let entry = unsafe { entry.as_mut() };
         entry.set_addr(self.memory[id as usize * BUFFER_LEN..].as_ptr() as u64);
         entry.set_len(BUFFER_LEN as u32);
         entry.set_bid(id);
