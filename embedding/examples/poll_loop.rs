@@ -129,7 +129,7 @@ impl<'p> Slot<'p> {
             }
             Action::Shutdown(reactor::Shutdown::Write) => drop(self.stream.shutdown(Shutdown::Write)),
             Action::Shutdown(reactor::Shutdown::Reset) => {
-                drop(rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)));
+                let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
             }
             Action::Shutdown(_) => drop(self.stream.shutdown(Shutdown::Both)),
             Action::CancelRecv => {

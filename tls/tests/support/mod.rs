@@ -129,7 +129,10 @@ impl Client {
         let outcome = self.stream.read_to_end(&mut received);
         match outcome {
             Ok(_) => (received, true),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => (received, false),
+            // A response that is cut off ends with a reset.
+            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
+                (received, false)
+            }
             Err(error) => panic!("{error}, after {} bytes", received.len()),
         }
     }
