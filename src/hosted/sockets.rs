@@ -246,8 +246,8 @@ impl<'s, T: Make<'s>> Open<'s> for Readiness<'s, 'static, T> {
     }
 
     fn open(tables: Tables<'s>) -> Result<Self, ServerError> {
-        let PollerTables { entries, parked, lent } = &mut tables.handles.poller;
-        Ok(Self::new(T::open(entries, tables.tls, tables.proxy_headers)?, parked, lent))
+        let PollerTables { entries, parked, held, lent } = &mut tables.handles.poller;
+        Ok(Self::new(T::open(entries, tables.tls, tables.proxy_headers)?, parked, held, lent))
     }
 }
 

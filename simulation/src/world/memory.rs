@@ -2,10 +2,11 @@
 
 use std::sync::atomic::AtomicBool;
 
+use aurora_http_core::budget::held_max;
 use aurora_http_core::defer::{DeferCell, Deferrals};
 use aurora_http_core::engine::{Slot, SlotNode, Storage};
 use aurora_http_core::pool::{Buf, BufferPool, ClassCounts, Entry};
-use aurora_http_core::readiness::Parked;
+use aurora_http_core::readiness::{Held, Parked};
 
 use crate::handler::Owned;
 use crate::plan::Plan;
@@ -21,7 +22,8 @@ pub(super) struct Memory<'p> {
     bell: AtomicBool,
     table: Vec<Option<Buf<'p>>>,
     scratch: Vec<u8>,
-    pub(super) parked: Vec<Parked<'p>>,
+    parked: Vec<Parked>,
+    pub(super) held: Vec<Held<'p>>,
     pub(super) lent: Vec<Option<Buf<'p>>>,
     /// Buffers that a reactor held when it ended.
     pub(super) salvaged: Vec<Buf<'p>>,
@@ -53,13 +55,14 @@ impl<'p> Memory<'p> {
             table,
             scratch: vec![0; 1024],
             parked: (0..sockets).map(|_| Parked::new()).collect(),
+            held: (0..held_max(world.slots, world.counts)).map(|_| Held::new()).collect(),
             lent: (0..16).map(|_| None).collect(),
             salvaged: Vec::new(),
         }
     }
 
     /// The parts for an engine, with all buffers in the pool, and for a reactor.
-    pub(super) fn split(&mut self) -> (Parts<'_, 'p>, &mut [Parked<'p>], &mut [Option<Buf<'p>>]) {
+    pub(super) fn split(&mut self) -> (Parts<'_, 'p>, &mut [Parked], &mut [Held<'p>], &mut [Option<Buf<'p>>]) {
         let found = self.table.iter_mut().filter_map(Option::take);
         let buffers: Vec<_> =
             found.chain(self.loans.iter_mut().filter_map(Option::take)).chain(self.salvaged.drain(..)).collect();
@@ -75,7 +78,8 @@ impl<'p> Memory<'p> {
             deferrals,
             scratch: &mut self.scratch,
         };
-        (Parts { counts: self.counts, storage, pool, deferrals }, &mut self.parked, &mut self.lent)
+        let parts = Parts { counts: self.counts, storage, pool, deferrals };
+        (parts, &mut self.parked, &mut self.held, &mut self.lent)
     }
 
     /// Checks that no buffer was lost between two engines.
