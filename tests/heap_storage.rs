@@ -107,11 +107,12 @@ fn an_engine_over_a_reactor_of_the_programs_serves_and_defers() {
                 }
                 #[cfg(has_uring)]
                 Backend::Uring => {
-                    use aurora_http::uring::{Entry, LentPlace, Uring};
+                    use aurora_http::uring::{Entry, Held, LentPlace, Uring};
                     let mut table: [Entry; 16] = std::array::from_fn(|_| Entry::new());
+                    let mut held: [_; 16] = std::array::from_fn(|_| Held::new());
                     let mut lent: [_; 8] = std::array::from_fn(|_| LentPlace::new());
                     drive(&mut storage, address, || {
-                        let mut uring = Uring::new(&mut table, &mut lent).unwrap();
+                        let mut uring = Uring::new(&mut table, &mut held, &mut lent).unwrap();
                         let listener = uring.add_listener(listener).unwrap();
                         let wakers = [uring.waker().unwrap(), uring.waker().unwrap()];
                         (uring, listener, wakers)

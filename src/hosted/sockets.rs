@@ -297,8 +297,8 @@ mod uring {
             if tables.proxy_headers {
                 return Err(ServerError::setting("proxy_headers", "a worker on io_uring", NO_HEADERS_OVER_URING));
             }
-            let UringTables { entries, lent } = &mut tables.handles.uring;
-            Uring::new(entries, lent)
+            let UringTables { entries, held, lent } = &mut tables.handles.uring;
+            Uring::new(entries, held, lent)
                 .map_err(|refusal| ServerError::Backend { backend: Backend::Uring, reason: refusal.to_string() })
         }
     }

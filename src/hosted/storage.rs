@@ -76,6 +76,7 @@ pub(super) struct PollerTables {
 #[derive(Default)]
 pub(super) struct UringTables {
     pub(super) entries: Vec<aurora_http_uring::Entry>,
+    pub(super) held: Vec<aurora_http_uring::Held>,
     pub(super) lent: Vec<aurora_http_uring::LentPlace>,
 }
 
@@ -97,6 +98,7 @@ impl UringTables {
     fn new(budget: &Budget) -> Result<Self, TryReserveError> {
         Ok(Self {
             entries: table(handles_max(budget.connections, budget.listeners), aurora_http_uring::Entry::new)?,
+            held: table(held_max(budget.connections, budget.buffers), aurora_http_uring::Held::new)?,
             lent: table(budget.lent, aurora_http_uring::LentPlace::new)?,
         })
     }
@@ -132,7 +134,7 @@ impl Handles {
         }
         #[cfg(has_uring)]
         {
-            put(&mut self.uring.entries.iter_mut().flat_map(aurora_http_uring::Entry::take_buffers));
+            put(&mut self.uring.held.iter_mut().flat_map(aurora_http_uring::Held::take_buffers));
             put(&mut self.uring.lent.iter_mut().filter_map(aurora_http_uring::LentPlace::take_buffer));
         }
     }
@@ -251,8 +253,10 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
         Chosen::Uring(_) => {
             let handles = handles_max(budget.connections, budget.listeners);
             let table = handles.saturating_mul(size_of::<aurora_http_uring::Entry>());
+            let held =
+                held_max(budget.connections, budget.buffers).saturating_mul(size_of::<aurora_http_uring::Held>());
             let queues = aurora_http_uring::Uring::queue_bytes(handles, budget.lent);
-            Memory { handles: table.saturating_add(queues), ..memory(0) }
+            Memory { handles: table.saturating_add(held).saturating_add(queues), ..memory(0) }
         }
     }
 }

@@ -138,7 +138,10 @@ harness!(
     [],
     [],
     LentPlace::new(),
-    |table, lent| { aurora_http_uring::Uring::new(table, lent).expect("io_uring") },
+    |table: &'static mut [aurora_http_uring::Entry], lent| {
+        let held: Vec<_> = table.iter().map(|_| aurora_http_uring::Held::new()).collect();
+        aurora_http_uring::Uring::new(table, held.leak(), lent).expect("io_uring")
+    },
     [
                 fn open_file(&mut self, bytes: &[u8]) -> Option<FileId> {
                     self.reactor.peers().sends_files().then(|| open_file(bytes))
