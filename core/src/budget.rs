@@ -135,13 +135,14 @@ impl Budget {
     #[must_use]
     pub const fn memory<E>(&self, handle_bytes: usize) -> Memory {
         let slot = size_of::<Entry<Slot<'static, E>>>() + size_of::<SlotNode>() + size_of::<DeferCell>();
-        let places = self.buffers.total().saturating_add(self.loans).saturating_add(self.lent);
+        let free = self.buffers.total().saturating_mul(size_of::<Option<&[u8]>>());
+        let places = self.loans.saturating_add(self.lent).saturating_mul(size_of::<Option<Buf<'static>>>());
         let handles = handles_max(self.connections, self.listeners);
         let held = held_max(self.connections, self.buffers).saturating_mul(size_of::<Held<'static>>());
         Memory {
             slots: self.connections.saturating_mul(slot),
             handles: handles.saturating_mul(size_of::<Parked>() + handle_bytes).saturating_add(held),
-            tables: places.saturating_mul(size_of::<Option<Buf<'static>>>()),
+            tables: free.saturating_add(places),
             buffers: self.buffers.slab_bytes(),
             scratch: self.scratch_bytes,
         }
@@ -193,7 +194,7 @@ mod tests {
             handles + 3 * size_of::<Held<'static>>(),
             "three buffers can be in operations at once"
         );
-        assert_eq!(memory.tables, (3 + 4 + 5) * size_of::<Buf<'static>>());
+        assert_eq!(memory.tables, 3 * size_of::<&[u8]>() + (4 + 5) * size_of::<Buf<'static>>());
         let twice = Budget { connections: 200, ..budget }.memory::<()>(8);
         assert_eq!((twice.slots, twice.handles - memory.handles), (2 * memory.slots, 100 * (size_of::<Parked>() + 8)));
         let few = Budget { connections: 2, ..budget }.memory::<()>(8);

@@ -20,7 +20,7 @@ use crate::readiness::{Held, Parked};
 /// ```
 pub struct PoolTables<'p, const COUNT: usize, const LEN: usize> {
     bytes: Buffers<COUNT, LEN>,
-    table: [Option<Buf<'p>>; COUNT],
+    table: [Option<&'p mut [u8]>; COUNT],
 }
 
 impl<'p, const COUNT: usize, const LEN: usize> PoolTables<'p, COUNT, LEN> {
@@ -38,7 +38,7 @@ impl<'p, const COUNT: usize, const LEN: usize> PoolTables<'p, COUNT, LEN> {
 
 fn pool_of<'p, const COUNT: usize, const LEN: usize>(
     bytes: &'p mut Buffers<COUNT, LEN>,
-    table: &'p mut [Option<Buf<'p>>; COUNT],
+    table: &'p mut [Option<&'p mut [u8]>; COUNT],
 ) -> BufferPool<'p, 'p> {
     let counts = match Class::of_size(LEN) {
         Some(class) => ClassCounts::NONE.with(class, COUNT as u32),
@@ -87,7 +87,7 @@ impl<const COUNT: usize, const LEN: usize> Default for PoolTables<'_, COUNT, LEN
 pub struct Tables<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize, const LEN: usize> {
     // Not a `PoolTables`, which would end at a multiple of 64 bytes on its own.
     bytes: Buffers<BUFFERS, LEN>,
-    table: [Option<Buf<'p>>; BUFFERS],
+    table: [Option<&'p mut [u8]>; BUFFERS],
     slots: Slots<Slot<'p, E>, CONNECTIONS>,
     nodes: [SlotNode; CONNECTIONS],
     parked: [Parked; HANDLES],

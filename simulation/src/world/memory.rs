@@ -20,7 +20,7 @@ pub(super) struct Memory<'p> {
     cells: Vec<DeferCell>,
     groups: Vec<AtomicBool>,
     bell: AtomicBool,
-    table: Vec<Option<Buf<'p>>>,
+    table: Vec<Option<&'p mut [u8]>>,
     scratch: Vec<u8>,
     parked: Vec<Parked>,
     pub(super) held: Vec<Held<'p>>,
@@ -63,12 +63,12 @@ impl<'p> Memory<'p> {
 
     /// The parts for an engine, with all buffers in the pool, and for a reactor.
     pub(super) fn split(&mut self) -> (Parts<'_, 'p>, &mut [Parked], &mut [Held<'p>], &mut [Option<Buf<'p>>]) {
-        let found = self.table.iter_mut().filter_map(Option::take);
-        let buffers: Vec<_> =
-            found.chain(self.loans.iter_mut().filter_map(Option::take)).chain(self.salvaged.drain(..)).collect();
+        let held = self.loans.iter_mut().filter_map(Option::take).chain(self.salvaged.drain(..));
+        let free = self.table.iter_mut().filter_map(Option::take);
+        let blocks: Vec<_> = free.chain(held.map(Buf::into_memory)).collect();
         let mut pool = BufferPool::new(&mut self.table, self.counts).expect("a table as long as the counts");
-        for buf in buffers {
-            pool.add(buf.into_memory()).expect("no more buffers than there were");
+        for block in blocks {
+            pool.add(block).expect("no more buffers than there were");
         }
         let deferrals = Deferrals::new(0, &self.cells, &self.bell).with_group_bells(&self.groups);
         let storage = Storage {
@@ -84,7 +84,7 @@ impl<'p> Memory<'p> {
 
     /// Checks that no buffer was lost between two engines.
     pub(super) fn check(&self) -> Result<(), String> {
-        let found = self.table.iter().chain(&self.loans).flatten().count() + self.salvaged.len();
+        let found = self.table.iter().flatten().count() + self.loans.iter().flatten().count() + self.salvaged.len();
         if found == self.counts.total() {
             Ok(())
         } else {
