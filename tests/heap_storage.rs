@@ -77,39 +77,42 @@ fn an_engine_over_a_reactor_of_the_programs_serves_and_defers() {
             match backend {
                 #[cfg(has_epoll)]
                 Backend::Epoll => {
-                    use aurora_http::core::readiness::{Parked, Readiness};
+                    use aurora_http::core::readiness::{Held, Parked, Readiness};
                     use aurora_http::epoll::{Entry, Epoll};
                     let mut table: [Entry; 16] = std::array::from_fn(|_| Entry::new());
                     let mut parked: [_; 16] = std::array::from_fn(|_| Parked::new());
+                    let mut held: [_; 16] = std::array::from_fn(|_| Held::new());
                     let mut lent: [_; 8] = std::array::from_fn(|_| None);
                     drive(&mut storage, address, || {
                         let mut epoll = Epoll::new(&mut table).unwrap();
                         let listener = epoll.add_listener(listener).unwrap();
                         let wakers = [epoll.waker().unwrap(), epoll.waker().unwrap()];
-                        (Readiness::new(epoll, &mut parked, &mut lent), listener, wakers)
+                        (Readiness::new(epoll, &mut parked, &mut held, &mut lent), listener, wakers)
                     });
                 }
                 #[cfg(has_kqueue)]
                 Backend::Kqueue => {
-                    use aurora_http::core::readiness::{Parked, Readiness};
+                    use aurora_http::core::readiness::{Held, Parked, Readiness};
                     use aurora_http::kqueue::{Entry, Kqueue};
                     let mut table: [Entry; 16] = std::array::from_fn(|_| Entry::new());
                     let mut parked: [_; 16] = std::array::from_fn(|_| Parked::new());
+                    let mut held: [_; 16] = std::array::from_fn(|_| Held::new());
                     let mut lent: [_; 8] = std::array::from_fn(|_| None);
                     drive(&mut storage, address, || {
                         let mut kqueue = Kqueue::new(&mut table).unwrap();
                         let listener = kqueue.add_listener(listener).unwrap();
                         let wakers = [kqueue.waker().unwrap(), kqueue.waker().unwrap()];
-                        (Readiness::new(kqueue, &mut parked, &mut lent), listener, wakers)
+                        (Readiness::new(kqueue, &mut parked, &mut held, &mut lent), listener, wakers)
                     });
                 }
                 #[cfg(has_uring)]
                 Backend::Uring => {
-                    use aurora_http::uring::{Entry, LentPlace, Uring};
+                    use aurora_http::uring::{Entry, Held, LentPlace, Uring};
                     let mut table: [Entry; 16] = std::array::from_fn(|_| Entry::new());
+                    let mut held: [_; 16] = std::array::from_fn(|_| Held::new());
                     let mut lent: [_; 8] = std::array::from_fn(|_| LentPlace::new());
                     drive(&mut storage, address, || {
-                        let mut uring = Uring::new(&mut table, &mut lent).unwrap();
+                        let mut uring = Uring::new(&mut table, &mut held, &mut lent).unwrap();
                         let listener = uring.add_listener(listener).unwrap();
                         let wakers = [uring.waker().unwrap(), uring.waker().unwrap()];
                         (uring, listener, wakers)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Reactor, Submission};
-use aurora_http_core::readiness::Parked;
+use aurora_http_core::readiness::{Held, Parked};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 fn open_descriptors() -> usize {
@@ -59,11 +59,11 @@ macro_rules! backend {
             pub(crate) fn count(own: usize, whose: &str) {
                 let mut table: Vec<_> = (0..16).map(|_| $backend::Entry::new()).collect();
                 let mut parked: Vec<_> = (0..16).map(|_| Parked::new()).collect();
-                let mut lent = [const { None }; 1];
+                let (mut held, mut lent) = ([const { Held::new() }; 1], [const { None }; 1]);
                 for _ in 0..3 {
                     let before = open_descriptors();
-                    let mut reactor =
-                        $backend::Reactor::new($backend::$Poller::new(&mut table).unwrap(), &mut parked, &mut lent);
+                    let poller = $backend::$Poller::new(&mut table).unwrap();
+                    let mut reactor = $backend::Reactor::new(poller, &mut parked, &mut held, &mut lent);
                     assert_eq!(open_descriptors(), before + own, "{whose}");
                     let socket =
                         $backend::listen("127.0.0.1:0".parse().unwrap(), &$backend::ListenOptions::default()).unwrap();

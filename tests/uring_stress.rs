@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{Completion, IoHandle, Op, OpKind, OpToken, Outcome, Reactor, Shutdown, Submission};
-use aurora_http_uring::{Entry, LentPlace, ListenOptions, Uring, listen, probe};
+use aurora_http_uring::{Entry, Held, LentPlace, ListenOptions, Uring, listen, probe};
 use rustix::net::sockopt;
 
 const CONNECTIONS: usize = 24;
@@ -284,8 +284,10 @@ fn no_foreign_byte_is_ever_seen() {
     }
     for seed in 0..3 {
         let mut table: Vec<_> = (0..CONNECTIONS + 2).map(|_| Entry::new()).collect();
+        // As many as buffers, which is the bound that a server has.
+        let mut held: Vec<_> = (0..12).map(|_| Held::new()).collect();
         let mut lent: Vec<_> = (0..8).map(|_| LentPlace::new()).collect();
-        let mut bench = Bench::new(Uring::new(&mut table, &mut lent).unwrap());
+        let mut bench = Bench::new(Uring::new(&mut table, &mut held, &mut lent).unwrap());
         let mut steps = Steps(seed);
         for _ in 0..steps_in_this_build() {
             bench.step(&mut steps);
@@ -315,9 +317,10 @@ fn dropping_ends_operations_in_flight_before_their_buffers_are_returned() {
         return eprintln!("not on io_uring: {refusal}");
     }
     let mut table: Vec<_> = (0..CONNECTIONS + 2).map(|_| Entry::new()).collect();
+    let mut held: Vec<_> = (0..12).map(|_| Held::new()).collect();
     let mut lent: Vec<_> = (0..8).map(|_| LentPlace::new()).collect();
     for _ in 0..5 {
-        let mut bench = Bench::new(Uring::new(&mut table, &mut lent).unwrap());
+        let mut bench = Bench::new(Uring::new(&mut table, &mut held, &mut lent).unwrap());
         for _ in 0..8 {
             bench.connect();
         }

@@ -4,18 +4,18 @@
 //! into a [`Reactor`]:
 //!
 //! ```
-//! use aurora_http_core::readiness::Parked;
+//! use aurora_http_core::readiness::{Held, Parked};
 //! use aurora_http_epoll::{Entry, Epoll, ListenOptions, Reactor, listen};
 //!
 //! # fn main() -> Result<(), aurora_http_core::reactor::IoError> {
 //! let mut table: [Entry; 16] = core::array::from_fn(|_| Entry::new());
-//! let mut parked: [Parked<'_>; 16] = core::array::from_fn(|_| Parked::new());
-//! let mut lent = [const { None }; 4];
+//! let mut parked = [const { Parked::new() }; 16];
+//! let (mut held, mut lent) = ([const { Held::new() }; 12], [const { None }; 4]);
 //!
 //! let mut epoll = Epoll::new(&mut table)?;
 //! let listener = epoll.add_listener(listen("127.0.0.1:0".parse().unwrap(), &ListenOptions::default())?)?;
 //! println!("listening on {}", epoll.local_addr(listener)?);
-//! let reactor = Reactor::new(epoll, &mut parked, &mut lent);
+//! let reactor = Reactor::new(epoll, &mut parked, &mut held, &mut lent);
 //! # drop(reactor);
 //! # Ok(())
 //! # }

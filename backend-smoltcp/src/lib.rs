@@ -21,7 +21,7 @@
 //! use aurora_http_core::limits::Limits;
 //! use aurora_http_core::pool::{BufferPool, Buffers, Class, ClassCounts, Slots};
 //! use aurora_http_core::preamble::Preamble;
-//! use aurora_http_core::readiness::{Parked, Readiness};
+//! use aurora_http_core::readiness::{Held, Parked, Readiness};
 //! use aurora_http_core::run::run;
 //! use aurora_http_core::stop::StopFlag;
 //! use aurora_http_core::writer::ResponseWriter;
@@ -46,8 +46,9 @@
 //!     let mut engine = Engine::new(storage, pool, answer, Limits::small_device(), Preamble::new("device").ok()?).ok()?;
 //!     engine.listen(stack.listener()).ok()?;
 //!
-//!     let (mut parked, mut lent) = ([const { Parked::new() }; Sockets::HANDLES], [const { None }; 4]);
-//!     let mut reactor = Readiness::new(stack, &mut parked, &mut lent);
+//!     let (mut parked, mut held) = ([const { Parked::new() }; Sockets::HANDLES], [const { Held::new() }; 4]);
+//!     let mut lent = [const { None }; 4];
+//!     let mut reactor = Readiness::new(stack, &mut parked, &mut held, &mut lent);
 //!     run(&mut engine, &mut reactor, stop).ok()
 //! }
 //! ```

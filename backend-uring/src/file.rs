@@ -7,9 +7,10 @@ use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{FileRange, IoError, IoHandle, Op, OpToken, Submission};
 use rustix::io::Errno;
 
+use crate::held::Tail;
 use crate::ops::{self, Kind};
 use crate::ring::Full;
-use crate::table::{SEND, SENDS_FILES, Tail, WAIT_SEND};
+use crate::table::{SEND, SENDS_FILES, WAIT_SEND};
 use crate::uring::Uring;
 
 impl Uring<'_> {
@@ -25,8 +26,11 @@ impl Uring<'_> {
         let index = io.0;
         match self.table.get_mut(index as usize).filter(|entry| entry.admits(SEND, token)) {
             Some(entry) if SENDS_FILES => {
-                entry.head = Some(head);
-                entry.tail = Tail::File { file, offset, len };
+                let Some(record) = self.held.get_or_take(entry) else {
+                    return self.put_off(token, Op::SendFile { io, head, range });
+                };
+                record.head = Some(head);
+                record.tail = Tail::File { file, offset, len };
                 entry.owner = token;
             }
             _ => return self.refuse(token, Op::SendFile { io, head, range }),
@@ -34,7 +38,7 @@ impl Uring<'_> {
         let pushed = self.push_file(index);
         let entry = &mut self.table[index as usize];
         if pushed.is_err()
-            && let Some(head) = entry.head.take()
+            && let Some((head, _)) = self.held.take_head(entry)
         {
             return Err(Submission { token, op: Op::SendFile { io, head, range } });
         }
@@ -59,7 +63,8 @@ impl Uring<'_> {
         use rustix_uring::cqueue::Flags;
 
         let Some(entry) = self.table.get(index as usize) else { return };
-        let (Some(socket), Some(head), Some(range)) = (&entry.socket, &entry.head, entry.tail.file()) else { return };
+        let Some(record) = self.held.of(entry) else { return };
+        let (Some(socket), Some(head), Some(range)) = (&entry.socket, &record.head, record.tail.file()) else { return };
         let result = match aurora_http_sockets::send_file(socket.as_fd(), head.filled(), range) {
             // At most 1 GiB and a buffer.
             Attempt::Done(count) => count as i32,

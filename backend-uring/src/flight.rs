@@ -1,5 +1,7 @@
 //! Operations in flight: submissions to the kernel, and their completions.
 
+use core::mem::replace;
+
 use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{Completion, IoError, OpKind, Outcome};
 use aurora_http_sockets::os_error;
@@ -9,12 +11,13 @@ use rustix_uring::cqueue::{Flags, buffer_select};
 use rustix_uring::squeue;
 
 use crate::file::file_error;
+use crate::held::Tail;
 use crate::messages::SEND_MAX;
 use crate::ops::{self, Kind};
 use crate::ring::Full;
 use crate::table::{
     ACCEPT, AGAIN_RECV, AGAIN_SEND, CANCEL_RECV, CANCEL_SEND, CLOSE, CLOSING, DONE_CLOSE, DONE_RECV, DONE_SEND, Entry,
-    FIXED, READY, RECV, SEND, TRY, Tail, WAIT_ACCEPT, WAIT_RECV, WAIT_SEND,
+    FIXED, NOT_LENT, READY, RECV, SEND, TRY, WAIT_ACCEPT, WAIT_RECV, WAIT_SEND,
 };
 use crate::uring::Uring;
 
@@ -31,9 +34,9 @@ impl Uring<'_> {
             entry = same;
         }
         let socket = entry.target(index);
-        let into = entry.into.as_mut().map(Buf::spare);
+        let into = self.held.of(entry).and_then(|record| record.into.as_mut()).map(Buf::spare);
         let sqe = ops::recv(socket, index, into, wait_first);
-        // SAFETY: the buffer's memory is 'static, and the entry owns it until the completion.
+        // SAFETY: the buffer's memory is 'static, and the entry's record owns it until the completion.
         unsafe { self.ring.push(&sqe) }
     }
 
@@ -52,10 +55,11 @@ impl Uring<'_> {
     #[inline]
     pub(crate) fn push_send(&mut self, index: u32) -> Result<(), Full> {
         let Some(entry) = self.table.get(index as usize) else { return Ok(()) };
-        let filled = entry.head.as_ref().map_or(&[][..], Buf::filled);
-        let body = match entry.tail {
-            Tail::Bytes(body) => body,
+        let Some(record) = self.held.of(entry) else { return Ok(()) };
+        let filled = record.head.as_ref().map_or(&[][..], Buf::filled);
+        let body = match record.tail {
             Tail::File { .. } => return self.push_file(index),
+            tail => tail.bytes(),
         };
         let one = match (filled, body) {
             (head, []) => head,
@@ -63,7 +67,7 @@ impl Uring<'_> {
             _ => return self.push_send_both(index),
         };
         let sqe = ops::send(entry.target(index), index, &one[..one.len().min(SEND_MAX)]);
-        // SAFETY: head and body are 'static, and the entry owns the head until the completion.
+        // SAFETY: head and body are 'static, and the entry's record owns the head until the completion.
         unsafe { self.ring.push(&sqe) }
     }
 
@@ -73,8 +77,9 @@ impl Uring<'_> {
             self.clear_messages();
         }
         let Some(entry) = self.table.get(index as usize) else { return Ok(()) };
-        let filled = entry.head.as_ref().map_or(&[][..], Buf::filled);
-        let message = self.messages.put(filled, entry.tail.bytes()).ok_or(Full)?;
+        let Some(record) = self.held.of(entry) else { return Ok(()) };
+        let filled = record.head.as_ref().map_or(&[][..], Buf::filled);
+        let message = self.messages.put(filled, record.tail.bytes()).ok_or(Full)?;
         let sqe = ops::send_both(entry.target(index), index, message);
         // SAFETY: as for a send of one part; the message stays valid until it is submitted.
         unsafe { self.ring.push(&sqe) }
@@ -188,7 +193,7 @@ impl Uring<'_> {
         entry.waits &= !wait;
         if entry.flags & cancel != 0 {
             self.record(kind, index, -Errno::CANCELED.raw_os_error(), Flags::empty());
-        } else if kind == Kind::Send && entry.tail.file().is_some() {
+        } else if kind == Kind::Send && self.held.of(entry).is_some_and(|record| record.tail.file().is_some()) {
             self.send_file(index);
         } else {
             self.push_again(kind, index);
@@ -276,7 +281,8 @@ impl Uring<'_> {
         } else if flags & DONE_RECV != 0 {
             let result = entry.recv_result;
             entry.flags &= !DONE_RECV;
-            self.hand_out_recv(index, result, true)
+            let lent = self.lent.take(replace(&mut entry.lent, NOT_LENT));
+            self.hand_out_recv(index, result, true, lent)
         } else if flags & ACCEPT != 0 && entry.is_due() {
             self.hand_out_accept(index)
         } else if flags & DONE_CLOSE != 0 {
@@ -292,13 +298,26 @@ impl Uring<'_> {
         completion
     }
 
+    /// Completes a receive, which has picked the buffer `lent` if it is `Some`.
     #[inline]
-    pub(crate) fn hand_out_recv(&mut self, index: u32, result: i32, has_more: bool) -> Option<Completion<'static>> {
-        if result < 0 && self.requeue_if_transient(Kind::Recv, index, result) {
-            return None;
+    pub(crate) fn hand_out_recv(
+        &mut self,
+        index: u32,
+        result: i32,
+        has_more: bool,
+        mut lent: Option<Buf<'static>>,
+    ) -> Option<Completion<'static>> {
+        if result < 0 {
+            if let Some(unused) = lent.take() {
+                let lent = self.lent.push(unused);
+                debug_assert!(lent.is_ok(), "its id has become free");
+            }
+            if self.requeue_if_transient(Kind::Recv, index, result) {
+                return None;
+            }
         }
         let entry = self.table.get_mut(index as usize)?;
-        let mut buf = entry.into.take();
+        let mut buf = if lent.is_some() { lent } else { self.held.take_into(entry) };
         let result = match u32::try_from(result) {
             Ok(count) => {
                 if let Some(buf) = &mut buf {
@@ -322,9 +341,9 @@ impl Uring<'_> {
             return None;
         }
         let entry = self.table.get_mut(index as usize)?;
-        let is_file = entry.tail.file().is_some();
+        let (head, tail) = self.held.take_head(entry)?;
+        let (is_file, body) = (tail.file().is_some(), tail.bytes());
         let result = u32::try_from(result).map_err(|_| if is_file { file_error(result) } else { error_of(result) });
-        let (head, body) = (entry.head.take()?, entry.tail.bytes());
         entry.flags &= !(SEND | CANCEL_SEND);
         let token = entry.owner.with_kind(OpKind::Send);
         if entry.flags & CLOSE != 0 {
@@ -349,8 +368,10 @@ impl Uring<'_> {
         let Some(entry) = self.table.get_mut(index as usize) else { return };
         match kind {
             Kind::Recv => {
-                self.store_lent(index, flags);
-                let entry = &mut self.table[index as usize];
+                if let Some(id) = buffer_select(flags) {
+                    self.lent.pick(id);
+                    entry.lent = id;
+                }
                 entry.recv_result = result;
                 entry.flags |= DONE_RECV;
             }
@@ -369,16 +390,6 @@ impl Uring<'_> {
             }
         }
         self.push_ready(index);
-    }
-
-    /// Stores the lent buffer that the kernel picked for a receive in its entry.
-    #[inline]
-    pub(crate) fn store_lent(&mut self, index: u32, flags: Flags) {
-        if let Some(id) = buffer_select(flags)
-            && let Some(entry) = self.table.get_mut(index as usize)
-        {
-            entry.into = self.lent.take(id);
-        }
     }
 }
 

@@ -10,17 +10,20 @@ use std::vec::Vec;
 use aurora_http_core::reactor::{IoHandle, Op, OpToken, Reactor, Submission};
 
 use super::*;
-use crate::{LentPlace, ListenOptions, Refusal, listen};
+use crate::{Held, LentPlace, ListenOptions, Refusal, listen};
 
 const AGAIN: i32 = -11;
 
-fn tables() -> (Vec<Entry>, [LentPlace; 2]) {
-    ((0..40).map(|_| Entry::new()).collect(), [LentPlace::new(), LentPlace::new()])
+type Tables = (Vec<Entry>, [Held; 2], [LentPlace; 2]);
+
+fn tables() -> Tables {
+    let table = (0..40).map(|_| Entry::new()).collect();
+    (table, [const { Held::new() }; 2], [const { LentPlace::new() }; 2])
 }
 
 /// A reactor with a listener, where io_uring is allowed.
-fn listening<'s>((table, lent): &'s mut (Vec<Entry>, [LentPlace; 2])) -> Option<(Uring<'s>, IoHandle)> {
-    let mut uring = match Uring::new(table, lent) {
+fn listening<'s>((table, held, lent): &'s mut Tables) -> Option<(Uring<'s>, IoHandle)> {
+    let mut uring = match Uring::new(table, held, lent) {
         Ok(uring) => uring,
         Err(refusal) => {
             assert!(matches!(refusal, Refusal::Missing | Refusal::Disabled(_) | Refusal::Forbidden), "{refusal}");
@@ -33,7 +36,7 @@ fn listening<'s>((table, lent): &'s mut (Vec<Entry>, [LentPlace; 2])) -> Option<
     Some((uring, listener))
 }
 
-fn connected<'s>(tables: &'s mut (Vec<Entry>, [LentPlace; 2])) -> Option<(Uring<'s>, TcpStream, IoHandle)> {
+fn connected<'s>(tables: &'s mut Tables) -> Option<(Uring<'s>, TcpStream, IoHandle)> {
     let (mut uring, listener) = listening(tables)?;
     let client = TcpStream::connect(uring.local_addr(listener).unwrap()).unwrap();
     uring.submit(Submission { token: token(listener, OpKind::Accept), op: Op::Accept { listener } }).unwrap();
@@ -64,11 +67,13 @@ fn buf(bytes: usize) -> Buf<'static> {
 fn in_flight(uring: &mut Uring<'_>, io: IoHandle, kind: Kind, buf: Buf<'static>) {
     let entry = &mut uring.table[io.0 as usize];
     entry.owner = token(io, OpKind::Recv);
+    entry.flags |= if kind == Kind::Recv { RECV } else { SEND };
+    let record = uring.held.get_or_take(entry).expect("a free record");
     if kind == Kind::Recv {
-        (entry.into, entry.flags) = (Some(buf), entry.flags | RECV);
-        assert!(uring.hand_out_recv(io.0, AGAIN, false).is_none());
+        record.into = Some(buf);
+        assert!(uring.hand_out_recv(io.0, AGAIN, false, None).is_none());
     } else {
-        (entry.head, entry.flags) = (Some(buf), entry.flags | SEND);
+        record.head = Some(buf);
         assert!(uring.hand_out_send(io.0, AGAIN).is_none());
     }
 }
@@ -146,8 +151,9 @@ fn a_cancelled_operation_is_not_queued_again() {
     let mut tables = tables();
     let Some((mut uring, _client, io)) = connected(&mut tables) else { return };
     let entry = &mut uring.table[io.0 as usize];
-    (entry.into, entry.flags) = (Some(buf(16)), entry.flags | RECV | CANCEL_RECV);
-    let Some(Completion { outcome, .. }) = uring.hand_out_recv(io.0, AGAIN, false) else {
+    entry.flags |= RECV | CANCEL_RECV;
+    uring.held.get_or_take(entry).expect("a free record").into = Some(buf(16));
+    let Some(Completion { outcome, .. }) = uring.hand_out_recv(io.0, AGAIN, false, None) else {
         panic!("it was queued again")
     };
     assert!(matches!(outcome, Outcome::Recv { result: Err(IoError::Canceled), buf: Some(_) }));
@@ -160,6 +166,6 @@ fn a_dropped_reactor_returns_the_buffer_of_a_polled_receive() {
     in_flight(&mut uring, io, Kind::Recv, buf(16));
     uring.wait(Some(Duration::ZERO)).unwrap();
     drop(uring);
-    let given: Vec<_> = tables.0.iter_mut().flat_map(Entry::take_buffers).collect();
+    let given: Vec<_> = tables.1.iter_mut().flat_map(Held::take_buffers).collect();
     assert_eq!(given.iter().map(Buf::capacity).collect::<Vec<_>>(), [16]);
 }

@@ -36,11 +36,11 @@ const _: () = assert!(size_of::<BufEntry>() == TAIL_OFFSET && size_of::<io_uring
 /// ```no_run
 /// use aurora_http_core::pool::Buf;
 /// use aurora_http_core::reactor::Reactor;
-/// use aurora_http_uring::{Entry, LentPlace, Uring};
+/// use aurora_http_uring::{Entry, Held, LentPlace, Uring};
 ///
 /// let mut table = [const { Entry::new() }; 16];
-/// let mut places = [const { LentPlace::new() }; 4];
-/// let mut uring = Uring::new(&mut table, &mut places)?;
+/// let (mut held, mut places) = ([const { Held::new() }; 12], [const { LentPlace::new() }; 4]);
+/// let mut uring = Uring::new(&mut table, &mut held, &mut places)?;
 /// assert!(uring.provide(Buf::new(vec![0; 4096].leak())).is_ok());
 /// drop(uring);
 /// let returned: Vec<Buf<'static>> = places.iter_mut().filter_map(LentPlace::take_buffer).collect();
@@ -50,6 +50,8 @@ const _: () = assert!(size_of::<BufEntry>() == TAIL_OFFSET && size_of::<io_uring
 #[derive(Default)]
 pub struct LentPlace {
     buf: Option<Buf<'static>>,
+    /// A receive that has completed has picked it, but was not handed out.
+    picked: bool,
     /// The kernel no longer has access to it.
     released: bool,
 }
@@ -58,7 +60,7 @@ impl LentPlace {
     /// An empty place.
     #[must_use]
     pub const fn new() -> Self {
-        Self { buf: None, released: false }
+        Self { buf: None, picked: false, released: false }
     }
 
     /// Takes the buffer that a dropped reactor left here. `None` when there is none, and forever when the kernel might still
@@ -135,19 +137,28 @@ impl<'s> Lent<'s> {
     /// The buffer that the kernel picked for a receive.
     #[inline]
     pub(crate) fn take(&mut self, id: u16) -> Option<Buf<'static>> {
-        let buf = self.places.get_mut(usize::from(id))?.buf.take()?;
+        let place = self.places.get_mut(usize::from(id))?;
+        let buf = place.buf.take()?;
+        place.picked = false;
         self.push_free(id);
         Some(buf)
+    }
+
+    /// The kernel has picked this buffer for a receive, which is to be handed out later: until then it stays here.
+    pub(crate) fn pick(&mut self, id: u16) {
+        if let Some(place) = self.places.get_mut(usize::from(id)) {
+            place.picked = true;
+        }
     }
 
     /// Takes back one buffer that is left. The ring must not be registered any more.
     pub(crate) fn reclaim(&mut self) -> Option<Buf<'static>> {
         debug_assert!(!self.registered, "the kernel may still pick it");
-        let id = self.places.iter().position(|place| place.buf.is_some())?;
+        let id = self.places.iter().position(|place| place.buf.is_some() && !place.picked)?;
         self.take(id as u16)
     }
 
-    /// Whether no buffer is in the ring, and none was picked by a receive whose completion has not been seen.
+    /// Whether no buffer is in the ring, and none was picked by a receive that was not handed out.
     pub(crate) fn is_empty(&self) -> bool {
         self.free == self.places.len()
     }
@@ -157,19 +168,21 @@ impl<'s> Lent<'s> {
         self.tail = 0;
         self.tail_word().store(0, Ordering::Release);
         for id in 0..self.places.len() {
-            if let Some(buf) = self.take(id as u16) {
+            if !self.places[id].picked
+                && let Some(buf) = self.take(id as u16)
+            {
                 let pushed = self.push(buf);
                 debug_assert!(pushed.is_ok(), "an id was freed for it");
             }
         }
     }
 
-    /// Makes the buffers that are left available to the owner of the places. The ring must not be registered, and no
-    /// receive may have picked one.
-    pub(crate) fn release(&mut self) {
-        debug_assert!(!self.registered, "the kernel may still pick it");
+    /// Makes buffers available to the owner of the places: those of receives that have completed, and those that are left if
+    /// `unpicked` says that no receive can have picked one of them. For that the ring must not be registered.
+    pub(crate) fn release(&mut self, unpicked: bool) {
+        debug_assert!(!self.registered || !unpicked, "the kernel may still pick it");
         for place in &mut *self.places {
-            place.released = true;
+            place.released = unpicked || place.picked;
         }
     }
 

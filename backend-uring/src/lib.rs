@@ -1,17 +1,17 @@
 //! The io_uring backend of aurora-http: completions that are sound by construction.
 //!
 //! The kernel only ever sees memory that is `'static` and that was moved into the operation. [`Uring`] implements
-//! [`Reactor<'static>`](aurora_http_core::reactor::Reactor), its table of operations in flight owns every buffer until the
+//! [`Reactor<'static>`](aurora_http_core::reactor::Reactor), its tables of operations in flight own every buffer until the
 //! operation's own completion, and dropping it early leaks buffers rather than free them while the kernel uses them.
 //!
 //! ```no_run
-//! use aurora_http_uring::{Entry, LentPlace, ListenOptions, Uring, listen};
+//! use aurora_http_uring::{Entry, Held, LentPlace, ListenOptions, Uring, listen};
 //!
 //! # fn main() -> Result<(), Box<dyn core::error::Error>> {
-//! let mut table: [Entry; 16] = core::array::from_fn(|_| Entry::new());
-//! let mut lent = [const { LentPlace::new() }; 4];
+//! let mut table = [const { Entry::new() }; 16];
+//! let (mut held, mut lent) = ([const { Held::new() }; 12], [const { LentPlace::new() }; 4]);
 //!
-//! let mut uring = Uring::new(&mut table, &mut lent)?;
+//! let mut uring = Uring::new(&mut table, &mut held, &mut lent)?;
 //! let listener = uring.add_listener(listen("127.0.0.1:0".parse()?, &ListenOptions::default())?)?;
 //! println!("listening on {} with {}", uring.local_addr(listener)?, uring.rungs());
 //! # Ok(())
@@ -20,7 +20,7 @@
 //!
 //! # What is special about io_uring
 //! - It is completion-based, not a poller: the kernel carries out operations and reports their results. So table entries
-//!   hold the operations in flight and their buffers. They need no generations, because an index is not reused while an
+//!   hold the operations in flight, and a second table their buffers. They need no generations, because an index is not reused while an
 //!   operation is in flight on it.
 //! - Memory belongs to the kernel from submission to completion, even if the reactor is dropped or leaked in between.
 //! - Lent buffers are in a ring of provided buffers; the kernel picks one when data arrives.
@@ -53,6 +53,7 @@ extern crate std;
 mod accept;
 mod file;
 mod flight;
+mod held;
 mod lent;
 mod messages;
 mod nested;
@@ -65,6 +66,7 @@ mod ring;
 mod table;
 mod uring;
 
+pub use held::Held;
 pub use lent::LentPlace;
 pub use probe::probe;
 pub use refusal::{Refusal, Rungs};
@@ -79,12 +81,12 @@ pub use aurora_http_sockets::{ListenOptions, listen};
 ///
 /// ```no_run
 /// use aurora_http_core::reactor::{Reactor, Wake};
-/// use aurora_http_uring::{Entry, LentPlace, Uring};
+/// use aurora_http_uring::{Entry, Held, LentPlace, Uring};
 ///
 /// # fn main() -> Result<(), Box<dyn core::error::Error>> {
 /// let mut table = [const { Entry::new() }; 1];
-/// let mut lent = [const { LentPlace::new() }; 1];
-/// let mut uring = Uring::new(&mut table, &mut lent)?;
+/// let (mut held, mut lent) = ([const { Held::new() }; 1], [const { LentPlace::new() }; 1]);
+/// let mut uring = Uring::new(&mut table, &mut held, &mut lent)?;
 /// let waker = uring.waker()?;
 /// std::thread::spawn(move || waker.wake());
 /// // Without the wake, this would wait forever.

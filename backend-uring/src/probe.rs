@@ -23,5 +23,5 @@ use crate::uring::Uring;
 pub fn probe() -> Result<Rungs, Refusal> {
     let mut table = [Entry::new()];
     let mut lent = [LentPlace::new()];
-    Uring::new(&mut table, &mut lent).map(|uring| uring.rungs())
+    Uring::new(&mut table, &mut [], &mut lent).map(|uring| uring.rungs())
 }

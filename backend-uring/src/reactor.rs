@@ -10,11 +10,12 @@ use aurora_http_core::time::Instant;
 use aurora_http_sockets::os_error;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::io::Errno;
-use rustix_uring::cqueue::Flags;
+use rustix_uring::cqueue::{Flags, buffer_select};
 
+use crate::held::Tail;
 use crate::lent::GROUP;
 use crate::ops::{self, Kind};
-use crate::table::{ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, Entry, LISTENER, NONE, OPEN, RECV, SEND, TRY, Tail};
+use crate::table::{ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, Entry, LISTENER, NONE, OPEN, RECV, SEND, TRY};
 use crate::uring::{Uring, register_lent};
 
 /// How many waits in a row may leave work with the kernel; the one after them makes the kernel finish it all.
@@ -27,10 +28,15 @@ impl Reactor<'static> for Uring<'_> {
         match op {
             Op::Recv { io, into } => match self.table.get_mut(io.0 as usize) {
                 Some(entry) if entry.admits(RECV, token) && into.as_ref().is_none_or(|into| into.spare_len() > 0) => {
-                    entry.into = into;
+                    if into.is_some() {
+                        let Some(record) = self.held.get_or_take(entry) else {
+                            return self.put_off(token, Op::Recv { io, into });
+                        };
+                        record.into = into;
+                    }
                     entry.owner = token;
                     if self.push_recv(io.0).is_err() {
-                        let into = self.table[io.0 as usize].into.take();
+                        let into = self.held.take_into(&mut self.table[io.0 as usize]);
                         return Err(Submission { token, op: Op::Recv { io, into } });
                     }
                     self.table[io.0 as usize].flags |= RECV;
@@ -40,13 +46,16 @@ impl Reactor<'static> for Uring<'_> {
             },
             Op::Send { io, head, body } => match self.table.get_mut(io.0 as usize) {
                 Some(entry) if entry.admits(SEND, token) => {
-                    entry.head = Some(head);
-                    entry.tail = Tail::Bytes(body);
+                    let Some(record) = self.held.get_or_take(entry) else {
+                        return self.put_off(token, Op::Send { io, head, body });
+                    };
+                    record.head = Some(head);
+                    record.tail = Tail::Bytes(body);
                     entry.owner = token;
                     let pushed = self.push_send(io.0);
                     let entry = &mut self.table[io.0 as usize];
                     if pushed.is_err()
-                        && let Some(head) = entry.head.take()
+                        && let Some((head, _)) = self.held.take_head(entry)
                     {
                         return Err(Submission { token, op: Op::Send { io, head, body } });
                     }
@@ -172,8 +181,8 @@ impl Reactor<'static> for Uring<'_> {
             let (result, flags) = (completion.raw_result(), completion.flags());
             let completion = match ops::parse_user_data(completion.user_data_u64()) {
                 (Kind::Recv, index) => {
-                    self.store_lent(index, flags);
-                    self.hand_out_recv(index, result, flags.contains(Flags::SOCK_NONEMPTY))
+                    let lent = buffer_select(flags).and_then(|id| self.lent.take(id));
+                    self.hand_out_recv(index, result, flags.contains(Flags::SOCK_NONEMPTY), lent)
                 }
                 (Kind::Send, index) => self.hand_out_send(index, result),
                 (kind, index) => {
@@ -247,6 +256,13 @@ impl Uring<'_> {
         };
         self.refused = Some(Completion { token, outcome, more: false });
         Ok(())
+    }
+
+    /// Returns an operation for which no record is free, or fails it if there never will be one.
+    #[cold]
+    #[allow(clippy::result_large_err)]
+    pub(crate) fn put_off(&mut self, token: OpToken, op: Op<'static>) -> Result<(), Submission<'static>> {
+        if self.held.is_empty() { self.refuse(token, op) } else { Err(Submission { token, op }) }
     }
 
     #[cold]

@@ -1,7 +1,6 @@
 //! Table entries: a socket, with the operations in flight on it.
 
-use aurora_http_core::pool::Buf;
-use aurora_http_core::reactor::{FileId, FileRange, OpKind, OpToken};
+use aurora_http_core::reactor::{OpKind, OpToken};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// "No entry" in a link. It is beyond the end of every table, so a failed lookup is the test for it.
@@ -25,7 +24,7 @@ pub(crate) const CANCEL_RECV: u16 = 1 << 7;
 pub(crate) const CANCEL_SEND: u16 = 1 << 8;
 /// The accept ends without a connection: `recv_result` says why.
 pub(crate) const FAILED_ACCEPT: u16 = 1 << 9;
-/// The receive has completed; `recv_result` and the buffer are in the entry.
+/// The receive has completed: `recv_result`, and `lent` if the kernel has picked a buffer.
 pub(crate) const DONE_RECV: u16 = 1 << 10;
 pub(crate) const DONE_SEND: u16 = 1 << 11;
 pub(crate) const DONE_CLOSE: u16 = 1 << 12;
@@ -46,15 +45,12 @@ pub(crate) const WAIT_ACCEPT: u8 = 1 << 2;
 pub(crate) const AGAIN_RECV: u8 = 1 << 3;
 pub(crate) const AGAIN_SEND: u8 = 1 << 4;
 
-/// One entry for a socket in the caller's storage: 104 bytes on 64-bit targets with the feature `std`.
-///
-/// It owns the buffers of the operations in flight until their own completions.
+/// "No place of a lent buffer": there are fewer.
+pub(crate) const NOT_LENT: u16 = u16::MAX;
+
+/// One entry for a socket in the caller's storage: 40 bytes with the feature `std`. What its operations hold is in a
+/// [`Held`](crate::Held).
 pub struct Entry {
-    /// The buffer of the receive; `None` until the kernel has picked a lent one.
-    pub(crate) into: Option<Buf<'static>>,
-    /// The buffer of the send.
-    pub(crate) head: Option<Buf<'static>>,
-    pub(crate) tail: Tail,
     /// Slot and generation of every operation on this handle; the token's kind is ignored.
     pub(crate) owner: OpToken,
     pub(crate) socket: Option<OwnedFd>,
@@ -65,7 +61,11 @@ pub struct Entry {
     pub(crate) next: u32,
     /// For a listener: the first accepted connection that waits for the engine's next accept.
     pub(crate) accepted: u32,
+    /// The record of what its operations hold, [`NONE`] if they hold nothing.
+    pub(crate) held: u32,
     pub(crate) flags: u16,
+    /// The place of the lent buffer that a receive has picked which was not handed out, or [`NOT_LENT`].
+    pub(crate) lent: u16,
     /// For a listener: accepts in flight in the kernel.
     pub(crate) armed: u8,
     /// Operations that wait by polling or have to be queued again: `WAIT_…` and `AGAIN_…`.
@@ -73,36 +73,25 @@ pub struct Entry {
 }
 
 #[cfg(all(feature = "std", target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Entry>() == 104);
+const _: () = assert!(size_of::<Entry>() == 40);
 
 impl Entry {
     /// A free entry.
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            into: None,
-            head: None,
-            tail: Tail::Bytes(&[]),
             owner: OpToken::from_bits(0),
             socket: None,
             recv_result: 0,
             send_result: 0,
             next: NONE,
             accepted: NONE,
+            held: NONE,
             flags: 0,
+            lent: NOT_LENT,
             armed: 0,
             waits: 0,
         }
-    }
-
-    /// Takes the buffers that the kernel has given back, after the reactor over this table was dropped.
-    ///
-    /// Dropping the reactor waits for the kernel. Buffers that the kernel still has then, and all that were in flight when a
-    /// reactor was leaked (`mem::forget`), are never returned: the kernel may still write to them.
-    pub fn take_buffers(&mut self) -> impl Iterator<Item = Buf<'static>> + use<> {
-        let into = if self.flags & (RECV | DONE_RECV) == RECV { None } else { self.into.take() };
-        let head = if self.flags & (SEND | DONE_SEND) == SEND { None } else { self.head.take() };
-        into.into_iter().chain(head)
     }
 
     /// Whether an operation of kind `op` may be submitted: the entry is an open stream, none of that kind is in flight, and
@@ -155,32 +144,6 @@ impl Entry {
 
 /// Parts of files are sent: they are looked up in a table that needs the standard library.
 pub(crate) const SENDS_FILES: bool = cfg!(feature = "std");
-
-/// What a send has after its buffer. The fields of a [`FileRange`] are spread out, because the range as a whole would take
-/// eight bytes more.
-#[derive(Clone, Copy)]
-pub(crate) enum Tail {
-    Bytes(&'static [u8]),
-    File { file: FileId, offset: u64, len: u32 },
-}
-
-impl Tail {
-    /// The bytes; none if it is a part of a file.
-    #[inline(always)]
-    pub(crate) const fn bytes(self) -> &'static [u8] {
-        match self {
-            Self::Bytes(bytes) => bytes,
-            Self::File { .. } => &[],
-        }
-    }
-
-    pub(crate) const fn file(self) -> Option<FileRange> {
-        match self {
-            Self::Bytes(_) => None,
-            Self::File { file, offset, len } => Some(FileRange { file, offset, len }),
-        }
-    }
-}
 
 /// How a submission refers to a socket.
 #[derive(Clone, Copy, Debug)]

@@ -11,6 +11,7 @@ use aurora_http_sockets::{Eventfd, Waker, os_error};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
+use crate::held::{Held, Records, Tail};
 use crate::lent::{GROUP, Lent, LentPlace};
 use crate::messages::Messages;
 use crate::nested::NestedFd;
@@ -42,6 +43,7 @@ pub struct Uring<'s> {
     // First, so that the ring is dropped before the memory it shares with the kernel.
     pub(crate) ring: Ring,
     pub(crate) table: &'s mut [Entry],
+    pub(crate) held: Records<'s>,
     pub(crate) lent: Lent<'s>,
     pub(crate) messages: Messages,
     pub(crate) waker: Waker<Eventfd>,
@@ -74,11 +76,15 @@ pub struct Uring<'s> {
 impl<'s> Uring<'s> {
     /// A reactor that holds as many sockets, listeners included, as `table` has entries, and as many lent buffers as
     /// `lent` has places (at most 32 768). Sockets and buffers that the storage still holds are closed and dropped: take an
-    /// earlier reactor's buffers out first, with [`Entry::take_buffers`] and [`LentPlace::take_buffer`].
+    /// earlier reactor's buffers out first, with [`Held::take_buffers`] and [`LentPlace::take_buffer`].
+    ///
+    /// `held` has a record for each socket whose operations hold a buffer that is not lent;
+    /// [`held_max`](aurora_http_core::budget::held_max) says how many that can be. With fewer, further operations with a buffer
+    /// have to wait: `submit` returns them. With none at all they fail.
     ///
     /// # Errors
     /// The reason why io_uring cannot be used here. There is no fallback.
-    pub fn new(table: &'s mut [Entry], lent: &'s mut [LentPlace]) -> Result<Self, Refusal> {
+    pub fn new(table: &'s mut [Entry], held: &'s mut [Held], lent: &'s mut [LentPlace]) -> Result<Self, Refusal> {
         let length = table.len().min(NONE as usize);
         let table = &mut table[..length];
         let ring = Ring::new(completions_max(length), length as u32)?;
@@ -99,6 +105,7 @@ impl<'s> Uring<'s> {
             free: if length == 0 { NONE } else { 0 },
             free_count: length as u32,
             table,
+            held: Records::new(held),
             lent,
             messages: Messages::new().map_err(refusal)?,
             waker,
@@ -318,14 +325,24 @@ impl Drop for Uring<'_> {
         self.ring.unregister_files();
         let mut taken = false;
         for entry in &mut *self.table {
-            // The kernel may still use the buffers of operations in flight: `take_buffers` does not return them, and the next
-            // reactor on the table forgets them. A receive that picks a lent buffer might have any of them.
-            taken |= entry.flags & (RECV | DONE_RECV) == RECV && entry.into.is_none();
+            // The kernel may still use the buffers of operations in flight: they are never given out, and lost.
+            let receives = entry.flags & (RECV | DONE_RECV) == RECV;
+            let sends = entry.flags & (SEND | DONE_SEND) == SEND;
+            let mut has_lent = receives;
+            if let Some(record) = self.held.of(entry) {
+                if receives {
+                    has_lent = record.into.take().is_none();
+                }
+                if sends {
+                    record.head = None;
+                }
+                record.tail = Tail::Released;
+            }
+            // A receive that picks a lent buffer might have any of them.
+            taken |= has_lent;
             // The table outlives the reactor and would keep the socket open.
             entry.socket = None;
         }
-        if hidden && !taken {
-            self.lent.release();
-        }
+        self.lent.release(hidden && !taken);
     }
 }

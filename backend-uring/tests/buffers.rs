@@ -11,24 +11,26 @@ use std::time::Duration;
 
 use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{IoHandle, Op, OpKind, OpToken, Outcome, Reactor, Submission};
-use aurora_http_uring::{Entry, LentPlace, ListenOptions, Uring, listen, probe};
+use aurora_http_uring::{Entry, Held, LentPlace, ListenOptions, Uring, listen, probe};
 
 const SOON: Option<Duration> = Some(Duration::from_secs(5));
 
 struct Tables {
     table: Vec<Entry>,
+    held: Vec<Held>,
     lent: Vec<LentPlace>,
 }
 
 impl Tables {
     fn new() -> Self {
         let table = (0..40).map(|_| Entry::new()).collect();
-        Self { table, lent: (0..4).map(|_| LentPlace::new()).collect() }
+        let held = (0..4).map(|_| Held::new()).collect();
+        Self { table, held, lent: (0..4).map(|_| LentPlace::new()).collect() }
     }
 
     /// The addresses of the buffers that safe code can take out of them.
     fn taken(&mut self) -> BTreeSet<usize> {
-        let in_flight = self.table.iter_mut().flat_map(Entry::take_buffers);
+        let in_flight = self.held.iter_mut().flat_map(Held::take_buffers);
         let lent = self.lent.iter_mut().filter_map(LentPlace::take_buffer);
         in_flight.chain(lent).map(|buf| address(&buf)).collect()
     }
@@ -48,7 +50,7 @@ struct Busy<'s> {
 impl<'s> Busy<'s> {
     /// With a receive into a buffer, one into a lent buffer, a send that does not complete, and more lent buffers.
     fn new(tables: &'s mut Tables) -> Self {
-        let uring = Uring::new(&mut tables.table, &mut tables.lent).unwrap();
+        let uring = Uring::new(&mut tables.table, &mut tables.held, &mut tables.lent).unwrap();
         let mut busy = Self { uring, clients: Vec::new(), given: BTreeSet::new() };
         let options = ListenOptions::default();
         let listener = busy.uring.add_listener(listen("127.0.0.1:0".parse().unwrap(), &options).unwrap()).unwrap();
@@ -155,7 +157,7 @@ fn lent_buffers_survive_a_wrap_of_the_ring_positions() {
         return;
     }
     let mut tables = Tables::new();
-    let mut uring = Uring::new(&mut tables.table, &mut tables.lent).unwrap();
+    let mut uring = Uring::new(&mut tables.table, &mut tables.held, &mut tables.lent).unwrap();
     let (mut client, server) = UnixStream::pair().unwrap();
     let io = uring.add_stream(server.into()).unwrap();
     for _ in 0..3 {
@@ -172,5 +174,43 @@ fn lent_buffers_survive_a_wrap_of_the_ring_positions() {
         assert_eq!(buf.filled(), round.to_ne_bytes());
         buf.clear();
         uring.provide(buf).unwrap();
+    }
+}
+
+/// A receive has picked a buffer, and its completion was seen but not handed out, when the others are reclaimed.
+#[test]
+fn a_picked_buffer_is_not_reclaimed_but_handed_out() {
+    if !allowed() {
+        return;
+    }
+    let mut tables = Tables::new();
+    for hands_out in [true, false] {
+        let mut uring = Uring::new(&mut tables.table, &mut tables.held, &mut tables.lent).unwrap();
+        let (mut client, server) = UnixStream::pair().unwrap();
+        let io = uring.add_stream(server.into()).unwrap();
+        let mut given = BTreeSet::new();
+        let mut lend = |uring: &mut Uring<'_>| {
+            let buf = Buf::new(vec![0; 8].leak());
+            given.insert(address(&buf));
+            uring.provide(buf).unwrap();
+        };
+        (0..3).for_each(|_| lend(&mut uring));
+        let op = Op::Recv { io, into: None };
+        uring.submit(Submission { token: OpToken::new(io.0, 1, OpKind::Recv), op }).unwrap();
+        client.write_all(b"bytes").unwrap();
+        uring.wait(SOON).unwrap();
+        let mut seen: BTreeSet<_> = std::iter::from_fn(|| uring.reclaim()).map(|buf| address(&buf)).collect();
+        assert_eq!(seen.len(), 2, "the third is the receive's");
+        // The ring is registered again, without the picked one.
+        lend(&mut uring);
+        if hands_out {
+            let outcome = uring.next_completion().map(|completion| completion.outcome);
+            let Some(Outcome::Recv { result: Ok(5), buf: Some(buf) }) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(buf.filled(), b"bytes");
+            seen.insert(address(&buf));
+        }
+        drop(uring);
+        seen.extend(tables.taken());
+        assert_eq!(seen, given);
     }
 }

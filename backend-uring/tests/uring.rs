@@ -11,16 +11,21 @@ use aurora_http_core::pool::Buf;
 use aurora_http_core::reactor::{
     Completion, IoError, IoHandle, Op, OpKind, OpToken, Outcome, Peer, Reactor, Submission,
 };
-use aurora_http_uring::{Entry, LentPlace, ListenOptions, Uring, listen, probe};
+use aurora_http_uring::{Entry, Held, LentPlace, ListenOptions, Uring, listen, probe};
 
 fn uring(sockets: usize, lent: usize) -> Option<Uring<'static>> {
+    uring_with(sockets, sockets, lent)
+}
+
+fn uring_with(sockets: usize, held: usize, lent: usize) -> Option<Uring<'static>> {
     if let Err(refusal) = probe() {
         eprintln!("SKIPPED: {refusal}");
         return None;
     }
     let table: Vec<_> = (0..sockets).map(|_| Entry::new()).collect();
+    let held: Vec<_> = (0..held).map(|_| Held::new()).collect();
     let lent: Vec<_> = (0..lent).map(|_| LentPlace::new()).collect();
-    Some(Uring::new(table.leak(), lent.leak()).unwrap())
+    Some(Uring::new(table.leak(), held.leak(), lent.leak()).unwrap())
 }
 
 fn buf(bytes: &[u8], spare: usize) -> Buf<'static> {
@@ -228,4 +233,42 @@ fn buffers_are_reclaimed_while_receives_wait_and_completions_are_kept() {
         Outcome::Recv { result: Ok(4), buf: Some(buf) } => assert_eq!(buf.filled(), b"late"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn operations_with_a_buffer_are_returned_until_a_record_is_free() {
+    let Some(mut uring) = uring_with(4, 1, 1) else { return };
+    let pairs: Vec<_> = (0..2).map(|_| UnixStream::pair().unwrap()).collect();
+    let mut clients = Vec::new();
+    let ios: Vec<_> = pairs
+        .into_iter()
+        .map(|(client, server)| {
+            clients.push(client);
+            uring.add_stream(server.into()).unwrap()
+        })
+        .collect();
+    let recv = |io: IoHandle, into| {
+        let op = Op::Recv { io, into: Some(into) };
+        Submission { token: OpToken::new(io.0, 1, OpKind::Recv), op }
+    };
+    uring.submit(recv(ios[0], buf(b"", 8))).unwrap();
+    submit(&mut uring, ios[0], OpKind::Send, Op::Send { io: ios[0], head: buf(b"head", 0), body: b"body" });
+    assert!(matches!(completions(&mut uring, 1)[0].outcome, Outcome::Send { result: Ok(8), .. }));
+    let returned = uring.submit(recv(ios[1], buf(b"earlier", 8))).expect_err("no record is free");
+    assert!(matches!(&returned.op, Op::Recv { into: Some(into), .. } if into.filled() == b"earlier"));
+    clients[0].write_all(b"x").unwrap();
+    assert!(matches!(completions(&mut uring, 1)[0].outcome, Outcome::Recv { result: Ok(1), .. }));
+    uring.submit(returned).expect("the record is free");
+    clients[1].write_all(b"x").unwrap();
+    let done = completions(&mut uring, 1);
+    assert!(matches!(&done[0].outcome, Outcome::Recv { buf: Some(buf), .. } if buf.filled() == b"earlierx"));
+
+    let Some(mut uring) = uring_with(2, 0, 1) else { return };
+    let io = uring.add_stream(UnixStream::pair().unwrap().1.into()).unwrap();
+    uring.submit(recv(io, buf(b"earlier", 8))).unwrap();
+    let done = completions(&mut uring, 1);
+    let Outcome::Recv { result: Err(IoError::Unsupported), buf: Some(buf) } = &done[0].outcome else {
+        panic!("{done:?}")
+    };
+    assert_eq!(buf.filled(), b"earlier");
 }

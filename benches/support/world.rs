@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aurora_http_core::budget::{buffers_for, handles_max};
+use aurora_http_core::budget::{buffers_for, handles_max, held_max};
 use aurora_http_core::defer::Deferrals;
 use aurora_http_core::engine::{Engine, LENT_MAX, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
@@ -10,7 +10,7 @@ use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{BufferPool, Entry};
 use aurora_http_core::preamble::Preamble;
 use aurora_http_core::reactor::Reactor;
-use aurora_http_core::readiness::{Parked, Readiness};
+use aurora_http_core::readiness::{Held, Parked, Readiness};
 use aurora_http_core::run::turn_within;
 use aurora_http_core::stop::StopFlag;
 
@@ -51,7 +51,8 @@ impl<H: Handler + 'static> World<H> {
         engine.listen(LISTENER).expect("the first listener");
         let clients = Clients::new(script, connections);
         let parked = leak(handles_max(connections, 1), Parked::new);
-        let reactor = Readiness::new(clients, parked, leak(LENT_MAX, || None));
+        let held = leak(held_max(connections, buffers_for(connections)), Held::new);
+        let reactor = Readiness::new(clients, parked, held, leak(LENT_MAX, || None));
         Self { engine, reactor, stop: StopFlag::new() }
     }
 

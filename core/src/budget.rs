@@ -6,7 +6,7 @@
 use crate::defer::DeferCell;
 use crate::engine::{Slot, SlotNode};
 use crate::pool::{Buf, Class, ClassCounts, Entry};
-use crate::readiness::Parked;
+use crate::readiness::{Held, Parked};
 
 /// The most operations, including controls, that one worker can have in flight at once: a kernel's completion queue of
 /// this length cannot overflow. `usize::MAX` if it does not fit into a `usize`.
@@ -26,6 +26,15 @@ pub const fn ops_max(connections: usize, listeners: usize) -> usize {
 #[must_use]
 pub const fn handles_max(connections: usize, listeners: usize) -> usize {
     connections.saturating_add(listeners).saturating_add(listeners) // the lobby: one connection per listener can wait for a slot
+}
+
+/// The most handles that can have operations with buffers at once: the length of a table of
+/// [`Held`](crate::readiness::Held) that cannot become full. Such a handle belongs to a connection, and its operations own at
+/// least one of the buffers.
+#[must_use]
+pub const fn held_max(connections: usize, buffers: ClassCounts) -> usize {
+    let buffers = buffers.total();
+    if buffers < connections { buffers } else { connections }
 }
 
 /// A sensible number of buffers of each class for this many connections.
@@ -98,7 +107,7 @@ pub struct Memory {
     /// Slots, list nodes and cells for deferred answers: all that a connection takes that holds no buffer, except for
     /// its handle.
     pub slots: usize,
-    /// The backend's table of handles, including operations parked on them.
+    /// The backend's table of handles, including operations parked on them, and the table of the buffers that these hold.
     pub handles: usize,
     /// Tables of free, borrowed and lent buffers.
     pub tables: usize,
@@ -120,20 +129,20 @@ impl Memory {
     }
 }
 
-/// Bytes that the core keeps per handle of a readiness-based backend.
-const PARKED_BYTES: usize = size_of::<Parked<'static>>();
-
 impl Budget {
     /// The memory of one worker whose handler keeps an `E` per exchange, with a readiness-based backend that itself
     /// keeps `handle_bytes` bytes per handle.
     #[must_use]
     pub const fn memory<E>(&self, handle_bytes: usize) -> Memory {
         let slot = size_of::<Entry<Slot<'static, E>>>() + size_of::<SlotNode>() + size_of::<DeferCell>();
-        let places = self.buffers.total().saturating_add(self.loans).saturating_add(self.lent);
+        let free = self.buffers.total().saturating_mul(size_of::<Option<&[u8]>>());
+        let places = self.loans.saturating_add(self.lent).saturating_mul(size_of::<Option<Buf<'static>>>());
+        let handles = handles_max(self.connections, self.listeners);
+        let held = held_max(self.connections, self.buffers).saturating_mul(size_of::<Held<'static>>());
         Memory {
             slots: self.connections.saturating_mul(slot),
-            handles: handles_max(self.connections, self.listeners).saturating_mul(PARKED_BYTES + handle_bytes),
-            tables: places.saturating_mul(size_of::<Option<Buf<'static>>>()),
+            handles: handles.saturating_mul(size_of::<Parked>() + handle_bytes).saturating_add(held),
+            tables: free.saturating_add(places),
             buffers: self.buffers.slab_bytes(),
             scratch: self.scratch_bytes,
         }
@@ -179,10 +188,17 @@ mod tests {
         };
         let memory = budget.memory::<()>(8);
         assert_eq!((memory.buffers, memory.scratch), (3 * 4096, 1000));
-        assert_eq!(memory.handles, (100 + 1 + 1) * (PARKED_BYTES + 8));
-        assert_eq!(memory.tables, (3 + 4 + 5) * size_of::<Buf<'static>>());
+        let handles = (100 + 1 + 1) * (size_of::<Parked>() + 8);
+        assert_eq!(
+            memory.handles,
+            handles + 3 * size_of::<Held<'static>>(),
+            "three buffers can be in operations at once"
+        );
+        assert_eq!(memory.tables, 3 * size_of::<&[u8]>() + (4 + 5) * size_of::<Buf<'static>>());
         let twice = Budget { connections: 200, ..budget }.memory::<()>(8);
-        assert_eq!(twice.slots, 2 * memory.slots);
+        assert_eq!((twice.slots, twice.handles - memory.handles), (2 * memory.slots, 100 * (size_of::<Parked>() + 8)));
+        let few = Budget { connections: 2, ..budget }.memory::<()>(8);
+        assert_eq!(few.handles, 4 * (size_of::<Parked>() + 8) + 2 * size_of::<Held<'static>>());
         assert!(budget.memory::<[u64; 16]>(8).slots >= memory.slots + 100 * 16 * 8);
         let parts = [memory.slots, memory.handles, memory.tables, memory.buffers, memory.scratch];
         assert_eq!(memory.total(), parts.iter().sum());

@@ -16,23 +16,28 @@
 //!   to two system calls per connection, and a full engine holds newcomers back by not submitting it.
 //! - `Recv { into: None }` takes a lent buffer only for an attempt that may succeed, and puts it back if it does not.
 
+mod attempts;
 mod batches;
+mod held;
 mod parked;
 
 use core::time::Duration;
 
 use crate::pool::Buf;
 use crate::reactor::{
-    Attempt, Completion, FileRange, IoError, IoHandle, NonBlocking, Op, OpKind, OpToken, Outcome, Peer, Peers, Reactor,
-    Ready, Security, Seen, Shutdown, Submission,
+    Attempt, Completion, IoError, IoHandle, NonBlocking, Op, OpKind, OpToken, Outcome, Peer, Peers, Reactor, Ready,
+    Security, Seen, Shutdown, Submission,
 };
 use crate::time::Instant;
 
+use attempts::{try_recv, try_send};
 pub use batches::Batches;
+pub use held::Held;
+use held::Records;
 pub use parked::Parked;
 use parked::{
     ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, ENDED, FORCED, FRESH, HAD, HAD_RECV, HAD_SEND, Lent, NONE, QUEUED_NOW,
-    Queue, RARE, READABLE, RECV, SEND, Served, Tail, WRITABLE,
+    Queue, RARE, READABLE, RECV, SEND, Served, WRITABLE,
 };
 
 /// The most connections that one listener returns per turn, so that a flood of them does not starve the open ones.
@@ -41,7 +46,8 @@ pub const ACCEPTS_PER_TURN: u16 = 64;
 /// A [`Reactor`] over a [`NonBlocking`], with a table of parked operations that the program provides.
 pub struct Readiness<'s, 'p, T> {
     io: T,
-    parked: &'s mut [Parked<'p>],
+    parked: &'s mut [Parked],
+    held: Records<'s, 'p>,
     now: Queue,
     served: Served,
     lent: Lent<'s, 'p>,
@@ -54,17 +60,22 @@ pub struct Readiness<'s, 'p, T> {
 impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     /// A reactor for handles below `parked.len()` that can hold `lent.len()` lent buffers.
     ///
+    /// `held` has a record for each handle whose operations hold a buffer; [`held_max`](crate::budget::held_max) says how many
+    /// that can be. With fewer, further operations with a buffer have to wait: `submit` returns them. With none at all they
+    /// fail.
+    ///
     /// The previous contents of the storage are dropped. If a reactor was dropped with operations in flight, their
-    /// buffers are still in it: take them out of `lent`, and of `parked` with [`Parked::take_buffers`], before using it
+    /// buffers are still in it: take them out of `lent`, and of `held` with [`Held::take_buffers`], before using it
     /// again.
     #[must_use]
-    pub fn new(io: T, parked: &'s mut [Parked<'p>], lent: &'s mut [Option<Buf<'p>>]) -> Self {
+    pub fn new(io: T, parked: &'s mut [Parked], held: &'s mut [Held<'p>], lent: &'s mut [Option<Buf<'p>>]) -> Self {
         parked.fill_with(Parked::idle);
         lent.fill_with(|| None);
         let now = Queue { first: NONE, last: NONE };
         Self {
             io,
             parked,
+            held: Records::new(held),
             now,
             served: Served { top: NONE },
             lent: Lent { places: lent, count: 0 },
@@ -88,7 +99,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     }
 
     /// Returns the underlying [`NonBlocking`]. Operations in flight do not complete; their buffers stay in the table,
-    /// for [`Parked::take_buffers`].
+    /// for [`Held::take_buffers`].
     #[must_use]
     pub fn into_inner(self) -> T {
         self.io
@@ -181,11 +192,12 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
             if accept {
                 Outcome::Accept(Err(error))
             } else {
-                Outcome::Recv { result: Err(error), buf: entry.into.take() }
+                Outcome::Recv { result: Err(error), buf: self.held.take_into(entry) }
             }
         } else if entry.flags & CANCEL_SEND != 0 {
             entry.flags &= !(CANCEL_SEND | SEND);
-            Outcome::Send { result: Err(error), head: entry.head.take()?, body: entry.tail.bytes() }
+            let (head, body) = self.held.take_head(entry)?;
+            Outcome::Send { result: Err(error), head, body }
         } else if entry.flags & CLOSE != 0 {
             entry.flags = entry.flags & (QUEUED_NOW | HAD) | FRESH;
             self.io.close(IoHandle(index));
@@ -208,7 +220,7 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
     fn complete_listener(&mut self, index: u32) -> Option<Completion<'p>> {
         let entry = self.parked.get_mut(index as usize)?;
         if entry.due_now() & WRITABLE != 0 {
-            let completion = try_send(&mut self.io, &mut self.served, index, entry);
+            let completion = try_send(&mut self.io, &mut self.held, &mut self.served, index, entry);
             if completion.is_some() {
                 self.schedule(index);
                 return completion;
@@ -218,15 +230,14 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         if entry.due() & READABLE != 0 && entry.may_recv() { self.try_accept(index) } else { None }
     }
 
-    /// Submits an accept, a close, or a part of a file.
-    #[cold]
+    /// Submits any operation.
+    #[inline(never)]
     #[allow(clippy::result_large_err)]
-    fn submit_rare(&mut self, token: OpToken, op: Op<'p>) -> Result<(), Submission<'p>> {
+    fn submit_any(&mut self, token: OpToken, op: Op<'p>) -> Result<(), Submission<'p>> {
         let (index, seat) = match op {
             Op::Accept { listener } => (listener.0, RECV),
             Op::Close { io } => (io.0, CLOSE),
-            Op::SendFile { io, head, range } => return self.submit_file(token, io, head, range),
-            Op::Recv { .. } | Op::Send { .. } => return self.refuse(token, op),
+            Op::Recv { .. } | Op::Send { .. } | Op::SendFile { .. } => return self.submit_transfer(token, op),
         };
         let Some(entry) = self.parked.get_mut(index as usize).filter(|entry| entry.admits(seat, token)) else {
             return self.refuse(token, op);
@@ -244,28 +255,41 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         Ok(())
     }
 
-    /// Submits the send of a part of a file.
+    /// Submits a receive or a send.
+    #[cfg_attr(not(feature = "small"), inline(always))]
     #[allow(clippy::result_large_err)]
-    fn submit_file(
-        &mut self,
-        token: OpToken,
-        io: IoHandle,
-        head: Buf<'p>,
-        range: FileRange,
-    ) -> Result<(), Submission<'p>> {
-        match self.parked.get_mut(io.0 as usize) {
-            Some(entry) if entry.admits(SEND, token) => {
-                entry.head = Some(head);
-                entry.tail = range.into();
-                entry.owner = token;
-                entry.flags |= SEND;
-                if entry.flags & WRITABLE != 0 {
-                    self.schedule_send(io.0);
-                }
-                Ok(())
-            }
-            _ => self.refuse(token, Op::SendFile { io, head, range }),
+    fn submit_transfer(&mut self, token: OpToken, op: Op<'p>) -> Result<(), Submission<'p>> {
+        let (index, seat) = match op {
+            Op::Recv { io, .. } => (io.0, RECV),
+            Op::Send { io, .. } | Op::SendFile { io, .. } => (io.0, SEND),
+            Op::Accept { .. } | Op::Close { .. } => return self.refuse(token, op),
+        };
+        let Some(entry) = self.parked.get_mut(index as usize).filter(|entry| entry.admits(seat, token)) else {
+            return self.refuse(token, op);
+        };
+        if !matches!(op, Op::Recv { into: None, .. }) {
+            let Some(record) = self.held.get_or_take(entry) else { return self.put_off(token, op) };
+            record.hold(op);
         }
+        entry.owner = token;
+        entry.flags |= seat;
+        let flags = entry.flags;
+        if seat == SEND {
+            if flags & WRITABLE != 0 {
+                self.schedule_send(index);
+            }
+        } else if flags & READABLE != 0 && !planted!(ReceiveForgotten) {
+            self.schedule_recv(index);
+        }
+        Ok(())
+    }
+
+    /// Returns an operation for which no record is free, or fails it if there never will be one.
+    #[cold]
+    #[inline(never)]
+    #[allow(clippy::result_large_err)]
+    fn put_off(&mut self, token: OpToken, op: Op<'p>) -> Result<(), Submission<'p>> {
+        if self.held.records.is_empty() { self.refuse(token, op) } else { Err(Submission { token, op }) }
     }
 
     /// Keeps an operation that cannot be carried out, to complete it with an error.
@@ -286,104 +310,6 @@ impl<'s, 'p, T: NonBlocking> Readiness<'s, 'p, T> {
         self.refused = Some(Completion { token, outcome, more: false });
         Ok(())
     }
-}
-
-/// Tries the receive of `entry`; `None` parks it.
-#[cfg_attr(not(feature = "small"), inline(always))]
-fn try_recv<'p, T: NonBlocking>(
-    io: &mut T,
-    lent: &mut Lent<'_, 'p>,
-    served: &mut Served,
-    index: u32,
-    entry: &mut Parked<'p>,
-) -> Option<Completion<'p>> {
-    if planted!(LentTakenEarly) && entry.into.is_none() {
-        entry.into = lent.pop();
-    }
-    let (result, buf) = if entry.into.is_some() {
-        let result = attempt_recv(io, index, &mut entry.into, &mut entry.flags)?;
-        (result, entry.into.take())
-    } else if let Some(place) = lent.places.get_mut(lent.count.wrapping_sub(1)) {
-        let result = attempt_recv(io, index, place, &mut entry.flags)?;
-        lent.count -= 1;
-        (result, place.take())
-    } else {
-        (Err(IoError::NoBuffers), None)
-    };
-    served.push(entry, index, RECV, HAD_RECV);
-    let outcome = Outcome::Recv { result, buf };
-    Some(Completion { token: entry.owner.with_kind(OpKind::Recv), outcome, more: false })
-}
-
-/// Receives into the spare part of the buffer in `place` and counts the bytes as filled; `None` when it would block.
-#[cfg_attr(not(feature = "small"), inline(always))]
-fn attempt_recv<T: NonBlocking>(
-    io: &mut T,
-    index: u32,
-    place: &mut Option<Buf<'_>>,
-    flags: &mut u16,
-) -> Option<Result<u32, IoError>> {
-    let spare = place.as_mut().map(Buf::spare).unwrap_or_default();
-    let room = spare.len();
-    if room == 0 {
-        // A call would return 0, which would mean FIN.
-        return Some(Err(IoError::Unsupported));
-    }
-    match io.recv(IoHandle(index), spare) {
-        Attempt::Done(count) => {
-            let count = count.min(room as u32);
-            if let Some(buf) = place {
-                buf.advance(count as usize);
-            }
-            // A short receive has drained it. A FIN does not count as short: it can be received again.
-            if count < room as u32 && count != 0 && *flags & ENDED == 0 {
-                *flags &= !READABLE;
-            }
-            Some(Ok(count))
-        }
-        Attempt::WouldBlock => {
-            *flags &= !READABLE;
-            None
-        }
-        Attempt::Failed(error) => Some(Err(error)),
-    }
-}
-
-/// Tries the send of `entry`; `None` parks it.
-#[cfg_attr(not(feature = "small"), inline(always))]
-fn try_send<'p, T: NonBlocking>(
-    io: &mut T,
-    served: &mut Served,
-    index: u32,
-    entry: &mut Parked<'p>,
-) -> Option<Completion<'p>> {
-    let filled = entry.head.as_ref()?.filled();
-    let body = entry.tail.bytes();
-    let (attempt, wanted) = match entry.tail {
-        Tail::Bytes(body) => (io.send(IoHandle(index), [filled, body]), filled.len() + body.len()),
-        Tail::File { file, offset, len } => {
-            let range = FileRange { file, offset, len };
-            (io.send_file(IoHandle(index), filled, range), filled.len() + len as usize)
-        }
-    };
-    let result = match attempt {
-        Attempt::Done(count) => {
-            // A short send has filled it.
-            if (count as usize) < wanted {
-                entry.flags &= !WRITABLE;
-            }
-            Ok(count)
-        }
-        Attempt::WouldBlock => {
-            entry.flags &= !WRITABLE;
-            return None;
-        }
-        Attempt::Failed(error) => Err(error),
-    };
-    let head = entry.head.take()?;
-    served.push(entry, index, SEND, HAD_SEND);
-    let outcome = Outcome::Send { result, head, body };
-    Some(Completion { token: entry.owner.with_kind(OpKind::Send), outcome, more: false })
 }
 
 impl<T: NonBlocking> Peers for Readiness<'_, '_, T> {
@@ -408,33 +334,15 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
     #[cfg_attr(not(feature = "small"), inline)]
     fn submit(&mut self, submission: Submission<'p>) -> Result<(), Submission<'p>> {
         let Submission { token, op } = submission;
+        // The operations of a plain request have code of their own.
         match op {
-            Op::Recv { io, into } => match self.parked.get_mut(io.0 as usize) {
-                Some(entry) if entry.admits(RECV, token) => {
-                    entry.into = into;
-                    entry.owner = token;
-                    entry.flags |= RECV;
-                    if entry.flags & READABLE != 0 && !planted!(ReceiveForgotten) {
-                        self.schedule_recv(io.0);
-                    }
-                    Ok(())
-                }
-                _ => self.refuse(token, Op::Recv { io, into }),
-            },
-            Op::Send { io, head, body } => match self.parked.get_mut(io.0 as usize) {
-                Some(entry) if entry.admits(SEND, token) => {
-                    entry.head = Some(head);
-                    entry.tail = Tail::Bytes(body);
-                    entry.owner = token;
-                    entry.flags |= SEND;
-                    if entry.flags & WRITABLE != 0 {
-                        self.schedule_send(io.0);
-                    }
-                    Ok(())
-                }
-                _ => self.refuse(token, Op::Send { io, head, body }),
-            },
-            op => self.submit_rare(token, op),
+            Op::Recv { io, into: None } if cfg!(not(feature = "small")) => {
+                self.submit_transfer(token, Op::Recv { io, into: None })
+            }
+            Op::Send { io, head, body } if cfg!(not(feature = "small")) => {
+                self.submit_transfer(token, Op::Send { io, head, body })
+            }
+            op => self.submit_any(token, op),
         }
     }
 
@@ -513,7 +421,7 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
             }
             let due = entry.due_now();
             if due & WRITABLE != 0
-                && let Some(completion) = try_send(&mut self.io, &mut self.served, index, entry)
+                && let Some(completion) = try_send(&mut self.io, &mut self.held, &mut self.served, index, entry)
             {
                 if due & READABLE != 0 {
                     self.push_now(index);
@@ -521,7 +429,8 @@ impl<'p, T: NonBlocking> Reactor<'p> for Readiness<'_, 'p, T> {
                 return Some(completion);
             }
             if due & READABLE != 0
-                && let Some(completion) = try_recv(&mut self.io, &mut self.lent, &mut self.served, index, entry)
+                && let Some(completion) =
+                    try_recv(&mut self.io, &mut self.held, &mut self.lent, &mut self.served, index, entry)
             {
                 return Some(completion);
             }

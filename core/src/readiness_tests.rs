@@ -8,6 +8,8 @@ use super::*;
 mod calls;
 #[path = "readiness_fake.rs"]
 mod fake;
+#[path = "readiness_held.rs"]
+mod held;
 #[path = "readiness_model.rs"]
 mod model;
 
@@ -16,9 +18,14 @@ use fake::{Calls, Fake};
 type Fixture = Readiness<'static, 'static, Fake>;
 
 fn fixture(fake: Fake, handles: usize, lent: usize) -> Fixture {
+    fixture_with(fake, handles, handles, lent)
+}
+
+fn fixture_with(fake: Fake, handles: usize, held: usize, lent: usize) -> Fixture {
     let parked: Vec<_> = (0..handles).map(|_| Parked::new()).collect();
+    let held: Vec<_> = (0..held).map(|_| Held::new()).collect();
     let places: Vec<_> = (0..lent).map(|_| None).collect();
-    Readiness::new(fake, parked.leak(), places.leak())
+    Readiness::new(fake, parked.leak(), held.leak(), places.leak())
 }
 
 fn buf(capacity: usize) -> Buf<'static> {
@@ -488,24 +495,4 @@ fn work_that_no_event_will_announce_is_reported() {
     let stray = Submission { token: token(9, OpKind::Recv), op: Op::Recv { io: IoHandle(9), into: None } };
     reactor.submit(stray).unwrap();
     assert!(reactor.has_work(), "a refused operation is pending");
-}
-
-#[test]
-fn a_dropped_reactor_leaves_the_buffers_to_be_taken() {
-    let parked: &mut [Parked<'static>] = vec![Parked::new(), Parked::new()].leak();
-    let lent: &mut [Option<Buf<'static>>] = vec![None, None].leak();
-    for _ in 0..2 {
-        let mut reactor = Readiness::new(Fake::new(2, 0), &mut *parked, &mut *lent);
-        reactor.submit(recv(0, Some(buf(16)))).unwrap();
-        reactor.submit(send(0, b"head", b"body")).unwrap();
-        reactor.submit(recv(1, None)).unwrap();
-        reactor.provide(buf(32)).unwrap();
-        reactor.wait(None).unwrap();
-        drop(reactor);
-        let mut buffers: Vec<_> = parked.iter_mut().flat_map(Parked::take_buffers).collect();
-        buffers.extend(lent.iter_mut().filter_map(Option::take));
-        let sizes: Vec<_> = buffers.iter().map(Buf::capacity).collect();
-        assert_eq!(sizes, [16, 4, 32]);
-        assert_eq!(parked.iter_mut().flat_map(Parked::take_buffers).count(), 0, "they can be taken only once");
-    }
 }

@@ -6,7 +6,7 @@ use crate::budget::handles_max;
 use crate::defer::Deferrals;
 use crate::engine::{Slot, SlotNode, Storage};
 use crate::pool::{Buf, BufferPool, Buffers, Class, ClassCounts, Slots};
-use crate::readiness::Parked;
+use crate::readiness::{Held, Parked};
 
 /// `COUNT` buffers of `LEN` bytes and the table of a pool of them: all that a [`Solo`](crate::adapter) needs.
 ///
@@ -20,7 +20,7 @@ use crate::readiness::Parked;
 /// ```
 pub struct PoolTables<'p, const COUNT: usize, const LEN: usize> {
     bytes: Buffers<COUNT, LEN>,
-    table: [Option<Buf<'p>>; COUNT],
+    table: [Option<&'p mut [u8]>; COUNT],
 }
 
 impl<'p, const COUNT: usize, const LEN: usize> PoolTables<'p, COUNT, LEN> {
@@ -38,7 +38,7 @@ impl<'p, const COUNT: usize, const LEN: usize> PoolTables<'p, COUNT, LEN> {
 
 fn pool_of<'p, const COUNT: usize, const LEN: usize>(
     bytes: &'p mut Buffers<COUNT, LEN>,
-    table: &'p mut [Option<Buf<'p>>; COUNT],
+    table: &'p mut [Option<&'p mut [u8]>; COUNT],
 ) -> BufferPool<'p, 'p> {
     let counts = match Class::of_size(LEN) {
         Some(class) => ClassCounts::NONE.with(class, COUNT as u32),
@@ -80,17 +80,18 @@ impl<const COUNT: usize, const LEN: usize> Default for PoolTables<'_, COUNT, LEN
 /// let parts = memory.split();
 /// let handler = handler_fn(|_request, response| response.body("21.5 C\n"));
 /// let engine = Engine::new(parts.storage, parts.pool, handler, Limits::small_device(), Preamble::new("")?)?;
-/// // parts.parked and parts.lent are for `Readiness::new`.
+/// // parts.parked, parts.held and parts.lent are for `Readiness::new`.
 /// # let _ = engine;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Tables<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize, const LEN: usize> {
     // Not a `PoolTables`, which would end at a multiple of 64 bytes on its own.
     bytes: Buffers<BUFFERS, LEN>,
-    table: [Option<Buf<'p>>; BUFFERS],
+    table: [Option<&'p mut [u8]>; BUFFERS],
     slots: Slots<Slot<'p, E>, CONNECTIONS>,
     nodes: [SlotNode; CONNECTIONS],
-    parked: [Parked<'p>; HANDLES],
+    parked: [Parked; HANDLES],
+    held: [Held<'p>; CONNECTIONS],
     lent: [Option<Buf<'p>>; CONNECTIONS],
 }
 
@@ -102,7 +103,9 @@ pub struct Parts<'p, E> {
     /// For [`Engine::new`](crate::engine::Engine::new).
     pub pool: BufferPool<'p, 'p>,
     /// For [`Readiness::new`](crate::readiness::Readiness::new).
-    pub parked: &'p mut [Parked<'p>],
+    pub parked: &'p mut [Parked],
+    /// For [`Readiness::new`](crate::readiness::Readiness::new).
+    pub held: &'p mut [Held<'p>],
     /// For [`Readiness::new`](crate::readiness::Readiness::new).
     pub lent: &'p mut [Option<Buf<'p>>],
 }
@@ -124,16 +127,17 @@ impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize
             slots: Slots::new(),
             nodes: [const { SlotNode::new() }; CONNECTIONS],
             parked: [const { Parked::new() }; HANDLES],
+            held: [const { Held::new() }; CONNECTIONS],
             lent: [const { None }; CONNECTIONS],
         }
     }
 
     /// Gives out everything.
     pub fn split(&'p mut self) -> Parts<'p, E> {
-        let Self { bytes, table, slots, nodes, parked, lent } = self;
+        let Self { bytes, table, slots, nodes, parked, held, lent } = self;
         let storage =
             Storage { slots: slots.entries(), nodes, loans: &mut [], deferrals: Deferrals::NONE, scratch: &mut [] };
-        Parts { storage, pool: pool_of(bytes, table), parked, lent }
+        Parts { storage, pool: pool_of(bytes, table), parked, held, lent }
     }
 }
 
@@ -199,8 +203,8 @@ mod tests {
         const CONNECTIONS: usize = 4;
         type Memory = Tables<'static, core::convert::Infallible, CONNECTIONS, 9, 6, 1024>;
         let memory: &'static mut Memory = Box::leak(Box::new(Tables::new()));
-        let Parts { storage, pool, parked, lent } = memory.split();
-        assert_eq!((storage.slots.len(), storage.nodes.len(), parked.len(), lent.len()), (4, 4, 6, 4));
+        let Parts { storage, pool, parked, held, lent } = memory.split();
+        assert_eq!((storage.slots.len(), storage.nodes.len(), parked.len(), held.len(), lent.len()), (4, 4, 6, 4, 4));
         assert_eq!((pool.available(Class::Tiny), pool.capacity(Class::Small)), (9, 0));
         let hello = |_: &Request<'_>, response: &mut ResponseWriter<'_>| response.body("hello");
         let preamble = Preamble::new("").unwrap();

@@ -14,7 +14,7 @@ use aurora_http_core::defer::{DeferToken, Deferrals};
 use aurora_http_core::engine::Engine;
 use aurora_http_core::preamble::Preamble;
 use aurora_http_core::reactor::{IoHandle, Op, OpKind, OpToken, Reactor, Submission, Wake};
-use aurora_http_core::readiness::{Parked, Readiness};
+use aurora_http_core::readiness::{Held, Readiness};
 use aurora_http_core::run::turn_within;
 use aurora_http_core::sim::{Dice, Network, Sim, SimCalls};
 use aurora_http_core::stop::{Mode, StopFlag};
@@ -113,7 +113,7 @@ fn live_on_completions<'p>(
     memory: &mut Memory<'p>,
     network: Network,
 ) -> Result<(Ended, Network), String> {
-    let (parts, _, _) = memory.split();
+    let (parts, ..) = memory.split();
     let (ended, sim) = live(stage, parts, Sim::over(network))?;
     let (network, buffers) = sim.into_parts();
     memory.salvaged.extend(buffers);
@@ -125,10 +125,10 @@ fn live_on_calls<'p>(
     memory: &mut Memory<'p>,
     network: Network,
 ) -> Result<(Ended, Network), String> {
-    let (parts, parked, lent) = memory.split();
-    let (ended, readiness) = live(stage, parts, Readiness::new(SimCalls::over(network), parked, lent))?;
+    let (parts, parked, held, lent) = memory.split();
+    let (ended, readiness) = live(stage, parts, Readiness::new(SimCalls::over(network), parked, held, lent))?;
     let network = readiness.into_inner().into_network();
-    memory.salvaged.extend(memory.parked.iter_mut().flat_map(Parked::take_buffers));
+    memory.salvaged.extend(memory.held.iter_mut().flat_map(Held::take_buffers));
     memory.salvaged.extend(memory.lent.iter_mut().filter_map(Option::take));
     Ok((ended, network))
 }

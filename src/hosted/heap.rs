@@ -49,8 +49,8 @@ pub struct HeapStorage<E> {
     slots: Vec<Entry<Slot<'static, E>>>,
     nodes: Vec<SlotNode>,
     loans: Vec<Option<Buf<'static>>>,
-    /// The free buffers.
-    free: Vec<Option<Buf<'static>>>,
+    /// The memory of the free buffers.
+    free: Vec<Option<&'static mut [u8]>>,
     scratch: Vec<u8>,
     pub(super) seat: Seat,
 }
@@ -159,8 +159,8 @@ impl<E> HeapStorage<E> {
 
     /// Keeps buffers that no connection holds any more for the next server of this process.
     pub(super) fn reclaim(&mut self) {
-        let tables = self.free.iter_mut().chain(&mut self.loans);
-        stash::put(tables.filter_map(Option::take));
+        let free = self.free.iter_mut().filter_map(Option::take).map(Buf::new);
+        stash::put(free.chain(self.loans.iter_mut().filter_map(Option::take)));
     }
 }
 

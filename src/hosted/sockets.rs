@@ -246,8 +246,8 @@ impl<'s, T: Make<'s>> Open<'s> for Readiness<'s, 'static, T> {
     }
 
     fn open(tables: Tables<'s>) -> Result<Self, ServerError> {
-        let PollerTables { entries, parked, lent } = &mut tables.handles.poller;
-        Ok(Self::new(T::open(entries, tables.tls, tables.proxy_headers)?, parked, lent))
+        let PollerTables { entries, parked, held, lent } = &mut tables.handles.poller;
+        Ok(Self::new(T::open(entries, tables.tls, tables.proxy_headers)?, parked, held, lent))
     }
 }
 
@@ -297,8 +297,8 @@ mod uring {
             if tables.proxy_headers {
                 return Err(ServerError::setting("proxy_headers", "a worker on io_uring", NO_HEADERS_OVER_URING));
             }
-            let UringTables { entries, lent } = &mut tables.handles.uring;
-            Uring::new(entries, lent)
+            let UringTables { entries, held, lent } = &mut tables.handles.uring;
+            Uring::new(entries, held, lent)
                 .map_err(|refusal| ServerError::Backend { backend: Backend::Uring, reason: refusal.to_string() })
         }
     }

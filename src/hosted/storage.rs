@@ -5,12 +5,12 @@ use std::fmt;
 #[cfg(has_uring)]
 use std::io;
 
-use aurora_http_core::budget::{Budget, Memory, handles_max};
+use aurora_http_core::budget::{Budget, Memory, handles_max, held_max};
 use aurora_http_core::engine::Engine;
 use aurora_http_core::handler::Handler;
 use aurora_http_core::pool::Buf;
 #[cfg(any(has_epoll, has_kqueue))]
-use aurora_http_core::readiness::Parked;
+use aurora_http_core::readiness::{Held, Parked};
 use aurora_http_system::Reservation;
 
 use super::auto::Chosen;
@@ -67,7 +67,8 @@ pub(super) struct Handles {
 #[derive(Default)]
 pub(super) struct PollerTables {
     pub(super) entries: Vec<aurora_http_sockets::Entry>,
-    pub(super) parked: Vec<Parked<'static>>,
+    pub(super) parked: Vec<Parked>,
+    pub(super) held: Vec<Held<'static>>,
     pub(super) lent: Vec<Option<Buf<'static>>>,
 }
 
@@ -75,26 +76,30 @@ pub(super) struct PollerTables {
 #[derive(Default)]
 pub(super) struct UringTables {
     pub(super) entries: Vec<aurora_http_uring::Entry>,
+    pub(super) held: Vec<aurora_http_uring::Held>,
     pub(super) lent: Vec<aurora_http_uring::LentPlace>,
 }
 
 #[cfg(any(has_epoll, has_kqueue))]
 impl PollerTables {
-    fn new(handles: usize, lent: usize) -> Result<Self, TryReserveError> {
+    fn new(budget: &Budget) -> Result<Self, TryReserveError> {
+        let handles = handles_max(budget.connections, budget.listeners);
         Ok(Self {
             entries: table(handles, aurora_http_sockets::Entry::new)?,
             parked: table(handles, Parked::new)?,
-            lent: table(lent, || None)?,
+            held: table(held_max(budget.connections, budget.buffers), Held::new)?,
+            lent: table(budget.lent, || None)?,
         })
     }
 }
 
 #[cfg(has_uring)]
 impl UringTables {
-    fn new(handles: usize, lent: usize) -> Result<Self, TryReserveError> {
+    fn new(budget: &Budget) -> Result<Self, TryReserveError> {
         Ok(Self {
-            entries: table(handles, aurora_http_uring::Entry::new)?,
-            lent: table(lent, aurora_http_uring::LentPlace::new)?,
+            entries: table(handles_max(budget.connections, budget.listeners), aurora_http_uring::Entry::new)?,
+            held: table(held_max(budget.connections, budget.buffers), aurora_http_uring::Held::new)?,
+            lent: table(budget.lent, aurora_http_uring::LentPlace::new)?,
         })
     }
 }
@@ -102,7 +107,6 @@ impl UringTables {
 impl Handles {
     /// Allocates the tables of one backend.
     fn new(backend: Chosen, budget: &Budget) -> Result<Self, TryReserveError> {
-        let (handles, lent) = (handles_max(budget.connections, budget.listeners), budget.lent);
         let mut tables = Self {
             made_for: backend,
             #[cfg(any(has_epoll, has_kqueue))]
@@ -112,11 +116,11 @@ impl Handles {
         };
         match backend {
             #[cfg(has_epoll)]
-            Chosen::Epoll => tables.poller = PollerTables::new(handles, lent)?,
+            Chosen::Epoll => tables.poller = PollerTables::new(budget)?,
             #[cfg(has_kqueue)]
-            Chosen::Kqueue => tables.poller = PollerTables::new(handles, lent)?,
+            Chosen::Kqueue => tables.poller = PollerTables::new(budget)?,
             #[cfg(has_uring)]
-            Chosen::Uring(_) => tables.uring = UringTables::new(handles, lent)?,
+            Chosen::Uring(_) => tables.uring = UringTables::new(budget)?,
         }
         Ok(tables)
     }
@@ -125,12 +129,12 @@ impl Handles {
     fn take_buffers(&mut self, put: fn(&mut dyn Iterator<Item = Buf<'static>>)) {
         #[cfg(any(has_epoll, has_kqueue))]
         {
-            put(&mut self.poller.parked.iter_mut().flat_map(Parked::take_buffers));
+            put(&mut self.poller.held.iter_mut().flat_map(Held::take_buffers));
             put(&mut self.poller.lent.iter_mut().filter_map(Option::take));
         }
         #[cfg(has_uring)]
         {
-            put(&mut self.uring.entries.iter_mut().flat_map(aurora_http_uring::Entry::take_buffers));
+            put(&mut self.uring.held.iter_mut().flat_map(aurora_http_uring::Held::take_buffers));
             put(&mut self.uring.lent.iter_mut().filter_map(aurora_http_uring::LentPlace::take_buffer));
         }
     }
@@ -249,8 +253,10 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
         Chosen::Uring(_) => {
             let handles = handles_max(budget.connections, budget.listeners);
             let table = handles.saturating_mul(size_of::<aurora_http_uring::Entry>());
+            let held =
+                held_max(budget.connections, budget.buffers).saturating_mul(size_of::<aurora_http_uring::Held>());
             let queues = aurora_http_uring::Uring::queue_bytes(handles, budget.lent);
-            Memory { handles: table.saturating_add(queues), ..memory(0) }
+            Memory { handles: table.saturating_add(held).saturating_add(queues), ..memory(0) }
         }
     }
 }

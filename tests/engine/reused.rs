@@ -43,7 +43,7 @@ struct Memory {
     nodes: Vec<SlotNode>,
     loans: Vec<Option<Buf<'static>>>,
     cells: Vec<DeferCell>,
-    table: Vec<Option<Buf<'static>>>,
+    table: Vec<Option<&'static mut [u8]>>,
     scratch: Vec<u8>,
 }
 
@@ -71,7 +71,7 @@ impl Memory {
     fn engine(&mut self, limits: Limits, listener: IoHandle) -> Engine<'_, 'static, Paths> {
         let free: Vec<_> = self.table.iter_mut().filter_map(Option::take).collect();
         let mut pool = BufferPool::new(&mut self.table, COUNTS).unwrap();
-        free.into_iter().for_each(|buf| pool.add(buf.into_memory()).unwrap());
+        free.into_iter().for_each(|memory| pool.add(memory).unwrap());
         static BELL: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
         let storage = Storage {
             slots: &mut self.slots,

@@ -3,7 +3,7 @@
 use std::ops::DerefMut;
 
 use aurora_http_core::reactor::{FileId, IoHandle, Reactor};
-use aurora_http_core::readiness::{Parked, Readiness};
+use aurora_http_core::readiness::{Held, Parked, Readiness};
 use aurora_http_core::sim::{Client, ClientRecv, Network, Sim, SimCalls, SimWaker};
 
 use super::Harness;
@@ -47,8 +47,9 @@ impl Simulated for Calls {
 
     fn over(network: Network, lent: usize) -> Self {
         let parked = Vec::from_iter((0..SOCKETS).map(|_| Parked::new())).leak();
+        let held = Vec::from_iter((0..SOCKETS).map(|_| Held::new())).leak();
         let lent = Vec::from_iter((0..lent).map(|_| None)).leak();
-        Self(Readiness::new(SimCalls::over(network), parked, lent))
+        Self(Readiness::new(SimCalls::over(network), parked, held, lent))
     }
 
     fn reactor(&mut self) -> &mut Self::Reactor {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use aurora_http_core::reactor::{IoHandle, Reactor, Wake};
-use aurora_http_core::readiness::{Parked, Readiness};
+use aurora_http_core::readiness::{Held, Parked, Readiness};
 use aurora_http_core::sim::ClientRecv;
 use aurora_http_core::time::Instant;
 use aurora_http_smoltcp::{Memory, Platform, Stack};
@@ -196,8 +196,9 @@ impl Harness for SmoltcpHarness {
         let stack = Stack::new(end, interface, places, memory, PORT, board.clone()).expect("enough places");
         // One more than the stack has.
         let parked = Vec::from_iter((0..=Memory::<SOCKETS, WINDOW>::HANDLES).map(|_| Parked::new())).leak();
+        let held = Vec::from_iter(parked.iter().map(|_| Held::new())).leak();
         let lent = Vec::from_iter((0..lent).map(|_| None)).leak();
-        Self { reactor: Readiness::new(stack, parked, lent), board, listeners: 0 }
+        Self { reactor: Readiness::new(stack, parked, held, lent), board, listeners: 0 }
     }
 
     fn reactor(&mut self) -> &mut Self::Reactor {

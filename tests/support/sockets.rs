@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aurora_http_core::reactor::{FileId, IoHandle, Reactor};
-use aurora_http_core::readiness::Parked;
+use aurora_http_core::readiness::{Held, Parked};
 use aurora_http_core::sim::ClientRecv;
 use aurora_http_sockets::OpenFile;
 #[cfg(target_os = "linux")]
@@ -108,8 +108,9 @@ macro_rules! readiness_harness {
             None,
             |table: &'static mut [$backend::Entry], lent| {
                 let parked: Vec<_> = table.iter().map(|_| Parked::new()).collect();
+                let held: Vec<_> = table.iter().map(|_| Held::new()).collect();
                 let poller = $backend::$Poller::new(table).expect("a poller");
-                $backend::Reactor::new(poller, parked.leak(), lent)
+                $backend::Reactor::new(poller, parked.leak(), held.leak(), lent)
             },
             [
                 fn open_file(&mut self, bytes: &[u8]) -> Option<FileId> {
@@ -137,7 +138,10 @@ harness!(
     [],
     [],
     LentPlace::new(),
-    |table, lent| { aurora_http_uring::Uring::new(table, lent).expect("io_uring") },
+    |table: &'static mut [aurora_http_uring::Entry], lent| {
+        let held: Vec<_> = table.iter().map(|_| aurora_http_uring::Held::new()).collect();
+        aurora_http_uring::Uring::new(table, held.leak(), lent).expect("io_uring")
+    },
     [
                 fn open_file(&mut self, bytes: &[u8]) -> Option<FileId> {
                     self.reactor.peers().sends_files().then(|| open_file(bytes))

@@ -21,7 +21,7 @@ use crate::wire::Wire;
 ///
 /// ```
 /// # #[cfg(target_os = "linux")] fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use aurora_http_core::readiness::{Parked, Readiness};
+/// use aurora_http_core::readiness::{Held, Parked, Readiness};
 /// use aurora_http_epoll::{Entry, Epoll, ListenOptions, listen};
 /// use aurora_http_tls::{Tls, TlsConfig};
 ///
@@ -29,12 +29,12 @@ use crate::wire::Wire;
 /// # let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
 /// let config = TlsConfig::from_pem(&chain, &key)?;
 /// let mut table = [const { Entry::new() }; 16];
-/// let mut parked: [Parked<'_>; 16] = std::array::from_fn(|_| Parked::new());
-/// let mut lent = [const { None }; 4];
+/// let mut parked = [const { Parked::new() }; 16];
+/// let (mut held, mut lent) = ([const { Held::new() }; 12], [const { None }; 4]);
 ///
 /// let mut epoll = Epoll::new(&mut table)?;
 /// epoll.add_listener(listen("127.0.0.1:0".parse()?, &ListenOptions::default())?)?;
-/// let reactor = Readiness::new(Tls::new(epoll, &config, 16), &mut parked, &mut lent);
+/// let reactor = Readiness::new(Tls::new(epoll, &config, 16), &mut parked, &mut held, &mut lent);
 /// # drop(reactor);
 /// # Ok(())
 /// # }

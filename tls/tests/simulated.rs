@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aurora_http::core::reactor::{NonBlocking, Reactor};
-use aurora_http::core::readiness::{Parked, Readiness};
+use aurora_http::core::readiness::{Held, Parked, Readiness};
 use aurora_http::core::run::turn_within;
 use aurora_http::core::sim::{self, ClientRecv, Dice, Faults, Network, SimCalls};
 use aurora_http::tls::rustls::pki_types::ServerName;
@@ -169,8 +169,10 @@ fn play(seed: u64, authority: &Authority, tls: &TlsConfig) {
     let mut engine = storage.engine(Bytes).unwrap();
     engine.listen(listener).unwrap();
     let mut parked: Vec<_> = (0..CLIENTS + 2).map(|_| Parked::new()).collect();
+    let mut held: Vec<_> = (0..CLIENTS).map(|_| Held::new()).collect();
     let mut lent: Vec<_> = (0..4).map(|_| None).collect();
-    let mut reactor = Readiness::new(Tls::new(SimCalls::over(network), tls, CLIENTS + 2), &mut parked, &mut lent);
+    let io = Tls::new(SimCalls::over(network), tls, CLIENTS + 2);
+    let mut reactor = Readiness::new(io, &mut parked, &mut held, &mut lent);
     let config = Arc::new(authority.client_of(&[VERSIONS[dice.below(2)]], None));
     let mut players: Vec<_> = (0..CLIENTS)
         .map(|_| Player::new(reactor.get_mut().get_mut().connect(listener).unwrap(), &config, dice.fork()))

@@ -11,7 +11,7 @@ use aurora_http_core::handler::{Flow, Handler};
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{BufferPool, Buffers, Class, ClassCounts, Slots};
 use aurora_http_core::preamble::Preamble;
-use aurora_http_core::readiness::{Parked, Readiness};
+use aurora_http_core::readiness::{Held, Parked, Readiness};
 use aurora_http_core::request::Request;
 use aurora_http_core::run::turn_within;
 use aurora_http_core::stop::StopFlag;
@@ -172,7 +172,7 @@ pub(crate) fn with_server(test: impl FnOnce(&mut Server<'_, '_, '_, Hello>, &End
         let (mut bytes, mut table) = (Buffers::<BUFFERS, 1024>::new(), [const { None }; BUFFERS]);
         let (mut slots, mut nodes) = (Slots::<Slot<'_, _>, SLOTS>::new(), [const { SlotNode::new() }; SLOTS]);
         let mut parked = [const { Parked::new() }; Memory::<SOCKETS, 1024>::HANDLES];
-        let mut lent = [const { None }; SLOTS];
+        let (mut held, mut lent) = ([const { Held::new() }; SLOTS], [const { None }; SLOTS]);
         let mut pool =
             BufferPool::new(&mut table, ClassCounts::NONE.with(Class::Tiny, BUFFERS as u32)).expect("a table");
         pool.add_buffers(&mut bytes).expect("room for all");
@@ -187,7 +187,7 @@ pub(crate) fn with_server(test: impl FnOnce(&mut Server<'_, '_, '_, Hello>, &End
         let mut engine =
             Engine::new(storage, pool, Hello, Limits::small_device(), preamble).expect("enough of everything");
         engine.listen(stack.listener()).expect("it is the first");
-        let reactor = Readiness::new(stack, &mut parked, &mut lent);
+        let reactor = Readiness::new(stack, &mut parked, &mut held, &mut lent);
         test(&mut Server { engine, reactor, clock }, ends);
     });
 }

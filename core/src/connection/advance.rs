@@ -1,12 +1,13 @@
 //! Runs the state machine as far as the received bytes and free buffers allow.
 
+use super::body::Body;
 use super::calling::Dispatched;
 use super::exchange::NotReady;
 use super::{Connection, Context, flag, largest_class, release};
 use crate::answer::Answer;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
-use crate::parse::{HeadError, HeadScan, with_head};
+use crate::parse::{HeadError, with_head};
 use crate::pool::Buf;
 use crate::state::{Event, State};
 use crate::writer::Stream;
@@ -56,7 +57,7 @@ impl<'p, E> Connection<'p, E> {
         if exchange.state != State::ReadingHead {
             exchange.go(Event::Bytes);
         }
-        let mut scan = exchange.scan;
+        let mut scan = exchange.body.scan();
         let limits = cx.limits;
         let available = inbound.len();
         let dispatched = with_head(inbound.filled(), limits, &mut scan, |head| match head {
@@ -66,7 +67,6 @@ impl<'p, E> Connection<'p, E> {
         });
         match dispatched {
             Dispatched::Answered { head_len } => {
-                self.exchange.scan = HeadScan::default();
                 let Some(inbound) = &mut self.inbound else { return true };
                 inbound.consume(head_len);
                 if inbound.is_empty() && self.exchange.state == State::ReadingHead {
@@ -83,7 +83,7 @@ impl<'p, E> Connection<'p, E> {
                 false
             }
             Dispatched::Partial => {
-                self.exchange.scan = scan;
+                self.exchange.body = Body::Head(scan);
                 self.await_head(cx)
             }
             Dispatched::Refused(error) => self.refuse_head(cx, error),

@@ -1,14 +1,16 @@
 //! The rest of a message body, and where its content is in the received bytes.
 
 use crate::limits::Limits;
-use crate::parse::{Chunk, ChunkedDecoder};
+use crate::parse::{Chunk, ChunkedDecoder, HeadScan};
 use crate::part::part;
 use crate::request::BodyLength;
 
-/// The rest of a message body.
+/// The rest of a message body, or after it, the next head as far as it was scanned: never both.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Body {
     Finished,
+    /// Finished, and a part of the next head has arrived.
+    Head(HeadScan),
     /// Bytes of another protocol, up to the end of the connection.
     Raw,
     /// Bytes still to come.
@@ -52,7 +54,13 @@ impl Body {
 
     #[inline]
     pub(super) const fn is_finished(&self) -> bool {
-        matches!(self, Self::Finished)
+        matches!(self, Self::Finished | Self::Head(_))
+    }
+
+    /// The progress of scanning the next head.
+    #[inline]
+    pub(super) fn scan(&self) -> HeadScan {
+        if let Self::Head(scan) = self { *scan } else { HeadScan::default() }
     }
 
     pub(super) const fn is_raw(&self) -> bool {
@@ -62,7 +70,7 @@ impl Body {
     /// Bytes of content that may still come: `u64::MAX` if it is chunked.
     pub(super) const fn announced(&self) -> u64 {
         match self {
-            Self::Finished | Self::Raw => 0,
+            Self::Finished | Self::Head(_) | Self::Raw => 0,
             Self::Length(length) => *length,
             Self::Chunked { .. } => u64::MAX,
         }
@@ -71,7 +79,7 @@ impl Body {
     /// Sets how much content may still come; `false` if more was announced.
     pub(super) const fn allow(&mut self, bytes_max: u64) -> bool {
         match self {
-            Self::Finished | Self::Raw => true,
+            Self::Finished | Self::Head(_) | Self::Raw => true,
             Self::Length(length) => *length <= bytes_max,
             Self::Chunked { allowed, .. } => {
                 *allowed = bytes_max;
@@ -84,7 +92,7 @@ impl Body {
     /// framing is broken or a limit is exceeded.
     pub(super) fn poll(&mut self, bytes: &[u8], held: usize, limits: &Limits) -> Result<Slice, u16> {
         match self {
-            Self::Finished => Ok(Slice::new(0, 0, true)),
+            Self::Finished | Self::Head(_) => Ok(Slice::new(0, 0, true)),
             Self::Raw => Ok(Slice::new(0, bytes.len(), false)),
             Self::Length(length) => {
                 let len = usize::try_from(*length).unwrap_or(usize::MAX).min(bytes.len());
@@ -134,7 +142,7 @@ impl Body {
     /// when all of it has been consumed, including what is held.
     pub(super) fn take(&mut self, count: usize, held: &mut u32) {
         match self {
-            Self::Finished | Self::Raw => {}
+            Self::Finished | Self::Head(_) | Self::Raw => {}
             Self::Length(length) => {
                 *length -= count as u64;
                 if *length == 0 {

@@ -2,7 +2,6 @@
 
 use super::body::Body;
 use super::exchange::{Exchange, GATHER_MAX, NotReady, Output};
-use super::window::Windows;
 use super::{Context, flag, largest_class};
 use crate::answer::{Answer, CONTINUE};
 use crate::error::CloseReason;
@@ -62,7 +61,7 @@ impl<'p, E> Exchange<'p, E> {
         self.set(flag::PROGRESS | flag::IN_FLIGHT);
         *cx.in_flight += 1;
         self.stream = Stream::Unbegun;
-        self.windows = Windows::default();
+        self.reset_windows();
         self.response_at = self.output_len();
         self.body = Body::of(request.body_length(), cx.limits.content_bytes_max);
         self.facts = self.facts_of(cx, request);

@@ -152,7 +152,7 @@ impl<E> Connection<'_, E> {
             Some(Deadline::Linger) => Some(exchange.lingering_direction()),
             _ => None,
         };
-        exchange.windows.run(now, direction);
+        exchange.run_window(now, direction);
         Some(wanted)
     }
 

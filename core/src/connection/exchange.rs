@@ -1,15 +1,16 @@
 //! One exchange: its state, flags and buffers.
 
 use super::body::Body;
-use super::window::Windows;
+use super::window::{Direction, Progress, Running, Windows};
 use super::{Deadline, flag, release};
 use crate::answer::{ANSWER_BYTES_MAX, CONTINUE};
 use crate::error::CloseReason;
 use crate::handler::Flow;
-use crate::parse::HeadScan;
+use crate::limits::RateMin;
 use crate::pool::{Buf, BufferPool, Class};
 use crate::reactor::FileId;
 use crate::state::{Event, State};
+use crate::time::Instant;
 use crate::writer::{Facts, Stream};
 
 /// Room that must be free in the send buffer before a handler is called. It ensures that an answer can always be
@@ -57,10 +58,9 @@ pub(super) struct Exchange<'p, E> {
     pub(super) output: Output<'p>,
     /// What the handler waits for; `None` when there is nothing more to call it for.
     pub(super) waiting: Option<Flow<E>>,
-    /// The rest of the request's body.
+    /// The rest of the request's body, or a part of the next head.
     pub(super) body: Body,
     pub(super) stream: Stream,
-    pub(super) scan: HeadScan,
     /// Bytes that are kept at the front of the received ones: the head for [`Flow::Collect`], or content that has been
     /// taken out of its chunks, for a handler that waits for more of it.
     pub(super) kept_len: u32,
@@ -69,13 +69,15 @@ pub(super) struct Exchange<'p, E> {
     pub(super) served: u32,
     /// The time that the handler set, as the low 32 bits of milliseconds: see [`flag::TIMED`].
     pub(super) wake_at: u32,
-    pub(super) windows: Windows,
+    windows: Windows,
     flags: u32,
     pub(super) facts: Facts,
     pub(super) state: State,
     pub(super) reason: Option<CloseReason>,
     /// The deadline that was last reported.
     pub(super) armed: Option<Deadline>,
+    /// The direction whose window runs.
+    running: Running,
 }
 
 /// Why a handler cannot be called now.
@@ -94,7 +96,6 @@ impl<E> Default for Exchange<'_, E> {
             waiting: None,
             body: Body::Finished,
             stream: Stream::Unbegun,
-            scan: HeadScan::default(),
             kept_len: 0,
             response_at: 0,
             served: 0,
@@ -105,6 +106,7 @@ impl<E> Default for Exchange<'_, E> {
             state: State::New,
             reason: None,
             armed: None,
+            running: None,
         }
     }
 }
@@ -131,6 +133,24 @@ impl<'p, E> Exchange<'p, E> {
     #[inline]
     pub(super) const fn clear(&mut self, flags: u32) {
         self.flags &= !flags;
+    }
+
+    /// From `now` on, an operation of this direction is in flight, or none.
+    #[inline]
+    pub(super) fn run_window(&mut self, now: Instant, direction: Running) {
+        self.windows.run(&mut self.running, now, direction);
+    }
+
+    /// Counts transferred bytes.
+    #[inline]
+    pub(super) fn count(&mut self, now: Instant, direction: Direction, bytes: u32, rate: Option<RateMin>) -> Progress {
+        self.windows.count(self.running, now, direction, bytes, rate)
+    }
+
+    /// Begins new windows.
+    #[inline]
+    pub(super) fn reset_windows(&mut self) {
+        (self.windows, self.running) = (Windows::default(), None);
     }
 
     /// The only place where the state changes.
@@ -163,8 +183,8 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// Whether a part of a head has been scanned.
-    pub(super) const fn scan_has_begun(&self) -> bool {
-        !self.scan.is_fresh()
+    pub(super) fn scan_has_begun(&self) -> bool {
+        !self.body.scan().is_fresh()
     }
 
     /// Whether there is output to send, and no send is in flight.

@@ -11,7 +11,7 @@
 
 use super::deadline::{content_rate, write_rate};
 use super::exchange::{Exchange, Linger, Output};
-use super::window::{Direction, Progress, Windows};
+use super::window::{Direction, Progress};
 use super::{Connection, Context, flag};
 use crate::error::CloseReason;
 use crate::handler::Handler;
@@ -36,7 +36,7 @@ impl<'p, E> Connection<'p, E> {
         exchange.set(flag::PROGRESS | flag::IGNORES_INPUT);
         exchange.clear(flag::NO_DROP_BUFFER);
         exchange.release_output(cx.pool);
-        exchange.windows = Windows::default();
+        exchange.reset_windows();
         let now = cx.now.0 as u32;
         exchange.output =
             Output::Lingering(Linger { unacknowledged: None, since: now, heard: now, is_acknowledged: false });
@@ -50,7 +50,7 @@ impl<'p, E> Connection<'p, E> {
         let Output::Lingering(linger) = &mut exchange.output else { return };
         linger.heard = cx.now.0 as u32;
         if linger.is_acknowledged
-            && exchange.windows.count(cx.now, Direction::Content, count, content_rate(cx.limits)) == Progress::TooSlow
+            && exchange.count(cx.now, Direction::Content, count, content_rate(cx.limits)) == Progress::TooSlow
         {
             self.end_lingering(cx);
         }
@@ -76,13 +76,11 @@ impl<'p, E> Connection<'p, E> {
             Some(left) => {
                 let Some(before) = linger.unacknowledged.replace(left) else {
                     // How much the client received before the first check is unknown: the rate counts from here.
-                    self.exchange.windows = Windows::default();
+                    self.exchange.reset_windows();
                     return;
                 };
                 let taken = before.saturating_sub(left);
-                if self.exchange.windows.count(cx.now, Direction::Write, taken, write_rate(cx.limits))
-                    == Progress::TooSlow
-                {
+                if self.exchange.count(cx.now, Direction::Write, taken, write_rate(cx.limits)) == Progress::TooSlow {
                     self.exchange.reason = Some(CloseReason::WriteTimeout);
                     return self.end_lingering(cx);
                 }

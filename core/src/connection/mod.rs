@@ -221,7 +221,7 @@ impl<'p, E> Connection<'p, E> {
         }
         match exchange.state {
             State::ReadingContent => {
-                match exchange.windows.count(cx.now, Direction::Content, count, content_rate(cx.limits)) {
+                match exchange.count(cx.now, Direction::Content, count, content_rate(cx.limits)) {
                     Progress::Going => {}
                     Progress::Complete => exchange.set(flag::PROGRESS),
                     // The buffer is full, so more bytes may have arrived in time.
@@ -234,7 +234,7 @@ impl<'p, E> Connection<'p, E> {
             // From a receive that was armed before the handler was woken: the bytes wait.
             State::Writing => {
                 if exchange.waits_for_content() {
-                    let _ = exchange.windows.count(cx.now, Direction::Content, count, content_rate(cx.limits));
+                    let _ = exchange.count(cx.now, Direction::Content, count, content_rate(cx.limits));
                 }
                 return;
             }
@@ -351,7 +351,7 @@ impl<'p, E> Connection<'p, E> {
 
     /// Counts the bytes sent of a response that is not complete.
     fn count_sent<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, count: u32) -> Progress {
-        let progress = self.exchange.windows.count(cx.now, Direction::Write, count, write_rate(cx.limits));
+        let progress = self.exchange.count(cx.now, Direction::Write, count, write_rate(cx.limits));
         if progress == Progress::Complete {
             self.exchange.set(flag::PROGRESS);
         }
@@ -492,7 +492,7 @@ impl<'p, E> Connection<'p, E> {
     fn refuses_head_request(&self) -> bool {
         match &self.inbound {
             Some(inbound) => is_head_request(inbound.filled()),
-            None => self.exchange.scan.is_head_request(),
+            None => self.exchange.body.scan().is_head_request(),
         }
     }
 

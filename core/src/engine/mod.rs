@@ -141,8 +141,8 @@ impl<E> Drop for Holdings<'_, '_, E> {
 
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(
-    size_of::<Entry<Slot<'static, [u64; 2]>>>() + size_of::<SlotNode>() <= 256,
-    "an idle connection must take at most 256 bytes, including 16 bytes of the handler's"
+    size_of::<Entry<Slot<'static, [u64; 2]>>>() + size_of::<SlotNode>() <= 240,
+    "an idle connection must take at most 240 bytes, including 16 bytes of the handler's"
 );
 
 /// A connection's links in the engine's lists. They are in a separate table, so that a slot can be reused while a list

@@ -36,6 +36,12 @@ impl<'p> Buf<'p> {
         Self { bytes: &mut bytes[..length], start: 0, end: 0 }
     }
 
+    /// An empty buffer over memory as long as that of a class.
+    #[inline]
+    pub(super) fn of_class(bytes: &'p mut [u8]) -> Self {
+        Self { bytes, start: 0, end: 0 }
+    }
+
     /// Bytes of its memory: consumed, filled and spare.
     #[inline]
     #[must_use]

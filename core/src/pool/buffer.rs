@@ -66,7 +66,7 @@ static_assertions::const_assert_eq!(size_of::<Buffers<3, 1024>>(), 3 * 1024);
 
 /// A pool of buffers of five [classes](Class), with a fixed capacity for each.
 ///
-/// The table (`'s`) holds the free buffers; their memory (`'p`) is the program's. An acquired buffer is owned by the
+/// The table (`'s`) holds the memory of the free buffers (`'p`), which is the program's. An acquired buffer is owned by the
 /// holder of its [`Buf`]: it cannot be released twice, and it may outlive the pool.
 pub struct BufferPool<'s, 'p> {
     lists: [FreeList<'s, 'p>; Class::COUNT],
@@ -78,7 +78,7 @@ pub struct BufferPool<'s, 'p> {
 /// A stack: the buffer that was released last is acquired first, because it is most likely still in the cache.
 struct FreeList<'s, 'p> {
     /// `Some` below `free`; the others are never read.
-    entries: &'s mut [Option<Buf<'p>>],
+    entries: &'s mut [Option<&'p mut [u8]>],
     free: usize,
 }
 
@@ -155,7 +155,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     ///
     /// # Errors
     /// [`PoolError::TableTooShort`].
-    pub fn new(table: &'s mut [Option<Buf<'p>>], counts: ClassCounts) -> Result<Self, PoolError> {
+    pub fn new(table: &'s mut [Option<&'p mut [u8]>], counts: ClassCounts) -> Result<Self, PoolError> {
         let (needed, has) = (counts.total(), table.len());
         if has < needed {
             return Err(PoolError::TableTooShort { needed, has });
@@ -189,7 +189,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         if self.missing(class) == 0 {
             return Err(PoolError::ClassFull(class));
         }
-        self.push(class, Buf::new(memory)).map_err(|_| PoolError::ClassFull(class))
+        self.push(class, memory).map_err(|_| PoolError::ClassFull(class))
     }
 
     /// Adds all blocks of a [`Buffers`].
@@ -223,7 +223,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
             for _ in 0..missing.of(class) {
                 let (block, tail) = mem::take(&mut rest).split_at_mut(class.size());
                 rest = tail;
-                let added = self.push(class, Buf::new(block));
+                let added = self.push(class, block);
                 debug_assert!(added.is_ok(), "the class must have room, it was counted above");
             }
         }
@@ -268,10 +268,9 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     /// Returns a foreign buffer whose class is full or absent, or which is not aligned to 64 bytes; it may have been
     /// emptied. A buffer that was acquired from this pool is always taken, unless a foreign one has taken its place.
     #[cfg_attr(not(feature = "small"), inline)]
-    pub fn release(&mut self, mut buf: Buf<'p>) -> Result<(), Buf<'p>> {
+    pub fn release(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
         let Some(class) = class_of(&buf) else { return Err(buf) };
-        buf.clear();
-        self.push(class, buf)?;
+        self.push(class, buf.into_memory()).map_err(Buf::of_class)?;
         self.released = true;
         let in_use = &mut self.stats[class.index()].in_use;
         *in_use = in_use.saturating_sub(1);
@@ -349,10 +348,10 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     }
 
     #[cfg_attr(not(feature = "small"), inline)]
-    fn push(&mut self, class: Class, buf: Buf<'p>) -> Result<(), Buf<'p>> {
+    fn push(&mut self, class: Class, memory: &'p mut [u8]) -> Result<(), &'p mut [u8]> {
         let list = &mut self.lists[class.index()];
-        let Some(entry) = list.entries.get_mut(list.free) else { return Err(buf) };
-        *entry = Some(buf);
+        let Some(entry) = list.entries.get_mut(list.free) else { return Err(memory) };
+        *entry = Some(memory);
         list.free += 1;
         Ok(())
     }
@@ -362,9 +361,9 @@ impl<'p> FreeList<'_, 'p> {
     #[cfg_attr(not(feature = "small"), inline)]
     fn pop(&mut self) -> Option<Buf<'p>> {
         let top = self.free.checked_sub(1)?;
-        let buf = self.entries.get_mut(top)?.take();
+        let memory = self.entries.get_mut(top)?.take();
         self.free = top;
-        buf
+        memory.map(Buf::of_class)
     }
 }
 

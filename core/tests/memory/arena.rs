@@ -8,7 +8,7 @@ use proptest::prelude::*;
 const COUNTS: ClassCounts = ClassCounts::new([3, 2, 1, 0, 0]);
 const ALIGNS: [Align; 4] = [Align::Bytes8, Align::Bytes16, Align::Bytes32, Align::Bytes64];
 
-fn table(len: usize) -> Vec<Option<Buf<'static>>> {
+fn table<T>(len: usize) -> Vec<Option<T>> {
     std::iter::repeat_with(|| None).take(len).collect()
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 const COUNTS: ClassCounts = ClassCounts::new([3, 2, 2, 0, 1]);
 
-fn table(counts: ClassCounts) -> Vec<Option<Buf<'static>>> {
+fn table(counts: ClassCounts) -> Vec<Option<&'static mut [u8]>> {
     std::iter::repeat_with(|| None).take(counts.total()).collect()
 }
 

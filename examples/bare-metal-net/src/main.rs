@@ -11,7 +11,7 @@ use aurora_http_core::engine::{Engine, Storage};
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{Buf, BufferPool};
 use aurora_http_core::preamble::Preamble;
-use aurora_http_core::readiness::{Parked, Readiness};
+use aurora_http_core::readiness::{Held, Parked, Readiness};
 use aurora_http_core::run;
 use aurora_http_core::tables::{Parts, Tables};
 use aurora_http_core::time::Instant;
@@ -75,9 +75,9 @@ fn main() -> ! {
 
 /// Each part is made by a function that is not inlined, so that what the stack needs for it is free again afterwards.
 fn server() -> Option<(&'static mut HttpEngine, &'static mut HttpReactor)> {
-    let Parts { storage, pool, parked, lent } = SERVER.take()?.split();
+    let Parts { storage, pool, parked, held, lent } = SERVER.take()?.split();
     let engine = engine(storage, pool)?;
-    let reactor = reactor(parked, lent)?;
+    let reactor = reactor(parked, held, lent)?;
     engine.listen(reactor.get_ref().listener()).ok()?;
     Some((engine, reactor))
 }
@@ -94,10 +94,11 @@ fn engine(
 
 #[inline(never)]
 fn reactor(
-    parked: &'static mut [Parked<'static>],
+    parked: &'static mut [Parked],
+    held: &'static mut [Held<'static>],
     lent: &'static mut [Option<Buf<'static>>],
 ) -> Option<&'static mut HttpReactor> {
-    REACTOR.fill(|| Some(Readiness::new(stack()?, parked, lent)))?.as_mut()
+    REACTOR.fill(|| Some(Readiness::new(stack()?, parked, held, lent)))?.as_mut()
 }
 
 #[inline(never)]

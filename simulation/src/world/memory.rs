@@ -2,10 +2,11 @@
 
 use std::sync::atomic::AtomicBool;
 
+use aurora_http_core::budget::held_max;
 use aurora_http_core::defer::{DeferCell, Deferrals};
 use aurora_http_core::engine::{Slot, SlotNode, Storage};
 use aurora_http_core::pool::{Buf, BufferPool, ClassCounts, Entry};
-use aurora_http_core::readiness::Parked;
+use aurora_http_core::readiness::{Held, Parked};
 
 use crate::handler::Owned;
 use crate::plan::Plan;
@@ -19,9 +20,10 @@ pub(super) struct Memory<'p> {
     cells: Vec<DeferCell>,
     groups: Vec<AtomicBool>,
     bell: AtomicBool,
-    table: Vec<Option<Buf<'p>>>,
+    table: Vec<Option<&'p mut [u8]>>,
     scratch: Vec<u8>,
-    pub(super) parked: Vec<Parked<'p>>,
+    parked: Vec<Parked>,
+    pub(super) held: Vec<Held<'p>>,
     pub(super) lent: Vec<Option<Buf<'p>>>,
     /// Buffers that a reactor held when it ended.
     pub(super) salvaged: Vec<Buf<'p>>,
@@ -53,19 +55,20 @@ impl<'p> Memory<'p> {
             table,
             scratch: vec![0; 1024],
             parked: (0..sockets).map(|_| Parked::new()).collect(),
+            held: (0..held_max(world.slots, world.counts)).map(|_| Held::new()).collect(),
             lent: (0..16).map(|_| None).collect(),
             salvaged: Vec::new(),
         }
     }
 
     /// The parts for an engine, with all buffers in the pool, and for a reactor.
-    pub(super) fn split(&mut self) -> (Parts<'_, 'p>, &mut [Parked<'p>], &mut [Option<Buf<'p>>]) {
-        let found = self.table.iter_mut().filter_map(Option::take);
-        let buffers: Vec<_> =
-            found.chain(self.loans.iter_mut().filter_map(Option::take)).chain(self.salvaged.drain(..)).collect();
+    pub(super) fn split(&mut self) -> (Parts<'_, 'p>, &mut [Parked], &mut [Held<'p>], &mut [Option<Buf<'p>>]) {
+        let held = self.loans.iter_mut().filter_map(Option::take).chain(self.salvaged.drain(..));
+        let free = self.table.iter_mut().filter_map(Option::take);
+        let blocks: Vec<_> = free.chain(held.map(Buf::into_memory)).collect();
         let mut pool = BufferPool::new(&mut self.table, self.counts).expect("a table as long as the counts");
-        for buf in buffers {
-            pool.add(buf.into_memory()).expect("no more buffers than there were");
+        for block in blocks {
+            pool.add(block).expect("no more buffers than there were");
         }
         let deferrals = Deferrals::new(0, &self.cells, &self.bell).with_group_bells(&self.groups);
         let storage = Storage {
@@ -75,12 +78,13 @@ impl<'p> Memory<'p> {
             deferrals,
             scratch: &mut self.scratch,
         };
-        (Parts { counts: self.counts, storage, pool, deferrals }, &mut self.parked, &mut self.lent)
+        let parts = Parts { counts: self.counts, storage, pool, deferrals };
+        (parts, &mut self.parked, &mut self.held, &mut self.lent)
     }
 
     /// Checks that no buffer was lost between two engines.
     pub(super) fn check(&self) -> Result<(), String> {
-        let found = self.table.iter().chain(&self.loans).flatten().count() + self.salvaged.len();
+        let found = self.table.iter().flatten().count() + self.loans.iter().flatten().count() + self.salvaged.len();
         if found == self.counts.total() {
             Ok(())
         } else {

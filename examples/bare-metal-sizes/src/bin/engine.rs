@@ -34,7 +34,7 @@ fn main() -> ! {
     if engine.listen(LISTENER).is_err() {
         give_up();
     }
-    let mut reactor = Readiness::new(Sockets, parts.parked, parts.lent);
+    let mut reactor = Readiness::new(Sockets, parts.parked, parts.held, parts.lent);
     loop {
         if cfg!(feature = "everything") && engine.needs_date(now()) {
             engine.set_unix_time(now(), Some(black_box(0)));
