@@ -238,7 +238,10 @@ impl Actor {
         }
         around.seen.connections += 1;
         let nature = self.visitor(around.plan).nature;
-        let hesitates = matches!(nature, Nature::Healthy | Nature::HalfCloses) && self.dice.once_in(HESITATES_ONCE_IN);
+        // How long the guests of a siege wait is measured.
+        let hesitates = around.plan.siege.is_none()
+            && matches!(nature, Nature::Healthy | Nature::HalfCloses)
+            && self.dice.once_in(HESITATES_ONCE_IN);
         let sends_at = now.plus_ms(if hesitates { self.dice.below(HESITATION_MS_MAX) as u32 } else { 0 });
         self.connection = Some(Connection {
             client,
