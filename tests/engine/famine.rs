@@ -514,3 +514,40 @@ proptest! {
         world.finish();
     }
 }
+
+/// Begins a response that only the end of the connection completes, and leaves all content where it is.
+struct Withholds;
+
+impl Handler for Withholds {
+    type Exchange = ();
+
+    fn request(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<()> {
+        if request.method() == Method::Get {
+            let _ = response.body("hello");
+            return Flow::Finish;
+        }
+        let _ = response.stream(None).and_then(|()| response.write(b"piece"));
+        Flow::Receive(())
+    }
+
+    fn receive(&mut self, (): (), content: &mut Content<'_>, _: &mut ResponseWriter<'_>) -> Flow<()> {
+        content.hold();
+        Flow::Receive(())
+    }
+}
+
+#[test]
+fn what_a_client_has_yet_to_receive_is_not_lost_when_its_buffer_is_needed() {
+    let mut world = World::new(8, ClassCounts::new([1, 1, 0, 0, 0]), limits(), Withholds);
+    let upload = world.connect_and_send(b"POST / HTTP/1.0\r\nContent-Length: 9\r\n\r\nab");
+    world.settle();
+    let waiting = world.connect_and_send(GET);
+    world.pass(5_000);
+    assert_eq!(world.recv(waiting).0, HELLO);
+    let mut received = [0; 500];
+    let ClientRecv::Bytes(count) = world.sim.client_recv(upload, &mut received) else { panic!("it was destroyed") };
+    assert!(received[..count].ends_with(b"\r\n\r\npiece"));
+    world.pass(2_000);
+    assert_eq!(world.sim.client_recv(upload, &mut received), ClientRecv::Reset);
+    world.finish();
+}

@@ -59,6 +59,7 @@ fn messages(rows: &mut Vec<Row>) {
             vec![text("a"), text("Hello"), text("bc")],
             None,
         ),
+        row("a close within it", [raw(RSV1 | TEXT, &HELLO[..4]), close(1000, "")].concat(), vec![], Some(1000)),
         row("a close behind it", [packed(TEXT, HELLO), close(1000, "")].concat(), hello(), Some(1000)),
     ]);
     let mut peer = Peer::new(false);

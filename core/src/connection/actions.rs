@@ -116,7 +116,7 @@ impl<'p, E> Connection<'p, E> {
         } else if exchange.pins_buffer() {
             // Input is dropped, for which a lent buffer suffices.
             Want::CancelRecv
-        } else if exchange.has(flag::RECV | flag::STARVED) {
+        } else if exchange.has(flag::RECV | flag::STARVED | flag::FIN_RECEIVED) {
             Want::Nothing
         } else {
             Want::RecvToDrop

@@ -164,12 +164,15 @@ impl<'p, E> Exchange<'p, E> {
     }
 
     /// The connection ends before what is being sent is complete: notes it if a FIN would seem to complete it. What another
-    /// protocol sends is incomplete only if its handler has failed.
+    /// protocol sends is incomplete if its handler has failed, or if something that it has written was not sent.
     pub(super) fn mark_cut_off(&mut self) {
         let would_seem_complete = match self.stream {
             Stream::DoneByClose => true,
             Stream::CloseDelimited => self.has(flag::BEGUN),
-            Stream::Raw => matches!(self.reason, Some(CloseReason::ResponseFailed | CloseReason::HandlerStalled)),
+            _ if self.body.is_raw() => {
+                let has_failed = matches!(self.reason, Some(CloseReason::ResponseFailed | CloseReason::HandlerStalled));
+                has_failed || self.has(flag::SEND) || self.has_output()
+            }
             _ => false,
         };
         if would_seem_complete && !planted!(CutOffSeemsComplete) {

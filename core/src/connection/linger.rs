@@ -7,7 +7,7 @@
 //! too long.
 //!
 //! If the last response was cut off and a FIN would seem to complete it, there is none: the connection is reset as soon as the
-//! client has acknowledged everything that was sent, or at once where that is unknown.
+//! client has acknowledged everything that was sent, or at once where that is unknown. The client's FIN changes nothing then.
 
 use super::deadline::{content_rate, write_rate};
 use super::exchange::{Exchange, Linger, Output};
@@ -23,8 +23,7 @@ impl<'p, E> Connection<'p, E> {
         let exchange = &mut self.exchange;
         let reason = *exchange.reason.get_or_insert(CloseReason::PeerAsked);
         if exchange.has(flag::CUT_OFF) {
-            let is_receiving = cx.place.peers.unacknowledged(cx.place.io).is_some_and(|left| left > 0);
-            if exchange.has(flag::FIN_RECEIVED) || !is_receiving {
+            if !exchange.is_missed(cx) {
                 return self.close(cx, reason);
             }
         } else if exchange.has(flag::FIN_RECEIVED) || planted!(NoLingering) {
@@ -104,7 +103,14 @@ impl<'p, E> Connection<'p, E> {
     }
 }
 
-impl<E> Exchange<'_, E> {
+impl<'p, E> Exchange<'p, E> {
+    /// Whether a reset would destroy what the client of a response that was cut off has yet to receive. After the client's FIN
+    /// there is no receive that could tell that it is gone, so then this needs a limit for clients that receive too slowly.
+    pub(super) fn is_missed<H: Handler<Exchange = E>>(&self, cx: &Context<'_, '_, 'p, H>) -> bool {
+        let is_limited = !self.has(flag::FIN_RECEIVED) || write_rate(cx.limits).is_some();
+        is_limited && cx.place.peers.unacknowledged(cx.place.io).is_some_and(|left| left > 0)
+    }
+
     /// The direction whose rate is measured while the connection lingers.
     pub(super) const fn lingering_direction(&self) -> Direction {
         match &self.output {

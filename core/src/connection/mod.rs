@@ -268,6 +268,7 @@ impl<'p, E> Connection<'p, E> {
             State::New | State::KeepAlive => self.close(cx, CloseReason::PeerClosed),
             State::Writing if !planted!(HalfCloseEnds) => {} // half-closed: the response is sent first
             State::Switched if H::NEEDS.upgrades => self.advance(cx),
+            State::Lingering if self.exchange.has(flag::CUT_OFF) && self.exchange.is_missed(cx) => {}
             State::Lingering => self.close(cx, CloseReason::PeerClosed),
             State::Processing if H::NEEDS.deferral && self.exchange.is_deferred() && !planted!(FinVanishes) => {
                 self.exchange.client_vanished(cx);

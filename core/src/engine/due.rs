@@ -44,7 +44,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             self.expire(now, peers);
         }
         if H::NEEDS.eviction && !self.starved_to_receive.is_empty() {
-            self.end_stale_heads(now);
+            self.end_stale_heads(now, peers);
         }
         if H::NEEDS.eviction && self.famine_due.is_some_and(|at| at <= self.seen_until) {
             self.relieve(now, peers);

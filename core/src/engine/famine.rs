@@ -7,7 +7,7 @@ use crate::connection::Deadline;
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::pool::ObjectPool;
-use crate::reactor::{NoPeers, Peers};
+use crate::reactor::Peers;
 use crate::state::State;
 use crate::stop::Mode;
 use crate::time::Instant;
@@ -145,7 +145,7 @@ impl<H: Handler> Engine<'_, '_, H> {
 
     /// For each connection that waits to receive, ends the oldest incomplete head, by the same rule as for a newcomer
     /// without a slot: thousands of incomplete heads must not make others wait.
-    pub(super) fn end_stale_heads(&mut self, now: Instant) {
+    pub(super) fn end_stale_heads(&mut self, now: Instant, peers: &dyn Peers) {
         self.heads_due = None;
         let under_way = if now < self.ended_due { self.ended_for_buffers } else { 0 };
         let waiting = self.waiting_to_receive(HEADS_AT_ONCE + under_way);
@@ -165,7 +165,7 @@ impl<H: Handler> Engine<'_, '_, H> {
                 self.heads_due = Some(stale_at);
                 return;
             }
-            self.refuse_overloaded(now, index);
+            self.refuse_overloaded(now, index, peers);
             self.ended_for_buffers += 1;
             self.ended_due = now.plus_ms(PAUSE_MS);
         }
@@ -187,7 +187,7 @@ impl<H: Handler> Engine<'_, '_, H> {
         let is_due = |began: &Instant| due_at(*began) <= self.seen_until;
         let count = oldest.iter().take(waiting).take_while(|(began, _)| is_due(began)).count();
         for (_, index) in oldest.iter().take(count) {
-            self.give_up_buffer(now, *index);
+            self.give_up_buffer(now, *index, peers);
         }
         self.ended_for_buffers += count;
         let next = match oldest.first() {
@@ -239,11 +239,11 @@ impl<H: Handler> Engine<'_, '_, H> {
 
     /// Ends a connection that holds a buffer: with 503 if a request is to be answered and nothing of the response has
     /// been sent.
-    fn give_up_buffer(&mut self, now: Instant, index: u32) {
+    fn give_up_buffer(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
         let Some(slot) = self.held.slots.by_index(index) else { return };
         match slot.connection.state() {
             State::ReadingHead | State::ReadingContent | State::Processing => {
-                self.refuse_overloaded(now, index);
+                self.refuse_overloaded(now, index, peers);
             }
             // A part of the response may have been sent, or there is no request.
             State::New
@@ -257,8 +257,8 @@ impl<H: Handler> Engine<'_, '_, H> {
     }
 
     /// Answers 503 and ends the connection.
-    pub(super) fn refuse_overloaded(&mut self, now: Instant, index: u32) {
-        self.act_on(now, index, &NoPeers, |connection, cx| connection.refuse_overloaded(cx));
+    pub(super) fn refuse_overloaded(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
+        self.act_on(now, index, peers, |connection, cx| connection.refuse_overloaded(cx));
     }
 }
 

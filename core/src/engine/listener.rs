@@ -251,7 +251,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             && let Some(io) = self.lobby.pop_back()
         {
             if let Ok(id) = self.insert(now, Connection::new(), io) {
-                self.refuse_overloaded(now, id.index);
+                self.refuse_overloaded(now, id.index, peers);
             }
         }
         if self.lobby.is_empty() {

@@ -2,6 +2,7 @@
 
 mod boundaries;
 mod buffers;
+mod cut_off;
 mod deferred;
 mod demands;
 mod detached;

@@ -106,7 +106,7 @@ impl Inflater {
         let mut is_full = false;
         while !payload.is_empty() || is_full {
             // A byte more than is allowed shows that it is too long.
-            let space = &mut space[..STEP.min(max - message.len() + 1)];
+            let space = &mut space[..STEP.min((max - message.len()).saturating_add(1))];
             let (total_in, total_out) = (self.state.total_in(), self.state.total_out());
             let status =
                 self.state.decompress(payload, space, InflateFlush::SyncFlush).map_err(|_| Failure::Invalid)?;
@@ -163,4 +163,19 @@ fn append(message: &mut Vec<u8>, bytes: &[u8], max: usize) -> Result<(), Failure
     }
     message.extend_from_slice(bytes);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On 32 bits, that is a limit which a program can set.
+    #[test]
+    fn the_largest_limit_is_no_overflow() {
+        let (mut inflater, mut message) = (Inflater::new(), Vec::new());
+        let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+        assert_eq!(inflater.decompress(&hello, &mut message, usize::MAX), Ok(()));
+        assert_eq!(inflater.finish(&mut message, usize::MAX, false), Ok(()));
+        assert_eq!(message, b"Hello");
+    }
 }
