@@ -63,11 +63,13 @@ impl Deflater {
         // If the space is full there may be more output, so there is a byte more than what is good enough.
         let space = message.len() + longer + TAIL.len();
         out.resize(begin + space, 0);
-        let before = self.state.total_out();
+        let (taken_before, before) = (self.state.total_in(), self.state.total_out());
         let result = self.state.compress(message, &mut out[begin..], DeflateFlush::SyncFlush);
         let length = (self.state.total_out() - before) as usize;
+        // A call takes at most 4 GiB.
+        let is_all_taken = self.state.total_in() - taken_before == message.len() as u64;
         out.truncate(begin + length);
-        if result == Ok(Status::Ok) && length < space && out[begin..].ends_with(&TAIL) {
+        if result == Ok(Status::Ok) && is_all_taken && length < space && out[begin..].ends_with(&TAIL) {
             out.truncate(begin + length - TAIL.len());
             return true;
         }
