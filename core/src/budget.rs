@@ -29,7 +29,7 @@ pub const fn handles_max(connections: usize, listeners: usize) -> usize {
 }
 
 /// The most handles that can have operations with buffers at once: the length of a table of
-/// [`Held`](crate::readiness::Held) that cannot become full. Such a handle belongs to a connection, and its operations own at
+/// [`Held`] that cannot become full. Such a handle belongs to a connection, and its operations own at
 /// least one of the buffers.
 #[must_use]
 pub const fn held_max(connections: usize, buffers: ClassCounts) -> usize {
