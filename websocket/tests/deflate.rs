@@ -5,23 +5,12 @@ mod compressed;
 mod support;
 
 use aurora_http_websocket::Deflate;
-use compressed::{
-    HELLO, HELLO_AGAIN, MESSAGE_BYTES_MAX, Peer, RSV1, binary, eager, echo, mixed, offering, packed, random, text,
-};
+use compressed::{HELLO, HELLO_AGAIN, MESSAGE_BYTES_MAX, Peer, RSV1, eager, echo, mixed, offering, packed, random};
 use proptest::prelude::*;
-use support::{BINARY, CLOSE, PING, PONG, Said, TEXT, close, converse, frame, part, raw, said_compressed, take_close};
-
-/// One case: what the client sends, what it hears before any close, and the code of the server's close.
-struct Row {
-    id: String,
-    sent: Vec<u8>,
-    heard: Vec<Said>,
-    close: Option<u16>,
-}
-
-fn row(id: impl Into<String>, sent: Vec<u8>, heard: Vec<Said>, close: Option<u16>) -> Row {
-    Row { id: id.into(), sent, heard, close }
-}
+use support::{
+    BINARY, CLOSE, PING, PONG, Row, Said, TEXT, binary, close, converse, frame, part, raw, row, said_compressed,
+    take_close, text,
+};
 
 /// A compressed message in as many frames as there are payloads.
 fn packed_parts(opcode: u8, payloads: &[&[u8]]) -> Vec<u8> {
@@ -178,9 +167,7 @@ fn every_case_however_it_is_cut() {
     }
     assert!(rows.len() > 110, "{}", rows.len());
     for row in &rows {
-        let cuts: &[&[usize]] =
-            if row.sent.len() < 2_000 { &[&[usize::MAX], &[1], &[2, 3, 7, 1]] } else { &[&[30_000], &[4_093, 1]] };
-        for lengths in cuts {
+        for lengths in row.cuts() {
             check(row, eager(), false, lengths);
         }
     }

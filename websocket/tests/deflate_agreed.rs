@@ -11,8 +11,8 @@ use aurora_http_core::handler::Handler;
 use aurora_http_core::limits::Limits;
 use aurora_http_core::sim::{Client, SimServer, with_server};
 use aurora_http_websocket::{Budget, Deflate, Ending, Event, Link, Options};
-use compressed::{HELLO, Peer, RSV1, binary, eager, echo, mixed, offering, packed, random, serve};
-use support::{BINARY, HANDSHAKE, PING, TEXT, close, converse, frame, raw, said_compressed, take_close};
+use compressed::{HELLO, Peer, RSV1, eager, echo, mixed, offering, packed, random, serve};
+use support::{BINARY, HANDSHAKE, PING, TEXT, binary, close, converse, frame, raw, said_compressed, take_close};
 
 /// What is offered, and what the response says about it.
 #[test]

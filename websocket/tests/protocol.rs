@@ -10,7 +10,10 @@ use aurora_http_core::limits::Limits;
 use aurora_http_core::sim::with_server;
 use aurora_http_core::writer::WriteError;
 use aurora_http_websocket::{Next, PIECE_BYTES_MAX, Socket, accept};
-use support::{BINARY, CLOSE, HANDSHAKE, PING, PONG, Said, TEXT, close, converse, frame, part, raw, said, take_close};
+use support::{
+    BINARY, CLOSE, HANDSHAKE, PING, PONG, Row, Said, TEXT, binary, close, converse, frame, part, raw, row, said,
+    take_close, text,
+};
 
 const MESSAGE_BYTES_MAX: u32 = 2 << 20;
 
@@ -58,27 +61,6 @@ fn echo_of_messages() -> impl Handler {
             _ => {}
         }))
     })
-}
-
-/// One case: its number in Autobahn where it has one, what the client sends, what it hears before any close, and the code of
-/// the server's close: `None` if the WebSocket stays open, 0 if there is no code in it.
-struct Row {
-    id: String,
-    sent: Vec<u8>,
-    heard: Vec<Said>,
-    close: Option<u16>,
-}
-
-fn row(id: impl Into<String>, sent: Vec<u8>, heard: Vec<Said>, close: Option<u16>) -> Row {
-    Row { id: id.into(), sent, heard, close }
-}
-
-fn text(text: impl AsRef<[u8]>) -> Said {
-    (TEXT, text.as_ref().to_vec())
-}
-
-fn binary(bytes: impl AsRef<[u8]>) -> Said {
-    (BINARY, bytes.as_ref().to_vec())
 }
 
 fn pong(bytes: impl AsRef<[u8]>) -> Said {
@@ -277,9 +259,7 @@ fn every_case_however_it_is_cut() {
     }
     assert!(rows.len() > 110, "{}", rows.len());
     for row in &rows {
-        let cuts: &[&[usize]] =
-            if row.sent.len() < 2_000 { &[&[usize::MAX], &[1], &[2, 3, 7, 1]] } else { &[&[30_000], &[4_093, 1]] };
-        for lengths in cuts {
+        for lengths in row.cuts() {
             check(row, echo(), lengths);
             #[cfg(feature = "alloc")]
             check(row, echo_of_messages(), lengths);

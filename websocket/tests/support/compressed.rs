@@ -8,7 +8,7 @@ use aurora_http_core::writer::WriteError;
 use aurora_http_websocket::{Budget, Deflate, Event, Link, Options, websocket_deflate};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 
-use super::support::{BINARY, HANDSHAKE, Said, TEXT, raw};
+use super::support::{HANDSHAKE, raw};
 
 pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// The bit of a frame by which a compressed message begins.
@@ -95,14 +95,6 @@ impl Peer {
         }
         message
     }
-}
-
-pub(crate) fn text(text: impl AsRef<[u8]>) -> Said {
-    (TEXT, text.as_ref().to_vec())
-}
-
-pub(crate) fn binary(bytes: impl AsRef<[u8]>) -> Said {
-    (BINARY, bytes.as_ref().to_vec())
 }
 
 /// A compressed message in one frame.

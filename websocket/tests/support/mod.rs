@@ -54,6 +54,34 @@ pub(crate) fn close(code: u16, reason: impl AsRef<[u8]>) -> Vec<u8> {
 /// A message or a control frame of the server's.
 pub(crate) type Said = (u8, Vec<u8>);
 
+pub(crate) fn text(text: impl AsRef<[u8]>) -> Said {
+    (TEXT, text.as_ref().to_vec())
+}
+
+pub(crate) fn binary(bytes: impl AsRef<[u8]>) -> Said {
+    (BINARY, bytes.as_ref().to_vec())
+}
+
+/// One case: its number in Autobahn where it has one, what the client sends, what it hears before any close, and the code of
+/// the server's close: `None` if the WebSocket stays open, 0 if there is no code in it.
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) sent: Vec<u8>,
+    pub(crate) heard: Vec<Said>,
+    pub(crate) close: Option<u16>,
+}
+
+pub(crate) fn row(id: impl Into<String>, sent: Vec<u8>, heard: Vec<Said>, close: Option<u16>) -> Row {
+    Row { id: id.into(), sent, heard, close }
+}
+
+impl Row {
+    /// The lengths of the pieces in which it is sent, over and over.
+    pub(crate) fn cuts(&self) -> &'static [&'static [usize]] {
+        if self.sent.len() < 2_000 { &[&[usize::MAX], &[1], &[2, 3, 7, 1]] } else { &[&[30_000], &[4_093, 1]] }
+    }
+}
+
 /// Takes the server's frames apart, and puts fragments together. Panics when they break the protocol.
 pub(crate) fn said(bytes: &[u8]) -> Vec<Said> {
     said_compressed(bytes, &mut |_| panic!("reserved bits are 0"))
