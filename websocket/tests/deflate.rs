@@ -8,8 +8,8 @@ use aurora_http_websocket::Deflate;
 use compressed::{HELLO, HELLO_AGAIN, MESSAGE_BYTES_MAX, Peer, RSV1, eager, echo, mixed, offering, packed, random};
 use proptest::prelude::*;
 use support::{
-    BINARY, CLOSE, PING, PONG, Row, Said, TEXT, binary, close, converse, frame, part, raw, row, said_compressed,
-    take_close, text,
+    BINARY, CLOSE, PING, PONG, Row, TEXT, binary, close, converse, frame, part, raw, row, said_compressed, take_close,
+    text,
 };
 
 /// A compressed message in as many frames as there are payloads.
