@@ -117,7 +117,7 @@ fn silence_is_broken_by_comments_and_a_stop_ends_the_response() {
         assert!(server.receive(client).starts_with(b"HTTP/1.1 200 OK\r\n"));
         // Longer than any timeout of the engine's.
         for _ in 0..20 {
-            server.pass_ms(15_000);
+            server.pass_ms(15_001);
             assert_eq!(server.receive(client), b"00003\r\n:\n\n\r\n");
         }
         server.stop().drain();

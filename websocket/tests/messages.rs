@@ -47,14 +47,14 @@ fn silent_clients_are_pinged_and_let_go_if_they_stay_silent() {
     with_server(serve(options, echo), Limits::default(), |server| {
         let client = join(server);
         for _ in 0..3 {
-            server.pass_ms(1_000);
+            server.pass_ms(1_001);
             assert_eq!(said(&server.receive(client)), [(PING, vec![])]);
             server.send(client, &frame(PONG, ""));
         }
-        server.pass_ms(1_000);
+        server.pass_ms(1_001);
         assert_eq!(said(&server.receive(client)), [(PING, vec![])]);
         assert!(!server.has_ended(client));
-        server.pass_ms(1_000);
+        server.pass_ms(1_001);
         assert!(server.has_ended(client), "it has not answered");
     });
 }
@@ -79,7 +79,7 @@ fn a_close_of_the_servers_waits_for_its_answer_but_not_forever() {
                 server.send(client, &close(4_000, ""));
             } else {
                 server.send(client, &frame(PING, "no answer any more"));
-                server.pass_ms(5_000);
+                server.pass_ms(5_001);
             }
             assert_eq!(server.receive(client), b"");
             assert!(server.has_ended(client), "{answers}");

@@ -234,7 +234,8 @@ impl<'p, E> Exchange<'p, E> {
         if H::NEEDS.deferral
             && let Some(ms) = written.wake_after_ms
         {
-            self.wake_at = (cx.now.0 as u32).wrapping_add(ms.clamp(1, i32::MAX as u32));
+            // The time now is rounded down, by less than a millisecond, and so will be the time then.
+            self.wake_at = (cx.now.0 as u32).wrapping_add(ms.clamp(1, i32::MAX as u32 - 1) + 1);
             self.set(flag::TIMED | flag::PROGRESS);
         }
         written.content_max

@@ -28,7 +28,8 @@ impl ResponseWriter<'_> {
     /// ([`defer_timeout_ms`](crate::limits::Timeouts::defer_timeout_ms),
     /// [`upgraded_timeout_ms`](crate::limits::Timeouts::upgraded_timeout_ms)). It does not interrupt a send.
     ///
-    /// At least 1 ms, at most 24 days. If there is a token as well, the first of the two counts: see
+    /// At least 1 ms, at most 24 days; never early, and at least up to a millisecond late, because the clock shows whole
+    /// ones. If there is a token as well, the first of the two counts: see
     /// [`is_woken_by_time`](Self::is_woken_by_time).
     ///
     /// ```
