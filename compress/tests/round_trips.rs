@@ -376,7 +376,7 @@ fn a_handler_hears_of_its_time_and_of_a_stop_after_its_output_waited_for_the_cli
             let mut received = server.receive(client);
             if !stops {
                 assert!(!received.ends_with(b"\r\n0\r\n\r\n"), "{accepted}");
-                server.pass_ms(3_600_000);
+                server.pass_ms(3_600_001);
                 received.extend(server.receive(client));
             }
             assert!(received.ends_with(b"\r\n0\r\n\r\n") && received.len() > 60_000, "{accepted}: {}", received.len());
