@@ -175,6 +175,8 @@ faults! {
     FileRestForgotten,
     /// The rest of a part of a file is sent from where the part began.
     FileOffsetKept,
+    /// After a turn that has not seen everything, it waits for an event to decide which connections are ended for others.
+    BlindSleeps,
     /// What precedes a part of a file is sent again with the rest of it.
     FileHeadSentTwice,
     /// The next send is taken for one of a file.

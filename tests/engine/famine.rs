@@ -7,7 +7,7 @@ use aurora_http_core::limits::{Limits, Timeouts};
 use aurora_http_core::pool::ClassCounts;
 use aurora_http_core::reactor::Reactor;
 use aurora_http_core::request::{Method, Request};
-use aurora_http_core::sim::{Client, ClientRecv};
+use aurora_http_core::sim::{Client, ClientRecv, Dice, Faults};
 use aurora_http_core::writer::ResponseWriter;
 use proptest::prelude::*;
 
@@ -475,6 +475,27 @@ fn a_connection_that_waits_with_input_is_ended_if_it_has_waited_the_longest() {
     assert_eq!(counters.closed.of(CloseReason::Shed) + counters.refused, 1, "{counters:?}");
     assert!(world.recv(waits).1);
     assert!(!world.recv(last).1);
+    world.finish();
+}
+
+/// A wait may be interrupted, or an operation be rejected and submitted again at once: which heads are ended for those that
+/// wait has yet to be decided then, although nothing else is left to do.
+#[test]
+fn a_turn_that_has_not_seen_everything_is_followed_by_another_while_connections_wait() {
+    let mut world = World::new(8, ClassCounts::new([1, 1, 0, 0, 0]), limits(), Collects);
+    let sends = world.connect_and_send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1");
+    for _ in 0..3 {
+        world.connect_and_send(&GET[..10]);
+        world.pass(400);
+    }
+    world.sim.client_send(sends, b"2");
+    world.sim.set_faults(Faults { partial_wait: 1_000, ..Faults::default() }, Dice::new(0));
+    // The rest of the content arrives, and then a part of a head.
+    for _ in 0..10 {
+        world.turn();
+    }
+    let at = world.engine.poll_timeout().expect("a connection waits");
+    assert!(at <= world.sim.now(), "{at:?}: the head is old enough after a millisecond");
     world.finish();
 }
 

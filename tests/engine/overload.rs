@@ -2,10 +2,11 @@
 
 use aurora_http_core::defer::DeferToken;
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::handler::{Flow, Handler};
+use aurora_http_core::handler::{Flow, Handler, handler_fn};
 use aurora_http_core::limits::{Limits, Overload, Timeouts};
 use aurora_http_core::reactor::{IoError, IoHandle};
 use aurora_http_core::request::Request;
+use aurora_http_core::sim::{ClientRecv, Dice, Faults};
 use aurora_http_core::writer::ResponseWriter;
 
 use crate::world::World;
@@ -82,6 +83,29 @@ fn a_client_that_is_receiving_a_response_is_not_ended_for_a_newcomer() {
         assert_eq!(world.recv(newcomer), (if other.is_some() { "" } else { HELLO }.to_owned(), false));
         world.finish();
     }
+}
+
+/// A wait may be interrupted: whether the connection that has become idle meanwhile is ended has yet to be decided then,
+/// although nothing else is left to do.
+#[test]
+fn a_turn_that_has_not_seen_everything_is_followed_by_another_while_a_newcomer_waits() {
+    let long = handler_fn(|_, response: &mut ResponseWriter<'_>| response.static_body(&[b'x'; 6_000]));
+    let mut world = World::new(1, COUNTS, limits(), long);
+    let receiving = world.connect_and_send(GET);
+    let newcomer = world.connect_and_send(GET);
+    world.pass(100);
+    world.sim.set_faults(Faults { partial_wait: 1_000, ..Faults::default() }, Dice::new(0));
+    assert_eq!(world.sim.client_recv(receiving, &mut [0; 4_096]), ClientRecv::Bytes(4_096));
+    while world.engine.counters().bytes_sent < 6_000 {
+        world.turn();
+    }
+    let at = world.engine.poll_timeout().expect("a newcomer waits");
+    assert!(at <= world.sim.now(), "{at:?}: the idle connection is to be ended");
+    world.sim.set_faults(Faults::default(), Dice::new(0));
+    assert!(world.recv(receiving).0.ends_with("xxx"));
+    world.pass(40);
+    assert!(world.recv(newcomer).0.ends_with("xxx"));
+    world.finish();
 }
 
 #[test]

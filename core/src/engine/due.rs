@@ -29,6 +29,13 @@ impl<H: Handler> Engine<'_, '_, H> {
         is_long
     }
 
+    /// Whether it has yet to be decided which connections are ended for those that wait: the last turn may have changed
+    /// any of them, and has not decided, although there may be nothing else to see.
+    pub(super) fn must_decide(&self) -> bool {
+        let is_blind = self.turns_blind > 0 && !planted!(BlindSleeps);
+        is_blind && H::NEEDS.eviction && !(self.starved_to_receive.is_empty() && self.lobby.is_empty())
+    }
+
     /// Acts on everything that may be overdue: deadlines, buffers, the lobby, a stop.
     #[cold]
     pub(super) fn act_on_time(&mut self, now: Instant, is_due: bool, seen: Seen, peers: &dyn Peers) {

@@ -146,11 +146,16 @@ impl<H: Handler> Engine<'_, '_, H> {
     /// For each connection that waits to receive, ends the oldest incomplete head, by the same rule as for a newcomer
     /// without a slot: thousands of incomplete heads must not make others wait.
     pub(super) fn end_stale_heads(&mut self, now: Instant, peers: &dyn Peers) {
-        self.heads_due = None;
         let under_way = if now < self.ended_due { self.ended_for_buffers } else { 0 };
         let waiting = self.waiting_to_receive(HEADS_AT_ONCE + under_way);
+        // Buffers that are under way may be late.
+        self.heads_due = (waiting.min(under_way) > 0).then_some(self.ended_due);
+        let mut missing = waiting.saturating_sub(under_way);
         let mut passed_over = None;
-        for _ in 0..waiting.saturating_sub(under_way) {
+        for _ in 0..HEADS_AT_ONCE {
+            if missing == 0 {
+                return;
+            }
             let nodes: &mut [SlotNode] = self.nodes;
             let end = Instant(u64::MAX);
             let Some(index) = self.deadlines.next_due(nodes, Deadline::Head as usize, passed_over, end) else { return };
@@ -162,10 +167,11 @@ impl<H: Handler> Engine<'_, '_, H> {
             }
             let stale_at = stale_at(began, self.starved_marks.since(self.seen_until));
             if stale_at > self.seen_until {
-                self.heads_due = Some(stale_at);
+                self.heads_due = Some(self.heads_due.map_or(stale_at, |due| due.min(stale_at)));
                 return;
             }
             self.refuse_overloaded(now, index, peers);
+            missing -= 1;
             self.ended_for_buffers += 1;
             self.ended_due = now.plus_ms(PAUSE_MS);
         }

@@ -468,7 +468,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     pub fn poll_timeout(&self) -> Option<Instant> {
         // A handler may have resolved a token of its own worker, which does not wake the loop.
         let is_due = !self.ready.is_empty() || self.listeners_due || H::NEEDS.deferral && self.deferrals.is_rung();
-        if is_due || self.must_turn_to_stop() || self.must_serve_queues() {
+        if is_due || self.must_turn_to_stop() || self.must_serve_queues() || self.must_decide() {
             return Some(Instant(0));
         }
         let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
