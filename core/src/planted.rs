@@ -189,6 +189,8 @@ faults! {
     CutOffSeemsComplete,
     /// A file that ends early ends the connection at once, which destroys what the client has not received.
     FileEndDestroys,
+    /// The time between newcomers counts as if they had waited.
+    PausesCountAsWaiting,
     /// A newcomer ends connections whose clients are still receiving.
     NewcomerDestroys,
 }

@@ -108,6 +108,27 @@ fn a_turn_that_has_not_seen_everything_is_followed_by_another_while_a_newcomer_w
     world.finish();
 }
 
+/// Newcomers for whom an idle connection was ended at once have not waited.
+#[test]
+fn a_receiving_client_keeps_its_time_after_newcomers_who_found_room() {
+    let mut world = World::new(2, COUNTS, limits(), hello());
+    let receiving = world.connect_and_send(GET);
+    for _ in 0..4 {
+        let newcomer = world.connect_and_send(GET);
+        world.pass(200);
+        assert_eq!(world.recv(newcomer), (HELLO.to_owned(), false));
+        world.pass(100);
+    }
+    let [last, newcomer] = [(); 2].map(|()| world.connect_and_send(GET));
+    world.pass(400);
+    // Neither client has read its response.
+    assert_eq!(world.engine.counters().closed.of(CloseReason::Evicted), 4);
+    assert_eq!(world.recv(receiving).0, HELLO);
+    world.pass(100);
+    assert_eq!([last, newcomer].map(|client| world.recv(client).0), [HELLO, HELLO]);
+    world.finish();
+}
+
 #[test]
 fn silent_connections_are_evicted_like_partial_heads() {
     let mut world = World::new(2, COUNTS, limits(), hello());

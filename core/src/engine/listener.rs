@@ -256,6 +256,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
         if self.lobby.is_empty() {
             (self.lobby_check_at, self.promised_more) = (None, 0);
+            self.slot_pressure.rest(now);
         } else if self.promise_due <= now {
             self.promise_due = now.plus_ms(PROMISE_MS);
             self.promised_more = (self.promised_more + 1).min(self.held.slots.capacity());

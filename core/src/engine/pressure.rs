@@ -46,8 +46,18 @@ pub(super) fn receiving_until(began: Instant, since: Instant) -> Instant {
 /// waits, and shrinks with each one that finds a slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pressure {
-    /// Since when newcomers have been waiting, and when one was last seen waiting.
-    waits: Option<(Instant, Instant)>,
+    waits: Option<Waits>,
+}
+
+/// Newcomers who wait, or have waited one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    /// Since when, as if there had been no time between them.
+    since: Instant,
+    /// When one was last seen waiting.
+    seen: Instant,
+    /// Whether none has waited after `seen`.
+    is_over: bool,
 }
 
 impl Pressure {
@@ -58,21 +68,32 @@ impl Pressure {
     /// A newcomer waits.
     pub(super) fn press(&mut self, now: Instant) {
         let since = match self.waits {
-            Some((since, last)) if now.ms_since(last) < RELIEF_MS => since,
+            Some(waits) if !waits.is_over || planted!(PausesCountAsWaiting) => waits.since,
+            Some(waits) if now.ms_since(waits.seen) < RELIEF_MS => Instant(waits.since.0 + now.ms_since(waits.seen)),
             _ => now,
         };
-        self.waits = Some((since, now));
+        self.waits = Some(Waits { since, seen: now, is_over: false });
+    }
+
+    /// No newcomer waits any more.
+    pub(super) fn rest(&mut self, now: Instant) {
+        if let Some(waits) = &mut self.waits
+            && !waits.is_over
+        {
+            (waits.seen, waits.is_over) = (now, true);
+        }
     }
 
     /// A newcomer is served without another connection's end. After a few of them the pressure is gone.
     pub(super) fn ease(&mut self, now: Instant) {
         let eased = |since: Instant| Instant(since.0.max(now.0.saturating_sub(PRESSURE_MS)) + EASED_MS);
-        self.waits = self.waits.map(|(since, last)| (eased(since), last)).filter(|(since, _)| *since < now);
+        self.waits = self.waits.map(|waits| Waits { since: eased(waits.since), ..waits });
+        self.waits = self.waits.filter(|waits| waits.since < now);
     }
 
     /// Since when newcomers have been waiting; `now` if none is.
     pub(super) fn since(&self, now: Instant) -> Instant {
-        self.waits.map_or(now, |(since, _)| since)
+        self.waits.map_or(now, |waits| waits.since)
     }
 }
 
@@ -172,8 +193,21 @@ mod tests {
         pressure.ease(Instant(2_000));
         assert_eq!(pressure.since(Instant(2_500)), Instant(2_500), "all of it was taken off");
         pressure.press(Instant(2_000));
+        pressure.rest(Instant(2_000));
         pressure.press(Instant(2_000 + RELIEF_MS));
         assert_eq!(pressure.since(Instant(9_000)), Instant(2_000 + RELIEF_MS));
+    }
+
+    #[test]
+    fn only_time_in_which_a_newcomer_waits_counts() {
+        let mut pressure = Pressure::new();
+        pressure.press(Instant(1_000));
+        pressure.rest(Instant(1_100));
+        pressure.rest(Instant(1_500));
+        pressure.press(Instant(1_600));
+        assert_eq!(pressure.since(Instant(1_600)), Instant(1_500), "the first one waited for 100 ms");
+        pressure.press(Instant(5_000));
+        assert_eq!(pressure.since(Instant(5_000)), Instant(1_500), "the second one has been waiting all the time");
     }
 
     proptest! {
