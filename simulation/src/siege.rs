@@ -58,6 +58,8 @@ pub(crate) fn some_siege(seed: u64, dice: &mut Dice) -> Plan {
     let siege = dice.pick(&[Siege::Heads, Siege::Idle, Siege::Busy, Siege::Buffers]);
     let world = some_world(dice, siege);
     let within_ms = dice.pick(&[10, 500, 10_000]);
+    // At any time, or several together after a pause.
+    let beat_ms = dice.pick(&[1, 1, 300]);
     // All clients hold a buffer in the same way, or each in a different one.
     let hoards = dice.below(2 * HOARDERS);
     let mut clients = Vec::new();
@@ -73,7 +75,7 @@ pub(crate) fn some_siege(seed: u64, dice: &mut Dice) -> Plan {
                 hoarder(dice, kind)
             }
         };
-        clients.push(Visitor { comes_ms: dice.below(within_ms) as u32, ..besieger });
+        clients.push(Visitor { comes_ms: (dice.below(within_ms) / beat_ms * beat_ms) as u32, ..besieger });
     }
     if siege == Siege::Idle {
         for _ in 0..world.slots / 2 {
@@ -91,8 +93,17 @@ pub(crate) fn some_siege(seed: u64, dice: &mut Dice) -> Plan {
 
 fn some_world(dice: &mut Dice, siege: Siege) -> World {
     let (slots, counts) = match siege {
-        Siege::Heads | Siege::Idle | Siege::Busy => (dice.between(2, 16), ClassCounts::new([2 * PLENTY as u32; 5])),
+        Siege::Heads | Siege::Idle | Siege::Busy => {
+            let some = dice.between(2, 16);
+            (dice.pick(&[2, 3, some]), ClassCounts::new([2 * PLENTY as u32; 5]))
+        }
         Siege::Buffers => (400, dice.pick(&[ClassCounts::new([3, 3, 1, 1, 1]), ClassCounts::new([8, 8, 4, 2, 2])])),
+    };
+    // Turns that do not see everything, in which nothing is decided.
+    let blind = dice.pick(&[0, 100, 400]);
+    let faults = match siege {
+        Siege::Buffers => Faults { full_queue: blind, partial_wait: blind, ..Faults::default() },
+        Siege::Heads | Siege::Idle | Siege::Busy => Faults::default(),
     };
     World {
         face: dice.pick(&[Face::Completions, Face::Calls]),
@@ -102,7 +113,7 @@ fn some_world(dice: &mut Dice, siege: Siege) -> World {
         limits: Limits { overload: Overload::Wait, ..Limits::default() },
         window: dice.pick(&[4_096, 65_536]),
         start_ms: 1,
-        faults: Faults::default(),
+        faults,
         work_ms_max: 0,
         generation: 0,
         serial: 0,

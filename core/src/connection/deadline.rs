@@ -130,7 +130,7 @@ impl<E> Connection<'_, E> {
     /// The time that the handler set.
     pub(crate) fn wake_at(&self, now: Instant) -> Instant {
         // At most half of the range of 32 bits away, in either direction.
-        let left_ms = self.exchange.wake_at.wrapping_sub(now.0 as u32) as i32 - i32::from(planted!(WakeEarly));
+        let left_ms = self.exchange.wake_at.wrapping_sub(now.0 as u32) as i32 - 2 * i32::from(planted!(WakeEarly));
         now.plus_ms(left_ms.max(0) as u32)
     }
 

@@ -495,7 +495,8 @@ impl<'p> Reactor<'p> for Sim<'p> {
         self.promote_later();
         let woken = self.woken.take();
         let partial = self.network.dice.per_mille(self.network.faults.partial_wait);
-        self.is_behind = partial;
+        // A wait that was interrupted leaves nothing behind.
+        self.is_behind = partial && self.network.dice.once_in(2);
         if self.front().is_some() || self.refused.is_some() || woken || partial {
             return Ok(if partial { Seen::Part } else { Seen::All });
         }
