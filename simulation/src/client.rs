@@ -49,7 +49,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) received: &'a mut [u8],
     /// Milliseconds for which the server has been suspended so far.
     pub(crate) paused_ms: u64,
-    /// When the last graceful stop began.
+    /// When the first graceful stop began.
     pub(crate) stopped_at: Option<Instant>,
 }
 

@@ -475,8 +475,9 @@ impl<'p, F: Face<'p>> Life<'_, '_, 'p, F> {
                     return Ok(Some(Ended::Died));
                 }
                 Trouble::Stop => {
-                    // A second stop changes nothing.
-                    stage.stopped_at = Some(*self.told_at.get_or_insert(now));
+                    // A second stop changes nothing; and what the first one cut off, a client may see after the next.
+                    let told_at = *self.told_at.get_or_insert(now);
+                    stage.stopped_at.get_or_insert(told_at);
                     stop_in_wait.set(true);
                 }
             }
