@@ -15,6 +15,7 @@ use rustix_uring::cqueue::{Flags, buffer_select};
 use crate::held::Tail;
 use crate::lent::GROUP;
 use crate::ops::{self, Kind};
+use crate::ring::EVERYTHING;
 use crate::table::{ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, Entry, LISTENER, NONE, OPEN, RECV, SEND, TRY};
 use crate::uring::{Uring, register_lent};
 
@@ -85,7 +86,7 @@ impl Reactor<'static> for Uring<'_> {
             self.lent.registered = false;
             // Buffers that receives have picked are in their completions, which may still be outside the queue.
             loop {
-                let entered = self.ring.enter(u32::MAX, Some(Duration::ZERO));
+                let entered = self.ring.enter(EVERYTHING, Some(Duration::ZERO));
                 debug_assert!(matches!(entered, Ok(()) | Err(Errno::TIME | Errno::INTR | Errno::BUSY)), "{entered:?}");
                 let behind = self.ring.has_overflowed();
                 self.record_all();
@@ -130,7 +131,7 @@ impl Reactor<'static> for Uring<'_> {
         self.poll_waker();
         let pending = self.ready != NONE || self.refused.is_some() || self.ring.completed() > 0 || self.retry;
         let entered = if self.partial_waits == PARTIAL_WAITS_MAX {
-            self.ring.enter(u32::MAX, Some(Duration::ZERO))
+            self.ring.enter(EVERYTHING, Some(Duration::ZERO))
         } else if pending || timeout == Some(Duration::ZERO) {
             self.ring.enter(0, None)
         } else {

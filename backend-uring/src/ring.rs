@@ -21,6 +21,10 @@ const SUBMISSIONS: u32 = 1024;
 /// How long the no-op at set-up may take.
 const NOP_PATIENCE: Duration = Duration::from_secs(1);
 
+/// As the least number of completions of a call with a zero timeout: makes the kernel do all its pending work without waiting for
+/// more. It takes this for a signed number, so that `u32::MAX` would ask for less than none.
+pub(crate) const EVERYTHING: u32 = i32::MAX as u32;
+
 /// The submission queue is full, and the kernel is not taking any at the moment.
 pub(crate) struct Full;
 
@@ -95,7 +99,6 @@ impl Ring {
     }
 
     /// Submits what is queued, and waits for `completions_min` completions, at most for `timeout` (`None`: no limit).
-    /// `u32::MAX` completions with a zero timeout make the kernel do all its pending work without waiting for more.
     pub(crate) fn enter(&mut self, completions_min: u32, timeout: Option<Duration>) -> Result<(), Errno> {
         let queued = self.queued();
         // A timeout the kernel cannot represent means no timeout.
@@ -290,6 +293,23 @@ mod tests {
             }
         }
         assert_eq!(answers, 50);
+    }
+
+    #[test]
+    fn one_call_makes_the_kernel_do_all_its_pending_work() {
+        const POLLS: u32 = 500;
+        let Some(mut ring) = ring(POLLS) else { return };
+        let eventfd = aurora_http_sockets::Eventfd::new().unwrap();
+        for _ in 0..POLLS {
+            // SAFETY: a poll references no memory.
+            let queued = unsafe { ring.push(&ops::wake(eventfd.as_fd().as_raw_fd())) };
+            assert!(queued.is_ok(), "a full queue is submitted");
+        }
+        ring.submit();
+        aurora_http_core::reactor::Wake::wake(&eventfd);
+        let entered = ring.enter(EVERYTHING, Some(Duration::ZERO));
+        assert!(matches!(entered, Ok(()) | Err(Errno::TIME)), "{entered:?}");
+        assert_eq!((ring.completed(), ring.is_behind()), (POLLS, false));
     }
 
     #[test]
