@@ -288,15 +288,18 @@ impl State {
         let Self { socket, agreed: Some(agreed), message, options, .. } = self else { return false };
         let length = message.len();
         let max = usize::try_from(options.message_bytes_max).unwrap_or(usize::MAX);
-        if let Err(broken) = agreed.decompress(bytes, piece.is_last, message, max) {
+        let result = agreed.decompress(bytes, piece.is_last, message, max);
+        // First what was decompressed before a failure, so that it does not matter in what pieces the payload arrives.
+        let is_last = piece.is_last && result.is_ok();
+        if piece.kind == Kind::Text && !socket.checks_text(&message[length..], is_last) {
+            socket.fail(Ending::NotUtf8, 1007);
+            return false;
+        }
+        if let Err(broken) = result {
             broken.fail(socket);
             return false;
         }
-        let is_right = piece.kind == Kind::Binary || socket.checks_text(&message[length..], piece.is_last);
-        if !is_right {
-            socket.fail(Ending::NotUtf8, 1007);
-        }
-        is_right
+        true
     }
 
     fn deliver<F>(&mut self, kind: Kind, wire: &mut Wire<'_, '_>, on_event: &mut F)

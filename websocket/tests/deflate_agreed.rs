@@ -192,6 +192,9 @@ fn the_end_says_what_was_wrong() {
         (packed(TEXT, [7]), Ending::NotDeflate),
         (packed(TEXT, pack(b"\xff")), Ending::NotUtf8),
         (packed(TEXT, pack(&[b'a'; 17])), Ending::TooLong),
+        // The first of two faults, however many of the bytes arrive at once.
+        (packed(TEXT, pack(b"\xffaaaaaaaaaaaaaaaa")), Ending::NotUtf8),
+        (packed(TEXT, pack(b"aaaaaaaaaaaaaaaa\xff")), Ending::TooLong),
         (packed(PING, ""), Ending::Protocol),
         ([packed(TEXT, pack(&[b'a'; 16])), close(1000, "")].concat(), Ending::Closed(Some(1000))),
     ];

@@ -110,11 +110,11 @@ impl Inflater {
             // A byte more than is allowed shows that it is too long.
             let space = &mut space[..STEP.min((max - message.len()).saturating_add(1))];
             let (total_in, total_out) = (self.state.total_in(), self.state.total_out());
-            let status =
-                self.state.decompress(payload, space, InflateFlush::SyncFlush).map_err(|_| Failure::Invalid)?;
+            let status = self.state.decompress(payload, space, InflateFlush::SyncFlush);
             let taken = (self.state.total_in() - total_in) as usize;
             let made = (self.state.total_out() - total_out) as usize;
             append(message, &space[..made], max)?;
+            let status = status.map_err(|_| Failure::Invalid)?;
             payload = &payload[taken..];
             is_full = made == space.len();
             self.has_ended = status == Status::StreamEnd;
@@ -154,17 +154,16 @@ impl Inflater {
     }
 }
 
-/// Appends to a message, whose memory grows at most to `max`.
+/// Appends to a message, whose memory grows at most to `max`. What is too long for it is appended as far as it fits.
 fn append(message: &mut Vec<u8>, bytes: &[u8], max: usize) -> Result<(), Failure> {
     let left = max - message.len();
-    if bytes.len() > left {
-        return Err(Failure::TooLong);
-    }
+    let is_too_long = bytes.len() > left;
+    let bytes = &bytes[..bytes.len().min(left)];
     if message.capacity() - message.len() < bytes.len() {
         message.reserve_exact(message.len().max(bytes.len()).min(left));
     }
     message.extend_from_slice(bytes);
-    Ok(())
+    if is_too_long { Err(Failure::TooLong) } else { Ok(()) }
 }
 
 #[cfg(test)]
