@@ -189,7 +189,7 @@ fn does() -> impl Strategy<Value = Does> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever happened before, no count of newcomers is left over: the next one is served in time, and after that no
     /// connection is ended.

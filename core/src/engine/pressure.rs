@@ -60,6 +60,15 @@ struct Waits {
     is_over: bool,
 }
 
+impl Waits {
+    /// `since`, with the time in which none has waited taken off; `None` if that was long.
+    fn since_at(&self, now: Instant) -> Option<Instant> {
+        let pause_ms = if self.is_over { now.ms_since(self.seen) } else { 0 };
+        let counted_ms = if planted!(PausesCountAsWaiting) { 0 } else { pause_ms };
+        (pause_ms < RELIEF_MS).then(|| Instant((self.since.0 + counted_ms).min(now.0)))
+    }
+}
+
 impl Pressure {
     pub(super) const fn new() -> Self {
         Self { waits: None }
@@ -67,12 +76,8 @@ impl Pressure {
 
     /// A newcomer waits.
     pub(super) fn press(&mut self, now: Instant) {
-        let since = match self.waits {
-            Some(waits) if !waits.is_over || planted!(PausesCountAsWaiting) => waits.since,
-            Some(waits) if now.ms_since(waits.seen) < RELIEF_MS => Instant(waits.since.0 + now.ms_since(waits.seen)),
-            _ => now,
-        };
-        self.waits = Some(Waits { since, seen: now, is_over: false });
+        let since = self.waits.and_then(|waits| waits.since_at(now));
+        self.waits = Some(Waits { since: since.unwrap_or(now), seen: now, is_over: false });
     }
 
     /// No newcomer waits any more.
@@ -87,8 +92,10 @@ impl Pressure {
     /// A newcomer is served without another connection's end. After a few of them the pressure is gone.
     pub(super) fn ease(&mut self, now: Instant) {
         let eased = |since: Instant| Instant(since.0.max(now.0.saturating_sub(PRESSURE_MS)) + EASED_MS);
-        self.waits = self.waits.map(|waits| Waits { since: eased(waits.since), ..waits });
-        self.waits = self.waits.filter(|waits| waits.since < now);
+        self.waits = self.waits.and_then(|waits| {
+            let since = eased(waits.since_at(now)?);
+            (since < now).then_some(Waits { since, seen: now, ..waits })
+        });
     }
 
     /// Since when newcomers have been waiting; `now` if none is.
@@ -208,6 +215,14 @@ mod tests {
         assert_eq!(pressure.since(Instant(1_600)), Instant(1_500), "the first one waited for 100 ms");
         pressure.press(Instant(5_000));
         assert_eq!(pressure.since(Instant(5_000)), Instant(1_500), "the second one has been waiting all the time");
+        pressure.rest(Instant(5_000));
+        pressure.ease(Instant(5_800));
+        pressure.press(Instant(5_800));
+        assert_eq!(
+            pressure.since(Instant(5_800)),
+            Instant(5_800 - PRESSURE_MS + EASED_MS),
+            "a pause is taken off once"
+        );
     }
 
     proptest! {
