@@ -171,12 +171,12 @@ faults! {
     AbandonedUnheard,
     /// The time that was noted for a queue is kept after the queue has become empty.
     LineGoneSpins,
+    /// After a turn that has not seen everything, it waits for an event to decide which connections are ended for others.
+    BlindSleeps,
     /// The rest of a part of a file that was sent in part is forgotten.
     FileRestForgotten,
     /// The rest of a part of a file is sent from where the part began.
     FileOffsetKept,
-    /// After a turn that has not seen everything, it waits for an event to decide which connections are ended for others.
-    BlindSleeps,
     /// What precedes a part of a file is sent again with the rest of it.
     FileHeadSentTwice,
     /// The next send is taken for one of a file.
