@@ -50,7 +50,9 @@ impl Actor {
         if let Some(sent) = connection.awaiting.front().filter(|_| breaks) {
             self.answered = visitor_next(plan, self.index, sent.serial);
         }
-        let is_excused = plan.is_violent() || plan.is_pressed() || plan.may_be_late() || is_lazy || breaks;
+        // Before a stop, nothing has to end for it.
+        let is_pressed = plan.is_short() || around.stopped_at.is_some();
+        let is_excused = plan.is_violent() || is_pressed || plan.may_be_late() || is_lazy || breaks;
         let may_lose = is_lazy || breaks || connection.has_switched || may_be_cut(around);
         if lost > 0 && !may_lose {
             return Err(format!("a reset destroyed {lost} bytes, with {:?} unanswered", connection.awaiting));
