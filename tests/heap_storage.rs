@@ -135,3 +135,22 @@ fn what_cannot_be_is_an_error() {
     let refused = Server::new().limits(limits).engine_storage::<()>().unwrap_err();
     assert!(matches!(refused, ServerError::Setting { .. }), "{refused}");
 }
+
+#[test]
+fn an_engine_has_room_for_eight_listeners_or_for_as_many_as_the_program_says() {
+    let storage = || HeapStorage::new(4).unwrap();
+    let nine = (0..9).fold(Server::new(), |server, _| server.listen("127.0.0.1:0").unwrap());
+    for (mut storage, room) in [
+        (storage(), 8),
+        (storage().listeners(0).unwrap(), 0),
+        (storage().listeners(20).unwrap(), 20),
+        (nine.connections(4).engine_storage().unwrap(), 9),
+    ] {
+        let mut engine = storage.engine(aurora_http::handler_fn(|_, response| response.body("hello"))).unwrap();
+        for io in 0..room {
+            engine.listen(IoHandle(io)).unwrap();
+        }
+        let error = engine.listen(IoHandle(room)).unwrap_err();
+        assert_eq!(error.to_string(), "the engine's storage has no place for another listener", "{room}");
+    }
+}

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aurora_http::core::reactor::Peer;
 use aurora_http::{
-    Counters, ListenAddr, Request, ResponseWriter, Running, Server, ServerError, StopFlag, StopHandle, Worker,
+    Backend, Counters, ListenAddr, Request, ResponseWriter, Running, Server, ServerError, StopFlag, StopHandle, Worker,
     WorkerContext, WriteError, handler_fn,
 };
 use http::{Client, DEADLINE, eventually};
@@ -104,7 +104,56 @@ fn one_server_listens_in_several_places() {
     running.stop();
     assert_eq!(running.join().unwrap().failed_workers(), 0);
     let error = error_of(Server::new()).to_string();
-    assert_eq!(error, "listeners = 0: use 1 to 8");
+    assert_eq!(error, "listeners = 0: nobody could connect; use at least 1");
+}
+
+/// A server on `backend` with as many listeners on loopback.
+fn start_on(backend: Backend, listeners: usize, connections: usize) -> (Running, Vec<SocketAddr>) {
+    let server = (0..listeners).fold(Server::new(), |server, _| server.listen("127.0.0.1:0").unwrap());
+    let server = server.backend(backend).workers(1).connections(connections);
+    let running = server.start(|_worker| handler_fn(who)).unwrap();
+    let addresses = running.listeners().iter().filter_map(ListenAddr::ip).collect();
+    (running, addresses)
+}
+
+#[test]
+fn every_listener_is_accepted_from_however_many_there_are() {
+    for backend in backends::backends() {
+        // With few connections, too: not even two accepts for each listener can be in flight ahead of time.
+        for (listeners, connections) in [(1, 1), (2, 4), (9, 64), (9, 4), (40, 64), (150, 2)] {
+            let (running, addresses) = start_on(backend, listeners, connections);
+            assert_eq!(addresses.len(), listeners);
+            let named = running.announcement().to_string();
+            assert!(addresses.iter().all(|address| named.contains(&address.to_string())), "{named}");
+            // The last one first: nothing that arrives elsewhere may be what makes it work.
+            for address in addresses.iter().rev().chain(&addresses) {
+                assert_eq!(get(*address), "ip 127.0.0.1", "{backend}: {listeners} listeners");
+            }
+            assert_eq!(running.counters().accept_errors, 0, "{backend}: {listeners} listeners");
+            running.stop();
+            assert_eq!(running.join().unwrap().failed_workers(), 0);
+        }
+    }
+}
+
+#[test]
+fn all_connections_can_come_from_one_listener() {
+    const CONNECTIONS: usize = 24;
+    for backend in backends::backends() {
+        let (running, addresses) = start_on(backend, 3, CONNECTIONS);
+        for address in addresses {
+            // Together, so that no slot is left for those that other listeners have asked for ahead of time.
+            let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| Client::connect(address)).collect();
+            for client in &mut clients {
+                assert_eq!(client.get("/").text(), "ip 127.0.0.1", "{backend}");
+            }
+            drop(clients);
+            eventually(|| running.counters().active == 0, "all of them have left");
+        }
+        assert_eq!(running.counters().accept_errors, 0, "{backend}");
+        running.stop();
+        assert_eq!(running.join().unwrap().failed_workers(), 0);
+    }
 }
 
 #[test]

@@ -4,6 +4,10 @@
 //! connections that the kernel accepts before the engine asks for them have to be kept here. A free table entry is reserved
 //! for each accept in flight. A table of the budget's size has one entry per listener beyond the engine's slots, so with a
 //! full engine no more connections wait here than its lobby may hold; all others stay in the kernel's backlog.
+//!
+//! However many listeners there are and however few entries, each has an accept in flight before any has a second one, and
+//! gives up the others when a listener finds no entry for its first: otherwise the listeners that come first would keep all
+//! entries, and the last ones never accept.
 
 use aurora_http_core::reactor::{Completion, IoError, IoHandle, OpKind, Outcome};
 use aurora_http_sockets::{os_error, passes};
@@ -11,7 +15,7 @@ use rustix::fd::{FromRawFd, OwnedFd};
 use rustix::io::Errno;
 
 use crate::ops::{self, Kind};
-use crate::table::{ACCEPT, CLOSE, Entry, FAILED_ACCEPT, NONE, OPEN, TRY, WAIT_ACCEPT};
+use crate::table::{ACCEPT, CLOSE, Entry, FAILED_ACCEPT, LISTENER, NONE, OPEN, TRY, WAIT_ACCEPT};
 use crate::uring::{ACCEPTS_MAX, Uring};
 
 /// Accepts in flight per listener.
@@ -23,7 +27,12 @@ impl Uring<'_> {
         while let Some(entry) = self.table.get_mut(index as usize)
             && entry.armed < ACCEPTS_PER_LISTENER
             && entry.waits & WAIT_ACCEPT == 0
-            && self.armed < ACCEPTS_MAX.min(self.free_count)
+            && if entry.armed == 0 {
+                self.armed < self.free_count
+            } else {
+                // What the other listeners need for their first.
+                self.armed.saturating_add(self.unarmed) < ACCEPTS_MAX.min(self.free_count)
+            }
         {
             let sqe = ops::accept(entry.descriptor(), index);
             // SAFETY: it references no memory: no peer address is requested.
@@ -31,19 +40,45 @@ impl Uring<'_> {
                 self.retry = true;
                 break;
             }
-            self.table[index as usize].armed += 1;
+            if entry.armed == 0 {
+                self.unarmed = self.unarmed.saturating_sub(1);
+            }
+            entry.armed += 1;
             self.armed += 1;
         }
         let retry = self.retry;
         let Some(entry) = self.table.get_mut(index as usize) else { return };
-        if entry.armed == 0 && entry.waits == 0 && entry.accepted == NONE && !retry {
+        let is_stuck = entry.armed == 0 && entry.waits == 0 && entry.accepted == NONE && !retry;
+        if is_stuck && !self.waits_for_entry() {
             // The table is full.
+            let entry = &mut self.table[index as usize];
             entry.flags |= FAILED_ACCEPT;
             entry.recv_result = -Errno::MFILE.raw_os_error();
         }
-        if entry.is_due() {
+        if self.table[index as usize].is_due() {
             self.push_ready(index);
         }
+    }
+
+    /// Where there is no entry for a listener's only accept, has another listener give up one of its accepts; returns whether the
+    /// accept can wait until an entry is free. That is so, too, while another one has connections that were accepted ahead of
+    /// time: they come first.
+    #[cold]
+    fn waits_for_entry(&mut self) -> bool {
+        let mut listeners = (0..).zip(&*self.table).filter(|(_, entry)| entry.flags & LISTENER != 0);
+        let has_spare = |entry: &Entry| entry.armed > 1;
+        let spare = listeners.clone().find(|(_, entry)| has_spare(entry)).map(|(index, _)| index);
+        let waits = spare.is_some() || listeners.any(|(_, entry)| entry.accepted != NONE);
+        self.short |= waits;
+        if let Some(index) = spare {
+            self.push_plain(&ops::cancel(Kind::Accept, index));
+        }
+        waits
+    }
+
+    /// Has listeners without an entry for their accept look again, now that one is free.
+    pub(crate) fn entry_freed(&mut self) {
+        self.retry |= self.short;
     }
 
     /// Cancels the engine's accept. A connection that the kernel accepts before it sees the cancel is still handed out; the
@@ -86,6 +121,10 @@ impl Uring<'_> {
         self.armed -= 1;
         if let Some(entry) = self.table.get_mut(index as usize) {
             entry.armed -= 1;
+            self.unarmed += u32::from(entry.armed == 0);
+        }
+        if result < 0 {
+            self.entry_freed();
         }
         if result == -Errno::AGAIN.raw_os_error() && self.table.get(index as usize).is_some_and(Entry::wants_accept) {
             self.push_poll(Kind::WaitAccept, index);

@@ -203,7 +203,7 @@ impl Uring<'_> {
     /// Retries everything that did not fit in the submission queue.
     #[cold]
     pub(crate) fn retry_pushes(&mut self) {
-        self.retry = false;
+        (self.retry, self.short) = (false, false);
         for index in 0..self.table.len() as u32 {
             let Entry { flags, waits, .. } = self.table[index as usize];
             self.table[index as usize].waits &= !(AGAIN_RECV | AGAIN_SEND);

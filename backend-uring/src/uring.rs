@@ -54,6 +54,10 @@ pub struct Uring<'s> {
     pub(crate) free_count: u32,
     /// Accepts in flight in the kernel; a free entry is reserved for each.
     pub(crate) armed: u32,
+    /// Listeners of which none is in flight.
+    pub(crate) unarmed: u32,
+    /// A listener's accept waits for a free entry.
+    pub(crate) short: bool,
     /// First and last entry with something to hand out.
     pub(crate) ready: u32,
     pub(crate) ready_last: u32,
@@ -111,6 +115,8 @@ impl<'s> Uring<'s> {
             waker,
             waker_polled: false,
             armed: 0,
+            unarmed: 0,
+            short: false,
             ready: NONE,
             ready_last: NONE,
             due: 0,
@@ -146,6 +152,7 @@ impl<'s> Uring<'s> {
         rustix::io::ioctl_fionbio(&listener, true).map_err(os_error)?;
         let index = self.insert(listener).ok_or(IoError::FileLimit)?;
         self.table[index as usize].flags = OPEN | LISTENER;
+        self.unarmed += 1;
         Ok(IoHandle(index))
     }
 
@@ -219,9 +226,13 @@ impl<'s> Uring<'s> {
     /// Frees an entry; its socket is closed if it still has one.
     pub(crate) fn release(&mut self, index: u32) {
         if let Some(entry) = self.table.get_mut(index as usize) {
+            if entry.flags & LISTENER != 0 {
+                self.unarmed = self.unarmed.saturating_sub(1);
+            }
             *entry = Entry { next: self.free, ..Entry::new() };
             self.free = index;
             self.free_count += 1;
+            self.entry_freed();
         }
     }
 
@@ -242,7 +253,7 @@ impl<'s> Uring<'s> {
     }
 }
 
-/// Accepts in flight on all listeners.
+/// Accepts in flight on all listeners, beyond one for each.
 pub(crate) const ACCEPTS_MAX: u32 = 128;
 
 /// The most completions that can be pending at once: receives, sends and their cancels for each handle, the wake, and the

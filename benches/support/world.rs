@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aurora_http_core::budget::{buffers_for, handles_max, held_max};
 use aurora_http_core::defer::Deferrals;
-use aurora_http_core::engine::{Engine, LENT_MAX, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, LENT_MAX, Listener, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{BufferPool, Entry};
@@ -29,6 +29,7 @@ pub(crate) fn engine<H: Handler + 'static>(handler: H, connections: usize) -> En
     let storage = Storage {
         slots: leak(connections, Entry::new),
         nodes: leak(connections, SlotNode::new),
+        listeners: leak(1, Listener::new),
         loans: leak(8, || None),
         deferrals: Deferrals::NONE,
         scratch: vec![0; 4096].leak(),

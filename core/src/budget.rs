@@ -4,7 +4,7 @@
 //! bound that it may grow to.
 
 use crate::defer::DeferCell;
-use crate::engine::{Slot, SlotNode};
+use crate::engine::{Listener, Slot, SlotNode};
 use crate::pool::{Buf, Class, ClassCounts, Entry};
 use crate::readiness::{Held, Parked};
 
@@ -109,7 +109,7 @@ pub struct Memory {
     pub slots: usize,
     /// The backend's table of handles, including operations parked on them, and the table of the buffers that these hold.
     pub handles: usize,
-    /// Tables of free, borrowed and lent buffers.
+    /// Tables of listeners, and of free, borrowed and lent buffers.
     pub tables: usize,
     /// The buffers.
     pub buffers: usize,
@@ -137,12 +137,13 @@ impl Budget {
         let slot = size_of::<Entry<Slot<'static, E>>>() + size_of::<SlotNode>() + size_of::<DeferCell>();
         let free = self.buffers.total().saturating_mul(size_of::<Option<&[u8]>>());
         let places = self.loans.saturating_add(self.lent).saturating_mul(size_of::<Option<Buf<'static>>>());
+        let listeners = self.listeners.saturating_mul(size_of::<Listener>());
         let handles = handles_max(self.connections, self.listeners);
         let held = held_max(self.connections, self.buffers).saturating_mul(size_of::<Held<'static>>());
         Memory {
             slots: self.connections.saturating_mul(slot),
             handles: handles.saturating_mul(size_of::<Parked>() + handle_bytes).saturating_add(held),
-            tables: free.saturating_add(places),
+            tables: listeners.saturating_add(free).saturating_add(places),
             buffers: self.buffers.slab_bytes(),
             scratch: self.scratch_bytes,
         }
@@ -194,7 +195,8 @@ mod tests {
             handles + 3 * size_of::<Held<'static>>(),
             "three buffers can be in operations at once"
         );
-        assert_eq!(memory.tables, 3 * size_of::<&[u8]>() + (4 + 5) * size_of::<Buf<'static>>());
+        let buffers = 3 * size_of::<&[u8]>() + (4 + 5) * size_of::<Buf<'static>>();
+        assert_eq!(memory.tables, size_of::<Listener>() + buffers);
         let twice = Budget { connections: 200, ..budget }.memory::<()>(8);
         assert_eq!((twice.slots, twice.handles - memory.handles), (2 * memory.slots, 100 * (size_of::<Parked>() + 8)));
         let few = Budget { connections: 2, ..budget }.memory::<()>(8);

@@ -4,7 +4,7 @@
 
 use crate::budget::handles_max;
 use crate::defer::Deferrals;
-use crate::engine::{Slot, SlotNode, Storage};
+use crate::engine::{Listener, Slot, SlotNode, Storage};
 use crate::pool::{Buf, BufferPool, Buffers, Class, ClassCounts, Slots};
 use crate::readiness::{Held, Parked};
 
@@ -58,7 +58,7 @@ impl<const COUNT: usize, const LEN: usize> Default for PoolTables<'_, COUNT, LEN
 }
 
 /// The tables and buffers of an [`Engine`](crate::engine::Engine) over a [`Readiness`](crate::readiness::Readiness), for a handler
-/// that keeps an `E` per exchange: so many connections, buffers of `LEN` bytes, and handles of the network stack.
+/// that keeps an `E` per exchange: so many connections, buffers of `LEN` bytes, and handles of the network stack; and one listener.
 /// [`budget`](crate::budget) says how many buffers and handles that takes.
 ///
 /// ```
@@ -90,6 +90,7 @@ pub struct Tables<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const H
     table: [Option<&'p mut [u8]>; BUFFERS],
     slots: Slots<Slot<'p, E>, CONNECTIONS>,
     nodes: [SlotNode; CONNECTIONS],
+    listeners: [Listener; 1],
     parked: [Parked; HANDLES],
     held: [Held<'p>; CONNECTIONS],
     lent: [Option<Buf<'p>>; CONNECTIONS],
@@ -97,8 +98,8 @@ pub struct Tables<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const H
 
 /// What an engine and its reactor are made of: see [`Tables::split`].
 pub struct Parts<'p, E> {
-    /// For [`Engine::new`](crate::engine::Engine::new). It has no loans, cells for deferred answers, and scratch memory; a
-    /// program that needs some puts them here.
+    /// For [`Engine::new`](crate::engine::Engine::new). It has no loans, cells for deferred answers, and scratch memory, and
+    /// room for one listener; a program that needs more puts its own here.
     pub storage: Storage<'p, 'p, E>,
     /// For [`Engine::new`](crate::engine::Engine::new).
     pub pool: BufferPool<'p, 'p>,
@@ -126,6 +127,7 @@ impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize
             table: [const { None }; BUFFERS],
             slots: Slots::new(),
             nodes: [const { SlotNode::new() }; CONNECTIONS],
+            listeners: [const { Listener::new() }],
             parked: [const { Parked::new() }; HANDLES],
             held: [const { Held::new() }; CONNECTIONS],
             lent: [const { None }; CONNECTIONS],
@@ -134,9 +136,9 @@ impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize
 
     /// Gives out everything.
     pub fn split(&'p mut self) -> Parts<'p, E> {
-        let Self { bytes, table, slots, nodes, parked, held, lent } = self;
-        let storage =
-            Storage { slots: slots.entries(), nodes, loans: &mut [], deferrals: Deferrals::NONE, scratch: &mut [] };
+        let Self { bytes, table, slots, nodes, listeners, parked, held, lent } = self;
+        let (slots, deferrals) = (slots.entries(), Deferrals::NONE);
+        let storage = Storage { slots, nodes, listeners, loans: &mut [], deferrals, scratch: &mut [] };
         Parts { storage, pool: pool_of(bytes, table), parked, held, lent }
     }
 }

@@ -1,7 +1,7 @@
 //! The configuration of a server, and its validation.
 
 use aurora_http_core::budget::{Budget, buffers_for};
-use aurora_http_core::engine::{LENT_MAX, LISTENERS_MAX};
+use aurora_http_core::engine::LENT_MAX;
 use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 use aurora_http_core::parse::FIELDS_CAPACITY;
 use aurora_http_core::pool::{Class, ClassCounts};
@@ -17,6 +17,8 @@ use super::source::Source;
 const CONNECTIONS_MAX: usize = 1 << 23;
 /// The lowest limit for a head: it has room for a simple request with a Host field and a few others.
 const HEAD_BYTES_MIN: u32 = 256;
+/// The engine counts them by 16 bits.
+const LISTENERS_MAX: usize = u16::MAX as usize;
 /// The lowest limit for a response: it has room for a head and a short text.
 const RESPONSE_BYTES_MIN: u32 = 512;
 /// Scratch memory for one call of the handler; for more, the handler borrows buffers from the pool.
@@ -112,8 +114,11 @@ impl Config {
 
     /// Reports the first invalid value, before anything is started.
     pub(super) fn validate(&self) -> Result<(), ServerError> {
-        if self.listeners.is_empty() || self.listeners.len() > LISTENERS_MAX {
-            let advice = format!("use 1 to {LISTENERS_MAX}");
+        if self.listeners.is_empty() {
+            return Err(ServerError::setting("listeners", 0, "nobody could connect; use at least 1"));
+        }
+        if self.listeners.len() > LISTENERS_MAX {
+            let advice = format!("use at most {LISTENERS_MAX}");
             return Err(ServerError::setting("listeners", self.listeners.len(), advice));
         }
         self.validate_engine()

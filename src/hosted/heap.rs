@@ -4,7 +4,7 @@ use std::collections::TryReserveError;
 use std::fmt;
 use std::sync::Arc;
 
-use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, Listener, Slot, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::pool::{Buf, BufferPool, Entry};
 use aurora_http_core::reactor::Wake;
@@ -18,7 +18,7 @@ use super::table::table;
 use super::tally::SharedCounters;
 
 /// The memory of an [`Engine`] that a program drives itself, over a [`Reactor`](crate::core::reactor::Reactor) of its own or in
-/// a loop of its own: slots, list nodes, buffers, cells for deferred answers, scratch.
+/// a loop of its own: slots, list nodes, room for eight listeners, buffers, cells for deferred answers, scratch.
 ///
 /// ```
 /// use aurora_http::core::reactor::{IoError, IoHandle, Reactor};
@@ -48,12 +48,16 @@ pub struct HeapStorage<E> {
     pub(super) config: Config,
     slots: Vec<Entry<Slot<'static, E>>>,
     nodes: Vec<SlotNode>,
+    listeners: Vec<Listener>,
     loans: Vec<Option<Buf<'static>>>,
     /// The memory of the free buffers.
     free: Vec<Option<&'static mut [u8]>>,
     scratch: Vec<u8>,
     pub(super) seat: Seat,
 }
+
+/// How many listeners there is room for, unless the program says otherwise.
+const LISTENERS: usize = 8;
 
 /// A worker's place among the workers of its server.
 #[derive(Clone)]
@@ -91,23 +95,34 @@ impl<E> HeapStorage<E> {
         let config = Config { workers: 1, ..config };
         config.validate_engine()?;
         let refused = too_much::<E>(&config);
-        Self::make(config, seat).map_err(|_| refused)
+        let listeners = config.listeners.len().max(LISTENERS);
+        Self::make(config, seat, listeners).map_err(|_| refused)
     }
 
     /// For a configuration that has been validated.
-    pub(super) fn make(config: Config, seat: Seat) -> Result<Self, TryReserveError> {
+    pub(super) fn make(config: Config, seat: Seat, listeners: usize) -> Result<Self, TryReserveError> {
         let budget = config.budget();
         let connections = budget.connections;
         seat.shared.board.set_up(seat.worker, connections)?;
         Ok(Self {
             slots: table(connections, Entry::new)?,
             nodes: table(connections, SlotNode::new)?,
+            listeners: table(listeners, Listener::new)?,
             loans: table(budget.loans, || None)?,
             free: table(budget.buffers.total(), || None)?,
             scratch: table(budget.scratch_bytes, || 0)?,
             config,
             seat,
         })
+    }
+
+    /// Makes room for this many listeners of an engine, in place of eight.
+    ///
+    /// # Errors
+    /// [`ServerError::Memory`] when the system has too little memory.
+    pub fn listeners(mut self, listeners: usize) -> Result<Self, ServerError> {
+        self.listeners = table(listeners, Listener::new).map_err(|_| too_much::<E>(&self.config))?;
+        Ok(self)
     }
 
     /// Makes an engine on this memory. Tokens from an earlier engine become stale.
@@ -139,6 +154,7 @@ impl<E> HeapStorage<E> {
         let storage = Storage {
             slots: &mut self.slots,
             nodes: &mut self.nodes,
+            listeners: &mut self.listeners,
             loans: &mut self.loans,
             deferrals,
             scratch: &mut self.scratch,

@@ -110,9 +110,8 @@ impl Server {
         Self { config, signals: false, announce: Announce::Quiet, shared: Shared::new() }
     }
 
-    /// Adds an address to listen on; see [`bind`](Self::bind). There may be up to
-    /// [8](aurora_http_core::engine::LISTENERS_MAX) listeners. Where the system distributes connections over several
-    /// sockets on one address (Linux, FreeBSD), each worker has a socket of its own.
+    /// Adds an address to listen on; see [`bind`](Self::bind). There may be any number of listeners. Where the system
+    /// distributes connections over several sockets on one address (Linux, FreeBSD), each worker has a socket of its own.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).

@@ -176,7 +176,8 @@ impl<E> WorkerStorage<E> {
     pub(super) fn new(config: Config, chosen: Chosen, seat: Seat) -> Result<Self, ServerError> {
         let handles = Handles::new(chosen, &config.budget()).map_err(|_| too_much::<E>(&config, chosen))?;
         let refused = too_much::<E>(&config, chosen);
-        let heap = HeapStorage::make(config, seat).map_err(|_| refused)?;
+        let listeners = config.listeners.len();
+        let heap = HeapStorage::make(config, seat, listeners).map_err(|_| refused)?;
         Ok(Self { found: chosen, chosen, heap, handles, spare: None })
     }
 

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use aurora_http_core::defer::{DeferCell, Deferrals};
-use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, Listener, Slot, SlotNode, Storage};
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Flow, Handler};
 use aurora_http_core::limits::Limits;
@@ -41,6 +41,7 @@ impl Handler for Paths {
 struct Memory {
     slots: Vec<Entry<Slot<'static, ()>>>,
     nodes: Vec<SlotNode>,
+    listeners: [Listener; 1],
     loans: Vec<Option<Buf<'static>>>,
     cells: Vec<DeferCell>,
     table: Vec<Option<&'static mut [u8]>>,
@@ -55,6 +56,7 @@ impl Memory {
         Self {
             slots: std::iter::repeat_with(Entry::new).take(connections).collect(),
             nodes: vec![SlotNode::new(); connections],
+            listeners: [Listener::new()],
             loans: std::iter::repeat_with(|| None).take(4).collect(),
             cells: std::iter::repeat_with(DeferCell::new).take(connections).collect(),
             table,
@@ -76,6 +78,7 @@ impl Memory {
         let storage = Storage {
             slots: &mut self.slots,
             nodes: &mut self.nodes,
+            listeners: &mut self.listeners,
             loans: &mut self.loans,
             deferrals: Deferrals::new(0, &self.cells, &BELL),
             scratch: &mut self.scratch,

@@ -1,12 +1,12 @@
 //! What an engine needs to be set up.
 
 use aurora_http_core::defer::Deferrals;
-use aurora_http_core::engine::{Engine, EngineError, LISTENERS_MAX, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, EngineError, SlotNode, Storage};
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{BufferPool, ClassCounts, Entry};
 use aurora_http_core::preamble::Preamble;
 
-use crate::world::World;
+use crate::world::{LISTENERS, World};
 use crate::{COUNTS, hello, limits};
 
 /// The error of an engine with so many slots, nodes and buffers.
@@ -17,8 +17,14 @@ fn error_of(slots: usize, nodes: usize, counts: ClassCounts, head_bytes_max: u32
     let mut nodes = vec![SlotNode::new(); nodes];
     let mut pool = BufferPool::new(&mut table, counts).unwrap();
     pool.carve(&mut memory).unwrap();
-    let storage =
-        Storage { slots: &mut slots, nodes: &mut nodes, loans: &mut [], deferrals: Deferrals::NONE, scratch: &mut [] };
+    let storage = Storage {
+        slots: &mut slots,
+        nodes: &mut nodes,
+        listeners: &mut [],
+        loans: &mut [],
+        deferrals: Deferrals::NONE,
+        scratch: &mut [],
+    };
     let limits = Limits { head_bytes_max, ..limits() };
     Engine::new(storage, pool, hello(), limits, Preamble::new("").unwrap()).err()
 }
@@ -55,11 +61,11 @@ fn an_engine_needs_a_slot_a_node_for_each_and_buffers_to_receive_and_to_send() {
 #[test]
 fn errors_of_the_set_up_say_what_is_missing() {
     let mut world = World::new(2, COUNTS, limits(), hello());
-    for _ in 1..LISTENERS_MAX {
+    for _ in 1..LISTENERS {
         world.listen();
     }
     let listener = world.sim.listen().expect("sockets are left");
-    let error = world.engine.listen(listener).expect_err("one more than the most");
-    assert_eq!(error.to_string(), format!("an engine serves at most {LISTENERS_MAX} listeners"));
+    let error = world.engine.listen(listener).expect_err("one more than there is room for");
+    assert_eq!(error.to_string(), "the engine's storage has no place for another listener");
     assert!(EngineError::NoSlots.to_string().contains("slot") && EngineError::NoBuffers.to_string().contains("buffer"));
 }

@@ -1,7 +1,7 @@
 //! An engine on the simulator: clients controlled by the test, virtual time, and checks that nothing leaks.
 
 use aurora_http_core::defer::{DeferCell, DeferToken, Deferrals};
-use aurora_http_core::engine::{Engine, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, Listener, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{BufferPool, ClassCounts, Entry};
@@ -11,6 +11,9 @@ use aurora_http_core::run::turn_within;
 use aurora_http_core::sim::{Client, ClientRecv, Sim};
 use aurora_http_core::stop::StopFlag;
 use std::time::Duration;
+
+/// How many listeners the engine has room for.
+pub(crate) const LISTENERS: usize = 3;
 
 pub(crate) struct World<H: Handler + 'static> {
     pub(crate) engine: Engine<'static, 'static, H>,
@@ -42,6 +45,7 @@ impl<H: Handler + 'static> World<H> {
         let storage = Storage {
             slots: leak(connections, Entry::new),
             nodes: leak(connections, SlotNode::new),
+            listeners: leak(LISTENERS, Listener::new),
             loans: leak(8, || None),
             deferrals,
             scratch: vec![0; 1024].leak(),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aurora_http_core::defer::Deferrals;
-use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, Listener, Slot, SlotNode, Storage};
 use aurora_http_core::handler::{Flow, Handler};
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{BufferPool, Buffers, Class, ClassCounts, Slots};
@@ -179,6 +179,7 @@ pub(crate) fn with_server(test: impl FnOnce(&mut Server<'_, '_, '_, Hello>, &End
         let storage = Storage {
             slots: slots.entries(),
             nodes: &mut nodes,
+            listeners: &mut [Listener::new()],
             loans: &mut [],
             deferrals: Deferrals::NONE,
             scratch: &mut [],

@@ -32,26 +32,96 @@ const PASSED_OVER_MAX: usize = 64;
 /// others keep coming.
 const DRAINED_MAX: u16 = 4_096;
 
+/// The place of a listener in [`Storage::listeners`](super::Storage::listeners).
 #[derive(Debug)]
-pub(super) struct Listener {
-    pub(super) io: IoHandle,
-    pub(super) state: Listening,
+pub struct Listener {
+    io: IoHandle,
+    /// A place of the [`Lobby`], for the newcomers of any listener.
+    pub(super) newcomer: IoHandle,
     /// The turn of the last submitted accept.
     pub(super) turn: u16,
     /// The number of connections accepted while stopping.
-    pub(super) drained: u16,
+    drained: u16,
+    pub(super) state: Listening,
     /// While stopping: its backlog is empty.
     pub(super) is_empty: bool,
 }
 
 impl Listener {
-    pub(super) const fn new(io: IoHandle) -> Self {
-        Self { io, state: Listening::Paused, turn: 0, drained: 0, is_empty: false }
+    /// A free place. It is all zeros, so that a `static` of them takes no flash.
+    #[must_use]
+    pub const fn new() -> Self {
+        let io = IoHandle(0);
+        Self { io, newcomer: io, turn: 0, drained: 0, state: Listening::Closed, is_empty: false }
+    }
+
+    /// The place of a listener that has not accepted yet.
+    pub(super) const fn paused(io: IoHandle, newcomer: IoHandle) -> Self {
+        Self { io, newcomer, state: Listening::Paused, ..Self::new() }
+    }
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Accepted connections that wait for a slot, in order: a ring in the places of the listeners, which has one for each.
+#[derive(Debug)]
+pub(super) struct Lobby {
+    first: u16,
+    len: u16,
+}
+
+impl Lobby {
+    pub(super) const fn new() -> Self {
+        Self { first: 0, len: 0 }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// The place that is so many after the first one.
+    fn place<'l>(&self, places: &'l mut [Listener], after: u16) -> Option<&'l mut IoHandle> {
+        let index = usize::from(self.first) + usize::from(after);
+        let beyond = index.checked_sub(places.len());
+        places.get_mut(beyond.unwrap_or(index)).map(|place| &mut place.newcomer)
+    }
+
+    /// Returns a newcomer for whom there is no place.
+    fn push_back(&mut self, places: &mut [Listener], io: IoHandle) -> Result<(), IoHandle> {
+        if self.len() >= places.len().min(usize::from(u16::MAX)) {
+            return Err(io);
+        }
+        *self.place(places, self.len).ok_or(io)? = io;
+        self.len += 1;
+        Ok(())
+    }
+
+    fn pop_front(&mut self, places: &mut [Listener]) -> Option<IoHandle> {
+        let len = self.len.checked_sub(1)?;
+        let io = *self.place(places, 0)?;
+        let is_last = usize::from(self.first) + 1 == places.len();
+        (self.first, self.len) = (if is_last { 0 } else { self.first + 1 }, len);
+        Some(io)
+    }
+
+    fn pop_back(&mut self, places: &mut [Listener]) -> Option<IoHandle> {
+        self.len = self.len.checked_sub(1)?;
+        self.place(places, self.len).copied()
     }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Listening {
+    /// The handle has been closed, or there was none: the place is free.
+    Closed,
     /// No accept is in flight.
     Paused,
     /// An accept is in flight.
@@ -60,8 +130,6 @@ pub(super) enum Listening {
     Canceled,
     /// The close is in flight.
     Closing,
-    /// The handle has been closed.
-    Closed,
 }
 
 /// The outcome of a search among connections on which everything has been answered.
@@ -173,7 +241,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             if self.lobby.is_empty() {
                 self.promise_due = now.plus_ms(PROMISE_MS);
             }
-            let full = self.lobby.push_back(io);
+            let full = self.lobby.push_back(self.listeners, io);
             debug_assert!(
                 full.is_ok(),
                 "the lobby has a place per listener, and nothing is accepted while one is taken"
@@ -235,7 +303,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     #[cold]
     pub(super) fn admit(&mut self, now: Instant, peers: &dyn Peers) {
         while self.servable_slots() > 0
-            && let Some(io) = self.lobby.pop_front()
+            && let Some(io) = self.lobby.pop_front(self.listeners)
         {
             let refused = self.insert_new(now, io, peers);
             debug_assert!(refused.is_ok(), "a free slot was counted");
@@ -248,7 +316,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             && self.mode() == Mode::Run
             && self.lobby.len() > self.leaving
             && self.free_slots() > 0
-            && let Some(io) = self.lobby.pop_back()
+            && let Some(io) = self.lobby.pop_back(self.listeners)
         {
             if let Ok(id) = self.insert(now, Connection::new(), io) {
                 self.refuse_overloaded(now, id.index, peers);
@@ -399,5 +467,28 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     fn listener_mut(&mut self, token: OpToken) -> Option<&mut Listener> {
         let index = (token.slot() as usize).checked_sub(self.held.slots.capacity())?;
         self.listeners.get_mut(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lobby_keeps_the_order_of_newcomers_all_around_its_places() {
+        let (mut places, mut lobby) = ([const { Listener::new() }; 3], Lobby::new());
+        assert_eq!((lobby.pop_front(&mut places), lobby.pop_back(&mut places)), (None, None));
+        for start in 0..7 {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|io| IoHandle(10 * start + io));
+            for io in [a, b, c] {
+                assert_eq!(lobby.push_back(&mut places, io), Ok(()));
+            }
+            assert_eq!(lobby.push_back(&mut places, d), Err(d), "there is a place for each listener");
+            assert_eq!((lobby.pop_front(&mut places), lobby.len()), (Some(a), 2));
+            assert_eq!(lobby.push_back(&mut places, d), Ok(()));
+            assert_eq!((lobby.pop_back(&mut places), lobby.pop_front(&mut places)), (Some(d), Some(b)));
+            assert_eq!((lobby.pop_back(&mut places), lobby.is_empty()), (Some(c), true));
+        }
+        assert_eq!(Lobby::new().push_back(&mut [], IoHandle(1)), Err(IoHandle(1)));
     }
 }

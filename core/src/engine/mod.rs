@@ -21,11 +21,10 @@ use crate::preamble::Preamble;
 use crate::reactor::{IoHandle, OpToken, Shutdown, Submission};
 use crate::stop::Mode;
 use crate::time::Instant;
-use listener::{Listener, Listening};
-use pressure::{Marks, Pressure};
+use listener::{Listening, Lobby};
 
-/// The most listeners of one engine: 8, or 2 without an operating system and with the feature `small`.
-pub const LISTENERS_MAX: usize = if cfg!(all(feature = "small", target_os = "none")) { 2 } else { 8 };
+pub use listener::Listener;
+use pressure::{Marks, Pressure};
 
 /// How often the wall clock is read.
 const DATE_INTERVAL_MS: u32 = 250;
@@ -36,22 +35,24 @@ const UNARMED_MAX: usize = if cfg!(feature = "small") { 4 } else { 32 };
 /// The most buffers lent to the reactor; fewer are lent while few are free.
 pub const LENT_MAX: usize = 64;
 
-/// The memory of an engine, provided by the program. The length of `slots` is the number of connections. After an
-/// engine has been dropped, another one can use it.
+/// The memory of an engine, provided by the program. The length of `slots` is the number of connections, that of `listeners`
+/// how many listeners there can be. After an engine has been dropped, another one can use it.
 ///
 /// ```
 /// use aurora_http_core::defer::Deferrals;
-/// use aurora_http_core::engine::{SlotNode, Storage};
+/// use aurora_http_core::engine::{Listener, SlotNode, Storage};
 /// use aurora_http_core::pool::Slots;
 ///
-/// // Sixteen connections, for a handler that keeps a u32 per exchange and defers no answers:
+/// // Sixteen connections from two listeners, for a handler that keeps a u32 per exchange and defers no answers:
 /// let mut slots = Slots::<_, 16>::new();
 /// let mut nodes = [SlotNode::new(); 16];
+/// let mut listeners = [const { Listener::new() }; 2];
 /// let mut loans = [const { None }; 4];
 /// let mut scratch = [0; 512];
 /// let storage: Storage<'_, '_, u32> = Storage {
 ///     slots: slots.entries(),
 ///     nodes: &mut nodes,
+///     listeners: &mut listeners,
 ///     loans: &mut loans,
 ///     deferrals: Deferrals::NONE,
 ///     scratch: &mut scratch,
@@ -63,6 +64,8 @@ pub struct Storage<'s, 'p, E> {
     pub slots: &'s mut [Entry<Slot<'p, E>>],
     /// One node per connection.
     pub nodes: &'s mut [SlotNode],
+    /// One place per listener, at most 65 535; none if the program accepts all connections itself.
+    pub listeners: &'s mut [Listener],
     /// A table for the buffers that one call of the handler may borrow: a handful of entries, at most 128.
     pub loans: &'s mut [Option<Buf<'p>>],
     /// Cells for deferred answers, one per connection; [`Deferrals::NONE`] if the handler never defers.
@@ -72,12 +75,13 @@ pub struct Storage<'s, 'p, E> {
 }
 
 impl<'p, E> Storage<'_, 'p, E> {
-    /// Prepares it for a new engine: resets list nodes and tokens, and removes what a forgotten engine or a panicking
+    /// Prepares it for a new engine: resets list nodes, listeners and tokens, and removes what a forgotten engine or a panicking
     /// handler left behind.
     fn refresh(&mut self, pool: &mut BufferPool<'_, 'p>) {
         if !planted!(NodesKept) {
             self.nodes.fill_with(SlotNode::unlisted);
         }
+        self.listeners.fill_with(Listener::new);
         self.deferrals.reset();
         for mut slot in self.slots.iter_mut().filter_map(Entry::vacate) {
             slot.connection.release_buffers(pool);
@@ -257,14 +261,14 @@ pub struct Engine<'s, 'p, H: Handler> {
     deferrals: Deferrals<'s>,
     /// The number of exchanges under way.
     in_flight: u32,
-    listeners: heapless::Vec<Listener, LISTENERS_MAX>,
+    listeners: &'s mut [Listener],
     /// Whether a listener may have something to do.
     listeners_due: bool,
     accept_paused_until: Option<Instant>,
     /// Accepts that failed since the last success.
     accept_resets: u16,
     /// Accepted connections that wait for a slot: at most one per listener.
-    lobby: heapless::Deque<IoHandle, LISTENERS_MAX>,
+    lobby: Lobby,
     /// Whether newcomers without a slot get a 503, for which the last slot is reserved.
     refuses: bool,
     /// When to check again whether a connection can be ended for the lobby.
@@ -378,11 +382,11 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             detached: Fifo::new(DETACHED),
             deferrals: storage.deferrals,
             in_flight: 0,
-            listeners: heapless::Vec::new(),
+            listeners: storage.listeners,
             listeners_due: false,
             accept_paused_until: None,
             accept_resets: 0,
-            lobby: heapless::Deque::new(),
+            lobby: Lobby::new(),
             refuses,
             lobby_check_at: None,
             slot_pressure: Pressure::new(),
@@ -416,9 +420,11 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// Accepts connections from `io` from now on.
     ///
     /// # Errors
-    /// [`EngineError::TooManyListeners`] beyond [`LISTENERS_MAX`].
+    /// [`EngineError::TooManyListeners`] if [`Storage::listeners`] has no place for it.
     pub fn listen(&mut self, io: IoHandle) -> Result<(), EngineError> {
-        self.listeners.push(Listener::new(io)).map_err(|_| EngineError::TooManyListeners)?;
+        let free = |place: &&mut Listener| place.state == Listening::Closed;
+        let place = self.listeners.iter_mut().find(free).ok_or(EngineError::TooManyListeners)?;
+        *place = Listener::paused(io, place.newcomer);
         self.listeners_due = true;
         Ok(())
     }
@@ -533,7 +539,7 @@ pub enum EngineError {
     NoSlots,
     /// The pool has too few buffers to receive into and to send from.
     NoBuffers,
-    /// More listeners than [`LISTENERS_MAX`].
+    /// More listeners than [`Storage::listeners`] has places for.
     TooManyListeners,
 }
 
@@ -542,7 +548,7 @@ impl fmt::Display for EngineError {
         match self {
             Self::NoSlots => f.write_str("an engine needs at least one slot, and a node for each"),
             Self::NoBuffers => f.write_str("the pool needs at least one buffer to receive into and one to send from"),
-            Self::TooManyListeners => write!(f, "an engine serves at most {LISTENERS_MAX} listeners"),
+            Self::TooManyListeners => f.write_str("the engine's storage has no place for another listener"),
         }
     }
 }

@@ -61,7 +61,7 @@ impl<H: Handler> Engine<'_, '_, H> {
     /// is under way.
     #[cold]
     pub(super) fn sweep(&mut self, now: Instant, peers: &dyn Peers) {
-        for listener in &mut self.listeners {
+        for listener in &mut *self.listeners {
             // The accept was in flight before this turn's wait and still is, so the backlog is empty.
             let looked =
                 planted!(BacklogForgotten) || listener.state == Listening::Accepting && listener.turn != self.turn;

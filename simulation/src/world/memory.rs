@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use aurora_http_core::budget::held_max;
 use aurora_http_core::defer::{DeferCell, Deferrals};
-use aurora_http_core::engine::{Slot, SlotNode, Storage};
+use aurora_http_core::engine::{Listener, Slot, SlotNode, Storage};
 use aurora_http_core::pool::{Buf, BufferPool, ClassCounts, Entry};
 use aurora_http_core::readiness::{Held, Parked};
 
@@ -16,6 +16,7 @@ pub(super) struct Memory<'p> {
     counts: ClassCounts,
     slots: Vec<Entry<Slot<'p, Owned>>>,
     nodes: Vec<SlotNode>,
+    listeners: [Listener; 1],
     loans: Vec<Option<Buf<'p>>>,
     cells: Vec<DeferCell>,
     groups: Vec<AtomicBool>,
@@ -48,6 +49,7 @@ impl<'p> Memory<'p> {
             counts: world.counts,
             slots: (0..world.slots).map(|_| Entry::with_generation(world.generation)).collect(),
             nodes: vec![SlotNode::new(); world.slots],
+            listeners: [Listener::new()],
             loans: (0..8).map(|_| None).collect(),
             cells: (0..world.slots).map(|_| DeferCell::with_serial(world.serial)).collect(),
             groups: (0..world.slots.div_ceil(Deferrals::GROUP)).map(|_| AtomicBool::new(false)).collect(),
@@ -74,6 +76,7 @@ impl<'p> Memory<'p> {
         let storage = Storage {
             slots: &mut self.slots,
             nodes: &mut self.nodes,
+            listeners: &mut self.listeners,
             loans: &mut self.loans,
             deferrals,
             scratch: &mut self.scratch,
