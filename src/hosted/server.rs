@@ -266,9 +266,8 @@ impl Server {
     /// [`TlsConfig::reload`](aurora_http_tls::TlsConfig::reload) replaces certificates while the server runs. Handlers learn
     /// about the encryption, and the client's certificate, from [`Request::security`](crate::Request::security).
     ///
-    /// TLS runs on every backend; on io_uring the ring only polls, and the calls on sockets are those of epoll. Workers take it
-    /// by [`Worker::new`](super::Worker::new), not by [`Worker::uring`](super::Worker::uring) and the like, whose types are
-    /// those of reactors without. Detached connections ([`on_detached`](Self::on_detached)) are an
+    /// TLS runs on every backend; on io_uring the ring only polls. A worker takes it by [`Worker::new`](super::Worker::new);
+    /// `Worker::uring` and the like are errors. Detached connections ([`on_detached`](Self::on_detached)) are an
     /// error too, since a socket is of no use without its session.
     ///
     /// ```no_run
