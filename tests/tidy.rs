@@ -512,7 +512,7 @@ const UNSAFE_ALLOWED: [&str; 10] = [
     "sockets/",
     "system/",
     "tests/support/allocations.rs",
-    "tests/uring_refused.rs",
+    "tests/support/filter.rs",
     "tls/tests/bad_input.rs",
     "examples/bare-metal-device/src/board/", // registers
     "examples/bare-metal-sizes/src/",        // symbols

@@ -2,8 +2,9 @@
 
 use core::mem::MaybeUninit;
 
-use aurora_http_core::reactor::Ready;
-use aurora_http_sockets::{Eventfd, Key, Role, Selector, Waker};
+use aurora_http_core::reactor::{IoError, Ready, Seen};
+use aurora_http_core::readiness::Batches;
+use aurora_http_sockets::{Eventfd, Key, Role, Selector, Waker, os_error};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -14,28 +15,32 @@ use rustix::time::Timespec;
 pub struct EpollSelector {
     epoll: OwnedFd,
     waker: Waker<Eventfd>,
+    batches: Batches,
+    /// The most registrations: one for each socket, and the waker's. Each has at most one event pending.
+    registrations: usize,
 }
+
+/// The most events that one wait takes, in 3 KiB of stack; the next wait gets the others.
+const EVENTS_PER_WAIT: usize = 256;
 
 impl Selector for EpollSelector {
     type Waking = Eventfd;
 
-    /// 3 KiB of stack.
-    const EVENTS_PER_WAIT: usize = 256;
+    type Refusal = IoError;
 
-    const REGISTRATIONS_PER_SOCKET: usize = 1;
-
-    fn new() -> Result<Self, Errno> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let eventfd = Eventfd::new()?;
-        epoll::add(&epoll, &eventfd, data(Key::NONE), EventFlags::IN | EventFlags::ET)?;
-        Ok(Self { epoll, waker: Waker::new(eventfd) })
+    fn new(sockets: usize) -> Result<Self, IoError> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(os_error)?;
+        let eventfd = Eventfd::new().map_err(os_error)?;
+        epoll::add(&epoll, &eventfd, data(Key::NONE), EventFlags::IN | EventFlags::ET).map_err(os_error)?;
+        let (batches, registrations) = (Batches::new(EVENTS_PER_WAIT), sockets + 1);
+        Ok(Self { epoll, waker: Waker::new(eventfd), batches, registrations })
     }
 
     fn waker(&self) -> &Waker<Eventfd> {
         &self.waker
     }
 
-    fn register(&self, socket: BorrowedFd<'_>, role: Role, key: Key) -> Result<(), Errno> {
+    fn register(&mut self, socket: BorrowedFd<'_>, role: Role, key: Key) -> Result<(), Errno> {
         let events = match role {
             Role::Listener => EventFlags::IN,
             Role::Stream => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP,
@@ -43,19 +48,27 @@ impl Selector for EpollSelector {
         epoll::add(&self.epoll, socket, data(key), events | EventFlags::ET)
     }
 
-    fn deregister(&self, socket: BorrowedFd<'_>) {
+    fn deregister(&mut self, socket: BorrowedFd<'_>, _key: Key) {
         // It can only fail because the socket is not registered.
         let _ = epoll::delete(&self.epoll, socket);
     }
 
     #[inline]
-    fn wait(&mut self, timeout: Option<&Timespec>, mut each: impl FnMut(Key, Ready)) -> Result<usize, Errno> {
-        let mut events = [MaybeUninit::uninit(); Self::EVENTS_PER_WAIT];
+    fn wait<'t>(
+        &mut self,
+        timeout: Option<&Timespec>,
+        mut each: impl FnMut(Key, Ready) -> Option<BorrowedFd<'t>>,
+    ) -> Result<Seen, Errno> {
+        let mut events = [MaybeUninit::uninit(); EVENTS_PER_WAIT];
         let (events, _) = epoll::wait(&self.epoll, &mut events[..], timeout)?;
         for event in &*events {
             each(Key(event.data.u64() as u32), ready_of(event.flags));
         }
-        Ok(events.len())
+        Ok(self.batches.taken(events.len(), self.registrations))
+    }
+
+    fn has_more(&self) -> bool {
+        self.batches.was_full()
     }
 }
 

@@ -14,6 +14,11 @@ use poller::{LOOPBACK, accepted, listening, table};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
+/// Every system that this is compiled for has it.
+fn is_missing() -> bool {
+    false
+}
+
 #[test]
 fn the_backlog_is_the_one_asked_for() {
     // The shorter timeout ends before a SYN that found the backlog full is retransmitted.
@@ -53,4 +58,9 @@ fn a_closed_listener_reports_no_events_while_a_duplicate_stays_open() {
     assert_eq!(stream, listener);
     epoll.close(stream);
     assert_eq!(epoll.detach(stream).map(drop), None);
+}
+
+#[test]
+fn a_socket_that_cannot_be_registered_is_closed_and_its_entry_stays_free() {
+    poller::a_socket_that_cannot_be_registered_is_closed_and_its_entry_stays_free();
 }

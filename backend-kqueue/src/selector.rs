@@ -2,8 +2,9 @@
 
 use core::mem::MaybeUninit;
 
-use aurora_http_core::reactor::{IoError, Ready};
-use aurora_http_sockets::{Key, Role, Selector, Waker};
+use aurora_http_core::reactor::{IoError, Ready, Seen};
+use aurora_http_core::readiness::Batches;
+use aurora_http_sockets::{Key, Role, Selector, Waker, os_error};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::time::Timespec;
@@ -20,7 +21,14 @@ pub struct KqueueSelector {
     waker: Waker<Queue>,
     /// The last accept failed for lack of a descriptor.
     out_of_descriptors: bool,
+    batches: Batches,
+    /// The most registrations: for reading and for writing of each socket, and the waker's. Each has at most one event
+    /// pending.
+    registrations: usize,
 }
+
+/// The most events that one wait takes, in 4 KiB of stack on macOS, 8 KiB on FreeBSD; the next wait gets the others.
+const EVENTS_PER_WAIT: usize = 128;
 
 impl KqueueSelector {
     fn queue(&self) -> &Queue {
@@ -31,25 +39,23 @@ impl KqueueSelector {
 impl Selector for KqueueSelector {
     type Waking = Queue;
 
-    /// 4 KiB of stack on macOS, 8 KiB on FreeBSD.
-    const EVENTS_PER_WAIT: usize = 128;
+    type Refusal = IoError;
 
-    /// One for reading and one for writing.
-    const REGISTRATIONS_PER_SOCKET: usize = 2;
-
-    fn new() -> Result<Self, Errno> {
-        Ok(Self { waker: Waker::new(Queue::new()?), out_of_descriptors: false })
+    fn new(sockets: usize) -> Result<Self, IoError> {
+        let waker = Waker::new(Queue::new().map_err(os_error)?);
+        let (batches, registrations) = (Batches::new(EVENTS_PER_WAIT), 2 * sockets + 1);
+        Ok(Self { waker, out_of_descriptors: false, batches, registrations })
     }
 
     fn waker(&self) -> &Waker<Queue> {
         &self.waker
     }
 
-    fn register(&self, socket: BorrowedFd<'_>, _role: Role, key: Key) -> Result<(), Errno> {
+    fn register(&mut self, socket: BorrowedFd<'_>, _role: Role, key: Key) -> Result<(), Errno> {
         self.queue().events().change(socket, EventFilter::Read, EventFlags::ADD | EventFlags::CLEAR, key)
     }
 
-    fn deregister(&self, socket: BorrowedFd<'_>) {
+    fn deregister(&mut self, socket: BorrowedFd<'_>, _key: Key) {
         // Deleting the write filter fails unless a send is waiting for it; that is fine.
         for filter in [EventFilter::Read as Filter, EventFilter::Write] {
             let _ = self.queue().events().change(socket, filter, EventFlags::DELETE, Key::NONE);
@@ -58,7 +64,7 @@ impl Selector for KqueueSelector {
 
     /// No event is lost if the socket becomes writable in between: the kernel checks when it registers the filter.
     #[cold]
-    fn report_writable(&self, socket: BorrowedFd<'_>, key: Key) -> Result<(), Errno> {
+    fn report_writable(&mut self, socket: BorrowedFd<'_>, key: Key) -> Result<(), Errno> {
         self.queue().events().change(socket, EventFilter::Write, EventFlags::ADD | EventFlags::ONESHOT, key)
     }
 
@@ -75,8 +81,12 @@ impl Selector for KqueueSelector {
     }
 
     #[inline]
-    fn wait(&mut self, timeout: Option<&Timespec>, mut each: impl FnMut(Key, Ready)) -> Result<usize, Errno> {
-        let mut events = [const { MaybeUninit::uninit() }; Self::EVENTS_PER_WAIT];
+    fn wait<'t>(
+        &mut self,
+        timeout: Option<&Timespec>,
+        mut each: impl FnMut(Key, Ready) -> Option<BorrowedFd<'t>>,
+    ) -> Result<Seen, Errno> {
+        let mut events = [const { MaybeUninit::uninit() }; EVENTS_PER_WAIT];
         let events = self.queue().wait(&mut events, timeout)?;
         for event in &*events {
             // The wake event has no flags or the key `NONE`; it has served its purpose by ending the wait.
@@ -84,7 +94,12 @@ impl Selector for KqueueSelector {
                 each(Key(event.udata().addr() as u32), flags);
             }
         }
-        Ok(events.len())
+        let taken = events.len();
+        Ok(self.batches.taken(taken, self.registrations))
+    }
+
+    fn has_more(&self) -> bool {
+        self.batches.was_full()
     }
 }
 

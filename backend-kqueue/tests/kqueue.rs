@@ -21,6 +21,11 @@ use aurora_http_core::reactor::{Attempt, NonBlocking};
 use aurora_http_kqueue::{Entry, Kqueue as Poller, ListenOptions, listen};
 use poller::{accepted, listening, reported_until, table};
 
+/// Every system that this is compiled for has it.
+fn is_missing() -> bool {
+    false
+}
+
 #[test]
 fn a_socket_is_reported_writable_only_after_a_short_send() {
     let mut table = table(2);
@@ -56,4 +61,10 @@ fn a_socket_is_reported_writable_only_after_a_short_send() {
         assert_eq!(kqueue.send(io, [b"x", b""]), Attempt::Done(1), "{answer}");
         client.read_exact(&mut [0; 1]).unwrap();
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_socket_that_cannot_be_registered_is_closed_and_its_entry_stays_free() {
+    poller::a_socket_that_cannot_be_registered_is_closed_and_its_entry_stays_free();
 }

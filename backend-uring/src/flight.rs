@@ -362,7 +362,7 @@ impl Uring<'_> {
                 return self.waker.get_ref().empty();
             }
             Kind::WaitRecv | Kind::WaitSend | Kind::WaitAccept => return self.poll_ended(kind, index),
-            Kind::Nothing => return,
+            Kind::Poll | Kind::Nothing => return,
             Kind::Recv | Kind::Send | Kind::Close => {}
         }
         let Some(entry) = self.table.get_mut(index as usize) else { return };

@@ -19,7 +19,7 @@
 //! ```
 //!
 //! # What is special about io_uring
-//! - It is completion-based, not a poller: the kernel carries out operations and reports their results. So table entries
+//! - It is completion-based, not a poller (but see [`UringPoller`]): the kernel carries out operations and reports their results. So table entries
 //!   hold the operations in flight, and a second table their buffers. They need no generations, because an index is not reused while an
 //!   operation is in flight on it.
 //! - Memory belongs to the kernel from submission to completion, even if the reactor is dropped or leaked in between.
@@ -63,6 +63,7 @@ mod probe;
 mod reactor;
 mod refusal;
 mod ring;
+mod selector;
 mod table;
 mod uring;
 
@@ -70,6 +71,7 @@ pub use held::Held;
 pub use lent::LentPlace;
 pub use probe::probe;
 pub use refusal::{Refusal, Rungs};
+pub use selector::UringSelector;
 pub use table::Entry;
 pub use uring::Uring;
 
@@ -77,7 +79,35 @@ pub use uring::Uring;
 pub use aurora_http_sockets::fd;
 pub use aurora_http_sockets::{ListenOptions, listen};
 
-/// Wakes one [`Uring`] from any thread, through an eventfd that the ring polls.
+/// Non-blocking sockets and a ring that polls them, over the caller's table: for layers between sockets and engine, such as
+/// TLS. What needs none is faster over a [`Uring`].
+///
+/// ```no_run
+/// use aurora_http_core::readiness::{Held, Parked};
+/// use aurora_http_uring::{ListenOptions, PollerEntry, PollingReactor, UringPoller, listen};
+///
+/// # fn main() -> Result<(), Box<dyn core::error::Error>> {
+/// let mut table: [PollerEntry; 16] = core::array::from_fn(|_| PollerEntry::new());
+/// let mut parked = [const { Parked::new() }; 16];
+/// let (mut held, mut lent) = ([const { Held::new() }; 12], [const { None }; 4]);
+///
+/// let mut poller = UringPoller::new(&mut table)?;
+/// let listener = poller.add_listener(listen("127.0.0.1:0".parse()?, &ListenOptions::default())?)?;
+/// println!("listening on {}", poller.local_addr(listener)?);
+/// let reactor = PollingReactor::new(poller, &mut parked, &mut held, &mut lent);
+/// # drop(reactor);
+/// # Ok(())
+/// # }
+/// ```
+pub type UringPoller<'s> = aurora_http_sockets::Poller<'s, UringSelector>;
+
+/// An entry of a [`UringPoller`]'s table.
+pub use aurora_http_sockets::Entry as PollerEntry;
+
+/// Completion-style I/O on a ring that polls. With nothing between it and the engine, a [`Uring`] does less.
+pub type PollingReactor<'s, 'p> = aurora_http_core::readiness::Readiness<'s, 'p, UringPoller<'s>>;
+
+/// Wakes one [`Uring`] or [`UringPoller`] from any thread, through an eventfd that the ring polls.
 ///
 /// ```no_run
 /// use aurora_http_core::reactor::{Reactor, Wake};

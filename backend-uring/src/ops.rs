@@ -4,6 +4,7 @@ use core::ffi::c_void;
 use core::mem::transmute;
 use core::ptr::NonNull;
 
+use rustix::event::epoll::EventFlags;
 use rustix::fd::RawFd;
 use rustix::io_uring::{
     IoringOp, IoringRecvFlags, IoringSqeFlags, MsgHdr, SendFlags, SocketFlags, io_uring_sqe, io_uring_user_data,
@@ -28,6 +29,8 @@ pub(crate) enum Kind {
     WaitRecv,
     WaitSend,
     WaitAccept,
+    /// The lasting poll of a poller on one of its sockets; the index is the socket's key.
+    Poll,
     /// The result does not matter: a cancel, a no-op.
     Nothing,
 }
@@ -50,6 +53,7 @@ pub(crate) const fn parse_user_data(user_data: u64) -> (Kind, u32) {
         5 => Kind::WaitRecv,
         6 => Kind::WaitSend,
         7 => Kind::WaitAccept,
+        8 => Kind::Poll,
         _ => Kind::Nothing,
     };
     (kind, user_data as u32)
@@ -168,6 +172,14 @@ pub(crate) fn ready(socket: Target, kind: Kind, index: u32) -> Entry {
     poll.build().user_data(io_uring_user_data::from_u64(user_data(kind, index)))
 }
 
+/// Completes whenever one of `events` happens, once for each, until it is cancelled (`IORING_POLL_ADD_MULTI`).
+pub(crate) fn events(descriptor: RawFd, events: EventFlags, kind: Kind, index: u32) -> Entry {
+    opcode::PollAdd::new(types::Fd(descriptor), events.bits())
+        .multi(true)
+        .build()
+        .user_data(io_uring_user_data::from_u64(user_data(kind, index)))
+}
+
 /// Does nothing, and completes.
 pub(crate) fn nop() -> Entry {
     opcode::Nop::new().build().user_data(io_uring_user_data::from_u64(user_data(Kind::Nothing, 0)))
@@ -191,7 +203,7 @@ mod tests {
 
     #[test]
     fn user_data_survives_a_round_trip() {
-        let waits = [Kind::WaitRecv, Kind::WaitSend, Kind::WaitAccept];
+        let waits = [Kind::WaitRecv, Kind::WaitSend, Kind::WaitAccept, Kind::Poll];
         for kind in
             [Kind::Recv, Kind::Send, Kind::Accept, Kind::Close, Kind::Wake, Kind::Nothing].into_iter().chain(waits)
         {

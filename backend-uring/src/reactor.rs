@@ -19,9 +19,6 @@ use crate::ring::EVERYTHING;
 use crate::table::{ACCEPT, CANCEL_RECV, CANCEL_SEND, CLOSE, Entry, LISTENER, NONE, OPEN, RECV, SEND, TRY};
 use crate::uring::{Uring, register_lent};
 
-/// How many waits in a row may leave work with the kernel; the one after them makes the kernel finish it all.
-const PARTIAL_WAITS_MAX: u8 = 16;
-
 impl Reactor<'static> for Uring<'_> {
     #[inline]
     fn submit(&mut self, submission: Submission<'static>) -> Result<(), Submission<'static>> {
@@ -130,19 +127,9 @@ impl Reactor<'static> for Uring<'_> {
         }
         self.poll_waker();
         let pending = self.ready != NONE || self.refused.is_some() || self.ring.completed() > 0 || self.retry;
-        let entered = if self.partial_waits == PARTIAL_WAITS_MAX {
-            self.ring.enter(EVERYTHING, Some(Duration::ZERO))
-        } else if pending || timeout == Some(Duration::ZERO) {
-            self.ring.enter(0, None)
-        } else {
-            self.ring.enter(1, timeout)
-        };
-        let seen = match entered {
-            Ok(()) | Err(Errno::TIME) => self.seen(),
-            // The kernel is backed up: drain completions before submitting more.
-            Err(Errno::INTR | Errno::BUSY | Errno::AGAIN) => Seen::Part,
-            Err(error) => return Err(os_error(error)),
-        };
+        let seen = self.ring.wait(pending, timeout).map_err(os_error)?;
+        // What could not be queued may complete later.
+        let seen = if self.retry { Seen::Part } else { seen };
         self.clear_messages();
         self.due = self.ring.completed();
         self.behind = seen == Seen::Part;
@@ -221,21 +208,6 @@ impl Uring<'_> {
             // SAFETY: it references no memory; the waker lives as long as the ring.
             self.waker_polled = unsafe { self.ring.push(&sqe) }.is_ok();
         }
-    }
-
-    /// How much a successful wait has seen. Newer kernels do a bounded amount of work per call (20 operations in Linux 6.13),
-    /// in order of arrival, and on a busy server more is always left. So after [`PARTIAL_WAITS_MAX`] such waits, one makes
-    /// the kernel finish everything, and deadlines can expire.
-    #[inline]
-    fn seen(&mut self) -> Seen {
-        let left =
-            if self.partial_waits == PARTIAL_WAITS_MAX { self.ring.has_overflowed() } else { self.ring.is_behind() };
-        if self.retry || left {
-            self.partial_waits = PARTIAL_WAITS_MAX.min(self.partial_waits + 1);
-            return Seen::Part;
-        }
-        self.partial_waits = 0;
-        Seen::All
     }
 
     /// Accepts an operation that cannot be carried out, to complete it with an error.

@@ -4,6 +4,7 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::time::Duration;
 
+use aurora_http_core::reactor::Seen;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use rustix::io::Errno;
 use rustix::io_uring::{
@@ -21,6 +22,9 @@ const SUBMISSIONS: u32 = 1024;
 /// How long the no-op at set-up may take.
 const NOP_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How many waits in a row may leave work with the kernel; the one after them makes the kernel finish it all.
+const PARTIAL_WAITS_MAX: u8 = 16;
+
 /// As the least number of completions of a call with a zero timeout: makes the kernel do all its pending work without waiting for
 /// more. It takes this for a signed number, so that `u32::MAX` would ask for less than none.
 pub(crate) const EVERYTHING: u32 = i32::MAX as u32;
@@ -35,6 +39,8 @@ pub(crate) struct Ring {
     deferred_work: bool,
     /// It has a table of fixed files, and the kernel accepts updates of it.
     pub(crate) has_file_table: bool,
+    /// Waits in a row that left work with the kernel.
+    partial_waits: u8,
 }
 
 impl Ring {
@@ -58,7 +64,7 @@ impl Ring {
             return Err(Refusal::TooOld(what));
         }
         let has_file_table = sockets > 0 && ring.submitter().register_files_sparse(sockets).is_ok();
-        let mut ring = Self { ring, registered: None, deferred_work, has_file_table };
+        let mut ring = Self { ring, registered: None, deferred_work, has_file_table, partial_waits: 0 };
         ring.registered = ring.register();
         ring.try_nop()?;
         Ok(ring)
@@ -113,6 +119,39 @@ impl Ring {
         let (ring, flags) = self.enter_fd(IoringEnterFlags::GETEVENTS | IoringEnterFlags::EXT_ARG);
         // SAFETY: the callers of `push` promised that the queued entries are valid; the timeout outlives the call.
         unsafe { io_uring_enter_arg(ring, queued, completions_min, flags, Some(&arg)) }.map(drop)
+    }
+
+    /// The system call of a turn: submits what is queued; unless completions are `pending`, waits for one, at most for
+    /// `timeout` (`None`: no limit). Tells whether the completions of everything that could complete are in the queue now.
+    #[inline]
+    pub(crate) fn wait(&mut self, pending: bool, timeout: Option<Duration>) -> Result<Seen, Errno> {
+        let entered = if self.partial_waits == PARTIAL_WAITS_MAX {
+            self.enter(EVERYTHING, Some(Duration::ZERO))
+        } else if pending || timeout == Some(Duration::ZERO) {
+            self.enter(0, None)
+        } else {
+            self.enter(1, timeout)
+        };
+        match entered {
+            Ok(()) | Err(Errno::TIME) => Ok(self.seen()),
+            // The kernel is backed up: drain completions before submitting more.
+            Err(Errno::INTR | Errno::BUSY | Errno::AGAIN) => Ok(Seen::Part),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How much a successful wait has seen. Newer kernels do a bounded amount of work per call (20 operations in Linux 6.13),
+    /// in order of arrival, and on a busy server more is always left. So after [`PARTIAL_WAITS_MAX`] such waits, one makes
+    /// the kernel finish everything, and deadlines can expire.
+    #[inline]
+    fn seen(&mut self) -> Seen {
+        let is_left = if self.partial_waits == PARTIAL_WAITS_MAX { self.has_overflowed() } else { self.is_behind() };
+        if is_left {
+            self.partial_waits = PARTIAL_WAITS_MAX.min(self.partial_waits + 1);
+            return Seen::Part;
+        }
+        self.partial_waits = 0;
+        Seen::All
     }
 
     /// How many submissions the kernel has not taken.

@@ -67,8 +67,6 @@ pub struct Uring<'s> {
     pub(crate) retry: bool,
     /// The kernel has more than it returned with the last call.
     pub(crate) behind: bool,
-    /// Waits in a row that left work with the kernel.
-    pub(crate) partial_waits: u8,
     pub(crate) nested: NestedFd,
     /// The completion, with an error, of an operation that could not be carried out.
     pub(crate) refused: Option<Completion<'static>>,
@@ -122,7 +120,6 @@ impl<'s> Uring<'s> {
             due: 0,
             retry: false,
             behind: false,
-            partial_waits: 0,
             nested: NestedFd::new(),
             refused: None,
             thread: PhantomData,

@@ -3,7 +3,7 @@
 //! - For all backends: listening sockets and their [`ListenOptions`], addresses, errno values as
 //!   [`IoError`](aurora_http_core::reactor::IoError), clocks, and the number of unacknowledged bytes. Where systems differ
 //!   in one of these calls, all variants are here, side by side.
-//! - For epoll and kqueue: [`Poller`], the table of sockets and the non-blocking calls, over a [`Selector`]. The two systems
+//! - For epoll, kqueue and a ring that polls: [`Poller`], the table of sockets and the non-blocking calls, over a [`Selector`]. The systems
 //!   differ in how a socket is registered and in what an event means. That is the selector; the poller is everything else.
 //! - With the feature `std`: [`OpenFile`], a file whose parts a poller sends by sendfile(2), where the system has that.
 //! - [`Waker`], which ends a wait from another thread, and the [`Eventfd`] that it writes to on Linux.

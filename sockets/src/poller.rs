@@ -1,4 +1,4 @@
-//! What epoll and kqueue share: a table of sockets, the non-blocking calls on them, and the wait for events.
+//! What epoll, kqueue and a polling ring share: a table of sockets, the non-blocking calls on them, and the wait for events.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -6,7 +6,6 @@ use core::time::Duration;
 #[cfg(feature = "std")]
 use aurora_http_core::reactor::FileRange;
 use aurora_http_core::reactor::{Attempt, IoError, IoHandle, NonBlocking, Peer, Ready, ReadyFn, Seen, Shutdown, Wake};
-use aurora_http_core::readiness::Batches;
 use aurora_http_core::time::Instant;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -26,17 +25,14 @@ pub trait Selector: AsFd + Sized {
     /// What its wakers act on.
     type Waking: Wake + TryClone;
 
-    /// The most events that one [`wait`](Self::wait) takes; the next one gets the others.
-    const EVENTS_PER_WAIT: usize;
+    /// Why one cannot be made.
+    type Refusal;
 
-    /// The most registrations that one socket has; each has at most one event pending.
-    const REGISTRATIONS_PER_SOCKET: usize;
-
-    /// An empty event queue, close-on-exec, with a waker.
+    /// An empty event queue for at most so many sockets, close-on-exec, with a waker.
     ///
     /// # Errors
-    /// EMFILE, ENFILE or ENOMEM.
-    fn new() -> Result<Self, Errno>;
+    /// Descriptors or memory are used up, or the system does not allow such a queue.
+    fn new(sockets: usize) -> Result<Self, Self::Refusal>;
 
     /// The waker that ends a wait.
     fn waker(&self) -> &Waker<Self::Waking>;
@@ -45,10 +41,17 @@ pub trait Selector: AsFd + Sized {
     ///
     /// # Errors
     /// ENOMEM or ENOSPC.
-    fn register(&self, socket: BorrowedFd<'_>, role: Role, key: Key) -> Result<(), Errno>;
+    fn register(&mut self, socket: BorrowedFd<'_>, role: Role, key: Key) -> Result<(), Errno>;
 
     /// Deregisters a socket that stays open, through this descriptor or a duplicate.
-    fn deregister(&self, socket: BorrowedFd<'_>);
+    fn deregister(&mut self, socket: BorrowedFd<'_>, key: Key);
+
+    /// A registered stream is closed next, or any socket of a poller that is dropped. Where closing its last descriptor ends
+    /// the registration there is nothing to do.
+    #[inline]
+    fn closing(&mut self, key: Key) {
+        let _ = key;
+    }
 
     /// After a short send: reports when a registered stream is writable, even if it already is. A system that registers
     /// streams for writing from the start has nothing to do.
@@ -56,7 +59,7 @@ pub trait Selector: AsFd + Sized {
     /// # Errors
     /// As for [`register`](Self::register).
     #[inline]
-    fn report_writable(&self, socket: BorrowedFd<'_>, key: Key) -> Result<(), Errno> {
+    fn report_writable(&mut self, socket: BorrowedFd<'_>, key: Key) -> Result<(), Errno> {
         let _ = (socket, key);
         Ok(())
     }
@@ -69,25 +72,37 @@ pub trait Selector: AsFd + Sized {
         stream::accept(listener)
     }
 
-    /// Waits up to `timeout` (`None`: forever) for an event, then takes those that are pending and passes them to `each`.
-    /// Returns how many it took, the waker's included.
+    /// Waits up to `timeout` (`None`: forever) for an event, then takes those that are pending and passes them to `each`,
+    /// which returns the socket of a key, or `None` if that was closed. Returns what it has seen, in the sense of
+    /// [`NonBlocking::wait`].
     ///
     /// # Errors
     /// EINTR, and any error that makes waiting impossible.
-    fn wait(&mut self, timeout: Option<&Timespec>, each: impl FnMut(Key, Ready)) -> Result<usize, Errno>;
+    fn wait<'t>(
+        &mut self,
+        timeout: Option<&Timespec>,
+        each: impl FnMut(Key, Ready) -> Option<BorrowedFd<'t>>,
+    ) -> Result<Seen, Errno>;
+
+    /// Whether there may be more events than the last wait took, which the descriptor does not show.
+    fn has_more(&self) -> bool;
+
+    /// Passes to the system what calls have only queued, so that the descriptor shows all events from now on.
+    #[inline]
+    fn flush(&mut self) {}
 }
 
 /// Non-blocking sockets and a [`Selector`] over the caller's table; an [`IoHandle`] is an index into that table.
 ///
 /// As long as sends are not short, a request costs no registration. Dropping the poller closes all its sockets. Its
 /// descriptor ([`AsFd`]) is readable while events are pending, so it can be nested in another event loop: drive the reactor
-/// with a zero timeout whenever that loop reports the descriptor.
+/// with a zero timeout and [`flush`](aurora_http_core::reactor::Reactor::flush) it whenever that loop reports the descriptor,
+/// and again at once while it [has work](aurora_http_core::reactor::Reactor::has_work).
 #[derive(Debug)]
-pub struct Poller<'s, S> {
+pub struct Poller<'s, S: Selector> {
     // First, so that sockets are closed before the event queue.
     table: Table<'s>,
     selector: S,
-    batches: Batches,
     /// Present if connections begin with a PROXY header.
     #[cfg(feature = "std")]
     announced: Option<Announced>,
@@ -98,13 +113,13 @@ impl<'s, S: Selector> Poller<'s, S> {
     /// Closes sockets that the table still holds.
     ///
     /// # Errors
-    /// [`IoError::FileLimit`] when no descriptor is left, [`IoError::NoBuffers`] when no memory is.
-    pub fn new(table: &'s mut [Entry]) -> Result<Self, IoError> {
-        let selector = S::new().map_err(os_error)?;
+    /// With epoll and kqueue, [`IoError::FileLimit`] when no descriptor is left, and [`IoError::NoBuffers`] when no memory is;
+    /// with io_uring, the reason why that cannot be used here.
+    pub fn new(table: &'s mut [Entry]) -> Result<Self, S::Refusal> {
+        let table = Table::new(table);
         Ok(Self {
-            table: Table::new(table),
-            selector,
-            batches: Batches::new(S::EVENTS_PER_WAIT),
+            selector: S::new(table.capacity())?,
+            table,
             #[cfg(feature = "std")]
             announced: None,
         })
@@ -151,9 +166,10 @@ impl<'s, S: Selector> Poller<'s, S> {
     ///
     /// No operation may be in flight on it. The handle is invalid afterwards and may be assigned to another socket.
     pub fn detach(&mut self, io: IoHandle) -> Option<OwnedFd> {
+        let (_, key) = self.table.get_with_key(io)?;
         let socket = self.table.remove(io)?;
         // The socket stays open, and so would its registrations.
-        self.selector.deregister(socket.as_fd());
+        self.selector.deregister(socket.as_fd(), key);
         Some(socket)
     }
 
@@ -195,7 +211,7 @@ impl<'s, S: Selector> Poller<'s, S> {
         self.table.insert(socket, role).ok_or(IoError::FileLimit)
     }
 
-    fn report_writable(&self, io: IoHandle) -> Result<(), IoError> {
+    fn report_writable(&mut self, io: IoHandle) -> Result<(), IoError> {
         let (socket, key) = self.table.get_with_key(io).ok_or(IoError::Unsupported)?;
         self.selector.report_writable(socket, key).map_err(os_error)
     }
@@ -203,7 +219,12 @@ impl<'s, S: Selector> Poller<'s, S> {
 
 /// The outcome of a send of `wanted` bytes. If the socket did not take all of them, the next report is to be that it does.
 #[inline]
-fn sent<S: Selector>(selector: &S, (socket, key): (BorrowedFd<'_>, Key), attempt: Attempt, wanted: usize) -> Attempt {
+fn sent<S: Selector>(
+    selector: &mut S,
+    (socket, key): (BorrowedFd<'_>, Key),
+    attempt: Attempt,
+    wanted: usize,
+) -> Attempt {
     let is_full = match attempt {
         Attempt::Done(count) => (count as usize) < wanted,
         Attempt::WouldBlock => true,
@@ -215,7 +236,17 @@ fn sent<S: Selector>(selector: &S, (socket, key): (BorrowedFd<'_>, Key), attempt
     }
 }
 
-impl<S: AsFd> AsFd for Poller<'_, S> {
+impl<S: Selector> Drop for Poller<'_, S> {
+    fn drop(&mut self) {
+        for index in 0..self.table.capacity() as u32 {
+            if let Some((_, key)) = self.table.get_with_key(IoHandle(index)) {
+                self.selector.closing(key);
+            }
+        }
+    }
+}
+
+impl<S: Selector> AsFd for Poller<'_, S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.selector.as_fd()
     }
@@ -257,14 +288,14 @@ impl<S: Selector> NonBlocking for Poller<'_, S> {
     fn send(&mut self, io: IoHandle, parts: [&[u8]; 2]) -> Attempt {
         let Some((socket, key)) = self.table.get_with_key(io) else { return Attempt::Failed(IoError::Unsupported) };
         let attempt = stream::send(socket, parts);
-        sent(&self.selector, (socket, key), attempt, parts[0].len() + parts[1].len())
+        sent(&mut self.selector, (socket, key), attempt, parts[0].len() + parts[1].len())
     }
 
     #[cfg(feature = "std")]
     fn send_file(&mut self, io: IoHandle, head: &[u8], range: FileRange) -> Attempt {
         let Some((socket, key)) = self.table.get_with_key(io) else { return Attempt::Failed(IoError::Unsupported) };
         let attempt = crate::sendfile::send(socket, head, range);
-        sent(&self.selector, (socket, key), attempt, head.len() + range.len as usize)
+        sent(&mut self.selector, (socket, key), attempt, head.len() + range.len as usize)
     }
 
     #[cfg(feature = "std")]
@@ -283,7 +314,8 @@ impl<S: Selector> NonBlocking for Poller<'_, S> {
         // workers or processes, and its registration here would go on reporting their connections.
         if self.table.is_listener(io) {
             drop(self.detach(io));
-        } else {
+        } else if let Some((_, key)) = self.table.get_with_key(io) {
+            self.selector.closing(key);
             drop(self.table.remove(io));
         }
     }
@@ -291,21 +323,24 @@ impl<S: Selector> NonBlocking for Poller<'_, S> {
     fn wait(&mut self, timeout: Option<Duration>, ready: &mut ReadyFn<'_>) -> Result<Seen, IoError> {
         let timeout = timeout.map(clock::round_up);
         let table = &self.table;
-        let taken = self.selector.wait(timeout.as_ref(), |key, flags| {
-            if let Some(io) = table.named(key) {
-                ready(io, flags);
-            }
+        let seen = self.selector.wait(timeout.as_ref(), |key, flags| {
+            let (io, socket) = table.named(key)?;
+            ready(io, flags);
+            Some(socket)
         });
-        match taken {
-            // The registrations of all sockets, plus the waker's.
-            Ok(taken) => Ok(self.batches.taken(taken, S::REGISTRATIONS_PER_SOCKET * table.capacity() + 1)),
+        match seen {
+            Ok(seen) => Ok(seen),
             Err(Errno::INTR) => Ok(Seen::Part),
             Err(error) => Err(os_error(error)),
         }
     }
 
     fn has_more(&self) -> bool {
-        self.batches.was_full()
+        self.selector.has_more()
+    }
+
+    fn flush(&mut self) {
+        self.selector.flush();
     }
 
     #[inline]

@@ -134,12 +134,13 @@ impl<'s> Table<'s> {
         self.entries.get(io.0 as usize).is_some_and(|entry| entry.socket.is_some() && entry.link & LISTENER != 0)
     }
 
-    /// The handle of the socket that an event belongs to; `None` when that socket was closed, and for [`Key::NONE`].
+    /// The socket that an event belongs to, with its handle; `None` when it was closed, and for [`Key::NONE`].
     #[inline]
-    pub(crate) fn named(&self, key: Key) -> Option<IoHandle> {
+    pub(crate) fn named(&self, key: Key) -> Option<(IoHandle, BorrowedFd<'_>)> {
         let index = key.0 & NO_INDEX;
         let entry = self.entries.get(index as usize)?;
-        (entry.socket.is_some() && entry.key(index) == key).then_some(IoHandle(index))
+        let socket = entry.socket.as_ref()?;
+        (entry.key(index) == key).then_some((IoHandle(index), socket.as_fd()))
     }
 }
 
@@ -183,14 +184,15 @@ mod tests {
         let first = table.next_key().unwrap();
         for successor in 0..256 {
             let key = table.next_key().unwrap();
-            assert_eq!(table.named(key), None, "the key is not in use yet");
+            let named = |table: &Table<'_>, key| table.named(key).map(|(io, _)| io);
+            assert_eq!(named(&table, key), None, "the key is not in use yet");
             let io = table.insert(socket(), Role::Stream).unwrap();
             assert_eq!(table.get_with_key(io).map(|(_, key)| key), Some(key));
-            assert_eq!((table.named(key), table.named(first).is_some()), (Some(io), successor == 0));
+            assert_eq!((named(&table, key), named(&table, first).is_some()), (Some(io), successor == 0));
             table.remove(io);
         }
         assert_eq!(table.next_key(), Some(first), "the generation wraps after 256 sockets");
-        assert_eq!(table.named(Key::NONE), None);
+        assert!(table.named(Key::NONE).is_none());
     }
 
     #[test]

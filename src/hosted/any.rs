@@ -22,7 +22,7 @@ use super::auto::Chosen;
 use super::auto::choose_after;
 use super::backend::Backend;
 use super::error::ServerError;
-#[cfg(all(feature = "tls", any(has_epoll, has_kqueue)))]
+#[cfg(all(feature = "tls", has_backend))]
 use super::sockets::Encrypted;
 use super::sockets::{Open, SocketReactor, sealed};
 use super::storage::Tables;
@@ -47,6 +47,11 @@ enum Kind<'s> {
     TlsEpoll(Encrypted<'s, aurora_http_epoll::Epoll<'s>>),
     #[cfg(all(feature = "tls", has_kqueue))]
     TlsKqueue(Encrypted<'s, aurora_http_kqueue::Kqueue<'s>>),
+    /// For PROXY headers.
+    #[cfg(has_uring)]
+    PollingUring(aurora_http_uring::PollingReactor<'s, 'static>),
+    #[cfg(all(feature = "tls", has_uring))]
+    TlsUring(Encrypted<'s, aurora_http_uring::UringPoller<'s>>),
     /// Keeps the enum well formed in a build without backends; never constructed.
     #[cfg(not(has_backend))]
     Never(Infallible, PhantomData<&'s ()>),
@@ -66,6 +71,10 @@ macro_rules! each {
             Kind::TlsEpoll($reactor) => $call,
             #[cfg(all(feature = "tls", has_kqueue))]
             Kind::TlsKqueue($reactor) => $call,
+            #[cfg(has_uring)]
+            Kind::PollingUring($reactor) => $call,
+            #[cfg(all(feature = "tls", has_uring))]
+            Kind::TlsUring($reactor) => $call,
             #[cfg(not(has_backend))]
             Kind::Never(never, _) => match *never {},
         }
@@ -86,7 +95,9 @@ impl AnyReactor<'_> {
             #[cfg(all(feature = "tls", has_kqueue))]
             Kind::TlsKqueue(_) => Backend::Kqueue,
             #[cfg(has_uring)]
-            Kind::Uring(_) => Backend::Uring,
+            Kind::Uring(_) | Kind::PollingUring(_) => Backend::Uring,
+            #[cfg(all(feature = "tls", has_uring))]
+            Kind::TlsUring(_) => Backend::Uring,
             #[cfg(not(has_backend))]
             Kind::Never(never, _) => match never {},
         }
@@ -121,8 +132,8 @@ impl<'s> Open<'s> for AnyReactor<'s> {
             #[cfg(has_uring)]
             Chosen::Uring(_) => {
                 let Tables { chosen, handles, spare, tls, proxy_headers } = tables;
-                match aurora_http_uring::Uring::open(Tables { chosen, handles, spare: None, tls, proxy_headers }) {
-                    Ok(reactor) => Ok(Self(Kind::Uring(reactor))),
+                match open_uring(Tables { chosen, handles, spare: None, tls, proxy_headers }) {
+                    Ok(reactor) => Ok(reactor),
                     // It was usable when the storage was made, and no longer is.
                     Err(error) => match (choose_after(chosen, &error), spare) {
                         (Some(next), Some(spare)) => Self::open(spare.tables(next?.0)?),
@@ -132,6 +143,19 @@ impl<'s> Open<'s> for AnyReactor<'s> {
             }
         }
     }
+}
+
+/// On io_uring: layers between sockets and engine have the ring poll, and make the calls.
+#[cfg(has_uring)]
+fn open_uring(tables: Tables<'_>) -> Result<AnyReactor<'_>, ServerError> {
+    #[cfg(feature = "tls")]
+    if tables.tls.is_some() {
+        return Encrypted::open(tables).map(|reactor| AnyReactor(Kind::TlsUring(reactor)));
+    }
+    if tables.proxy_headers {
+        return aurora_http_uring::PollingReactor::open(tables).map(|reactor| AnyReactor(Kind::PollingUring(reactor)));
+    }
+    aurora_http_uring::Uring::open(tables).map(|reactor| AnyReactor(Kind::Uring(reactor)))
 }
 
 impl sealed::Sealed for AnyReactor<'_> {

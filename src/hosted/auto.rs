@@ -42,15 +42,19 @@ impl Chosen {
         }
     }
 
-    /// What the backend can use on this system, where that varies.
-    pub(super) fn detail(self) -> Option<String> {
+    /// What the backend can use on this system, where that varies; a ring that only polls has no fixed files.
+    pub(super) fn detail(self, is_polled: bool) -> Option<String> {
+        let _ = is_polled;
         match self {
             #[cfg(has_epoll)]
             Self::Epoll => None,
             #[cfg(has_kqueue)]
             Self::Kqueue => None,
             #[cfg(has_uring)]
-            Self::Uring(rungs) => Some(rungs.to_string()),
+            Self::Uring(mut rungs) => {
+                rungs.fixed_files &= !is_polled;
+                Some(rungs.to_string())
+            }
         }
     }
 }
@@ -61,20 +65,7 @@ const LADDER: &[Backend] =
     if cfg!(target_os = "linux") { &[Backend::Uring, Backend::Epoll, Backend::Kqueue] } else { &[Backend::Kqueue] };
 
 /// The backend to use and, for [`Backend::Auto`], why better ones were passed over.
-///
-/// With a reason why not, io_uring is passed over.
-pub(super) fn choose(wanted: Backend, not_over_uring: Option<&str>) -> Result<(Chosen, Option<String>), ServerError> {
-    if let Some(reason) = not_over_uring
-        && matches!(wanted, Backend::Auto | Backend::Uring)
-        && cfg!(has_uring)
-    {
-        if wanted == Backend::Uring {
-            let reason = format!("{reason}: use epoll or auto");
-            return Err(ServerError::Backend { backend: wanted, reason });
-        }
-        let others = LADDER.split(|backend| *backend == Backend::Uring).next_back().unwrap_or_default();
-        return climb_down(others, reason.to_owned());
-    }
+pub(super) fn choose(wanted: Backend) -> Result<(Chosen, Option<String>), ServerError> {
     if wanted != Backend::Auto {
         return match probe(wanted) {
             Ok(chosen) => Ok((chosen, None)),
@@ -189,26 +180,26 @@ mod tests {
     #[test]
     fn a_backend_that_is_not_compiled_in_is_an_error_and_is_not_replaced() {
         #[cfg(not(has_uring))]
-        assert!(choose(Backend::Uring, None).unwrap_err().to_string().starts_with("backend = uring: "));
+        assert!(choose(Backend::Uring).unwrap_err().to_string().starts_with("backend = uring: "));
         #[cfg(not(has_kqueue))]
-        assert!(choose(Backend::Kqueue, None).unwrap_err().to_string().starts_with("backend = kqueue: "));
+        assert!(choose(Backend::Kqueue).unwrap_err().to_string().starts_with("backend = kqueue: "));
         #[cfg(not(has_epoll))]
-        assert!(choose(Backend::Epoll, None).unwrap_err().to_string().starts_with("backend = epoll: "));
+        assert!(choose(Backend::Epoll).unwrap_err().to_string().starts_with("backend = epoll: "));
     }
 
     #[cfg(all(has_epoll, not(has_uring)))]
     #[test]
     fn auto_reports_the_backend_that_it_passed_over() {
-        let (chosen, note) = choose(Backend::Auto, None).unwrap();
+        let (chosen, note) = choose(Backend::Auto).unwrap();
         let expected = "this build has no io_uring backend (cargo feature uring)";
         assert_eq!((chosen, note.as_deref()), (Chosen::Epoll, Some(expected)));
-        assert_eq!(choose(Backend::Epoll, None).unwrap(), (Chosen::Epoll, None));
+        assert_eq!(choose(Backend::Epoll).unwrap(), (Chosen::Epoll, None));
     }
 
     #[cfg(all(has_epoll, has_uring))]
     #[test]
     fn auto_falls_back_to_the_next_backend_and_reports_why() {
-        let (chosen, note) = choose(Backend::Auto, None).unwrap();
+        let (chosen, note) = choose(Backend::Auto).unwrap();
         match aurora_http_uring::probe() {
             Ok(rungs) => assert_eq!((chosen, note), (Chosen::Uring(rungs), None)),
             Err(refusal) => assert_eq!((chosen, note), (Chosen::Epoll, Some(refusal.to_string()))),
@@ -221,26 +212,12 @@ mod tests {
         assert!(choose_after(uring, &other).is_none(), "an invalid setting is no reason to try another backend");
     }
 
-    #[cfg(all(has_epoll, has_uring))]
-    #[test]
-    fn tls_takes_a_backend_with_non_blocking_calls() {
-        use crate::hosted::secure::NOT_OVER_URING;
-
-        assert_eq!(
-            choose(Backend::Auto, Some(NOT_OVER_URING)).unwrap(),
-            (Chosen::Epoll, Some(NOT_OVER_URING.to_owned()))
-        );
-        assert_eq!(choose(Backend::Epoll, Some(NOT_OVER_URING)).unwrap(), (Chosen::Epoll, None));
-        let refused = choose(Backend::Uring, Some(NOT_OVER_URING)).unwrap_err().to_string();
-        assert!(refused.contains(NOT_OVER_URING), "{refused}");
-    }
-
     #[cfg(has_kqueue)]
     #[test]
     fn kqueue_is_chosen_by_name_and_where_it_is_the_best() {
-        assert_eq!(choose(Backend::Kqueue, None).unwrap(), (Chosen::Kqueue, None));
+        assert_eq!(choose(Backend::Kqueue).unwrap(), (Chosen::Kqueue, None));
         if cfg!(not(target_os = "linux")) {
-            assert_eq!(choose(Backend::Auto, None).unwrap(), (Chosen::Kqueue, None), "no backend was passed over");
+            assert_eq!(choose(Backend::Auto).unwrap(), (Chosen::Kqueue, None), "no backend was passed over");
         }
     }
 }

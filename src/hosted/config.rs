@@ -10,7 +10,7 @@ use aurora_http_core::preamble::{Preamble, SERVER_BYTES_MAX};
 use super::backend::Backend;
 use super::error::ServerError;
 use super::placement::Pin;
-use super::secure::{NO_HEADERS_OVER_URING, NOT_OVER_URING, Secure};
+use super::secure::Secure;
 use super::source::Source;
 
 /// The most connections per worker: as many as every backend can number.
@@ -74,13 +74,9 @@ impl Config {
         }
     }
 
-    /// Why these connections cannot be served by io_uring, if they cannot.
-    pub(super) fn not_over_uring(&self) -> Option<&'static str> {
-        match self {
-            Self { tls: Some(_), .. } => Some(NOT_OVER_URING),
-            Self { proxy_headers: true, .. } => Some(NO_HEADERS_OVER_URING),
-            _ => None,
-        }
+    /// Whether there is a layer between sockets and engine, which needs non-blocking calls: over io_uring the ring only polls.
+    pub(super) const fn is_polled(&self) -> bool {
+        self.tls.is_some() || self.proxy_headers
     }
 
     /// A copy for workers whose listeners are already open. It holds no descriptor of a listener, because that would

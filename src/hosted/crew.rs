@@ -79,7 +79,7 @@ where
     let cpus = placement::cpus(&config.pin)?;
     descriptors::ensure(config.workers, config.connections, config.listeners.len())?;
     let program = Arc::new(program);
-    let (mut chosen, mut note) = choose(config.backend, config.not_over_uring())?;
+    let (mut chosen, mut note) = choose(config.backend)?;
     loop {
         let error = match launch_on((chosen, note), &config, &cpus, shared, &program, &mut on_end) {
             Err(error) if config.backend == Backend::Auto => error,
@@ -111,7 +111,7 @@ where
         address: first_ip(&addresses),
         listeners: addresses,
         backend: chosen.name(),
-        backend_detail: chosen.detail(),
+        backend_detail: chosen.detail(config.is_polled()),
         note,
         workers: config.workers,
         connections: config.connections,

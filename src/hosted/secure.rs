@@ -14,9 +14,3 @@ pub(super) enum Secure {}
 pub(super) const CONNECTION_BYTES_MAX: usize = aurora_http_tls::CONNECTION_BYTES_MAX;
 #[cfg(not(feature = "tls"))]
 pub(super) const CONNECTION_BYTES_MAX: usize = 0;
-
-/// Why `Backend::Auto` passes io_uring over, and why it cannot be chosen.
-pub(super) const NOT_OVER_URING: &str = "TLS runs over non-blocking calls, and io_uring has none";
-
-/// The same for PROXY headers.
-pub(super) const NO_HEADERS_OVER_URING: &str = "PROXY headers are read by non-blocking calls, and io_uring has none";

@@ -246,7 +246,7 @@ impl Server {
     /// Anybody who can connect can claim anything, so listen where only the balancer can: on a private address, or on a
     /// Unix-domain socket. A connection without a header is closed, and one whose header does not come is too, after
     /// [`first_byte_timeout_ms`](crate::Timeouts::first_byte_timeout_ms). For direct clients, start a second server.
-    /// As with TLS, [`Backend::Auto`] takes epoll or kqueue then, and [`Backend::Uring`] is an error.
+    /// On io_uring the ring only polls then, as with TLS.
     ///
     /// ```no_run
     /// # use aurora_http::{Server, ServerError, handler_fn};
@@ -265,8 +265,8 @@ impl Server {
     /// [`TlsConfig::reload`](aurora_http_tls::TlsConfig::reload) replaces certificates while the server runs. Handlers learn
     /// about the encryption, and the client's certificate, from [`Request::security`](crate::Request::security).
     ///
-    /// TLS runs on epoll and kqueue: [`Backend::Auto`] takes one of them, and [`Backend::Uring`] is an error, since TLS
-    /// needs the non-blocking calls that io_uring replaces. Detached connections ([`on_detached`](Self::on_detached)) are an
+    /// TLS runs on every backend; on io_uring the ring only polls. A worker takes it by [`Worker::new`](super::Worker::new);
+    /// `Worker::uring` and the like are errors. Detached connections ([`on_detached`](Self::on_detached)) are an
     /// error too, since a socket is of no use without its session.
     ///
     /// ```no_run
@@ -528,7 +528,7 @@ impl Server {
     pub fn storage<E>(self) -> Result<WorkerStorage<E>, ServerError> {
         self.config.validate()?;
         let config = Config { workers: 1, ..self.config };
-        let (chosen, _) = choose(config.backend, config.not_over_uring())?;
+        let (chosen, _) = choose(config.backend)?;
         super::descriptors::ensure(1, config.connections, config.listeners.len())?;
         storage::ensure::<E>(&config, chosen)?;
         WorkerStorage::new(config, chosen, Seat::single(self.shared))

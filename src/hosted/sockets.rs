@@ -1,24 +1,26 @@
 //! What a worker needs from a backend beyond I/O operations: adding and detaching sockets, a waker, a descriptor.
 
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 use std::os::fd::AsFd;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-#[cfg(all(feature = "tls", any(has_epoll, has_kqueue)))]
+#[cfg(all(feature = "tls", has_backend))]
 use aurora_http_core::reactor::NonBlocking;
 use aurora_http_core::reactor::{IoError, IoHandle, Reactor, Wake};
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 use aurora_http_core::readiness::Readiness;
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 use aurora_http_sockets::Poller;
-#[cfg(all(feature = "tls", any(has_epoll, has_kqueue)))]
+#[cfg(all(feature = "tls", has_backend))]
 use aurora_http_tls::Tls;
 
 use super::auto::Chosen;
+#[cfg(has_uring)]
+use super::backend::Backend;
 use super::error::ServerError;
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 use super::secure::Secure;
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 use super::storage::PollerTables;
 use super::storage::Tables;
 
@@ -57,14 +59,14 @@ pub(super) trait Open<'s>: SocketReactor + Sized {
 }
 
 pub(super) mod sealed {
-    #[cfg(any(has_epoll, has_kqueue))]
+    #[cfg(has_backend)]
     use std::os::fd::{BorrowedFd, OwnedFd};
     use std::time::Duration;
 
     use aurora_http_core::engine::Engine;
     use aurora_http_core::handler::Handler;
     use aurora_http_core::reactor::{IoError, Reactor};
-    #[cfg(any(has_epoll, has_kqueue))]
+    #[cfg(has_backend)]
     use aurora_http_core::reactor::{IoHandle, NonBlocking, Wake};
     use aurora_http_core::run::pass;
     use aurora_http_core::stop::StopFlag;
@@ -84,7 +86,7 @@ pub(super) mod sealed {
     }
 
     /// The sockets below a reactor over non-blocking calls.
-    #[cfg(any(has_epoll, has_kqueue))]
+    #[cfg(has_backend)]
     #[allow(unnameable_types)]
     pub trait Sockets: NonBlocking + Sized {
         type Waker: Wake + 'static;
@@ -100,14 +102,14 @@ pub(super) mod sealed {
 }
 
 /// A reactor over encrypted connections.
-#[cfg(all(feature = "tls", any(has_epoll, has_kqueue)))]
+#[cfg(all(feature = "tls", has_backend))]
 pub(super) type Encrypted<'s, P> = Readiness<'s, 'static, Tls<P>>;
 
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 use sealed::Sockets;
 
 /// Makes the sockets below a reactor over non-blocking calls.
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 trait Make<'s>: Sockets {
     const BACKEND: Chosen;
 
@@ -119,22 +121,43 @@ trait Make<'s>: Sockets {
 }
 
 /// The backend of a selector.
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 trait Named: aurora_http_sockets::Selector<Waking: 'static> {
     const BACKEND: Chosen;
+
+    fn error(refusal: Self::Refusal) -> ServerError;
 }
 
 #[cfg(has_epoll)]
 impl Named for aurora_http_epoll::EpollSelector {
     const BACKEND: Chosen = Chosen::Epoll;
+
+    fn error(error: IoError) -> ServerError {
+        ServerError::Reactor { backend: Chosen::Epoll.name(), error }
+    }
 }
 
 #[cfg(has_kqueue)]
 impl Named for aurora_http_kqueue::KqueueSelector {
     const BACKEND: Chosen = Chosen::Kqueue;
+
+    fn error(error: IoError) -> ServerError {
+        ServerError::Reactor { backend: Chosen::Kqueue.name(), error }
+    }
 }
 
-#[cfg(any(has_epoll, has_kqueue))]
+/// A ring that polls, below TLS or for PROXY headers.
+#[cfg(has_uring)]
+impl Named for aurora_http_uring::UringSelector {
+    /// The optional kernel features are not known before the ring is set up.
+    const BACKEND: Chosen = Chosen::Uring(aurora_http_uring::Rungs::NONE);
+
+    fn error(refusal: aurora_http_uring::Refusal) -> ServerError {
+        ServerError::Backend { backend: Backend::Uring, reason: refusal.to_string() }
+    }
+}
+
+#[cfg(has_backend)]
 impl<'s, S: Named> Make<'s> for Poller<'s, S> {
     const BACKEND: Chosen = S::BACKEND;
 
@@ -144,11 +167,9 @@ impl<'s, S: Named> Make<'s> for Poller<'s, S> {
         proxy_headers: bool,
     ) -> Result<Self, ServerError> {
         if tls.is_some() {
-            // Whoever configures TLS must not get a server without.
-            return Err(ServerError::setting("tls", "a worker on a named backend", "use Worker::new, which encrypts"));
+            return Err(encrypts_not());
         }
-        let poller = Poller::new(entries);
-        let mut poller = poller.map_err(|error| ServerError::Reactor { backend: S::BACKEND.name(), error })?;
+        let mut poller = Poller::new(entries).map_err(S::error)?;
         if proxy_headers {
             poller.expect_proxy_headers();
         }
@@ -156,7 +177,13 @@ impl<'s, S: Named> Make<'s> for Poller<'s, S> {
     }
 }
 
-#[cfg(any(has_epoll, has_kqueue))]
+/// Whoever configures TLS must not get a server without.
+#[cfg(has_backend)]
+fn encrypts_not() -> ServerError {
+    ServerError::setting("tls", "a worker on a named backend", "use Worker::new, which encrypts, with Server::backend")
+}
+
+#[cfg(has_backend)]
 impl<S: aurora_http_sockets::Selector<Waking: 'static>> Sockets for Poller<'_, S> {
     type Waker = aurora_http_sockets::Waker<S::Waking>;
 
@@ -177,7 +204,7 @@ impl<S: aurora_http_sockets::Selector<Waking: 'static>> Sockets for Poller<'_, S
     }
 }
 
-#[cfg(all(feature = "tls", any(has_epoll, has_kqueue)))]
+#[cfg(all(feature = "tls", has_backend))]
 impl<'s, P: Make<'s>> Make<'s> for Tls<P> {
     const BACKEND: Chosen = P::BACKEND;
 
@@ -192,7 +219,7 @@ impl<'s, P: Make<'s>> Make<'s> for Tls<P> {
     }
 }
 
-#[cfg(all(feature = "tls", any(has_epoll, has_kqueue)))]
+#[cfg(all(feature = "tls", has_backend))]
 impl<P: Sockets> Sockets for Tls<P> {
     type Waker = P::Waker;
 
@@ -215,10 +242,10 @@ impl<P: Sockets> Sockets for Tls<P> {
     }
 }
 
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 impl<T: Sockets> sealed::Sealed for Readiness<'_, 'static, T> {}
 
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 impl<T: Sockets> SocketReactor for Readiness<'_, 'static, T> {
     type Waker = T::Waker;
 
@@ -239,7 +266,7 @@ impl<T: Sockets> SocketReactor for Readiness<'_, 'static, T> {
     }
 }
 
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 impl<'s, T: Make<'s>> Open<'s> for Readiness<'s, 'static, T> {
     fn backend(_configured: Chosen) -> Chosen {
         T::BACKEND
@@ -258,8 +285,6 @@ mod uring {
     use aurora_http_uring::{Rungs, Uring, Waker};
 
     use super::*;
-    use crate::hosted::backend::Backend;
-    use crate::hosted::secure::{NO_HEADERS_OVER_URING, NOT_OVER_URING};
     use crate::hosted::storage::UringTables;
 
     impl sealed::Sealed for Uring<'_> {}
@@ -292,10 +317,11 @@ mod uring {
 
         fn open(tables: Tables<'s>) -> Result<Self, ServerError> {
             if tables.tls.is_some() {
-                return Err(ServerError::setting("tls", "a worker on io_uring", NOT_OVER_URING));
+                return Err(encrypts_not());
             }
             if tables.proxy_headers {
-                return Err(ServerError::setting("proxy_headers", "a worker on io_uring", NO_HEADERS_OVER_URING));
+                let advice = "use Worker::new, which reads PROXY headers, with Server::backend(Backend::Uring)";
+                return Err(ServerError::setting("proxy_headers", "Worker::uring", advice));
             }
             let UringTables { entries, held, lent } = &mut tables.handles.uring;
             Uring::new(entries, held, lent)

@@ -9,7 +9,7 @@ use aurora_http_core::budget::{Budget, Memory, handles_max, held_max};
 use aurora_http_core::engine::Engine;
 use aurora_http_core::handler::Handler;
 use aurora_http_core::pool::Buf;
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 use aurora_http_core::readiness::{Held, Parked};
 use aurora_http_system::Reservation;
 
@@ -56,14 +56,14 @@ pub struct WorkerStorage<E> {
 /// The tables of one backend; those of the others are empty.
 pub(super) struct Handles {
     made_for: Chosen,
-    /// The tables of epoll or kqueue.
-    #[cfg(any(has_epoll, has_kqueue))]
+    /// The tables of epoll, kqueue, or a ring that polls.
+    #[cfg(has_backend)]
     pub(super) poller: PollerTables,
     #[cfg(has_uring)]
     pub(super) uring: UringTables,
 }
 
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 #[derive(Default)]
 pub(super) struct PollerTables {
     pub(super) entries: Vec<aurora_http_sockets::Entry>,
@@ -80,7 +80,7 @@ pub(super) struct UringTables {
     pub(super) lent: Vec<aurora_http_uring::LentPlace>,
 }
 
-#[cfg(any(has_epoll, has_kqueue))]
+#[cfg(has_backend)]
 impl PollerTables {
     fn new(budget: &Budget) -> Result<Self, TryReserveError> {
         let handles = handles_max(budget.connections, budget.listeners);
@@ -105,11 +105,11 @@ impl UringTables {
 }
 
 impl Handles {
-    /// Allocates the tables of one backend.
-    fn new(backend: Chosen, budget: &Budget) -> Result<Self, TryReserveError> {
+    /// Allocates the tables of one backend; io_uring has others when it only polls.
+    fn new(backend: Chosen, is_polled: bool, budget: &Budget) -> Result<Self, TryReserveError> {
         let mut tables = Self {
             made_for: backend,
-            #[cfg(any(has_epoll, has_kqueue))]
+            #[cfg(has_backend)]
             poller: PollerTables::default(),
             #[cfg(has_uring)]
             uring: UringTables::default(),
@@ -120,14 +120,17 @@ impl Handles {
             #[cfg(has_kqueue)]
             Chosen::Kqueue => tables.poller = PollerTables::new(budget)?,
             #[cfg(has_uring)]
+            Chosen::Uring(_) if is_polled => tables.poller = PollerTables::new(budget)?,
+            #[cfg(has_uring)]
             Chosen::Uring(_) => tables.uring = UringTables::new(budget)?,
         }
+        let _ = is_polled;
         Ok(tables)
     }
 
     /// Takes out the buffers that a reactor left here when it was dropped.
     fn take_buffers(&mut self, put: fn(&mut dyn Iterator<Item = Buf<'static>>)) {
-        #[cfg(any(has_epoll, has_kqueue))]
+        #[cfg(has_backend)]
         {
             put(&mut self.poller.held.iter_mut().flat_map(Held::take_buffers));
             put(&mut self.poller.lent.iter_mut().filter_map(Option::take));
@@ -159,6 +162,8 @@ pub(super) struct Spare<'s> {
     handles: &'s mut Option<Handles>,
     chosen: &'s mut Chosen,
     budget: Budget,
+    tls: Option<Secure>,
+    proxy_headers: bool,
 }
 
 #[cfg(has_uring)]
@@ -166,15 +171,18 @@ impl<'s> Spare<'s> {
     pub(super) fn tables(self, chosen: Chosen) -> Result<Tables<'s>, ServerError> {
         let refused = |_| ServerError::System { what: "allocate tables", error: io::ErrorKind::OutOfMemory.into() };
         *self.chosen = chosen;
-        let handles = self.handles.insert(Handles::new(chosen, &self.budget).map_err(refused)?);
-        Ok(Tables { chosen, handles, spare: None, tls: None, proxy_headers: false })
+        let Self { handles, tls, proxy_headers, budget, .. } = self;
+        let is_polled = tls.is_some() || proxy_headers;
+        let handles = handles.insert(Handles::new(chosen, is_polled, &budget).map_err(refused)?);
+        Ok(Tables { chosen, handles, spare: None, tls, proxy_headers })
     }
 }
 
 impl<E> WorkerStorage<E> {
     /// For a configuration that has been validated.
     pub(super) fn new(config: Config, chosen: Chosen, seat: Seat) -> Result<Self, ServerError> {
-        let handles = Handles::new(chosen, &config.budget()).map_err(|_| too_much::<E>(&config, chosen))?;
+        let handles =
+            Handles::new(chosen, config.is_polled(), &config.budget()).map_err(|_| too_much::<E>(&config, chosen))?;
         let refused = too_much::<E>(&config, chosen);
         let listeners = config.listeners.len();
         let heap = HeapStorage::make(config, seat, listeners).map_err(|_| refused)?;
@@ -211,12 +219,19 @@ impl<E> WorkerStorage<E> {
         let budget = heap.config.budget();
         if handles.made_for.name() != backend.name() {
             // The program names another backend than the configuration does.
-            *handles = Handles::new(backend, &budget).map_err(|_| too_much::<E>(&heap.config, backend))?;
+            *handles = Handles::new(backend, heap.config.is_polled(), &budget)
+                .map_err(|_| too_much::<E>(&heap.config, backend))?;
         }
         *spare = None;
         *chosen = backend;
-        let spare = (heap.config.backend == Backend::Auto).then_some(Spare { handles: spare, chosen, budget });
         let (tls, proxy_headers) = (heap.config.tls.clone(), heap.config.proxy_headers);
+        let spare = (heap.config.backend == Backend::Auto).then(|| Spare {
+            handles: spare,
+            chosen,
+            budget,
+            tls: tls.clone(),
+            proxy_headers,
+        });
         let engine = heap.engine_or(handler, |config| too_much::<E>(config, backend))?;
         Ok((engine, Tables { chosen: backend, handles, spare, tls, proxy_headers }))
     }
@@ -250,6 +265,13 @@ pub(super) fn memory<E>(config: &Config, chosen: Chosen) -> Memory {
         Chosen::Epoll => memory(size_of::<aurora_http_sockets::Entry>()),
         #[cfg(has_kqueue)]
         Chosen::Kqueue => memory(size_of::<aurora_http_sockets::Entry>()),
+        #[cfg(has_uring)]
+        Chosen::Uring(_) if config.is_polled() => {
+            let entries = memory(size_of::<aurora_http_sockets::Entry>());
+            let handles = handles_max(budget.connections, budget.listeners);
+            let queues = aurora_http_uring::UringSelector::queue_bytes(handles);
+            Memory { handles: entries.handles.saturating_add(queues), ..entries }
+        }
         #[cfg(has_uring)]
         Chosen::Uring(_) => {
             let handles = handles_max(budget.connections, budget.listeners);

@@ -1,5 +1,5 @@
-//! The tests that pollers (epoll, kqueue) share. The tests of their crates include this as a module, and define beside it
-//! which `Poller` is tested.
+//! The tests that pollers (epoll, kqueue, a ring that polls) share. The tests of their crates include this as a module, and define beside it
+//! which `Poller` is tested, and whether this system has it.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -64,6 +64,9 @@ pub(crate) fn accepted(poller: &mut Poller<'_>, listener: IoHandle) -> IoHandle 
 
 #[test]
 fn accepted_sockets_inherit_nodelay_and_are_closed_on_exec() {
+    if super::is_missing() {
+        return;
+    }
     for nodelay in [false, true] {
         let mut table = table(2);
         let mut poller = Poller::new(&mut table).unwrap();
@@ -104,6 +107,9 @@ fn listen_takes_both_families_and_shares_a_port_only_when_asked() {
 
 #[test]
 fn late_events_of_a_closed_socket_do_not_reach_its_successor() {
+    if super::is_missing() {
+        return;
+    }
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
@@ -132,6 +138,9 @@ pub(crate) fn timespec(timeout: Duration) -> Timespec {
 
 #[test]
 fn detach_returns_an_open_socket_and_frees_its_entry() {
+    if super::is_missing() {
+        return;
+    }
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
@@ -157,23 +166,43 @@ fn detach_returns_an_open_socket_and_frees_its_entry() {
 
 #[test]
 fn its_descriptor_works_inside_another_loop() {
+    if super::is_missing() {
+        return;
+    }
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (_, address) = listening(&mut poller, &ListenOptions::default());
     let readable = |poller: &Poller<'_>, timeout| {
         poll(&mut [PollFd::new(poller, PollFlags::IN)], Some(&timespec(timeout))).unwrap() == 1
     };
+    let turn = |poller: &mut Poller<'_>| loop {
+        poller.wait(Some(Duration::ZERO), &mut |_, _| {}).unwrap();
+        poller.flush();
+        if !poller.has_more() {
+            return;
+        }
+    };
+    // A ring makes its descriptor when it is asked for, and that is readable once.
+    readable(&poller, Duration::ZERO);
+    turn(&mut poller);
     assert!(!readable(&poller, Duration::ZERO));
-    let _client = TcpStream::connect(address).unwrap();
-    assert!(readable(&poller, SOON));
-    poller.wait(Some(Duration::ZERO), &mut |_, _| {}).unwrap();
-    assert!(!readable(&poller, Duration::ZERO), "the events were taken");
-    poller.waker().unwrap().wake();
-    assert!(readable(&poller, SOON));
+    for _ in 0..3 {
+        let _client = TcpStream::connect(address).unwrap();
+        assert!(readable(&poller, SOON));
+        turn(&mut poller);
+        assert!(!readable(&poller, Duration::ZERO), "the events were taken");
+        poller.waker().unwrap().wake();
+        assert!(readable(&poller, SOON));
+        turn(&mut poller);
+        assert!(!readable(&poller, Duration::ZERO), "the wake was taken");
+    }
 }
 
 #[test]
 fn a_full_table_leaves_newcomers_in_the_backlog() {
+    if super::is_missing() {
+        return;
+    }
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
@@ -192,6 +221,9 @@ fn a_full_table_leaves_newcomers_in_the_backlog() {
 
 #[test]
 fn the_ends_of_a_connection_are_reported_as_such() {
+    if super::is_missing() {
+        return;
+    }
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
@@ -217,6 +249,9 @@ fn the_ends_of_a_connection_are_reported_as_such() {
 
 #[test]
 fn bytes_before_the_end_are_reported_with_it_and_received_first() {
+    if super::is_missing() {
+        return;
+    }
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
@@ -239,6 +274,9 @@ fn bytes_before_the_end_are_reported_with_it_and_received_first() {
 
 #[test]
 fn our_own_shutdown_is_not_the_end_of_reading() {
+    if super::is_missing() {
+        return;
+    }
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
@@ -256,6 +294,9 @@ fn our_own_shutdown_is_not_the_end_of_reading() {
 
 #[test]
 fn both_directions_can_be_shut_down_when_one_has_ended_before() {
+    if super::is_missing() {
+        return;
+    }
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
@@ -269,10 +310,10 @@ fn both_directions_can_be_shut_down_when_one_has_ended_before() {
     assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "the client sees our FIN");
 }
 
-/// Linux does not allow waiting for a regular file.
+/// Linux does not allow registering a regular file with epoll.
 #[cfg(target_os = "linux")]
-#[test]
-fn a_socket_that_cannot_be_registered_is_closed_and_its_entry_stays_free() {
+#[allow(dead_code)]
+pub(crate) fn a_socket_that_cannot_be_registered_is_closed_and_its_entry_stays_free() {
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let file = std::fs::File::open("/proc/self/exe").unwrap();
@@ -288,6 +329,9 @@ fn a_socket_that_cannot_be_registered_is_closed_and_its_entry_stays_free() {
 
 #[test]
 fn duplicates_of_a_listener_serve_several_pollers() {
+    if super::is_missing() {
+        return;
+    }
     let socket = listen(LOOPBACK.parse().unwrap(), &ListenOptions::default()).unwrap();
     let mut tables = [table(8), table(8), table(8)];
     let mut pollers = tables.each_mut().map(|table| {
@@ -317,6 +361,9 @@ fn duplicates_of_a_listener_serve_several_pollers() {
 
 #[test]
 fn dropping_it_closes_its_sockets_and_the_storage_can_be_reused() {
+    if super::is_missing() {
+        return;
+    }
     let mut table = table(2);
     for round in 0..3 {
         let mut poller = Poller::new(&mut table).unwrap();
@@ -332,6 +379,9 @@ fn dropping_it_closes_its_sockets_and_the_storage_can_be_reused() {
 
 #[test]
 fn entries_can_be_reused_forever() {
+    if super::is_missing() {
+        return;
+    }
     let mut table = table(2);
     let mut poller = Poller::new(&mut table).unwrap();
     let (listener, address) = listening(&mut poller, &ListenOptions::default());
@@ -350,6 +400,9 @@ fn entries_can_be_reused_forever() {
 
 #[test]
 fn wakes_end_one_wait_each_time_and_coalesce() {
+    if super::is_missing() {
+        return;
+    }
     let mut table = table(1);
     let mut poller = Poller::new(&mut table).unwrap();
     let waker = poller.waker().unwrap();

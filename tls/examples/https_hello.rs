@@ -23,7 +23,7 @@ Options:
   --save FILE         where to write the certificate that is made without these two [default: https_hello.pem]
   --addr HOST:PORT    where to listen; port 0 lets the system choose [default: 127.0.0.1:8080]
   --workers N         threads that serve [default: one per CPU]
-  --backend NAME      auto, epoll or kqueue [default: auto]
+  --backend NAME      auto, epoll, uring or kqueue [default: auto]
   --help              print this";
 
 fn hello(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! The core does not know of it: [`Tls`] is a [`NonBlocking`](aurora_http_core::reactor::NonBlocking) over another one, so it
-//! works with epoll, kqueue, and a stack of the program's.
+//! works with epoll, kqueue, a ring that polls, and a stack of the program's.
 //!
 //! # What a client sees
 //! - TLS 1.3 and 1.2, ALPN `http/1.1`. A client that offers only other protocols is refused, as RFC 7301 §3.2 asks for.

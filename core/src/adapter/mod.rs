@@ -46,6 +46,13 @@
 //! connections that both sides know of: after any end that is not [orderly](crate::error::CloseReason::is_orderly),
 //! input belongs to the request that failed, so wait until the line is quiet before serving it again.
 //!
+//! After [`ResponseFailed`](crate::error::CloseReason::ResponseFailed),
+//! [`HandlerStalled`](crate::error::CloseReason::HandlerStalled) and
+//! [`WriteTimeout`](crate::error::CloseReason::WriteTimeout) a response has been cut off. With TCP, reset the connection
+//! (`SO_LINGER` of 0, smoltcp's and embassy-net's `abort`): where only the end of the connection ends a response, a FIN
+//! would make the client take the part for the whole. Over TLS, close without a close_notify. A serial line cannot say that:
+//! its client sees it only by `Content-Length` or chunks, so serve such clients responses with one of them.
+//!
 //! # What is not supported
 //! Answers cannot be deferred, because nothing would end a read when they are ready. The
 //! [peer](crate::handler::ConnectionInfo::peer) of a stream is unknown. A blocking stream has no graceful stop: it can

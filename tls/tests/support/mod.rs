@@ -3,6 +3,7 @@
 // Every test crate uses its own part of this.
 #![allow(dead_code)]
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use aurora_http::tls::rustls::version::{TLS12, TLS13};
 use aurora_http::tls::rustls::{
     ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
-use aurora_http::{Handler, Limits, Running, Server};
+use aurora_http::{Backend, Handler, Limits, Running, Server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 /// A step of a test that takes this long hangs.
@@ -76,14 +77,36 @@ impl Authority {
     }
 }
 
+thread_local! {
+    static BACKEND: Cell<Backend> = const { Cell::new(Backend::Auto) };
+}
+
+/// Runs a test on each backend of this build that the system allows: [`serve`] and [`server`] take it.
+pub(crate) fn on_every_backend(test: impl Fn()) {
+    for backend in [Backend::Epoll, Backend::Kqueue, Backend::Uring] {
+        match Server::bind("127.0.0.1:0").unwrap().connections(1).backend(backend).storage::<()>() {
+            Ok(_) => {
+                eprintln!("on {backend}");
+                BACKEND.set(backend);
+                test();
+            }
+            Err(error) => println!("SKIPPED: {error}"),
+        }
+    }
+}
+
+/// A server on a port of the system's choice, on the backend of the test, to be configured further.
+pub(crate) fn server(tls: &TlsConfig) -> Server {
+    Server::bind("127.0.0.1:0").unwrap().backend(BACKEND.get()).tls(tls.clone())
+}
+
 /// A server on a port of the system's choice.
 pub(crate) fn serve<H: Handler>(
     tls: &TlsConfig,
     limits: Limits,
     factory: impl Fn() -> H + Send + Sync + 'static,
 ) -> Running {
-    let server = Server::bind("127.0.0.1:0").unwrap().workers(2).connections(64).limits(limits);
-    server.tls(tls.clone()).start(move |_worker| factory()).unwrap()
+    server(tls).workers(2).connections(64).limits(limits).start(move |_worker| factory()).unwrap()
 }
 
 pub(crate) fn address(running: &Running) -> SocketAddr {
