@@ -16,7 +16,7 @@
 //!
 //! ```
 //! use aurora_http_core::defer::Deferrals;
-//! use aurora_http_core::engine::{Engine, Slot, SlotNode, Storage};
+//! use aurora_http_core::engine::{Engine, Records, Slot, SlotNode, Storage};
 //! use aurora_http_core::handler::handler_fn;
 //! use aurora_http_core::limits::Limits;
 //! use aurora_http_core::pool::{BufferPool, Buffers, Class, ClassCounts, Slots};
@@ -40,8 +40,10 @@
 //!     let mut pool = BufferPool::new(&mut table, ClassCounts::NONE.with(Class::Tiny, 9)).ok()?;
 //!     pool.add_buffers(&mut bytes).ok()?;
 //!     let (mut slots, mut nodes) = (Slots::<Slot<'_, _>, 4>::new(), [SlotNode::new(); 4]);
-//!     let (slots, nodes, deferrals) = (slots.entries(), &mut nodes, Deferrals::NONE);
-//!     let storage = Storage { slots, nodes, loans: &mut [], deferrals, scratch: &mut [] };
+//!     let mut records = Records::<'_, _, 4>::new();
+//!     let (slots, records) = (slots.entries(), records.records());
+//!     let (nodes, deferrals) = (&mut nodes, Deferrals::NONE);
+//!     let storage = Storage { slots, records, nodes, loans: &mut [], deferrals, scratch: &mut [] };
 //!     let answer = handler_fn(|_, response: &mut ResponseWriter<'_>| response.body("21.5 C\n"));
 //!     let mut engine = Engine::new(storage, pool, answer, Limits::small_device(), Preamble::new("device").ok()?).ok()?;
 //!     engine.listen(stack.listener()).ok()?;

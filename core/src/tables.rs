@@ -4,7 +4,7 @@
 
 use crate::budget::handles_max;
 use crate::defer::Deferrals;
-use crate::engine::{Slot, SlotNode, Storage};
+use crate::engine::{Records, Slot, SlotNode, Storage};
 use crate::pool::{Buf, BufferPool, Buffers, Class, ClassCounts, Slots};
 use crate::readiness::{Held, Parked};
 
@@ -89,6 +89,7 @@ pub struct Tables<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const H
     bytes: Buffers<BUFFERS, LEN>,
     table: [Option<&'p mut [u8]>; BUFFERS],
     slots: Slots<Slot<'p, E>, CONNECTIONS>,
+    records: Records<'p, E, CONNECTIONS>,
     nodes: [SlotNode; CONNECTIONS],
     parked: [Parked; HANDLES],
     held: [Held<'p>; CONNECTIONS],
@@ -125,6 +126,7 @@ impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize
             bytes: Buffers::new(),
             table: [const { None }; BUFFERS],
             slots: Slots::new(),
+            records: Records::new(),
             nodes: [const { SlotNode::new() }; CONNECTIONS],
             parked: [const { Parked::new() }; HANDLES],
             held: [const { Held::new() }; CONNECTIONS],
@@ -134,9 +136,15 @@ impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize
 
     /// Gives out everything.
     pub fn split(&'p mut self) -> Parts<'p, E> {
-        let Self { bytes, table, slots, nodes, parked, held, lent } = self;
-        let storage =
-            Storage { slots: slots.entries(), nodes, loans: &mut [], deferrals: Deferrals::NONE, scratch: &mut [] };
+        let Self { bytes, table, slots, records, nodes, parked, held, lent } = self;
+        let storage = Storage {
+            slots: slots.entries(),
+            records: records.records(),
+            nodes,
+            loans: &mut [],
+            deferrals: Deferrals::NONE,
+            scratch: &mut [],
+        };
         Parts { storage, pool: pool_of(bytes, table), parked, held, lent }
     }
 }

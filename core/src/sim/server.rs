@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::{Client, ClientRecv, Sim};
 use crate::budget::buffers_for;
 use crate::defer::{DeferCell, DeferToken, Deferrals};
-use crate::engine::{Engine, SlotNode, Storage};
+use crate::engine::{Engine, Record, SlotNode, Storage};
 use crate::handler::Handler;
 use crate::limits::Limits;
 use crate::pool::{BufferPool, Entry};
@@ -42,6 +42,7 @@ pub fn with_server<H: Handler, R>(handler: H, limits: Limits, test: impl FnOnce(
     let mut memory = vec![0; counts.slab_bytes() + 63];
     let mut table: Vec<_> = (0..counts.total()).map(|_| None).collect();
     let mut slots: Vec<_> = (0..CONNECTIONS).map(|_| Entry::new()).collect();
+    let mut records: Vec<_> = (0..CONNECTIONS).map(|_| Record::new()).collect();
     let mut nodes = vec![SlotNode::new(); CONNECTIONS];
     let mut loans: Vec<_> = (0..8).map(|_| None).collect();
     let cells: Vec<_> = (0..CONNECTIONS).map(|_| DeferCell::new()).collect();
@@ -50,7 +51,14 @@ pub fn with_server<H: Handler, R>(handler: H, limits: Limits, test: impl FnOnce(
     let mut pool = BufferPool::new(&mut table, counts).expect("the table has an entry for each buffer");
     pool.carve(&mut memory).expect("the memory has room for all buffers");
     let deferrals = Deferrals::new(0, &cells, &bell);
-    let storage = Storage { slots: &mut slots, nodes: &mut nodes, loans: &mut loans, deferrals, scratch: &mut scratch };
+    let storage = Storage {
+        slots: &mut slots,
+        records: &mut records,
+        nodes: &mut nodes,
+        loans: &mut loans,
+        deferrals,
+        scratch: &mut scratch,
+    };
     let preamble = Preamble::new("").expect("an empty server name is valid");
     let engine = Engine::new(storage, pool, handler, limits, preamble).expect("the storage is large enough");
     // Clients may keep their end of a connection open longer than the server.

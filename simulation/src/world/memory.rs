@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use aurora_http_core::budget::held_max;
 use aurora_http_core::defer::{DeferCell, Deferrals};
-use aurora_http_core::engine::{Slot, SlotNode, Storage};
+use aurora_http_core::engine::{Record, Slot, SlotNode, Storage};
 use aurora_http_core::pool::{Buf, BufferPool, ClassCounts, Entry};
 use aurora_http_core::readiness::{Held, Parked};
 
@@ -15,6 +15,7 @@ use crate::plan::Plan;
 pub(super) struct Memory<'p> {
     counts: ClassCounts,
     slots: Vec<Entry<Slot<'p, Owned>>>,
+    records: Vec<Record<'p, Owned>>,
     nodes: Vec<SlotNode>,
     loans: Vec<Option<Buf<'p>>>,
     cells: Vec<DeferCell>,
@@ -47,6 +48,7 @@ impl<'p> Memory<'p> {
         Self {
             counts: world.counts,
             slots: (0..world.slots).map(|_| Entry::with_generation(world.generation)).collect(),
+            records: (0..world.slots).map(|_| Record::new()).collect(),
             nodes: vec![SlotNode::new(); world.slots],
             loans: (0..8).map(|_| None).collect(),
             cells: (0..world.slots).map(|_| DeferCell::with_serial(world.serial)).collect(),
@@ -73,6 +75,7 @@ impl<'p> Memory<'p> {
         let deferrals = Deferrals::new(0, &self.cells, &self.bell).with_group_bells(&self.groups);
         let storage = Storage {
             slots: &mut self.slots,
+            records: &mut self.records,
             nodes: &mut self.nodes,
             loans: &mut self.loans,
             deferrals,
