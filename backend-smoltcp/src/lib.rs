@@ -16,7 +16,7 @@
 //!
 //! ```
 //! use aurora_http_core::defer::Deferrals;
-//! use aurora_http_core::engine::{Engine, Listener, Slot, SlotNode, Storage};
+//! use aurora_http_core::engine::{Engine, Listener, Records, Slot, SlotNode, Storage};
 //! use aurora_http_core::handler::handler_fn;
 //! use aurora_http_core::limits::Limits;
 //! use aurora_http_core::pool::{BufferPool, Buffers, Class, ClassCounts, Slots};
@@ -40,8 +40,10 @@
 //!     let mut pool = BufferPool::new(&mut table, ClassCounts::NONE.with(Class::Tiny, 9)).ok()?;
 //!     pool.add_buffers(&mut bytes).ok()?;
 //!     let (mut slots, mut nodes) = (Slots::<Slot<'_, _>, 4>::new(), [SlotNode::new(); 4]);
-//!     let (slots, nodes, listeners) = (slots.entries(), &mut nodes, &mut [Listener::new()]);
-//!     let storage = Storage { slots, nodes, listeners, loans: &mut [], deferrals: Deferrals::NONE, scratch: &mut [] };
+//!     let mut records = Records::<'_, _, 4>::new();
+//!     let (slots, records) = (slots.entries(), records.records());
+//!     let (nodes, listeners, deferrals) = (&mut nodes, &mut [Listener::new()], Deferrals::NONE);
+//!     let storage = Storage { slots, records, nodes, listeners, loans: &mut [], deferrals, scratch: &mut [] };
 //!     let answer = handler_fn(|_, response: &mut ResponseWriter<'_>| response.body("21.5 C\n"));
 //!     let mut engine = Engine::new(storage, pool, answer, Limits::small_device(), Preamble::new("device").ok()?).ok()?;
 //!     engine.listen(stack.listener()).ok()?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aurora_http_core::budget::{buffers_for, handles_max, held_max};
 use aurora_http_core::defer::Deferrals;
-use aurora_http_core::engine::{Engine, LENT_MAX, Listener, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, LENT_MAX, Listener, Record, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{BufferPool, Entry};
@@ -28,6 +28,7 @@ pub(crate) fn engine<H: Handler + 'static>(handler: H, connections: usize) -> En
     pool.carve(vec![0; counts.slab_bytes() + 63].leak()).expect("the slab is long enough");
     let storage = Storage {
         slots: leak(connections, Entry::new),
+        records: leak(connections, Record::new),
         nodes: leak(connections, SlotNode::new),
         listeners: leak(1, Listener::new),
         loans: leak(8, || None),

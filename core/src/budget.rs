@@ -4,7 +4,7 @@
 //! bound that it may grow to.
 
 use crate::defer::DeferCell;
-use crate::engine::{Listener, Slot, SlotNode};
+use crate::engine::{Listener, Record, Slot, SlotNode};
 use crate::pool::{Buf, Class, ClassCounts, Entry};
 use crate::readiness::{Held, Parked};
 
@@ -104,8 +104,9 @@ pub struct Budget {
 /// The memory of one worker, in bytes by purpose.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Memory {
-    /// Slots, list nodes and cells for deferred answers: all that a connection takes that holds no buffer, except for
-    /// its handle.
+    /// Slots, records, list nodes and cells for deferred answers: all that a connection takes that holds no buffer, except
+    /// for its handle. Records that are never used, because fewer connections are busy at the same time, may be memory that
+    /// the system has yet to provide.
     pub slots: usize,
     /// The backend's table of handles, including operations parked on them, and the table of the buffers that these hold.
     pub handles: usize,
@@ -134,7 +135,10 @@ impl Budget {
     /// keeps `handle_bytes` bytes per handle.
     #[must_use]
     pub const fn memory<E>(&self, handle_bytes: usize) -> Memory {
-        let slot = size_of::<Entry<Slot<'static, E>>>() + size_of::<SlotNode>() + size_of::<DeferCell>();
+        let slot = size_of::<Entry<Slot<'static, E>>>()
+            + size_of::<Record<'static, E>>()
+            + size_of::<SlotNode>()
+            + size_of::<DeferCell>();
         let free = self.buffers.total().saturating_mul(size_of::<Option<&[u8]>>());
         let places = self.loans.saturating_add(self.lent).saturating_mul(size_of::<Option<Buf<'static>>>());
         let listeners = self.listeners.saturating_mul(size_of::<Listener>());

@@ -173,6 +173,10 @@ faults! {
     LineGoneSpins,
     /// After a turn that has not seen everything, it waits for an event to decide which connections are ended for others.
     BlindSleeps,
+    /// A connection at rest keeps the record that it sat on from others.
+    RecordKept,
+    /// A connection at rest forgets how many requests it has served.
+    RestForgetsRequests,
     /// The rest of a part of a file that was sent in part is forgotten.
     FileRestForgotten,
     /// The rest of a part of a file is sent from where the part began.

@@ -4,7 +4,7 @@
 
 use crate::budget::handles_max;
 use crate::defer::Deferrals;
-use crate::engine::{Listener, Slot, SlotNode, Storage};
+use crate::engine::{Listener, Records, Slot, SlotNode, Storage};
 use crate::pool::{Buf, BufferPool, Buffers, Class, ClassCounts, Slots};
 use crate::readiness::{Held, Parked};
 
@@ -89,6 +89,7 @@ pub struct Tables<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const H
     bytes: Buffers<BUFFERS, LEN>,
     table: [Option<&'p mut [u8]>; BUFFERS],
     slots: Slots<Slot<'p, E>, CONNECTIONS>,
+    records: Records<'p, E, CONNECTIONS>,
     nodes: [SlotNode; CONNECTIONS],
     listeners: [Listener; 1],
     parked: [Parked; HANDLES],
@@ -126,6 +127,7 @@ impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize
             bytes: Buffers::new(),
             table: [const { None }; BUFFERS],
             slots: Slots::new(),
+            records: Records::new(),
             nodes: [const { SlotNode::new() }; CONNECTIONS],
             listeners: [const { Listener::new() }],
             parked: [const { Parked::new() }; HANDLES],
@@ -136,9 +138,16 @@ impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize
 
     /// Gives out everything.
     pub fn split(&'p mut self) -> Parts<'p, E> {
-        let Self { bytes, table, slots, nodes, listeners, parked, held, lent } = self;
-        let (slots, deferrals) = (slots.entries(), Deferrals::NONE);
-        let storage = Storage { slots, nodes, listeners, loans: &mut [], deferrals, scratch: &mut [] };
+        let Self { bytes, table, slots, records, nodes, listeners, parked, held, lent } = self;
+        let storage = Storage {
+            slots: slots.entries(),
+            records: records.records(),
+            nodes,
+            listeners,
+            loans: &mut [],
+            deferrals: Deferrals::NONE,
+            scratch: &mut [],
+        };
         Parts { storage, pool: pool_of(bytes, table), parked, held, lent }
     }
 }

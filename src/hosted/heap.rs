@@ -1,24 +1,24 @@
 //! The memory of an engine: allocated before its first connection, and never afterwards.
 
-use std::collections::TryReserveError;
 use std::fmt;
 use std::sync::Arc;
 
-use aurora_http_core::engine::{Engine, Listener, Slot, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, Listener, Record, Slot, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::pool::{Buf, BufferPool, Entry};
 use aurora_http_core::reactor::Wake;
+use aurora_http_system::zeroed_table;
 
 use super::config::Config;
 use super::error::ServerError;
 use super::resumer::Resumer;
 use super::shared::Shared;
 use super::stash::{self, Unfilled};
-use super::table::table;
+use super::table::{TooLittle, table};
 use super::tally::SharedCounters;
 
 /// The memory of an [`Engine`] that a program drives itself, over a [`Reactor`](crate::core::reactor::Reactor) of its own or in
-/// a loop of its own: slots, list nodes, room for eight listeners, buffers, cells for deferred answers, scratch.
+/// a loop of its own: slots, records, list nodes, room for eight listeners, buffers, cells for deferred answers, scratch.
 ///
 /// ```
 /// use aurora_http::core::reactor::{IoError, IoHandle, Reactor};
@@ -47,6 +47,8 @@ use super::tally::SharedCounters;
 pub struct HeapStorage<E> {
     pub(super) config: Config,
     slots: Vec<Entry<Slot<'static, E>>>,
+    /// The system provides the memory of each one when it is first used.
+    records: Vec<Record<'static, E>>,
     nodes: Vec<SlotNode>,
     listeners: Vec<Listener>,
     loans: Vec<Option<Buf<'static>>>,
@@ -100,12 +102,13 @@ impl<E> HeapStorage<E> {
     }
 
     /// For a configuration that has been validated.
-    pub(super) fn make(config: Config, seat: Seat, listeners: usize) -> Result<Self, TryReserveError> {
+    pub(super) fn make(config: Config, seat: Seat, listeners: usize) -> Result<Self, TooLittle> {
         let budget = config.budget();
         let connections = budget.connections;
         seat.shared.board.set_up(seat.worker, connections)?;
         Ok(Self {
             slots: table(connections, Entry::new)?,
+            records: zeroed_table(connections).ok_or(TooLittle)?,
             nodes: table(connections, SlotNode::new)?,
             listeners: table(listeners, Listener::new)?,
             loans: table(budget.loans, || None)?,
@@ -153,6 +156,7 @@ impl<E> HeapStorage<E> {
         })?;
         let storage = Storage {
             slots: &mut self.slots,
+            records: &mut self.records,
             nodes: &mut self.nodes,
             listeners: &mut self.listeners,
             loans: &mut self.loans,

@@ -12,5 +12,5 @@
 mod memory;
 mod signals;
 
-pub use memory::{Reservation, zeroed};
+pub use memory::{Reservation, ZeroValid, zeroed, zeroed_table};
 pub use signals::{Ender, WATCHERS_MAX, Watch};

@@ -3,6 +3,8 @@
 use std::alloc::{Layout, alloc_zeroed};
 use std::ptr::{self, NonNull};
 
+use aurora_http_core::engine::Record;
+
 /// Zeroed memory that lives as long as the process, or `None` when the allocation fails. The pages of a large allocation are
 /// untouched: the system provides them on first use. (`vec![0; bytes]` does the same, but aborts the process on failure.)
 ///
@@ -25,6 +27,43 @@ pub fn zeroed(bytes: usize) -> Option<&'static mut [u8]> {
     // SAFETY: the allocator returned `bytes` initialized bytes, which are exclusively ours and never freed; a layout is at
     // most isize::MAX long.
     Some(unsafe { std::slice::from_raw_parts_mut(memory, bytes) })
+}
+
+/// A type of which all zeros are a valid value: the one that a table begins with.
+///
+/// # Safety
+/// Memory of the type's size and alignment in which every byte is 0 must be a valid value of it.
+pub unsafe trait ZeroValid {}
+
+// SAFETY: a record is `repr(transparent)` over an enum whose `repr` stores the discriminant as an integer at its beginning, and
+// all zeros are the discriminant of the variant without fields; or it has no size. The core says so of it.
+unsafe impl<E> ZeroValid for Record<'_, E> {}
+
+/// A table of `len` values that are all zeros, or `None` when the allocation fails. As with [`zeroed`], a page of it takes no
+/// memory until something is written there.
+///
+/// ```
+/// use aurora_http_core::engine::Record;
+///
+/// let table: Vec<Record<'static, u64>> = aurora_http_system::zeroed_table(1_000).expect("a few KiB");
+/// assert!(table.len() == 1_000 && table.iter().all(Record::is_unused));
+/// assert!(aurora_http_system::zeroed_table::<Record<'static, [u8; 64]>>(usize::MAX / 8).is_none());
+/// ```
+#[must_use]
+pub fn zeroed_table<T: ZeroValid>(len: usize) -> Option<Vec<T>> {
+    let layout = Layout::array::<T>(len).ok()?;
+    let start: *mut T = if layout.size() == 0 {
+        NonNull::dangling().as_ptr()
+    } else {
+        // SAFETY: the layout's size is not 0.
+        unsafe { alloc_zeroed(layout) }.cast()
+    };
+    if start.is_null() {
+        return None;
+    }
+    // SAFETY: `start` is from the global allocator with the layout of `len` values, or dangling and aligned if that has no size;
+    // and it has `len` valid values, since all their bytes are 0.
+    Some(unsafe { Vec::from_raw_parts(start, len, len) })
 }
 
 /// Memory that is reserved but not used, to check that so much is available; released on drop. It is mapped directly from
@@ -78,6 +117,20 @@ mod tests {
         assert!(zeroed(0).is_some());
         for bytes in [usize::MAX, isize::MAX as usize] {
             assert!(zeroed(bytes).is_none());
+        }
+    }
+
+    #[test]
+    fn a_table_is_made_of_values_and_none_when_there_is_too_little() {
+        // Of whatever the handler keeps, also where that has values that zeros are not.
+        type Kept = (NonNull<u8>, &'static str, Option<Box<u8>>);
+        let mut table: Vec<Record<'static, Kept>> = zeroed_table(10_000).unwrap();
+        assert!(table.len() == 10_000 && table.iter().all(Record::is_unused));
+        table.fill_with(Record::new);
+        assert!(table.iter().all(Record::is_unused));
+        assert!(zeroed_table::<Record<'static, Kept>>(0).unwrap().is_empty());
+        for len in [usize::MAX, isize::MAX as usize / 64] {
+            assert!(zeroed_table::<Record<'static, [u8; 64]>>(len).is_none());
         }
     }
 

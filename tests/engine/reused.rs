@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use aurora_http_core::defer::{DeferCell, Deferrals};
-use aurora_http_core::engine::{Engine, Listener, Slot, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, Listener, Record, Slot, SlotNode, Storage};
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::handler::{Flow, Handler};
 use aurora_http_core::limits::Limits;
@@ -40,6 +40,7 @@ impl Handler for Paths {
 /// The storage that outlives an engine.
 struct Memory {
     slots: Vec<Entry<Slot<'static, ()>>>,
+    records: Vec<Record<'static, ()>>,
     nodes: Vec<SlotNode>,
     listeners: [Listener; 1],
     loans: Vec<Option<Buf<'static>>>,
@@ -55,6 +56,7 @@ impl Memory {
         pool.carve(vec![0; COUNTS.slab_bytes() + 63].leak()).unwrap();
         Self {
             slots: std::iter::repeat_with(Entry::new).take(connections).collect(),
+            records: std::iter::repeat_with(Record::new).take(connections).collect(),
             nodes: vec![SlotNode::new(); connections],
             listeners: [Listener::new()],
             loans: std::iter::repeat_with(|| None).take(4).collect(),
@@ -77,6 +79,7 @@ impl Memory {
         static BELL: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
         let storage = Storage {
             slots: &mut self.slots,
+            records: &mut self.records,
             nodes: &mut self.nodes,
             listeners: &mut self.listeners,
             loans: &mut self.loans,

@@ -1,7 +1,7 @@
 //! What an engine needs to be set up.
 
 use aurora_http_core::defer::Deferrals;
-use aurora_http_core::engine::{Engine, EngineError, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, EngineError, Record, SlotNode, Storage};
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{BufferPool, ClassCounts, Entry};
 use aurora_http_core::preamble::Preamble;
@@ -9,16 +9,24 @@ use aurora_http_core::preamble::Preamble;
 use crate::world::{LISTENERS, World};
 use crate::{COUNTS, hello, limits};
 
-/// The error of an engine with so many slots, nodes and buffers.
-fn error_of(slots: usize, nodes: usize, counts: ClassCounts, head_bytes_max: u32) -> Option<EngineError> {
+/// The error of an engine with so many slots, records, nodes and buffers.
+fn error_of(
+    slots: usize,
+    records: usize,
+    nodes: usize,
+    counts: ClassCounts,
+    head_bytes_max: u32,
+) -> Option<EngineError> {
     let mut table: Vec<_> = (0..counts.total()).map(|_| None).collect();
     let mut memory = vec![0; counts.slab_bytes() + 63];
     let mut slots: Vec<_> = (0..slots).map(|_| Entry::new()).collect();
+    let mut records: Vec<_> = (0..records).map(|_| Record::new()).collect();
     let mut nodes = vec![SlotNode::new(); nodes];
     let mut pool = BufferPool::new(&mut table, counts).unwrap();
     pool.carve(&mut memory).unwrap();
     let storage = Storage {
         slots: &mut slots,
+        records: &mut records,
         nodes: &mut nodes,
         listeners: &mut [],
         loans: &mut [],
@@ -30,16 +38,17 @@ fn error_of(slots: usize, nodes: usize, counts: ClassCounts, head_bytes_max: u32
 }
 
 #[test]
-fn an_engine_needs_a_slot_a_node_for_each_and_buffers_to_receive_and_to_send() {
+fn an_engine_needs_a_slot_a_record_and_a_node_for_each_and_buffers_to_receive_and_to_send() {
     let two = ClassCounts::new([2, 2, 0, 0, 0]);
-    for (slots, nodes, error) in [
-        (0, 0, Some(EngineError::NoSlots)),
-        (0, 1, Some(EngineError::NoSlots)),
-        (2, 1, Some(EngineError::NoSlots)),
-        (1, 1, None),
-        (1, 2, None),
+    for (slots, records, nodes, error) in [
+        (0, 0, 0, Some(EngineError::NoSlots)),
+        (0, 1, 1, Some(EngineError::NoSlots)),
+        (2, 2, 1, Some(EngineError::NoSlots)),
+        (2, 1, 2, Some(EngineError::NoSlots)),
+        (1, 1, 1, None),
+        (1, 2, 2, None),
     ] {
-        assert_eq!(error_of(slots, nodes, two, 65_536), error, "{slots} {nodes}");
+        assert_eq!(error_of(slots, records, nodes, two, 65_536), error, "{slots} {records} {nodes}");
     }
     // Heads of at most 1 KiB are received into the buffers that answers use.
     let none = Some(EngineError::NoBuffers);
@@ -54,7 +63,7 @@ fn an_engine_needs_a_slot_a_node_for_each_and_buffers_to_receive_and_to_send() {
         ([0, 2, 0, 0, 0], 1_024, none),
         ([2, 0, 0, 0, 0], 1_025, none),
     ] {
-        assert_eq!(error_of(1, 1, ClassCounts::new(counts), head_bytes_max), error, "{counts:?} {head_bytes_max}");
+        assert_eq!(error_of(1, 1, 1, ClassCounts::new(counts), head_bytes_max), error, "{counts:?} {head_bytes_max}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! An engine on the simulator: clients controlled by the test, virtual time, and checks that nothing leaks.
 
 use aurora_http_core::defer::{DeferCell, DeferToken, Deferrals};
-use aurora_http_core::engine::{Engine, Listener, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, Listener, Record, SlotNode, Storage};
 use aurora_http_core::handler::Handler;
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{BufferPool, ClassCounts, Entry};
@@ -44,6 +44,7 @@ impl<H: Handler + 'static> World<H> {
         let deferrals = Deferrals::new(0, leak(connections, DeferCell::new), Box::leak(Box::default()));
         let storage = Storage {
             slots: leak(connections, Entry::new),
+            records: leak(connections, Record::new),
             nodes: leak(connections, SlotNode::new),
             listeners: leak(LISTENERS, Listener::new),
             loans: leak(8, || None),

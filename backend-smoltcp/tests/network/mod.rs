@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aurora_http_core::defer::Deferrals;
-use aurora_http_core::engine::{Engine, Listener, Slot, SlotNode, Storage};
+use aurora_http_core::engine::{Engine, Listener, Records, Slot, SlotNode, Storage};
 use aurora_http_core::handler::{Flow, Handler};
 use aurora_http_core::limits::Limits;
 use aurora_http_core::pool::{BufferPool, Buffers, Class, ClassCounts, Slots};
@@ -171,6 +171,7 @@ pub(crate) fn with_server(test: impl FnOnce(&mut Server<'_, '_, '_, Hello>, &End
         let clock = stack.platform_mut().clone();
         let (mut bytes, mut table) = (Buffers::<BUFFERS, 1024>::new(), [const { None }; BUFFERS]);
         let (mut slots, mut nodes) = (Slots::<Slot<'_, _>, SLOTS>::new(), [const { SlotNode::new() }; SLOTS]);
+        let mut records = Records::<'_, _, SLOTS>::new();
         let mut parked = [const { Parked::new() }; Memory::<SOCKETS, 1024>::HANDLES];
         let (mut held, mut lent) = ([const { Held::new() }; SLOTS], [const { None }; SLOTS]);
         let mut pool =
@@ -178,6 +179,7 @@ pub(crate) fn with_server(test: impl FnOnce(&mut Server<'_, '_, '_, Hello>, &End
         pool.add_buffers(&mut bytes).expect("room for all");
         let storage = Storage {
             slots: slots.entries(),
+            records: records.records(),
             nodes: &mut nodes,
             listeners: &mut [Listener::new()],
             loans: &mut [],

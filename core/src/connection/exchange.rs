@@ -125,6 +125,19 @@ impl<'p, E> Exchange<'p, E> {
         self.flags & !flags == 0
     }
 
+    #[cfg(not(feature = "small"))]
+    #[inline]
+    pub(super) const fn flags(&self) -> u32 {
+        self.flags
+    }
+
+    /// What is remembered of a connection at rest.
+    #[cfg(not(feature = "small"))]
+    #[inline]
+    pub(super) const fn wake(&mut self, served: u32, flags: u32, state: State, armed: Option<Deadline>) {
+        (self.served, self.flags, self.state, self.armed, self.reason) = (served, flags, state, armed, None);
+    }
+
     #[inline]
     pub(super) const fn set(&mut self, flags: u32) {
         self.flags |= flags;

@@ -69,6 +69,8 @@ mod linger;
 mod own_answers;
 mod queries;
 #[cfg(not(feature = "small"))]
+mod resting;
+#[cfg(not(feature = "small"))]
 mod steady;
 mod unread;
 mod window;
@@ -92,6 +94,8 @@ pub(crate) use actions::ControlIsNext;
 pub use deadline::Deadline;
 use deadline::{content_rate, write_rate};
 use exchange::Exchange;
+#[cfg(not(feature = "small"))]
+pub(crate) use resting::Resting;
 use window::{Direction, Progress};
 
 /// What a connection needs from its environment during a call.

@@ -32,6 +32,7 @@ impl<'p, E> Exchange<'p, E> {
             self.facts = Facts::default().with(Facts::HEAD, answer.head_request).with(Facts::NO_FILES, !H::NEEDS.files);
             self.response_at = self.output_len();
             self.clear(flag::BEGUN);
+            self.reset_windows();
         } else if !self.has(flag::BEGUN) {
             self.take_back();
         }

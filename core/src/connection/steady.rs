@@ -2,7 +2,7 @@
 //! in the states in which little of that is needed; otherwise they do nothing.
 
 use super::exchange::Output;
-use super::{Connection, flag, release};
+use super::{Connection, Resting, flag, release};
 use crate::counters::Counters;
 use crate::pool::{Buf, BufferPool};
 use crate::state::{Event, State};
@@ -27,7 +27,8 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// The send in flight has completed, with `count` bytes. If that ends an exchange, and nothing else is under way on the
-    /// connection, it is idle again, and asks for a receive into a lent buffer. Otherwise returns the buffer.
+    /// connection, it is idle again, and asks for a receive into a lent buffer: what it has to remember, as
+    /// [`rest`](Connection::rest) does. Otherwise returns the buffer.
     #[inline(always)]
     pub(crate) fn rest_after_response(
         &mut self,
@@ -36,7 +37,7 @@ impl<'p, E> Connection<'p, E> {
         count: u32,
         head: Buf<'p>,
         body: &[u8],
-    ) -> Result<(), Buf<'p>> {
+    ) -> Result<Resting, Buf<'p>> {
         let exchange = &mut self.exchange;
         let is_over = exchange.has_only(flag::SEND | flag::PROGRESS)
             && exchange.state == State::Writing
@@ -54,6 +55,7 @@ impl<'p, E> Connection<'p, E> {
         exchange.set(flag::RECV | flag::LENT);
         exchange.go(Event::Bytes);
         exchange.go(Event::Idle);
-        Ok(())
+        debug_assert!(exchange.reason.is_none() && !exchange.scan_has_begun(), "it must be at rest");
+        Ok(self.resting())
     }
 }

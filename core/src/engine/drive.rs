@@ -5,6 +5,8 @@ use super::mark;
 use super::{Control, Detached, Engine};
 #[cfg(feature = "small")]
 use crate::connection::Act;
+#[cfg(not(feature = "small"))]
+use crate::connection::Resting;
 use crate::connection::{Action, Connection, Context, ControlIsNext, Deadline, Place};
 use crate::defer::Deferrals;
 use crate::error::CloseReason;
@@ -118,12 +120,10 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     ) -> Option<Submission<'p>> {
         let token = completion.token;
         let handle = Handle { index: token.slot(), generation: token.generation() };
-        let Some(slot) = self.held.slots.get_mut(handle) else {
+        let Some((connection, io)) = self.held.seats.begin(handle, self.turn) else {
             self.handle_other(now, completion, peers);
             return None;
         };
-        slot.turn = self.turn;
-        let (connection, io) = (&mut slot.connection, slot.io);
         match completion.outcome {
             Outcome::Recv { result, buf } => {
                 if buf.is_some() && connection.is_receiving_lent() && !planted!(LentCountKept) {
@@ -135,7 +135,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             Outcome::Send { result: Ok(count), head, body } if self.lobby.is_empty() => {
                 let (pool, counters) = (&mut self.held.pool, &mut self.counters);
                 match connection.rest_after_response(pool, counters, count, head, body) {
-                    Ok(()) => return Some(self.receive_again(now, handle, io, token)),
+                    Ok(resting) => return Some(self.receive_again(now, handle, resting, io, token)),
                     Err(head) => {
                         let cx = &mut context!(self, now, peers, handle, io);
                         connection.handle_sent(cx, Ok(count), head, body);
@@ -160,9 +160,10 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     pub fn handle_rejected(&mut self, submission: Submission<'p>) {
         let index = submission.token.slot();
         self.rejected = true;
-        match self.held.slots.by_index_mut(index) {
-            Some(slot) => {
-                slot.connection.handle_rejected(&mut self.held.pool, submission.op);
+        match self.held.seats.sit(index) {
+            Some((connection, _)) => {
+                connection.handle_rejected(&mut self.held.pool, submission.op);
+                self.held.seats.rest(index);
                 self.ready.push(self.nodes, index);
             }
             None => self.handle_rejected_listener(submission.token),
@@ -209,12 +210,15 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// connections closes them with [`close_detached`](Self::close_detached).
     pub fn next_detached(&mut self) -> Option<Detached<'p, H::Exchange>> {
         while let Some(index) = self.detached.pop(self.nodes) {
-            let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
-            let Some((state, leftover)) = slot.connection.take_detached() else { continue };
+            if !self.held.seats.look(index).is_some_and(|connection| connection.is_detached()) {
+                continue;
+            }
+            let Some((connection, _)) = self.held.seats.sit(index) else { continue };
+            let Some((state, leftover)) = connection.take_detached() else { continue };
             self.deadlines.cancel(self.nodes, index);
             let handle = self.handle_of(index);
-            let Some(slot) = self.held.slots.remove(handle) else { continue };
-            self.unmark(&slot);
+            let Some(left) = self.held.seats.remove(handle) else { continue };
+            self.unmark(left.marks);
             let leftover = match leftover {
                 Some(buf) if buf.is_empty() || planted!(LeftoverDropped) => {
                     self.release(buf);
@@ -222,17 +226,17 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
                 }
                 leftover => leftover,
             };
-            self.handler.closed(handle, CloseReason::Detached, slot.connection.requests_served());
+            self.handler.closed(handle, CloseReason::Detached, left.served);
             self.counters.active -= 1;
             self.counters.detached += 1;
             self.counters.closed.count(CloseReason::Detached);
             if self.mode() != Mode::Run {
-                self.count_stopped(CloseReason::Detached, slot.marks);
+                self.count_stopped(CloseReason::Detached, left.marks);
             }
             if !planted!(NoAcceptAfterDetach) {
                 self.resume_accepting();
             }
-            return Some(Detached { io: slot.io, leftover, state });
+            return Some(Detached { io: left.io, leftover, state });
         }
         None
     }
@@ -247,7 +251,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     #[cold]
     pub fn close_detached(&mut self, now: Instant) {
         while let Some(index) = self.detached.pop(self.nodes) {
-            if self.held.slots.by_index(index).is_some_and(|slot| slot.connection.is_detached()) {
+            if self.held.seats.look(index).is_some_and(|connection| connection.is_detached()) {
                 self.end(now, index, CloseReason::UpgradeFinished);
             }
         }
@@ -263,11 +267,11 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// The next operation of a connection in the ready list. A connection stays at the front until it has no more.
     fn next_ready_control(&mut self) -> Option<Control<'p>> {
         while let Some(index) = self.ready.pop(self.nodes) {
-            let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
-            let Some(action) = slot.connection.next_action(&mut self.held.pool) else { continue };
-            let io = slot.io;
-            if slot.connection.has_action() {
+            let Some((action, io)) = self.held.seats.next_action(index, &mut self.held.pool) else { continue };
+            if self.held.seats.has_action(index) {
                 self.ready.push_front(self.nodes, index);
+            } else {
+                self.held.seats.rest(index);
             }
             return Some(control(action, self.handle_of(index), io));
         }
@@ -285,10 +289,14 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if !self.lobby.is_empty() {
             self.mark_leaving(index);
         }
-        let slot = self.held.slots.by_index_mut(index)?;
         #[cfg(not(feature = "small"))]
-        if let Some((head, body)) = slot.connection.take_response() {
-            let io = slot.io;
+        let (connection, slot) = self.held.seats.busy(index)?;
+        #[cfg(feature = "small")]
+        let (connection, io) = self.held.seats.sit(index)?;
+        #[cfg(not(feature = "small"))]
+        let io = slot.io;
+        #[cfg(not(feature = "small"))]
+        if let Some((head, body)) = connection.take_response() {
             if self.sending.push(index).is_ok() {
                 slot.marks |= mark::UNARMED;
             } else {
@@ -297,12 +305,15 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             let token = OpToken::new(index, handle.generation, OpKind::Send);
             return Some(Submission { token, op: Op::Send { io, head, body } });
         }
-        let is_starved = slot.connection.is_starved();
-        let next = if is_starved { Ok(None) } else { slot.connection.next_operation(&mut self.held.pool) };
-        let (io, has_more) = (slot.io, slot.connection.has_action());
+        let is_starved = connection.is_starved();
+        let next = if is_starved { Ok(None) } else { connection.next_operation(&mut self.held.pool) };
+        let has_more = connection.has_action();
         let is_send = matches!(next, Ok(Some(Action::Send { .. } | Action::SendFile { .. })));
         if !is_send || self.sending.push(index).is_err() {
             self.update_deadline(now, index);
+        }
+        if !is_send {
+            self.held.seats.rest(index);
         }
         let action = match next {
             Ok(Some(action)) => action,
@@ -329,10 +340,17 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// token was `token`.
     #[cfg(not(feature = "small"))]
     #[inline(always)]
-    fn receive_again(&mut self, now: Instant, handle: Handle, io: IoHandle, token: OpToken) -> Submission<'p> {
+    fn receive_again(
+        &mut self,
+        now: Instant,
+        handle: Handle,
+        resting: Resting,
+        io: IoHandle,
+        token: OpToken,
+    ) -> Submission<'p> {
         // Usually the send was submitted in this turn, and is the last one that was.
         let is_last = self.sending.last() == Some(&handle.index);
-        if let Some(slot) = self.held.slots.by_index_mut(handle.index) {
+        if let Some(slot) = self.held.seats.rest_as(handle.index, resting) {
             if is_last {
                 self.sending.pop();
                 slot.marks &= !mark::UNARMED;
@@ -347,10 +365,10 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// The connection has no operation to submit: it waits for a buffer, for the program, or for an operation in
     /// flight.
     fn settle_idle(&mut self, index: u32) {
-        let Some(slot) = self.held.slots.by_index(index) else { return };
-        if slot.connection.is_starved() {
+        let Some(connection) = self.held.seats.look(index) else { return };
+        if connection.is_starved() {
             self.join_queue(index);
-        } else if H::NEEDS.upgrades && slot.connection.is_detached() {
+        } else if H::NEEDS.upgrades && connection.is_detached() {
             self.detached.push(self.nodes, index);
         }
     }
@@ -361,7 +379,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     pub(super) fn arm_sends(&mut self, now: Instant) {
         while let Some(index) = self.sending.pop() {
             #[cfg(not(feature = "small"))]
-            if let Some(slot) = self.held.slots.by_index_mut(index) {
+            if let Some(slot) = self.held.seats.slot_mut(index) {
                 slot.marks &= !mark::UNARMED;
             }
             if !planted!(SendsNotArmed) {
@@ -376,25 +394,24 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if !self.lobby.is_empty() {
             self.mark_leaving(index);
         }
-        let Some(slot) = self.held.slots.by_index_mut(index) else { return };
-        if H::NEEDS.upgrades && slot.connection.is_detached() {
+        let Some(connection) = self.held.seats.look(index) else { return };
+        if H::NEEDS.upgrades && connection.is_detached() {
             self.detached.push(self.nodes, index);
-        } else if slot.connection.is_starved() {
+        } else if connection.is_starved() {
             self.join_queue(index);
         }
+        self.held.seats.rest(index);
         self.ready.push(self.nodes, index);
     }
 
     #[cfg_attr(not(feature = "small"), inline)]
     pub(super) fn update_deadline(&mut self, now: Instant, index: u32) {
-        let Some(slot) = self.held.slots.by_index_mut(index) else { return };
-        let Some(change) = slot.connection.deadline_change(now) else { return };
-        slot.grace = 0;
+        let Some(change) = self.held.seats.deadline_change(index, now) else { return };
         match change {
             Some(Deadline::Idle) if planted!(DeadlineNotArmed) => self.deadlines.cancel(self.nodes, index),
             Some(Deadline::Wake) if planted!(WakeNotArmed) => self.deadlines.cancel(self.nodes, index),
             Some(Deadline::Wake) if H::NEEDS.deferral => {
-                self.deadlines.arm_wake(self.nodes, index, slot.connection.wake_at(now));
+                self.deadlines.arm_wake(self.nodes, index, self.held.seats.wake_at(index, now));
             }
             Some(class) => {
                 let at = Instant(now.0.saturating_add(self.timeout_ms(class as usize)));
@@ -409,17 +426,17 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// Frees the slot of a connection whose handle has been closed.
     fn free(&mut self, now: Instant, handle: Handle, peers: &dyn Peers) {
         self.deadlines.cancel(self.nodes, handle.index);
-        let Some(slot) = self.held.slots.remove(handle) else { return };
-        self.unmark(&slot);
-        let reason = slot.connection.close_reason().unwrap_or(CloseReason::PeerClosed);
-        self.handler.closed(handle, reason, slot.connection.requests_served());
+        let Some(left) = self.held.seats.remove(handle) else { return };
+        self.unmark(left.marks);
+        let reason = left.reason.unwrap_or(CloseReason::PeerClosed);
+        self.handler.closed(handle, reason, left.served);
         self.counters.active -= 1;
         self.counters.closed.count(reason);
         if planted!(ClosedCountedTwice) && reason == CloseReason::PeerAsked {
             self.counters.closed.count(reason);
         }
         if self.mode() != Mode::Run {
-            self.count_stopped(reason, slot.marks);
+            self.count_stopped(reason, left.marks);
         }
         if !planted!(NoAcceptAfterClose) {
             self.resume_accepting();
@@ -469,8 +486,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         act: impl FnOnce(&mut Connection<'p, H::Exchange>, &mut Context<'_, '_, 'p, H>),
     ) {
         let handle = self.handle_of(index);
-        if let Some(slot) = self.held.slots.by_index_mut(index) {
-            act(&mut slot.connection, &mut context!(self, now, peers, handle, slot.io));
+        if let Some((connection, io)) = self.held.seats.sit(index) {
+            act(connection, &mut context!(self, now, peers, handle, io));
             self.settle_later(now, index);
         }
     }
@@ -498,7 +515,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let mut from = 0;
         while let Some(index) = self.deferrals.next_resolved(from) {
             from = index + 1;
-            if self.held.slots.by_index(index).is_some_and(|slot| slot.connection.waits_for_token()) {
+            if self.held.seats.look(index).is_some_and(|connection| connection.waits_for_token()) {
                 if let Some(cell) = self.deferrals.cell(index) {
                     cell.clear();
                 }
@@ -517,7 +534,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// The current handle of a slot.
     pub(super) fn handle_of(&self, index: u32) -> Handle {
-        Handle { index, generation: self.held.slots.generation_of(index).unwrap_or_default() }
+        Handle { index, generation: self.held.seats.generation_of(index).unwrap_or_default() }
     }
 }
 

@@ -69,7 +69,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             let mut passed_over = None;
             while let Some(index) = self.deadlines.next_due(self.nodes, class, passed_over, self.seen_until) {
                 let turn = self.turn;
-                let Some(slot) = self.held.slots.by_index_mut(index) else {
+                let Some(slot) = self.held.seats.slot_mut(index) else {
                     self.deadlines.cancel(self.nodes, index);
                     continue;
                 };
@@ -79,7 +79,8 @@ impl<H: Handler> Engine<'_, '_, H> {
                     continue;
                 }
                 self.deadlines.cancel(self.nodes, index);
-                if slot.connection.is_starved_to_receive() && matches!(deadline, Deadline::FirstByte | Deadline::Idle) {
+                let waits = self.held.seats.look(index).is_some_and(|connection| connection.is_starved_to_receive());
+                if waits && matches!(deadline, Deadline::FirstByte | Deadline::Idle) {
                     // Its bytes have arrived; it is the pool that has no buffer for them.
                     let at = Instant(now.0.saturating_add(self.timeout_ms(class)));
                     self.deadlines.arm(self.nodes, index, class, at);

@@ -2,11 +2,11 @@
 //! connections are ended for theirs.
 
 use super::pressure::stale_at;
-use super::{Engine, Slot, SlotNode};
+use super::seats::Seats;
+use super::{Engine, SlotNode};
 use crate::connection::Deadline;
 use crate::error::CloseReason;
 use crate::handler::Handler;
-use crate::pool::ObjectPool;
 use crate::reactor::Peers;
 use crate::state::State;
 use crate::stop::Mode;
@@ -28,9 +28,8 @@ const HEADS_AT_ONCE: usize = 64;
 impl<H: Handler> Engine<'_, '_, H> {
     #[cold]
     pub(super) fn join_queue(&mut self, index: u32) {
-        let Some(slot) = self.held.slots.by_index(index) else { return };
-        let queue =
-            if slot.connection.is_starved_to_receive() { &mut self.starved_to_receive } else { &mut self.starved };
+        let Some(connection) = self.held.seats.look(index) else { return };
+        let queue = if connection.is_starved_to_receive() { &mut self.starved_to_receive } else { &mut self.starved };
         self.counters.starved += u64::from(queue.push(self.nodes, index));
     }
 
@@ -86,7 +85,7 @@ impl<H: Handler> Engine<'_, '_, H> {
     /// waiting connections is empty.
     fn forget_gone(&mut self) {
         while let Some(first) = self.starved_to_receive.first()
-            && !waits_to_receive(&self.held.slots, first)
+            && !waits_to_receive(&self.held.seats, first)
         {
             self.starved_to_receive.pop(self.nodes);
             if H::NEEDS.eviction {
@@ -97,7 +96,7 @@ impl<H: Handler> Engine<'_, '_, H> {
 
     /// How many connections wait to receive, up to `most`.
     fn waiting_to_receive(&mut self, most: usize) -> usize {
-        self.starved_to_receive.count(self.nodes, most, |index| waits_to_receive(&self.held.slots, index))
+        self.starved_to_receive.count(self.nodes, most, |index| waits_to_receive(&self.held.seats, index))
     }
 
     /// The number of free buffers although a connection waits to receive: must be 0 when a program sleeps.
@@ -120,7 +119,7 @@ impl<H: Handler> Engine<'_, '_, H> {
     fn feed_one(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
         let starved = self.counters.starved;
         let is_starved =
-            |engine: &Self| engine.held.slots.by_index(index).is_some_and(|slot| slot.connection.is_starved());
+            |engine: &Self| engine.held.seats.look(index).is_some_and(|connection| connection.is_starved());
         if !is_starved(self) {
             return;
         }
@@ -132,7 +131,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             return;
         }
         // It has yet to receive what it waited for.
-        if let Some(slot) = self.held.slots.by_index_mut(index) {
+        if let Some(slot) = self.held.seats.slot_mut(index) {
             slot.turn = self.turn;
         }
         // The queue makes progress, unless the buffer came from an ended connection.
@@ -159,8 +158,8 @@ impl<H: Handler> Engine<'_, '_, H> {
             let nodes: &mut [SlotNode] = self.nodes;
             let end = Instant(u64::MAX);
             let Some(index) = self.deadlines.next_due(nodes, Deadline::Head as usize, passed_over, end) else { return };
-            let Some((slot, began)) = self.held.slots.by_index(index).zip(self.began(index)) else { return };
-            if slot.connection.is_starved() || !slot.connection.holds_buffer() {
+            let Some((connection, began)) = self.held.seats.look(index).zip(self.began(index)) else { return };
+            if connection.is_starved() || !connection.holds_buffer() {
                 // It is complete and waits for a buffer for its answer, or it waits for a larger buffer.
                 passed_over = Some(index);
                 continue;
@@ -214,18 +213,18 @@ impl<H: Handler> Engine<'_, '_, H> {
     /// counts from when the queue got stuck.
     fn oldest_holders(&self, stuck_since: Instant) -> heapless::Vec<(Instant, u32), AT_ONCE> {
         let mut oldest: heapless::Vec<(Instant, u32), AT_ONCE> = heapless::Vec::new();
-        for (handle, slot) in self.held.slots.iter() {
-            let is_spared = match slot.connection.state() {
+        for (index, connection) in self.held.seats.iter() {
+            let is_spared = match connection.state() {
                 State::Processing | State::Switched => planted!(AnswersSpared),
                 State::ReadingContent => planted!(ContentSpared),
                 _ => false,
             };
-            let is_ending = is_spared || slot.connection.state().is_ending();
-            if is_ending || !slot.connection.holds_buffer() {
+            let is_ending = is_spared || connection.state().is_ending();
+            if is_ending || !connection.holds_buffer() {
                 continue;
             }
-            let began = self.began(handle.index).unwrap_or(stuck_since);
-            let mut last = (began, handle.index);
+            let began = self.began(index).unwrap_or(stuck_since);
+            let mut last = (began, index);
             for entry in &mut oldest {
                 if last.0 < entry.0 {
                     core::mem::swap(entry, &mut last);
@@ -246,8 +245,8 @@ impl<H: Handler> Engine<'_, '_, H> {
     /// Ends a connection that holds a buffer: with 503 if a request is to be answered and nothing of the response has
     /// been sent.
     fn give_up_buffer(&mut self, now: Instant, index: u32, peers: &dyn Peers) {
-        let Some(slot) = self.held.slots.by_index(index) else { return };
-        match slot.connection.state() {
+        let Some(connection) = self.held.seats.look(index) else { return };
+        match connection.state() {
             State::ReadingHead | State::ReadingContent | State::Processing => {
                 self.refuse_overloaded(now, index, peers);
             }
@@ -269,6 +268,6 @@ impl<H: Handler> Engine<'_, '_, H> {
 }
 
 /// Whether the slot is occupied, and its connection has no buffer to receive into.
-fn waits_to_receive<E>(slots: &ObjectPool<'_, Slot<'_, E>>, index: u32) -> bool {
-    slots.by_index(index).is_some_and(|slot| slot.connection.is_starved_to_receive())
+fn waits_to_receive<E>(seats: &Seats<'_, '_, E>, index: u32) -> bool {
+    seats.look(index).is_some_and(|connection| connection.is_starved_to_receive())
 }

@@ -1,8 +1,8 @@
 //! Accepting connections, and when not to.
 
 use super::pressure::{receiving_until, stale_at};
-use super::{Control, Engine, Slot, mark};
-use crate::connection::{Connection, Deadline};
+use super::{Control, Engine, mark};
+use crate::connection::Deadline;
 use crate::error::CloseReason;
 use crate::handler::Handler;
 use crate::handler::{ConnectionId, ConnectionInfo};
@@ -148,7 +148,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         let mode = self.mode();
         let stopping = mode != Mode::Run;
         let accepts = mode != Mode::Abort && self.lobby.is_empty() && self.accept_paused_until.is_none();
-        let first = self.held.slots.capacity() as u32;
+        let first = self.held.seats.capacity() as u32;
         for (index, listener) in (first..).zip(self.listeners.iter_mut()) {
             let io = listener.io;
             let submit = |kind, op| Some(Control::Submit(Submission { token: OpToken::new(index, 0, kind), op }));
@@ -220,7 +220,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if self.mode() != Mode::Run {
             return Err(io);
         }
-        self.insert(now, Connection::new(), io)?;
+        self.insert(now, io)?;
         self.counters.accepted += 1;
         Ok(())
     }
@@ -252,28 +252,34 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// Puts a new connection into a slot, where it is closed if it is not wanted.
     fn insert_new(&mut self, now: Instant, io: IoHandle, peers: &dyn Peers) -> Result<(), IoHandle> {
-        let mut connection = Connection::new();
         let mode = self.mode();
+        let id = self.insert(now, io)?;
         if mode == Mode::Abort {
             // It arrived before the accept was cancelled, or waited in the lobby: accepted, then closed.
-            connection.refuse_new(CloseReason::Stopped);
-        }
-        let id = self.insert(now, connection, io)?;
-        let Some(slot) = self.held.slots.get_mut(id) else { return Ok(()) };
-        if mode == Mode::Abort {
-            slot.marks |= mark::STOPPED_IDLE;
+            self.refuse_new(now, id, CloseReason::Stopped);
+            if let Some(slot) = self.held.seats.slot_mut(id.index) {
+                slot.marks |= mark::STOPPED_IDLE;
+            }
             return Ok(());
         }
         self.sweep_due |= mode == Mode::Drain;
         if !self.handler.accepted(&ConnectionInfo { peers, io, id }) {
-            slot.connection.refuse_new(CloseReason::Shed);
-            self.update_deadline(now, id.index);
+            self.refuse_new(now, id, CloseReason::Shed);
         }
         Ok(())
     }
 
+    /// Closes a new connection of which nothing has been read.
+    #[cold]
+    fn refuse_new(&mut self, now: Instant, id: ConnectionId, reason: CloseReason) {
+        if let Some((connection, _)) = self.held.seats.sit(id.index) {
+            connection.refuse_new(reason);
+            self.update_deadline(now, id.index);
+        }
+    }
+
     fn free_slots(&self) -> usize {
-        self.held.slots.capacity() - self.held.slots.len()
+        self.held.seats.capacity() - self.held.seats.len()
     }
 
     /// The number of free slots in which newcomers can be served.
@@ -281,17 +287,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         self.free_slots().saturating_sub(usize::from(self.refuses && self.mode() == Mode::Run))
     }
 
-    fn insert(
-        &mut self,
-        now: Instant,
-        connection: Connection<'p, H::Exchange>,
-        io: IoHandle,
-    ) -> Result<ConnectionId, IoHandle> {
-        let handle = self
-            .held
-            .slots
-            .insert(Slot { connection, io, turn: self.turn, grace: 0, marks: 0 })
-            .map_err(|slot| slot.io)?;
+    fn insert(&mut self, now: Instant, io: IoHandle) -> Result<ConnectionId, IoHandle> {
+        let handle = self.held.seats.insert(io, self.turn)?;
         self.counters.active += 1;
         self.update_deadline(now, handle.index);
         self.ready.push(self.nodes, handle.index);
@@ -318,7 +315,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             && self.free_slots() > 0
             && let Some(io) = self.lobby.pop_back(self.listeners)
         {
-            if let Ok(id) = self.insert(now, Connection::new(), io) {
+            if let Ok(id) = self.insert(now, io) {
                 self.refuse_overloaded(now, id.index, peers);
             }
         }
@@ -327,7 +324,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             self.slot_pressure.rest(now);
         } else if self.promise_due <= now {
             self.promise_due = now.plus_ms(PROMISE_MS);
-            self.promised_more = (self.promised_more + 1).min(self.held.slots.capacity());
+            self.promised_more = (self.promised_more + 1).min(self.held.seats.capacity());
         }
     }
 
@@ -393,7 +390,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
                 }
                 break; // the following ones are even younger
             }
-            let io = self.held.slots.by_index(index)?.io;
+            let io = self.held.seats.slot(index)?.io;
             if peers.unacknowledged(io).is_none_or(|count| count == 0 || planted!(NewcomerDestroys)) {
                 return Some(Answered::Received(index));
             }
@@ -410,7 +407,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     fn oldest_heard(&mut self, class: Deadline) -> Option<(Instant, u32)> {
         let mut index = self.deadlines.oldest(class as usize)?;
         for _ in 0..PASSED_OVER_MAX {
-            if self.held.slots.by_index(index).is_some_and(|slot| !slot.connection.is_starved()) {
+            if self.held.seats.look(index).is_some_and(|connection| !connection.is_starved()) {
                 return Some((self.began(index)?, index));
             }
             index = self.deadlines.next_due(self.nodes, class as usize, Some(index), Instant(u64::MAX))?;
@@ -424,23 +421,26 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if !H::NEEDS.eviction {
             return;
         }
-        let Some(slot) = self.held.slots.by_index_mut(index) else { return };
+        let Some(connection) = self.held.seats.look(index) else { return };
+        let mut marks = 0;
+        if connection.close_reason().is_some() {
+            marks |= mark::PROMISED;
+        }
+        if matches!(connection.state(), State::Closing | State::Closed) {
+            marks |= mark::PROMISED | mark::LEAVING;
+        }
+        let Some(slot) = self.held.seats.slot_mut(index) else { return };
         let before = slot.marks;
-        if slot.connection.close_reason().is_some() {
-            slot.marks |= mark::PROMISED;
-        }
-        if matches!(slot.connection.state(), State::Closing | State::Closed) {
-            slot.marks |= mark::PROMISED | mark::LEAVING;
-        }
+        slot.marks |= marks;
         let new = slot.marks & !before;
         self.promised += usize::from(new & mark::PROMISED != 0);
         self.leaving += usize::from(new & mark::LEAVING != 0);
     }
 
-    /// Updates the counts for a slot that has become free.
-    pub(super) fn unmark(&mut self, slot: &Slot<'p, H::Exchange>) {
-        self.promised -= usize::from(slot.marks & mark::PROMISED != 0 && !planted!(PromiseKept));
-        self.leaving -= usize::from(slot.marks & mark::LEAVING != 0 && !planted!(LeavingKept));
+    /// Updates the counts for a slot with these marks, which has become free.
+    pub(super) fn unmark(&mut self, marks: u8) {
+        self.promised -= usize::from(marks & mark::PROMISED != 0 && !planted!(PromiseKept));
+        self.leaving -= usize::from(marks & mark::LEAVING != 0 && !planted!(LeavingKept));
         self.promised_more = 0;
     }
 
@@ -465,7 +465,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     }
 
     fn listener_mut(&mut self, token: OpToken) -> Option<&mut Listener> {
-        let index = (token.slot() as usize).checked_sub(self.held.slots.capacity())?;
+        let index = (token.slot() as usize).checked_sub(self.held.seats.capacity())?;
         self.listeners.get_mut(index)
     }
 }

@@ -5,26 +5,28 @@ mod due;
 mod famine;
 mod listener;
 mod pressure;
+mod seats;
 mod stopping;
 
 use core::fmt;
 
-use crate::connection::{Connection, Deadline, receive_class};
+use crate::connection::{Deadline, receive_class};
 use crate::counters::Counters;
 use crate::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
 use crate::defer::Deferrals;
 use crate::fifo::{Fifo, Linked, Links};
 use crate::handler::Handler;
 use crate::limits::{Limits, Overload};
-use crate::pool::{Arena, Buf, BufferPool, Class, Entry, ObjectPool};
+use crate::pool::{Arena, Buf, BufferPool, Class, Entry};
 use crate::preamble::Preamble;
 use crate::reactor::{IoHandle, OpToken, Shutdown, Submission};
 use crate::stop::Mode;
 use crate::time::Instant;
-use listener::{Listening, Lobby};
-
 pub use listener::Listener;
+use listener::{Listening, Lobby};
 use pressure::{Marks, Pressure};
+use seats::Seats;
+pub use seats::{Record, Records, Slot};
 
 /// How often the wall clock is read.
 const DATE_INTERVAL_MS: u32 = 250;
@@ -40,17 +42,18 @@ pub const LENT_MAX: usize = 64;
 ///
 /// ```
 /// use aurora_http_core::defer::Deferrals;
-/// use aurora_http_core::engine::{Listener, SlotNode, Storage};
+/// use aurora_http_core::engine::{Listener, Records, SlotNode, Storage};
 /// use aurora_http_core::pool::Slots;
 ///
 /// // Sixteen connections from two listeners, for a handler that keeps a u32 per exchange and defers no answers:
-/// let mut slots = Slots::<_, 16>::new();
+/// let (mut slots, mut records) = (Slots::<_, 16>::new(), Records::<_, 16>::new());
 /// let mut nodes = [SlotNode::new(); 16];
 /// let mut listeners = [const { Listener::new() }; 2];
 /// let mut loans = [const { None }; 4];
 /// let mut scratch = [0; 512];
 /// let storage: Storage<'_, '_, u32> = Storage {
 ///     slots: slots.entries(),
+///     records: records.records(),
 ///     nodes: &mut nodes,
 ///     listeners: &mut listeners,
 ///     loans: &mut loans,
@@ -62,6 +65,9 @@ pub const LENT_MAX: usize = 64;
 pub struct Storage<'s, 'p, E> {
     /// One entry per connection.
     pub slots: &'s mut [Entry<Slot<'p, E>>],
+    /// One record per connection. As long as fewer connections are busy at the same time, the last ones stay untouched.
+    /// With the feature `small` records are empty, and there may be fewer.
+    pub records: &'s mut [Record<'p, E>],
     /// One node per connection.
     pub nodes: &'s mut [SlotNode],
     /// One place per listener, at most 65 535; none if the program accepts all connections itself.
@@ -83,26 +89,12 @@ impl<'p, E> Storage<'_, 'p, E> {
         }
         self.listeners.fill_with(Listener::new);
         self.deferrals.reset();
-        for mut slot in self.slots.iter_mut().filter_map(Entry::vacate) {
-            slot.connection.release_buffers(pool);
-        }
+        Seats::refresh(self.slots, self.records, pool);
         for loan in self.loans.iter_mut().filter_map(Option::take) {
             // Refused only if the pool already has all its buffers, so that this one is not the pool's.
             let _ = pool.release(loan);
         }
     }
-}
-
-/// The state that an engine keeps per connection.
-#[derive(Debug)]
-pub struct Slot<'p, E> {
-    connection: Connection<'p, E>,
-    io: IoHandle,
-    /// The last turn in which something was received or sent; at first, the turn in which it was accepted.
-    turn: u16,
-    /// The number of turns that its deadline has been overdue while each turn received or sent something.
-    grace: u8,
-    marks: u8,
 }
 
 /// Bits of [`Slot::marks`].
@@ -121,19 +113,13 @@ mod mark {
 /// Everything that owns buffers. However the engine ends, those that connections hold go back to the pool, and so into
 /// its table.
 struct Holdings<'s, 'p, E> {
-    slots: ObjectPool<'s, Slot<'p, E>>,
+    seats: Seats<'s, 'p, E>,
     pool: BufferPool<'s, 'p>,
 }
 
 impl<E> Holdings<'_, '_, E> {
     fn release_all(&mut self) {
-        let mut at = None;
-        while let Some(index) = self.slots.next_occupied_after(at) {
-            at = Some(index);
-            if let Some(slot) = self.slots.by_index_mut(index).filter(|_| !planted!(SlotBuffersLost)) {
-                slot.connection.release_buffers(&mut self.pool);
-            }
-        }
+        self.seats.release_buffers(&mut self.pool);
     }
 }
 
@@ -143,10 +129,16 @@ impl<E> Drop for Holdings<'_, '_, E> {
     }
 }
 
+#[cfg(not(feature = "small"))]
+const _: () = assert!(
+    size_of::<Entry<Slot<'static, [u64; 2]>>>() + size_of::<SlotNode>() <= 72,
+    "an idle connection must take at most 72 bytes, whatever the handler keeps"
+);
+
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(
-    size_of::<Entry<Slot<'static, [u64; 2]>>>() + size_of::<SlotNode>() <= 240,
-    "an idle connection must take at most 240 bytes, including 16 bytes of the handler's"
+    size_of::<Record<'static, [u64; 2]>>() <= 192,
+    "a busy connection must take at most 192 bytes more, including 16 bytes of the handler's"
 );
 
 /// A connection's links in the engine's lists. They are in a separate table, so that a slot can be reused while a list
@@ -354,7 +346,8 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         limits: Limits,
         preamble: Preamble,
     ) -> Result<Self, EngineError> {
-        if storage.slots.is_empty() || storage.nodes.len() < storage.slots.len() {
+        let fit = Seats::fit(storage.slots, storage.records) && storage.nodes.len() >= storage.slots.len();
+        if storage.slots.is_empty() || !fit {
             return Err(EngineError::NoSlots);
         }
         let receive_class = receive_class(&limits);
@@ -364,7 +357,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         // With a single slot, no connection would ever be served.
         let refuses = limits.overload == Overload::Refuse && storage.slots.len() > 1;
         Ok(Self {
-            held: Holdings { slots: ObjectPool::new(storage.slots), pool },
+            held: Holdings { seats: Seats::new(storage.slots, storage.records), pool },
             nodes: storage.nodes,
             loans: storage.loans,
             arena: Arena::new(storage.scratch),
@@ -464,7 +457,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.mode() != Mode::Run
-            && self.held.slots.is_empty()
+            && self.held.seats.is_empty()
             && self.lobby.is_empty()
             && self.listeners.iter().all(|listener| listener.state == Listening::Closed)
     }
@@ -523,8 +516,8 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
 impl<H: Handler> fmt::Debug for Engine<'_, '_, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
-            .field("connections", &self.held.slots.len())
-            .field("capacity", &self.held.slots.capacity())
+            .field("connections", &self.held.seats.len())
+            .field("capacity", &self.held.seats.capacity())
             .field("mode", &self.mode)
             .field("counters", &self.counters)
             .finish_non_exhaustive()
@@ -535,7 +528,7 @@ impl<H: Handler> fmt::Debug for Engine<'_, '_, H> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// There are no slots, or fewer nodes than slots.
+    /// There are no slots, or fewer records or nodes than slots.
     NoSlots,
     /// The pool has too few buffers to receive into and to send from.
     NoBuffers,
@@ -546,7 +539,7 @@ pub enum EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSlots => f.write_str("an engine needs at least one slot, and a node for each"),
+            Self::NoSlots => f.write_str("an engine needs at least one slot, and a record and a node for each"),
             Self::NoBuffers => f.write_str("the pool needs at least one buffer to receive into and one to send from"),
             Self::TooManyListeners => f.write_str("the engine's storage has no place for another listener"),
         }

@@ -38,7 +38,7 @@ impl<H: Handler> Engine<'_, '_, H> {
         self.sweep_at = None;
         let mut at = None;
         while mode == Mode::Abort
-            && let Some(index) = self.held.slots.next_occupied_after(at)
+            && let Some(index) = self.held.seats.next_occupied_after(at)
         {
             at = Some(index);
             self.end(now, index, CloseReason::Aborted);
@@ -74,26 +74,28 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
         self.sweep_at = None;
         let mut at = None;
-        while let Some(index) = self.held.slots.next_occupied_after(at) {
+        while let Some(index) = self.held.seats.next_occupied_after(at) {
             at = Some(index);
             let began = self.began(index);
-            let Some(slot) = self.held.slots.by_index_mut(index) else { continue };
-            if slot.connection.wants_stop_notice() {
+            let Some(connection) = self.held.seats.look(index) else { continue };
+            if connection.wants_stop_notice() {
                 self.act_on(now, index, peers, |connection, cx| connection.handle_stopping(cx));
                 continue;
             }
-            let is_unused = matches!(slot.connection.state(), State::New | State::KeepAlive);
+            let state = connection.state();
+            let is_unused = matches!(state, State::New | State::KeepAlive);
             // A connection that waits for a buffer has a request that has yet to be read.
-            if !is_unused || slot.connection.is_starved() {
+            if !is_unused || connection.is_starved() {
                 continue;
             }
+            let Some(slot) = self.held.seats.slot_mut(index) else { continue };
             if slot.turn == self.turn {
                 // It has only just begun to receive.
                 self.sweep_due = true;
                 continue;
             }
             let patient_until = began.map(|began| began.plus_ms(NEWCOMER_MS));
-            if slot.connection.state() == State::New
+            if state == State::New
                 && !planted!(NewcomersUnheard)
                 && let Some(until) = patient_until.filter(|until| *until > self.seen_until)
             {

@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::{Client, ClientRecv, Sim};
 use crate::budget::buffers_for;
 use crate::defer::{DeferCell, DeferToken, Deferrals};
-use crate::engine::{Engine, Listener, SlotNode, Storage};
+use crate::engine::{Engine, Listener, Record, SlotNode, Storage};
 use crate::handler::Handler;
 use crate::limits::Limits;
 use crate::pool::{BufferPool, Entry};
@@ -42,6 +42,7 @@ pub fn with_server<H: Handler, R>(handler: H, limits: Limits, test: impl FnOnce(
     let mut memory = vec![0; counts.slab_bytes() + 63];
     let mut table: Vec<_> = (0..counts.total()).map(|_| None).collect();
     let mut slots: Vec<_> = (0..CONNECTIONS).map(|_| Entry::new()).collect();
+    let mut records: Vec<_> = (0..CONNECTIONS).map(|_| Record::new()).collect();
     let mut nodes = vec![SlotNode::new(); CONNECTIONS];
     let mut listener = [Listener::new()];
     let mut loans: Vec<_> = (0..8).map(|_| None).collect();
@@ -53,6 +54,7 @@ pub fn with_server<H: Handler, R>(handler: H, limits: Limits, test: impl FnOnce(
     let deferrals = Deferrals::new(0, &cells, &bell);
     let storage = Storage {
         slots: &mut slots,
+        records: &mut records,
         nodes: &mut nodes,
         listeners: &mut listener,
         loans: &mut loans,

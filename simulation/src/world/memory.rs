@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use aurora_http_core::budget::held_max;
 use aurora_http_core::defer::{DeferCell, Deferrals};
-use aurora_http_core::engine::{Listener, Slot, SlotNode, Storage};
+use aurora_http_core::engine::{Listener, Record, Slot, SlotNode, Storage};
 use aurora_http_core::pool::{Buf, BufferPool, ClassCounts, Entry};
 use aurora_http_core::readiness::{Held, Parked};
 
@@ -15,6 +15,7 @@ use crate::plan::Plan;
 pub(super) struct Memory<'p> {
     counts: ClassCounts,
     slots: Vec<Entry<Slot<'p, Owned>>>,
+    records: Vec<Record<'p, Owned>>,
     nodes: Vec<SlotNode>,
     listeners: [Listener; 1],
     loans: Vec<Option<Buf<'p>>>,
@@ -48,6 +49,7 @@ impl<'p> Memory<'p> {
         Self {
             counts: world.counts,
             slots: (0..world.slots).map(|_| Entry::with_generation(world.generation)).collect(),
+            records: (0..world.slots).map(|_| Record::new()).collect(),
             nodes: vec![SlotNode::new(); world.slots],
             listeners: [Listener::new()],
             loans: (0..8).map(|_| None).collect(),
@@ -75,6 +77,7 @@ impl<'p> Memory<'p> {
         let deferrals = Deferrals::new(0, &self.cells, &self.bell).with_group_bells(&self.groups);
         let storage = Storage {
             slots: &mut self.slots,
+            records: &mut self.records,
             nodes: &mut self.nodes,
             listeners: &mut self.listeners,
             loans: &mut self.loans,

@@ -49,6 +49,7 @@ types! {
     engine::Storage<'static, 'static, Infallible>,
     pool::Entry<engine::Slot<'static, Infallible>>,
     pool::Entry<engine::Slot<'static, [u32; 4]>>,
+    engine::Record<'static, Infallible>,
     engine::SlotNode,
     readiness::Readiness<'static, 'static, Sockets>,
     readiness::Parked,
