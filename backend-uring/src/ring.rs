@@ -274,8 +274,9 @@ impl Drop for Ring {
     }
 }
 
-/// The longest completion queue that the kernel allows.
-const COMPLETIONS_MAX: u32 = 65_536;
+/// The longest completion queue: more completions than a turn handles, so that it does not grow with the connections. The kernel
+/// keeps the others meanwhile, in order, and gives them with the next calls.
+const COMPLETIONS_MAX: u32 = 4_096;
 
 /// Bytes that the two queues occupy.
 pub(crate) const fn bytes(completions: u32) -> usize {
@@ -288,6 +289,7 @@ pub(crate) const fn bytes(completions: u32) -> usize {
 /// The best ring that the kernel will set up, and whether it defers its work to our calls.
 fn build(completions: u32) -> Result<(IoUring, bool), Errno> {
     let submissions = SUBMISSIONS.min(completions);
+    let completions = COMPLETIONS_MAX.min(completions);
     let mut builder = IoUring::builder();
     builder.setup_cqsize(completions).setup_clamp().setup_submit_all();
     builder.setup_coop_taskrun().setup_taskrun_flag().dontfork();

@@ -280,8 +280,8 @@ mod tests {
     fn every_invalid_value_is_named_and_comes_with_advice() {
         type Change = fn(&mut Config);
         let rows: [(Change, &str); 20] = [
-            (|c| c.listeners.clear(), "listeners = 0: use 1 to 8"),
-            (|c| c.listeners = vec![Source::Unix("a".into()); 9], "listeners = 9: use 1 to 8"),
+            (|c| c.listeners.clear(), "listeners = 0: nobody could connect; use at least 1"),
+            (|c| c.listeners = vec![Source::Unix("a".into()); 65_536], "listeners = 65536: use at most 65535"),
             (|c| c.workers = 0, "workers = 0: a server needs at least 1"),
             (|c| c.connections = 0, "connections = 0: use 1 to 8388608 per worker"),
             (|c| c.connections = usize::MAX, "connections = 18446744073709551615: use 1 to"),

@@ -40,11 +40,13 @@ fn error_of(
 #[test]
 fn an_engine_needs_a_slot_a_record_and_a_node_for_each_and_buffers_to_receive_and_to_send() {
     let two = ClassCounts::new([2, 2, 0, 0, 0]);
+    // The core's feature `small` keeps connections in their slots.
+    let needs_records = size_of::<Record<'_, ()>>() > 0;
     for (slots, records, nodes, error) in [
         (0, 0, 0, Some(EngineError::NoSlots)),
         (0, 1, 1, Some(EngineError::NoSlots)),
         (2, 2, 1, Some(EngineError::NoSlots)),
-        (2, 1, 2, Some(EngineError::NoSlots)),
+        (2, 1, 2, needs_records.then_some(EngineError::NoSlots)),
         (1, 1, 1, None),
         (1, 2, 2, None),
     ] {
