@@ -96,7 +96,7 @@ impl<E> Connection<'_, E> {
 
     /// What is left of it at rest.
     #[inline]
-    pub(super) const fn resting(&self) -> Resting {
+    pub(super) fn resting(&self) -> Resting {
         let exchange = &self.exchange;
         let served = if planted!(RestForgetsRequests) { 0 } else { exchange.served };
         Resting { served, flags: exchange.flags(), state: exchange.state, armed: exchange.armed }
