@@ -95,7 +95,7 @@ pub use aurora_http_core::handler::{
     whole,
 };
 pub use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
-pub use aurora_http_core::pool::{Class, ClassCounts};
+pub use aurora_http_core::pool::{Class, ClassCounts, ClassSizes};
 pub use aurora_http_core::reactor::{IoError, Peer, Security};
 pub use aurora_http_core::request::{Method, Request, Trailers, Version};
 pub use aurora_http_core::stop::StopFlag;

@@ -11,7 +11,8 @@ use std::thread::{self, JoinHandle};
 
 use aurora_http::core::budget::buffers_for;
 use aurora_http::{
-    Class, Report, Request, ResponseWriter, Server, ServerError, WorkerOutcome, WriteError, buffer_memory, handler_fn,
+    Class, ClassSizes, Report, Request, ResponseWriter, Server, ServerError, WorkerOutcome, WriteError, buffer_memory,
+    handler_fn,
 };
 use http::{Client, DEADLINE, eventually};
 
@@ -147,7 +148,7 @@ fn buffer_memory_is_reused_by_the_next_server() {
         .into_iter()
         .map(|class| {
             let wanted = buffers_for(1024).of(class).saturating_sub(2 * buffers_for(64).of(class));
-            wanted as usize * class.size()
+            wanted as usize * ClassSizes::default().of(*class)
         })
         .sum();
     assert!(missing > 0 && more.allocated - first.allocated <= missing);

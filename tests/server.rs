@@ -207,7 +207,7 @@ fn configuration_errors_are_reported_before_anything_starts() {
         (local().connections(0), "connections = 0: "),
         (local().backlog(0), "backlog = 0: "),
         (local().limits(limits), "limits.fields_max = 1000: "),
-        (local().buffers(ClassCounts::NONE.with(Class::Huge, 8)), "buffers = 0 of that size: "),
+        (local().buffers(ClassCounts::NONE.with(Class::Tiny, 8)), "buffers = 0 of that size: "),
         (local().server_name("a\nb"), "server_name = "),
         (local().server_name("x".repeat(65)), "server_name = "),
         (local().server_name("caf\u{e9}".to_owned()), "server_name = "),

@@ -26,6 +26,10 @@ pub const ANSWER_BYTES_MAX: usize = encode::STATUS_LINE_BYTES
     + ANSWER_TEXT_BYTES_MAX
     + "\n".len();
 
+/// Room that must be free in a send buffer before a handler is called, in bytes. It ensures that an answer can always be
+/// written, and that a full buffer never makes a handler run twice.
+pub(crate) const RESERVE: usize = ANSWER_BYTES_MAX + CONTINUE.len();
+
 const LONGEST_REASON: &str = "Network Authentication Required";
 
 const TEXT_PLAIN: FieldLine<'_> = FieldLine::new("Content-Type: text/plain").unwrap();

@@ -123,6 +123,29 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The same limits, but no head, response, or collected content longer than `buffer_bytes`, for a pool without longer buffers;
+    /// and a target is at most half of a head that this shortens.
+    ///
+    /// ```
+    /// use aurora_http_core::limits::Limits;
+    ///
+    /// const LIMITS: Limits = Limits::small_device().within(512);
+    /// assert_eq!((LIMITS.head_bytes_max, LIMITS.target_bytes_max), (512, 256));
+    /// ```
+    #[must_use]
+    pub const fn within(mut self, buffer_bytes: u32) -> Self {
+        const fn min(a: u32, b: u32) -> u32 {
+            if a < b { a } else { b }
+        }
+        if self.head_bytes_max > buffer_bytes {
+            self.head_bytes_max = buffer_bytes;
+            self.target_bytes_max = min(self.target_bytes_max, buffer_bytes / 2);
+        }
+        self.content_collected_max = min(self.content_collected_max, buffer_bytes);
+        self.response_bytes_max = min(self.response_bytes_max, buffer_bytes);
+        self
+    }
+
     /// For a device with a few tens of kilobytes of memory.
     #[must_use]
     pub const fn small_device() -> Self {

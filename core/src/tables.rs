@@ -5,7 +5,7 @@
 use crate::budget::handles_max;
 use crate::defer::Deferrals;
 use crate::engine::{Listener, Records, Slot, SlotNode, Storage};
-use crate::pool::{Buf, BufferPool, Buffers, Class, ClassCounts, Slots};
+use crate::pool::{Buf, BufferPool, Buffers, ClassCounts, ClassSizes, Slots};
 use crate::readiness::{Held, Parked};
 
 /// `COUNT` buffers of `LEN` bytes and the table of a pool of them: all that a [`Solo`](crate::adapter) needs.
@@ -24,7 +24,7 @@ pub struct PoolTables<'p, const COUNT: usize, const LEN: usize> {
 }
 
 impl<'p, const COUNT: usize, const LEN: usize> PoolTables<'p, COUNT, LEN> {
-    /// Memory that nothing uses yet. `LEN` must be the size of a [`Class`], or it does not compile.
+    /// Memory that nothing uses yet. `LEN` must be a length that [`Buffers`] can have, or it does not compile.
     #[must_use]
     pub const fn new() -> Self {
         Self { bytes: Buffers::new(), table: [const { None }; COUNT] }
@@ -40,9 +40,14 @@ fn pool_of<'p, const COUNT: usize, const LEN: usize>(
     bytes: &'p mut Buffers<COUNT, LEN>,
     table: &'p mut [Option<&'p mut [u8]>; COUNT],
 ) -> BufferPool<'p, 'p> {
-    let counts = match Class::of_size(LEN) {
-        Some(class) => ClassCounts::NONE.with(class, COUNT as u32),
-        None => ClassCounts::NONE,
+    let counts = const {
+        match ClassSizes::with(LEN) {
+            Some(sizes) => match sizes.class_of(LEN) {
+                Some(class) => ClassCounts::NONE.sized(sizes).with(class, COUNT as u32),
+                None => ClassCounts::NONE,
+            },
+            None => ClassCounts::NONE,
+        }
     };
     // Neither can fail: table and bytes have the length that the counts say.
     let mut pool = BufferPool::new(table, counts).unwrap_or_else(|_| BufferPool::empty());
@@ -118,7 +123,7 @@ impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize
     const HANDLES_SUFFICE: () =
         assert!(HANDLES >= handles_max(CONNECTIONS, 1), "a listener and a newcomer need a handle each");
 
-    /// Memory that nothing uses yet. `LEN` must be the size of a [`Class`], and there must be a handle for each connection, a
+    /// Memory that nothing uses yet. `LEN` must be a length that [`Buffers`] can have, and there must be a handle for each connection, a
     /// listener and a newcomer, or it does not compile.
     #[must_use]
     pub const fn new() -> Self {

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let signal = aurora_embedding::terminated()?;
     let (mut site, mut clock, mut preamble) = (Site::default(), SystemClock::start(), Preamble::new("poll_loop")?);
     let (limits, mut counters, mut in_flight) = (Limits::default(), Counters::default(), 0);
-    let mut memory: Vec<_> = (0..BUFFERS).map(|_| Buffers::<1, { Class::Small.size() }>::new()).collect();
+    let mut memory: Vec<_> = (0..BUFFERS).map(|_| Buffers::<1, 4096>::new()).collect();
     let mut table: Vec<Option<&mut [u8]>> = (0..BUFFERS).map(|_| None).collect();
     let mut pool = BufferPool::new(&mut table, ClassCounts::NONE.with(Class::Small, BUFFERS as u32))?;
     memory.iter_mut().try_for_each(|memory| pool.add_buffers(memory))?;

@@ -64,7 +64,7 @@ async fn accept(
 }
 
 async fn serve(stream: TcpStream, mut stopped: watch::Receiver<bool>, _permit: OwnedSemaphorePermit) {
-    let mut memory = Box::new(Buffers::<BUFFERS, { Class::Small.size() }>::new());
+    let mut memory = Box::new(Buffers::<BUFFERS, 4096>::new());
     let mut table = [const { None }; BUFFERS];
     let mut pool = BufferPool::new(&mut table, ClassCounts::NONE.with(Class::Small, BUFFERS as u32)).expect("it fits");
     pool.add_buffers(&mut memory).expect("they fit");

@@ -1,6 +1,5 @@
 //! One request and what the handler does with it.
 
-use aurora_http_core::pool::Class;
 use aurora_http_core::sim::Dice;
 
 use crate::plan::World;
@@ -540,8 +539,7 @@ pub(crate) const LONG_ONCE_IN: usize = 20;
 
 /// Removes anything that this server would refuse, or whose outcome is unpredictable.
 fn fit(dice: &mut Dice, world: &World, exchange: &mut Exchange) {
-    let largest = Class::ALL.iter().rev().find(|class| world.counts.of(**class) > 0);
-    let largest = largest.map_or(0, |class| class.size());
+    let largest = world.counts.largest();
     // Leaves room for the head, and for pipelined responses before it.
     let copied_max = largest.min(world.limits.response_bytes_max as usize) / 4;
     let received = exchange.framing.length();

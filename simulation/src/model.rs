@@ -1,7 +1,5 @@
 //! What a client must see, according to the RFCs and the promises of docs/wire.md. Shares no code with the engine.
 
-use aurora_http_core::pool::Class;
-
 use crate::exchange::{Answer, Exchange, Framing, Id, Method, Wish};
 use crate::plan::{Nature, Plan};
 use crate::reader::BodyEnd;
@@ -130,8 +128,7 @@ fn switched(exchange: &Exchange) -> u16 {
 
 /// The longest content that can be collected: no longer than the largest buffer.
 fn collected_max(plan: &Plan) -> u64 {
-    let largest = Class::ALL.into_iter().rev().find(|class| plan.world.counts.of(*class) > 0);
-    u64::from(plan.world.limits.content_collected_max).min(largest.map_or(0, |class| class.size() as u64))
+    u64::from(plan.world.limits.content_collected_max).min(plan.world.counts.largest() as u64)
 }
 
 /// Whether content exceeds the limit for receiving in slices.

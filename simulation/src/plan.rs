@@ -1,7 +1,7 @@
 //! Everything that happens in one simulation, as data: generated from a seed, and made smaller by the shrinker.
 
 use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
-use aurora_http_core::pool::ClassCounts;
+use aurora_http_core::pool::{ClassCounts, ClassSizes};
 use aurora_http_core::sim::{Dice, Faults};
 
 use crate::exchange::{Answer, Exchange, LONG_ONCE_IN, STEPS_MAX, some_exchange, some_exchange_of_any_kind};
@@ -297,6 +297,8 @@ fn some_world(dice: &mut Dice) -> World {
         2 => ClassCounts::new([8, 8, 4, 2, 2]),
         _ => ClassCounts::new([PLENTY as u32; 5]),
     };
+    let sizes = [ClassSizes::FROM_1024, ClassSizes::FROM_1024, ClassSizes::FROM_512, ClassSizes::FROM_256];
+    let counts = counts.sized(dice.pick(&sizes));
     let slots = if dice.once_in(3) { dice.pick(&[1, 1, 2, 2, 3, 4, 6, 8]) } else { 200 };
     World {
         face,

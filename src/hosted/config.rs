@@ -1,10 +1,10 @@
 //! The configuration of a server, and its validation.
 
-use aurora_http_core::budget::{Budget, buffers_for};
+use aurora_http_core::budget::{Budget, BufferRoles, buffers_for};
 use aurora_http_core::engine::LENT_MAX;
 use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
 use aurora_http_core::parse::FIELDS_CAPACITY;
-use aurora_http_core::pool::{Class, ClassCounts};
+use aurora_http_core::pool::{Class, ClassCounts, ClassSizes};
 use aurora_http_core::preamble::{Preamble, SERVER_BYTES_MAX};
 
 use super::backend::Backend;
@@ -144,17 +144,22 @@ impl Config {
 
     fn validate_buffers(&self) -> Result<(), ServerError> {
         let counts = self.class_counts();
-        let head_bytes_max = self.limits.head_bytes_max as usize;
-        let receive = if head_bytes_max <= Class::Tiny.size() { Class::Tiny } else { Class::Small };
-        // Where sends use the same class as receives, a connection may need one of each at the same time.
-        let shared = receive == Class::Tiny || counts.of(Class::Tiny) == 0;
-        let needed = if shared { 2 } else { 1 };
-        if counts.of(receive) < needed {
-            let advice =
-                format!("requests are received into buffers of {} bytes; use at least {needed}", receive.size());
-            return Err(ServerError::setting("buffers", format!("{} of that size", counts.of(receive)), advice));
+        let sizes = counts.sizes();
+        if sizes != ClassSizes::default() {
+            let value = format!("{} bytes and more", sizes.of(Class::Tiny));
+            let advice = "shorter ones are for a pool of the program's own; use ClassSizes::default()";
+            return Err(ServerError::setting("buffers", value, advice));
         }
-        Ok(())
+        if BufferRoles::of(counts, &self.limits).is_some() {
+            return Ok(());
+        }
+        let receive_min = BufferRoles::receive_min(counts, &self.limits);
+        let receive = counts.first_from(receive_min).unwrap_or(receive_min);
+        // The same buffers are for answers: a connection may need one of each at the same time.
+        let needed = if receive == Class::Tiny || counts.of(Class::Tiny) == 0 { 2 } else { 1 };
+        let bytes = sizes.of(receive);
+        let advice = format!("requests are received into buffers of {bytes} bytes; use at least {needed}");
+        Err(ServerError::setting("buffers", format!("{} of that size", counts.of(receive)), advice))
     }
 
     fn validate_limits(&self) -> Result<(), ServerError> {
@@ -204,7 +209,7 @@ impl Config {
             return Err(ServerError::setting("connections", 1, advice));
         }
         let counts = self.class_counts();
-        let largest = Class::ALL.into_iter().rfind(|class| counts.of(*class) > 0).map_or(0, Class::size);
+        let largest = counts.largest();
         for (name, bytes) in [
             ("limits.head_bytes_max", head_bytes_max),
             ("limits.content_collected_max", content_collected_max),
@@ -279,7 +284,7 @@ mod tests {
     #[test]
     fn every_invalid_value_is_named_and_comes_with_advice() {
         type Change = fn(&mut Config);
-        let rows: [(Change, &str); 20] = [
+        let rows: [(Change, &str); 21] = [
             (|c| c.listeners.clear(), "listeners = 0: nobody could connect; use at least 1"),
             (|c| c.listeners = vec![Source::Unix("a".into()); 65_536], "listeners = 65536: use at most 65535"),
             (|c| c.workers = 0, "workers = 0: a server needs at least 1"),
@@ -307,7 +312,14 @@ mod tests {
                 |c| c.buffers = Some(buffers_for(64).with(Class::Huge, 0)),
                 "limits.content_collected_max = 262144: the largest buffers have 65536 bytes; lower it, or",
             ),
-            (|c| c.buffers = Some(buffers_for(64).with(Class::Small, 0)), "buffers = 0 of that size: requests are"),
+            (
+                |c| c.buffers = Some(ClassCounts::NONE.with(Class::Tiny, 9)),
+                "buffers = 0 of that size: requests are received into buffers of 4096 bytes; use at least 1",
+            ),
+            (
+                |c| c.buffers = Some(buffers_for(64).sized(ClassSizes::FROM_512)),
+                "buffers = 512 bytes and more: shorter ones are for",
+            ),
             (
                 |c| c.buffers = Some(ClassCounts::NONE.with(Class::Small, 1)),
                 "buffers = 1 of that size: requests are received into buffers of 4096 bytes; use at least 2",

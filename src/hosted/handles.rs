@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aurora_http_core::counters::Counters;
-use aurora_http_core::pool::{Class, ClassStats};
+use aurora_http_core::pool::{Class, ClassSizes, ClassStats};
 use aurora_http_core::stop::StopFlag;
 
 use super::shared::Shared;
@@ -124,7 +124,7 @@ impl ServerCounters {
     /// `aurora_http_web::metrics::Text::buffers` takes this as it is: `text.buffers(|class| counters.buffers(class))`.
     #[must_use]
     pub fn buffers(&self, class: Class) -> ClassStats {
-        let mut sum = ClassStats::default();
+        let mut sum = ClassStats { bytes: ClassSizes::default().of(class), ..ClassStats::default() };
         for counters in self.shared.counters() {
             let stats = counters.read_buffers(class);
             sum.in_use += stats.in_use;

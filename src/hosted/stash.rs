@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use aurora_http_core::pool::{BUFFER_ALIGNMENT, Buf, BufferPool, Class, ClassCounts, PoolError};
+use aurora_http_core::pool::{BUFFER_ALIGNMENT, Buf, BufferPool, Class, ClassCounts, ClassSizes, PoolError};
 
 /// The buffer memory of this process; see [`buffer_memory`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -28,9 +28,12 @@ pub struct BufferMemory {
 #[must_use]
 pub fn buffer_memory() -> BufferMemory {
     let stash = STASH.lock().unwrap_or_else(PoisonError::into_inner);
-    let idle = Class::ALL.iter().map(|class| stash.blocks[class.index()].len() * class.size()).sum();
+    let idle = Class::ALL.iter().map(|class| stash.blocks[class.index()].len() * SIZES.of(*class)).sum();
     BufferMemory { allocated: stash.allocated, idle }
 }
+
+/// The sizes of every server's buffers.
+const SIZES: ClassSizes = ClassSizes::FROM_1024;
 
 static STASH: Mutex<Stash> =
     Mutex::new(Stash { blocks: [const { Vec::new() }; Class::COUNT], away: [0; Class::COUNT], allocated: 0 });
@@ -47,7 +50,7 @@ pub(super) fn missing_bytes(counts: ClassCounts, workers: usize) -> usize {
     let stash = STASH.lock().unwrap_or_else(PoisonError::into_inner);
     let missing = Class::ALL.iter().map(|class| {
         let wanted = (counts.of(*class) as usize).saturating_mul(workers);
-        wanted.saturating_sub(stash.blocks[class.index()].len()).saturating_mul(class.size())
+        wanted.saturating_sub(stash.blocks[class.index()].len()).saturating_mul(SIZES.of(*class))
     });
     missing.fold(0, usize::saturating_add)
 }
@@ -99,7 +102,7 @@ pub(super) fn put(buffers: impl Iterator<Item = Buf<'static>>) {
     let mut stash = STASH.lock().unwrap_or_else(PoisonError::into_inner);
     for buf in buffers {
         let memory = buf.into_memory();
-        if let Some(class) = Class::of_size(memory.len()) {
+        if let Some(class) = SIZES.class_of(memory.len()) {
             stash.blocks[class.index()].push(memory);
             stash.away[class.index()] = stash.away[class.index()].saturating_sub(1);
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aurora_http_core::counters::Counters;
 use aurora_http_core::error::CloseReason;
-use aurora_http_core::pool::{CacheAligned, Class, ClassStats};
+use aurora_http_core::pool::{CacheAligned, Class, ClassSizes, ClassStats};
 use static_assertions::const_assert_eq;
 
 /// A worker's counters, for other threads to read at any time. They have cache lines of their own, and one thread
@@ -78,6 +78,7 @@ impl SharedCounters {
     pub(super) fn read_buffers(&self, class: Class) -> ClassStats {
         let cells = &self.buffers.0[class as usize];
         ClassStats {
+            bytes: ClassSizes::default().of(class),
             in_use: cells.in_use.load(Ordering::Relaxed),
             high_water: cells.high_water.load(Ordering::Relaxed),
             refused: cells.refused_earlier.load(Ordering::Relaxed) + cells.refused.load(Ordering::Relaxed),
@@ -155,6 +156,7 @@ mod tests {
     fn buffers_of_replaced_workers_are_counted_too() {
         let shared = SharedCounters::default();
         let stats = |class: Class, times: u32| ClassStats {
+            bytes: 1024 << (2 * class as u32),
             in_use: class as u32 + 1,
             high_water: (class as u32 + 10) * times,
             refused: u64::from(times) * 100,

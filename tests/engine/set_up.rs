@@ -3,7 +3,7 @@
 use aurora_http_core::defer::Deferrals;
 use aurora_http_core::engine::{Engine, EngineError, Record, SlotNode, Storage};
 use aurora_http_core::limits::Limits;
-use aurora_http_core::pool::{BufferPool, ClassCounts, Entry};
+use aurora_http_core::pool::{BufferPool, ClassCounts, ClassSizes, Entry};
 use aurora_http_core::preamble::Preamble;
 
 use crate::world::{LISTENERS, World};
@@ -52,20 +52,35 @@ fn an_engine_needs_a_slot_a_record_and_a_node_for_each_and_buffers_to_receive_an
     ] {
         assert_eq!(error_of(slots, records, nodes, two, 65_536), error, "{slots} {records} {nodes}");
     }
-    // Heads of at most 1 KiB are received into the buffers that answers use.
+    // Short heads are received into the buffers that answers use, and a class without buffers is skipped.
     let none = Some(EngineError::NoBuffers);
     for (counts, head_bytes_max, error) in [
         ([1, 1, 0, 0, 0], 65_536, None),
         ([1, 0, 0, 0, 0], 65_536, none),
         ([0, 1, 0, 0, 0], 65_536, none),
         ([0, 2, 0, 0, 0], 65_536, None),
-        ([9, 0, 9, 9, 9], 65_536, none),
+        ([9, 0, 0, 0, 0], 65_536, none),
+        ([9, 0, 1, 9, 9], 65_536, None),
+        ([0, 0, 1, 9, 9], 65_536, none),
         ([1, 0, 0, 0, 0], 1_024, none),
         ([2, 0, 0, 0, 0], 1_024, None),
-        ([0, 2, 0, 0, 0], 1_024, none),
+        ([0, 2, 0, 0, 0], 1_024, None),
+        ([1, 2, 0, 0, 0], 1_024, none),
         ([2, 0, 0, 0, 0], 1_025, none),
     ] {
         assert_eq!(error_of(1, 1, 1, ClassCounts::new(counts), head_bytes_max), error, "{counts:?} {head_bytes_max}");
+    }
+    // No answer fits into a buffer of 256 bytes.
+    for (sizes, counts, head_bytes_max, error) in [
+        (ClassSizes::FROM_512, [2, 0, 0, 0, 0], 512, None),
+        (ClassSizes::FROM_512, [2, 0, 0, 0, 0], 513, none),
+        (ClassSizes::FROM_256, [9, 0, 0, 0, 0], 256, none),
+        (ClassSizes::FROM_256, [1, 1, 0, 0, 0], 256, None),
+        (ClassSizes::FROM_256, [1, 1, 0, 0, 0], 257, none),
+        (ClassSizes::FROM_256, [0, 2, 0, 0, 0], 1_024, None),
+    ] {
+        let counts = ClassCounts::new(counts).sized(sizes);
+        assert_eq!(error_of(1, 1, 1, counts, head_bytes_max), error, "{counts:?} {head_bytes_max}");
     }
 }
 

@@ -7,7 +7,7 @@ use aurora_http::testing::Client;
 use aurora_http_core::counters::Counters;
 use aurora_http_core::handler::deferred;
 use aurora_http_core::limits::Limits;
-use aurora_http_core::pool::{Class, ClassStats};
+use aurora_http_core::pool::{Class, ClassSizes, ClassStats};
 use aurora_http_core::sim::with_server;
 use aurora_http_core::writer::WriteError;
 use aurora_http_web::metrics::{Exchanges, Metrics, Status, Text, healthy, ready};
@@ -169,7 +169,10 @@ fn every_counter_of_the_server_has_a_line() {
 #[test]
 fn buffers_are_listed_by_size() {
     let mut page = String::new();
-    let stats = |class: Class| ClassStats { in_use: 1, high_water: class.size() as u32, refused: 3 };
+    let stats = |class: Class| {
+        let bytes = ClassSizes::FROM_512.of(class);
+        ClassStats { bytes, in_use: 1, high_water: bytes as u32, refused: 3 }
+    };
     Text::new(&mut page).buffers(stats).expect("strings have room");
     let values = values(&page);
     assert_eq!(values["aurora_buffers_high_water{bytes=\"1024\"}"], 1024.0);

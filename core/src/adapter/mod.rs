@@ -114,7 +114,7 @@ pub struct Solo<'s, 'p, H: Handler> {
 }
 
 impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
-    /// `pool` needs at least two buffers; with fewer, every connection ends with
+    /// `pool` needs at least two buffers, one of them of 512 bytes or more; with less, every connection ends with
     /// [`Shed`](crate::error::CloseReason::Shed). `loans` and `scratch` are those of
     /// [`Storage`](crate::engine::Storage). Both may be empty; a response that is written as a whole must then fit into
     /// one buffer, or is replaced by 500.
@@ -181,7 +181,6 @@ impl<'s, 'p, H: Handler> Solo<'s, 'p, H> {
 
     /// A buffer to receive into: the connection's own, or one from the pool.
     fn receive_buffer(&mut self, into: Option<Buf<'p>>) -> Option<Buf<'p>> {
-        into.or_else(|| self.pool.acquire_for(Class::Small.size()))
-            .or_else(|| self.pool.acquire_for(Class::Tiny.size()))
+        into.or_else(|| self.pool.acquire_from(Class::Small)).or_else(|| self.pool.acquire(Class::Tiny))
     }
 }

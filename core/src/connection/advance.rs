@@ -3,7 +3,7 @@
 use super::body::Body;
 use super::calling::Dispatched;
 use super::exchange::NotReady;
-use super::{Connection, Context, flag, largest_class, release};
+use super::{Connection, Context, flag, release};
 use crate::answer::Answer;
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler};
@@ -186,7 +186,7 @@ impl<'p, E> Connection<'p, E> {
         cx: &mut Context<'_, '_, 'p, H>,
         status: u16,
     ) -> bool {
-        if self.inbound.as_ref().is_some_and(|inbound| inbound.capacity() < largest_class(cx.pool).size()) {
+        if self.inbound.as_ref().is_some_and(|inbound| inbound.capacity() < cx.pool.counts().largest()) {
             self.exchange.set(flag::STARVED);
             return false;
         }

@@ -2,15 +2,18 @@
 
 use super::body::Body;
 use super::exchange::{Exchange, GATHER_MAX, NotReady, Output};
-use super::{Context, flag, largest_class};
+use super::{Context, flag};
 use crate::answer::{Answer, CONTINUE};
 use crate::error::CloseReason;
 use crate::handler::{Flow, Handler, Refusal, RefusalCause};
 use crate::parse::HeadError;
-use crate::pool::{Class, Loans, return_loans};
+use crate::pool::{Loans, return_loans};
 use crate::request::{BodyLength, Method, Request, Version};
 use crate::state::Event;
 use crate::writer::{Facts, Failure, RETRY_AFTER_S, ResponseWriter, Stream, WriteError, WriterParts};
+
+/// The send buffer for a piece of a response whose length is not known, in bytes.
+const PIECE_BYTES: usize = 4 * 1024;
 
 /// What the received bytes hold while a call of the handler is settled.
 #[derive(Clone, Copy)]
@@ -334,7 +337,7 @@ impl<'p, E> Exchange<'p, E> {
         let allowed = match content_max {
             // For content larger than the pool's buffers it would wait in vain.
             _ if collects => {
-                let bytes_max = largest_class(cx.pool).size().min(cx.limits.content_collected_max as usize);
+                let bytes_max = cx.pool.counts().largest().min(cx.limits.content_collected_max as usize);
                 Some(content_max.map_or(bytes_max as u64, |max| max.min(bytes_max as u64)))
             }
             Some(bytes_max) => Some(bytes_max),
@@ -462,7 +465,7 @@ impl<'p, E> Exchange<'p, E> {
 
     /// Calls the handler for the next piece of its response.
     pub(super) fn produce<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
-        let wanted = if matches!(self.stream, Stream::Length(_)) { GATHER_MAX } else { Class::Small.size() };
+        let wanted = if matches!(self.stream, Stream::Length(_)) { GATHER_MAX } else { PIECE_BYTES };
         if self.reserve(cx.pool, wanted).is_err() {
             self.set(flag::STARVED);
             return false;

@@ -9,10 +9,13 @@ use crate::error::CloseReason;
 use crate::handler::{Content, Flow, Handler, RefusalCause};
 use crate::parse::{HeadScan, with_head};
 use crate::part::part;
-use crate::pool::{Buf, Class};
+use crate::pool::Buf;
 use crate::request::Trailers;
 use crate::state::Event;
 use crate::writer::{Facts, Failure, Stream};
+
+/// With less room than this, in bytes, chunked content that is collected gets a larger buffer, if there is one.
+const COLLECT_BYTES_MIN: usize = 512;
 
 /// The outcome of offering content to the handler.
 #[derive(Clone, Copy)]
@@ -172,7 +175,7 @@ impl<'p, E> Connection<'p, E> {
         let flow = match flow {
             // There is nothing more to receive, or no room for it: it can only wait for the token or the time.
             Flow::ReceiveOrResume(state)
-                if wants_more && (offer.is_last || waits && !self.make_room(cx, Class::Huge.size())) =>
+                if wants_more && (offer.is_last || waits && !self.make_room(cx, usize::MAX)) =>
             {
                 self.exchange.settle(cx, Flow::Defer(state), failure, content_max, Here::CONTENT);
                 return true;
@@ -187,7 +190,7 @@ impl<'p, E> Connection<'p, E> {
         }
         if waits {
             // It waits for more than has arrived: there must be more to come, and room for it.
-            if offer.is_last || !self.make_room(cx, Class::Huge.size()) {
+            if offer.is_last || !self.make_room(cx, usize::MAX) {
                 self.exchange.give_up_stalled(cx, flow);
                 return true;
             }
@@ -279,7 +282,7 @@ impl<'p, E> Connection<'p, E> {
                 return self.call_collected(cx, None);
             }
             if slice.skip + slice.len == 0 {
-                if inbound.spare_len() < Class::Tiny.size() / 2 && !self.make_room(cx, Class::Huge.size()) {
+                if inbound.spare_len() < COLLECT_BYTES_MIN && !self.make_room(cx, usize::MAX) {
                     return self.await_larger(cx, 413);
                 }
                 return self.await_content(cx);
@@ -354,9 +357,9 @@ impl<'p, E> Connection<'p, E> {
     /// More bytes are needed before there is content, and room for them after the part of the trailer section that is
     /// kept.
     fn await_trailers<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
-        if self.inbound.as_ref().is_some_and(|inbound| !inbound.is_empty()) && !self.make_room(cx, Class::Huge.size()) {
+        if self.inbound.as_ref().is_some_and(|inbound| !inbound.is_empty()) && !self.make_room(cx, usize::MAX) {
             let capacity = self.inbound.as_ref().map_or(0, Buf::capacity);
-            if Class::ALL.into_iter().any(|class| class.size() > capacity && cx.pool.capacity(class) > 0) {
+            if capacity < cx.pool.counts().largest() {
                 self.exchange.set(flag::STARVED);
                 return false;
             }

@@ -3,7 +3,7 @@
 use super::body::Body;
 use super::window::{Direction, Progress, Running, Windows};
 use super::{Deadline, flag, release};
-use crate::answer::{ANSWER_BYTES_MAX, CONTINUE};
+use crate::answer::RESERVE;
 use crate::error::CloseReason;
 use crate::handler::Flow;
 use crate::limits::RateMin;
@@ -13,12 +13,11 @@ use crate::state::{Event, State};
 use crate::time::Instant;
 use crate::writer::{Facts, Stream};
 
-/// Room that must be free in the send buffer before a handler is called. It ensures that an answer can always be
-/// written, and that a full buffer never makes a handler run twice.
-const RESERVE: usize = ANSWER_BYTES_MAX + CONTINUE.len();
+/// The largest send buffer for a first call in bytes, however much was received: more responses leave in several sends.
+pub(super) const GATHER_MAX: usize = 16 * 1024;
 
-/// The largest send buffer for a first call, however much was received: more responses leave in several sends.
-pub(super) const GATHER_MAX: usize = Class::Medium.size();
+/// How much announced content is much, in bytes: for more, a large buffer is worth looking for.
+const BULK_BYTES_MIN: u64 = 4 * 1024;
 
 /// The output that is to be sent, or the content that is being collected, or the state of lingering: never two of them.
 #[derive(Debug, Default)]
@@ -340,7 +339,7 @@ impl<'p, E> Exchange<'p, E> {
     /// A large buffer for the next receive, if much content is still to come and large buffers abound.
     #[cold]
     pub(super) fn bulk_buffer(&self, pool: &mut BufferPool<'_, 'p>) -> Option<Buf<'p>> {
-        if self.state != State::ReadingContent || self.body.announced() <= Class::Small.size() as u64 {
+        if self.state != State::ReadingContent || self.body.announced() <= BULK_BYTES_MIN {
             return None;
         }
         [Class::Large, Class::Medium]

@@ -84,7 +84,7 @@ use crate::handler::{Flow, Handler, RefusalCause};
 use crate::limits::Limits;
 use crate::parse::{is_head_request, target_in};
 pub use crate::peer::Place;
-use crate::pool::{Arena, Buf, BufferPool, Class};
+use crate::pool::{Arena, Buf, BufferPool};
 use crate::preamble::Preamble;
 use crate::reactor::{FileRange, IoError, Shutdown};
 use crate::state::{Event, State};
@@ -533,16 +533,6 @@ impl<'p, E> Connection<'p, E> {
 fn release<'p>(pool: &mut BufferPool<'_, 'p>, buf: Buf<'p>) {
     let foreign = pool.release(buf);
     debug_assert!(foreign.is_ok(), "every buffer must come from the pool");
-}
-
-/// The largest class that the pool can have buffers of.
-fn largest_class(pool: &BufferPool<'_, '_>) -> Class {
-    Class::ALL.into_iter().rfind(|class| pool.capacity(*class) > 0).unwrap_or(Class::Tiny)
-}
-
-/// The class of the buffers that are lent to the reactor, with which a receive starts.
-pub(crate) fn receive_class(limits: &Limits) -> Class {
-    if limits.head_bytes_max as usize <= Class::Tiny.size() { Class::Tiny } else { Class::Small }
 }
 
 impl<E> fmt::Debug for Connection<'_, E> {

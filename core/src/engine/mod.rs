@@ -10,7 +10,8 @@ mod stopping;
 
 use core::fmt;
 
-use crate::connection::{Deadline, receive_class};
+use crate::budget::BufferRoles;
+use crate::connection::Deadline;
 use crate::counters::Counters;
 use crate::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
 use crate::defer::Deferrals;
@@ -324,15 +325,6 @@ const STARVED: usize = 1;
 const STARVED_TO_RECEIVE: usize = 2;
 const DETACHED: usize = 3;
 
-/// The number of buffers of the receiving class that are never lent, if sends use the same class. Unless one is left to
-/// receive into and one for the answer, nothing ever moves.
-fn send_reserve(pool: &BufferPool<'_, '_>, receive_class: Class) -> Result<usize, EngineError> {
-    let receive_buffers = pool.capacity(receive_class);
-    let shared = pool.capacity(Class::Tiny) == 0 || receive_class == Class::Tiny;
-    let reserve = if shared { receive_buffers.div_ceil(4) } else { 0 };
-    if receive_buffers > reserve { Ok(reserve) } else { Err(EngineError::NoBuffers) }
-}
-
 /// Set-up and queries.
 impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
     /// An engine over `storage` and `pool`.
@@ -350,8 +342,8 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         if storage.slots.is_empty() || !fit {
             return Err(EngineError::NoSlots);
         }
-        let receive_class = receive_class(&limits);
-        let send_reserve = send_reserve(&pool, receive_class)?;
+        let BufferRoles { receive: receive_class, reserve: send_reserve } =
+            BufferRoles::of(pool.counts(), &limits).ok_or(EngineError::NoBuffers)?;
         storage.refresh(&mut pool);
         let lent_max = LENT_MAX.min(pool.capacity(receive_class) - send_reserve);
         // With a single slot, no connection would ever be served.

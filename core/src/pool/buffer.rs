@@ -5,12 +5,13 @@ use core::mem;
 
 #[cfg(not(feature = "small"))]
 use super::CacheAligned;
-use super::{Buf, Class, ClassCounts};
+use super::{Buf, Class, ClassCounts, ClassSizes};
 
 /// Every buffer of a pool starts at a multiple of this many bytes: a cache line.
 pub const BUFFER_ALIGNMENT: usize = 64;
 
-/// Memory for `COUNT` buffers of `LEN` bytes each, aligned to 64 bytes; `LEN` must be the size of a [`Class`].
+/// Memory for `COUNT` buffers of `LEN` bytes each, aligned to 64 bytes; `LEN` must be the size of a class in one of the
+/// [`ClassSizes`]: a power of two from 256 to 262144.
 ///
 /// For programs that know their sizes at compile time. It is all zeros, so a `static` of it (in whichever cell the
 /// program uses to get a `&'static mut` once) is in `.bss` and takes no flash. Large ones do not belong on the stack;
@@ -40,7 +41,7 @@ pub struct Buffers<const COUNT: usize, const LEN: usize> {
 }
 
 impl<const COUNT: usize, const LEN: usize> Buffers<COUNT, LEN> {
-    const LEN_IS_A_CLASS_SIZE: () = assert!(Class::of_size(LEN).is_some(), "LEN must be the size of a class");
+    const LEN_IS_A_CLASS_SIZE: () = assert!(ClassSizes::with(LEN).is_some(), "LEN must be the size of a class");
 
     /// Blocks of zeros.
     #[must_use]
@@ -70,6 +71,7 @@ static_assertions::const_assert_eq!(size_of::<Buffers<3, 1024>>(), 3 * 1024);
 /// holder of its [`Buf`]: it cannot be released twice, and it may outlive the pool.
 pub struct BufferPool<'s, 'p> {
     lists: [FreeList<'s, 'p>; Class::COUNT],
+    sizes: ClassSizes,
     /// A buffer was released after the last [`forget_released`](Self::forget_released).
     released: bool,
     stats: Stats,
@@ -85,6 +87,8 @@ struct FreeList<'s, 'p> {
 /// Counters of one class of a pool.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ClassStats {
+    /// Bytes of a buffer.
+    pub bytes: usize,
     /// Buffers acquired and not yet released.
     pub in_use: u32,
     /// The most that have been in use at once.
@@ -93,11 +97,19 @@ pub struct ClassStats {
     pub refused: u64,
 }
 
+/// What is counted for one class; see [`ClassStats`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    in_use: u32,
+    high_water: u32,
+    refused: u64,
+}
+
 /// On cache lines of their own, where there are some.
 #[cfg(not(feature = "small"))]
-type Stats = CacheAligned<[ClassStats; Class::COUNT]>;
+type Stats = CacheAligned<[Tally; Class::COUNT]>;
 #[cfg(feature = "small")]
-type Stats = [ClassStats; Class::COUNT];
+type Stats = [Tally; Class::COUNT];
 
 #[cfg(not(feature = "small"))]
 static_assertions::const_assert_eq!(core::mem::offset_of!(BufferPool<'static, 'static>, stats) % 64, 0);
@@ -131,8 +143,11 @@ pub enum PoolError {
     },
     /// The memory does not start at a multiple of 64 bytes.
     Misaligned,
-    /// The class already has as many buffers as its capacity.
-    ClassFull(Class),
+    /// The class of this length already has as many buffers as its capacity.
+    ClassFull {
+        /// Its length in bytes.
+        len: usize,
+    },
 }
 
 impl fmt::Display for PoolError {
@@ -140,9 +155,9 @@ impl fmt::Display for PoolError {
         match self {
             Self::TableTooShort { needed, has } => write!(f, "the table has {has} entries, {needed} are needed"),
             Self::SlabTooShort { needed, has } => write!(f, "the slab has {has} bytes, {needed} are needed"),
-            Self::NotAClassSize { len } => write!(f, "no class of buffers is {len} bytes long"),
+            Self::NotAClassSize { len } => write!(f, "no class of the pool's buffers is {len} bytes long"),
             Self::Misaligned => write!(f, "the memory is not aligned to {BUFFER_ALIGNMENT} bytes"),
-            Self::ClassFull(class) => write!(f, "the class of {} bytes has all its buffers", class.size()),
+            Self::ClassFull { len } => write!(f, "the class of {len} bytes has all its buffers"),
         }
     }
 }
@@ -166,14 +181,14 @@ impl<'s, 'p> BufferPool<'s, 'p> {
             let entries = rest.split_off_mut(..counts.of(class) as usize).unwrap_or_default();
             FreeList { entries, free: 0 }
         });
-        Ok(Self { lists, released: false, stats: Stats::default() })
+        Ok(Self { lists, sizes: counts.sizes(), released: false, stats: Stats::default() })
     }
 
     /// A pool without a table, which can never have a buffer.
     #[must_use]
     pub fn empty() -> Self {
         let lists = Class::ALL.map(|_| FreeList { entries: &mut [], free: 0 });
-        Self { lists, released: false, stats: Stats::default() }
+        Self { lists, sizes: ClassSizes::default(), released: false, stats: Stats::default() }
     }
 
     /// Adds one buffer, whose length determines its class.
@@ -182,14 +197,14 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     /// [`PoolError::NotAClassSize`], [`PoolError::Misaligned`] or [`PoolError::ClassFull`].
     pub fn add(&mut self, memory: &'p mut [u8]) -> Result<(), PoolError> {
         let len = memory.len();
-        let class = Class::of_size(len).ok_or(PoolError::NotAClassSize { len })?;
+        let class = self.sizes.class_of(len).ok_or(PoolError::NotAClassSize { len })?;
         if misalignment(memory) != 0 {
             return Err(PoolError::Misaligned);
         }
         if self.missing(class) == 0 {
-            return Err(PoolError::ClassFull(class));
+            return Err(PoolError::ClassFull { len });
         }
-        self.push(class, memory).map_err(|_| PoolError::ClassFull(class))
+        self.push(class, memory).map_err(|_| PoolError::ClassFull { len })
     }
 
     /// Adds all blocks of a [`Buffers`].
@@ -213,7 +228,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     /// [`PoolError::SlabTooShort`]; nothing was added then.
     pub fn carve(&mut self, slab: &'p mut [u8]) -> Result<&'p mut [u8], PoolError> {
         let skipped = misalignment(slab).min(slab.len());
-        let missing = ClassCounts::new(Class::ALL.map(|class| self.missing(class)));
+        let missing = ClassCounts::new(Class::ALL.map(|class| self.missing(class))).sized(self.sizes);
         let (needed, has) = (missing.slab_bytes().saturating_add(skipped), slab.len());
         if has < needed {
             return Err(PoolError::SlabTooShort { needed, has });
@@ -221,7 +236,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         let mut rest = &mut slab[skipped..];
         for class in Class::ALL.into_iter().rev() {
             for _ in 0..missing.of(class) {
-                let (block, tail) = mem::take(&mut rest).split_at_mut(class.size());
+                let (block, tail) = mem::take(&mut rest).split_at_mut(self.sizes.of(class));
                 rest = tail;
                 let added = self.push(class, block);
                 debug_assert!(added.is_ok(), "the class must have room, it was counted above");
@@ -248,7 +263,14 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     /// free. Classes with a capacity of 0 are skipped. `None` if none is free or no class is that large.
     #[cfg_attr(not(feature = "small"), inline)]
     pub fn acquire_for(&mut self, len: usize) -> Option<Buf<'p>> {
-        let mut next = Class::for_len(len);
+        let class = self.sizes.for_len(len)?;
+        self.acquire_from(class)
+    }
+
+    /// An empty buffer of this class, or of the next larger one that has one free. Classes with a capacity of 0 are skipped.
+    #[cfg_attr(not(feature = "small"), inline)]
+    pub fn acquire_from(&mut self, class: Class) -> Option<Buf<'p>> {
+        let mut next = Some(class);
         while let Some(class) = next {
             if self.capacity(class) > 0
                 && let Some(buf) = self.acquire(class)
@@ -269,7 +291,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     /// emptied. A buffer that was acquired from this pool is always taken, unless a foreign one has taken its place.
     #[cfg_attr(not(feature = "small"), inline)]
     pub fn release(&mut self, buf: Buf<'p>) -> Result<(), Buf<'p>> {
-        let Some(class) = class_of(&buf) else { return Err(buf) };
+        let Some(class) = self.class_of(&buf) else { return Err(buf) };
         self.push(class, buf.into_memory()).map_err(Buf::of_class)?;
         self.released = true;
         let in_use = &mut self.stats[class.index()].in_use;
@@ -285,7 +307,7 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     /// would not take.
     pub fn grow(&mut self, buf: Buf<'p>) -> Result<Buf<'p>, Buf<'p>> {
         // Checked first: once the larger one has been acquired, nothing may fail.
-        if class_of(&buf).is_none_or(|class| self.available(class) == self.capacity(class)) {
+        if self.class_of(&buf).is_none_or(|class| self.available(class) == self.capacity(class)) {
             return Err(buf);
         }
         let Some(mut larger) = self.acquire_for(buf.capacity() + 1) else { return Err(buf) };
@@ -329,6 +351,19 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         self.lists[class.index()].entries.len()
     }
 
+    /// Bytes of the buffers of each class.
+    #[inline]
+    #[must_use]
+    pub const fn sizes(&self) -> ClassSizes {
+        self.sizes
+    }
+
+    /// The [`capacity`](Self::capacity) of each class.
+    #[must_use]
+    pub fn counts(&self) -> ClassCounts {
+        ClassCounts::new(Class::ALL.map(|class| self.capacity(class) as u32)).sized(self.sizes)
+    }
+
     /// The number of buffers of all classes that were acquired and not yet released.
     #[must_use]
     pub fn in_use(&self) -> usize {
@@ -338,7 +373,14 @@ impl<'s, 'p> BufferPool<'s, 'p> {
     /// The counters of one class.
     #[must_use]
     pub fn stats(&self, class: Class) -> ClassStats {
-        self.stats[class.index()]
+        let Tally { in_use, high_water, refused } = self.stats[class.index()];
+        ClassStats { bytes: self.sizes.of(class), in_use, high_water, refused }
+    }
+
+    /// The class that a buffer belongs to; `None` if its length or alignment is not that of a buffer of this pool.
+    #[inline]
+    fn class_of(&self, buf: &Buf<'_>) -> Option<Class> {
+        if buf.address().is_multiple_of(BUFFER_ALIGNMENT) { self.sizes.class_of(buf.capacity()) } else { None }
     }
 
     /// The number of buffers that the class lacks: its capacity less those free or in use.
@@ -375,12 +417,6 @@ impl fmt::Debug for BufferPool<'_, '_> {
         }
         map.finish()
     }
-}
-
-/// The class that a buffer belongs to; `None` if its length or alignment is not that of a pool's buffer.
-#[inline]
-fn class_of(buf: &Buf<'_>) -> Option<Class> {
-    if buf.address().is_multiple_of(BUFFER_ALIGNMENT) { Class::of_size(buf.capacity()) } else { None }
 }
 
 /// Bytes from the start of `memory` to the next address that is a multiple of 64.

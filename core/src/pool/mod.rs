@@ -15,6 +15,6 @@ pub use arena::{Align, Arena, ArenaFull, Scope};
 pub use buf::Buf;
 pub use buffer::{BUFFER_ALIGNMENT, BufferPool, Buffers, ClassStats, PoolError};
 pub use cache::CacheAligned;
-pub use class::{Class, ClassCounts};
+pub use class::{Class, ClassCounts, ClassSizes};
 pub use loans::{LOANS_MAX, Lend, Loans, NoLoans, return_loans};
 pub use object::{Entry, Handle, ObjectPool, Slots};

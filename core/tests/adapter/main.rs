@@ -35,6 +35,15 @@ fn with_solo(buffers: u32, limits: Limits, f: impl FnOnce(&mut Solo<'_, '_, Path
     f(&mut Solo::new(Paths::default(), pool, &mut [], &mut [], limits, Preamble::new("").unwrap()));
 }
 
+/// Runs `f` with a `Solo` over these buffers.
+fn with_buffers(counts: ClassCounts, limits: Limits, f: impl FnOnce(&mut Solo<'_, '_, Paths>)) {
+    let (mut memory, mut table) = (vec![0; counts.slab_bytes() + 63], vec![]);
+    table.resize_with(counts.total(), || None);
+    let mut pool = BufferPool::new(&mut table, counts).unwrap();
+    pool.carve(&mut memory).unwrap();
+    f(&mut Solo::new(Paths::default(), pool, &mut [], &mut [], limits, Preamble::new("").unwrap()));
+}
+
 fn serve(solo: &mut Solo<'_, '_, Paths>, stream: &mut Stream, driver: &str) -> Served {
     let now = || Instant(0);
     let served = match driver {

@@ -2,11 +2,12 @@
 
 use aurora_http_core::error::CloseReason;
 use aurora_http_core::limits::Limits;
+use aurora_http_core::pool::{Class, ClassCounts, ClassSizes};
 use embedded_io::ErrorKind;
 
 use crate::handler::LONG;
 use crate::stream::{Fault, Stream};
-use crate::{DRIVERS, serve, with_solo};
+use crate::{DRIVERS, serve, with_buffers, with_solo};
 
 /// The input, followed by a FIN; the output; why the connection ends; how many requests were served.
 pub(crate) struct Row {
@@ -141,6 +142,58 @@ fn the_output_is_the_same_however_input_and_output_are_split() {
                 }
             }
         });
+    }
+}
+
+#[test]
+fn the_output_is_the_same_with_shorter_buffers() {
+    for driver in DRIVERS {
+        for sizes in [ClassSizes::FROM_512, ClassSizes::FROM_256] {
+            with_buffers(ClassCounts::new([3, 3, 2, 0, 0]).sized(sizes), limits(), |solo| {
+                for (at, row) in rows().iter().enumerate() {
+                    for pieces in [vec![row.input.as_bytes()], row.input.as_bytes().chunks(1).collect()] {
+                        let mut stream = Stream::new(&pieces);
+                        let served = serve(solo, &mut stream, driver);
+                        let context = format!("row {at}, {driver}, {sizes:?}, {} pieces", pieces.len());
+                        assert_eq!((stream.text(), served), (row.output.as_str(), Ok(row.reason)), "{context}");
+                    }
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_device_with_three_buffers_of_512_bytes_serves_what_fits_and_refuses_what_does_not() {
+    let head_of = |length: usize| {
+        let rest = get("/").replace("x\r\n", "x\r\nA: \r\n");
+        get("/").replace("x\r\n", &format!("x\r\nA: {}\r\n", "b".repeat(length - rest.len())))
+    };
+    let close = |status: &str| refusal(status, None, true);
+    let sliced = post("/receive", "Content-Length: 5000\r\n", &"c".repeat(5_000));
+    let collected = |length: usize| post("/collect", &format!("Content-Length: {length}\r\n"), &"d".repeat(length));
+    let rows = [
+        (head_of(512), ok("hello"), CloseReason::PeerClosed),
+        (head_of(513), close("431 Request Header Fields Too Large"), CloseReason::TooLarge),
+        (get(&"/".repeat(257)), close("414 URI Too Long"), CloseReason::TooLarge),
+        (sliced + &get("/"), ok("5000") + &ok("hello"), CloseReason::PeerClosed),
+        (collected(400) + &get("/"), ok(&"d".repeat(400)) + &ok("hello"), CloseReason::PeerClosed),
+        (collected(513), close("413 Content Too Large"), CloseReason::TooLarge),
+    ];
+    for driver in DRIVERS {
+        with_buffers(
+            ClassCounts::NONE.sized(ClassSizes::FROM_512).with(Class::Tiny, 3),
+            limits().within(512),
+            |solo| {
+                for (input, output, reason) in &rows {
+                    for pieces in [vec![input.as_bytes()], input.as_bytes().chunks(7).collect()] {
+                        let mut stream = Stream::new(&pieces);
+                        let served = serve(solo, &mut stream, driver);
+                        assert_eq!((stream.text(), served), (output.as_str(), Ok(*reason)), "{driver}");
+                    }
+                }
+            },
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use aurora_http_core::connection::Deadline;
 use aurora_http_core::defer::DeferToken;
 use aurora_http_core::handler::{Content, Flow, Handler, handler_fn};
-use aurora_http_core::pool::{Class, ClassCounts};
+use aurora_http_core::pool::{Class, ClassCounts, ClassSizes};
 use aurora_http_core::reactor::IoError;
 use aurora_http_core::request::Request;
 use aurora_http_core::state::State;
@@ -48,6 +48,11 @@ fn post(path: &str, length: usize) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n")
 }
 
+/// The length of a buffer of a class.
+const fn bytes(class: Class) -> usize {
+    ClassSizes::FROM_1024.of(class)
+}
+
 /// Takes buffers of a class until so many are left.
 fn leave<H: Handler>(bench: &mut Bench<H>, class: Class, left: usize) {
     while bench.pool.available(class) > left {
@@ -58,8 +63,8 @@ fn leave<H: Handler>(bench: &mut Bench<H>, class: Class, left: usize) {
 
 #[test]
 fn much_content_is_received_into_a_large_buffer_as_long_as_there_are_many() {
-    const LARGE: Option<usize> = Some(Class::Large.size());
-    const MEDIUM: Option<usize> = Some(Class::Medium.size());
+    const LARGE: Option<usize> = Some(bytes(Class::Large));
+    const MEDIUM: Option<usize> = Some(bytes(Class::Medium));
     // The content still to come, free large and medium buffers of eight each, and the buffer of the next receive.
     let rows = [
         (4_096, 8, 8, None),
@@ -101,7 +106,7 @@ fn content_that_waits_for_a_buffer_has_no_deadline_and_takes_a_large_one_as_well
     );
     assert!(bench.pool.release(held).is_ok());
     bench.fed();
-    let large = Some(Class::Large.size());
+    let large = Some(bytes(Class::Large));
     assert_eq!((bench.receives_into(), bench.connection.deadline()), (large, Some(Deadline::Content)));
 }
 
@@ -109,7 +114,7 @@ fn content_that_waits_for_a_buffer_has_no_deadline_and_takes_a_large_one_as_well
 fn the_rest_of_much_content_is_received_into_a_lent_buffer() {
     let mut bench = Bench::new(Counts);
     bench.send(post("/", 10_000).as_bytes());
-    for (sent, into) in [(5_903, Some(Class::Large.size())), (1, None), (4_000, None)] {
+    for (sent, into) in [(5_903, Some(bytes(Class::Large))), (1, None), (4_000, None)] {
         assert_eq!(bench.send(&vec![b'x'; sent]), sent);
         assert_eq!(bench.receives_into(), into, "after {sent} more");
     }
@@ -184,7 +189,7 @@ fn a_head_gets_no_larger_buffer_than_its_limit_allows() {
         let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "v".repeat(limit as usize));
         let sent = head.len().min(limit as usize - 1);
         assert_eq!(bench.send(&head.as_bytes()[..sent]), sent);
-        assert_eq!(bench.receives_into(), Some(class.size()), "{limit}");
+        assert_eq!(bench.receives_into(), Some(bytes(class)), "{limit}");
         bench.send(b"v");
         assert!(bench.take_output().starts_with("HTTP/1.1 431 "), "{limit}");
     }
@@ -194,7 +199,7 @@ fn a_head_gets_no_larger_buffer_than_its_limit_allows() {
 fn chunks_are_collected_behind_a_head_that_fills_its_buffer() {
     for room in [0, 1, 2, 511, 512, 513] {
         let before = "POST /collect HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX: ";
-        let head = format!("{before}{}\r\n\r\n", "v".repeat(Class::Small.size() - room - before.len() - 4));
+        let head = format!("{before}{}\r\n\r\n", "v".repeat(bytes(Class::Small) - room - before.len() - 4));
         let mut bench = Bench::new(Counts);
         for piece in [head.as_bytes(), b"5\r\nabcde\r\n", b"3\r\nfgh", b"\r\n0\r\n\r\n"] {
             assert_eq!(bench.send(piece), piece.len(), "{room}");
@@ -224,14 +229,14 @@ fn a_buffer_is_exchanged_for_a_larger_one_when_a_tenth_of_it_is_left() {
         let mut bench = Bench::new(Counts);
         let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "v".repeat(4_000));
         assert_eq!(bench.send(&head.as_bytes()[..sent]), sent);
-        assert_eq!(bench.receives_into(), Some(class.size()), "{sent}");
+        assert_eq!(bench.receives_into(), Some(bytes(class)), "{sent}");
     }
 }
 
 #[test]
 fn a_rejected_receive_is_submitted_again_with_what_it_held() {
     let mut bench = Bench::new(Counts);
-    for (bytes, into) in [(&b""[..], None), (&GET[..10], Some(Class::Small.size()))] {
+    for (bytes, into) in [(&b""[..], None), (&GET[..10], Some(bytes(Class::Small)))] {
         bench.send(bytes);
         for _ in 0..3 {
             bench.reject_receive();
@@ -248,7 +253,7 @@ fn a_rejected_receive_is_submitted_again_with_what_it_held() {
 #[test]
 fn a_long_batch_is_answered_in_sends_of_bounded_size_however_few_buffers_there_are() {
     // As many requests as one receive takes, whose responses do not fit into one send.
-    let (count, body) = (Class::Small.size() / GET.len(), "b".repeat(200));
+    let (count, body) = (bytes(Class::Small) / GET.len(), "b".repeat(200));
     for counts in [COUNTS, ClassCounts::new([4, 4, 0, 0, 0]), ClassCounts::new([0, 4, 0, 0, 0])] {
         let mut bench = Bench::with_buffers(handler_fn(|_, response| response.body(&body)), counts);
         bench.hold_sends = true;
@@ -258,7 +263,7 @@ fn a_long_batch_is_answered_in_sends_of_bounded_size_however_few_buffers_there_a
             most = most.max(bench.complete_send(usize::MAX));
         }
         let class = if counts == COUNTS { Class::Medium } else { Class::Small };
-        assert!(most <= class.size() && most > class.size() / 2, "{counts:?}: {most}");
+        assert!(most <= bytes(class) && most > bytes(class) / 2, "{counts:?}: {most}");
         assert_eq!(bench.take_output().matches("HTTP/1.1 200 ").count(), count, "{counts:?}");
         assert_eq!((bench.state(), bench.pool.in_use(), bench.counters.failed), (State::KeepAlive, 0, 0));
     }
@@ -270,7 +275,7 @@ fn a_head_that_needs_a_larger_buffer_waits_for_one() {
     let held = bench.pool.acquire(Class::Medium).expect("the only one");
     let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "v".repeat(5_000));
     let taken = bench.send(head.as_bytes());
-    assert_eq!((taken, bench.connection.is_starved()), (Class::Small.size(), true));
+    assert_eq!((taken, bench.connection.is_starved()), (bytes(Class::Small), true));
     assert!(bench.pool.release(held).is_ok());
     bench.fed();
     bench.send(&head.as_bytes()[taken..]);

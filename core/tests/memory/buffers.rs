@@ -1,6 +1,6 @@
 //! `BufferPool` against counts per class.
 
-use aurora_http_core::pool::{Buf, BufferPool, Buffers, Class, ClassCounts, ClassStats, PoolError};
+use aurora_http_core::pool::{Buf, BufferPool, Buffers, Class, ClassCounts, ClassSizes, ClassStats, PoolError};
 use proptest::prelude::*;
 
 const COUNTS: ClassCounts = ClassCounts::new([3, 2, 2, 0, 1]);
@@ -14,20 +14,46 @@ fn slab(counts: ClassCounts) -> Vec<u8> {
     vec![0; counts.slab_bytes() + 63]
 }
 
+const ALL_SIZES: [(ClassSizes, usize); 3] =
+    [(ClassSizes::FROM_1024, 1024), (ClassSizes::FROM_512, 512), (ClassSizes::FROM_256, 256)];
+
 #[test]
 fn each_class_is_four_times_the_previous_one() {
-    let sizes = [1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10];
-    assert_eq!(Class::ALL.map(Class::size), sizes);
-    assert_eq!(Class::for_len(0), Some(Class::Tiny));
-    for (index, class) in Class::ALL.into_iter().enumerate() {
-        assert_eq!(class.index(), index);
-        assert_eq!(Class::for_len(class.size()), Some(class));
-        assert_eq!(Class::for_len(class.size() + 1), class.larger());
-        assert_eq!(class.larger(), Class::ALL.get(index + 1).copied());
-        assert_eq!(Class::of_size(class.size()), Some(class));
-        assert_eq!((Class::of_size(class.size() - 1), Class::of_size(class.size() + 1)), (None, None));
+    for (sizes, smallest) in ALL_SIZES {
+        assert_eq!(sizes.for_len(0), Some(Class::Tiny));
+        for (index, class) in Class::ALL.into_iter().enumerate() {
+            let size = smallest << (2 * index);
+            assert_eq!((sizes.of(class), class.index()), (size, index));
+            assert_eq!(sizes.for_len(size), Some(class));
+            assert_eq!(sizes.for_len(size + 1), class.larger());
+            assert_eq!(class.larger(), Class::ALL.get(index + 1).copied());
+            assert_eq!(sizes.class_of(size), Some(class));
+            assert_eq!((sizes.class_of(size - 1), sizes.class_of(size + 1)), (None, None));
+        }
+        assert_eq!(sizes.for_len(usize::MAX), None);
     }
-    assert_eq!(Class::for_len(usize::MAX), None);
+}
+
+#[test]
+fn every_power_of_two_from_256_to_262144_is_the_size_of_a_class() {
+    for length in 0..300_000 {
+        let found = ClassSizes::with(length);
+        assert_eq!(found.is_some(), (256..=262_144).contains(&length) && length.is_power_of_two(), "{length}");
+        assert!(found.is_none_or(|sizes| sizes.class_of(length).is_some()), "{length}");
+    }
+    assert_eq!(ClassSizes::with(1024), Some(ClassSizes::default()));
+}
+
+#[test]
+fn counts_know_their_largest_and_their_first_class() {
+    let counts = ClassCounts::NONE.with(Class::Small, 2).with(Class::Large, 1);
+    for (sizes, smallest) in ALL_SIZES {
+        assert_eq!(counts.sized(sizes).largest(), smallest << 6);
+        assert_eq!(counts.sized(sizes).slab_bytes(), smallest * (2 * 4 + 64));
+    }
+    assert_eq!(ClassCounts::NONE.largest(), 0);
+    let firsts = [Some(Class::Small), Some(Class::Small), Some(Class::Large), Some(Class::Large), None];
+    assert_eq!(Class::ALL.map(|class| counts.first_from(class)), firsts);
 }
 
 #[test]
@@ -42,7 +68,8 @@ fn counts_add_up_and_saturate() {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Acquire(Class),
-    AcquireFor(usize),
+    /// As many bytes as the class has, one more, or one less.
+    AcquireFor(Class, usize),
     Release(prop::sample::Index),
     Grow(prop::sample::Index),
 }
@@ -51,7 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
     let class = prop::sample::select(Class::ALL.to_vec());
     prop_oneof![
         2 => class.clone().prop_map(Step::Acquire),
-        2 => (class, 0_usize..3).prop_map(|(class, less)| Step::AcquireFor(class.size() + 1 - less)),
+        2 => (class, 0_usize..3).prop_map(|(class, less)| Step::AcquireFor(class, less)),
         3 => any::<prop::sample::Index>().prop_map(Step::Release),
         1 => any::<prop::sample::Index>().prop_map(Step::Grow),
     ]
@@ -107,31 +134,41 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn a_pool_counts_like_its_model(steps in prop::collection::vec(step(), 1..60), offset in 0_usize..64) {
-        let mut memory = vec![0; COUNTS.slab_bytes() + 63 + 64];
-        let mut free = table(COUNTS);
-        let mut pool = BufferPool::new(&mut free, COUNTS).unwrap();
+    fn a_pool_counts_like_its_model(
+        steps in prop::collection::vec(step(), 1..60),
+        offset in 0_usize..64,
+        (sizes, _) in prop::sample::select(&ALL_SIZES[..]),
+    ) {
+        let counts = COUNTS.sized(sizes);
+        let mut memory = vec![0; counts.slab_bytes() + 63 + 64];
+        let mut free = table(counts);
+        let mut pool = BufferPool::new(&mut free, counts).unwrap();
+        prop_assert_eq!((pool.sizes(), pool.counts()), (sizes, counts));
         pool.carve(&mut memory[offset..]).unwrap();
-        let mut model = Model { free: Class::ALL.map(|class| COUNTS.of(class)), stats: Default::default() };
+        let mut model = Model {
+            free: Class::ALL.map(|class| counts.of(class)),
+            stats: Class::ALL.map(|class| ClassStats { bytes: sizes.of(class), ..ClassStats::default() }),
+        };
         let mut live: Vec<Buf<'_>> = Vec::new();
         for step in steps {
             match step {
                 Step::Acquire(class) => {
                     let buf = pool.acquire(class);
-                    prop_assert_eq!(buf.as_ref().map(Buf::capacity), model.acquire(Some(class), true).map(Class::size));
+                    prop_assert_eq!(buf.as_ref().map(Buf::capacity), model.acquire(Some(class), true).map(|class| sizes.of(class)));
                     live.extend(buf);
                 }
-                Step::AcquireFor(len) => {
+                Step::AcquireFor(class, less) => {
+                    let len = sizes.of(class) + 1 - less;
                     let buf = pool.acquire_for(len);
-                    let class = model.acquire(Class::for_len(len), false);
-                    prop_assert_eq!(buf.as_ref().map(Buf::capacity), class.map(Class::size));
+                    let class = model.acquire(sizes.for_len(len), false);
+                    prop_assert_eq!(buf.as_ref().map(Buf::capacity), class.map(|class| sizes.of(class)));
                     prop_assert!(buf.as_ref().is_none_or(|buf| buf.is_empty() && buf.spare_len() >= len));
                     live.extend(buf);
                 }
                 Step::Release(index) if !live.is_empty() => {
                     let mut buf = live.swap_remove(index.index(live.len()));
                     buf.advance(7);
-                    let (class, place) = (Class::of_size(buf.capacity()).unwrap(), whole(&mut buf));
+                    let (class, place) = (sizes.class_of(buf.capacity()).unwrap(), whole(&mut buf));
                     prop_assert!(pool.release(buf).is_ok());
                     // The buffer that was released last is acquired first, and is empty.
                     let mut again = pool.acquire(class).unwrap();
@@ -142,13 +179,13 @@ proptest! {
                 }
                 Step::Grow(index) if !live.is_empty() => {
                     let mut buf = live.swap_remove(index.index(live.len()));
-                    let old = Class::of_size(buf.capacity()).unwrap();
+                    let old = sizes.class_of(buf.capacity()).unwrap();
                     buf.clear();
                     buf.append(b"consumed; kept").unwrap();
                     buf.consume(10);
                     let grown = pool.grow(buf);
                     let class = model.acquire(old.larger(), false);
-                    prop_assert_eq!(grown.as_ref().ok().map(Buf::capacity), class.map(Class::size));
+                    prop_assert_eq!(grown.as_ref().ok().map(Buf::capacity), class.map(|class| sizes.of(class)));
                     if class.is_some() {
                         model.release(old);
                     }
@@ -222,11 +259,11 @@ fn unsuitable_memory_is_refused() {
     let (first, second) = (blocks.next().unwrap(), blocks.next().unwrap());
     assert_eq!(pool.add(&mut first[..1000]), Err(PoolError::NotAClassSize { len: 1000 }));
     assert_eq!(pool.add(&mut second[8..8 + 1024]), Err(PoolError::Misaligned));
-    assert_eq!(pool.add(blocks.next().unwrap()), Err(PoolError::ClassFull(Class::Small)));
+    assert_eq!(pool.add(blocks.next().unwrap()), Err(PoolError::ClassFull { len: 4096 }));
     assert_eq!(pool.add_buffers(&mut one), Ok(()));
     let taken = pool.acquire(Class::Tiny).unwrap();
     let full = pool.add_buffers(&mut two);
-    assert_eq!(full, Err(PoolError::ClassFull(Class::Tiny)), "the buffer in use will come back");
+    assert_eq!(full, Err(PoolError::ClassFull { len: 1024 }), "the buffer in use will come back");
     pool.release(taken).unwrap();
 }
 

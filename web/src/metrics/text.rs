@@ -98,7 +98,8 @@ impl<W: Write> Text<W> {
         let mut family = |name: &str, help, kind, value: fn(ClassStats) -> u64| {
             self.head(name, help, kind)?;
             for class in Class::ALL {
-                writeln!(self.out, "{name}{{bytes=\"{}\"}} {}", class.size(), value(stats(class)))?;
+                let stats = stats(class);
+                writeln!(self.out, "{name}{{bytes=\"{}\"}} {}", stats.bytes, value(stats))?;
             }
             Ok(())
         };
