@@ -3,9 +3,9 @@
 
 mod support;
 
-use aurora_http::{ServerError, WriteError};
+use aurora_http::ServerError;
 use aurora_http_web::Routes;
-use aurora_http_web::metrics::{CONTENT_TYPE, Registry, Status, Text, healthy, ready};
+use aurora_http_web::metrics::{Registry, Status, healthy, ready};
 use aurora_http_web::middleware::Wrap;
 
 fn main() -> Result<(), ServerError> {
@@ -19,13 +19,7 @@ fn main() -> Result<(), ServerError> {
             .get("/readyz", ready)
             .get("/status", move |_, _, response| response.body_fmt(format_args!("{}", Status(&numbers.read()))))
             .get("/metrics", move |_, _, response| {
-                response.field("Content-Type", CONTENT_TYPE)?;
-                response.body_with(|body| {
-                    let mut text = Text::new(body);
-                    text.server(&counters.read())?;
-                    text.buffers(|class| counters.buffers(class))?;
-                    Ok::<_, WriteError>(all.read(|all| text.exchanges(all))?)
-                })
+                all.respond(response, &counters.read(), |class| counters.buffers(class))
             })
             .with_state(())
             .wrap(registry.metrics())

@@ -158,6 +158,9 @@ impl Stream {
 pub(crate) struct Facts(u16);
 
 impl Facts {
+    /// For tests: of another connection.
+    #[cfg(all(not(feature = "small"), debug_assertions))]
+    pub(crate) const SPOILT: Self = Self(u16::MAX);
     /// The method is HEAD.
     pub(crate) const HEAD: Self = Self(1);
     /// The method is CONNECT.

@@ -1,7 +1,7 @@
 //! Everything that happens in one simulation, as data: generated from a seed, and made smaller by the shrinker.
 
 use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
-use aurora_http_core::pool::{ClassCounts, ClassSizes};
+use aurora_http_core::pool::{Class, ClassCounts, ClassSizes};
 use aurora_http_core::sim::{Dice, Faults};
 
 use crate::exchange::{Answer, Exchange, LONG_ONCE_IN, STEPS_MAX, some_exchange, some_exchange_of_any_kind};
@@ -264,7 +264,7 @@ impl Plan {
     #[must_use]
     pub fn is_short_of_buffers(&self) -> bool {
         let counts = self.world.counts;
-        aurora_http_core::pool::Class::ALL.iter().any(|class| (counts.of(*class) as usize) < PLENTY)
+        Class::ALL.iter().any(|class| (counts.of(*class) as usize) < PLENTY)
     }
 }
 
@@ -298,7 +298,8 @@ fn some_world(dice: &mut Dice) -> World {
         _ => ClassCounts::new([PLENTY as u32; 5]),
     };
     let sizes = [ClassSizes::FROM_1024, ClassSizes::FROM_1024, ClassSizes::FROM_512, ClassSizes::FROM_256];
-    let counts = counts.sized(dice.pick(&sizes));
+    // Without large buffers, shorter ones do not hold what is kept of some exchanges' content and trailers.
+    let counts = if counts.of(Class::Huge) > 0 { counts.sized(dice.pick(&sizes)) } else { counts };
     let slots = if dice.once_in(3) { dice.pick(&[1, 1, 2, 2, 3, 4, 6, 8]) } else { 200 };
     World {
         face,

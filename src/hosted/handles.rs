@@ -121,7 +121,7 @@ impl ServerCounters {
     /// The buffers of a class, of all workers together. Each has a pool of its own: `high_water` is the sum of the most that each of
     /// them has ever used at once, so it is what all pools need if all of them are under load at the same time.
     ///
-    /// `aurora_http_web::metrics::Text::buffers` takes this as it is: `text.buffers(|class| counters.buffers(class))`.
+    /// For `Registry::respond` of `aurora_http_web::metrics`, which writes a page for Prometheus.
     #[must_use]
     pub fn buffers(&self, class: Class) -> ClassStats {
         let mut sum = ClassStats { bytes: ClassSizes::default().of(class), ..ClassStats::default() };

@@ -1,16 +1,15 @@
 //! Numbers about a server, as text for [Prometheus](https://prometheus.io) and for people, and pages for health checks.
 //!
 //! [`Metrics`] counts exchanges by status and measures their durations, in fixed memory and without locks; the server's own
-//! counters ([`Counters`]) come from `Server::counters`, or from the [engine](aurora_http_core::engine::Engine::counters). [`Text`]
-//! writes both:
+//! counters ([`Counters`]) come from `Server::counters`, or from the [engine](aurora_http_core::engine::Engine::counters).
+//! [`Registry::respond`] writes both; [`Text`] is for numbers of the program's own, and for devices:
 //!
 //! ```
 //! # #[cfg(feature = "std")]
 //! # {
 //! use aurora_http::ServerCounters;
 //! use aurora_http_core::handler::Handler;
-//! use aurora_http_core::writer::WriteError;
-//! use aurora_http_web::metrics::{CONTENT_TYPE, Registry, Text, healthy, ready};
+//! use aurora_http_web::metrics::{Registry, healthy, ready};
 //! use aurora_http_web::middleware::Wrap;
 //! use aurora_http_web::Routes;
 //!
@@ -20,15 +19,7 @@
 //!     Routes::new()
 //!         .get("/healthz", healthy)
 //!         .get("/readyz", ready)
-//!         .get("/metrics", move |_, _, response| {
-//!             response.field("Content-Type", CONTENT_TYPE)?;
-//!             response.body_with(|body| {
-//!                 let mut text = Text::new(body);
-//!                 text.server(&server.read())?;
-//!                 text.buffers(|class| server.buffers(class))?;
-//!                 Ok::<_, WriteError>(all.read(|all| text.exchanges(all))?)
-//!             })
-//!         })
+//!         .get("/metrics", move |_, _, response| all.respond(response, &server.read(), |class| server.buffers(class)))
 //!         .with_state(())
 //!         .wrap(registry.metrics())
 //! }

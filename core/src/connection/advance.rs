@@ -186,7 +186,7 @@ impl<'p, E> Connection<'p, E> {
         cx: &mut Context<'_, '_, 'p, H>,
         status: u16,
     ) -> bool {
-        if self.inbound.as_ref().is_some_and(|inbound| inbound.capacity() < cx.pool.counts().largest()) {
+        if self.inbound.as_ref().is_some_and(|inbound| inbound.capacity() < cx.pool.largest()) {
             self.exchange.set(flag::STARVED);
             return false;
         }

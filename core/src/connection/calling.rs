@@ -337,7 +337,7 @@ impl<'p, E> Exchange<'p, E> {
         let allowed = match content_max {
             // For content larger than the pool's buffers it would wait in vain.
             _ if collects => {
-                let bytes_max = cx.pool.counts().largest().min(cx.limits.content_collected_max as usize);
+                let bytes_max = cx.pool.largest().min(cx.limits.content_collected_max as usize);
                 Some(content_max.map_or(bytes_max as u64, |max| max.min(bytes_max as u64)))
             }
             Some(bytes_max) => Some(bytes_max),

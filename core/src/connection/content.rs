@@ -359,7 +359,7 @@ impl<'p, E> Connection<'p, E> {
     fn await_trailers<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         if self.inbound.as_ref().is_some_and(|inbound| !inbound.is_empty()) && !self.make_room(cx, usize::MAX) {
             let capacity = self.inbound.as_ref().map_or(0, Buf::capacity);
-            if capacity < cx.pool.counts().largest() {
+            if capacity < cx.pool.largest() {
                 self.exchange.set(flag::STARVED);
                 return false;
             }

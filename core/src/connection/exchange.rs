@@ -134,7 +134,17 @@ impl<'p, E> Exchange<'p, E> {
     #[cfg(not(feature = "small"))]
     #[inline]
     pub(super) const fn wake(&mut self, served: u32, flags: u32, state: State, armed: Option<Deadline>) {
+        #[cfg(debug_assertions)]
+        self.spoil();
         (self.served, self.flags, self.state, self.armed, self.reason) = (served, flags, state, armed, None);
+    }
+
+    /// Makes nonsense of whatever may be left of another connection on the same record, so that tests find it when it is used.
+    #[cfg(all(not(feature = "small"), debug_assertions))]
+    const fn spoil(&mut self) {
+        (self.kept_len, self.response_at, self.wake_at) = (u32::MAX, u32::MAX, u32::MAX);
+        (self.stream, self.facts) = (Stream::Done, Facts::SPOILT);
+        (self.windows, self.running) = (Windows::SPOILT, Some(Direction::Write));
     }
 
     #[inline]

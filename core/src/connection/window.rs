@@ -22,6 +22,12 @@ pub(super) struct Windows {
     windows: [Window; 2],
 }
 
+#[cfg(all(not(feature = "small"), debug_assertions))]
+impl Windows {
+    /// For tests: of another connection.
+    pub(super) const SPOILT: Self = Self { since: 1, windows: [Window { elapsed_ms: u32::MAX, bytes: u32::MAX }; 2] };
+}
+
 /// The direction of the operation in flight. It is not a part of [`Windows`], because it would take four bytes there.
 pub(super) type Running = Option<Direction>;
 

@@ -358,6 +358,11 @@ impl<'s, 'p> BufferPool<'s, 'p> {
         self.sizes
     }
 
+    /// Bytes of the largest buffers that the pool can have.
+    pub(crate) fn largest(&self) -> usize {
+        Class::ALL.into_iter().rfind(|class| self.capacity(*class) > 0).map_or(0, |class| self.sizes.of(class))
+    }
+
     /// The [`capacity`](Self::capacity) of each class.
     #[must_use]
     pub fn counts(&self) -> ClassCounts {

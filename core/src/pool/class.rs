@@ -103,14 +103,16 @@ impl ClassSizes {
     #[cfg_attr(not(feature = "small"), inline)]
     #[must_use]
     pub const fn for_len(self, len: usize) -> Option<Class> {
-        let mut class = Class::Tiny;
-        while len > self.of(class) {
-            class = match class.larger() {
-                Some(larger) => larger,
-                None => return None,
-            };
+        // Each class has two more bits than the one before it.
+        let beyond = len.saturating_sub(1) >> self.log2;
+        match (usize::BITS - beyond.leading_zeros()).div_ceil(2) {
+            0 => Some(Class::Tiny),
+            1 => Some(Class::Small),
+            2 => Some(Class::Medium),
+            3 => Some(Class::Large),
+            4 => Some(Class::Huge),
+            _ => None,
         }
-        Some(class)
     }
 
     /// The class of exactly `size` bytes.

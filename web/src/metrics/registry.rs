@@ -4,7 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 use std::vec::Vec;
 
-use super::{Exchanges, Metrics};
+use aurora_http_core::counters::Counters;
+use aurora_http_core::pool::{Class, ClassStats};
+use aurora_http_core::writer::{ResponseWriter, WriteError};
+
+use super::{CONTENT_TYPE, Exchanges, Metrics, Text};
 
 /// The [`Exchanges`] of all workers of a program. It takes a lock when a worker starts and when a page is written, and never for a
 /// request.
@@ -37,6 +41,26 @@ impl Registry {
     /// Calls `f` with the numbers of all workers, for [`Text::exchanges`](super::Text::exchanges).
     pub fn read<R>(&self, f: impl FnOnce(&[Arc<Exchanges>]) -> R) -> R {
         f(&self.lock())
+    }
+
+    /// Answers with everything that there is: a server's counters, its buffers, and the exchanges of all workers. `buffers` returns
+    /// the buffers of a class, as `ServerCounters::buffers` does. Numbers of the program's own take a [`Text`].
+    ///
+    /// # Errors
+    /// Those of the response.
+    pub fn respond(
+        &self,
+        response: &mut ResponseWriter<'_>,
+        counters: &Counters,
+        buffers: impl Fn(Class) -> ClassStats,
+    ) -> Result<(), WriteError> {
+        response.field("Content-Type", CONTENT_TYPE)?;
+        response.body_with(|body| {
+            let mut text = Text::new(body);
+            text.server(counters)?;
+            text.buffers(buffers)?;
+            Ok::<_, WriteError>(self.read(|all| text.exchanges(all))?)
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Exchanges>>> {
