@@ -148,7 +148,7 @@ fn buffer_memory_is_reused_by_the_next_server() {
         .into_iter()
         .map(|class| {
             let wanted = buffers_for(1024).of(class).saturating_sub(2 * buffers_for(64).of(class));
-            wanted as usize * ClassSizes::default().of(*class)
+            wanted as usize * ClassSizes::default().of(class)
         })
         .sum();
     assert!(missing > 0 && more.allocated - first.allocated <= missing);

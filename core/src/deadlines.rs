@@ -19,7 +19,7 @@ const UNARMED: u8 = u8::MAX;
 const WAKE: u8 = UNARMED - 1;
 
 /// The head of an empty list; a deadline at this time never expires.
-const NEVER: Instant = Instant(u64::MAX);
+const NEVER: Instant = Instant::NEVER;
 
 /// A slot's node in the lists of a [`Deadlines`]: a slot has at most one deadline at a time.
 #[derive(Clone, Copy, Debug)]

@@ -215,6 +215,11 @@ impl HttpDate {
         Some(Self(text))
     }
 
+    /// The date that [`as_bytes`](Self::as_bytes) had returned.
+    pub(crate) const fn from_text(text: [u8; Self::BYTES]) -> Self {
+        Self(text)
+    }
+
     /// Its text.
     #[inline]
     #[must_use]

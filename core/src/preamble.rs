@@ -18,10 +18,13 @@ pub(crate) const BYTES_MAX: usize = STATUS_LINE_OK.len() + DATE.len() + HttpDate
 pub struct Preamble {
     /// Status line, `Date`, `Server`: the first `len` bytes.
     bytes: [u8; BYTES_MAX],
-    len: usize,
-    date: Option<HttpDate>,
-    unix_time: Option<u64>,
+    len: u16,
+    has_date: bool,
+    /// The time of the date, [`NO_TIME`] without a clock.
+    unix_time: u64,
 }
+
+const NO_TIME: u64 = u64::MAX;
 
 impl Preamble {
     /// A preamble without a date. `server` is copied; if it is empty, the `Server` field (RFC 9110 §10.2.4) is left out.
@@ -35,7 +38,7 @@ impl Preamble {
         if server.len() > SERVER_BYTES_MAX {
             return Err(BufferFull);
         }
-        let mut preamble = Self { bytes: [0; BYTES_MAX], len: 0, date: None, unix_time: None };
+        let mut preamble = Self { bytes: [0; BYTES_MAX], len: 0, has_date: false, unix_time: NO_TIME };
         preamble.put(STATUS_LINE_OK);
         if !server.is_empty() {
             preamble.put(SERVER);
@@ -48,18 +51,17 @@ impl Preamble {
     /// Sets the time of the wall clock, in seconds since 1970; `None` without one, which leaves out `Date` (RFC 9110
     /// §6.6.1).
     pub fn set_unix_time(&mut self, unix_time: Option<u64>) {
+        let unix_time = unix_time.unwrap_or(NO_TIME);
         if self.unix_time != unix_time {
             self.unix_time = unix_time;
-            let date = unix_time.and_then(HttpDate::from_unix_seconds);
-            self.put_date(date.as_ref());
-            self.date = date;
+            self.put_date(HttpDate::from_unix_seconds(unix_time));
         }
     }
 
     /// Status line of a 200, then [`fields`](Self::fields).
     #[inline]
     pub(crate) fn ok(&self) -> &[u8] {
-        part(&self.bytes, ..self.len)
+        part(&self.bytes, ..self.len())
     }
 
     /// Writes what [`ok`](Self::ok) returns to the front of `out`, and anything after it, in one copy of constant length.
@@ -68,29 +70,36 @@ impl Preamble {
     #[inline(always)]
     pub(crate) fn put_ok(&self, out: &mut [u8]) -> Option<usize> {
         *out.first_chunk_mut()? = self.bytes;
-        Some(self.len)
+        Some(self.len())
     }
 
     /// `Date` and `Server`, unless they are left out.
     #[inline]
     pub(crate) fn fields(&self) -> &[u8] {
-        part(&self.bytes, STATUS_LINE_OK.len()..self.len)
+        part(&self.bytes, STATUS_LINE_OK.len()..self.len())
     }
 
     /// The formatted date, if there is a clock.
-    pub(crate) fn date(&self) -> Option<&HttpDate> {
-        self.date.as_ref()
+    pub(crate) fn date(&self) -> Option<HttpDate> {
+        let bytes = self.bytes.get(STATUS_LINE_OK.len() + DATE.len()..)?.first_chunk()?;
+        if self.has_date { Some(HttpDate::from_text(*bytes)) } else { None }
+    }
+
+    #[inline]
+    const fn len(&self) -> usize {
+        self.len as usize
     }
 
     /// Puts the date in the place of the one before.
-    fn put_date(&mut self, date: Option<&HttpDate>) {
-        let dated = if self.date.is_some() { DATE.len() + HttpDate::BYTES + 2 } else { 0 };
+    fn put_date(&mut self, date: Option<HttpDate>) {
+        let dated = if self.has_date { DATE.len() + HttpDate::BYTES + 2 } else { 0 };
         // `Server`, the only thing behind the date.
         let mut server = [0; SERVER_LINE_MAX];
-        let from = part(&self.bytes, STATUS_LINE_OK.len() + dated..self.len);
+        let from = part(&self.bytes, STATUS_LINE_OK.len() + dated..self.len());
         let server = part_mut(&mut server, ..from.len());
         copy(server, from);
-        self.len = STATUS_LINE_OK.len();
+        self.len = STATUS_LINE_OK.len() as u16;
+        self.has_date = date.is_some();
         if let Some(date) = date {
             self.put(DATE);
             self.put(date.as_bytes());
@@ -100,8 +109,9 @@ impl Preamble {
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        copy(part_mut(&mut self.bytes, self.len..self.len + bytes.len()), bytes);
-        self.len += bytes.len();
+        let len = self.len();
+        copy(part_mut(&mut self.bytes, len..len + bytes.len()), bytes);
+        self.len += bytes.len() as u16;
     }
 }
 

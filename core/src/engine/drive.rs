@@ -61,10 +61,10 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if H::NEEDS.stop && mode > self.mode {
             self.stop(now, mode);
         }
-        if self.accept_paused_until.is_some_and(|at| at <= now) && !planted!(AcceptPausesForever) {
+        if self.accept_paused_until <= now && !planted!(AcceptPausesForever) {
             self.resume_accepting();
         }
-        if H::NEEDS.stop && self.stop_deadline.is_some_and(|at| at <= now) {
+        if H::NEEDS.stop && self.stop_deadline <= now {
             self.stop(now, Mode::Abort);
         }
         if !self.lobby.is_empty() {
@@ -76,7 +76,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if H::NEEDS.deferral && self.deadlines.has_wake(now) {
             self.wake(now, peers);
         }
-        if !self.starved.is_empty() || !self.starved_to_receive.is_empty() || self.famine_due.is_some() {
+        if !self.starved.is_empty() || !self.starved_to_receive.is_empty() || self.famine_due != Instant::NEVER {
             self.feed(now, peers);
         }
     }
@@ -99,7 +99,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         }
         let is_due = self.deadlines.first_at().is_some_and(|at| at <= self.seen_until);
         if is_due
-            || H::NEEDS.eviction && self.famine_due.is_some()
+            || H::NEEDS.eviction && self.famine_due != Instant::NEVER
             || !self.lobby.is_empty()
             || self.mode() != Mode::Run
         {

@@ -53,7 +53,7 @@ impl<H: Handler> Engine<'_, '_, H> {
         if H::NEEDS.eviction && !self.starved_to_receive.is_empty() {
             self.end_stale_heads(now, peers);
         }
-        if H::NEEDS.eviction && self.famine_due.is_some_and(|at| at <= self.seen_until) {
+        if H::NEEDS.eviction && self.famine_due <= self.seen_until {
             self.relieve(now, peers);
         }
         if !self.lobby.is_empty() {

@@ -40,7 +40,9 @@ impl<H: Handler> Engine<'_, '_, H> {
     pub(super) fn feed(&mut self, now: Instant, peers: &dyn Peers) {
         // Cleared first, because what is released below may serve connections that were tried before.
         self.held.pool.forget_released();
-        self.famine_due.get_or_insert(now.plus_ms(PAUSE_MS));
+        if self.famine_due == Instant::NEVER {
+            self.famine_due = now.plus_ms(PAUSE_MS);
+        }
         let last = self.starved.last();
         while let Some(index) = self.starved.pop(self.nodes) {
             self.feed_one(now, index, peers);
@@ -70,14 +72,14 @@ impl<H: Handler> Engine<'_, '_, H> {
             None => {
                 self.starved_marks.clear();
                 if !planted!(LineGoneSpins) {
-                    self.heads_due = None;
+                    self.heads_due = Instant::NEVER;
                 }
             }
         }
         if self.starved.is_empty() && self.starved_to_receive.is_empty() {
-            (self.famine_due, self.stuck_since, self.ended_for_buffers) = (None, None, 0);
-        } else {
-            self.stuck_since.get_or_insert(now);
+            (self.famine_due, self.stuck_since, self.ended_for_buffers) = (Instant::NEVER, Instant::NEVER, 0);
+        } else if self.stuck_since == Instant::NEVER {
+            self.stuck_since = now;
         }
     }
 
@@ -111,7 +113,7 @@ impl<H: Handler> Engine<'_, '_, H> {
     /// Whether the queues have to be served in another turn: a connection joined one in this turn, and `begin_turn` has
     /// yet to set the time of the next check; or a buffer may have been released since they were served.
     pub(super) fn must_serve_queues(&self) -> bool {
-        let is_new = self.famine_due.is_none();
+        let is_new = self.famine_due == Instant::NEVER;
         let is_released = self.held.pool.has_released() && !planted!(LinesForgotten);
         (is_new || self.feed_again || is_released) && !(self.starved.is_empty() && self.starved_to_receive.is_empty())
     }
@@ -137,7 +139,7 @@ impl<H: Handler> Engine<'_, '_, H> {
         // The queue makes progress, unless the buffer came from an ended connection.
         match self.ended_for_buffers.checked_sub(1) {
             Some(left) => self.ended_for_buffers = left,
-            None => self.stuck_since = Some(now),
+            None => self.stuck_since = now,
         }
         self.sweep_due |= self.mode() == Mode::Drain;
     }
@@ -148,7 +150,7 @@ impl<H: Handler> Engine<'_, '_, H> {
         let under_way = if now < self.ended_due { self.ended_for_buffers } else { 0 };
         let waiting = self.waiting_to_receive(HEADS_AT_ONCE + under_way);
         // Buffers that are under way may be late.
-        self.heads_due = (waiting.min(under_way) > 0).then_some(self.ended_due);
+        self.heads_due = if waiting.min(under_way) > 0 { self.ended_due } else { Instant::NEVER };
         let mut missing = waiting.saturating_sub(under_way);
         let mut passed_over = None;
         for _ in 0..HEADS_AT_ONCE {
@@ -156,7 +158,7 @@ impl<H: Handler> Engine<'_, '_, H> {
                 return;
             }
             let nodes: &mut [SlotNode] = self.nodes;
-            let end = Instant(u64::MAX);
+            let end = Instant::NEVER;
             let Some(index) = self.deadlines.next_due(nodes, Deadline::Head as usize, passed_over, end) else { return };
             let Some((connection, began)) = self.held.seats.look(index).zip(self.began(index)) else { return };
             if connection.is_starved() || !connection.holds_buffer() {
@@ -166,7 +168,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             }
             let stale_at = stale_at(began, self.starved_marks.since(self.seen_until));
             if stale_at > self.seen_until {
-                self.heads_due = Some(self.heads_due.map_or(stale_at, |due| due.min(stale_at)));
+                self.heads_due = self.heads_due.min(stale_at);
                 return;
             }
             self.refuse_overloaded(now, index, peers);
@@ -182,7 +184,10 @@ impl<H: Handler> Engine<'_, '_, H> {
     pub(super) fn relieve(&mut self, now: Instant, peers: &dyn Peers) {
         // Buffers that came back in this turn are used first.
         self.feed(now, peers);
-        let Some(stuck_since) = self.stuck_since else { return };
+        let stuck_since = self.stuck_since;
+        if stuck_since == Instant::NEVER {
+            return;
+        }
         // A connection that waits with input may itself be one of those that are ended; its buffer then serves the
         // others.
         let waiting = self.waiting_to_receive(AT_ONCE).max(1);
@@ -202,7 +207,7 @@ impl<H: Handler> Engine<'_, '_, H> {
             // The reactor or the program has all of them.
             None => now.plus_ms(STALE_MS),
         };
-        self.famine_due = Some(next.max(now.plus_ms(PAUSE_MS)));
+        self.famine_due = next.max(now.plus_ms(PAUSE_MS));
         if count > 0 {
             // The queues come before the reactor, which would be lent the free buffers.
             self.feed(now, peers);

@@ -147,7 +147,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     pub(super) fn next_listener_control(&mut self) -> Option<Control<'p>> {
         let mode = self.mode();
         let stopping = mode != Mode::Run;
-        let accepts = mode != Mode::Abort && self.lobby.is_empty() && self.accept_paused_until.is_none();
+        let accepts = mode != Mode::Abort && self.lobby.is_empty() && self.accept_paused_until == Instant::NEVER;
         let first = self.held.seats.capacity() as u32;
         for (index, listener) in (first..).zip(self.listeners.iter_mut()) {
             let io = listener.io;
@@ -206,7 +206,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
                 // This connection failed; the next one may be fine.
                 if error != IoError::ConnectionReset || self.accept_resets >= ACCEPT_RESETS_MAX {
                     self.accept_resets = 0;
-                    self.accept_paused_until = Some(now.plus_ms(ACCEPT_PAUSE_MS));
+                    self.accept_paused_until = now.plus_ms(ACCEPT_PAUSE_MS);
                 }
             }
         }
@@ -320,7 +320,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             }
         }
         if self.lobby.is_empty() {
-            (self.lobby_check_at, self.promised_more) = (None, 0);
+            (self.lobby_check_at, self.promised_more) = (Instant::NEVER, 0);
             self.slot_pressure.rest(now);
         } else if self.promise_due <= now {
             self.promise_due = now.plus_ms(PROMISE_MS);
@@ -334,7 +334,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
     /// is none, as many responses as newcomers wait say `Connection: close`, and `lobby_check_at` is when the first one
     /// will be old enough.
     fn make_room(&mut self, now: Instant, peers: &dyn Peers) {
-        self.lobby_check_at = None;
+        self.lobby_check_at = Instant::NEVER;
         // First, so that connections that are sending are no longer in the list of idle ones.
         self.arm_sends(now);
         if !self.lobby.is_empty() {
@@ -354,7 +354,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             match self.oldest_answered(class, peers) {
                 Some(Answered::Received(index)) => return Some(index),
                 Some(Answered::Unseen(known_at)) => {
-                    self.lobby_check_at = Some(known_at);
+                    self.lobby_check_at = known_at;
                     return None;
                 }
                 Some(Answered::Receiving(began, index)) => {
@@ -370,7 +370,8 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
         if due.is_none() {
             // There is no event for acknowledgements.
             let look = receiving.map(|(at, _)| at.min(now.plus_ms(LOOK_MS)));
-            self.lobby_check_at = [head.map(|(at, _)| at), look].into_iter().flatten().min();
+            self.lobby_check_at =
+                [head.map(|(at, _)| at), look].into_iter().flatten().fold(Instant::NEVER, Instant::min);
         }
         due.map(|(_, index)| index)
     }
@@ -394,7 +395,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             if peers.unacknowledged(io).is_none_or(|count| count == 0 || planted!(NewcomerDestroys)) {
                 return Some(Answered::Received(index));
             }
-            match self.deadlines.next_due(self.nodes, class as usize, Some(index), Instant(u64::MAX)) {
+            match self.deadlines.next_due(self.nodes, class as usize, Some(index), Instant::NEVER) {
                 Some(next) => index = next,
                 None => break,
             }
@@ -410,7 +411,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
             if self.held.seats.look(index).is_some_and(|connection| !connection.is_starved()) {
                 return Some((self.began(index)?, index));
             }
-            index = self.deadlines.next_due(self.nodes, class as usize, Some(index), Instant(u64::MAX))?;
+            index = self.deadlines.next_due(self.nodes, class as usize, Some(index), Instant::NEVER)?;
         }
         None
     }
@@ -460,7 +461,7 @@ impl<'p, H: Handler> Engine<'_, 'p, H> {
 
     /// Accepts again: a slot or a descriptor was freed, or the pause is over.
     pub(super) fn resume_accepting(&mut self) {
-        self.accept_paused_until = None;
+        self.accept_paused_until = Instant::NEVER;
         self.listeners_due = true;
     }
 

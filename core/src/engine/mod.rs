@@ -235,7 +235,8 @@ pub struct Engine<'s, 'p, H: Handler> {
     arena: Arena<'s>,
     handler: H,
     limits: Limits,
-    timeouts: [u64; Deadline::COUNT],
+    /// In milliseconds; [`NEVER_MS`] for a disabled one.
+    timeouts: [u32; Deadline::COUNT],
     preamble: Preamble,
     counters: Counters,
     deadlines: Deadlines<{ Deadline::COUNT }>,
@@ -257,7 +258,8 @@ pub struct Engine<'s, 'p, H: Handler> {
     listeners: &'s mut [Listener],
     /// Whether a listener may have something to do.
     listeners_due: bool,
-    accept_paused_until: Option<Instant>,
+    /// This and other times are [`Instant::NEVER`] when there is none.
+    accept_paused_until: Instant,
     /// Accepts that failed since the last success.
     accept_resets: u16,
     /// Accepted connections that wait for a slot: at most one per listener.
@@ -265,7 +267,7 @@ pub struct Engine<'s, 'p, H: Handler> {
     /// Whether newcomers without a slot get a 503, for which the last slot is reserved.
     refuses: bool,
     /// When to check again whether a connection can be ended for the lobby.
-    lobby_check_at: Option<Instant>,
+    lobby_check_at: Instant,
     /// For how long newcomers have found no slot.
     slot_pressure: Pressure,
     /// The number of slots marked as [`mark::PROMISED`].
@@ -276,16 +278,16 @@ pub struct Engine<'s, 'p, H: Handler> {
     promised_more: usize,
     /// When newcomers will have waited long enough for a promised slot.
     promise_due: Instant,
-    /// When to check which connection can be ended for its buffer; `Some` while a connection waits for a buffer.
-    famine_due: Option<Instant>,
+    /// When to check which connection can be ended for its buffer; never while no connection waits for a buffer.
+    famine_due: Instant,
     /// Whether connections were given their turn to receive; buffers that they do not use are for the next ones in the
     /// queue.
     feed_again: bool,
     /// When an incomplete head will be old enough to be ended for its buffer.
-    heads_due: Option<Instant>,
+    heads_due: Instant,
     /// Since when the queues for buffers have been stuck: no waiting connection got a buffer except through the end of
     /// another one.
-    stuck_since: Option<Instant>,
+    stuck_since: Instant,
     /// The number of connections that were ended for their buffers, less the waiting connections that have got one
     /// since then.
     ended_for_buffers: usize,
@@ -308,16 +310,19 @@ pub struct Engine<'s, 'p, H: Handler> {
     send_reserve: usize,
     date_due: Instant,
     mode: Mode,
-    stop_deadline: Option<Instant>,
+    stop_deadline: Instant,
     /// While stopping: whether connections have to be checked for being idle.
     sweep_due: bool,
     /// When the next new connection has had its time to send a first request during a stop.
-    sweep_at: Option<Instant>,
+    sweep_at: Instant,
 }
 
 /// Takes the place of a disabled timeout: the connection is still in its class's list, so that its time in the phase is
 /// known when room is needed.
-const NEVER_MS: u64 = 1 << 62;
+const NEVER_MS: u32 = u32::MAX;
+
+/// That many milliseconds from now on: later than any deadline.
+const LATER_THAN_ANY_MS: u64 = 1 << 62;
 
 /// The list numbers of [`Links`].
 const READY: usize = 0;
@@ -354,7 +359,7 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             loans: storage.loans,
             arena: Arena::new(storage.scratch),
             handler,
-            timeouts: Deadline::ALL.map(|deadline| deadline.timeout_ms(&limits).map_or(NEVER_MS, u64::from)),
+            timeouts: Deadline::ALL.map(|deadline| deadline.timeout_ms(&limits).unwrap_or(NEVER_MS)),
             limits,
             preamble,
             counters: Counters::default(),
@@ -369,20 +374,20 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             in_flight: 0,
             listeners: storage.listeners,
             listeners_due: false,
-            accept_paused_until: None,
+            accept_paused_until: Instant::NEVER,
             accept_resets: 0,
             lobby: Lobby::new(),
             refuses,
-            lobby_check_at: None,
+            lobby_check_at: Instant::NEVER,
             slot_pressure: Pressure::new(),
             promised: 0,
             leaving: 0,
             promised_more: 0,
             promise_due: Instant(0),
-            famine_due: None,
+            famine_due: Instant::NEVER,
             feed_again: false,
-            heads_due: None,
-            stuck_since: None,
+            heads_due: Instant::NEVER,
+            stuck_since: Instant::NEVER,
             ended_for_buffers: 0,
             ended_due: Instant(0),
             turn_began: Instant(0),
@@ -396,9 +401,9 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
             send_reserve,
             date_due: Instant(0),
             mode: Mode::Run,
-            stop_deadline: None,
+            stop_deadline: Instant::NEVER,
             sweep_due: false,
-            sweep_at: None,
+            sweep_at: Instant::NEVER,
         })
     }
 
@@ -462,33 +467,28 @@ impl<'s, 'p, H: Handler> Engine<'s, 'p, H> {
         if is_due || self.must_turn_to_stop() || self.must_serve_queues() || self.must_decide() {
             return Some(Instant(0));
         }
-        let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < NEVER_MS);
-        // Usually none of these is set.
-        let evicts_none = self.lobby_check_at.is_none() && self.famine_due.is_none() && self.heads_due.is_none();
-        let is_usual = self.accept_paused_until.is_none()
-            && (evicts_none || !H::NEEDS.eviction)
-            && self.sweep_at.is_none()
-            && self.stop_deadline.is_none();
-        if is_usual { deadline } else { self.earliest_with(deadline) }
-    }
-
-    #[cold]
-    fn earliest_with(&self, deadline: Option<Instant>) -> Option<Instant> {
+        let deadline = self.deadlines.poll_timeout().filter(|at| at.0 < LATER_THAN_ANY_MS);
+        let others = self.accept_paused_until.min(self.sweep_at).min(self.stop_deadline);
         // The rules that end connections for others, which a program may not need.
-        let evictions =
-            if H::NEEDS.eviction { [self.lobby_check_at, self.famine_due, self.heads_due] } else { [None; 3] };
-        let others = [deadline, self.accept_paused_until, self.sweep_at, self.stop_deadline];
-        let mut earliest: Option<Instant> = None;
-        for at in others.into_iter().chain(evictions).flatten() {
-            earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
+        let others = if H::NEEDS.eviction {
+            others.min(self.lobby_check_at).min(self.famine_due).min(self.heads_due)
+        } else {
+            others
+        };
+        match deadline {
+            Some(at) => Some(at.min(others)),
+            None if others == Instant::NEVER => None,
+            None => Some(others),
         }
-        earliest
     }
 
     /// The timeout of a class of deadlines.
     #[inline]
     fn timeout_ms(&self, class: usize) -> u64 {
-        self.timeouts.get(class).copied().unwrap_or(NEVER_MS)
+        match self.timeouts.get(class) {
+            Some(&ms) if ms != NEVER_MS => u64::from(ms),
+            _ => LATER_THAN_ANY_MS,
+        }
     }
 
     /// Whether [`set_unix_time`](Self::set_unix_time) should be called.

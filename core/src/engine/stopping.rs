@@ -28,14 +28,14 @@ impl<H: Handler> Engine<'_, '_, H> {
         }
         self.mode = mode;
         self.stop_deadline = match (mode, self.limits.timeouts.stop_timeout_ms) {
-            (Mode::Drain, Some(timeout_ms)) => Some(now.plus_ms(timeout_ms)),
-            _ => None,
+            (Mode::Drain, Some(timeout_ms)) => now.plus_ms(timeout_ms),
+            _ => Instant::NEVER,
         };
-        self.accept_paused_until = None;
-        self.lobby_check_at = None;
+        self.accept_paused_until = Instant::NEVER;
+        self.lobby_check_at = Instant::NEVER;
         self.listeners_due = true;
         self.sweep_due = mode == Mode::Drain;
-        self.sweep_at = None;
+        self.sweep_at = Instant::NEVER;
         let mut at = None;
         while mode == Mode::Abort
             && let Some(index) = self.held.seats.next_occupied_after(at)
@@ -68,11 +68,11 @@ impl<H: Handler> Engine<'_, '_, H> {
             listener.is_empty |= looked;
             self.listeners_due |= looked;
         }
-        let is_due = self.sweep_at.is_some_and(|at| at <= self.seen_until);
+        let is_due = self.sweep_at <= self.seen_until;
         if !core::mem::take(&mut self.sweep_due) && !is_due {
             return;
         }
-        self.sweep_at = None;
+        self.sweep_at = Instant::NEVER;
         let mut at = None;
         while let Some(index) = self.held.seats.next_occupied_after(at) {
             at = Some(index);
@@ -99,7 +99,7 @@ impl<H: Handler> Engine<'_, '_, H> {
                 && !planted!(NewcomersUnheard)
                 && let Some(until) = patient_until.filter(|until| *until > self.seen_until)
             {
-                self.sweep_at = Some(self.sweep_at.map_or(until, |at| at.min(until)));
+                self.sweep_at = self.sweep_at.min(until);
                 continue;
             }
             slot.marks |= mark::STOPPED_IDLE;

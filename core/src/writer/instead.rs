@@ -145,8 +145,9 @@ impl<'a> ResponseWriter<'a> {
     /// Writes the server's own answer, with [added](Self::add_field) fields.
     pub(super) fn put_answer(&mut self, answer: Answer<'_>) -> Result<(), WriteError> {
         self.reset()?;
+        let date = self.preamble.date();
         let answer = Answer {
-            date: self.preamble.date(),
+            date: date.as_ref(),
             close: self.facts.has(Facts::CLOSE),
             http10: self.facts.has(Facts::HTTP10),
             head_request: self.facts.has(Facts::HEAD),
