@@ -3,12 +3,11 @@
 //! Everything is allocated before the first accept, so these sums are what a program uses from the start, not an upper
 //! bound that it may grow to.
 
-use crate::answer::RESERVE;
 use crate::defer::DeferCell;
 use crate::engine::{Listener, Record, Slot, SlotNode};
-use crate::limits::Limits;
 use crate::pool::{Buf, Class, ClassCounts, Entry};
 use crate::readiness::{Held, Parked};
+pub use crate::roles::BufferRoles;
 
 /// The most operations, including controls, that one worker can have in flight at once: a kernel's completion queue of
 /// this length cannot overflow. `usize::MAX` if it does not fit into a `usize`.
@@ -60,7 +59,7 @@ pub const fn buffers_for(connections: usize) -> ClassCounts {
 /// The fewest buffers with which a device serves this many connections at the same time: for each one to receive into
 /// and one to answer from, and one more for content that is collected. All are of the smallest class, 1 KiB unless they are
 /// [`sized`](ClassCounts::sized), so heads and collected content cannot be longer than that:
-/// [`Limits::within`] makes that a limit.
+/// [`Limits::within`](crate::limits::Limits::within) makes that a limit.
 ///
 /// A program can check at compile time that everything fits into its memory:
 ///
@@ -75,45 +74,6 @@ pub const fn buffers_for(connections: usize) -> ClassCounts {
 pub const fn buffers_for_few(connections: usize) -> ClassCounts {
     let count = connections.saturating_mul(2).saturating_add(1);
     ClassCounts::NONE.with(Class::Tiny, if count > u32::MAX as usize { u32::MAX } else { count as u32 })
-}
-
-/// How an engine uses the buffers of a pool.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct BufferRoles {
-    /// The class of the buffers that are lent to the reactor, with which a receive starts: the smallest one of which there are
-    /// buffers, but [`Tiny`](Class::Tiny) only if the longest head fits into it.
-    pub receive: Class,
-    /// The number of buffers of that class that are never lent, if answers are written to the same class; otherwise 0. Unless
-    /// one is left to receive into and one for the answer, nothing ever moves.
-    pub reserve: usize,
-}
-
-impl BufferRoles {
-    /// The roles of these buffers; `None` if no request could be received, or none answered.
-    ///
-    /// ```
-    /// use aurora_http_core::budget::BufferRoles;
-    /// use aurora_http_core::limits::Limits;
-    /// use aurora_http_core::pool::{Class, ClassCounts};
-    ///
-    /// let roles = BufferRoles::of(ClassCounts::NONE.with(Class::Small, 8), &Limits::default());
-    /// assert_eq!(roles, Some(BufferRoles { receive: Class::Small, reserve: 2 }));
-    /// ```
-    #[must_use]
-    pub const fn of(buffers: ClassCounts, limits: &Limits) -> Option<Self> {
-        let Some(receive) = buffers.first_from(Self::receive_min(buffers, limits)) else { return None };
-        let Some(fits) = buffers.sizes().for_len(RESERVE) else { return None };
-        let Some(answer) = buffers.first_from(fits) else { return None };
-        let count = buffers.of(receive) as usize;
-        let reserve = if answer.index() == receive.index() { count.div_ceil(4) } else { 0 };
-        if count > reserve { Some(Self { receive, reserve }) } else { None }
-    }
-
-    /// The smallest class that a receive may start with.
-    #[must_use]
-    pub const fn receive_min(buffers: ClassCounts, limits: &Limits) -> Class {
-        if limits.head_bytes_max as usize <= buffers.sizes().of(Class::Tiny) { Class::Tiny } else { Class::Small }
-    }
 }
 
 /// The numbers that determine the memory of one worker.

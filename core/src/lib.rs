@@ -87,6 +87,7 @@ pub mod reactor;
 pub mod readiness;
 pub mod request;
 pub mod response;
+mod roles;
 pub mod run;
 #[cfg(feature = "sim")]
 pub mod sim;

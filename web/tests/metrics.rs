@@ -175,6 +175,6 @@ fn buffers_are_listed_by_size() {
     };
     Text::new(&mut page).buffers(stats).expect("strings have room");
     let values = values(&page);
-    assert_eq!(values["aurora_buffers_high_water{bytes=\"1024\"}"], 1024.0);
-    assert_eq!(values["aurora_buffers_refused_total{bytes=\"1024\"}"], 3.0);
+    assert_eq!(values["aurora_buffers_high_water{bytes=\"2048\"}"], 2048.0);
+    assert_eq!(values["aurora_buffers_refused_total{bytes=\"512\"}"], 3.0);
 }

@@ -10,7 +10,6 @@ mod stopping;
 
 use core::fmt;
 
-use crate::budget::BufferRoles;
 use crate::connection::Deadline;
 use crate::counters::Counters;
 use crate::deadlines::{DeadlineNode, DeadlineSlots, Deadlines};
@@ -21,6 +20,7 @@ use crate::limits::{Limits, Overload};
 use crate::pool::{Arena, Buf, BufferPool, Class, Entry};
 use crate::preamble::Preamble;
 use crate::reactor::{IoHandle, OpToken, Shutdown, Submission};
+use crate::roles::BufferRoles;
 use crate::stop::Mode;
 use crate::time::Instant;
 pub use listener::Listener;
