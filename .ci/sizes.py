@@ -189,9 +189,9 @@ to 64 bytes. `.ci/demos --write` writes a row. It has the handler in it and, of 
 
 The goals are 1 500 bytes below the loop and 500 held by `main`. They are not reached: a request is parsed, answered and passed on in one
 chain of calls, in which the table of its fields (16 of 16 bytes), the writer of its response (168) and the operations that result from
-it (56 and 48 bytes each) are alive at once. Storage in a `static` instead of on the stack of `main` saved 1 660 bytes of
-`bare-metal-net`; one place for what surrounds the calls of a handler 130 to 190; functions that stay out of line, so that their
-frames are not alive during others, were part of what made the code smaller.
+it (56 and 48 bytes each) are alive at once. Engine and reactor of `bare-metal-net` are made by functions of their own, whose frames are
+free again when the loop runs: 5 120 bytes before, 3 456 after. What changed in the engine since the first measurement took 130 to 190
+bytes from `bare-metal-uart`.
 
 | stack of | held by `main` | deepest |
 |---|--:|--:|

@@ -215,7 +215,7 @@ impl HttpDate {
         Some(Self(text))
     }
 
-    /// The date that [`as_bytes`](Self::as_bytes) had returned.
+    /// The date with this text, which must be what [`as_bytes`](Self::as_bytes) returned.
     pub(crate) const fn from_text(text: [u8; Self::BYTES]) -> Self {
         Self(text)
     }

@@ -60,7 +60,8 @@ pub enum Overload {
     Refuse,
 }
 
-/// The longest that each phase may take, in milliseconds. `None` disables a timeout; by default, none is disabled.
+/// The longest that each phase may take, in milliseconds. `None` disables a timeout, and `u32::MAX` (49 days) may; by default, none
+/// is disabled.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Timeouts {
     /// From accept to the first byte; then the connection is closed.

@@ -158,7 +158,7 @@ impl Stream {
 pub(crate) struct Facts(u16);
 
 impl Facts {
-    /// For tests: of another connection.
+    /// What another connection may have left, in debug builds: all of them.
     #[cfg(all(not(feature = "small"), debug_assertions))]
     pub(crate) const SPOILT: Self = Self(u16::MAX);
     /// The method is HEAD.

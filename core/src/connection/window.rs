@@ -24,7 +24,7 @@ pub(super) struct Windows {
 
 #[cfg(all(not(feature = "small"), debug_assertions))]
 impl Windows {
-    /// For tests: of another connection.
+    /// What another connection may have left, in debug builds: far from what a new one begins with.
     pub(super) const SPOILT: Self = Self { since: 1, windows: [Window { elapsed_ms: u32::MAX, bytes: u32::MAX }; 2] };
 }
 
