@@ -24,7 +24,7 @@ const JSON: &[u8] = br#"{"message":"Hello, World!"}"#;
 
 /// The longest response of `/bytes/N`.
 const BYTES_MAX: u64 = 1 << 30;
-const BLOCK_LEN: usize = 64 * 1024;
+const BLOCK_LEN: usize = 1 << 20;
 
 /// The block that `/bytes/N` sends repeatedly: the same 64 printable bytes over and over.
 static BLOCK: [u8; BLOCK_LEN] = {

@@ -56,18 +56,54 @@ pub fn send_file(socket: BorrowedFd<'_>, head: &[u8], range: FileRange) -> Attem
 /// Sends until the range is complete, the socket is full, or the file ends. A short count alone would not tell the last two
 /// apart, and a socket that is not full never becomes writable again.
 fn send_range(socket: BorrowedFd<'_>, file: BorrowedFd<'_>, range: FileRange) -> Attempt {
+    let is_corked = cork(socket, range.len);
     let mut rest = range;
-    while rest.len > 0 {
-        match retry_on_intr(|| send_once(socket, file, rest.offset, rest.len as usize)) {
-            Ok(0) => return Attempt::Failed(IoError::FileUnreadable),
-            Ok(count) => rest = rest.after(count as u32),
-            Err(Errno::AGAIN) if rest.len == range.len => return Attempt::WouldBlock,
-            Err(Errno::AGAIN) => break,
-            Err(error) => return Attempt::Failed(error_of(error)),
+    let end = loop {
+        if rest.len == 0 {
+            break None;
         }
+        match retry_on_intr(|| send_once(socket, file, rest.offset, rest.len as usize)) {
+            Ok(0) => break Some(IoError::FileUnreadable),
+            Ok(count) => rest = rest.after(count as u32),
+            Err(Errno::AGAIN) => break None,
+            Err(error) => break Some(error_of(error)),
+        }
+    };
+    if is_corked {
+        uncork(socket);
     }
-    Attempt::Done(range.len - rest.len)
+    match end {
+        Some(error) => Attempt::Failed(error),
+        None if rest.len == range.len && range.len > 0 => Attempt::WouldBlock,
+        None => Attempt::Done(range.len - rest.len),
+    }
 }
+
+/// From this length on, a socket is corked while a range is sent.
+#[cfg(target_os = "linux")]
+const CORKED_MIN: u32 = 128 * 1024;
+
+/// Lets full segments only leave while a long range is sent. Linux passes a range on in pieces of 64 KiB, handles acknowledgements
+/// between two of them, and sends a segment that is not full yet with each, because the socket has `TCP_NODELAY`.
+#[cfg(target_os = "linux")]
+fn cork(socket: BorrowedFd<'_>, len: u32) -> bool {
+    len >= CORKED_MIN && rustix::net::sockopt::set_tcp_cork(socket, true).is_ok()
+}
+
+/// Sends what is left, too.
+#[cfg(target_os = "linux")]
+fn uncork(socket: BorrowedFd<'_>) {
+    // What has just succeeded one way does not fail the other way.
+    let _ = rustix::net::sockopt::set_tcp_cork(socket, false);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cork(_: BorrowedFd<'_>, _: u32) -> bool {
+    false
+}
+
+#[cfg(not(target_os = "linux"))]
+fn uncork(_: BorrowedFd<'_>) {}
 
 /// The connection's errors are known; any other one is the file's.
 #[cold]
@@ -124,4 +160,46 @@ fn outcome(result: libc::c_int, count: libc::off_t) -> Result<usize, Errno> {
 #[cfg(not(any(target_os = "linux", target_vendor = "apple", target_os = "freebsd")))]
 fn send_once(_: BorrowedFd<'_>, _: BorrowedFd<'_>, _: u64, _: usize) -> Result<usize, Errno> {
     Err(Errno::OPNOTSUPP)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    extern crate std;
+
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use rustix::fd::{AsFd, OwnedFd};
+    use rustix::net::sockopt::tcp_cork;
+
+    use super::*;
+
+    /// A corked socket would keep the last bytes of a response for 200 ms.
+    #[test]
+    fn a_socket_is_not_left_corked() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let len = CORKED_MIN + 1;
+        let path = std::env::temp_dir().join(std::format!("aurora-cork-{}", std::process::id()));
+        std::fs::File::create(&path).unwrap().write_all(&std::vec![b'x'; len as usize]).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let file = crate::OpenFile::new(OwnedFd::from(file)).unwrap();
+        // The second range goes beyond the end of the file.
+        for (offset, is_complete) in [(0, true), (2, false)] {
+            let (mut sent, mut failed) = (0, false);
+            while sent < len && !failed {
+                match send_file(server.as_fd(), &[], file.range(offset + u64::from(sent), len - sent)) {
+                    Attempt::Done(count) => sent += count,
+                    Attempt::WouldBlock => {}
+                    Attempt::Failed(_) => failed = true,
+                }
+                assert!(!tcp_cork(&server).unwrap());
+                client.set_nonblocking(true).unwrap();
+                while client.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
+            }
+            assert_eq!((sent == len, failed), (is_complete, !is_complete));
+        }
+    }
 }

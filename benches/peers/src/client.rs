@@ -73,6 +73,7 @@ pub struct Client {
     /// Those that have nothing to do, at a fixed rate.
     idle: VecDeque<usize>,
     pace: Pace,
+    until: Until,
     buffer: Vec<u8>,
     outcome: Outcome,
     last_news: Instant,
@@ -114,6 +115,7 @@ impl Client {
             connections: Vec::with_capacity(count),
             idle: VecDeque::new(),
             pace: Pace::Closed,
+            until: Until::Requests(0),
             buffer: vec![0; 1 << 18],
             outcome: Outcome::new(),
             last_news: Instant::now(),
@@ -153,6 +155,7 @@ impl Client {
     pub fn run(&mut self, pace: Pace, until: Until) -> Result<Outcome, Wrong> {
         let start = Instant::now();
         self.pace = pace;
+        self.until = until;
         self.last_news = start;
         self.outcome = Outcome::new();
         self.idle.clear();
@@ -208,6 +211,12 @@ impl Client {
 
     /// What a connection does when it has its response.
     fn next(&mut self, index: usize, now: Instant) -> Result<(), Wrong> {
+        if let Until::Requests(count) = self.until
+            && self.outcome.requests >= count
+        {
+            // One more long content would be under way before the end is noticed.
+            return Ok(());
+        }
         match self.pace {
             Pace::Closed => self.begin(index, now),
             Pace::Rate(_) => {

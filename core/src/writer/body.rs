@@ -179,7 +179,8 @@ impl<'a> ResponseWriter<'a> {
     }
 
     /// Writes `data` without copying it where that is possible (not with the chunked coding, and once per call);
-    /// returns how much was taken.
+    /// returns how much was taken. Each call is one send, so pieces of 1 MiB cost the kernel less than pieces of 64 KiB: half as
+    /// much over the loopback, where the last 53 bytes of 64 KiB are a segment of their own.
     ///
     /// # Errors
     /// Same as [`write`](Self::write).

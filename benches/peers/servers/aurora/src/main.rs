@@ -8,9 +8,6 @@ use aurora_http::{
 const TEXT: FieldLine<'_> = FieldLine::new("Content-Type: text/plain").unwrap();
 const BINARY: FieldLine<'_> = FieldLine::new("Content-Type: application/octet-stream").unwrap();
 
-/// `/bytes/N` sends this again and again.
-static BLOCK: [u8; 1 << 16] = [b'x'; 1 << 16];
-
 fn main() -> Result<(), ServerError> {
     let options = common::Options::read();
     let backend = options.backend.as_deref().unwrap_or("auto").parse::<Backend>().expect("a backend");
@@ -91,29 +88,32 @@ fn answer(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> Result<Fl
             response.limit_content(u64::MAX);
             Ok(Flow::Receive(Exchange::Upload(0)))
         }
-        (Method::Get, path) => match bytes_of(path) {
-            Some(count @ ..=65_536) => {
-                response.field_line(BINARY)?;
-                response.static_body(&BLOCK[..count as usize])?;
-                Ok(Flow::Finish)
-            }
-            Some(count) => {
-                response.field_line(BINARY)?;
-                response.stream(Some(count))?;
-                send_block(count, response)
-            }
-            None => response.fail(404).map(|()| Flow::Finish),
-        },
+        (Method::Get, path) => send_bytes(std::str::from_utf8(path).unwrap_or_default(), response),
         _ => response.fail(405).map(|()| Flow::Finish),
     }
 }
 
-fn bytes_of(path: &[u8]) -> Option<u64> {
-    std::str::from_utf8(path.strip_prefix(b"/bytes/")?).ok()?.parse().ok()
+fn send_bytes(path: &str, response: &mut ResponseWriter<'_>) -> Result<Flow<Exchange>, WriteError> {
+    let count = path.strip_prefix("/bytes/").and_then(|count| count.parse().ok());
+    match (common::bytes(path), count) {
+        (Some(bytes), _) => {
+            response.field_line(BINARY)?;
+            response.static_body(bytes)?;
+            Ok(Flow::Finish)
+        }
+        (None, Some(count)) => {
+            response.field_line(BINARY)?;
+            response.stream(Some(count))?;
+            send_block(count, response)
+        }
+        (None, None) => response.fail(404).map(|()| Flow::Finish),
+    }
 }
 
+/// Content that is not in memory as a whole: 1 MiB again and again.
 fn send_block(left: u64, response: &mut ResponseWriter<'_>) -> Result<Flow<Exchange>, WriteError> {
-    let piece = BLOCK.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-    let left = left - response.write_static(&BLOCK[..piece])? as u64;
+    let block = common::bytes("/bytes/1048576").unwrap_or_default();
+    let piece = block.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+    let left = left - response.write_static(&block[..piece])? as u64;
     Ok(if left == 0 { Flow::Finish } else { Flow::Produce(Exchange::Bytes(left)) })
 }
