@@ -356,12 +356,12 @@ impl Client {
     }
 }
 
-/// A blocking connection from one of many source addresses: with one, looking for a free port takes long when half of them are in
-/// use.
+/// A blocking connection from one of many source addresses: with few, looking for a free port takes long when half of them are in
+/// use, which they also are for a minute after a connection was closed.
 pub fn connect_idle(address: SocketAddr, number: usize) -> Result<TcpStream, Wrong> {
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let socket = socket.map_err(system("socket"))?;
-    let source = Ipv4Addr::new(127, 0, 2, 1 + (number / 4_000) as u8);
+    let source = Ipv4Addr::new(127, 0, 2, 1 + (number / 400 % 250) as u8);
     bind(&socket, &SocketAddrV4::new(source, 0)).map_err(system("bind"))?;
     connect(&socket, &address).map_err(system("connect"))?;
     Ok(socket.into())
