@@ -37,8 +37,7 @@ static PLACE: Late<Seats> = Late::new();
 struct Shared(&'static RefCell<Pages<Board>>);
 
 impl Handler for Shared {
-    /// A connection ends as at a stop when it makes room.
-    const NEEDS: Needs = Pages::<Board>::NEEDS.and(Needs { stop: true, ..Needs::LEAST });
+    const NEEDS: Needs = Pages::<Board>::NEEDS;
     type Exchange = <Pages<Board> as Handler>::Exchange;
 
     forward_handler!(self => *self.0.borrow_mut());
