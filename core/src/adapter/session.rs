@@ -277,7 +277,13 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     /// Whether a stop would change what a read is waited for.
     #[cfg(feature = "embedded-io-async")]
     pub(super) fn hears_stop(&self) -> bool {
-        self.last.is_none() || self.is_idle() || self.connection.wants_stop_notice()
+        self.last.is_none() || self.is_idle() || self.wants_stop_notice()
+    }
+
+    /// Never of a handler that is compiled without it: it would be told again and again.
+    #[cfg(feature = "embedded-io-async")]
+    const fn wants_stop_notice(&self) -> bool {
+        H::NEEDS.stop && self.connection.wants_stop_notice()
     }
 
     #[cfg(feature = "embedded-io-async")]
@@ -290,7 +296,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     pub(super) fn end_idle(&mut self) {
         self.begin_stop();
         self.read_clock();
-        if self.connection.wants_stop_notice() {
+        if self.wants_stop_notice() {
             self.undo_call();
             self.with(|connection, cx| connection.handle_stopping(cx));
         } else if self.is_idle() {

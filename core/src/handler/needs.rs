@@ -49,7 +49,8 @@ pub struct Needs {
     /// with few clients that belong together.
     pub eviction: bool,
     /// A graceful stop, and an abort. Without it the program serves until the power fails:
-    /// [`Engine::stop`](crate::engine::Engine::stop) and a [`StopFlag`](crate::stop::StopFlag) have no effect.
+    /// [`Engine::stop`](crate::engine::Engine::stop) and a [`StopFlag`](crate::stop::StopFlag) have no effect. A
+    /// [`Solo`](crate::adapter) ends its connection all the same, but no handler is told.
     pub stop: bool,
 }
 

@@ -6,13 +6,19 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
+use aurora_http_core::adapter::Solo;
 use aurora_http_core::error::CloseReason;
+use aurora_http_core::forward_handler;
+use aurora_http_core::handler::{Handler, Needs};
+use aurora_http_core::pool::{BufferPool, Buffers, Class, ClassCounts};
+use aurora_http_core::preamble::Preamble;
 use aurora_http_core::time::Instant;
 use embedded_io::ErrorKind;
 
+use crate::handler::Paths;
 use crate::rows::limits;
 use crate::stream::poll;
-use crate::{POLLS_MAX, assert_is_over, with_solo};
+use crate::{POLLS_MAX, Served, assert_is_over, with_solo};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -91,22 +97,55 @@ fn rows() -> Vec<Row> {
 fn a_stop_ends_what_is_idle_and_finishes_what_is_under_way() {
     for (name, pieces, stop_at, output, reason) in rows() {
         with_solo(3, limits(), |solo| {
-            let tick = Cell::new(0);
-            let mut stream = Ticking { tick: &tick, pieces: pieces.iter().copied().collect(), written: String::new() };
-            let stop = poll_fn(|_| if tick.get() >= stop_at { Poll::Ready(()) } else { Poll::Pending });
-            let served = {
-                let serving = solo.serve_async_until(&mut stream, || Instant(0), async |_| pending().await, stop);
-                let mut serving = pin!(serving);
-                let ticking = poll_fn(|cx| {
-                    let served = serving.as_mut().poll(cx);
-                    tick.set(tick.get() + 1);
-                    served
-                });
-                poll(ticking, POLLS_MAX)
-            };
+            let (served, written) = serve_until(solo, pieces, stop_at);
             assert_eq!(served, Some(Ok(reason)), "{name}");
-            assert_eq!(stream.written, output, "{name}");
+            assert_eq!(written, output, "{name}");
             assert_is_over(solo);
         });
     }
+}
+
+/// A handler that is compiled without what stops need.
+struct Unstoppable(Paths);
+
+impl Handler for Unstoppable {
+    const NEEDS: Needs = Needs { stop: false, ..Needs::ALL };
+    type Exchange = u32;
+
+    forward_handler!(self => self.0);
+}
+
+#[test]
+fn a_handler_that_needs_no_stop_is_not_told_and_goes_on() {
+    let (mut memory, mut table) = (Buffers::<3, 1024>::new(), [const { None }; 3]);
+    let mut pool = BufferPool::new(&mut table, ClassCounts::NONE.with(Class::Tiny, 3)).unwrap();
+    pool.add_buffers(&mut memory).unwrap();
+    let handler = Unstoppable(Paths::default());
+    let mut solo = Solo::new(handler, pool, &mut [], &mut [], limits(), Preamble::new("").unwrap());
+    let upgrade = "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\n";
+    let (served, written) = serve_until(&mut solo, &[(0, upgrade), (900, "a\n\n")], 800);
+    assert_eq!(served, Some(Ok(CloseReason::UpgradeFinished)));
+    assert!(written.ends_with("\r\n\r\nA\n"), "{written}");
+}
+
+/// How the connection ends, and what the client gets.
+fn serve_until<H: Handler>(
+    solo: &mut Solo<'_, '_, H>,
+    pieces: &[(u32, &'static str)],
+    stop_at: u32,
+) -> (Option<Served>, String) {
+    let tick = Cell::new(0);
+    let mut stream = Ticking { tick: &tick, pieces: pieces.iter().copied().collect(), written: String::new() };
+    let stop = poll_fn(|_| if tick.get() >= stop_at { Poll::Ready(()) } else { Poll::Pending });
+    let served = {
+        let serving = solo.serve_async_until(&mut stream, || Instant(0), async |_| pending().await, stop);
+        let mut serving = pin!(serving);
+        let ticking = poll_fn(|cx| {
+            let served = serving.as_mut().poll(cx);
+            tick.set(tick.get() + 1);
+            served
+        });
+        poll(ticking, POLLS_MAX)
+    };
+    (served, stream.written)
 }

@@ -2,7 +2,7 @@
 //! one. They are measured (`.ci/sizes`) and linked with a trap for panics (`.ci/panic-free`), and never run: what would move
 //! bytes is a stand-in that the compiler knows nothing about.
 //!
-//! Programs that do run are in `bare-metal-uart` and `bare-metal-net`.
+//! Programs that do run are in `bare-metal-uart`, `bare-metal-net` and `bare-metal-embassy`.
 #![no_std]
 
 mod handlers;

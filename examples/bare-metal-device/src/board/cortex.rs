@@ -10,7 +10,7 @@ static LOW: AtomicU32 = AtomicU32::new(0);
 static HIGH: AtomicU32 = AtomicU32::new(0);
 
 /// A millisecond has passed. For one interrupt alone.
-pub(super) fn tick() {
+pub fn tick() {
     let low = LOW.load(Ordering::Relaxed).wrapping_add(1);
     if low == 0 {
         // Before the low half: `now` reads this one twice.

@@ -2,9 +2,8 @@
 
 use cortex_m::Peripherals;
 use cortex_m::peripheral::syst::SystClkSource;
-use cortex_m_rt::exception;
 
-use super::cortex::{Line, sleep_unless, tick};
+use super::cortex::{Line, sleep_unless};
 use super::register::Register;
 
 /// Its name in responses.
@@ -32,9 +31,10 @@ pub fn start() {
     LAMP_ENABLE.set(1);
 }
 
-#[exception]
+#[cfg(not(feature = "async"))]
+#[cortex_m_rt::exception]
 fn SysTick() {
-    tick();
+    super::cortex::tick();
 }
 
 /// The lamp is bit 0 of port F; this address reads and writes no other bit.
@@ -108,13 +108,13 @@ impl Uart {
 pub struct Ethernet;
 
 /// A read tells what happened, a write forgets it.
-const FRAME_EVENTS: Register = register(0x4004_8000);
-const FRAME_MASK: Register = register(0x4004_8004);
+pub(super) const FRAME_EVENTS: Register = register(0x4004_8000);
+pub(super) const FRAME_MASK: Register = register(0x4004_8004);
 const FRAME_DATA: Register = register(0x4004_8010);
 const FRAMES_WAITING: Register = register(0x4004_8034);
 const TRANSMIT: Register = register(0x4004_8038);
-const FRAME_LINE: Line = Line(42);
-const FRAME_RECEIVED: u32 = 1;
+pub(super) const FRAME_LINE: Line = Line(42);
+pub(super) const FRAME_RECEIVED: u32 = 1;
 /// Destination, source and type.
 const FRAME_HEAD_BYTES: usize = 14;
 /// A received frame lies between its length and its checksum, and the length counts all of that.

@@ -6,6 +6,8 @@
 
 #[cfg(target_arch = "arm")]
 mod cortex;
+#[cfg(all(board = "lm3s6965", feature = "async"))]
+mod frames;
 #[cfg(board = "lm3s6965")]
 mod lm3s6965;
 #[cfg(board = "microbit")]
@@ -21,6 +23,8 @@ use crate::pages::Hardware;
 
 #[cfg(target_arch = "arm")]
 pub use cortex::now;
+#[cfg(all(target_arch = "arm", feature = "async"))]
+pub use cortex::tick;
 #[cfg(target_arch = "arm")]
 use cortex::{reset, without_interrupts};
 #[cfg(target_arch = "arm")]

@@ -40,8 +40,8 @@ pub struct Late<T> {
     is_filled: AtomicBool,
 }
 
-// SAFETY: the value is given out at most once, to whoever makes it.
-unsafe impl<T: Send> Sync for Late<T> {}
+// SAFETY: the value is given out at most once, to whoever makes it, so that it need not be `Send`.
+unsafe impl<T> Sync for Late<T> {}
 
 impl<T> Late<T> {
     /// Not filled yet.
