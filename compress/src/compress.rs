@@ -112,6 +112,31 @@ enum Plan {
     Stream(Coding, Box<Coded>),
 }
 
+/// What is added to a head, and to a chunk.
+const ADDED_BYTES_MAX: usize = 128;
+
+impl Plan {
+    /// Plain, unless all output so far can be sent with the call. While output waited, the content that the handler asks for in this
+    /// call would be taken for unwanted, and its limit would be forgotten.
+    fn if_it_fits(self, response: &mut ResponseWriter<'_>) -> Self {
+        let Self::Stream(coding, mut coded) = self else { return self };
+        if coded.encoder.flush().is_err() {
+            return Self::Plain;
+        }
+        // What the handler has written makes way for it.
+        let written = match response.begun() {
+            Some(begun) if !begun.is_in_place() => begun.content().len(),
+            _ => 0,
+        };
+        let needed = (coded.encoder.output().len() + ADDED_BYTES_MAX).saturating_sub(written);
+        if response.make_room(needed) < needed { Self::Plain } else { Self::Stream(coding, coded) }
+    }
+}
+
+fn asks_for_content<X>(flow: &Flow<X>) -> bool {
+    matches!(flow, Flow::Receive(_) | Flow::ReceiveOrResume(_))
+}
+
 type Following<H> = Flow<Compressing<<H as Handler>::Exchange>>;
 
 impl<H: Handler> Compress<H> {
@@ -158,10 +183,14 @@ impl<H: Handler> Compress<H> {
             return plain(flow);
         }
         let is_vary_there = lists(&begun, "Vary", "Accept-Encoding") || lists(&begun, "Vary", "*");
+        // What the client has stored was compressed, and has the tag of that.
+        let is_unchanged = begun.status() == 304 && coding.is_some();
         let coding = coding.filter(|_| is_eligible(&begun));
         let plan =
             coding.and_then(|coding| self.plan(coding, &begun, matches!(flow, Flow::Finish))).unwrap_or(Plan::Plain);
+        let plan = if asks_for_content(&flow) { plan.if_it_fits(response) } else { plan };
         let (recoded, coded) = match plan {
+            Plan::Plain if is_unchanged => (response.weaken_tag(), None),
             Plan::Plain => (Ok(()), None),
             Plan::Head(coding) => (response.recode(coding.name(), None), None),
             Plan::Whole(coding, mut coded) => {

@@ -305,6 +305,57 @@ fn without_a_permit_or_a_coding_the_response_is_sent_as_it_is() {
     assert_eq!(gzip.send("GET", "/?Content-Type=a/b", &accept, b"").field("Content-Encoding"), Some("gzip"));
 }
 
+/// It has to be the tag that the response with content would have, which the client stored.
+#[test]
+fn not_modified_has_the_same_tag_as_the_compressed_response() {
+    let mut client = Client::new(Compress::new(handler_fn(as_asked)));
+    // Status, type, what the client accepts, tag.
+    let rows = [
+        ("/200", "text/plain", "gzip", "W/\"1\""),
+        ("/304", "text/plain", "gzip", "W/\"1\""),
+        ("/304", "text/plain", "gzip;q=0", "\"1\""),
+        ("/304", "image/png", "gzip", "\"1\""),
+    ];
+    for (path, kind, accepted, tag) in rows {
+        for tag_of_handler in ["%221%22", "W/%221%22"] {
+            let target = format!("{path}?ETag={tag_of_handler}&Content-Type={kind}");
+            let response = client.send("GET", &target, &[("Accept-Encoding", accepted)], b"");
+            let expected = if tag_of_handler.starts_with('W') { "W/\"1\"" } else { tag };
+            assert_eq!(response.field("ETag"), Some(expected), "{target} {accepted}");
+        }
+    }
+}
+
+/// A handler that writes much, and only then receives, would have to wait until that was sent; meanwhile the content that it asked
+/// for would be taken for unwanted.
+#[test]
+fn content_that_is_asked_for_arrives_behind_a_long_beginning() {
+    for (beginning, is_compressed) in [(noise(50_000), true), (noise(300_000), false), (vec![b'a'; 300_000], true)] {
+        let (content, length) = (vec![b'x'; 3 << 20], beginning.len());
+        let handler = handler_fn(move |_: &Request<'_>, response: &mut ResponseWriter<'_>| {
+            response.field("Content-Type", "text/plain")?;
+            response.stream(None)?;
+            response.make_room(usize::MAX);
+            let written = response.write(&beginning)?;
+            response.limit_content(u64::MAX);
+            let mut received = 0;
+            Ok::<_, WriteError>(receiving(move |content, response: &mut ResponseWriter<'_>| {
+                received += content.bytes().len();
+                if content.ended() {
+                    response.write(format!("{written} {received}").as_bytes())?;
+                }
+                Ok::<_, WriteError>(())
+            }))
+        });
+        let mut client = Client::new(Compress::new(handler));
+        let response = client.send("POST", "/", &[("Accept-Encoding", "gzip")], &content);
+        let coding = response.field("Content-Encoding");
+        assert_eq!(coding, is_compressed.then_some("gzip"), "{length}");
+        let decoded = decode(coding, response.content());
+        assert!(decoded.ends_with(b" 3145728"), "{length}: {}", decoded.len());
+    }
+}
+
 /// A stream that waits for something else is not filled with empty blocks.
 #[test]
 fn waiting_without_anything_new_sends_nothing() {

@@ -7,12 +7,16 @@ use crate::part::{copy, part, part_mut, shift};
 /// Fields that describe the content as it was, and are removed with it.
 const OF_THE_CONTENT: [&str; 3] = ["Content-Length", "Transfer-Encoding", "Accept-Ranges"];
 
+/// What a weak tag begins with (RFC 9110 §8.8.3).
+const WEAK: &[u8] = b"W/";
+
 /// A response whose head was written in this call.
 #[derive(Clone, Copy, Debug)]
 pub struct Begun<'r> {
     status: u16,
     head: &'r [u8],
     content: &'r [u8],
+    is_in_place: bool,
     stream: Stream,
     is_head_request: bool,
     sends_file: bool,
@@ -35,6 +39,13 @@ impl<'r> Begun<'r> {
     #[must_use]
     pub const fn content(&self) -> &'r [u8] {
         self.content
+    }
+
+    /// Whether the content is sent from where it is: what [`write_static`](ResponseWriter::write_static) and
+    /// [`static_body`](ResponseWriter::static_body) do not copy. Otherwise it takes up room, which is free again when it is dropped.
+    #[must_use]
+    pub const fn is_in_place(&self) -> bool {
+        self.is_in_place
     }
 
     /// Whether the content was written as a whole.
@@ -104,6 +115,7 @@ impl ResponseWriter<'_> {
             status,
             head: part(so_far, ..head_len),
             content,
+            is_in_place: !self.static_body.is_empty(),
             stream: self.stream,
             is_head_request,
             sends_file,
@@ -152,7 +164,7 @@ impl ResponseWriter<'_> {
         for name in OF_THE_CONTENT {
             self.cut_lines(name);
         }
-        self.weaken_tag()?;
+        self.weaken_line()?;
         let framing = match length {
             Some(length) => BodyFraming::Length(length),
             None => BodyFraming::Chunked,
@@ -178,6 +190,20 @@ impl ResponseWriter<'_> {
             None => Stream::Chunked,
         };
         Ok(())
+    }
+
+    /// Makes the strong `ETag` of a response without content that has [begun](Self::begun) in this call a weak one: of a 304, when the
+    /// response that it is about is [recoded](Self::recode) (RFC 9110 §15.4.5).
+    ///
+    /// # Errors
+    /// [`WriteError::Order`] if there is none, or its status allows content; [`WriteError::PoolExhausted`] if there is no room. None of
+    /// them is kept: the response stays as it is.
+    pub fn weaken_tag(&mut self) -> Result<(), WriteError> {
+        self.begun().filter(Begun::is_bare).ok_or(WriteError::Order)?;
+        if WEAK.len() > self.spare().len() && !self.move_to_larger(self.len + WEAK.len()) {
+            return Err(WriteError::PoolExhausted);
+        }
+        self.weaken_line()
     }
 
     /// The content that was written in this call, of a chunked response that was begun in an earlier one.
@@ -228,8 +254,7 @@ impl ResponseWriter<'_> {
         }
     }
 
-    fn weaken_tag(&mut self) -> Result<(), WriteError> {
-        const WEAK: &[u8] = b"W/";
+    fn weaken_line(&mut self) -> Result<(), WriteError> {
         let Some((_, value, _)) = self.line("ETag") else { return Ok(()) };
         if part(self.out, value..self.len).starts_with(WEAK) {
             return Ok(());
