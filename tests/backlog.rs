@@ -86,3 +86,36 @@ fn a_stop_answers_a_backlog_that_is_longer_than_there_are_slots() {
         a_stop_answers_the_backlog_on(backend, 60, 8);
     }
 }
+
+/// Connections that the system holds back are not accepted, and lose nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_is_accepted_when_it_has_sent_something() {
+    for backend in backends() {
+        for (is_deferred, accepted) in [(false, 2), (true, 1)] {
+            let mut server = Server::bind("127.0.0.1:0").unwrap().backend(backend).workers(1);
+            if is_deferred {
+                // An hour, so that it does not end during the test.
+                server = server.defer_accept(Duration::from_secs(3600));
+            }
+            let running =
+                server.start(|_worker| aurora_http::handler_fn(|_, response| response.body("hello"))).unwrap();
+            let address = running.local_addr();
+            let mut silent = Client::connect(address);
+            if !is_deferred {
+                eventually(|| running.counters().accepted == 1, "it is accepted");
+            }
+            let mut client = Client::connect(address);
+            // Connections are accepted in the order in which they were made, and counters are published at the end of a turn.
+            for _ in 0..2 {
+                assert_eq!(client.get("/").text(), "hello");
+            }
+            assert_eq!(running.counters().accepted, accepted, "{backend} {is_deferred}");
+            assert_eq!(silent.get("/").text(), "hello");
+            eventually(|| running.counters().accepted == 2, "it is accepted");
+            drop((client, silent));
+            running.stop();
+            running.join().unwrap();
+        }
+    }
+}

@@ -84,11 +84,20 @@ enum Stage<X> {
 /// What is known of the response.
 #[derive(Debug)]
 enum Note {
-    /// It has not begun; with what the client prefers.
-    Undecided(Option<Coding>),
+    /// It has not begun.
+    Undecided(Client),
     /// It is sent as it is.
     Plain,
     Coded(Box<Coded>),
+}
+
+/// What decides about the response, from the request.
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    /// What it prefers.
+    coding: Option<Coding>,
+    /// It has a response with a weak tag, such as a compressed one.
+    has_weak_tag: bool,
 }
 
 /// A response that is being compressed.
@@ -116,8 +125,8 @@ enum Plan {
 const ADDED_BYTES_MAX: usize = 128;
 
 impl Plan {
-    /// Plain, unless all output so far can be sent with the call. While output waited, the content that the handler asks for in this
-    /// call would be taken for unwanted, and its limit would be forgotten.
+    /// Plain, unless all output so far can be sent with this call: content that the handler asks for would be taken for unwanted while
+    /// output waited.
     fn if_it_fits(self, response: &mut ResponseWriter<'_>) -> Self {
         let Self::Stream(coding, mut coded) = self else { return self };
         if coded.encoder.flush().is_err() {
@@ -126,15 +135,12 @@ impl Plan {
         // What the handler has written makes way for it.
         let written = match response.begun() {
             Some(begun) if !begun.is_in_place() => begun.content().len(),
-            _ => 0,
+            // The room cannot be known until it is gone.
+            _ => return Self::Plain,
         };
         let needed = (coded.encoder.output().len() + ADDED_BYTES_MAX).saturating_sub(written);
         if response.make_room(needed) < needed { Self::Plain } else { Self::Stream(coding, coded) }
     }
-}
-
-fn asks_for_content<X>(flow: &Flow<X>) -> bool {
-    matches!(flow, Flow::Receive(_) | Flow::ReceiveOrResume(_))
 }
 
 type Following<H> = Flow<Compressing<<H as Handler>::Exchange>>;
@@ -149,7 +155,7 @@ impl<H: Handler> Compress<H> {
     ) -> Following<H> {
         match state.0 {
             Stage::Going(note, exchange) => {
-                if matches!(note, Note::Undecided(Some(_))) {
+                if matches!(note, Note::Undecided(Client { coding: Some(_), .. })) {
                     response.keep_in_memory();
                 }
                 let flow = call(&mut self.inner, exchange, response);
@@ -162,35 +168,31 @@ impl<H: Handler> Compress<H> {
     /// After a call of the handler.
     fn follow(&mut self, note: Note, flow: Flow<H::Exchange>, response: &mut ResponseWriter<'_>) -> Following<H> {
         match note {
-            Note::Undecided(coding) => self.begin(coding, flow, response),
+            Note::Undecided(client) => self.begin(client, flow, response),
             Note::Plain => flow.map(|exchange| Compressing(Stage::Going(Note::Plain, exchange))),
             Note::Coded(coded) => self.go_on(coded, flow, response),
         }
     }
 
     /// After a call of the handler in which the response may have begun.
-    fn begin(
-        &mut self,
-        coding: Option<Coding>,
-        flow: Flow<H::Exchange>,
-        response: &mut ResponseWriter<'_>,
-    ) -> Following<H> {
+    fn begin(&mut self, client: Client, flow: Flow<H::Exchange>, response: &mut ResponseWriter<'_>) -> Following<H> {
         let Some(begun) = response.begun() else {
-            return flow.map(|exchange| Compressing(Stage::Going(Note::Undecided(coding), exchange)));
+            return flow.map(|exchange| Compressing(Stage::Going(Note::Undecided(client), exchange)));
         };
         let plain = |flow: Flow<H::Exchange>| flow.map(|exchange| Compressing(Stage::Going(Note::Plain, exchange)));
         if !varies(&begun, self.types) {
             return plain(flow);
         }
         let is_vary_there = lists(&begun, "Vary", "Accept-Encoding") || lists(&begun, "Vary", "*");
-        // What the client has stored was compressed, and has the tag of that.
-        let is_unchanged = begun.status() == 304 && coding.is_some();
-        let coding = coding.filter(|_| is_eligible(&begun));
+        // What the client has was compressed, or may have been.
+        let is_unchanged = begun.status() == 304 && client.has_weak_tag && client.coding.is_some();
+        let coding = client.coding.filter(|_| is_eligible(&begun));
         let plan =
             coding.and_then(|coding| self.plan(coding, &begun, matches!(flow, Flow::Finish))).unwrap_or(Plan::Plain);
-        let plan = if asks_for_content(&flow) { plan.if_it_fits(response) } else { plan };
+        let asks = matches!(flow, Flow::Receive(_) | Flow::ReceiveOrResume(_) | Flow::Collect(_));
+        let plan = if asks { plan.if_it_fits(response) } else { plan };
         let (recoded, coded) = match plan {
-            Plan::Plain if is_unchanged => (response.weaken_tag(), None),
+            Plan::Plain if is_unchanged => (response.recode_not_modified(), None),
             Plan::Plain => (Ok(()), None),
             Plan::Head(coding) => (response.recode(coding.name(), None), None),
             Plan::Whole(coding, mut coded) => {
@@ -331,8 +333,11 @@ impl<H: Handler> Handler for Compress<H> {
         if coding.is_some() {
             response.keep_in_memory();
         }
+        let has_weak = |tags: &[u8]| tags.windows(3).any(|begin| begin == b"W/\"");
+        let has_weak_tag = request.fields().get_all("If-None-Match").any(has_weak);
+        let client = Client { coding, has_weak_tag };
         let flow = self.inner.request(request, response);
-        self.begin(coding, flow, response)
+        self.begin(client, flow, response)
     }
 
     fn half_closed(&mut self, state: Self::Exchange) -> Option<Self::Exchange> {

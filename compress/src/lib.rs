@@ -24,8 +24,8 @@
 //! without a length.
 //!
 //! Whenever the type is one of these, the response has `Vary: Accept-Encoding`, compressed or not, and so has a 206 or a 304. A strong `ETag` becomes a weak one,
-//! because the bytes differ from those it stands for; `If-None-Match` compares weakly, so it goes on working. So does that of a 304 to a
-//! client that accepts a coding. `Accept-Ranges` is removed.
+//! because the bytes differ from those it stands for; `If-None-Match` compares weakly, so it goes on working. `Accept-Ranges` is removed.
+//! Both are done to a 304 as well, if the client names a weak tag.
 //!
 //! # What is not
 //! - content that is shorter than [`bytes_min`](Compress::bytes_min), where its length is known;
@@ -34,7 +34,8 @@
 //! - content with a `Content-Digest`, `Repr-Digest`, `Digest` or `Content-MD5`, which are about its bytes;
 //! - content of more than 256 KiB that is written as a whole, which only `static_body` can: compress it beforehand;
 //! - streamed responses to HTTP/1.0 clients, which know no chunks;
-//! - a stream whose handler asks for content in the call that begins it, if what it has written so far becomes longer than there is room;
+//! - a stream whose handler asks for content in the call that begins it, if what was written so far is sent in place, or becomes longer
+//!   than there is room;
 //! - answers of the server itself, which are short, and other protocols after an upgrade;
 //! - the content of requests. It is not decompressed: a handler that needs that has to bound what comes out.
 //!

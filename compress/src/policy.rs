@@ -84,14 +84,14 @@ impl Drop for Permit {
 }
 
 /// Whether responses with these fields are compressed if the client accepts that. A part of such a response, or that it has not
-/// changed, varies with it (RFC 9110 §15.3.7, §15.4.5).
+/// changed, varies with it (RFC 9110 §15.3.7, §15.4.5); the latter usually does not tell its type, so it may be any.
 pub(crate) fn varies(begun: &Begun<'_>, types: fn(&str) -> bool) -> bool {
     const BARRED: [&str; 5] = ["Content-Encoding", "Content-Digest", "Repr-Digest", "Digest", "Content-MD5"];
     let media_type = begun.fields("Content-Type").next().and_then(|value| str::from_utf8(value).ok());
     let mut barred = BARRED.iter().flat_map(|name| begun.fields(name));
     !matches!(begun.status(), 204 | 205)
         && barred.next().is_none()
-        && media_type.is_some_and(types)
+        && media_type.map_or(begun.status() == 304, types)
         && !lists(begun, "Cache-Control", "no-transform")
 }
 

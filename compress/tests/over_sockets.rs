@@ -199,6 +199,15 @@ fn files_are_compressed_by_their_type_and_others_are_sent_by_the_system() {
         "{head}"
     );
     assert!(content.len() < page().len() / 2 && decoded(&unchunked(&content)).as_bytes() == page());
+    let tag = head.lines().find_map(|line| line.strip_prefix("ETag: ")).unwrap();
+    let (head, _) = ask("/a.txt", &format!("If-None-Match: {tag}\r\n"));
+    assert!(
+        head.starts_with("HTTP/1.1 304 ")
+            && head.contains(&format!("ETag: {tag}\r\n"))
+            && head.contains("Vary: Accept-Encoding\r\n")
+            && !head.contains("Accept-Ranges"),
+        "{head}"
+    );
     let (head, content) = ask_with("/a.txt", "");
     assert!(head.contains("Vary: Accept-Encoding\r\n") && content == page(), "{head}");
     let (head, content) = ask("/a.png", "");

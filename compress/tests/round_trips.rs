@@ -6,7 +6,8 @@ use aurora_http::core::handler::Needs;
 use aurora_http::core::sim::with_server;
 use aurora_http::testing::Client;
 use aurora_http::{
-    Flow, Handler, Limits, Progress, Request, ResponseWriter, WriteError, handler_fn, producing, receiving, whole,
+    Content, Flow, Handler, Limits, Progress, Request, ResponseWriter, WriteError, handler_fn, producing, receiving,
+    whole,
 };
 use aurora_http_compress::{Budget, Coding, Compress, is_compressible};
 use proptest::collection::vec;
@@ -305,54 +306,117 @@ fn without_a_permit_or_a_coding_the_response_is_sent_as_it_is() {
     assert_eq!(gzip.send("GET", "/?Content-Type=a/b", &accept, b"").field("Content-Encoding"), Some("gzip"));
 }
 
-/// It has to be the tag that the response with content would have, which the client stored.
+/// It has to be like the response that the client has, which is compressed if its tag is weak.
 #[test]
-fn not_modified_has_the_same_tag_as_the_compressed_response() {
+fn not_modified_is_like_the_response_that_the_client_has() {
     let mut client = Client::new(Compress::new(handler_fn(as_asked)));
-    // Status, type, what the client accepts, tag.
+    // Status, type, what the client accepts, the tags that it has; then the tag, whether ranges are accepted, and whether it varies.
     let rows = [
-        ("/200", "text/plain", "gzip", "W/\"1\""),
-        ("/304", "text/plain", "gzip", "W/\"1\""),
-        ("/304", "text/plain", "gzip;q=0", "\"1\""),
-        ("/304", "image/png", "gzip", "\"1\""),
+        ("/200", "text/plain", "gzip", "", "W/\"1\"", false, true),
+        ("/304", "text/plain", "gzip", "W/\"1\"", "W/\"1\"", false, true),
+        ("/304", "text/plain", "gzip", "\"0\", W/\"1\"", "W/\"1\"", false, true),
+        ("/304", "", "gzip", "W/\"1\"", "W/\"1\"", false, true),
+        ("/304", "", "gzip", "\"1\"", "\"1\"", true, true),
+        ("/304", "text/plain", "gzip;q=0", "W/\"1\"", "\"1\"", true, true),
+        ("/304", "image/png", "gzip", "W/\"1\"", "\"1\"", true, false),
+        ("/short", "text/plain", "gzip", "", "\"1\"", true, true),
+        ("/304", "text/plain", "gzip", "\"1\"", "\"1\"", true, true),
     ];
-    for (path, kind, accepted, tag) in rows {
+    for (path, kind, accepted, tags, tag, ranges, varies) in rows {
         for tag_of_handler in ["%221%22", "W/%221%22"] {
-            let target = format!("{path}?ETag={tag_of_handler}&Content-Type={kind}");
-            let response = client.send("GET", &target, &[("Accept-Encoding", accepted)], b"");
-            let expected = if tag_of_handler.starts_with('W') { "W/\"1\"" } else { tag };
-            assert_eq!(response.field("ETag"), Some(expected), "{target} {accepted}");
+            let kind = if kind.is_empty() { String::new() } else { format!("&Content-Type={kind}") };
+            let target = format!("{path}?ETag={tag_of_handler}&Accept-Ranges=bytes{kind}");
+            let mut fields = vec![("Accept-Encoding", accepted)];
+            if !tags.is_empty() {
+                fields.push(("If-None-Match", tags));
+            }
+            let response = client.send("GET", &target, &fields, b"");
+            let tag = if tag_of_handler.starts_with('W') { "W/\"1\"" } else { tag };
+            assert_eq!(response.field("ETag"), Some(tag), "{target} {accepted} {tags}");
+            assert_eq!(response.field("Accept-Ranges"), ranges.then_some("bytes"), "{target} {accepted} {tags}");
+            assert_eq!(response.field("Vary"), varies.then_some("Accept-Encoding"), "{target} {accepted} {tags}");
         }
     }
 }
 
-/// A handler that writes much, and only then receives, would have to wait until that was sent; meanwhile the content that it asked
-/// for would be taken for unwanted.
+/// How a handler asks for content.
+#[derive(Clone, Copy, Debug)]
+enum Asks {
+    Receive,
+    Collect,
+}
+
+/// Writes much, and only then asks for content, whose length it writes at the end.
+struct WritesFirst {
+    beginning: Vec<u8>,
+    is_static: bool,
+    asks: Asks,
+}
+
+impl Handler for WritesFirst {
+    type Exchange = usize;
+
+    fn request(&mut self, _: &Request<'_>, response: &mut ResponseWriter<'_>) -> Flow<usize> {
+        response.field("Content-Type", "text/plain").unwrap();
+        if self.is_static {
+            response.stream(Some(SHORT.len() as u64 + 7)).unwrap();
+            response.write_static(&SHORT).unwrap();
+        } else {
+            response.stream(None).unwrap();
+            response.make_room(usize::MAX);
+            response.write(&self.beginning).unwrap();
+        }
+        response.limit_content(u64::MAX);
+        match self.asks {
+            Asks::Receive => Flow::Receive(0),
+            Asks::Collect => Flow::Collect(0),
+        }
+    }
+
+    fn receive(&mut self, before: usize, content: &mut Content<'_>, response: &mut ResponseWriter<'_>) -> Flow<usize> {
+        let received = before + content.bytes().len();
+        if !content.ended() {
+            return Flow::Receive(received);
+        }
+        response.write(format!("{received:7}").as_bytes()).unwrap();
+        Flow::Finish
+    }
+
+    fn collected(
+        &mut self,
+        _: usize,
+        _: &Request<'_>,
+        content: &[u8],
+        response: &mut ResponseWriter<'_>,
+    ) -> Flow<usize> {
+        response.write(format!("{:7}", content.len()).as_bytes()).unwrap();
+        Flow::Finish
+    }
+}
+
+/// While compressed output waited for the client, the content would be taken for unwanted.
 #[test]
 fn content_that_is_asked_for_arrives_behind_a_long_beginning() {
-    for (beginning, is_compressed) in [(noise(50_000), true), (noise(300_000), false), (vec![b'a'; 300_000], true)] {
-        let (content, length) = (vec![b'x'; 3 << 20], beginning.len());
-        let handler = handler_fn(move |_: &Request<'_>, response: &mut ResponseWriter<'_>| {
-            response.field("Content-Type", "text/plain")?;
-            response.stream(None)?;
-            response.make_room(usize::MAX);
-            let written = response.write(&beginning)?;
-            response.limit_content(u64::MAX);
-            let mut received = 0;
-            Ok::<_, WriteError>(receiving(move |content, response: &mut ResponseWriter<'_>| {
-                received += content.bytes().len();
-                if content.ended() {
-                    response.write(format!("{written} {received}").as_bytes())?;
-                }
-                Ok::<_, WriteError>(())
-            }))
-        });
-        let mut client = Client::new(Compress::new(handler));
-        let response = client.send("POST", "/", &[("Accept-Encoding", "gzip")], &content);
-        let coding = response.field("Content-Encoding");
-        assert_eq!(coding, is_compressed.then_some("gzip"), "{length}");
-        let decoded = decode(coding, response.content());
-        assert!(decoded.ends_with(b" 3145728"), "{length}: {}", decoded.len());
+    let text = vec![b'a'; 300_000];
+    for asks in [Asks::Receive, Asks::Collect] {
+        for (beginning, is_static, is_compressed) in [
+            (noise(50_000), false, true),
+            (noise(300_000), false, false),
+            (text.clone(), false, true),
+            (text.clone(), true, false),
+        ] {
+            let content = vec![b'x'; if matches!(asks, Asks::Collect) { 30_000 } else { 3 << 20 }];
+            let expected = if is_static { &SHORT[..50_000] } else { &beginning[..50_000] };
+            let handler = WritesFirst { beginning: beginning.clone(), is_static, asks };
+            let mut client = Client::new(Compress::new(handler));
+            let response = client.send("POST", "/", &[("Accept-Encoding", "gzip")], &content);
+            let coding = response.field("Content-Encoding");
+            let row = format!("{asks:?} {is_static} {is_compressed}");
+            assert_eq!(coding, is_compressed.then_some("gzip"), "{row}");
+            let decoded = decode(coding, response.content());
+            assert!(decoded.starts_with(expected), "{row}");
+            assert!(decoded.ends_with(format!("{:7}", content.len()).as_bytes()), "{row}: {}", decoded.len());
+        }
     }
 }
 

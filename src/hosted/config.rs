@@ -1,5 +1,7 @@
 //! The configuration of a server, and its validation.
 
+use std::time::Duration;
+
 use aurora_http_core::budget::{Budget, BufferRoles, buffers_for};
 use aurora_http_core::engine::LENT_MAX;
 use aurora_http_core::limits::{Limits, Overload, RateMin, Timeouts};
@@ -39,6 +41,8 @@ pub(super) struct Config {
     pub(super) backlog: u32,
     /// Whether other processes may listen on the same addresses.
     pub(super) reuse_port: bool,
+    /// For how long the system holds connections back that have sent nothing.
+    pub(super) defer_accept: Option<Duration>,
     pub(super) limits: Limits,
     /// Per worker; derived from `connections` unless set.
     pub(super) buffers: Option<ClassCounts>,
@@ -64,6 +68,7 @@ impl Config {
             connections: 1024,
             backlog: 1024,
             reuse_port: false,
+            defer_accept: None,
             limits: Limits::default(),
             buffers: None,
             server_name: String::new(),

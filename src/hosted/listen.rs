@@ -15,7 +15,7 @@
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aurora_http_core::reactor::IoError;
 use aurora_http_sockets::{ListenOptions, listen, local_addr, stream_socket};
@@ -55,6 +55,9 @@ pub(super) fn open(chosen: Chosen, config: &Config) -> Result<Opened, ServerErro
             Source::Given(socket) => open_given(socket, config.workers)?,
             Source::Opened => return Err(taken_already()),
         };
+        if let Some(at_most) = config.defer_accept {
+            defer_accept(&sockets, at_most)?;
+        }
         if let Some(first) = sockets.first() {
             opened.addresses.push(ListenAddr::of(first).map_err(|error| system("read a listener's address", error))?);
         }
@@ -91,6 +94,20 @@ fn open_given(socket: &OwnedFd, workers: usize) -> Result<Vec<OwnedFd>, ServerEr
     let _ = sockopt::set_tcp_nodelay(socket, true);
     let own = socket.try_clone().map_err(|error| ServerError::System { what: "duplicate a listener", error })?;
     share(own, workers)
+}
+
+fn defer_accept(sockets: &[OwnedFd], at_most: Duration) -> Result<(), ServerError> {
+    let seconds = u32::try_from(at_most.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1);
+    for socket in sockets {
+        match aurora_http_system::defer_accept(socket.as_fd(), seconds) {
+            // It is not of TCP.
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::OPNOTSUPP | Errno::NOPROTOOPT)) => {}
+            outcome => {
+                outcome.map_err(|error| ServerError::System { what: "let the system hold connections back", error })?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Makes a descriptor of the same socket for each worker.

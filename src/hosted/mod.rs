@@ -19,6 +19,7 @@ mod heap;
 mod holders;
 mod inherit;
 mod listen;
+mod listening;
 mod mailbox;
 mod offload;
 mod placement;

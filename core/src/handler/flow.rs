@@ -30,7 +30,8 @@ pub enum Flow<E> {
     /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) has been resolved, or the time of
     /// [`ResponseWriter::wake_after`](crate::writer::ResponseWriter::wake_after) has come. Without such a time, 503 if
     /// the token takes longer than [`Timeouts::defer_timeout_ms`](crate::limits::Timeouts::defer_timeout_ms), which
-    /// restarts with every deferral. 500 if there is neither a token nor a time. With HEAD as [`Flow::Produce`].
+    /// restarts with every deferral. 500 if there is neither a token nor a time. With HEAD, and of content that was not asked for, as
+    /// [`Flow::Produce`].
     Defer(E),
     /// Like [`Flow::Receive`], but also call [`Handler::resume`](super::Handler::resume) as soon as the token from
     /// [`ResponseWriter::defer`](crate::writer::ResponseWriter::defer) is resolved, or on an upgraded connection when

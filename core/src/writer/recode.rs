@@ -164,7 +164,7 @@ impl ResponseWriter<'_> {
         for name in OF_THE_CONTENT {
             self.cut_lines(name);
         }
-        self.weaken_line()?;
+        self.weaken_tag()?;
         let framing = match length {
             Some(length) => BodyFraming::Length(length),
             None => BodyFraming::Chunked,
@@ -192,18 +192,19 @@ impl ResponseWriter<'_> {
         Ok(())
     }
 
-    /// Makes the strong `ETag` of a response without content that has [begun](Self::begun) in this call a weak one: of a 304, when the
-    /// response that it is about is [recoded](Self::recode) (RFC 9110 §15.4.5).
+    /// Gives a 304 that has [begun](Self::begun) in this call the fields that the 200 with this content has when it is
+    /// [recoded](Self::recode) (RFC 9110 §15.4.5): a weak `ETag` in place of a strong one, and no `Accept-Ranges`.
     ///
     /// # Errors
-    /// [`WriteError::Order`] if there is none, or its status allows content; [`WriteError::PoolExhausted`] if there is no room. None of
-    /// them is kept: the response stays as it is.
-    pub fn weaken_tag(&mut self) -> Result<(), WriteError> {
-        self.begun().filter(Begun::is_bare).ok_or(WriteError::Order)?;
+    /// [`WriteError::Order`] if there is none; [`WriteError::PoolExhausted`] if there is no room. None of them is kept: the response stays
+    /// as it is.
+    pub fn recode_not_modified(&mut self) -> Result<(), WriteError> {
+        self.begun().filter(|begun| begun.status() == 304).ok_or(WriteError::Order)?;
         if WEAK.len() > self.spare().len() && !self.move_to_larger(self.len + WEAK.len()) {
             return Err(WriteError::PoolExhausted);
         }
-        self.weaken_line()
+        self.cut_lines("Accept-Ranges");
+        self.weaken_tag()
     }
 
     /// The content that was written in this call, of a chunked response that was begun in an earlier one.
@@ -254,7 +255,7 @@ impl ResponseWriter<'_> {
         }
     }
 
-    fn weaken_line(&mut self) -> Result<(), WriteError> {
+    fn weaken_tag(&mut self) -> Result<(), WriteError> {
         let Some((_, value, _)) = self.line("ETag") else { return Ok(()) };
         if part(self.out, value..self.len).starts_with(WEAK) {
             return Ok(());
