@@ -37,7 +37,7 @@ pub(crate) fn send(socket: BorrowedFd<'_>, head: &[u8], range: FileRange) -> Att
 }
 
 /// Sends `head`, then a part of a file, as far as the socket takes it without waiting. A socket in blocking mode is made
-/// non-blocking for the duration of the call.
+/// non-blocking for the duration of the call, and one that is corked is not afterwards.
 ///
 /// Systems without sendfile(2) return [`IoError::Unsupported`].
 pub fn send_file(socket: BorrowedFd<'_>, head: &[u8], range: FileRange) -> Attempt {
@@ -83,7 +83,7 @@ fn send_range(socket: BorrowedFd<'_>, file: BorrowedFd<'_>, range: FileRange) ->
 #[cfg(target_os = "linux")]
 const CORKED_MIN: u32 = 128 * 1024;
 
-/// Lets full segments only leave while a long range is sent. Linux passes a range on in pieces of 64 KiB, handles acknowledgements
+/// Lets only full segments leave while a long range is sent. Linux passes a range on in pieces of 64 KiB, handles acknowledgements
 /// between two of them, and sends a segment that is not full yet with each, because the socket has `TCP_NODELAY`.
 #[cfg(target_os = "linux")]
 fn cork(socket: BorrowedFd<'_>, len: u32) -> bool {
@@ -180,7 +180,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
-        let len = CORKED_MIN + 1;
+        client.set_nonblocking(true).unwrap();
+        // More than a socket takes at once.
+        let len = 32 * CORKED_MIN + 1;
+        rustix::net::sockopt::set_socket_send_buffer_size(&server, CORKED_MIN as usize).unwrap();
         let path = std::env::temp_dir().join(std::format!("aurora-cork-{}", std::process::id()));
         std::fs::File::create(&path).unwrap().write_all(&std::vec![b'x'; len as usize]).unwrap();
         let file = std::fs::File::open(&path).unwrap();
@@ -188,18 +191,18 @@ mod tests {
         let file = crate::OpenFile::new(OwnedFd::from(file)).unwrap();
         // The second range goes beyond the end of the file.
         for (offset, is_complete) in [(0, true), (2, false)] {
-            let (mut sent, mut failed) = (0, false);
+            let (mut sent, mut failed, mut was_full) = (0, false, false);
             while sent < len && !failed {
                 match send_file(server.as_fd(), &[], file.range(offset + u64::from(sent), len - sent)) {
                     Attempt::Done(count) => sent += count,
-                    Attempt::WouldBlock => {}
+                    Attempt::WouldBlock => was_full = true,
                     Attempt::Failed(_) => failed = true,
                 }
                 assert!(!tcp_cork(&server).unwrap());
-                client.set_nonblocking(true).unwrap();
-                while client.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
+                // Only once it has met a full socket.
+                while was_full && client.read(&mut [0; 65_536]).is_ok_and(|count| count > 0) {}
             }
-            assert_eq!((sent == len, failed), (is_complete, !is_complete));
+            assert_eq!((sent == len, failed, was_full), (is_complete, !is_complete, true));
         }
     }
 }

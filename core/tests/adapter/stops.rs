@@ -115,17 +115,27 @@ impl Handler for Unstoppable {
     forward_handler!(self => self.0);
 }
 
+/// With the handler that is told, they would end.
 #[test]
 fn a_handler_that_needs_no_stop_is_not_told_and_goes_on() {
+    // What comes, how it ends, and the end of what the client gets.
+    let upgrade = "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\n";
+    let upgraded = (Some(Ok(CloseReason::UpgradeFinished)), "\r\n\r\nA\n");
+    let nap = "GET /nap HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (pieces, expected) in [(&[(0, upgrade), (900, "a\n\n")][..], upgraded), (&[(0, nap)], (None, ""))] {
+        let (served, written) = serve_unstoppable(pieces);
+        assert_eq!(served, expected.0, "{pieces:?}");
+        assert!(written.ends_with(expected.1), "{pieces:?} {written}");
+    }
+}
+
+fn serve_unstoppable(pieces: &[(u32, &'static str)]) -> (Option<Served>, String) {
     let (mut memory, mut table) = (Buffers::<3, 1024>::new(), [const { None }; 3]);
     let mut pool = BufferPool::new(&mut table, ClassCounts::NONE.with(Class::Tiny, 3)).unwrap();
     pool.add_buffers(&mut memory).unwrap();
     let handler = Unstoppable(Paths::default());
     let mut solo = Solo::new(handler, pool, &mut [], &mut [], limits(), Preamble::new("").unwrap());
-    let upgrade = "GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: lines\r\n\r\n";
-    let (served, written) = serve_until(&mut solo, &[(0, upgrade), (900, "a\n\n")], 800);
-    assert_eq!(served, Some(Ok(CloseReason::UpgradeFinished)));
-    assert!(written.ends_with("\r\n\r\nA\n"), "{written}");
+    serve_until(&mut solo, pieces, 800)
 }
 
 /// How the connection ends, and what the client gets.
@@ -138,7 +148,13 @@ fn serve_until<H: Handler>(
     let mut stream = Ticking { tick: &tick, pieces: pieces.iter().copied().collect(), written: String::new() };
     let stop = poll_fn(|_| if tick.get() >= stop_at { Poll::Ready(()) } else { Poll::Pending });
     let served = {
-        let serving = solo.serve_async_until(&mut stream, || Instant(0), async |_| pending().await, stop);
+        let reads = Cell::new(0);
+        let clock = || {
+            reads.set(reads.get() + 1);
+            assert!(reads.get() < 1_000_000, "it works without end");
+            Instant(0)
+        };
+        let serving = solo.serve_async_until(&mut stream, clock, async |_| pending().await, stop);
         let mut serving = pin!(serving);
         let ticking = poll_fn(|cx| {
             let served = serving.as_mut().poll(cx);

@@ -150,7 +150,8 @@ impl<B: Hardware> Pages<B> {
             // The buffer is empty whenever it is time, so that a reading fits.
             response.write(part.as_bytes())?;
         }
-        if left == 1 {
+        // When it has to make room, the client comes back for more.
+        if left == 1 || response.is_stopping() {
             return Ok(Flow::Finish);
         }
         response.wake_after(READING_MS);
