@@ -10,6 +10,8 @@ mod figures;
 #[path = "../../support/heads.rs"]
 mod heads;
 mod parts;
+#[path = "../../support/responses.rs"]
+mod responses;
 mod serving;
 mod valgrind;
 #[path = "../../support/world.rs"]
