@@ -110,20 +110,48 @@ fn web_is_a_shop_with_a_form_a_cookie_and_a_door() {
 
 #[test]
 fn upload_writes_files_and_nothing_outside_its_directory() {
-    let server = Example::start("upload", &["--workers", "1"]);
+    let (server, log) = Example::start_logged("upload", &["--workers", "1"]);
     let mut client = Client::connect(server.address);
     let name = format!("aurora-{}.txt", std::process::id());
-    let path = std::env::temp_dir().join("aurora-uploads").join(&name);
+    let folder = std::env::temp_dir().join("aurora-upload");
+    let path = folder.join(&name);
     let content = "0123456789".repeat(30_000);
     let response = ask(&mut client, "PUT", &format!("/{name}"), "", &content);
     assert_eq!((response.status, response.text()), (201, "300000 bytes\n"));
     assert!(fs::read_to_string(&path).expect("a file") == content);
+    let told = BufReader::new(log).lines().next().expect("a line").expect("of text");
+    assert_eq!(told, format!("{name}: 300000 bytes"));
+    // Two at a time do not mix, and the one that ends last counts. What is broken off leaves nothing behind.
+    let unfinished = || {
+        fs::read_dir(&folder)
+            .expect("a folder")
+            .flatten()
+            .filter(|file| file.file_name().to_string_lossy().starts_with(".tmp"))
+    };
+    let before = unfinished().count();
+    let [mut first, mut second, mut third] = [(), (), ()].map(|()| Client::connect(server.address));
+    for (client, begin) in [(&mut first, "AAAAA"), (&mut second, "BBB"), (&mut third, "C")] {
+        client.send(format!("PUT /{name} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{begin}"));
+    }
+    eventually(|| unfinished().count() == before + 3, "they have begun");
+    first.send("AAAAA");
+    assert_eq!(first.response("PUT").status, 201);
+    assert_eq!(fs::read_to_string(&path).expect("a file"), "AAAAAAAAAA");
+    second.send("BBBBBBB");
+    assert_eq!(second.response("PUT").status, 201);
+    assert_eq!(fs::read_to_string(&path).expect("a file"), "BBBBBBBBBB");
+    drop(third);
+    eventually(|| unfinished().count() == before, "it is removed");
     fs::remove_file(&path).expect("the file can be removed");
-    for target in ["/../x", "/.hidden", "/a%2fb", "/"] {
+    let long = format!("/{}", "x".repeat(201));
+    for target in ["/../x", "/.hidden", "/a%2fb", "/", &long] {
         let mut client = Client::connect(server.address);
         assert_eq!(ask(&mut client, "PUT", target, "", "x").status, 400, "{target}");
     }
-    drop(client);
+    let part = ask(&mut client, "PUT", &format!("/{name}"), "Content-Range: bytes 0-0/9\r\n", "x");
+    assert_eq!(part.status, 400);
+    assert!(!path.exists());
+    drop((client, first, second));
     server.ends_well();
 }
 

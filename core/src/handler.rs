@@ -167,7 +167,7 @@ pub trait Handler {
     /// format of your own, with [`Refusal::status`] or another error status; [`ResponseWriter::add_field`] alone keeps
     /// the server's text. If the response cannot be written, the server's own is sent.
     ///
-    /// Not called if no buffer is free for an answer.
+    /// An exchange that ends with it is [abandoned](Self::abandoned) before. Not called if no buffer is free for an answer.
     fn refused(&mut self, refusal: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
         let _ = (refusal, response);
     }

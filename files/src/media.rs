@@ -13,7 +13,8 @@ pub(crate) struct MediaType {
 impl MediaType {
     /// That of a file, by its name. Text counts as UTF-8.
     pub(crate) fn of(name: &[u8]) -> Self {
-        let ending = name.rsplit(|&byte| byte == b'.').next().filter(|ending| ending.len() < name.len());
+        // What a name begins with is not its ending: `.profile`.
+        let ending = name.rsplit(|&byte| byte == b'.').next().filter(|ending| ending.len() + 1 < name.len());
         let ending = ending.and_then(|ending| str::from_utf8(ending).ok()).unwrap_or_default();
         let kind = mime_guess::from_ext(ending).first_raw().unwrap_or("application/octet-stream");
         // Obsolete since RFC 9239.
@@ -61,6 +62,7 @@ mod tests {
             ("archive.tar.gz", "application/gzip"),
             ("README", "application/octet-stream"),
             ("html", "application/octet-stream"),
+            (".html", "application/octet-stream"),
             ("x.unknown-ending", "application/octet-stream"),
             ("x.", "application/octet-stream"),
             ("", "application/octet-stream"),

@@ -83,11 +83,42 @@ fn careful_fields_are_in_every_response_refusals_included() {
     let mut client = Client::new(routes().with_state(()).wrap(SecurityFields::STRICT_TLS));
     for response in [client.get("/"), client.post("/echo", "x"), client.get("/no"), client.get("/fails")] {
         for name in ["X-Content-Type-Options", "Content-Security-Policy", "Strict-Transport-Security"] {
-            assert!(response.field(name).is_some(), "{name} in a {}", response.status());
+            let count = response.fields().iter().filter(|(its_name, _)| its_name.eq_ignore_ascii_case(name)).count();
+            assert_eq!(count, 1, "{name} in a {}", response.status());
         }
     }
     let answer = client.exchange(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n");
     assert!(String::from_utf8_lossy(&answer).contains("\r\nX-Frame-Options: DENY\r\n"));
+}
+
+/// What the server answers itself, also in the place of a handler whose content was too long, has the fields that the request calls
+/// for, once each.
+#[test]
+fn refusals_have_the_id_of_their_request_and_the_fields_for_its_origin() {
+    let own = Cors::new(&["https://a.example"]);
+    let chunked = format!("Transfer-Encoding: chunked\r\n\r\n493e0\r\n{}", "x".repeat(300_000));
+    let long = format!("POST /echo HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\nX-Request-Id: one\r\n{chunked}");
+    let malformed = "GET / HTTP/1.1\r\nHost : x\r\n\r\n";
+    let failing =
+        "GET /fails HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\nX-Request-Id: two\r\nConnection: close\r\n\r\n";
+    // The allowed origins, what comes, the status, the id, the allowed origin, and `Vary`.
+    let rows = [
+        (own, long.as_str(), "413", Some("one"), Some("https://a.example"), Some("Origin")),
+        (own, failing, "500", Some("two"), Some("https://a.example"), Some("Origin")),
+        (own, malformed, "400", Some("0000000700000001"), None, Some("Origin")),
+        (Cors::any_origin(), &long, "413", Some("one"), Some("*"), None),
+        (Cors::any_origin(), malformed, "400", Some("0000000700000001"), Some("*"), None),
+    ];
+    for (cors, request, status, id, origin, vary) in rows {
+        let mut client = Client::new(routes().with_state(()).wrap(cors).wrap(RequestId::new(7)));
+        let answer = String::from_utf8(client.exchange(request.as_bytes())).unwrap();
+        let (head, _) = answer.split_once("\r\n\r\n").unwrap();
+        assert_eq!(head.split(' ').nth(1), Some(status), "{head}");
+        for (name, expected) in [("X-Request-Id", id), ("Access-Control-Allow-Origin", origin), ("Vary", vary)] {
+            let found: Vec<_> = head.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect();
+            assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{name}: {head}");
+        }
+    }
 }
 
 #[test]

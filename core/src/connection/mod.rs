@@ -469,6 +469,8 @@ impl<'p, E> Connection<'p, E> {
                 }
                 _ => None,
             };
+            // Before the handler is told of the refusal, as everywhere: what wraps it then knows whose answer that is.
+            self.exchange.abandon(cx, reason);
             if !self.exchange.write_refusal(cx, answer, RefusalCause::Connection(reason), target) {
                 if self.exchange.stream == Stream::Raw {
                     return self.close(cx, reason);

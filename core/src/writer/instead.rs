@@ -96,6 +96,16 @@ impl<'a> ResponseWriter<'a> {
         Ok(())
     }
 
+    /// Whether a field with this name was [added](Self::add_field) in this call; names are compared without regard to case.
+    #[must_use]
+    pub fn has_added(&self, name: &str) -> bool {
+        self.added.split(|&byte| byte == b'\n').any(|line| {
+            line.split_at_checked(name.len()).is_some_and(|(its_name, rest)| {
+                rest.starts_with(b":") && its_name.eq_ignore_ascii_case(name.as_bytes())
+            })
+        })
+    }
+
     /// Discards what has been written of this response, its status, and its error: the next call begins another one.
     /// [Added](Self::add_field) fields are kept.
     ///

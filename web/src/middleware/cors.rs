@@ -2,7 +2,8 @@
 
 use core::ops::ControlFlow;
 
-use aurora_http_core::handler::Around;
+use aurora_http_core::error::CloseReason;
+use aurora_http_core::handler::{Around, ConnectionId, Refusal};
 use aurora_http_core::request::{Method, Request};
 use aurora_http_core::writer::{ResponseWriter, WriteError};
 
@@ -18,6 +19,8 @@ pub struct Cors {
     exposed: &'static str,
     with_credentials: bool,
     max_age_s: &'static str,
+    /// The exchange that ended last without its response, which the server may answer next.
+    ended: Option<CorsNote>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -26,9 +29,13 @@ enum Origins {
     These(&'static [&'static str]),
 }
 
-/// What an exchange keeps: the origin that it is answered with.
+/// What an exchange keeps.
 #[derive(Clone, Copy, Debug)]
-pub struct CorsNote(Option<&'static str>);
+pub struct CorsNote {
+    /// That it is answered with.
+    origin: Option<&'static str>,
+    connection: ConnectionId,
+}
 
 impl Cors {
     /// Allows these origins, such as `https://example.org`: scheme, host and, if it is not the default one, port.
@@ -41,6 +48,7 @@ impl Cors {
             exposed: "",
             with_credentials: false,
             max_age_s: "600",
+            ended: None,
         }
     }
 
@@ -97,17 +105,17 @@ impl Cors {
         }
     }
 
-    fn add(&self, note: CorsNote, response: &mut ResponseWriter<'_>) {
+    fn add(&self, origin: Option<&str>, response: &mut ResponseWriter<'_>) {
         // Fails if the head has been sent, which then has the fields.
-        let _ = self.try_add(note, response);
+        let _ = self.try_add(origin, response);
     }
 
-    fn try_add(&self, CorsNote(allowed): CorsNote, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
+    fn try_add(&self, origin: Option<&str>, response: &mut ResponseWriter<'_>) -> Result<(), WriteError> {
         if matches!(self.origins, Origins::These(_)) {
             // Caches must not reuse a response for another origin, whether it was allowed or not.
             response.add_field("Vary", "Origin")?;
         }
-        let Some(origin) = allowed else { return Ok(()) };
+        let Some(origin) = origin else { return Ok(()) };
         response.add_field("Access-Control-Allow-Origin", origin)?;
         if self.with_credentials {
             response.add_field("Access-Control-Allow-Credentials", "true")?;
@@ -133,18 +141,35 @@ impl Around for Cors {
     type Note = CorsNote;
 
     fn before(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> ControlFlow<(), CorsNote> {
-        let note = CorsNote(self.allowed(request));
-        self.add(note, response);
+        let note = CorsNote { origin: self.allowed(request), connection: response.connection().id() };
+        self.add(note.origin, response);
         let asks = |name: &str| request.fields().get(name).is_some();
         if request.method() == Method::Options && asks("Origin") && asks("Access-Control-Request-Method") {
             // If this fails, the server answers in its place.
-            let _ = self.answer_preflight(note.0.is_some(), response);
+            let _ = self.answer_preflight(note.origin.is_some(), response);
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(note)
     }
 
     fn between(&mut self, note: &mut CorsNote, response: &mut ResponseWriter<'_>) {
-        self.add(*note, response);
+        self.add(note.origin, response);
+    }
+
+    fn abandoned(&mut self, note: CorsNote, _: CloseReason) {
+        self.ended = Some(note);
+    }
+
+    /// With the fields a page can tell that its content was too long, or too slow.
+    fn refused(&mut self, _: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
+        if response.has_added("Vary") || response.has_added("Access-Control-Allow-Origin") {
+            return;
+        }
+        let connection = response.connection().id();
+        let origin = match self.ended.take_if(|note| note.connection == connection) {
+            Some(note) => note.origin,
+            None => matches!(self.origins, Origins::Any).then_some("*"),
+        };
+        self.add(origin, response);
     }
 }

@@ -4,8 +4,9 @@ use core::fmt;
 use core::ops::ControlFlow;
 use core::str;
 
+use aurora_http_core::error::CloseReason;
 use aurora_http_core::format::format_hex_padded;
-use aurora_http_core::handler::Around;
+use aurora_http_core::handler::{Around, ConnectionId, Refusal};
 use aurora_http_core::request::Request;
 use aurora_http_core::writer::ResponseWriter;
 
@@ -23,6 +24,8 @@ pub struct RequestId {
     worker: u32,
     last: u32,
     takes_over: bool,
+    /// The request that ended last without its response, which the server may answer next.
+    ended: Option<(Id, ConnectionId)>,
 }
 
 /// A request's id.
@@ -52,7 +55,7 @@ impl RequestId {
     /// program.
     #[must_use]
     pub const fn new(worker: u32) -> Self {
-        Self { worker, last: 0, takes_over: true }
+        Self { worker, last: 0, takes_over: true, ended: None }
     }
 
     /// Ignores ids of requests: for servers without a proxy in front.
@@ -85,16 +88,31 @@ fn is_usable(id: &[u8]) -> bool {
 }
 
 impl Around for RequestId {
-    type Note = Id;
+    type Note = (Id, ConnectionId);
 
-    fn before(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> ControlFlow<(), Id> {
-        let mut id = self.id(Some(request));
-        self.between(&mut id, response);
-        ControlFlow::Continue(id)
+    fn before(&mut self, request: &Request<'_>, response: &mut ResponseWriter<'_>) -> ControlFlow<(), Self::Note> {
+        let mut note = (self.id(Some(request)), response.connection().id());
+        self.between(&mut note, response);
+        ControlFlow::Continue(note)
     }
 
-    fn between(&mut self, id: &mut Id, response: &mut ResponseWriter<'_>) {
+    fn between(&mut self, (id, _): &mut Self::Note, response: &mut ResponseWriter<'_>) {
         // Fails if the head has been sent, which then has the field.
         let _ = response.add_field("X-Request-Id", id.as_str());
+    }
+
+    fn abandoned(&mut self, note: Self::Note, _: CloseReason) {
+        self.ended = Some(note);
+    }
+
+    /// Also what was never a request gets an id.
+    fn refused(&mut self, _: &Refusal<'_>, response: &mut ResponseWriter<'_>) {
+        if response.has_added("X-Request-Id") {
+            return;
+        }
+        let connection = response.connection().id();
+        let ended = self.ended.take_if(|(_, of)| *of == connection);
+        let mut note = ended.unwrap_or_else(|| (self.id(None), connection));
+        self.between(&mut note, response);
     }
 }

@@ -48,8 +48,11 @@ impl SecurityFields {
 
     fn add(&self, response: &mut ResponseWriter<'_>) {
         for (name, value) in self.fields {
-            // Fails if the head has been sent, which then has the fields.
-            let _ = response.add_field(name, value);
+            // What a handler's response is replaced by has them already.
+            if !response.has_added(name) {
+                // Fails if the head has been sent, which then has the fields.
+                let _ = response.add_field(name, value);
+            }
         }
     }
 }
