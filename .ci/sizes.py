@@ -30,6 +30,9 @@ IMAGES = [
     ("engine", "full-least", f"`Engine` and `Readiness`, {FULL}{LEAST}", 40_000),
 ]
 
+# What the core is written to do without; it would come back unnoticed, and costs kilobytes.
+BANNED = re.compile(r"core::fmt::|_*(?:aeabi_)?(?:uldivmod|ldivmod|memmove)\d*$|__u?(?:div|mod)[dt]i3$")
+
 PEERS = [
     ("picoserve", "one answer for everything, one connection; with its timeouts"),
     ("edge-http", "one answer for everything, one connection; without timeouts"),
@@ -125,6 +128,62 @@ def part_of(name):
     return f"the crate `{crate[1]}`"
 
 
+def by_part(image, part_of, kinds):
+    """How many bytes of an image are in each part."""
+    parts = collections.Counter()
+    for _, size, kind, name in image.symbols:
+        if kind in kinds:
+            parts[part_of(name)] += size
+    return parts
+
+
+DEMO_PARTS = {
+    "Aurora": "aurora_http_core aurora_http_smoltcp",
+    "httparse": "httparse",
+    "smoltcp": "smoltcp managed heapless byteorder",
+    "the program: its pages, its board and `main`": "aurora_bare_metal_device bare_metal_uart bare_metal_net",
+    "the crates `core` and `compiler_builtins`": "core compiler_builtins",
+}
+
+
+def owner_of(name):
+    """Whose a symbol of a demo is. Generic code of Aurora and smoltcp is theirs, whatever it is instantiated with."""
+    # In `<A as B>::f`, the implementation is in the crate of A or of B; those of `core` are about types of others.
+    crates = re.findall(r"(?<![\w:])(\w+)::", name)
+    crates = [crate for crate in crates if crate not in ("core", "compiler_builtins")] or crates
+    if name.startswith(".L"):
+        return "constants without a name"
+    if name.startswith(("bare_metal", "main")) or name.startswith("aurora_bare_metal_device"):
+        return "the program: its pages, its board and `main`"
+    for part, theirs in DEMO_PARTS.items():
+        if crates and crates[0] in theirs.split():
+            return part
+    return "the start, and others"
+
+
+def demos(image):
+    """The sections of two demos, and whose they are."""
+    images = {program: image(f"bare-metal-{program}", "demo") for program in ("uart", "net")}
+    sections = (".text", ".rodata", ".data", ".bss")
+    yield "## Demos"
+    yield ""
+    yield "[`bare-metal-uart`](../examples/bare-metal-uart), with a `Solo`, and [`bare-metal-net`](../examples/bare-metal-net), with an"
+    yield "`Engine` over smoltcp, for `lm3s6965evb` (`thumbv7m-none-eabi`), by section."
+    yield ""
+    rows = [(f"`bare-metal-{program}`", *map(one.length, sections)) for program, one in images.items()]
+    yield from table(("image", *(f"`{section}`" for section in sections)), rows)
+    yield ""
+    yield "Whose that is, by symbol: flash, which is `.text`, `.rodata` and `.data`, and RAM, which is `.data` and `.bss`. The servers and"
+    yield "their buffers are `static`s of the program's, and so is in `bare-metal-net` the memory of the sockets."
+    yield ""
+    parts = [by_part(one, owner_of, kinds) for one in images.values() for kinds in ("trd", "bd")]
+    names = [name for name, _ in sum(parts, collections.Counter()).most_common()]
+    names += [part for part in DEMO_PARTS if part not in names]
+    head = [f"`bare-metal-{program}`, {what}" for program in images for what in ("flash", "RAM")]
+    yield from table(("part", *head), [(name, *(counted[name] for counted in parts)) for name in names])
+    yield ""
+
+
 def version_of(crate, path="examples/bare-metal-sizes-peers/Cargo.lock"):
     with open(path, encoding="utf-8") as file:
         return re.search(rf'name = "{crate}"\nversion = "([^"]+)"', file.read())[1]
@@ -194,8 +253,8 @@ free again when the loop runs: 5 120 bytes before, 3 456 after. What changed in 
 bytes from `bare-metal-uart`. `bare-metal-embassy` is deepest while it starts, when embassy-net makes the table of its twelve sockets on
 the stack; with five sockets it was 3 200 bytes deep.
 
-| stack of | held by `main` | deepest |
-|---|--:|--:|
+| stack of | held by `main` | deepest | below `main` |
+|---|--:|--:|--:|
 """
 
 
@@ -234,17 +293,17 @@ def page(folder, old):
     yield from peers(image, base)
     yield "## Flash by part"
     yield ""
-    yield "`Engine` with every flow and everything that it can need, by the module that a function or constant is in. What is inlined counts"
-    yield "where it ends up."
+    yield "`Engine` and `Solo` with every flow and everything that they can need, by the module that a function or constant is in. What is"
+    yield "inlined counts where it ends up."
     yield ""
-    parts = collections.Counter()
-    for _, size, kind, name in engine.symbols:
-        if kind in "trd":
-            parts[part_of(name)] += size
-    yield from table(("part", "bytes"), parts.most_common())
+    parts, solo_parts = by_part(engine, part_of, "trd"), by_part(image("solo", "full"), part_of, "trd")
+    names = [name for name, _ in (parts + solo_parts).most_common()]
+    rows = sorted(((name, parts[name], solo_parts[name]) for name in names), key=lambda row: -row[1])
+    yield from table(("part", "`Engine`", "`Solo`"), rows)
     yield ""
     yield from TRIED.strip().splitlines()
     yield ""
+    yield from demos(image)
     yield "## RAM"
     yield ""
     yield "`Engine` and `Readiness` with every flow, four connections and nine buffers of 1 KiB, which are not counted."
@@ -261,6 +320,13 @@ def page(folder, old):
     yield "## Types"
     yield ""
     yield from table(("`size_of`", "32 bit", "64 bit"), [(f"`{name}`", size, wide[name]) for name, size in narrow.items()])
+
+
+def banned(folder):
+    """The symbols of images that should not be there."""
+    for name, tag, what, _ in IMAGES:
+        image = Image(os.path.join(folder, f"{name}-{tag}"))
+        yield from (f"{what}: {symbol[3]} is in it" for symbol in image.symbols if BANNED.search(symbol[3]))
 
 
 def figures(text):
@@ -281,7 +347,10 @@ def main():
     with open(path, encoding="utf-8") as file:
         old = file.read()
     new = "\n".join(page(folder, old)) + "\n"
-    
+    wrong = list(banned(folder))
+    if wrong:
+        print("\n".join(wrong))
+        return 1
     if sys.argv[3:] == ["--write"]:
         with open(path, "w", encoding="utf-8") as file:
             file.write(new)
