@@ -245,10 +245,10 @@ def check_stack(image, program, board, used, is_written):
         text = file.read()
     with open(image, "rb") as file:
         compiler = re.search(rb"rustc version ([\w.-]+)", file.read())
-    there = re.search(rf"^\| {re.escape(row)} \| ([\d ]+) \| ([\d ]+) \|$", text, re.M)
+    there = re.search(rf"^\| {re.escape(row)} \| ([\d ]+) \| ([\d ]+) \| [\d ]+ \|$", text, re.M)
     told = [int(cell.replace(" ", "")) for cell in there.groups()] if there else [0, 0]
     if is_written:
-        line = f"| {row} | {held:,} | {used:,} |".replace(",", " ")
+        line = f"| {row} | {held:,} | {used:,} | {used - held:,} |".replace(",", " ")
         if there:
             text = text.replace(there[0], line)
         else:

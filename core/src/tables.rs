@@ -1,6 +1,13 @@
 //! The memory of a server in one declaration, for programs that know its size at compile time.
 //!
 //! Everything in it is zeros at first, so a `static` of it takes no flash, and is not moved over the stack.
+//!
+//! # In place
+//! Such a `static` has to be given out as `&'static mut`, once: by a `StaticCell`, or by the `Once` of
+//! `examples/bare-metal-device/src/board/once.rs`, which is short enough to be copied. The server itself,
+//! an [`Engine`](crate::engine::Engine) or a [`Solo`](crate::adapter), is not zeros. The `Late` of the same file is a `static`
+//! that is filled when the program starts, by a function that is not inlined: then neither the server nor what making it takes
+//! is on the stack of the program's loop.
 
 use crate::budget::handles_max;
 use crate::defer::Deferrals;
@@ -63,7 +70,8 @@ impl<const COUNT: usize, const LEN: usize> Default for PoolTables<'_, COUNT, LEN
 }
 
 /// The tables and buffers of an [`Engine`](crate::engine::Engine) over a [`Readiness`](crate::readiness::Readiness), for a handler
-/// that keeps an `E` per exchange: so many connections, buffers of `LEN` bytes, and handles of the network stack; and one listener.
+/// that keeps an `E` per exchange: so many connections, buffers of `LEN` bytes, handles of the network stack, and listeners: one,
+/// unless the last parameter says otherwise.
 /// [`budget`](crate::budget) says how many buffers and handles that takes.
 ///
 /// ```
@@ -89,14 +97,22 @@ impl<const COUNT: usize, const LEN: usize> Default for PoolTables<'_, COUNT, LEN
 /// # let _ = engine;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Tables<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize, const LEN: usize> {
+pub struct Tables<
+    'p,
+    E,
+    const CONNECTIONS: usize,
+    const BUFFERS: usize,
+    const HANDLES: usize,
+    const LEN: usize,
+    const LISTENERS: usize = 1,
+> {
     // Not a `PoolTables`, which would end at a multiple of 64 bytes on its own.
     bytes: Buffers<BUFFERS, LEN>,
     table: [Option<&'p mut [u8]>; BUFFERS],
     slots: Slots<Slot<'p, E>, CONNECTIONS>,
     records: Records<'p, E, CONNECTIONS>,
     nodes: [SlotNode; CONNECTIONS],
-    listeners: [Listener; 1],
+    listeners: [Listener; LISTENERS],
     parked: [Parked; HANDLES],
     held: [Held<'p>; CONNECTIONS],
     lent: [Option<Buf<'p>>; CONNECTIONS],
@@ -105,7 +121,7 @@ pub struct Tables<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const H
 /// What an engine and its reactor are made of: see [`Tables::split`].
 pub struct Parts<'p, E> {
     /// For [`Engine::new`](crate::engine::Engine::new). It has no loans, cells for deferred answers, and scratch memory, and
-    /// room for one listener; a program that needs more puts its own here.
+    /// as many listeners as the tables; a program that needs other ones puts its own here.
     pub storage: Storage<'p, 'p, E>,
     /// For [`Engine::new`](crate::engine::Engine::new).
     pub pool: BufferPool<'p, 'p>,
@@ -117,14 +133,21 @@ pub struct Parts<'p, E> {
     pub lent: &'p mut [Option<Buf<'p>>],
 }
 
-impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize, const LEN: usize>
-    Tables<'p, E, CONNECTIONS, BUFFERS, HANDLES, LEN>
+impl<
+    'p,
+    E,
+    const CONNECTIONS: usize,
+    const BUFFERS: usize,
+    const HANDLES: usize,
+    const LEN: usize,
+    const LISTENERS: usize,
+> Tables<'p, E, CONNECTIONS, BUFFERS, HANDLES, LEN, LISTENERS>
 {
     const HANDLES_SUFFICE: () =
-        assert!(HANDLES >= handles_max(CONNECTIONS, 1), "a listener and a newcomer need a handle each");
+        assert!(HANDLES >= handles_max(CONNECTIONS, LISTENERS), "listeners and a newcomer need a handle each");
 
-    /// Memory that nothing uses yet. `LEN` must be a length that [`Buffers`] can have, and there must be a handle for each connection, a
-    /// listener and a newcomer, or it does not compile.
+    /// Memory that nothing uses yet. `LEN` must be a length that [`Buffers`] can have, and there must be a handle for each connection,
+    /// each listener and a newcomer, or it does not compile.
     #[must_use]
     pub const fn new() -> Self {
         let () = Self::HANDLES_SUFFICE;
@@ -134,7 +157,7 @@ impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize
             slots: Slots::new(),
             records: Records::new(),
             nodes: [const { SlotNode::new() }; CONNECTIONS],
-            listeners: [const { Listener::new() }],
+            listeners: [const { Listener::new() }; LISTENERS],
             parked: [const { Parked::new() }; HANDLES],
             held: [const { Held::new() }; CONNECTIONS],
             lent: [const { None }; CONNECTIONS],
@@ -157,8 +180,8 @@ impl<'p, E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize
     }
 }
 
-impl<E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize, const LEN: usize> Default
-    for Tables<'_, E, CONNECTIONS, BUFFERS, HANDLES, LEN>
+impl<E, const CONNECTIONS: usize, const BUFFERS: usize, const HANDLES: usize, const LEN: usize, const LISTENERS: usize>
+    Default for Tables<'_, E, CONNECTIONS, BUFFERS, HANDLES, LEN, LISTENERS>
 {
     fn default() -> Self {
         Self::new()
@@ -197,6 +220,12 @@ mod tests {
             let cells = connections * size_of::<crate::defer::DeferCell>();
             assert!((budget - cells..budget - cells + 64).contains(&size), "{connections}: {size} {budget}");
         }
+    }
+
+    #[test]
+    fn there_may_be_several_listeners() {
+        let mut memory = Tables::<u32, 4, 9, { handles_max(4, 3) }, 1024, 3>::new();
+        assert_eq!(memory.split().storage.listeners.len(), 3);
     }
 
     #[cfg(feature = "sim")]

@@ -327,8 +327,21 @@ impl<'a> ResponseWriter<'a> {
         self.phase = Phase::Done;
     }
 
-    #[cfg_attr(not(feature = "small"), inline)]
-    pub(crate) fn into_written(mut self) -> Written {
+    /// What the call came to.
+    #[cfg(not(feature = "small"))]
+    #[inline]
+    pub(crate) fn take_written(mut self) -> Written {
+        self.outcome()
+    }
+
+    /// What the call came to. By reference, because moving the writer takes its place on the stack twice.
+    #[cfg(feature = "small")]
+    pub(crate) fn take_written(&mut self) -> Written {
+        self.outcome()
+    }
+
+    #[inline(always)]
+    fn outcome(&mut self) -> Written {
         if self.chunk.is_some() {
             self.close_chunk();
         }

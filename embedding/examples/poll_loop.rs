@@ -35,14 +35,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (now, first_due) = (clock.now(), slots.iter().filter_map(|slot| Some(slot.due?.0)).min());
         let timeout = first_due.map(|at| Timespec::try_from(now.until(at))).transpose()?;
         let mut watched: Vec<_> = slots.iter().map(|slot| PollFd::new(&slot.stream, slot.wanted())).collect();
-        let accepts = stopping.is_none() && slots.len() < CONNECTIONS_MAX;
-        watched.push(PollFd::new(&listener, when(accepts, PollFlags::IN)));
+        watched.push(PollFd::new(&listener, when(stopping.is_none() && slots.len() < CONNECTIONS_MAX, PollFlags::IN)));
         watched.push(PollFd::new(&signal, when(stopping.is_none(), PollFlags::IN)));
         rustix::io::retry_on_intr(|| poll(&mut watched, timeout.as_ref()))?;
         let mut ready: Vec<_> = watched.iter().map(PollFd::revents).collect();
-        if ready.pop().is_some_and(|signal| !signal.is_empty()) {
-            stopping = Some(CloseReason::Stopped);
-        }
+        stopping = stopping.or(ready.pop().filter(|signal| !signal.is_empty()).map(|_| CloseReason::Stopped));
         if ready.pop().is_some_and(|listener| !listener.is_empty())
             && let Ok((stream, _)) = listener.accept()
         {
@@ -54,7 +51,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         preamble.set_unix_time(clock.unix_time());
         for (slot, ready) in slots.iter_mut().zip(ready) {
-            let place = Place { peers: &NoPeers, io: IoHandle(0), id: slot.id, deferrals: Deferrals::NONE };
             let mut cx = Context {
                 handler: &mut site,
                 pool: &mut pool,
@@ -64,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 limits: &limits,
                 counters: &mut counters,
                 now: clock.now(),
-                place: &place,
+                place: &Place { peers: &NoPeers, io: IoHandle(0), id: slot.id, deferrals: Deferrals::NONE },
                 in_flight: &mut in_flight,
                 last: stopping,
             };

@@ -81,6 +81,8 @@ pub(super) struct Session<'a, 's, 'p, H: Handler, C: Clock, E> {
 
 impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E> {
     /// Begins to serve a stream, which the handler may refuse.
+    // With `small` this and the calls are functions of their own: what they need is not held while the program's loop runs.
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn open(solo: &'a mut Solo<'s, 'p, H>, clock: C) -> Self {
         let id = solo.next_id();
         if let Some((_, Some(leftover))) = solo.take_detached() {
@@ -143,6 +145,7 @@ impl<'a, 's, 'p, H: Handler, C: Clock, E: io::Error> Session<'a, 's, 'p, H, C, E
     }
 
     /// Carries out actions of the connection up to its next call of the stream.
+    #[cfg_attr(feature = "small", inline(never))]
     fn next_call(&mut self) -> Step {
         loop {
             match self.connection.next_action(&mut self.solo.pool) {

@@ -42,6 +42,7 @@ impl<'p, E> Connection<'p, E> {
 
     /// Parses the next head and dispatches it. Bytes that have arrived are parsed before more are requested.
     #[cfg_attr(not(feature = "small"), inline)]
+    #[cfg_attr(feature = "small", inline(never))]
     pub(super) fn read_head<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let Some(inbound) = self.inbound.as_ref().filter(|buf| !buf.is_empty()) else {
             return self.finish_input(cx);

@@ -214,7 +214,7 @@ impl<'p, E> Exchange<'p, E> {
             place: cx.place,
         });
         write(cx.handler, &mut response);
-        let written = response.into_written();
+        let written = response.take_written();
         self.stream = written.stream;
         self.facts = written.facts;
         *body = written.static_body;

@@ -33,6 +33,9 @@ struct Offer {
 
 impl<'p, E> Connection<'p, E> {
     /// Reads the content that has arrived, for the handler or to drop it.
+    ///
+    /// With `small` each of the ways to do so is a function of its own, as is reading a head: inlined into
+    /// [`advance`](Self::advance), what all of them need would be on the stack together.
     pub(super) fn read_content<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         match &self.exchange.waiting {
             Some(Flow::Collect(_)) => self.collect(cx),
@@ -52,6 +55,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Drops content that the handler left unread.
+    #[cfg_attr(feature = "small", inline(never))]
     fn discard<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         loop {
             let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
@@ -72,6 +76,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Passes slices of content to the handler.
+    #[cfg_attr(feature = "small", inline(never))]
     fn receive<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>) -> bool {
         let bytes = self.inbound.as_ref().map_or(&[][..], |inbound| inbound.filled());
         let keeps_trailers = H::NEEDS.trailers && self.exchange.facts.has(Facts::TRAILERS);
@@ -237,6 +242,7 @@ impl<'p, E> Connection<'p, E> {
     }
 
     /// Copies content that follows the head into a separate buffer.
+    #[cfg_attr(feature = "small", inline(never))]
     fn collect_aside<H: Handler<Exchange = E>>(&mut self, cx: &mut Context<'_, '_, 'p, H>, head_len: usize) -> bool {
         if !matches!(self.exchange.output, Output::Collected(_)) {
             self.exchange.release_output(cx.pool);
@@ -292,6 +298,7 @@ impl<'p, E> Connection<'p, E> {
 
     /// The content is complete: calls the handler. `in_place` is its length if it follows the head; otherwise it is in
     /// the separate buffer.
+    #[cfg_attr(feature = "small", inline(never))]
     fn call_collected<H: Handler<Exchange = E>>(
         &mut self,
         cx: &mut Context<'_, '_, 'p, H>,
