@@ -34,7 +34,8 @@ fn upload(request: &Request<'_>, response: &mut ResponseWriter<'_>) -> io::Resul
         let before = received;
         received += content.bytes().len() as u64;
         if before / STEP < received / STEP || content.ended() {
-            eprintln!("{name}: {received} bytes");
+            // Whoever reads it may be gone.
+            let _ = writeln!(io::stderr(), "{name}: {received} bytes");
         }
         if content.ended() {
             file.take().map(|file| file.persist(folder.join(&name))).transpose()?;
