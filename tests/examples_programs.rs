@@ -109,6 +109,18 @@ fn web_is_a_shop_with_a_form_a_cookie_and_a_door() {
 }
 
 #[test]
+fn options_come_from_the_environment_and_from_the_command_line_which_wins() {
+    let variables = [("AURORA_WORKERS", "3"), ("AURORA_CONNECTIONS", "70"), ("AURORA_BACKEND", "auto")];
+    let server = Example::start_with("hello", &["--connections", "80"], &variables);
+    assert!(server.line.contains(" workers=3 connections=80 "), "{}", server.line);
+    server.ends_well();
+    let failed = example::example("hello").env("AURORA_WORKERS", "many").output().expect("it starts");
+    let message = String::from_utf8_lossy(&failed.stderr);
+    assert!(message.contains("AURORA_WORKERS: --workers many: "), "{message}");
+    assert_eq!(failed.status.code(), Some(2));
+}
+
+#[test]
 fn upload_writes_files_and_nothing_outside_its_directory() {
     let (server, log) = Example::start_logged("upload", &["--workers", "1"]);
     let mut client = Client::connect(server.address);

@@ -1,4 +1,5 @@
-//! The command line that the examples share.
+//! The command line that the examples share, and their environment. It is a few lines of our own, because a crate for it would
+//! take longer to build than `hello` does.
 
 use std::fmt::Display;
 use std::process::exit;
@@ -14,7 +15,16 @@ Options:
   --connections N     most connections per worker [default: 1024]
   --inherit           listen on the sockets of a service manager (LISTEN_FDS), not on --addr
   --reuse-port        let other processes with this option listen on the same address
-  --help              print this";
+  --help              print this
+The first four may also be in the environment: AURORA_ADDR and so on. The command line wins.";
+
+/// Options that may be in the environment, and their variables.
+const VARIABLES: [(&str, &str); 4] = [
+    ("--addr", "AURORA_ADDR"),
+    ("--workers", "AURORA_WORKERS"),
+    ("--backend", "AURORA_BACKEND"),
+    ("--connections", "AURORA_CONNECTIONS"),
+];
 
 /// The server as configured on the command line. Ends the process after `--help`, and on an error.
 pub(crate) fn server(about: &str) -> Server {
@@ -91,7 +101,14 @@ impl Value<'_> {
 
 /// Passes every option to `take`, which takes the options that it knows, with their values. Ends the process after
 /// `--help`, and on an error.
-pub(crate) fn read(about: &str, options: &str, take: impl FnMut(&str, &mut Value<'_>) -> Result<bool, String>) {
+pub(crate) fn read(about: &str, options: &str, mut take: impl FnMut(&str, &mut Value<'_>) -> Result<bool, String>) {
+    for (option, variable) in VARIABLES {
+        if let Ok(value) = std::env::var(variable) {
+            let mut value = Value { name: option, inline: Some(&value), rest: &mut std::iter::empty() };
+            // Not every program has all of them.
+            let _is_known = or_exit(take(option, &mut value).map_err(|error| format!("{variable}: {error}")));
+        }
+    }
     if !or_exit(read_all(std::env::args().skip(1), take)) {
         println!("{about}\n\n{options}");
         exit(0);
