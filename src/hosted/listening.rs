@@ -47,7 +47,7 @@ impl Server {
     ///
     /// The server closes it when it begins to stop. New connections are then refused, unless there is another
     /// descriptor of the socket: in that case they wait until another process or server accepts them. (A
-    /// [`WorkerStorage`] keeps a descriptor of its own until it is dropped, since another worker may be made on it.)
+    /// [`WorkerStorage`](crate::WorkerStorage) keeps a descriptor of its own until it is dropped, since another worker may be made on it.)
     pub fn with_listener(mut self, listener: impl Into<OwnedFd>) -> Self {
         self.config.listeners.push(Source::Given(Arc::new(listener.into())));
         self
