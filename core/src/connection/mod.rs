@@ -459,7 +459,10 @@ impl<'p, E> Connection<'p, E> {
         if self.exchange.state.after(Event::Respond).is_none() {
             return self.close(cx, reason);
         }
-        if !self.exchange.is_answered() {
+        let is_answered = self.exchange.is_answered();
+        // Before the handler is told of the refusal, as everywhere: what wraps it then knows whose answer that is.
+        self.exchange.abandon(cx, reason);
+        if !is_answered {
             cx.counters.refused += 1;
             let answer =
                 Answer { head_request: self.refuses_head_request() && !planted!(HeadAnsweredWithBody), ..answer };
@@ -469,8 +472,6 @@ impl<'p, E> Connection<'p, E> {
                 }
                 _ => None,
             };
-            // Before the handler is told of the refusal, as everywhere: what wraps it then knows whose answer that is.
-            self.exchange.abandon(cx, reason);
             if !self.exchange.write_refusal(cx, answer, RefusalCause::Connection(reason), target) {
                 if self.exchange.stream == Stream::Raw {
                     return self.close(cx, reason);
@@ -481,7 +482,6 @@ impl<'p, E> Connection<'p, E> {
             }
         }
         self.exchange.reason.get_or_insert(reason);
-        self.exchange.abandon(cx, reason);
         // The rest of the input is never interpreted, so nothing can be answered twice.
         self.exchange.set(flag::LAST | flag::IGNORES_INPUT);
         self.exchange.clear(flag::STARVED);
